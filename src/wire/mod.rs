@@ -1,0 +1,3 @@
+//! The providers' data formats: parse and print, no input or output.
+
+pub mod elastic;
