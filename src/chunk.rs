@@ -1,0 +1,191 @@
+//! Where an image is cut, and what becomes of a chunk on its way.
+//!
+//! The state of a chunk is its type: a [`Chunk`] has bytes, an [`EncodedChunk`] has a digest and a body ready for the
+//! wire, an [`AckedChunk`] was acknowledged by the far end. Only the last can enter a journal.
+
+use crate::encode::digest::Digest;
+use crate::source::map::MappedRange;
+use bytes::Bytes;
+use std::ops::Range;
+
+/// How an image is cut: equal chunks, the last one maybe shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    image_size: u64,
+    chunk_size: u64,
+}
+
+impl Geometry {
+    /// `image_size` and `chunk_size` in bytes; a chunk size of 0 is taken as 1.
+    pub fn new(image_size: u64, chunk_size: u64) -> Self {
+        Self { image_size, chunk_size: chunk_size.max(1) }
+    }
+
+    /// The image's size in bytes.
+    pub fn image_size(self) -> u64 {
+        self.image_size
+    }
+
+    /// The size of every chunk but maybe the last, in bytes.
+    pub fn chunk_size(self) -> u64 {
+        self.chunk_size
+    }
+
+    /// How many chunks there are.
+    pub fn chunks(self) -> u64 {
+        self.image_size.div_ceil(self.chunk_size)
+    }
+
+    /// The byte offset of a chunk.
+    pub fn offset(self, index: u64) -> u64 {
+        index * self.chunk_size
+    }
+
+    /// The length of a chunk in bytes; 0 past the end.
+    pub fn len(self, index: u64) -> u64 {
+        self.image_size.saturating_sub(self.offset(index)).min(self.chunk_size)
+    }
+
+    /// Whether there is nothing to cut.
+    pub fn is_empty(self) -> bool {
+        self.image_size == 0
+    }
+
+    /// The indices of the chunks that touch a range of bytes.
+    pub fn touching(self, bytes: Range<u64>) -> Range<u64> {
+        if bytes.is_empty() {
+            return 0..0;
+        }
+        bytes.start / self.chunk_size..bytes.end.min(self.image_size).div_ceil(self.chunk_size)
+    }
+}
+
+/// A chunk as it comes from a source.
+#[derive(Debug)]
+pub struct Chunk {
+    /// Its place in the image, from 0.
+    pub index: u64,
+    /// Its byte offset.
+    pub offset: u64,
+    /// Its bytes.
+    pub data: ChunkData,
+}
+
+/// The bytes of a chunk.
+#[derive(Debug)]
+pub enum ChunkData {
+    /// A hole: this many zeros that nobody had to read.
+    Hole(u64),
+    /// A range of a mapped file; its pages are given back when it is dropped.
+    Mapped(MappedRange),
+    /// Bytes read from a stream.
+    Read(Bytes),
+}
+
+impl Chunk {
+    /// The length in bytes.
+    pub fn len(&self) -> u64 {
+        match &self.data {
+            ChunkData::Hole(len) => *len,
+            ChunkData::Mapped(range) => range.len() as u64,
+            ChunkData::Read(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Whether it has no bytes at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What a chunk looks like on the wire.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Nothing but zeros, of this length: to be skipped, or sent in whatever way is shortest.
+    Zeros(u64),
+    /// The bytes themselves.
+    Raw(Bytes),
+    /// One gzip member.
+    Gzip(Bytes),
+}
+
+/// A chunk with its digest and its wire form.
+#[derive(Clone, Debug)]
+pub struct EncodedChunk {
+    /// Its place in the image, from 0.
+    pub index: u64,
+    /// Its byte offset.
+    pub offset: u64,
+    /// Its length in the image, in bytes.
+    pub len: u64,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Its wire form.
+    pub body: Body,
+}
+
+impl EncodedChunk {
+    /// Whether it holds nothing but zeros.
+    pub fn is_zero(&self) -> bool {
+        matches!(self.body, Body::Zeros(_))
+    }
+
+    /// The chunk once the far end has acknowledged it.
+    pub(crate) fn acknowledged(&self) -> AckedChunk {
+        AckedChunk { index: self.index, len: self.len, digest: self.digest, zero: self.is_zero() }
+    }
+}
+
+/// A chunk that has come from the far end, whole.
+#[derive(Debug)]
+pub struct FetchedChunk {
+    /// Its place in the image, from 0.
+    pub index: u64,
+    /// Its byte offset.
+    pub offset: u64,
+    /// Its bytes.
+    pub bytes: crate::encode::buffer::Buffer,
+}
+
+impl FetchedChunk {
+    /// The chunk once it has landed.
+    pub(crate) fn landed(&self, digest: Digest, zero: bool) -> AckedChunk {
+        AckedChunk { index: self.index, len: self.bytes.len() as u64, digest, zero }
+    }
+}
+
+/// A chunk that the far end (of an upload) or the file (of a download) has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AckedChunk {
+    /// Its place in the image, from 0.
+    pub index: u64,
+    /// Its length in bytes.
+    pub len: u64,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Whether it holds nothing but zeros.
+    pub zero: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_chunk_is_short() {
+        let g = Geometry::new(10, 4);
+        assert_eq!((g.chunks(), g.len(0), g.len(2), g.len(3)), (3, 4, 2, 0));
+        assert_eq!(g.offset(2), 8);
+        assert_eq!(Geometry::new(0, 4).chunks(), 0);
+        assert_eq!(Geometry::new(8, 4).chunks(), 2);
+    }
+
+    #[test]
+    fn ranges_touch_whole_chunks() {
+        let g = Geometry::new(10, 4);
+        assert_eq!(g.touching(3..5), 0..2);
+        assert_eq!(g.touching(4..8), 1..2);
+        assert_eq!(g.touching(8..100), 2..3);
+        assert!(g.touching(5..5).is_empty());
+    }
+}

@@ -1,0 +1,54 @@
+//! Finding zeros.
+
+/// Whether there is nothing but zeros. Reads 64 bytes at a step, so that the compiler can use vector registers, and
+/// stops at the first step that holds something.
+pub fn is_zero(bytes: &[u8]) -> bool {
+    let (steps, rest) = bytes.as_chunks::<64>();
+    steps.iter().all(|step| step.iter().fold(0, |all, b| all | b) == 0) && rest.iter().all(|b| *b == 0)
+}
+
+/// The runs of a chunk that hold data, as ranges: zero runs of at least `grain` bytes, aligned to `grain`, are left
+/// out. `grain` is what a file system allocates at a time; a smaller hole saves nothing.
+pub fn data_runs(bytes: &[u8], grain: usize) -> Vec<std::ops::Range<usize>> {
+    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
+    for (i, piece) in bytes.chunks(grain).enumerate() {
+        if is_zero(piece) {
+            continue;
+        }
+        let (start, end) = (i * grain, i * grain + piece.len());
+        match runs.last_mut() {
+            Some(last) if last.end == start => last.end = end,
+            _ => runs.push(start..end),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bit_anywhere_is_seen() {
+        for len in [0, 1, 63, 64, 65, 200, 4096] {
+            let mut bytes = vec![0; len];
+            assert!(is_zero(&bytes));
+            for at in 0..len {
+                bytes[at] = 1;
+                assert!(!is_zero(&bytes), "{at} of {len}");
+                bytes[at] = 0;
+            }
+        }
+    }
+
+    #[test]
+    fn runs_are_joined_and_aligned() {
+        let mut bytes = vec![0; 50];
+        bytes[12] = 1;
+        bytes[25] = 1;
+        bytes[49] = 1;
+        assert_eq!(data_runs(&bytes, 10), [10..30, 40..50]);
+        assert_eq!(data_runs(&[0; 50], 10), []);
+        assert_eq!(data_runs(&[1; 15], 10), [0..15]);
+    }
+}

@@ -1,0 +1,101 @@
+//! The journals of this machine, one file a transfer.
+
+use super::{Header, Replay, peek};
+use crate::error::{Error, Kind, Result};
+use std::path::{Path, PathBuf};
+
+/// Where journals are kept.
+#[derive(Clone, Debug)]
+pub struct Directory(PathBuf);
+
+/// One resumable transfer.
+#[derive(Debug)]
+pub struct Entry {
+    /// The name by which `transfers show` and `discard` know it.
+    pub id: String,
+    /// What its journal says, or why it cannot be read.
+    pub replay: Result<Replay>,
+    /// When it was last written to.
+    pub modified: Option<std::time::SystemTime>,
+}
+
+impl Directory {
+    /// A directory; it is made when the first journal is.
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// The id of the transfer that a command is about: the same command, from whichever directory, finds its journal.
+    /// What may change between two runs (size, time, chunk size) is not part of it; the header compares that, so that
+    /// a change is refused with its reason and not taken for another transfer.
+    pub fn id(header: &Header) -> String {
+        let image = match &header.image {
+            Some(crate::source::Identity::File { path, .. }) => path.display().to_string(),
+            Some(crate::source::Identity::Stream { .. }) => "-".to_owned(),
+            None => String::new(),
+        };
+        let file = header.file.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+        let key = [&*header.action, &*header.remote, header.drive.as_deref().unwrap_or(""), &*image, &*file]
+            .join("\0");
+        crate::encode::digest::hex(&blake3::hash(key.as_bytes()).as_bytes()[..6])
+    }
+
+    /// The journal's file, its directory made.
+    pub fn path(&self, id: &str) -> Result<PathBuf> {
+        use std::os::unix::fs::DirBuilderExt;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.0)
+            .map_err(|e| Error::io(format!("making the directory {}", self.0.display()), e))?;
+        Ok(self.file(id))
+    }
+
+    fn file(&self, id: &str) -> PathBuf {
+        self.0.join(format!("{id}.journal"))
+    }
+
+    /// All transfers, the newest first.
+    pub fn list(&self) -> Result<Vec<Entry>> {
+        let entries = match std::fs::read_dir(&self.0) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(Error::io(format!("reading {}", self.0.display()), e)),
+        };
+        let mut all: Vec<Entry> = entries
+            .filter_map(|entry| {
+                let path = entry.ok()?.path();
+                let id = path.file_name()?.to_str()?.strip_suffix(".journal")?.to_owned();
+                Some(entry_of(id, &path))
+            })
+            .collect();
+        all.sort_by_key(|entry| std::cmp::Reverse(entry.modified));
+        Ok(all)
+    }
+
+    /// One transfer by its id, or by a beginning of it that no other has.
+    pub fn find(&self, id: &str) -> Result<Entry> {
+        let mut found: Vec<Entry> = self.list()?.into_iter().filter(|e| e.id.starts_with(id)).collect();
+        match (found.pop(), found.is_empty()) {
+            (Some(entry), true) => Ok(entry),
+            (Some(_), false) => Err(Error::usage(format!("more than one transfer begins with {id:?}"))),
+            (None, _) => Err(Error::new(Kind::NotFound, format!("there is no resumable transfer {id:?}"))
+                .hint("diskferry transfers list shows them all")),
+        }
+    }
+
+    /// Removes a journal, unless its transfer is running.
+    pub fn discard(&self, id: &str) -> Result<()> {
+        let path = self.file(id);
+        let file = super::open_locked(&path, false)?;
+        std::fs::remove_file(&path)
+            .map_err(|e| Error::io(format!("removing the journal {}", path.display()), e))?;
+        drop(file);
+        Ok(())
+    }
+}
+
+fn entry_of(id: String, path: &Path) -> Entry {
+    let modified = std::fs::metadata(path).and_then(|m| m.modified()).ok();
+    Entry { id, replay: peek(path), modified }
+}

@@ -1,0 +1,74 @@
+//! The chunk digests of an image, as JSON that other tools can read.
+
+use crate::chunk::Geometry;
+use crate::encode::digest::Algorithm;
+use crate::error::{Error, Result};
+use crate::transfer::ledger::Ledger;
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::Path;
+
+/// The version of the format that this program writes.
+pub const VERSION: u32 = 1;
+
+/// A manifest: what an image holds, chunk by chunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Bytes.
+    pub image_size: u64,
+    /// Bytes; the last chunk may be shorter.
+    pub chunk_size: u64,
+    /// `blake3` or `sha256`: the algorithm of every digest here but the whole image's.
+    pub algorithm: String,
+    /// The digest over the bytes of all chunk digests, in order.
+    pub digest: String,
+    /// The whole image's SHA-256, where it was computed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// One entry a chunk, in order.
+    pub chunks: Vec<Entry>,
+}
+
+/// One chunk of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The digest of its bytes, hexadecimal.
+    pub digest: String,
+    /// Whether it holds nothing but zeros.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub zero: bool,
+}
+
+impl Manifest {
+    /// The manifest of a finished transfer.
+    pub fn new(geometry: Geometry, algorithm: Algorithm, ledger: &Ledger, sha256: Option<String>) -> Self {
+        let chunks =
+            ledger.digests().map(|(digest, zero)| Entry { digest: digest.to_string(), zero }).collect();
+        Self {
+            version: VERSION,
+            image_size: geometry.image_size(),
+            chunk_size: geometry.chunk_size(),
+            algorithm: algorithm.name().to_owned(),
+            digest: ledger.digest().to_string(),
+            sha256,
+            chunks,
+        }
+    }
+
+    /// Writes the manifest, under its own name only when whole.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let what = || format!("writing the manifest {}", path.display());
+        let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut file = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .tempfile_in(dir)
+            .map_err(|e| Error::io(what(), e))?;
+        serde_json::to_writer_pretty(&mut file, self).map_err(|e| Error::io(what(), e.into()))?;
+        file.write_all(b"\n").map_err(|e| Error::io(what(), e))?;
+        file.as_file().sync_all().map_err(|e| Error::io(what(), e))?;
+        file.persist(path).map_err(|e| Error::io(what(), e.error))?;
+        Ok(())
+    }
+}

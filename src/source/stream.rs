@@ -1,0 +1,109 @@
+//! A stream as a source: standard input, its size declared beforehand.
+
+use super::Identity;
+use crate::chunk::{Chunk, ChunkData, Geometry};
+use crate::encode::buffer::Buffers;
+use crate::error::{Error, Kind, Result};
+use crossbeam_channel::Sender;
+use std::fmt;
+use std::io::Read;
+
+/// A stream of a declared size.
+pub struct StreamSource {
+    input: Box<dyn Read + Send>,
+    identity: Identity,
+    size: u64,
+}
+
+impl StreamSource {
+    /// Standard input, of `size` bytes.
+    pub fn stdin(size: u64) -> Result<Self> {
+        Self::new(Box::new(std::io::stdin()), size)
+    }
+
+    /// Any input, of `size` bytes; 0 is refused.
+    pub fn new(input: Box<dyn Read + Send>, size: u64) -> Result<Self> {
+        if size == 0 {
+            return Err(Error::new(Kind::Source, "an image of 0 bytes is empty"));
+        }
+        Ok(Self { input, identity: Identity::Stream { size }, size })
+    }
+
+    /// Puts something around the input, such as a digest.
+    #[must_use]
+    pub fn through(mut self, wrap: impl FnOnce(Box<dyn Read + Send>) -> Box<dyn Read + Send>) -> Self {
+        self.input = wrap(self.input);
+        self
+    }
+
+    /// The declared size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// What tells this image from another: its size alone.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Sends every chunk, in order; a stream that ends early or goes on past its declared size is an error.
+    pub(super) fn feed(mut self, geometry: Geometry, out: &Sender<Result<Chunk>>) -> Result<()> {
+        let buffers = Buffers::new();
+        for index in 0..geometry.chunks() {
+            let offset = geometry.offset(index);
+            let len = geometry.len(index);
+            let mut buffer = buffers.take(usize::try_from(len).unwrap_or(usize::MAX));
+            let got = (&mut self.input)
+                .take(len)
+                .read_to_end(&mut buffer)
+                .map_err(|e| Error::new(Kind::Source, "reading standard input").offset(offset).source(e))?;
+            if (got as u64) < len {
+                return Err(self.wrong_size(&format!("ended after {}", offset + got as u64)));
+            }
+            let data = ChunkData::Read(buffer.freeze());
+            if out.send(Ok(Chunk { index, offset, data })).is_err() {
+                return Ok(());
+            }
+        }
+        let mut more = [0];
+        match self.input.read(&mut more) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(self.wrong_size("goes on past that")),
+            Err(e) => Err(Error::new(Kind::Source, "reading standard input").source(e)),
+        }
+    }
+
+    fn wrong_size(&self, how: &str) -> Error {
+        Error::new(Kind::Source, format!("standard input was to be {} bytes and {how}", self.size))
+            .hint("give the exact size with --size")
+    }
+}
+
+impl fmt::Debug for StreamSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamSource").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(bytes: &'static [u8], size: u64) -> (usize, Result<()>) {
+        let (tx, rx) = crossbeam_channel::unbounded();
+        let source = StreamSource::new(Box::new(bytes), size).unwrap();
+        let end = source.feed(Geometry::new(size, 4), &tx);
+        drop(tx);
+        (rx.into_iter().map(|c| usize::try_from(c.unwrap().len()).unwrap()).sum(), end)
+    }
+
+    #[test]
+    fn only_the_declared_size_will_do() {
+        assert!(matches!(feed(b"0123456789", 10), (10, Ok(()))));
+        let (_, short) = feed(b"012345678", 10);
+        assert!(short.unwrap_err().to_string().contains("ended after 9"));
+        let (_, long) = feed(b"0123456789x", 10);
+        assert!(long.unwrap_err().to_string().contains("goes on"));
+        assert!(StreamSource::new(Box::new(&b""[..]), 0).is_err());
+    }
+}

@@ -1,0 +1,313 @@
+//! An image into a drive.
+//!
+//! A thread feeds chunks, workers encode them, and this task keeps a bounded number of writes in flight; an acknowledged
+//! chunk goes into the journal and the ledger. Everything between them is bounded, so memory does not depend on the
+//! image.
+
+use super::Context;
+use super::failures::Failures;
+use super::ledger::Ledger;
+use super::syncing::{Syncing, UPLOAD_BATCH};
+use super::whole::{Hashing, Passed, Whole};
+use crate::chunk::{AckedChunk, Body, EncodedChunk};
+use crate::encode::codec::Compression;
+use crate::encode::{self, Encoding};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Stage};
+use crate::journal::Journal;
+use crate::meters::Meters;
+use crate::source::{Source, Watch};
+use crate::transport::{RemoteDisk, WriteBody};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::JoinHandle;
+use std::time::Instant;
+use tokio::sync::mpsc;
+
+/// An upload that is about to run.
+pub struct Upload<'a, D> {
+    /// Where to.
+    pub disk: &'a D,
+    /// Where from.
+    pub source: Source,
+    /// How chunks are compressed, as far as the drive takes gzip.
+    pub compression: Compression,
+    /// Whether the drive is known to read as zero wherever nothing was written.
+    pub skip_zeros: bool,
+    /// Whether the SHA-256 of the whole image is wanted.
+    pub whole: bool,
+}
+
+/// What an upload has done.
+#[derive(Debug, Default)]
+pub struct Uploaded {
+    /// Chunks written.
+    pub sent: u64,
+    /// Chunks of zeros that were skipped.
+    pub zero: u64,
+    /// The SHA-256 of the whole image, if it was asked for.
+    pub sha256: Option<String>,
+}
+
+impl<D: RemoteDisk> Upload<'_, D> {
+    /// Runs until every chunk is settled in `ledger`, or as far as it comes. In any case the journal is synced.
+    pub async fn run(self, journal: &Journal, ledger: &mut Ledger, context: &Context) -> Result<Uploaded> {
+        (context.observer)(&Event::Stage(Stage::Transfer));
+        let compression = if self.disk.takes_gzip() { self.compression } else { Compression::None };
+        let watch = self.source.watch();
+        let (source, whole) = digesting(self.source, self.whole)?;
+        let mut stages = Stages::start(source, compression, ledger, context)?;
+        let syncing = Syncing::start(journal.syncer(None), UPLOAD_BATCH)?;
+        let mut sending = Sending {
+            disk: self.disk,
+            watch: &watch,
+            context,
+            zeros: HashMap::new(),
+            skip_zeros: self.skip_zeros,
+            done: Uploaded::default(),
+        };
+        let failures = sending.run(&mut stages.encoded, journal, ledger, &syncing).await;
+        let mut done = sending.done;
+
+        drop(stages.encoded);
+        let fed = stages.feeder.join().unwrap_or_else(|_| Err(died("reading")));
+        for worker in stages.workers {
+            worker.join().map_err(|_| died("encoding"))?;
+        }
+        syncing.finish()?;
+        let (missing, total) = (ledger.missing().count() as u64, ledger.geometry().chunks());
+        // A changed image explains every other failure.
+        watch.check()?;
+        if let Some(error) = failures.into_error(missing, total) {
+            return Err(error);
+        }
+        fed?;
+        if missing > 0 {
+            return Err(Error::new(Kind::Incomplete, format!("{missing} of {total} chunks are left")));
+        }
+        (context.observer)(&Event::Stage(Stage::Finish));
+        done.sha256 = whole.map(WholeOf::finish).transpose()?;
+        watch.check()?;
+        Ok(done)
+    }
+}
+
+fn died(what: &str) -> Error {
+    Error::new(Kind::Io, format!("the {what} thread has died; this is a bug in diskferry"))
+}
+
+/// The digest of the whole image, from a thread of its own or from the stream as it passes.
+enum WholeOf {
+    Image(Whole),
+    Stream(Passed),
+}
+
+impl WholeOf {
+    fn finish(self) -> Result<String> {
+        match self {
+            WholeOf::Image(whole) => whole.finish(),
+            WholeOf::Stream(passed) => Ok(passed.hex()),
+        }
+    }
+}
+
+fn digesting(source: Source, wanted: bool) -> Result<(Source, Option<WholeOf>)> {
+    Ok(match source {
+        Source::Mapped(mapped) if wanted => {
+            let whole = Whole::of_source(mapped.clone())?;
+            (Source::Mapped(mapped), Some(WholeOf::Image(whole)))
+        }
+        Source::Stream(stream) if wanted => {
+            let mut passed = None;
+            let stream = stream.through(|input| {
+                let (hashing, sha) = Hashing::new(input);
+                passed = Some(sha);
+                Box::new(hashing)
+            });
+            (Source::Stream(stream), passed.map(WholeOf::Stream))
+        }
+        source => (source, None),
+    })
+}
+
+/// The threads before the network, and where their work comes out.
+struct Stages {
+    feeder: JoinHandle<Result<()>>,
+    workers: Vec<JoinHandle<()>>,
+    encoded: mpsc::Receiver<Result<EncodedChunk>>,
+}
+
+impl Stages {
+    fn start(source: Source, compression: Compression, ledger: &Ledger, context: &Context) -> Result<Self> {
+        let geometry = ledger.geometry();
+        let settled = Arc::new(ledger.settled_bits());
+        let (chunks, to_encode) = crossbeam_channel::bounded(context.workers);
+        let (done, encoded) = mpsc::channel(context.workers);
+        let unsettled = Arc::clone(&settled);
+        let encoding = Encoding {
+            compression,
+            digest: ledger.algorithm(),
+            sent: Arc::new(move |index| !unsettled.get(index)),
+        };
+        let workers = encode::spawn(context.workers, &encoding, &to_encode, &done, &context.meters)?;
+        let feeder = std::thread::Builder::new()
+            .name("read".into())
+            .spawn(move || {
+                let fed = source.feed(geometry, &|index| !settled.get(index), &chunks);
+                if let Err(error) = &fed {
+                    // The copy ends the pipeline in its turn; the original is told when everything has ended.
+                    let _ = chunks.send(Err(Error::new(error.kind(), error.to_string())));
+                }
+                fed
+            })
+            .map_err(|e| Error::io("starting a thread", e))?;
+        Ok(Self { feeder, workers, encoded })
+    }
+}
+
+/// The writes in flight and what is left to be written.
+struct Sending<'a, D> {
+    disk: &'a D,
+    watch: &'a Watch,
+    context: &'a Context,
+    /// Wire forms of zeros, by length.
+    zeros: HashMap<u64, WriteBody>,
+    skip_zeros: bool,
+    done: Uploaded,
+}
+
+impl<D: RemoteDisk> Sending<'_, D> {
+    async fn run(
+        &mut self,
+        encoded: &mut mpsc::Receiver<Result<EncodedChunk>>,
+        journal: &Journal,
+        ledger: &mut Ledger,
+        syncing: &Syncing,
+    ) -> Failures {
+        let context = self.context;
+        let (disk, watch) = (self.disk, self.watch);
+        let mut failures = Failures::default();
+        let mut flying = FuturesUnordered::new();
+        let mut more = true;
+        while more || !flying.is_empty() {
+            if failures.ends() {
+                more = false;
+                if flying.is_empty() {
+                    break;
+                }
+            }
+            let room = more && flying.len() < context.concurrency;
+            context.meters.in_flight.store(flying.len() as u64, Relaxed);
+            let start = Instant::now();
+            tokio::select! {
+                biased;
+                () = context.stop.asked(), if !failures.ends() => failures.interrupt(),
+                Some(written) = flying.next(), if !flying.is_empty() => match written {
+                    Ok(chunk) => {
+                        failures.success();
+                        self.done.sent += 1;
+                        let noted = self.acknowledge(&chunk, journal, ledger);
+                        if let Err(error) = noted {
+                            failures.note(error);
+                        } else if syncing.has_failed() {
+                            failures.note(Error::new(Kind::Io, "the journal cannot be synced"));
+                        }
+                    }
+                    Err(error) => failures.note(error),
+                },
+                next = encoded.recv(), if room => match next {
+                    None => more = false,
+                    Some(next) => match next.and_then(|chunk| self.dispatch(chunk, ledger)) {
+                        Ok(Some((chunk, body))) => flying.push(write(disk, watch, context, chunk, body)),
+                        Ok(None) => {}
+                        Err(error) => failures.note(error),
+                    },
+                },
+            }
+            if room {
+                Meters::since(&context.meters.starved_ns, start);
+            }
+        }
+        context.meters.in_flight.store(0, Relaxed);
+        failures
+    }
+
+    /// Decides what becomes of an encoded chunk: a body to be written, or nothing to do.
+    fn dispatch(
+        &mut self,
+        chunk: EncodedChunk,
+        ledger: &mut Ledger,
+    ) -> Result<Option<(AckedChunk, (u64, WriteBody))>> {
+        self.watch.check()?;
+        if ledger.is_settled(chunk.index) {
+            // A stream that is read again: what was sent before must be what comes now.
+            if ledger.get(chunk.index) != Some(chunk.digest) {
+                return Err(Error::new(Kind::Source, "the image differs from the one that was begun")
+                    .offset(chunk.offset)
+                    .hint("to send this one instead, start over with --restart"));
+            }
+            return Ok(None);
+        }
+        let acked = chunk.acknowledged();
+        let body = match chunk.body {
+            Body::Zeros(len) if self.skip_zeros => {
+                ledger.settle(&acked);
+                self.done.zero += 1;
+                self.context.meters.image.fetch_add(len, Relaxed);
+                return Ok(None);
+            }
+            Body::Zeros(len) => self.zeros(len)?,
+            Body::Raw(bytes) => WriteBody { bytes, gzip: false },
+            Body::Gzip(bytes) => WriteBody { bytes, gzip: true },
+        };
+        Ok(Some((acked, (chunk.offset, body))))
+    }
+
+    fn zeros(&mut self, len: u64) -> Result<WriteBody> {
+        if let Some(body) = self.zeros.get(&len) {
+            return Ok(body.clone());
+        }
+        let body = if self.disk.takes_gzip() {
+            WriteBody { bytes: encode::gzip_zeros(len)?, gzip: true }
+        } else {
+            let zeros = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+            WriteBody { bytes: Bytes::from(zeros), gzip: false }
+        };
+        self.zeros.insert(len, body.clone());
+        Ok(body)
+    }
+
+    fn acknowledge(&self, chunk: &AckedChunk, journal: &Journal, ledger: &mut Ledger) -> Result<()> {
+        journal.acknowledge(chunk)?;
+        ledger.settle(chunk);
+        self.context.meters.image.fetch_add(chunk.len, Relaxed);
+        Ok(())
+    }
+}
+
+/// Writes one chunk. What comes back is acknowledged.
+async fn write<D: RemoteDisk>(
+    disk: &D,
+    watch: &Watch,
+    context: &Context,
+    acked: AckedChunk,
+    (offset, body): (u64, WriteBody),
+) -> Result<AckedChunk> {
+    context
+        .retry
+        .run("writing a chunk", Some(offset), async || {
+            let written = disk.write_at(offset, body.clone()).await;
+            if written.is_err() {
+                // A body sent from a mapping whose file was cut short fails like a broken connection.
+                watch.check()?;
+            }
+            written
+        })
+        .await
+        .map_err(|e| e.context(disk.name()))?;
+    Ok(acked)
+}

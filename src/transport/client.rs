@@ -1,0 +1,374 @@
+//! The HTTP client of one remote: requests with its credentials, one attempt each, errors classified.
+
+use super::flow::{PacedBody, Trace};
+use super::limit::Limiter;
+use super::patience::Patience;
+use crate::error::{Error, Kind, Result};
+use crate::meters::Meters;
+use crate::provider::{Provider, reply};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::{Method, Response, Url};
+use secrecy::{ExposeSecret, SecretString};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(15);
+
+/// The default of how long nothing may move on a connection.
+pub const DEFAULT_IDLE: Duration = Duration::from_secs(30);
+
+/// The longest reply that is read whole: a list of a hundred thousand drives.
+const LONGEST_REPLY: usize = 64 << 20;
+
+/// How a client is to behave.
+#[derive(Debug)]
+pub struct Options {
+    /// How long nothing may move on a connection before it is given up.
+    pub idle: Duration,
+    /// Bytes a second, all connections together, both ways.
+    pub bwlimit: Option<u64>,
+    /// A certificate authority of the remote's own, in PEM.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Connections that are kept open between requests.
+    pub connections: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { idle: DEFAULT_IDLE, bwlimit: None, ca_pem: None, connections: 8 }
+    }
+}
+
+/// User and secret of HTTP Basic authentication (RFC 7617).
+#[derive(Clone, Debug)]
+pub struct Basic {
+    /// The user.
+    pub user: String,
+    /// The API key or password.
+    pub secret: SecretString,
+}
+
+/// The client of one remote.
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    http: reqwest::Client,
+    provider: Provider,
+    base: Url,
+    limiter: Option<Arc<Limiter>>,
+    patience: Patience,
+    meters: Arc<Meters>,
+}
+
+/// A reply, its body read.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// The media type, without parameters.
+    pub content_type: String,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Client {
+    /// A client for the API at `base`, whose path is kept and whose last slash does not matter.
+    pub fn new(
+        provider: Provider,
+        base: Url,
+        credentials: Option<&Basic>,
+        options: Options,
+        meters: Arc<Meters>,
+    ) -> Result<Self> {
+        let mut headers = HeaderMap::new();
+        if let Some(basic) = credentials {
+            headers.insert(header::AUTHORIZATION, authorization(basic)?);
+        }
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("diskferry/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .http1_only()
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT.min(options.idle.max(Duration::from_secs(1))))
+            .pool_max_idle_per_host(options.connections.max(1))
+            // These APIs do not redirect; a redirect would carry the credentials who knows where.
+            .redirect(reqwest::redirect::Policy::none())
+            // There is one retry layer, and it counts.
+            .retry(reqwest::retry::never());
+        if is_loopback(&base) {
+            builder = builder.no_proxy();
+        }
+        if let Some(pem) = &options.ca_pem {
+            let certificate = reqwest::Certificate::from_pem(pem)
+                .map_err(|e| Error::usage("the remote's ca_file is no certificate").source(e))?;
+            builder = builder.tls_certs_merge([certificate]);
+        }
+        let http =
+            builder.build().map_err(|e| Error::new(Kind::Io, "setting up the HTTP client").source(e))?;
+        let inner = Inner {
+            http,
+            provider,
+            base,
+            limiter: options.bwlimit.map(|rate| Arc::new(Limiter::new(rate))),
+            patience: Patience::new(options.idle, options.bwlimit),
+            meters,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whose API it is.
+    pub fn provider(&self) -> Provider {
+        self.inner.provider
+    }
+
+    /// One attempt at a call with a small body, the reply read whole.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &'static str,
+        accept: Option<&'static str>,
+        body: Bytes,
+    ) -> Result<Reply> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Some(accept) = accept {
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        }
+        let (mut response, deadline) = self.exchange(method, path, headers, body).await?;
+        let status = response.status().as_u16();
+        let content_type = text(response.headers(), header::CONTENT_TYPE.as_str())
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
+        let mut body = Vec::new();
+        while let Some(piece) = self.next_piece(&mut response, deadline).await? {
+            if body.len() + piece.len() > LONGEST_REPLY {
+                return Err(Error::new(Kind::Protocol, "the reply is too long to be true"));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(Reply { status, content_type, body: body.into() })
+    }
+
+    /// One attempt at writing a body to a path.
+    pub async fn write(&self, path: &str, body: &super::WriteBody) -> Result<()> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        if body.gzip {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        let (mut response, deadline) = self.exchange(Method::POST, path, headers, body.bytes.clone()).await?;
+        // Read to its end, or the connection could not be used again; what it says does not matter.
+        while self.next_piece(&mut response, deadline).await?.is_some() {}
+        Ok(())
+    }
+
+    /// One attempt at reading exactly `len` bytes from a path, appended to `into`.
+    pub async fn read(&self, path: &str, len: u64, into: &mut Vec<u8>) -> Result<()> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/octet-stream, */*;q=0.1"));
+        let (mut response, deadline) = self.exchange(Method::GET, path, headers, Bytes::new()).await?;
+        let start = Instant::now();
+        let mut left = len;
+        if let Some(announced) = response.content_length()
+            && announced > len
+        {
+            return Err(Error::new(
+                Kind::Protocol,
+                format!("the server answers with {announced} bytes where {len} were asked for"),
+            ));
+        }
+        while let Some(piece) = self.next_piece(&mut response, deadline).await? {
+            self.inner.meters.wire.fetch_add(piece.len() as u64, Relaxed);
+            left = left.checked_sub(piece.len() as u64).ok_or_else(|| {
+                Error::new(
+                    Kind::Protocol,
+                    format!("the server answers with more than the {len} bytes asked for"),
+                )
+            })?;
+            into.extend_from_slice(&piece);
+            if let Some(limiter) = &self.inner.limiter {
+                let until = limiter.take(piece.len());
+                let now = tokio::time::Instant::now();
+                Meters::time(&self.inner.meters.throttled_ns, until.saturating_duration_since(now));
+                tokio::time::sleep_until(until).await;
+            }
+        }
+        Meters::since(&self.inner.meters.moving_ns, start);
+        if left > 0 {
+            return Err(Error::new(
+                Kind::ShortReply,
+                format!("the reply has {} bytes where {len} were asked for", len - left),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Sends a request and waits for the head of its reply; a reply that is an error becomes one. Also says when the
+    /// attempt has to be over.
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<(Response, tokio::time::Instant)> {
+        let inner = &*self.inner;
+        let len = body.len() as u64;
+        let mut url = inner.base.clone();
+        url.set_path(&format!("{}{path}", inner.base.path().trim_end_matches('/')));
+        let trace = Trace::new();
+        let limiter = if len > 0 { inner.limiter.clone() } else { None };
+        let body = PacedBody::new(body, limiter, trace.clone(), Arc::clone(&inner.meters));
+        let mut request = inner.http.request(method.clone(), url).headers(headers);
+        if method != Method::GET && method != Method::HEAD {
+            request = request.body(reqwest::Body::wrap(body));
+        }
+        let deadline = tokio::time::Instant::now() + inner.patience.attempt(len);
+        let sending = self.watched(len, &trace, deadline, request.send());
+        let response = sending.await?.map_err(|e| transport_error(&e));
+        let (moving, waiting) = trace.split();
+        Meters::time(&inner.meters.moving_ns, moving);
+        Meters::time(&inner.meters.waiting_ns, waiting);
+        let response = response?;
+        if len > 0 {
+            inner.patience.learn(len, moving + waiting);
+        }
+        let said = text(response.headers(), "x-elastic-error");
+        if response.status().is_success() && said.is_empty() {
+            return Ok((response, deadline));
+        }
+        Err(self.error_reply(path, response, deadline).await)
+    }
+
+    /// Waits for an exchange while it shows signs of life.
+    async fn watched<T>(
+        &self,
+        len: u64,
+        trace: &Trace,
+        deadline: tokio::time::Instant,
+        exchange: impl Future<Output = T>,
+    ) -> Result<T> {
+        let patience = &self.inner.patience;
+        // Looked at more often than the idle deadline, because what is waited for may change: see `patience`.
+        let tick = (patience.idle() / 4).max(Duration::from_millis(10));
+        tokio::pin!(exchange);
+        loop {
+            if let Ok(done) = tokio::time::timeout(tick, &mut exchange).await {
+                return Ok(done);
+            }
+            let now = tokio::time::Instant::now();
+            if now >= trace.last() + patience.after_sending(len) || now >= deadline {
+                patience.doubt();
+                return Err(self.stalled());
+            }
+        }
+    }
+
+    /// The next piece of a reply's body.
+    async fn next_piece(
+        &self,
+        response: &mut Response,
+        deadline: tokio::time::Instant,
+    ) -> Result<Option<Bytes>> {
+        let until = (tokio::time::Instant::now() + self.inner.patience.idle()).min(deadline);
+        match tokio::time::timeout_at(until, response.chunk()).await {
+            Ok(piece) => piece.map_err(|e| transport_error(&e)),
+            Err(_) => Err(self.stalled()),
+        }
+    }
+
+    fn stalled(&self) -> Error {
+        let idle = self.inner.patience.idle();
+        Error::new(Kind::Timeout, format!("the connection stalled (nothing moved for {idle:?})"))
+    }
+
+    async fn error_reply(&self, path: &str, mut response: Response, deadline: tokio::time::Instant) -> Error {
+        let status = response.status();
+        let elastic = text(response.headers(), "x-elastic-error");
+        let retry_after = retry_after(response.headers());
+        let location = text(response.headers(), header::LOCATION.as_str());
+        let mut body = Vec::new();
+        // What the server says is worth having, but an error reply that is cut short is still that error.
+        while let Ok(Some(piece)) = self.next_piece(&mut response, deadline).await {
+            body.extend_from_slice(&piece);
+            if body.len() > 64 << 10 {
+                break;
+            }
+        }
+        let elastic = (!elastic.is_empty()).then_some(&*elastic);
+        let body = String::from_utf8_lossy(&body);
+        let error = reply::classify(self.inner.provider, path, status.as_u16(), elastic, retry_after, &body);
+        if status.is_redirection() {
+            return error.hint(format!("the address of the remote may have moved to {location}"));
+        }
+        error
+    }
+}
+
+fn text(headers: &HeaderMap, name: &str) -> String {
+    headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()).unwrap_or_default()
+}
+
+/// Retry-After in seconds (RFC 9110, 10.2.3). Its other form, a date, is not used by any of these servers.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    text(headers, header::RETRY_AFTER.as_str()).trim().parse().ok().map(Duration::from_secs)
+}
+
+fn transport_error(error: &reqwest::Error) -> Error {
+    let mut causes = Vec::new();
+    let mut next: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(cause) = next {
+        causes.push(cause.to_string());
+        next = cause.source();
+    }
+    // The URL is left out: what is being done is known to the caller, and messages stay short.
+    let why = if causes.is_empty() { error.to_string() } else { causes.join(": ") };
+    let certificate = why.contains("certificate");
+    let (kind, what) = match error {
+        e if e.is_builder() => (Kind::Usage, "the request cannot be built"),
+        // Another attempt meets the same certificate.
+        e if e.is_connect() && certificate => (Kind::Refused, "the server's certificate is not trusted"),
+        e if e.is_connect() => (Kind::Connection, "no connection"),
+        e if e.is_timeout() => (Kind::Timeout, "the connection timed out"),
+        e if e.is_body() || e.is_decode() => (Kind::Connection, "the connection broke"),
+        _ => (Kind::Connection, "the connection broke"),
+    };
+    let error = Error::new(kind, format!("{what}: {why}"));
+    if certificate && kind == Kind::Refused {
+        return error.hint("a certificate authority of your own goes into the remote as ca_file");
+    }
+    error
+}
+
+fn authorization(basic: &Basic) -> Result<HeaderValue> {
+    let pair = SecretString::from(format!("{}:{}", basic.user, basic.secret.expose_secret()));
+    let encoded = SecretString::from(format!("Basic {}", BASE64.encode(pair.expose_secret())));
+    let mut value = HeaderValue::from_str(encoded.expose_secret())
+        .map_err(|_| Error::new(Kind::Auth, "the credentials cannot be put into a header"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Whether an address stays on this machine.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}

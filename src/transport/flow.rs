@@ -1,0 +1,128 @@
+//! Bodies that move under the bandwidth limit and leave a trace, so that a stalled connection is noticed.
+
+use super::limit::Limiter;
+use crate::meters::Meters;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+
+/// How much of a body is handed to the connection at a time: as much as the usual socket buffer takes, so that the
+/// trace follows the network and not our own memory.
+const PIECE: usize = 256 << 10;
+
+/// When something last moved in an exchange.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    start: Instant,
+    last_ms: Arc<AtomicU64>,
+    sent_ms: Arc<AtomicU64>,
+}
+
+impl Trace {
+    /// Starts now.
+    pub fn new() -> Self {
+        Self { start: Instant::now(), last_ms: Arc::default(), sent_ms: Arc::new(AtomicU64::new(u64::MAX)) }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Something moved.
+    pub fn touch(&self) {
+        self.last_ms.store(self.now_ms(), Relaxed);
+    }
+
+    /// The whole request is on its way.
+    fn sent(&self) {
+        self.sent_ms.store(self.now_ms(), Relaxed);
+    }
+
+    /// When something last moved.
+    pub fn last(&self) -> Instant {
+        self.start + Duration::from_millis(self.last_ms.load(Relaxed))
+    }
+
+    /// How long the request took to send, and how long ago that was done; the first alone grows until it is.
+    pub fn split(&self) -> (Duration, Duration) {
+        let all = self.start.elapsed();
+        match self.sent_ms.load(Relaxed) {
+            u64::MAX => (all, Duration::ZERO),
+            ms => {
+                let sending = Duration::from_millis(ms).min(all);
+                (sending, all - sending)
+            }
+        }
+    }
+}
+
+/// A request body of known length.
+pub struct PacedBody {
+    rest: Bytes,
+    limiter: Option<Arc<Limiter>>,
+    waiting: Option<Pin<Box<Sleep>>>,
+    trace: Trace,
+    meters: Arc<Meters>,
+}
+
+impl PacedBody {
+    /// A body of `bytes`.
+    pub fn new(bytes: Bytes, limiter: Option<Arc<Limiter>>, trace: Trace, meters: Arc<Meters>) -> Self {
+        if bytes.is_empty() {
+            trace.sent();
+        }
+        Self { rest: bytes, limiter, waiting: None, trace, meters }
+    }
+}
+
+impl Body for PacedBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = &mut *self;
+        if this.rest.is_empty() {
+            return Poll::Ready(None);
+        }
+        let piece = this.limiter.as_ref().map_or(PIECE, |limiter| limiter.piece()).min(this.rest.len());
+        if let Some(limiter) = &this.limiter {
+            if this.waiting.is_none() {
+                let until = limiter.take(piece);
+                Meters::time(&this.meters.throttled_ns, until.saturating_duration_since(Instant::now()));
+                this.waiting = Some(Box::pin(tokio::time::sleep_until(until)));
+            }
+            if let Some(waiting) = &mut this.waiting {
+                // Held back by us is not stalled.
+                this.trace.touch();
+                ready!(waiting.as_mut().poll(cx));
+            }
+            this.waiting = None;
+        }
+        let frame = this.rest.split_to(piece);
+        this.meters.wire.fetch_add(piece as u64, Relaxed);
+        this.trace.touch();
+        if this.rest.is_empty() {
+            this.trace.sent();
+        }
+        Poll::Ready(Some(Ok(Frame::data(frame))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // Exact, so that the request carries a Content-Length and is never chunked.
+        SizeHint::with_exact(self.rest.len() as u64)
+    }
+}
