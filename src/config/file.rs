@@ -150,12 +150,13 @@ mod tests {
 
     #[test]
     fn remotes_know_their_lines() -> Result<()> {
-        let text = "default_remote = \"b:\"\n\n[remotes.a]\nuser = \"u\"\n\n[remotes]\nb.user = \"v\"\n";
-        let text = text.replace("[remotes]\nb.user", "[remotes.b]\nuser");
-        let file = parse(&text, Path::new("/c.toml"))?;
+        let text = "default_remote = \"b:\"\n\n[remotes.a]\nuser = \"u\"\n\n[remotes.b]\nuser = \"v\"\n";
+        let file = parse(text, Path::new("/c.toml"))?;
         assert_eq!(file.default_remote, Some(("b".into(), 1)));
         assert_eq!(file.remotes["a"].1, 3);
         assert_eq!(file.remotes["b"].1, 6);
+        let file = parse("[remotes]\na.user = \"u\"\nb = { user = \"v\" }\n", Path::new("/c.toml"))?;
+        assert_eq!((file.remotes["a"].1, file.remotes["b"].1), (2, 3));
         Ok(())
     }
 
@@ -197,6 +198,30 @@ mod tests {
         let e = refused("[remotes.a]\nuser = \"u\"\nsecret = 8412345\n");
         assert!(e.to_string().contains("/c.toml:3: secret"), "{e}");
         assert!(e.to_string().contains("a string is needed, not integer"), "{e}");
+    }
+
+    proptest::proptest! {
+        /// However a file is broken, what it says is wrong is not the secret.
+        #[test]
+        fn no_slip_of_the_pen_shows_the_secret(
+            edits in proptest::collection::vec((0..200usize, "[\"'=\\[\\]{}.,#\n\\\\ x0-]?"), 1..5)
+        ) {
+            let (before, after) = (
+                "[remotes.a]\nprovider = \"openhosting\"\nurl = \"https://h/\"\nsecret = \"",
+                "\"\nuser = \"me\"\n[remotes.b]\nsecret = 'x'\nallow_http = true\n",
+            );
+            let mut text: Vec<_> = before.chars().chain(['\0']).chain(after.chars()).collect();
+            for (at, new) in edits {
+                let at = at % text.len();
+                if text[at] != '\0' {
+                    text.splice(at..=at, new.chars());
+                }
+            }
+            let text: String = text.into_iter().collect();
+            if let Err(e) = parse(&text.replace('\0', "hunter2"), Path::new("/c.toml")) {
+                proptest::prop_assert!(!format!("{e:?} {:?}", e.what_next()).contains("hunter2"), "{e:?}");
+            }
+        }
     }
 
     #[test]

@@ -15,26 +15,40 @@ use crate::{Error, Result};
 /// the secret into it.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)] // the keys of the configuration file, by their own names
 pub struct Profile {
+    /// Whose API it is: one of the five names.
     pub provider: Option<String>,
+    /// The base URL.
     pub url: Option<String>,
+    /// The user of HTTP Basic.
     pub user: Option<String>,
+    /// The API key or password itself.
     #[serde(deserialize_with = "secret")]
     pub secret: Option<SecretString>,
+    /// A file whose first line is the secret.
     pub secret_file: Option<PathBuf>,
+    /// A shell command that prints the secret.
     #[serde(deserialize_with = "secret")]
     pub secret_command: Option<SecretString>,
+    /// Joyent: the login.
     pub account: Option<String>,
+    /// Joyent: the name of the key on the account.
     pub key_id: Option<String>,
+    /// Joyent: the private key's file.
     pub identity: Option<PathBuf>,
+    /// `SpotCloud`: the OAuth consumer's key.
     pub consumer_key: Option<String>,
+    /// `SpotCloud`: the OAuth consumer's secret.
     #[serde(deserialize_with = "secret")]
     pub consumer_secret: Option<SecretString>,
+    /// `SpotCloud`: the OAuth access token.
     pub token: Option<String>,
+    /// `SpotCloud`: the OAuth access token's secret.
     #[serde(deserialize_with = "secret")]
     pub token_secret: Option<SecretString>,
+    /// Whether Basic credentials may go over plain http to another machine.
     pub allow_http: Option<bool>,
+    /// A PEM file with authorities to trust.
     pub ca_file: Option<PathBuf>,
 }
 

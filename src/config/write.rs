@@ -63,7 +63,7 @@ impl Config {
             .hint("its drives can be removed one by one, with `diskferry drive destroy local:DRIVE`"));
         }
         self.edit(|document| {
-            if remotes(document)?.remove(name).is_none() {
+            let Some(removed) = remotes(document)?.remove(name) else {
                 return Err(match self.remotes.get(name) {
                     Some(defined) => Error::usage(format!(
                         "the remote {name:?} is not in the configuration file but comes from {}",
@@ -72,7 +72,8 @@ impl Config {
                     .hint("unset the variables instead"),
                     None => self.unknown(name),
                 });
-            }
+            };
+            keep_comments(document, &removed)?;
             let default = document.get("default_remote").and_then(Item::as_str);
             if default.is_some_and(|default| default.trim_end_matches(':') == name) {
                 document.remove("default_remote");
@@ -195,6 +196,31 @@ fn remotes(document: &mut DocumentMut) -> Result<&mut dyn toml_edit::TableLike> 
         Item::Table(table)
     });
     item.as_table_like_mut().ok_or_else(not_a_table)
+}
+
+/// Leaves in the file what stood above a removed remote with an empty line between: that is not about the remote but
+/// about the file, or is another remote that someone commented out.
+fn keep_comments(document: &mut DocumentMut, removed: &Item) -> Result<()> {
+    let Some(table) = removed.as_table() else { return Ok(()) };
+    let above = table.decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default();
+    let kept = above.rfind("\n\n").map_or("", |end| &above[..end + 2]);
+    if kept.trim().is_empty() {
+        return Ok(());
+    }
+    let next = remotes(document)?
+        .iter_mut()
+        .filter_map(|(_, item)| item.as_table_mut())
+        .filter(|other| other.position() > table.position())
+        .min_by_key(|other| other.position());
+    if let Some(next) = next {
+        let own = next.decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default();
+        let prefix = format!("{kept}{}", own.trim_start_matches('\n'));
+        next.decor_mut().set_prefix(prefix);
+    } else {
+        let trailing = format!("{kept}{}", document.trailing().as_str().unwrap_or_default());
+        document.set_trailing(trailing);
+    }
+    Ok(())
 }
 
 fn not_a_table() -> Error {

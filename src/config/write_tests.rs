@@ -78,6 +78,39 @@ fn comments_and_order_stay() -> Test {
 }
 
 #[test]
+fn what_is_about_the_file_outlives_a_remote() -> Test {
+    let text = "# the file\n\n# about a\n[remotes.a]\nurl = 'https://a/'\n\n# off\n# [remotes.x]\n\n# about b\n\
+                [remotes.b]\nurl = 'https://b/'\n# the end\n";
+    let (dir, path) = with_file(text)?;
+    load(dir.path())?.remove_remote("a")?;
+    let rest = "# off\n# [remotes.x]\n\n# about b\n[remotes.b]\nurl = 'https://b/'\n# the end\n";
+    assert_eq!(fs::read_to_string(&path)?, format!("# the file\n\n{rest}"));
+    load(dir.path())?.remove_remote("b")?;
+    assert_eq!(fs::read_to_string(&path)?, "# the file\n\n# off\n# [remotes.x]\n\n# the end\n");
+    Ok(())
+}
+
+#[test]
+fn every_way_to_write_a_table_can_be_changed() -> Test {
+    for text in [
+        "[remotes]\na = { provider = 'openhosting', url = 'https://a/' }\n",
+        "remotes = { a = { provider = 'openhosting', url = 'https://a/' } }\n",
+        "remotes.a.provider = 'openhosting'\nremotes.a.url = 'https://a/'\n",
+        "[remotes]\n[remotes.a]\nprovider = 'openhosting'\nurl = 'https://a/'\n",
+    ] {
+        let (dir, _) = with_file(text)?;
+        load(dir.path())?.write_remote("c", &profile("me"), Write::New)?;
+        let user = Profile { user: Some("u".into()), ..Profile::default() };
+        load(dir.path())?.write_remote("a", &user, Write::Update)?;
+        assert_eq!(load(dir.path())?.remote("a")?.user.as_deref(), Some("u"), "{text}");
+        assert_eq!(load(dir.path())?.remote("c")?.user.as_deref(), Some("me"), "{text}");
+        load(dir.path())?.remove_remote("a")?;
+        assert_eq!(load(dir.path())?.names(), ["c", "local"], "{text}");
+    }
+    Ok(())
+}
+
+#[test]
 fn an_update_keeps_the_other_keys() -> Test {
     let (dir, path) = with_file(FILE)?;
     let user = Profile { user: Some("u".into()), ..Profile::default() };
