@@ -85,9 +85,9 @@ mke2fs -q -F -t ext4 -b 4096 -I 256 -N 512 -m 0 -L small -J size=4 \
     -E hash_seed=64697366-6572-7279-8000-736565640000,lazy_itable_init=0,lazy_journal_init=0,nodiscard,root_owner=0:0 \
     "$image"
 
-# Runs the debugfs commands of its standard input. debugfs does not fail where one of its commands does, but it says so.
+# Runs the debugfs commands of its standard input. debugfs does not fail where a file cannot be written, but it says so.
 write_into_image() {
-    debugfs -w -f - "$image" >"$work/said" 2>&1
+    debugfs -w -f - "$image" >"$work/said" 2>&1 || { cat "$work/said" >&2 && exit 1; }
     if grep -v -e '^debugfs' -e '^Allocated inode' "$work/said" >&2; then exit 1; fi
 }
 
