@@ -1,0 +1,300 @@
+//! A remote that is ready for use: its provider, its base URL, its credentials, and where it was defined.
+//!
+//! The base URL has no credentials, no query and no trailing slash but keeps its path; [`join`] never makes `//`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+use url::{Host, Url};
+
+use super::environment::expand_home;
+use super::profile::Profile;
+use super::secret::SecretSource;
+use crate::provider::Provider;
+use crate::{Error, Result};
+
+/// A cloud account, or the emulator in this program.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    /// The name, without the colon.
+    pub name: String,
+    /// Whose API it speaks.
+    pub provider: Provider,
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// The user of HTTP Basic: a UUID, an e-mail address or a login.
+    pub user: Option<String>,
+    /// Whether Basic credentials may cross a network in the clear.
+    pub allow_http: bool,
+    /// A PEM file with the authorities to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Joyent: the login that paths and key ids name.
+    pub account: Option<String>,
+    /// Joyent: the name of the key on the account.
+    pub key_id: Option<String>,
+    /// Joyent: the private key's file; without one the SSH agent is asked.
+    pub identity: Option<PathBuf>,
+    /// `SpotCloud`: the OAuth consumer's key.
+    pub consumer_key: Option<String>,
+    /// `SpotCloud`: the OAuth consumer's secret.
+    pub consumer_secret: Option<SecretString>,
+    /// `SpotCloud`: the OAuth access token.
+    pub token: Option<String>,
+    /// `SpotCloud`: the OAuth access token's secret.
+    pub token_secret: Option<SecretString>,
+    /// Where it was defined.
+    pub origin: Origin,
+    pub(super) secret: SecretSource,
+}
+
+/// Where a remote is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Inside this program.
+    Local,
+    /// At a base URL.
+    Url(Url),
+}
+
+/// Where a remote was defined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nowhere: it always exists.
+    BuiltIn,
+    /// In the configuration file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line that begins the remote.
+        line: usize,
+    },
+    /// By these environment variables.
+    Environment(Vec<&'static str>),
+}
+
+/// How a remote proves who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthScheme {
+    /// HTTP Basic: the user and [`Remote::secret`].
+    Basic,
+    /// OAuth 1.0a: the consumer and the token.
+    OAuth,
+    /// HTTP Signature: account, key id, and a private key.
+    Signature,
+}
+
+impl Remote {
+    /// A remote without credentials, for the emulator and for tests.
+    pub fn new(name: impl Into<String>, provider: Provider, endpoint: Endpoint) -> Self {
+        Remote {
+            name: name.into(),
+            provider,
+            endpoint,
+            user: None,
+            allow_http: false,
+            ca_file: None,
+            account: None,
+            key_id: None,
+            identity: None,
+            consumer_key: None,
+            consumer_secret: None,
+            token: None,
+            token_secret: None,
+            origin: Origin::BuiltIn,
+            secret: SecretSource::None,
+        }
+    }
+
+    /// The emulator inside this program, in Open Hosting's dialect.
+    pub fn local() -> Self {
+        Self::new(super::LOCAL, Provider::OpenHosting, Endpoint::Local)
+    }
+
+    /// The same remote with these Basic credentials.
+    #[must_use]
+    pub fn with_credentials(mut self, user: impl Into<String>, secret: SecretString) -> Self {
+        self.user = Some(user.into());
+        self.secret = SecretSource::Value(secret);
+        self
+    }
+
+    /// The same remote at another base URL, as for `local:` once its emulator listens.
+    #[must_use]
+    pub fn at(mut self, base: Url) -> Self {
+        self.endpoint = Endpoint::Url(base);
+        self
+    }
+
+    /// The base URL and a path below it. `local:` has one only once its emulator listens, see [`Remote::at`].
+    pub fn url_for(&self, path: &str) -> Result<Url> {
+        match &self.endpoint {
+            Endpoint::Url(base) => Ok(join(base, path)),
+            Endpoint::Local => {
+                Err(Error::usage(format!("{}: is inside this program and has no URL", self.name)))
+            }
+        }
+    }
+
+    /// How this remote proves who asks. Joyent's signs with a key unless a secret and no key is configured.
+    pub fn auth_scheme(&self) -> AuthScheme {
+        match self.provider {
+            Provider::SpotCloud => AuthScheme::OAuth,
+            Provider::Joyent if self.key_id.is_some() || self.identity.is_some() || !self.has_secret() => {
+                AuthScheme::Signature
+            }
+            _ => AuthScheme::Basic,
+        }
+    }
+
+    /// Refuses to send Basic credentials in the clear to anything but this machine, unless the remote says
+    /// `allow_http = true`. The other schemes send no secret.
+    pub fn check_plain_http(&self) -> Result<()> {
+        let Endpoint::Url(url) = &self.endpoint else { return Ok(()) };
+        let safe = url.scheme() == "https" || self.allow_http || is_loopback(url);
+        if safe || self.auth_scheme() != AuthScheme::Basic {
+            return Ok(());
+        }
+        let hint = match &self.origin {
+            Origin::Environment(names) => format!(
+                "use https in {}, or define the remote in the configuration file with allow_http = true",
+                names.first().unwrap_or(&"the variable")
+            ),
+            _ => format!("use https, or add allow_http = true to [remotes.{}]", self.name),
+        };
+        Err(Error::usage(format!(
+            "remote {} ({}): its credentials would cross the network in the clear, over plain http to {}",
+            self.name,
+            self.origin,
+            url.host_str().unwrap_or_default()
+        ))
+        .hint(hint))
+    }
+}
+
+/// Makes a remote of what is written down. `base` is the directory that relative paths start from.
+pub(super) fn resolve(
+    name: &str,
+    profile: &Profile,
+    origin: Origin,
+    base: Option<&Path>,
+    home: Option<&Path>,
+) -> Result<Remote> {
+    let context = |e: Error| e.context(format_args!("remote {name} ({origin})"));
+    let provider = profile.check().map_err(context)?;
+    let url = profile.url.as_deref().ok_or_else(|| {
+        context(Error::usage("the key url is missing").hint("url is the API's address, https://HOST/"))
+    })?;
+    let endpoint = Endpoint::Url(parse_base(url).map_err(context)?);
+    let path = |path: Option<&PathBuf>| -> Result<Option<PathBuf>> {
+        let Some(path) = path else { return Ok(None) };
+        let path = expand_home(path, home).map_err(context)?;
+        Ok(Some(base.map_or_else(|| path.clone(), |base| base.join(&path))))
+    };
+    let secret = if let Some(secret) = &profile.secret {
+        SecretSource::Value(secret.clone())
+    } else if let Some(file) = path(profile.secret_file.as_ref())? {
+        SecretSource::File(file)
+    } else if let Some(command) = &profile.secret_command {
+        SecretSource::Command(command.clone())
+    } else {
+        SecretSource::None
+    };
+    // Joyent calls the same thing account in paths and user in Basic.
+    let (mut user, mut account) = (profile.user.clone(), profile.account.clone());
+    if provider == Provider::Joyent {
+        user = user.or_else(|| account.clone());
+        account = account.or_else(|| user.clone());
+    }
+    Ok(Remote {
+        user,
+        allow_http: profile.allow_http.unwrap_or(false),
+        ca_file: path(profile.ca_file.as_ref())?,
+        account,
+        key_id: profile.key_id.clone(),
+        identity: path(profile.identity.as_ref())?,
+        consumer_key: profile.consumer_key.clone(),
+        consumer_secret: profile.consumer_secret.clone(),
+        token: profile.token.clone(),
+        token_secret: profile.token_secret.clone(),
+        secret,
+        origin,
+        ..Remote::new(name, provider, endpoint)
+    })
+}
+
+/// A base URL. The text is never repeated in an error, since it may hold credentials.
+pub fn parse_base(text: &str) -> Result<Url> {
+    const FORM: &str = "a url looks like https://api.example.com/ or https://api.example.com/api";
+    let text = text.trim();
+    let mut url =
+        Url::parse(text).map_err(|e| Error::usage(format!("the url is not understood: {e}")).hint(FORM))?;
+    if !matches!(url.scheme(), "http" | "https") || !text.contains("://") {
+        return Err(Error::usage("the url does not begin with https:// or http://").hint(FORM));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Error::usage("the url holds credentials, which would end up in logs")
+            .hint("take USER:SECRET@ out of the url; write user = and secret_command = instead"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(
+            Error::usage("the url has a ? or # in it; only a host and a path can be a base").hint(FORM)
+        );
+    }
+    let path = squeeze(url.path());
+    url.set_path(path.trim_end_matches('/'));
+    Ok(url)
+}
+
+/// A path, with its query if it has one, below a base URL. Segments must be percent-encoded where they need to be.
+pub fn join(base: &Url, path: &str) -> Url {
+    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+    let mut url = base.clone();
+    url.set_path(&squeeze(&format!("{}/{path}", base.path())));
+    url.set_query(query);
+    url
+}
+
+/// Makes one slash of several.
+fn squeeze(path: &str) -> String {
+    let mut squeezed = String::with_capacity(path.len());
+    for c in path.chars() {
+        if c != '/' || !squeezed.ends_with('/') {
+            squeezed.push(c);
+        }
+    }
+    squeezed
+}
+
+/// Whether a URL leads to this machine by its very form, without asking a name server.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Local => f.write_str("inside this program"),
+            Endpoint::Url(url) => f.write_str(url.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::BuiltIn => f.write_str("built in"),
+            Origin::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Origin::Environment(names) => f.write_str(&names.join(", ")),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "remote_tests.rs"]
+mod tests;

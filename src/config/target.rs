@@ -1,0 +1,178 @@
+//! The command line's way to point at something in a cloud: `REMOTE:`, `REMOTE:DRIVE`, `REMOTE:appliance/KEY`.
+//!
+//! What stands before the first colon is a remote's name, made of ASCII letters, digits, `_`, `.` and `-` alone. So a
+//! path such as `./a:b` or `/dev/disk/by-id/x:y` is never taken for a target.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{Error, Result};
+
+/// A remote, and perhaps something on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The remote's name, without the colon.
+    pub remote: String,
+    /// What is meant on the remote; `None` is the remote itself.
+    pub object: Option<Object>,
+}
+
+/// Something on a remote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A drive, by its UUID.
+    Drive(String),
+    /// An appliance, by its key.
+    Appliance(String),
+}
+
+/// Whether a text can be the name of a remote.
+pub fn is_remote_name(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with('-')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}
+
+impl Target {
+    /// Whether a text has the form of a target, for arguments that may be a path too. A file whose name has that form
+    /// is written with `./` before it.
+    pub fn is_target(text: &str) -> bool {
+        text.split_once(':').is_some_and(|(name, _)| is_remote_name(name))
+    }
+
+    /// The drive, if a drive is meant.
+    pub fn drive(&self) -> Option<&str> {
+        match &self.object {
+            Some(Object::Drive(drive)) => Some(drive),
+            _ => None,
+        }
+    }
+
+    /// The appliance's key, if an appliance is meant.
+    pub fn appliance(&self) -> Option<&str> {
+        match &self.object {
+            Some(Object::Appliance(key)) => Some(key),
+            _ => None,
+        }
+    }
+}
+
+impl FromStr for Target {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        const FORMS: &str = "the forms are REMOTE:, REMOTE:DRIVE and REMOTE:appliance/KEY; \
+                             `diskferry remote list` names the remotes";
+        let Some((remote, rest)) = text.split_once(':') else {
+            let e = Error::usage(format!("{text:?} names no remote: REMOTE: is needed, with the colon"));
+            return Err(if is_remote_name(text) {
+                e.hint(format!(
+                    "write {text}: for the remote {text}, or REMOTE:{text} for that drive on a remote"
+                ))
+            } else {
+                e.hint(FORMS)
+            });
+        };
+        if !is_remote_name(remote) {
+            return Err(Error::usage(format!(
+                "{text:?} is not REMOTE:DRIVE: {remote:?} is no name of a remote"
+            ))
+            .hint(FORMS));
+        }
+        if rest.starts_with("//") {
+            return Err(Error::usage(format!("{remote}://… is a URL, not REMOTE:DRIVE"))
+                .hint("give the URL a name with `diskferry remote add`, then write NAME:DRIVE"));
+        }
+        let object = if rest.is_empty() {
+            None
+        } else if let Some(key) = rest.strip_prefix("appliance/") {
+            Some(Object::Appliance(checked(key, "key of an appliance", text, FORMS)?))
+        } else {
+            Some(Object::Drive(checked(rest, "UUID of a drive", text, FORMS)?))
+        };
+        Ok(Target { remote: remote.to_owned(), object })
+    }
+}
+
+/// What goes into a URL's path must stay one segment of it.
+fn checked(id: &str, what: &str, text: &str, forms: &str) -> Result<String> {
+    let stray = |c: char| matches!(c, '/' | '?' | '#' | '%' | '\\') || c.is_whitespace() || c.is_control();
+    if id.is_empty() || id == "." || id == ".." || id.contains(stray) {
+        return Err(
+            Error::usage(format!("{text:?} is not understood: {id:?} cannot be the {what}")).hint(forms)
+        );
+    }
+    Ok(id.to_owned())
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.object {
+            None => write!(f, "{}:", self.remote),
+            Some(Object::Drive(drive)) => write!(f, "{}:{drive}", self.remote),
+            Some(Object::Appliance(key)) => write!(f, "{}:appliance/{key}", self.remote),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_forms_are_read_and_printed() -> Result<()> {
+        for (text, object) in [
+            ("oh:", None),
+            ("my.cloud_2-x:", None),
+            ("oh:6339d58e", Some(Object::Drive("6339d58e".into()))),
+            ("spot:appliance/K-1_z", Some(Object::Appliance("K-1_z".into()))),
+            ("oh:appliance", Some(Object::Drive("appliance".into()))),
+        ] {
+            let target: Target = text.parse()?;
+            assert_eq!(target.object, object, "{text}");
+            assert_eq!(target.to_string(), text);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_target_is_refused_with_the_way_out() {
+        for (text, says) in [
+            ("oh", "write oh:"),
+            ("disk.img", "REMOTE:"),
+            ("a/b", "REMOTE:"),
+            ("", "REMOTE:"),
+            ("./a:b", "REMOTE:"),
+            (":x", "REMOTE:"),
+            ("-x:y", "REMOTE:"),
+            ("é:y", "REMOTE:"),
+            ("https://host/x", "remote add"),
+            ("oh:appliance/", "REMOTE:"),
+            ("oh:a/b", "REMOTE:"),
+            ("oh:..", "REMOTE:"),
+            ("oh:a%2fb", "REMOTE:"),
+            ("oh:a?x", "REMOTE:"),
+            ("oh:a b", "REMOTE:"),
+            ("spot:appliance/..", "REMOTE:"),
+        ] {
+            let e = text.parse::<Target>().expect_err(text);
+            assert_eq!(e.kind().exit_code(), 2, "{text}");
+            let hint = e.what_next().unwrap_or_default();
+            assert!(hint.contains(says), "{text}: {e}; {hint}");
+        }
+    }
+
+    #[test]
+    fn a_url_given_for_a_target_is_not_repeated() {
+        let e = "https://u:hunter2@host/".parse::<Target>().unwrap_err();
+        assert!(!e.to_string().contains("hunter2"), "{e}");
+    }
+
+    #[test]
+    fn paths_are_told_from_targets() {
+        for path in ["disk.img", "./a:b", "/dev/disk/by-id/x:1", "dir/a:b", ":b", "-"] {
+            assert!(!Target::is_target(path), "{path}");
+        }
+        assert!(Target::is_target("oh:") && Target::is_target("oh:x"));
+    }
+}
