@@ -22,6 +22,7 @@ pub mod config;
 pub mod encode;
 pub mod error;
 pub mod event;
+pub mod job;
 pub mod journal;
 pub mod manifest;
 pub mod meters;

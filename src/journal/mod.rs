@@ -190,10 +190,15 @@ impl Journal {
 
     /// Notes the drive, safely on disk when this returns.
     pub fn set_drive(&mut self, drive: DriveRecord) -> Result<()> {
-        self.append(&Record::Drive(drive.clone()))?;
-        self.sync()?;
+        self.note_drive(&drive)?;
         self.drive = Some(drive);
         Ok(())
+    }
+
+    /// Notes for the next run what has turned out about the drive, safely on disk when this returns.
+    pub fn note_drive(&self, drive: &DriveRecord) -> Result<()> {
+        self.append(&Record::Drive(drive.clone()))?;
+        self.sync()
     }
 
     /// Notes an acknowledged chunk. It survives the process at once, and the machine after the next sync.

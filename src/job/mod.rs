@@ -1,0 +1,209 @@
+//! Whole jobs: from what a command says to what it has done.
+//!
+//! A job opens both ends, finds or starts the journal, says what it is about to do, moves the chunks, compares them if it
+//! was asked to, and sums up. It talks to drives through [`Drives`] and reports through the [`Context`].
+
+pub mod download;
+pub mod upload;
+pub mod verify;
+
+use crate::chunk::Geometry;
+use crate::encode::digest::Algorithm;
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Plan, Summary};
+use crate::journal::{self, Directory, Header, Journal, Replay};
+use crate::manifest::Manifest;
+use crate::transfer::Context;
+use crate::transfer::ledger::Ledger;
+use crate::transfer::verify::Verify;
+use crate::transport::drives::{DriveInfo, Drives};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+/// The far end of a job.
+#[derive(Clone)]
+pub struct Far {
+    /// The remote's name.
+    pub remote: String,
+    /// Its address and user, or `local`.
+    pub account: String,
+    /// Its drives.
+    pub drives: Drives,
+}
+
+/// What every job can be told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Bytes; the default is [`DEFAULT_CHUNK_SIZE`].
+    pub chunk_size: u64,
+    /// The algorithm of chunk digests.
+    pub digest: Algorithm,
+    /// Whether the SHA-256 of the whole image is wanted.
+    pub sha256: bool,
+    /// How much is read back.
+    pub verify: Verify,
+    /// Whether an earlier run's journal is ignored.
+    pub restart: bool,
+    /// Whether only the plan is wanted.
+    pub dry_run: bool,
+    /// Where a manifest goes.
+    pub manifest: Option<PathBuf>,
+    /// The journals.
+    pub journals: Directory,
+    /// The command, as a shell would take it, to be shown by `transfers`.
+    pub command: String,
+}
+
+/// 4 MiB: the most that Crosspeer and CloudSigma let one read ask for (Crosspeer API, "Read binary data from a drive":
+/// "SIZE may not exceed 4MB"), and what the vendors' own tools use.
+pub const DEFAULT_CHUNK_SIZE: u64 = 4 << 20;
+
+/// The smallest chunk: below, a request costs more than its bytes.
+pub const MIN_CHUNK_SIZE: u64 = 4 << 10;
+
+/// The largest chunk: a few of them fill the memory budget.
+pub const MAX_CHUNK_SIZE: u64 = 64 << 20;
+
+impl Settings {
+    /// Refuses what can be known to be wrong before anything is begun.
+    fn check(&self) -> Result<()> {
+        if !(MIN_CHUNK_SIZE..=MAX_CHUNK_SIZE).contains(&self.chunk_size) {
+            return Err(Error::usage(format!("a chunk of {} bytes cannot be used", self.chunk_size))
+                .hint("chunks are from 4k to 64M"));
+        }
+        if let Some(manifest) = &self.manifest {
+            let dir = manifest.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if !dir.is_dir() {
+                return Err(Error::new(
+                    Kind::Io,
+                    format!(
+                        "the manifest {} cannot be written: there is no such directory",
+                        manifest.display()
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A journal that was there, or none.
+struct Earlier {
+    journal: Option<Journal>,
+    replay: Option<Replay>,
+    path: PathBuf,
+}
+
+impl Earlier {
+    /// Looks for the journal of this command. One that does not fit is refused with the reason.
+    fn find(settings: &Settings, header: &Header, context: &Context) -> Result<Self> {
+        let id = Directory::id(header);
+        let path = settings.journals.path(&id)?;
+        if settings.restart {
+            return Ok(Self { journal: None, replay: None, path });
+        }
+        let (journal, replay) = if settings.dry_run {
+            (None, path.exists().then(|| journal::peek(&path)).transpose()?)
+        } else {
+            Journal::open(&path)?.map_or((None, None), |(journal, replay)| (Some(journal), Some(replay)))
+        };
+        if let Some(replay) = &replay {
+            if let Some(why) = replay.header.difference(header) {
+                return Err(Error::new(
+                    Kind::Journal,
+                    format!("an earlier run of this transfer cannot be taken up: {why}"),
+                )
+                .hint(format!("start over with --restart, or see it with: diskferry transfers show {id}")));
+            }
+            if replay.torn_bytes > 0 {
+                let text = format!(
+                    "{} bytes at the end of the journal were torn and do not count",
+                    replay.torn_bytes
+                );
+                (context.observer)(&Event::Warning(text));
+            }
+        }
+        Ok(Self { journal, replay, path })
+    }
+
+    /// What the earlier run has moved.
+    fn ledger(&self, geometry: Geometry, algorithm: Algorithm) -> Ledger {
+        let mut ledger = Ledger::new(geometry, algorithm);
+        if let Some(replay) = &self.replay {
+            replay.fill(&mut ledger);
+        }
+        ledger
+    }
+
+    /// The journal, begun if there was none.
+    fn journal(self, header: Header) -> Result<Journal> {
+        match self.journal {
+            Some(journal) => Ok(journal),
+            None => Journal::create(&self.path, header),
+        }
+    }
+}
+
+/// Counts what an earlier run has moved.
+fn count_resumed(ledger: &Ledger, context: &Context) -> u64 {
+    let bytes = ledger.settled_bytes();
+    context.meters.image.store(bytes, Relaxed);
+    context.meters.resumed.store(bytes, Relaxed);
+    ledger.settled()
+}
+
+/// Refuses a drive that cannot be used now; warns of one that a server uses.
+fn check_usable(info: &DriveInfo, context: &Context) -> Result<()> {
+    if let Some(progress) = info.imaging() {
+        return Err(Error::new(Kind::Busy, format!("drive {} is being imaged ({progress})", info.drive))
+            .hint("wait until that is over, then run the same command again"));
+    }
+    if let Some(servers) = info.claimed() {
+        let text =
+            format!("drive {} is in use ({servers}): what is read or written may be half old", info.drive);
+        (context.observer)(&Event::Warning(text));
+    }
+    Ok(())
+}
+
+/// The digest for the summary, and what it is a digest of.
+fn digest_of(ledger: &Ledger, sha256: Option<&str>) -> (String, String) {
+    match sha256 {
+        Some(hex) => (hex.to_owned(), "sha256".to_owned()),
+        None => (ledger.digest().to_string(), format!("{}-chunks", ledger.algorithm())),
+    }
+}
+
+/// Writes the manifest, if one is wanted.
+fn write_manifest(settings: &Settings, ledger: &Ledger, sha256: Option<String>) -> Result<()> {
+    match &settings.manifest {
+        Some(path) => Manifest::new(ledger.geometry(), settings.digest, ledger, sha256).write(path),
+        None => Ok(()),
+    }
+}
+
+/// The part of the summary that is the same for every job.
+fn summary(drive: &str, ledger: &Ledger, sha256: Option<&str>, context: &Context, start: Instant) -> Summary {
+    let meters = &context.meters;
+    let elapsed = start.elapsed();
+    let (digest, digest_kind) = digest_of(ledger, sha256);
+    Summary {
+        drive: drive.to_owned(),
+        size: ledger.geometry().image_size(),
+        chunk_size: ledger.geometry().chunk_size(),
+        chunks_total: ledger.geometry().chunks(),
+        bytes_wire: meters.wire.load(Relaxed),
+        retries: meters.retries.load(Relaxed),
+        elapsed_s: (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+        digest,
+        digest_kind,
+        limited_by: meters.limited_by(elapsed, context.concurrency),
+        ..Summary::default()
+    }
+}
+
+/// Tells the plan.
+fn announce(plan: Plan, context: &Context) {
+    (context.observer)(&Event::Plan(plan));
+}
