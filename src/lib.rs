@@ -18,6 +18,7 @@
 //! run ends.
 
 pub mod chunk;
+pub mod cli;
 pub mod config;
 pub mod encode;
 pub mod error;

@@ -1,3 +1,22 @@
-//! The command line of diskferry.
+//! The command line of diskferry: parse, run, and turn the outcome into an exit status.
 
-fn main() {}
+use clap::Parser;
+use diskferry::cli::{Cli, output::Output};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(&cli.global);
+    cli.global.start_logging();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return output.fail(&diskferry::Error::io("starting the runtime", e)),
+    };
+    let ended = runtime.block_on(cli.run(&output));
+    // A thread that still waits for standard input must not keep the process alive.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => output.fail(&error),
+    }
+}

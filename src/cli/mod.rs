@@ -1,0 +1,113 @@
+//! The command line: what can be said, and what becomes of it. All drawing and printing is here.
+
+mod download;
+mod options;
+pub mod output;
+mod progress;
+mod serve;
+mod session;
+mod signals;
+mod transfers;
+mod upload;
+mod verify;
+
+use crate::error::Result;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use output::Output;
+use std::path::PathBuf;
+
+/// Moves whole drive images into, out of and between clouds that take a drive as many small HTTP requests: fast,
+/// verified, and resumable after any interruption.
+///
+/// A remote is written NAME: and a drive on it NAME:UUID. Without any configuration there is `local:`, an emulator
+/// inside the program, to try everything out.
+#[derive(Debug, Parser)]
+#[command(name = "diskferry", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What holds for every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Say more on stderr: each repeated request; twice, each request
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Print one JSON object a line on stdout instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The configuration file
+    ///
+    /// Without it, $DISKFERRY_CONFIG or $XDG_CONFIG_HOME/diskferry/config.toml.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// When to use colours; NO_COLOR is honoured
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Draw no progress bar
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// In any case.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Upload an image to a drive, making the drive if none is named
+    Upload(upload::UploadArgs),
+    /// Download a drive to a file or to standard output
+    Download(download::DownloadArgs),
+    /// Compare a file with a drive; exit 6 and print the offsets that differ if any do
+    Verify(verify::VerifyArgs),
+    /// Resumable transfers on this machine
+    #[command(subcommand)]
+    Transfers(transfers::TransfersCommand),
+    /// Run the emulator of the clouds' APIs
+    Serve(serve::ServeArgs),
+}
+
+impl Cli {
+    /// Runs the command.
+    pub async fn run(self, output: &Output) -> Result<()> {
+        let global = &self.global;
+        match self.command {
+            Command::Upload(args) => upload::run(args, global, output).await,
+            Command::Download(args) => download::run(args, global, output).await,
+            Command::Verify(args) => verify::run(args, global, output).await,
+            Command::Transfers(command) => transfers::run(command, output),
+            Command::Serve(args) => serve::run(args, output).await,
+        }
+    }
+}
+
+impl Global {
+    /// Sends the library's traces to stderr, as far as -v asks for them.
+    pub fn start_logging(&self) {
+        if self.verbose < 2 {
+            return;
+        }
+        let filter = tracing_subscriber::EnvFilter::new("warn,diskferry=debug");
+        // Fails only if there is a logger already, which then does as well.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(false)
+            .try_init();
+    }
+}

@@ -1,0 +1,135 @@
+//! The options of every transfer.
+
+use crate::config::{self, Dirs};
+use crate::encode::digest::Algorithm;
+use crate::error::{Error, Result};
+use crate::job::{DEFAULT_CHUNK_SIZE, Settings};
+use crate::journal::Directory;
+use crate::transfer::verify::Verify;
+use clap::Args;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The options of every transfer.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Transfer options")]
+pub struct TransferOptions {
+    /// Bytes moved by one request, 4k to 64M
+    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = size)]
+    pub chunk_size: u64,
+    /// Requests in flight at a time, or auto
+    #[arg(long, value_name = "auto|N", default_value = "auto", value_parser = concurrency)]
+    pub concurrency: Concurrency,
+    /// The most bytes a second over all connections, as in 10M
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub bwlimit: Option<u64>,
+    /// How much is read back and compared: none, sample (a hundredth and at least 8 chunks) or full
+    #[arg(long, value_name = "none|sample|full", value_parser = parse::<Verify>)]
+    pub verify: Option<Verify>,
+    /// Show the plan and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write the chunk digests to FILE, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+    /// The digest of chunks: blake3 or sha256
+    #[arg(long, value_name = "NAME", default_value = "blake3", value_parser = parse::<Algorithm>)]
+    pub digest: Algorithm,
+    /// Also compute the SHA-256 of the whole image, the same as sha256sum
+    #[arg(long)]
+    pub sha256: bool,
+    /// How often a failed request is repeated
+    #[arg(long, value_name = "N", default_value_t = crate::transport::retry::DEFAULT_RETRIES)]
+    pub retries: u32,
+    /// How long nothing may move on a connection before it is given up, as in 30s
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = timeout)]
+    pub timeout: Duration,
+}
+
+/// Requests in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concurrency(pub Option<usize>);
+
+impl TransferOptions {
+    /// What a job needs to know of them.
+    pub fn settings(&self, restart: bool, dirs: &Dirs) -> Settings {
+        Settings {
+            chunk_size: self.chunk_size,
+            digest: self.digest,
+            sha256: self.sha256,
+            verify: self.verify.unwrap_or_default(),
+            restart,
+            dry_run: self.dry_run,
+            manifest: self.manifest.clone(),
+            journals: Directory::new(dirs.transfers()),
+            command: super::signals::command_line(),
+        }
+    }
+}
+
+impl Default for TransferOptions {
+    fn default() -> Self {
+        Self {
+            chunk_size: DEFAULT_CHUNK_SIZE,
+            concurrency: Concurrency(None),
+            bwlimit: None,
+            verify: None,
+            dry_run: false,
+            manifest: None,
+            digest: Algorithm::default(),
+            sha256: false,
+            retries: crate::transport::retry::DEFAULT_RETRIES,
+            timeout: crate::transport::client::DEFAULT_IDLE,
+        }
+    }
+}
+
+/// A value of a type that reads itself from text.
+pub fn parse<T: std::str::FromStr<Err = Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(plain)
+}
+
+/// A size in bytes with an optional k, M, G or T.
+pub fn size(text: &str) -> Result<u64, String> {
+    config::value::parse_size(text).map_err(plain)
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        0 => Err("a limit of 0 would move nothing; leave the option out for no limit".to_owned()),
+        rate => Ok(rate),
+    }
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    match config::value::parse_duration(text).map_err(plain)? {
+        Duration::ZERO => Err("a timeout of 0 would give up at once".to_owned()),
+        timeout => Ok(timeout),
+    }
+}
+
+fn concurrency(text: &str) -> Result<Concurrency, String> {
+    match (text, text.parse::<usize>()) {
+        ("auto", _) => Ok(Concurrency(None)),
+        (_, Ok(n)) if (1..=crate::transfer::MAX_CONCURRENCY).contains(&n) => Ok(Concurrency(Some(n))),
+        _ => Err(format!("auto or a number from 1 to {} is meant", crate::transfer::MAX_CONCURRENCY)),
+    }
+}
+
+/// A `KEY=VALUE` pair.
+pub fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, _)) if key.is_empty() || key.contains(char::is_whitespace) => {
+            Err(format!("{key:?} cannot be a key"))
+        }
+        Some((_, value)) if value.contains('\n') => Err("a value has one line".to_owned()),
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => Err("KEY=VALUE is meant".to_owned()),
+    }
+}
+
+// Clap frames the message itself; a hint of ours would stand in the middle of it.
+#[expect(clippy::needless_pass_by_value, reason = "it stands where an error is mapped")]
+fn plain(error: Error) -> String {
+    error.to_string()
+}

@@ -1,0 +1,256 @@
+//! What goes to stdout and what to stderr.
+//!
+//! stdout carries data only. Text for people goes to stderr; with `--json` everything that happens is one object a line
+//! on stdout, and stderr is left to what cannot be said there.
+
+use super::progress::Bar;
+use super::{Color, Global};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Plan, Summary};
+use serde_json::{Value, json};
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where everything is said.
+#[derive(Clone)]
+pub struct Output {
+    json: bool,
+    quiet: bool,
+    verbose: u8,
+    color: bool,
+    bars: bool,
+    bar: Arc<Mutex<Option<Bar>>>,
+}
+
+impl Output {
+    /// As the options say.
+    pub fn new(global: &Global) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let color = match global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+        };
+        Self {
+            json: global.json,
+            quiet: global.quiet,
+            verbose: global.verbose,
+            color,
+            bars: terminal && !global.quiet && !global.no_progress && !global.json,
+            bar: Arc::default(),
+        }
+    }
+
+    /// Whether output is JSON.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether a bar may be drawn.
+    pub fn draws_bars(&self) -> bool {
+        self.bars
+    }
+
+    /// Sets the bar that messages have to make room for.
+    pub(super) fn set_bar(&self, bar: Option<Bar>) {
+        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+    }
+
+    /// Prints a line of data.
+    pub fn data(&self, line: &str) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{line}")
+            .and_then(|()| out.flush())
+            .map_err(|e| Error::io("writing to standard output", e))
+    }
+
+    /// Prints an object, if output is JSON; its first key is `event`.
+    pub fn event(&self, name: &str, mut object: Value) {
+        if !self.json {
+            return;
+        }
+        if let Value::Object(map) = &mut object {
+            let mut with_event = serde_json::Map::new();
+            with_event.insert("event".into(), name.into());
+            with_event.append(map);
+            object = Value::Object(with_event);
+        }
+        // A reader that has gone away does not stop the transfer.
+        let _ = self.data(&object.to_string());
+    }
+
+    /// Says something to the user, unless that is unwanted.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.stderr(text);
+        }
+    }
+
+    /// Warns.
+    pub fn warn(&self, text: &str) {
+        self.event("warning", json!({ "message": text }));
+        if !self.quiet && !self.json {
+            self.stderr(&format!("{} {text}", self.paint("warning:", "33;1")));
+        }
+    }
+
+    /// Reports an error and gives the exit status that goes with it.
+    pub fn fail(&self, error: &Error) -> ExitCode {
+        self.set_bar(None);
+        let code = error.kind().exit_code();
+        self.event(
+            "error",
+            json!({
+                "message": error.to_string(),
+                "kind": format!("{:?}", error.kind()),
+                "exit_code": code,
+                "offset": error.at_offset(),
+                "attempts": error.after_attempts(),
+                "server": error.said(),
+                "hint": error.what_next(),
+            }),
+        );
+        self.stderr(&format!("{} {error}", self.paint("error:", "31;1")));
+        if let Some(hint) = error.what_next() {
+            self.stderr(&format!("{} {hint}", self.paint("hint:", "36")));
+        }
+        if error.kind() == Kind::Interrupted {
+            self.stderr(&format!("{} to go on: {}", self.paint("hint:", "36"), super::signals::command_line()));
+        }
+        ExitCode::from(code)
+    }
+
+    /// Takes the library's events.
+    pub fn observe(&self, event: &Event) {
+        match event {
+            Event::Plan(plan) => self.plan(plan),
+            Event::Retry { what, offset, attempt, wait, error } => {
+                self.event(
+                    "retry",
+                    json!({
+                        "what": what, "offset": offset, "attempt": attempt,
+                        "wait_s": wait.as_secs_f64(), "error": error,
+                    }),
+                );
+                if self.verbose > 0 && !self.json {
+                    let place = offset.map(|o| format!(" at offset {o}")).unwrap_or_default();
+                    self.stderr(&format!(
+                        "{what}{place}: attempt {attempt} failed, again in {:.1} s: {error}",
+                        wait.as_secs_f64()
+                    ));
+                }
+            }
+            Event::Warning(text) => self.warn(text),
+            Event::Stage(stage) => {
+                if let Some(bar) = &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
+                    bar.stage(*stage);
+                }
+            }
+        }
+    }
+
+    fn plan(&self, plan: &Plan) {
+        self.event("plan", serde_json::to_value(plan).unwrap_or_default());
+        let wanted = plan.dry_run || self.verbose > 0;
+        if !wanted || self.json || self.quiet {
+            return;
+        }
+        let zeros = if plan.action == "upload" { format!(", zeros: {}", plan.zeros) } else { String::new() };
+        self.stderr(&format!(
+            "{} {} to {}: {} in {} chunks of {}, {} done already, {} at a time, compression: {}{zeros}, verify: {}",
+            plan.action,
+            plan.from,
+            plan.to,
+            bytes(plan.size),
+            plan.chunks_total,
+            bytes(plan.chunk_size),
+            plan.chunks_resumed,
+            plan.concurrency,
+            plan.compress,
+            plan.verify,
+        ));
+    }
+
+    /// Reports what a transfer has done; `done` is its first words.
+    pub fn summary(&self, done: &str, summary: &Summary) {
+        self.set_bar(None);
+        self.event("summary", serde_json::to_value(summary).unwrap_or_default());
+        if self.json || self.quiet {
+            return;
+        }
+        let s = summary;
+        let rate = s.size as f64 / s.elapsed_s.max(0.001);
+        let resumed = match s.chunks_resumed {
+            0 => String::new(),
+            n => format!(", {n} from an earlier run"),
+        };
+        let verified = match s.chunks_verified {
+            0 => String::new(),
+            n => format!(", {n} verified"),
+        };
+        let retries = match s.retries {
+            0 => String::new(),
+            1 => ", 1 retry".to_owned(),
+            n => format!(", {n} retries"),
+        };
+        self.stderr(&format!(
+            "{done}: {} in {:.1} s ({}/s), {} on the wire; {} chunks: {} moved, {} zero{resumed}{verified}{retries}; \
+             limited by {}",
+            bytes(s.size),
+            s.elapsed_s,
+            bytes(rate as u64),
+            bytes(s.bytes_wire),
+            s.chunks_total,
+            s.chunks_sent,
+            s.chunks_zero,
+            s.limited_by,
+        ));
+        if !s.digest.is_empty() {
+            self.stderr(&format!("{} {}", s.digest_kind, s.digest));
+        }
+    }
+
+    fn paint(&self, text: &str, code: &str) -> String {
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn stderr(&self, line: &str) {
+        let print = || {
+            // Nobody can be told that nobody listens.
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
+        };
+        match &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+}
+
+/// A number of bytes for people.
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if n < 1024 {
+        return format!("{n} B");
+    }
+    let mut value = n as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn bytes_for_people() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(4 << 20), "4.0 MiB");
+        assert_eq!(bytes((1 << 30) - 1), "1.0 GiB");
+    }
+}
