@@ -20,6 +20,7 @@
 pub mod chunk;
 pub mod cli;
 pub mod config;
+pub mod emulator;
 pub mod encode;
 pub mod error;
 pub mod event;

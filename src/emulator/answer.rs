@@ -1,0 +1,201 @@
+//! What a call answers: a [`Reply`] or a [`Refusal`], and how both look on the wire.
+//!
+//! The family answers in text or JSON as `Accept` asks, and an error is text in both (Open Hosting API, "Data formats"
+//! and "Errors"). `CloudSigma` answers in text whatever is asked for, and has no `X-Elastic-*` headers.
+
+use super::Shared;
+use crate::provider::Provider;
+use crate::wire::elastic::{Properties, json, text};
+use axum::body::Body;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+/// The outcome of a call.
+pub(super) type Answer = Result<Reply, Refusal>;
+
+const ERROR: HeaderName = HeaderName::from_static("x-elastic-error");
+const OUTPUT: HeaderName = HeaderName::from_static("x-elastic-output");
+
+/// What a call that succeeded gives back.
+pub(super) enum Reply {
+    /// 204: done, nothing to tell.
+    Done,
+    /// One object.
+    Object(Properties),
+    /// Rows with the same columns; the keys name them.
+    Rows(Vec<Properties>),
+    /// Several objects.
+    Objects(Vec<Properties>),
+    /// The bytes of a drive.
+    Data(Body),
+}
+
+/// Why a call failed: one of the error types of the manual, and a sentence.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    kind: RefusalKind,
+    message: String,
+}
+
+/// The error types (Open Hosting API, "Errors"), and 503, which only faults answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RefusalKind {
+    Usage,
+    Auth,
+    Billing,
+    Missing,
+    Method,
+    Busy,
+    Failed,
+    System,
+    Full,
+    Unavailable,
+    /// A read or write that `refuse=` makes fail: `failed` to the client, counted apart here.
+    Refused,
+}
+
+impl RefusalKind {
+    fn status(self, provider: Provider) -> StatusCode {
+        // CloudSigma's table of errors has neither 402 nor 507 (CloudSigma API 1.0, "Errors").
+        let narrow = provider == Provider::CloudSigma;
+        match self {
+            RefusalKind::Billing if !narrow => StatusCode::PAYMENT_REQUIRED,
+            RefusalKind::Full if !narrow => StatusCode::INSUFFICIENT_STORAGE,
+            RefusalKind::Usage | RefusalKind::Billing | RefusalKind::Full => StatusCode::BAD_REQUEST,
+            RefusalKind::Auth => StatusCode::UNAUTHORIZED,
+            RefusalKind::Missing => StatusCode::NOT_FOUND,
+            RefusalKind::Method => StatusCode::METHOD_NOT_ALLOWED,
+            RefusalKind::Busy => StatusCode::CONFLICT,
+            RefusalKind::Failed | RefusalKind::System | RefusalKind::Refused => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            RefusalKind::Usage => "usage",
+            RefusalKind::Auth => "auth",
+            RefusalKind::Billing => "billing",
+            RefusalKind::Missing => "missing",
+            RefusalKind::Method => "method",
+            RefusalKind::Busy => "busy",
+            RefusalKind::Failed | RefusalKind::Refused => "failed",
+            RefusalKind::System | RefusalKind::Unavailable => "system",
+            RefusalKind::Full => "full",
+        }
+    }
+}
+
+impl Refusal {
+    pub(super) fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
+        Refusal { kind, message: message.into() }
+    }
+
+    /// 400: the request makes no sense.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::new(RefusalKind::Usage, message)
+    }
+
+    /// 404: there is no such object.
+    pub(super) fn missing(message: impl Into<String>) -> Self {
+        Self::new(RefusalKind::Missing, message)
+    }
+
+    /// 409: the object is in use.
+    pub(super) fn busy(message: impl Into<String>) -> Self {
+        Self::new(RefusalKind::Busy, message)
+    }
+
+    /// 507: no room.
+    pub(super) fn full(message: impl Into<String>) -> Self {
+        Self::new(RefusalKind::Full, message)
+    }
+
+    /// The reply that tells of it.
+    pub(super) fn response(&self, provider: Provider) -> Response {
+        let mut response = respond(self.kind.status(provider), "text/plain", format!("{}\n", self.message));
+        let headers = response.headers_mut();
+        if provider != Provider::CloudSigma {
+            headers.insert(ERROR, HeaderValue::from_static(self.kind.name()));
+        }
+        match self.kind {
+            RefusalKind::Auth => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"API\""));
+            }
+            RefusalKind::Unavailable => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            RefusalKind::Refused => {
+                response.extensions_mut().insert(Refused);
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+impl From<std::io::Error> for Refusal {
+    /// The emulator's own disk failed. A full one is what the error type `full` is for.
+    fn from(error: std::io::Error) -> Self {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let full = matches!(error.kind(), FileTooLarge | QuotaExceeded | StorageFull);
+        let kind = if full { RefusalKind::Full } else { RefusalKind::System };
+        Refusal::new(kind, error.to_string())
+    }
+}
+
+/// Marks a response as one of the refusals of `refuse=`.
+#[derive(Clone, Copy)]
+pub(super) struct Refused;
+
+/// The response of a call.
+pub(super) fn render(answer: Answer, shared: &Shared, headers: &HeaderMap) -> Response {
+    let provider = shared.provider;
+    let (shape, objects) = match answer {
+        Err(refusal) => return refusal.response(provider),
+        Ok(Reply::Done) => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            return response;
+        }
+        Ok(Reply::Data(body)) => return respond(StatusCode::OK, "application/octet-stream", body),
+        Ok(Reply::Object(object)) => ("properties", vec![object]),
+        Ok(Reply::Rows(rows)) => ("list", rows),
+        Ok(Reply::Objects(objects)) => ("properties list", objects),
+    };
+    if provider != Provider::CloudSigma && wants_json(headers) {
+        let value = match &*objects {
+            [object] if shape == "properties" => json::value(object),
+            objects => json::values(objects),
+        };
+        return respond(StatusCode::OK, "application/json", value.to_string());
+    }
+    let body = if shape == "list" { text::print_list(&objects) } else { text::print(&objects) };
+    let mut response = respond(StatusCode::OK, "text/plain", body);
+    if provider != Provider::CloudSigma {
+        response.headers_mut().insert(OUTPUT, HeaderValue::from_static(shape));
+    }
+    response
+}
+
+fn respond(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// Whether `Accept` names JSON. Anything else, `*/*` too, means text, the default of the manual.
+fn wants_json(headers: &HeaderMap) -> bool {
+    headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(is_json)
+}
+
+/// Whether a media type, or one of a list of them, is JSON.
+pub(super) fn is_json(value: &str) -> bool {
+    value.split(',').any(|range| {
+        range.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    })
+}

@@ -1,0 +1,186 @@
+//! Bodies on their way in and out.
+//!
+//! [`Watched`] is a request's body: it counts, it can bring the connection down half way, and what its reader leaves
+//! over can be drained, so that a client that is still sending sees the reply instead of a reset. [`Cut`] is a reply's
+//! body that ends or stops early.
+
+use super::line::Line;
+use axum::body::{Body, Bytes};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Sleep;
+
+/// The most that is read and thrown away so that a client sees its reply. A chunk is 4 MiB; a client that sends more
+/// than this behind a refused request loses its connection.
+const DRAIN: u64 = 64 << 20;
+
+/// Sees to a request's body from outside its reader.
+#[derive(Default)]
+pub(super) struct Watch {
+    seen: AtomicU64,
+    rest: Mutex<Option<Body>>,
+}
+
+impl Watch {
+    /// Bytes that arrived.
+    pub(super) fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Relaxed)
+    }
+
+    /// Reads and drops what the body's reader left over.
+    pub(super) async fn drain(&self) {
+        let rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut rest) = rest else { return };
+        let mut drained = 0;
+        while let Some(Ok(frame)) = rest.frame().await {
+            let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+            self.seen.fetch_add(bytes, Ordering::Relaxed);
+            drained += bytes;
+            if drained > DRAIN {
+                return;
+            }
+        }
+    }
+}
+
+/// A request's body that is counted, and drained after use.
+pub(super) struct Watched {
+    inner: Body,
+    watch: Arc<Watch>,
+    /// Reset the connection once so many bytes came in.
+    reset: Option<(u64, Arc<Line>)>,
+    done: bool,
+}
+
+impl Watched {
+    pub(super) fn new(inner: Body, watch: Arc<Watch>) -> Self {
+        Watched { inner, watch, reset: None, done: false }
+    }
+
+    /// Has the connection reset after half of the body.
+    pub(super) fn reset_half_way(mut self, line: Arc<Line>) -> Self {
+        let half = self.inner.size_hint().lower() / 2;
+        self.reset = Some((half, line));
+        self
+    }
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.watch.seen.fetch_add(bytes, Ordering::Relaxed);
+            }
+            None | Some(Err(_)) => self.done = true,
+        }
+        if let Some((after, line)) = &self.reset
+            && (self.done || self.watch.seen() >= *after)
+        {
+            line.reset();
+            return Poll::Pending; // Never woken: the connection is dropped with everything on it.
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.reset.is_none() && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if !self.done && !self.inner.is_end_stream() {
+            let rest = std::mem::take(&mut self.inner);
+            *self.watch.rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
+        }
+    }
+}
+
+/// How long the first half of a reply is given to get out before the connection is closed behind it. On a slow line it
+/// may not be enough; then the reply is shorter still.
+const SETTLE: Duration = Duration::from_millis(2);
+
+/// A reply's body of which only the first half comes.
+pub(super) struct Cut {
+    inner: Body,
+    announced: SizeHint,
+    left: u64,
+    then: Then,
+}
+
+enum Then {
+    Close(Arc<Line>, Option<Pin<Box<Sleep>>>),
+    Stall,
+}
+
+impl Cut {
+    /// The connection is closed after half of the body.
+    pub(super) fn close(inner: Body, line: Arc<Line>) -> Self {
+        Self::new(inner, Then::Close(line, None))
+    }
+
+    /// Nothing comes after half of the body, and the connection stays.
+    pub(super) fn stall(inner: Body) -> Self {
+        Self::new(inner, Then::Stall)
+    }
+
+    fn new(inner: Body, then: Then) -> Self {
+        let announced = inner.size_hint();
+        Cut { inner, left: announced.lower() / 2, announced, then }
+    }
+}
+
+impl http_body::Body for Cut {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        while self.left > 0 {
+            match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    let Ok(mut data) = frame.into_data() else { continue };
+                    let keep = usize::try_from(self.left).unwrap_or(usize::MAX);
+                    data.truncate(keep);
+                    self.left -= data.len() as u64;
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => self.left = 0,
+            }
+        }
+        match &mut self.then {
+            // What was handed over is flushed while this waits: an error at once would throw it away.
+            Then::Close(line, wait) => {
+                let wait = wait.get_or_insert_with(|| Box::pin(tokio::time::sleep(SETTLE)));
+                ready!(wait.as_mut().poll(cx));
+                line.close();
+                Poll::Pending
+            }
+            Then::Stall => Poll::Pending,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.announced
+    }
+}

@@ -1,0 +1,147 @@
+//! A call as its handler sees it, and the rows that lead to handlers.
+
+use super::Shared;
+use super::answer::{Answer, Refusal, RefusalKind, is_json, render};
+use crate::provider::Provider;
+use crate::wire::elastic::{Properties, json, parse_size, text};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{RawPathParams, Request, State};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, HeaderName};
+use axum::routing::{MethodRouter, get, post};
+use std::sync::Arc;
+
+/// The most that the properties of an object may take. Real ones take a few hundred bytes.
+const PROPERTIES: usize = 1 << 20;
+
+/// A request that matched a row.
+pub(super) struct Call {
+    arguments: Vec<String>,
+    headers: HeaderMap,
+    /// The request's body, for handlers that take bytes.
+    pub(super) body: Body,
+    reads_json: bool,
+}
+
+/// How the bytes of a write are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Plain,
+    Gzip,
+}
+
+impl Call {
+    /// The n-th argument in the path; empty if the path has fewer.
+    pub(super) fn argument(&self, n: usize) -> &str {
+        self.arguments.get(n).map_or("", |argument| argument)
+    }
+
+    /// The n-th argument as a number of bytes, if the path has so many.
+    pub(super) fn size(&self, n: usize) -> Result<Option<u64>, Refusal> {
+        let Some(text) = self.arguments.get(n) else { return Ok(None) };
+        parse_size(text).map(Some).ok_or_else(|| Refusal::usage(format!("{text:?} is not a number of bytes")))
+    }
+
+    /// The object that the body holds: JSON where `Content-Type` says so, else text. Nothing at all is an object
+    /// without properties.
+    pub(super) async fn properties(self) -> Result<Properties, Refusal> {
+        let json = self.reads_json
+            && self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is_json);
+        let body = to_bytes(self.body, PROPERTIES).await;
+        let body = body.map_err(|error| Refusal::usage(format!("the body cannot be read: {error}")))?;
+        let body = std::str::from_utf8(&body).map_err(|_| Refusal::usage("the body is not UTF-8"))?;
+        let mut objects = if json && !body.trim().is_empty() {
+            json::parse(body.as_bytes()).map_err(|wrong| Refusal::usage(format!("bad JSON: {wrong}")))?
+        } else {
+            text::parse(body)
+        };
+        if objects.len() > 1 {
+            return Err(Refusal::usage("one object was expected; a key stands twice or a line is blank"));
+        }
+        Ok(objects.pop().unwrap_or_default())
+    }
+
+    /// How the body is packed. Neither a chunked transfer nor another coding is taken (Open Hosting API, "Write
+    /// Binary Data to a Drive").
+    pub(super) fn encoding(&self) -> Result<Encoding, Refusal> {
+        if self.headers.contains_key(TRANSFER_ENCODING) {
+            return Err(Refusal::usage("Transfer-Encoding is not supported: send a Content-Length"));
+        }
+        match self.header(&CONTENT_ENCODING).map(str::to_ascii_lowercase).as_deref() {
+            None | Some("" | "identity") => Ok(Encoding::Plain),
+            Some("gzip" | "x-gzip") => Ok(Encoding::Gzip),
+            Some(other) => Err(Refusal::usage(format!("Content-Encoding {other} is not supported, gzip is"))),
+        }
+    }
+
+    /// The length of the body, as announced.
+    pub(super) fn content_length(&self) -> u64 {
+        self.header(&CONTENT_LENGTH).and_then(|value| value.parse().ok()).unwrap_or(0)
+    }
+
+    fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
+    }
+}
+
+/// By which methods a call is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// It reads: GET, and an empty POST, as the vendors' own scripts send.
+    Read,
+    /// It changes something: POST; a GET is answered 405.
+    Act,
+    /// Either, as `CloudSigma`'s manual prints both.
+    Either,
+}
+
+/// The calls of one provider: each row is a path, how it is reached, and what carries it out.
+pub(super) struct Calls(Router<Arc<Shared>>);
+
+impl Calls {
+    pub(super) fn new() -> Self {
+        Calls(Router::new())
+    }
+
+    /// Adds a row.
+    #[must_use]
+    pub(super) fn row<H, F>(self, reach: Reach, path: &str, handler: H) -> Self
+    where
+        H: Fn(Arc<Shared>, Call) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        Calls(self.0.route(path, method_router(reach, handler)))
+    }
+
+    /// The service: what matches no row is answered 404, what matches one by the wrong method 405.
+    pub(super) fn into_router(self, shared: Arc<Shared>) -> Router {
+        let refuse = |kind, message: &'static str| {
+            move |State(shared): State<Arc<Shared>>| async move {
+                Refusal::new(kind, message).response(shared.provider)
+            }
+        };
+        self.0
+            .fallback(refuse(RefusalKind::Missing, "There is no such command"))
+            .method_not_allowed_fallback(refuse(RefusalKind::Method, "This command expects POST"))
+            .with_state(shared)
+    }
+}
+
+fn method_router<H, F>(reach: Reach, handler: H) -> MethodRouter<Arc<Shared>>
+where
+    H: Fn(Arc<Shared>, Call) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let endpoint = |State(shared): State<Arc<Shared>>, path: RawPathParams, request: Request| async move {
+        let (head, body) = request.into_parts();
+        let arguments = path.iter().map(|(_, value)| value.to_owned()).collect();
+        let reads_json = shared.provider != Provider::CloudSigma;
+        let call = Call { arguments, headers: head.headers.clone(), body, reads_json };
+        render(handler(Arc::clone(&shared), call).await, &shared, &head.headers)
+    };
+    match reach {
+        Reach::Act => post(endpoint),
+        Reach::Read | Reach::Either => get(endpoint.clone()).post(endpoint),
+    }
+}

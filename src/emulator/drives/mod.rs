@@ -1,0 +1,216 @@
+//! The drives of the account: sparse files, `drives/UUID.raw` with the bytes and `drives/UUID.json` with the rest.
+//!
+//! Several processes may use one directory at the same time, so the files are the truth: a drive is looked up on disk
+//! at every use (one `stat`), a record is changed under a lock of the file system, and the record is what makes a drive
+//! exist: it is written last and removed first.
+
+mod contents;
+mod drive;
+mod imaging;
+mod payload;
+mod record;
+
+pub(super) use contents::{Contents, PIECE};
+pub(super) use drive::Drive;
+pub(super) use imaging::{Conversion, Job};
+pub(super) use payload::Payload;
+pub(super) use record::{Record, Stamp, Traffic, load, store};
+
+use super::answer::Refusal;
+use imaging::Imager;
+use rustix::fs::{FlockOperation, flock};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// All drives of the account.
+#[derive(Debug)]
+pub(super) struct Drives {
+    dir: PathBuf,
+    known: Mutex<HashMap<String, Arc<Drive>>>,
+    imager: Imager,
+}
+
+/// Held while a record is changed; other emulators over the same directory wait.
+struct Changing {
+    _lock: File,
+}
+
+impl Drives {
+    /// Opens the drives under a data directory, making it if need be.
+    pub(super) fn open(data: &Path) -> io::Result<Self> {
+        let dir = data.join("drives");
+        std::fs::create_dir_all(&dir)?;
+        Ok(Drives { dir, known: Mutex::default(), imager: Imager::default() })
+    }
+
+    /// Where large bodies wait until they are applied: on the drives' own file system, which has room for them.
+    pub(super) fn spool(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A drive by its UUID; 404 if there is none.
+    pub(super) fn get(&self, uuid: &str) -> Result<Arc<Drive>, Refusal> {
+        let missing = || Refusal::missing(format!("Drive {uuid} does not exist"));
+        // The UUID becomes a file's name: anything else must not get through.
+        if !is_uuid(uuid) {
+            return Err(missing());
+        }
+        let uuid = uuid.to_ascii_lowercase();
+        let path = self.record_path(&uuid);
+        let found = Stamp::now(&path).and_then(|stamp| {
+            if let Some(drive) = self.known().get(&uuid)
+                && drive.is_current(stamp)
+            {
+                return Ok(Arc::clone(drive));
+            }
+            let (record, stamp) = load(&path)?;
+            let mut known = self.known();
+            if let Some(drive) = known.get(&uuid) {
+                drive.update(record, stamp);
+                return Ok(Arc::clone(drive));
+            }
+            let drive = Arc::new(Drive::new(self.raw_path(&uuid), record, stamp));
+            known.insert(uuid.clone(), Arc::clone(&drive));
+            Ok(drive)
+        });
+        found.map_err(|error| {
+            if error.kind() == ErrorKind::NotFound {
+                self.known().remove(&uuid);
+                return missing();
+            }
+            error.into()
+        })
+    }
+
+    /// All drives, oldest first.
+    pub(super) fn all(&self) -> Result<Vec<Arc<Drive>>, Refusal> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            let Some(uuid) = name.to_str().and_then(|name| name.strip_suffix(".json")) else { continue };
+            // One that was destroyed since, or whose record is damaged, must not hide the others.
+            match self.get(uuid) {
+                Ok(drive) => found.push(drive),
+                Err(refusal) => tracing::debug!("drive {uuid} is left out: {refusal:?}"),
+            }
+        }
+        found.sort_by_key(|drive| {
+            let record = drive.record();
+            (record.created, record.drive)
+        });
+        Ok(found)
+    }
+
+    /// Makes a drive. The record's UUID must be new.
+    pub(super) fn create(&self, record: Record) -> Result<Arc<Drive>, Refusal> {
+        let uuid = record.drive.clone();
+        let raw = self.raw_path(&uuid);
+        let made = File::create_new(&raw)
+            .and_then(|file| file.set_len(record.size))
+            .and_then(|()| store(&self.record_path(&uuid), &record));
+        let stamp = made.inspect_err(|_| {
+            // Without a record it is no drive; what cannot be removed now takes no room either.
+            let _ = std::fs::remove_file(&raw);
+        })?;
+        let drive = Arc::new(Drive::new(raw, record, stamp));
+        self.known().insert(uuid, Arc::clone(&drive));
+        Ok(drive)
+    }
+
+    /// Changes a drive's record, and its size with it.
+    pub(super) fn change(
+        &self,
+        uuid: &str,
+        change: impl FnOnce(&mut Record) -> Result<(), Refusal>,
+    ) -> Result<Arc<Drive>, Refusal> {
+        let _changing = self.changing()?;
+        let drive = self.get(uuid)?;
+        let alone = drive.alone()?;
+        let mut record = drive.record();
+        let size = record.size;
+        change(&mut record)?;
+        if record.size != size {
+            drive.resize(record.size)?;
+        }
+        let stamp = store(&self.record_path(&record.drive), &record)?;
+        drive.update(record, stamp);
+        drop(alone);
+        Ok(drive)
+    }
+
+    /// Destroys a drive.
+    pub(super) fn destroy(&self, uuid: &str) -> Result<(), Refusal> {
+        let _changing = self.changing()?;
+        let drive = self.get(uuid)?;
+        let _alone = drive.alone()?;
+        let uuid = drive.record().drive;
+        std::fs::remove_file(self.record_path(&uuid))?;
+        self.known().remove(&uuid);
+        std::fs::remove_file(self.raw_path(&uuid))?;
+        Ok(())
+    }
+
+    /// Starts to fill a drive from a source; both are busy until it is done.
+    pub(super) fn image(&self, target: &Arc<Drive>, job: Job) -> Result<(), Refusal> {
+        self.imager.begin(target, job)
+    }
+
+    /// Waits for imaging to end and writes the counters down. For the end of the emulator.
+    pub(super) fn finish(&self) {
+        self.imager.finish();
+        for drive in self.known().values() {
+            if let Err(error) = self.save_traffic(drive) {
+                tracing::warn!("the counters of a drive are lost: {error}");
+            }
+        }
+    }
+
+    fn save_traffic(&self, drive: &Drive) -> io::Result<()> {
+        let more = drive.take_traffic();
+        if more == record::Traffic::default() {
+            return Ok(());
+        }
+        let _changing = self.changing()?;
+        let path = self.record_path(&drive.record().drive);
+        // Another process may have changed the record, or destroyed the drive.
+        let mut record: Record = match load(&path) {
+            Ok((record, _)) => record,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        record.traffic += more;
+        let stamp = store(&path, &record)?;
+        drive.update(record, stamp);
+        Ok(())
+    }
+
+    fn changing(&self) -> io::Result<Changing> {
+        let lock = File::options().create(true).truncate(false).write(true).open(self.dir.join("lock"))?;
+        flock(&lock, FlockOperation::LockExclusive)?;
+        Ok(Changing { _lock: lock })
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Drive>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record_path(&self, uuid: &str) -> PathBuf {
+        self.dir.join(format!("{uuid}.json"))
+    }
+
+    fn raw_path(&self, uuid: &str) -> PathBuf {
+        self.dir.join(format!("{uuid}.raw"))
+    }
+}
+
+/// Whether a text is a UUID as these APIs write it, 8-4-4-4-12 digits.
+pub(super) fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(i, b)| match i {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        })
+}

@@ -1,0 +1,195 @@
+//! Reading and writing the bytes of a drive (Open Hosting API, "Read Binary Data from a Drive" and "Write Binary Data
+//! to a Drive"; the same in Crosspeer's and `CloudSigma`'s).
+
+use super::{Shared, blocking};
+use crate::emulator::answer::{Answer, Refusal, RefusalKind, Reply};
+use crate::emulator::call::{Call, Encoding};
+use crate::emulator::drives::{Contents, PIECE, Payload};
+use crate::provider::Provider;
+use axum::BoxError;
+use axum::body::{Body, Bytes};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// "SIZE may not exceed 4MB for a single request" (Crosspeer API and `CloudSigma` API 1.0): 4 MiB, the chunk of the
+/// vendors' tools.
+const READ_LIMIT: u64 = 4 << 20;
+
+/// `GET drives/DRIVE/read[/OFFSET[/SIZE]]`
+pub(in crate::emulator) async fn read(shared: Arc<Shared>, call: Call) -> Answer {
+    let (offset, size) = (call.size(1)?.unwrap_or(0), call.size(2)?);
+    let (first, rest) = blocking(move || {
+        let drive = shared.drives.get(call.argument(0))?;
+        let contents = drive.open()?;
+        let Some(left) = contents.size().checked_sub(offset) else {
+            return Err(Refusal::usage(format!(
+                "Offset {offset} is beyond the drive's {} bytes",
+                contents.size()
+            )));
+        };
+        // Open Hosting prints SIZE as optional and no limit; whoever leaves it out there gets the rest of the drive.
+        let unlimited = size.is_none() && shared.provider == Provider::OpenHosting;
+        if size.unwrap_or(left) > READ_LIMIT && !unlimited {
+            return Err(Refusal::usage(format!("At most {READ_LIMIT} bytes can be read at once")));
+        }
+        let len = size.unwrap_or(left).min(left);
+        if shared.dealer.refuses(offset, len) {
+            return Err(Refusal::new(
+                RefusalKind::Refused,
+                "Reading failed; this is a fault made on purpose",
+            ));
+        }
+        drive.count_read(len);
+        Ok(Reading { contents, at: offset, end: offset + len }.next()?)
+    })
+    .await?;
+    Ok(Reply::Data(Body::new(ReadBody::new(first, rest))))
+}
+
+/// What of a drive is still to be read.
+struct Reading {
+    contents: Contents,
+    at: u64,
+    end: u64,
+}
+
+impl Reading {
+    fn left(&self) -> u64 {
+        self.end - self.at
+    }
+
+    /// Reads one piece; what is left comes back with it.
+    fn next(mut self) -> io::Result<(Bytes, Reading)> {
+        let len = usize::try_from(self.left()).map_or(PIECE, |left| left.min(PIECE));
+        let bytes = self.contents.read(self.at, len)?;
+        self.at += len as u64;
+        Ok((bytes, self))
+    }
+}
+
+/// Streams a range of a drive. While one piece is being sent the next is being read, so a reply takes the memory of two
+/// pieces whatever its length.
+struct ReadBody {
+    ready: Option<Bytes>,
+    next: Option<JoinHandle<io::Result<(Bytes, Reading)>>>,
+    reading: Option<Reading>,
+    left: u64,
+}
+
+impl ReadBody {
+    fn new(first: Bytes, reading: Reading) -> Self {
+        let left = first.len() as u64 + reading.left();
+        ReadBody { ready: Some(first), next: None, reading: Some(reading), left }
+    }
+}
+
+impl http_body::Body for ReadBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let piece = match (self.ready.take(), &mut self.next) {
+            (Some(piece), _) => piece,
+            (None, Some(next)) => {
+                let (piece, reading) = ready!(Pin::new(next).poll(cx))??;
+                self.reading = Some(reading);
+                piece
+            }
+            (None, None) => return Poll::Ready(None),
+        };
+        self.next = self
+            .reading
+            .take()
+            .filter(|reading| reading.left() > 0)
+            .map(|reading| spawn_blocking(move || reading.next()));
+        self.left -= piece.len() as u64;
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+/// `POST drives/DRIVE/write[/OFFSET]`
+pub(in crate::emulator) async fn write(shared: Arc<Shared>, call: Call) -> Answer {
+    let (encoding, offset) = (call.encoding()?, call.size(1)?.unwrap_or(0));
+    let uuid = call.argument(0).to_owned();
+    let announced = call.content_length();
+    if announced > SPOOLS {
+        // A large body is not taken in for nothing.
+        let (shared, uuid) = (Arc::clone(&shared), uuid.clone());
+        blocking(move || {
+            let size = shared.drives.get(&uuid)?.record().size;
+            let fits = room(size, offset)? >= announced;
+            if fits || encoding == Encoding::Gzip { Ok(()) } else { Err(too_small(size)) }
+        })
+        .await?;
+    }
+    let payload = collect(call.body, shared.drives.spool().to_owned()).await?;
+    blocking(move || {
+        let drive = shared.drives.get(&uuid)?;
+        let contents = drive.open()?;
+        let room = room(contents.size(), offset)?;
+        let payload = match encoding {
+            Encoding::Plain => payload,
+            Encoding::Gzip => payload.gunzip(room)?,
+        };
+        let len = payload.len();
+        if len > room {
+            return Err(too_small(contents.size()));
+        }
+        if shared.dealer.refuses(offset, len) {
+            return Err(Refusal::new(
+                RefusalKind::Refused,
+                "Writing failed; this is a fault made on purpose",
+            ));
+        }
+        let _writing = drive.writing()?;
+        let _noisy = contents.has_noise().then(|| drive.noisy());
+        contents.write(offset, payload)?;
+        drive.count_write(len);
+        Ok(Reply::Done)
+    })
+    .await
+}
+
+/// From this size on a body is checked against the drive before it is taken in.
+const SPOOLS: u64 = 16 << 20;
+
+/// The room behind an offset.
+fn room(size: u64, offset: u64) -> Result<u64, Refusal> {
+    size.checked_sub(offset).ok_or_else(|| too_small(size))
+}
+
+fn too_small(size: u64) -> Refusal {
+    Refusal::full(format!("The write goes beyond the drive's {size} bytes"))
+}
+
+/// Takes a body in whole.
+async fn collect(mut body: Body, spool: PathBuf) -> Result<Payload, Refusal> {
+    let mut payload = Payload::new(spool);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Refusal::usage(format!("The body ended early: {error}")))?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if payload.spools(piece.len()) {
+            payload = blocking(move || payload.push(piece).map(|()| payload).map_err(Refusal::from)).await?;
+        } else {
+            payload.push(piece)?;
+        }
+    }
+    Ok(payload)
+}

@@ -1,0 +1,189 @@
+//! What the emulator gets wrong on purpose, so that a client can prove that it survives it.
+//!
+//! [`Faults::parse`] reads the specification; [`draw`](self::draw) decides, request by request, what goes wrong. Two
+//! rules hold: the n-th draw depends on the seed and on n alone, so that a run can be repeated; and a dealt fault makes
+//! exactly one request fail exactly once, so that a client's count of retries can be compared with the count dealt.
+
+mod draw;
+mod share;
+
+pub(super) use draw::{Dealer, Fault, When, mix};
+use share::Share;
+use std::time::Duration;
+
+/// A kind of fault, as counted and logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FaultKind {
+    /// 409 with the error type `busy`.
+    Busy,
+    /// 503 with `Retry-After: 1`.
+    Unavailable,
+    /// The connection is reset: before or within the request's body, or after the request was carried out.
+    Reset,
+    /// The reply ends before its `Content-Length`, or does not come at all where it has no body.
+    Short,
+    /// The reply stops half way, or does not come at all where it has no body, and the connection stays open.
+    Stall,
+    /// 500 with the error type `failed`, every time: see `refuse=` of [`Faults::parse`].
+    Refuse,
+}
+
+impl FaultKind {
+    /// The kinds that `error=` mixes, in the order in which they share a draw.
+    const MIXED: [FaultKind; 5] =
+        [FaultKind::Busy, FaultKind::Unavailable, FaultKind::Reset, FaultKind::Short, FaultKind::Stall];
+}
+
+/// Which faults to deal, and how often. The default is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// The share of requests that meet each kind of [`FaultKind::MIXED`].
+    shares: [Share; FaultKind::MIXED.len()],
+    /// Where the draws begin.
+    seed: u64,
+    /// How long every request waits before it is looked at.
+    pub(super) latency: Duration,
+    /// Bytes a second, all connections and both directions together.
+    pub(super) rate: Option<u64>,
+    /// Offsets no read or write may cover.
+    refuse: Vec<u64>,
+    /// The share of new drives whose unwritten sectors read as noise.
+    dirty: Share,
+    /// What the account has to spend, in hundredths of its currency.
+    pub(super) balance: Option<i64>,
+}
+
+impl Faults {
+    /// Reads a comma list. Shares lie between 0 and 1.
+    ///
+    /// - `error=0.1`: a mix of the next five in equal parts
+    /// - `busy=`, `unavailable=`, `reset=`, `short=`, `stall=`: each by itself, added to the mix
+    /// - `latency=20ms`: every request waits so long (units us, ms, s)
+    /// - `rate=10M`: bytes a second, all connections together, both directions
+    /// - `refuse=OFFSET`: a read or write of a drive that covers this offset always fails; may stand several times
+    /// - `dirty=1`: the share of new drives whose unwritten sectors read as noise, as on an encrypted volume
+    /// - `balance=AMOUNT`: what the account has to spend
+    /// - `seed=7`: another run of draws
+    ///
+    /// # Errors
+    /// One sentence that names the item and what is wrong with it.
+    pub fn parse(spec: &str) -> Result<Faults, String> {
+        let mut faults = Faults::default();
+        let mut seen: Vec<&str> = Vec::new();
+        for item in spec.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            let (key, value) =
+                item.split_once('=').ok_or_else(|| format!("fault {item:?} is not of the form KEY=VALUE"))?;
+            if seen.contains(&key) && key != "refuse" {
+                return Err(format!("fault {key:?} is given twice"));
+            }
+            seen.push(key);
+            faults.set(key, value).map_err(|wrong| format!("fault {item:?}: {wrong}"))?;
+        }
+        if faults.shares.iter().copied().sum::<Share>() > Share::ONE {
+            return Err("the shares of faults add up to more than 1".to_owned());
+        }
+        Ok(faults)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let size =
+            || crate::wire::elastic::parse_size(value).ok_or("a number of bytes is wanted, as 4194304 or 4M");
+        match key {
+            "error" => {
+                let mixed = Share::parse(value)?.split(self.shares.len());
+                self.shares.iter_mut().zip(mixed).for_each(|(share, more)| *share += more);
+            }
+            "busy" => self.shares[0] += Share::parse(value)?,
+            "unavailable" => self.shares[1] += Share::parse(value)?,
+            "reset" => self.shares[2] += Share::parse(value)?,
+            "short" => self.shares[3] += Share::parse(value)?,
+            "stall" => self.shares[4] += Share::parse(value)?,
+            "dirty" => self.dirty = Share::parse(value)?,
+            "seed" => self.seed = value.parse().map_err(|_| "a whole number is wanted")?,
+            "latency" => self.latency = duration(value)?,
+            "rate" => match size()? {
+                0 => return Err("nothing would ever move".to_owned()),
+                rate => self.rate = Some(rate),
+            },
+            "refuse" => self.refuse.push(size()?),
+            "balance" => self.balance = Some(amount(value)?),
+            _ => {
+                return Err(
+                    "there is no such fault; there are error, busy, unavailable, reset, short, stall, \
+                     latency, rate, refuse, dirty, balance and seed"
+                        .to_owned(),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A time with its unit: `20ms`, `1.5s`, `500us`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wanted = || "a time with its unit is wanted, as 20ms or 1.5s".to_owned();
+    // Longer units first: every one of them ends in s.
+    let (number, unit) = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0)]
+        .into_iter()
+        .find_map(|(unit, seconds)| text.strip_suffix(unit).map(|number| (number, seconds)))
+        .ok_or_else(wanted)?;
+    let number: f64 = number.parse().map_err(|_| wanted())?;
+    Duration::try_from_secs_f64(number * unit).map_err(|_| wanted())
+}
+
+/// An amount of money with at most two decimals, in hundredths.
+fn amount(text: &str) -> Result<i64, String> {
+    let wanted = || "an amount is wanted, as 12.50".to_owned();
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let (whole, cents) = digits.split_once('.').unwrap_or((digits, "0"));
+    let number = |s: &str| s.bytes().all(|b| b.is_ascii_digit()).then(|| s.parse::<i64>().ok()).flatten();
+    let (whole, tenths) = (number(whole).ok_or_else(wanted)?, number(cents).ok_or_else(wanted)?);
+    let cents = match cents.len() {
+        1 => tenths * 10,
+        2 => tenths,
+        _ => return Err(wanted()),
+    };
+    whole.checked_mul(100).and_then(|w| w.checked_add(cents)).map(|sum| sign * sum).ok_or_else(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_specification_is_read_whole() {
+        let faults = Faults::parse(
+            "error=0.1, busy=0.05,latency=20ms,rate=10M,refuse=4M,refuse=0,seed=7,dirty=1,balance=12.5",
+        )
+        .unwrap();
+        assert_eq!(faults.shares[0], Share::parse("0.07").unwrap());
+        assert_eq!(faults.shares[4], Share::parse("0.02").unwrap());
+        assert_eq!(faults.latency, Duration::from_millis(20));
+        assert_eq!(faults.rate, Some(10 << 20));
+        assert_eq!(faults.refuse, [4 << 20, 0]);
+        assert_eq!((faults.seed, faults.balance, faults.dirty), (7, Some(1250), Share::ONE));
+        assert_eq!(Faults::parse(" ").unwrap(), Faults::default());
+    }
+
+    #[test]
+    fn a_bad_specification_names_the_item() {
+        for (spec, says) in [
+            ("busy", "KEY=VALUE"),
+            ("fusy=1", "no such fault"),
+            ("busy=2", "between 0 and 1"),
+            ("busy=-0.1", "between 0 and 1"),
+            ("busy=nan", "between 0 and 1"),
+            ("busy=0.6,stall=0.5", "more than 1"),
+            ("busy=0.1,busy=0.1", "twice"),
+            ("latency=20", "unit"),
+            ("latency=-1s", "unit"),
+            ("rate=0", "ever move"),
+            ("rate=1.5M", "bytes"),
+            ("seed=x", "whole number"),
+            ("balance=1.234", "amount"),
+        ] {
+            let message = Faults::parse(spec).unwrap_err();
+            assert!(message.contains(says), "{spec}: {message}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The TCP connection under an exchange: it can be closed or reset in the middle of anything, and it is no faster than
+//! the rate that all connections share.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep};
+
+/// How the end of a connection is brought about from inside an exchange.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    end: AtomicU8,
+    ended: Notify,
+}
+
+const CLOSED: u8 = 1;
+const RESET: u8 = 2;
+
+impl Line {
+    /// Has the connection closed: the other side reads an end of file after what was sent.
+    pub(super) fn close(&self) {
+        self.end(CLOSED);
+    }
+
+    /// Has the connection reset: the other side gets an error, whatever it is doing.
+    pub(super) fn reset(&self) {
+        self.end(RESET);
+    }
+
+    fn end(&self, how: u8) {
+        self.end.store(how, Ordering::Relaxed);
+        self.ended.notify_one();
+    }
+
+    /// Waits until one of the two was asked for.
+    pub(super) async fn ended(&self) {
+        self.ended.notified().await;
+    }
+}
+
+/// A rate that all connections and both directions share.
+#[derive(Debug)]
+pub(super) struct Pace {
+    rate: u64,
+    /// When the bytes moved so far will have been paid for.
+    paid: Mutex<Instant>,
+}
+
+impl Pace {
+    pub(super) fn new(rate: u64) -> Self {
+        Pace { rate, paid: Mutex::new(Instant::now()) }
+    }
+
+    /// Accounts for bytes that were moved; nothing more may move before the time returned.
+    fn spend(&self, bytes: usize) -> Instant {
+        let nanos = u128::from(bytes as u64) * 1_000_000_000 / u128::from(self.rate);
+        let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
+        *paid = (*paid).max(Instant::now()) + cost;
+        *paid
+    }
+
+    /// How much is written at once: a fiftieth of a second's worth, so that connections take turns.
+    pub(super) fn step(&self) -> usize {
+        usize::try_from(self.rate / 50).unwrap_or(usize::MAX).clamp(1 << 10, 64 << 10)
+    }
+}
+
+/// The socket as the HTTP machinery sees it.
+pub(super) struct Socket {
+    stream: TcpStream,
+    line: Arc<Line>,
+    pace: Option<Arc<Pace>>,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream, line: Arc<Line>, pace: Option<Arc<Pace>>) -> Self {
+        Socket { stream, line, pace, pause: None }
+    }
+
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        Poll::Ready(())
+    }
+
+    fn spend(&mut self, bytes: usize) {
+        if let Some(pace) = self.pace.as_ref().filter(|_| bytes > 0) {
+            self.pause = Some(Box::pin(tokio::time::sleep_until(pace.spend(bytes))));
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.line.end.load(Ordering::Relaxed) == RESET {
+            // Without lingering, closing sends RST. Where it fails the other side sees an end of file, which is as
+            // much of a fault.
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_pause(cx));
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let read = buf.filled().len() - before;
+        self.spend(read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_pause(cx));
+        let step = self.pace.as_ref().map_or(usize::MAX, |pace| pace.step());
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &buf[..buf.len().min(step)]))?;
+        self.spend(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.pace.is_some() {
+            let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+            return self.poll_write(cx, first);
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,187 @@
+//! The providers' APIs on a port of this machine, over sparse files: for `serve`, for the remote `local:`, and for
+//! tests.
+//!
+//! Rules of this module:
+//!
+//! - It uses the providers' names and the text and JSON shapes of [`crate::wire`], and nothing else of the client:
+//!   what both sides share, both can get wrong together.
+//! - It answers the documented form and accepts every form that a manual or a real client uses.
+//! - What goes wrong goes wrong on purpose, counted, and once: see [`Faults`].
+//! - State lives in files that several emulators may use at the same time; memory is only a cache of them.
+//!
+//! A connection ([`serve`], [`line`]) carries exchanges ([`exchange`]); an exchange is authenticated, meets its fault
+//! or is routed to a call ([`call`]), which answers ([`answer`]).
+
+mod answer;
+mod auth;
+mod body;
+mod call;
+mod drives;
+mod elastic;
+mod exchange;
+mod faults;
+mod line;
+mod log;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+pub use faults::{FaultKind, Faults};
+pub use log::Logged;
+
+use crate::provider::Provider;
+use drives::Drives;
+use exchange::Exchanges;
+use faults::Dealer;
+use line::Pace;
+use log::Log;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+/// What to emulate, and where.
+#[derive(Clone)]
+pub struct Config {
+    /// Whose API.
+    pub provider: Provider,
+    /// The address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The directory that the account's drives and servers are kept in; made if it is not there.
+    pub data: PathBuf,
+    /// The account's user: a UUID, or `CloudSigma`'s e-mail address.
+    pub user: String,
+    /// The account's API key or password.
+    pub secret: String,
+    /// What goes wrong.
+    pub faults: Faults,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the secret.
+        let Config { provider, listen, data, user, faults, .. } = self;
+        write!(f, "Config {{ {provider} on {listen} over {}, user {user}, {faults:?} }}", data.display())
+    }
+}
+
+/// What all calls share.
+struct Shared {
+    provider: Provider,
+    user: String,
+    dealer: Arc<Dealer>,
+    drives: Arc<Drives>,
+}
+
+/// A running emulator. It stops when dropped.
+#[derive(Debug)]
+pub struct Emulator {
+    address: SocketAddr,
+    dealer: Arc<Dealer>,
+    log: Arc<Log>,
+    /// Dropped to stop; the thread is then joined.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Emulator {
+    /// Starts an emulator on a thread of its own. It accepts connections when this returns.
+    ///
+    /// # Errors
+    /// The address cannot be listened on, the data directory cannot be used, or the provider cannot be emulated.
+    pub fn start(config: Config) -> io::Result<Emulator> {
+        Self::start_with(config, Log::default())
+    }
+
+    /// As [`Emulator::start`], and keeps a log of the requests.
+    ///
+    /// # Errors
+    /// Those of [`Emulator::start`].
+    pub fn start_logged(config: Config) -> io::Result<Emulator> {
+        Self::start_with(config, Log::kept())
+    }
+
+    fn start_with(config: Config, log: Log) -> io::Result<Emulator> {
+        let (log, dealer) = (Arc::new(log), Arc::new(Dealer::new(config.faults.clone())));
+        let drives = Arc::new(Drives::open(&config.data)?);
+        let credentials = auth::Credentials::new(&config.user, &config.secret);
+        let shared = Arc::new(Shared {
+            provider: config.provider,
+            user: config.user,
+            dealer: Arc::clone(&dealer),
+            drives: Arc::clone(&drives),
+        });
+        let calls = match config.provider {
+            Provider::OpenHosting | Provider::Crosspeer => elastic::calls(),
+            other => {
+                let message = format!("{other} cannot be emulated yet");
+                return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+            }
+        };
+        let exchanges = Arc::new(Exchanges {
+            router: calls.into_router(Arc::clone(&shared)),
+            shared,
+            credentials,
+            latency: config.faults.latency,
+            log: Arc::clone(&log),
+        });
+
+        let listener = std::net::TcpListener::bind(config.listen)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = {
+            let _context = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)?
+        };
+        let (stop, stopped) = oneshot::channel();
+        let rate = config.faults.rate;
+        let thread = std::thread::Builder::new().name("emulator".to_owned()).spawn(move || {
+            let pace = rate.map(|rate| Arc::new(Pace::new(rate)));
+            runtime.block_on(serve::serve(listener, exchanges, pace, stopped));
+            // Waits for the file work under way, so that what was acknowledged is on disk, and counted.
+            drop(runtime);
+            drives.finish();
+        })?;
+        Ok(Emulator { address, dealer, log, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// The address it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The stem of its URLs, with a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// How many requests were made to fail once, by faults of all kinds together. Neither latency and rate nor the
+    /// refusals of an offset count.
+    pub fn faults_dealt(&self) -> u64 {
+        self.dealer.dealt()
+    }
+
+    /// How many reads and writes failed because they covered an offset of `refuse=`.
+    pub fn refusals(&self) -> u64 {
+        self.dealer.refusals()
+    }
+
+    /// The requests so far, oldest first; empty unless started by [`Emulator::start_logged`].
+    pub fn log(&self) -> Vec<Logged> {
+        self.log.all()
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::warn!("the emulator's thread panicked");
+        }
+    }
+}

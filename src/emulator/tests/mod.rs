@@ -1,0 +1,48 @@
+//! The emulator seen from outside: raw HTTP over a real socket.
+
+mod client;
+mod drives;
+mod faults;
+mod transfer;
+
+use super::{Config, Emulator, Faults};
+use crate::provider::Provider;
+use client::Client;
+use std::path::Path;
+
+pub(super) const USER: &str = "6339d58e-2c04-4279-acde-dc39fe2c0bc7";
+pub(super) const SECRET: &str = "secret key: with colon";
+
+fn config(provider: Provider, data: &Path, faults: &str) -> Config {
+    Config {
+        provider,
+        listen: ([127, 0, 0, 1], 0).into(),
+        data: data.to_owned(),
+        user: USER.to_owned(),
+        secret: SECRET.to_owned(),
+        faults: Faults::parse(faults).unwrap(),
+    }
+}
+
+/// An emulator with its own directory, and a client of it.
+struct Site {
+    emulator: Emulator,
+    client: Client,
+    data: tempfile::TempDir,
+}
+
+impl Site {
+    fn new(provider: Provider, faults: &str) -> Site {
+        let data = tempfile::tempdir().unwrap();
+        let emulator = Emulator::start_logged(config(provider, data.path(), faults)).unwrap();
+        let client = Client::new(emulator.address());
+        Site { emulator, client, data: data }
+    }
+
+    /// Makes a drive and gives its UUID.
+    fn drive(&mut self, size: u64) -> String {
+        let reply = self.client.post("/drives/create", format!("name test\nsize {size}\n"));
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.value("drive")
+    }
+}
