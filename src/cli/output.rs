@@ -116,7 +116,11 @@ impl Output {
             self.stderr(&format!("{} {hint}", self.paint("hint:", "36")));
         }
         if error.kind() == Kind::Interrupted {
-            self.stderr(&format!("{} to go on: {}", self.paint("hint:", "36"), super::signals::command_line()));
+            self.stderr(&format!(
+                "{} to go on: {}",
+                self.paint("hint:", "36"),
+                super::signals::command_line()
+            ));
         }
         ExitCode::from(code)
     }
@@ -174,8 +178,13 @@ impl Output {
 
     /// Reports what a transfer has done; `done` is its first words.
     pub fn summary(&self, done: &str, summary: &Summary) {
+        self.summary_with(done, summary, serde_json::to_value(summary).unwrap_or_default());
+    }
+
+    /// The same, with the object for `--json` given.
+    pub fn summary_with(&self, done: &str, summary: &Summary, object: Value) {
         self.set_bar(None);
-        self.event("summary", serde_json::to_value(summary).unwrap_or_default());
+        self.event("summary", object);
         if self.json || self.quiet {
             return;
         }

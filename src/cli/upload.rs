@@ -1,0 +1,81 @@
+//! `diskferry upload`.
+
+use super::Global;
+use super::options::{TransferOptions, pair, parse, size};
+use super::output::Output;
+use super::session::Session;
+use crate::config::{Object, Target};
+use crate::encode::codec::Compression;
+use crate::error::{Error, Result};
+use crate::job::upload::{Upload, Zeros};
+use clap::Args;
+use std::path::PathBuf;
+
+/// What `upload` takes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Prints the drive's UUID, and nothing else, on stdout. The same command run again goes on \
+                        where it stopped."
+)]
+pub struct UploadArgs {
+    /// A file, a block device, or - for standard input (with --size)
+    image: PathBuf,
+    /// REMOTE: for a new drive, REMOTE:DRIVE for one that exists
+    #[arg(value_name = "REMOTE:[DRIVE]", value_parser = parse::<Target>)]
+    to: Option<Target>,
+    /// The new drive's name; the image's file name without it
+    #[arg(long)]
+    name: Option<String>,
+    /// The new drive's size, and how much will come from standard input
+    #[arg(long, value_parser = size)]
+    size: Option<u64>,
+    /// Another key of the new drive, such as tags or encryption:cipher; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
+    keys: Vec<(String, String)>,
+    /// How chunks are compressed: auto, none, or a level from 1 (fast) to 12 (small)
+    #[arg(long, value_name = "auto|none|1..12", default_value = "auto", value_parser = parse::<Compression>)]
+    compress: Compression,
+    /// What becomes of chunks of zeros: skip them where the drive reads as zero anyway (auto), always, or write them
+    #[arg(long, value_name = "auto|skip|write", default_value = "auto", value_parser = parse::<Zeros>)]
+    zeros: Zeros,
+    /// Ignore what an earlier run has done
+    #[arg(long)]
+    restart: bool,
+    #[command(flatten)]
+    transfer: TransferOptions,
+}
+
+/// Runs the command.
+pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<()> {
+    let (remote, drive) = match args.to {
+        Some(Target { remote, object: None }) => (Some(remote), None),
+        Some(Target { remote, object: Some(Object::Drive(drive)) }) => (Some(remote), Some(drive)),
+        Some(Target { object: Some(Object::Appliance(_)), .. }) => {
+            return Err(Error::usage("an appliance cannot be uploaded to: name a drive"));
+        }
+        None => (None, None),
+    };
+    if drive.is_some() && (args.name.is_some() || !args.keys.is_empty()) {
+        return Err(Error::usage("--name and --set are for a drive to be made, and a drive is named"));
+    }
+    let session = Session::open(remote.as_deref(), &args.transfer, global, output)?;
+    let upload = Upload {
+        image: args.image,
+        drive,
+        name: args.name,
+        size: args.size,
+        keys: args.keys,
+        compression: args.compress,
+        zeros: args.zeros,
+    };
+    let settings = args.transfer.settings(args.restart, &session.dirs);
+    let done = upload.run(&session.far, &settings, &session.context).await;
+    session.settle();
+    if let Some(summary) = done? {
+        output.summary("uploaded", &summary);
+        if !output.is_json() {
+            output.data(&summary.drive)?;
+        }
+    }
+    Ok(())
+}
