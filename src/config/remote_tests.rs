@@ -42,6 +42,7 @@ fn a_base_that_is_none_is_refused_without_repeating_it() {
     for (url, says) in [
         ("https://me:hunter2@h/", "credentials"),
         ("https://hunter2@h/", "credentials"),
+        ("https://:hunter2@h/", "credentials"),
         ("ftp://me:hunter2@h/", "https://"),
         ("hunter2:8701", "https://"),
         ("//me:hunter2@h", "not understood"),

@@ -161,6 +161,8 @@ mod tests {
         assert_eq!(ask(command("printf 'hunter2\\r\\nnote: x\\n'"))?, "hunter2");
         assert_eq!(ask(command("printf ' a b '"))?, " a b ", "blanks belong to the secret");
         assert_eq!(ask(command("echo \"$WHAT\""))?, "from the environment");
+        let cargo = "echo \"${CARGO_MANIFEST_DIR-unset}\"";
+        assert_eq!(ask(command(cargo))?, "unset", "the command sees the environment it is given");
         assert_eq!(ask(command("cat; echo x"))?, "x", "standard input is empty");
         Ok(())
     }

@@ -86,6 +86,16 @@ fn the_contracts_example_is_read() -> Test {
 }
 
 #[test]
+fn files_are_looked_for_beside_the_configuration() -> Test {
+    let home = Home::new(&TWO.replace("secret = \"hunter2\"", "secret_file = \"key\""))?;
+    fs::write(home.file().with_file_name("key"), "from beside\n")?;
+    let env = home.env(&[]);
+    let oh = Config::load(None, &env)?.remote("oh")?;
+    assert_eq!(oh.secret(&env)?.expose_secret(), "from beside");
+    Ok(())
+}
+
+#[test]
 fn flag_comes_before_variable_before_default() -> Test {
     let [flag, variable, default] = ["flag", "variable", "default"]
         .map(|user| TWO.replace("\"me\"", &format!("{user:?}")))
@@ -171,6 +181,8 @@ fn the_other_vendors_variables_make_remotes() -> Test {
     let oh = Config::load(None, &no_colon)?.remote("oh")?;
     assert_eq!(oh.user, None, "it may be the secret");
     assert_eq!(oh.secret(&no_colon).unwrap_err().kind(), Kind::Auth);
+    let no_user = Environment::from_pairs([("OHURI", "https://h/"), ("OHAUTH", ":hunter2")]);
+    assert_eq!(Config::load(None, &no_user)?.remote("oh")?.user, None);
     Ok(())
 }
 
