@@ -1,5 +1,7 @@
 //! The five providers: their names, and what each can do.
 
+pub mod reply;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -1,0 +1,347 @@
+//! What a provider's error reply means: one place for the five providers' ways to say no.
+//!
+//! The rules, in this order:
+//!
+//! 1. The first word of `X-Elastic-Error`, where the reply has one and the word is known (Open Hosting API and
+//!    Crosspeer API, "Errors"): two of its types share the status 500, so it says more than the status.
+//! 2. The provider's own reading of the status: CloudSigma answers 400 for what is missing or in use (CloudSigma API
+//!    1.0, 7.4 to 7.6), Joyent 409 for bad parameters (Joyent CloudAPI 6.5, "HTTP Status Codes").
+//! 3. The status.
+//!
+//! The server's own words go into the error, shortened and without anything that could steer a terminal.
+
+use super::Provider;
+use crate::wire::elastic::text;
+use crate::{Error, Kind};
+use std::time::Duration;
+
+/// The most characters of a server's text that an error carries.
+const LONGEST: usize = 500;
+
+/// What starts a line of an echoed object that nobody but its owner may see.
+const SECRET: [&str; 2] = ["secret_key ", "vnc:password "];
+
+/// One field that the server did not accept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    /// The key of the field.
+    pub key: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// The error that an error reply stands for. `path` is the path that was requested (CloudSigma's 400 on an `/info`
+/// path means that there is no such object); `x_elastic_error` and `retry_after` are the headers of those names.
+pub fn classify(
+    provider: Provider,
+    path: &str,
+    status: u16,
+    x_elastic_error: Option<&str>,
+    retry_after: Option<Duration>,
+    body: &str,
+) -> Error {
+    let word = x_elastic_error.and_then(|header| header.split_whitespace().next());
+    let word = word.map(|w| w.trim_end_matches([':', ',', ';']));
+    let kind = word
+        .and_then(kind_of_word)
+        .or_else(|| kind_of_provider(provider, path, status, body))
+        .unwrap_or_else(|| kind_of_status(status));
+    let error = Error::new(kind, sentence(kind, status))
+        .server(words(provider, status, word, body))
+        .retry_after(retry_after);
+    match hint(provider, kind) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// The `errors:KEY MESSAGE` pairs that CloudSigma mixes into the object it sends back (CloudSigma API 1.0, 6.2 and
+/// 11.10), in order, without the leading `* ` of the messages.
+pub fn field_errors(body: &str) -> Vec<FieldError> {
+    let objects = text::parse(body);
+    let pairs = objects.iter().flat_map(crate::wire::elastic::Properties::iter);
+    pairs
+        .filter_map(|(key, message)| {
+            let key = key.strip_prefix("errors:")?;
+            let message = message.trim_start();
+            let message = message.strip_prefix("* ").unwrap_or(message);
+            Some(FieldError { key: clean(key), message: clean(message) })
+        })
+        .collect()
+}
+
+fn kind_of_word(word: &str) -> Option<Kind> {
+    Some(match word {
+        "usage" | "method" => Kind::Refused,
+        "auth" => Kind::Auth,
+        "billing" => Kind::Billing,
+        "missing" => Kind::NotFound,
+        "busy" => Kind::Busy,
+        "failed" | "system" => Kind::Unavailable,
+        "full" => Kind::Full,
+        _ => return None,
+    })
+}
+
+fn kind_of_provider(provider: Provider, path: &str, status: u16, body: &str) -> Option<Kind> {
+    match (provider, status) {
+        (Provider::CloudSigma, 400) => {
+            let body = body.to_ascii_lowercase();
+            let path = path.split(['?', '#']).next().unwrap_or(path).trim_end_matches('/');
+            if body.contains("currently in use") {
+                Some(Kind::Busy)
+            } else if body.contains("could not be found") || path.ends_with("/info") {
+                Some(Kind::NotFound)
+            } else {
+                None
+            }
+        }
+        (Provider::Joyent, 409) => Some(Kind::Refused),
+        _ => None,
+    }
+}
+
+fn kind_of_status(status: u16) -> Kind {
+    match status {
+        401 | 403 => Kind::Auth,
+        402 => Kind::Billing,
+        404 | 410 => Kind::NotFound,
+        409 => Kind::Busy,
+        420 | 429 => Kind::SlowDown,
+        507 => Kind::Full,
+        // 501 and 505 are about the request, and stay as they are however often it is sent.
+        501 | 505 => Kind::Refused,
+        408 | 500..=599 => Kind::Unavailable,
+        400..=499 => Kind::Refused,
+        _ => Kind::Protocol,
+    }
+}
+
+fn sentence(kind: Kind, status: u16) -> String {
+    match kind {
+        Kind::Auth => "the credentials were refused".into(),
+        Kind::Billing => "the account does not cover this call".into(),
+        Kind::NotFound => "there is no such object or call".into(),
+        Kind::Busy => "the object is busy".into(),
+        Kind::SlowDown => "the server asked to slow down".into(),
+        Kind::Unavailable => "the server failed".into(),
+        Kind::Full => "the far end has no room".into(),
+        Kind::Refused => "the request was refused".into(),
+        _ => format!("the reply's status {status} makes no sense here"),
+    }
+}
+
+fn hint(provider: Provider, kind: Kind) -> Option<&'static str> {
+    match (kind, provider) {
+        // SpotCloud Buyer API 1.2, 2.3 and 3.6: 401 stands for more than the credentials.
+        (Kind::Auth, Provider::SpotCloud) => Some(
+            "SpotCloud answers the same when the object is not yours, is in use, or the funds do not suffice",
+        ),
+        (Kind::Auth, _) => Some("check the remote's user and secret"),
+        (Kind::Billing, _) => {
+            Some("add to the account's balance or subscriptions, then run the command again")
+        }
+        _ => None,
+    }
+}
+
+/// `409 busy: text`; the text of a reply without one is left out.
+fn words(provider: Provider, status: u16, word: Option<&str>, body: &str) -> String {
+    let fields = if provider == Provider::CloudSigma { field_errors(body) } else { Vec::new() };
+    let (code, text) = match &fields[..] {
+        [] => said(provider, body),
+        [one] => (None, format!("{}: {}", one.key, one.message)),
+        many => {
+            let lines: Vec<String> = many.iter().map(|f| format!("\n  {}: {}", f.key, f.message)).collect();
+            (None, lines.concat())
+        }
+    };
+    let mut out = status.to_string();
+    if let Some(word) = word.map(clean).or(code).filter(|w| !w.is_empty()) {
+        out.push(' ');
+        out.push_str(&shorten(&word));
+    }
+    if !text.is_empty() {
+        out.push(':');
+        if !text.starts_with('\n') {
+            out.push(' ');
+        }
+        out.push_str(&shorten(&text));
+    }
+    out
+}
+
+/// The error's code, where the body has one, and its text.
+fn said(provider: Provider, body: &str) -> (Option<String>, String) {
+    if provider == Provider::Joyent
+        && let Ok(object) = serde_json::from_str::<serde_json::Value>(body)
+        && let (Some(code), Some(message)) = (object["code"].as_str(), object["message"].as_str())
+    {
+        return (Some(clean(code)), clean(message));
+    }
+    // A proxy in between answers with a page; its title is the only line that says anything.
+    if body.trim_start().starts_with('<')
+        && let Some((_, rest)) = body.split_once("<title>")
+        && let Some((title, _)) = rest.split_once('<')
+    {
+        return (None, clean(title));
+    }
+    if provider == Provider::CloudSigma {
+        // It sends the object back with the error, secrets and all; those do not belong into an error.
+        let open = |line: &&str| !SECRET.iter().any(|key| line.trim_start().starts_with(key));
+        return (None, clean(&body.lines().filter(open).collect::<Vec<_>>().join("\n")));
+    }
+    (None, clean(body))
+}
+
+/// The text on one line: every run of white space is one space; control and direction characters are gone. Stops where
+/// nothing more could be shown, however long the text is.
+fn clean(text: &str) -> String {
+    let mut out = String::new();
+    let mut space = false;
+    for c in text.chars() {
+        if out.len() > 4 * LONGEST {
+            break;
+        }
+        if c.is_whitespace() {
+            space = !out.is_empty();
+        } else if !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            if std::mem::take(&mut space) {
+                out.push(' ');
+            }
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn shorten(text: &str) -> String {
+    if text.chars().count() <= LONGEST {
+        return text.to_owned();
+    }
+    text.chars().take(LONGEST - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Provider::{CloudSigma, Joyent, OpenHosting, SpotCloud};
+
+    fn kind(provider: Provider, path: &str, status: u16, header: Option<&str>, body: &str) -> Kind {
+        classify(provider, path, status, header, None, body).kind()
+    }
+
+    #[test]
+    fn the_header_goes_before_the_status() {
+        for (word, expected) in [
+            ("usage", Kind::Refused),
+            ("auth", Kind::Auth),
+            ("billing", Kind::Billing),
+            ("missing", Kind::NotFound),
+            ("method", Kind::Refused),
+            ("busy", Kind::Busy),
+            ("failed", Kind::Unavailable),
+            ("system", Kind::Unavailable),
+            ("full", Kind::Full),
+        ] {
+            assert_eq!(kind(OpenHosting, "/drives/list", 418, Some(word), ""), expected, "{word}");
+        }
+        assert_eq!(kind(OpenHosting, "/", 500, Some("usage: no such key"), ""), Kind::Refused);
+        assert_eq!(kind(OpenHosting, "/", 500, Some("full no room"), ""), Kind::Full);
+        assert_eq!(kind(OpenHosting, "/", 404, Some("whatever"), ""), Kind::NotFound);
+        assert_eq!(kind(OpenHosting, "/", 404, Some(""), ""), Kind::NotFound);
+    }
+
+    #[test]
+    fn every_status_is_told_apart_from_those_that_may_be_repeated() {
+        for status in [408, 409, 420, 429, 500, 502, 503, 504] {
+            assert!(kind(OpenHosting, "/x", status, None, "").is_retryable(), "{status}");
+        }
+        for status in [200, 302, 400, 401, 402, 403, 404, 405, 410, 413, 449, 501, 505, 507] {
+            assert!(!kind(OpenHosting, "/x", status, None, "").is_retryable(), "{status}");
+        }
+        assert_eq!(kind(OpenHosting, "/x", 403, None, "").exit_code(), 4);
+        assert_eq!(kind(OpenHosting, "/x", 410, None, "").exit_code(), 5);
+        assert_eq!(kind(OpenHosting, "/x", 402, None, ""), Kind::Billing);
+        assert_eq!(kind(OpenHosting, "/x", 507, None, ""), Kind::Full);
+    }
+
+    #[test]
+    fn cloudsigma_says_400_for_what_is_missing_or_in_use() {
+        assert_eq!(kind(CloudSigma, "/drives/x/info", 400, None, "no"), Kind::NotFound);
+        assert_eq!(kind(CloudSigma, "/drives/x/info/?a=b", 400, None, "no"), Kind::NotFound);
+        assert_eq!(kind(CloudSigma, "/drives/x/clone", 400, None, "x could not be Found"), Kind::NotFound);
+        assert_eq!(kind(CloudSigma, "/drives/x/destroy", 400, None, "is currently in use"), Kind::Busy);
+        assert_eq!(kind(CloudSigma, "/drives/create", 400, None, "no"), Kind::Refused);
+        assert_eq!(kind(OpenHosting, "/drives/x/info", 400, None, "could not be found"), Kind::Refused);
+    }
+
+    #[test]
+    fn joyent_says_409_for_bad_parameters() {
+        let body = r#"{"code": "InvalidArgument", "message": "name\u001b[31m is invalid"}"#;
+        let error = classify(Joyent, "/my/machines", 409, None, None, body);
+        assert_eq!(error.kind(), Kind::Refused);
+        assert_eq!(error.said(), Some("409 InvalidArgument: name[31m is invalid"));
+    }
+
+    #[test]
+    fn the_servers_words_are_short_and_harmless() {
+        let said = |header, body: &str| {
+            classify(OpenHosting, "/x", 409, header, None, body).said().unwrap_or_default().to_owned()
+        };
+        assert_eq!(said(Some("busy"), "Drive is\r\n busy\u{7}\n"), "409 busy: Drive is busy");
+        assert_eq!(said(None, "\u{1b}]0;x\u{7}\u{202e}"), "409: ]0;x");
+        assert_eq!(said(None, ""), "409");
+        assert_eq!(said(None, "<html><head><title>502 Bad Gateway</title>"), "409: 502 Bad Gateway");
+        assert_eq!(said(None, "<html"), "409: <html");
+        let long = said(Some(&"w".repeat(10_000)), &"é".repeat(1_000_000));
+        assert!(long.chars().count() <= 2 * LONGEST + 10, "{}", long.chars().count());
+        assert!(long.ends_with('…'));
+    }
+
+    #[test]
+    fn field_errors_are_listed() {
+        // CloudSigma API 1.0, 11.10 and 6.2: the samples as printed.
+        let body = "cpu 1000\nerrors:cpu The minimum CPU subscription is 2000 core MHz\nmem 1000\n\
+                    errors:mem * The minimum memory subscription is 1024 MB\ndisk 100\n";
+        let fields = field_errors(body);
+        assert_eq!(fields.len(), 2);
+        assert_eq!(
+            (&*fields[1].key, &*fields[1].message),
+            ("mem", "The minimum memory subscription is 1024 MB")
+        );
+        let path = "/subscriptions/resources/create";
+        assert_eq!(
+            classify(CloudSigma, path, 400, None, None, body).said(),
+            Some(
+                "400:\n  cpu: The minimum CPU subscription is 2000 core MHz\n  \
+                 mem: The minimum memory subscription is 1024 MB"
+            )
+        );
+        let one = classify(
+            CloudSigma,
+            "/profile/set",
+            400,
+            None,
+            None,
+            "errors:first_name * This field is required.",
+        );
+        assert_eq!(one.said(), Some("400: first_name: This field is required."));
+        let echo = classify(CloudSigma, "/x", 400, None, None, "name a\nsecret_key K\nvnc:password P\nno\n");
+        assert_eq!(echo.said(), Some("400: name a no"));
+    }
+
+    #[test]
+    fn the_wait_and_the_hint_are_handed_on() {
+        let wait = Some(Duration::from_secs(3));
+        assert_eq!(classify(SpotCloud, "/x", 503, None, wait, "").wait(), wait);
+        assert!(
+            classify(SpotCloud, "/x", 401, None, None, "")
+                .what_next()
+                .is_some_and(|h| h.contains("not yours"))
+        );
+        assert!(
+            classify(OpenHosting, "/x", 401, None, None, "").what_next().is_some_and(|h| h.contains("user"))
+        );
+    }
+}
