@@ -30,7 +30,7 @@ const NUMERIC: &[&str] = &[
 
 /// Every object of a reply: one for an object, all for an array.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Properties>, String> {
-    read(bytes)?.into_iter().map(|row| row.map_err(not_an_object)).collect()
+    read(bytes)?.into_iter().map(|row| row.map_err(|other| not_an_object(&other))).collect()
 }
 
 /// The rows of a list: objects as they are; a row that is a bare value stands under the first column.
@@ -40,7 +40,7 @@ pub fn parse_list(bytes: &[u8], columns: &[&str]) -> Result<Vec<Properties>, Str
         .map(|row| {
             row.or_else(|value| match columns.first() {
                 Some(column) if !value.is_array() => Ok(Properties::new().with(*column, plain(value))),
-                _ => Err(not_an_object(value)),
+                _ => Err(not_an_object(&value)),
             })
         })
         .collect()
@@ -82,7 +82,7 @@ fn read(bytes: &[u8]) -> Result<Vec<Result<Properties, Value>>, String> {
     })
 }
 
-fn not_an_object(other: Value) -> String {
+fn not_an_object(other: &Value) -> String {
     format!("an object was expected, not {other}")
 }
 
