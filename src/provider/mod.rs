@@ -9,6 +9,7 @@ mod crosspeer;
 mod family;
 mod openhosting;
 pub mod reply;
+pub mod standard;
 
 use std::fmt;
 use std::str::FromStr;
