@@ -1,6 +1,15 @@
-//! The five providers: their names, and what each can do.
+//! The five providers: their names, what each can do, and the calls of each as tables.
+//!
+//! One file a provider holds its rows, nothing else; what is done with a row is in [`catalogue`], and what an error reply
+//! means in [`reply`].
 
+pub mod catalogue;
+mod cloudsigma;
+mod crosspeer;
+mod family;
+mod openhosting;
 pub mod reply;
+pub mod standard;
 
 use std::fmt;
 use std::str::FromStr;

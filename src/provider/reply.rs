@@ -159,16 +159,13 @@ fn words(provider: Provider, status: u16, word: Option<&str>, body: &str) -> Str
     let mut out = status.to_string();
     if let Some(word) = word.map(clean).or(code).filter(|w| !w.is_empty()) {
         out.push(' ');
-        out.push_str(&shorten(&word));
+        out.push_str(&word);
     }
     if !text.is_empty() {
-        out.push(':');
-        if !text.starts_with('\n') {
-            out.push(' ');
-        }
-        out.push_str(&shorten(&text));
+        out.push_str(if text.starts_with('\n') { ":" } else { ": " });
+        out.push_str(&text);
     }
-    out
+    shorten(out)
 }
 
 /// The error's code, where the body has one, and its text.
@@ -215,9 +212,9 @@ fn clean(text: &str) -> String {
     out
 }
 
-fn shorten(text: &str) -> String {
+fn shorten(text: String) -> String {
     if text.chars().count() <= LONGEST {
-        return text.to_owned();
+        return text;
     }
     text.chars().take(LONGEST - 1).chain(['…']).collect()
 }
@@ -294,8 +291,8 @@ mod tests {
         assert_eq!(said(None, ""), "409");
         assert_eq!(said(None, "<html><head><title>502 Bad Gateway</title>"), "409: 502 Bad Gateway");
         assert_eq!(said(None, "<html"), "409: <html");
-        let long = said(Some(&"w".repeat(10_000)), &"é".repeat(1_000_000));
-        assert!(long.chars().count() <= 2 * LONGEST + 10, "{}", long.chars().count());
+        let long = said(Some(&"w".repeat(300)), &"é".repeat(1_000_000));
+        assert_eq!(long.chars().count(), LONGEST);
         assert!(long.ends_with('…'));
     }
 

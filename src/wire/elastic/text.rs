@@ -1,8 +1,13 @@
 //! `text/plain`: one `KEY VALUE` a line; blank lines between objects.
 //!
-//! Read liberally: CRLF, a missing last newline, a key without a value, and samples whose blank lines are lost (a key
-//! that repeats starts a new object). A newline inside a value is written as the two characters `\n`, and read so;
-//! since the backslash itself is not escaped, a value that holds a literal backslash and n does not round trip.
+//! Read liberally: CRLF, a missing last newline, indented lines (as the manuals print them), a key without a value, and
+//! samples whose blank lines are lost. Of those last, a key that repeats starts a new object; where an object starts
+//! with a key that the one before it lacks, that line cannot be told from the object before, and counts to it.
+//!
+//! Written strictly: a newline inside a value is the two characters `\n`, and is read so. The backslash itself is not
+//! escaped, so that a value that holds a literal backslash and n does not round trip, nor does one that ends with a
+//! carriage return; [`carries`] tells. A key holds no white space; [`is_key`] tells. Within these two and with at least
+//! one key an object, printing and parsing is the identity.
 
 use super::Properties;
 use std::fmt::Write;
@@ -11,9 +16,9 @@ use std::fmt::Write;
 pub fn parse(text: &str) -> Vec<Properties> {
     let mut objects = Vec::new();
     let mut current = Properties::new();
-    for line in text.split('\n') {
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        if line.trim().is_empty() {
+    for line in text.strip_prefix('\u{feff}').unwrap_or(text).split('\n') {
+        let line = line.strip_suffix('\r').unwrap_or(line).trim_start_matches([' ', '\t']);
+        if line.is_empty() {
             if !current.is_empty() {
                 objects.push(std::mem::take(&mut current));
             }
@@ -31,10 +36,17 @@ pub fn parse(text: &str) -> Vec<Properties> {
     objects
 }
 
-/// The rows of a list: words separated by spaces, named by `columns` in order. Words beyond the columns are ignored,
-/// columns without a word are left out.
+/// [`parse`] for bytes as they came: what is not UTF-8 is replaced, not refused.
+pub fn parse_bytes(bytes: &[u8]) -> Vec<Properties> {
+    parse(&String::from_utf8_lossy(bytes))
+}
+
+/// The rows of a list: words separated by white space, named by `columns` in order. Words beyond the columns are
+/// ignored, columns without a word are left out.
 pub fn parse_list(text: &str, columns: &[&str]) -> Vec<Properties> {
-    text.lines()
+    text.strip_prefix('\u{feff}')
+        .unwrap_or(text)
+        .lines()
         .filter(|line| !line.trim().is_empty())
         .map(|line| columns.iter().copied().zip(line.split_whitespace()).collect())
         .collect()
@@ -55,7 +67,8 @@ pub fn print(objects: &[Properties]) -> String {
     out
 }
 
-/// Rows as text: the values of each row, separated by spaces.
+/// Rows as text: the values of each row, separated by spaces. A value that is empty or holds white space shifts the
+/// columns behind it: the form has no way to write one.
 pub fn print_list(rows: &[Properties]) -> String {
     let mut out = String::new();
     for row in rows {
@@ -65,9 +78,22 @@ pub fn print_list(rows: &[Properties]) -> String {
     out
 }
 
+/// Whether the text form can write this key: not empty, no white space, no control character.
+pub fn is_key(key: &str) -> bool {
+    !key.is_empty() && !key.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\u{feff}')
+}
+
+/// Whether a value comes back from the text form as it went in: no literal backslash and n, no carriage return at the
+/// end.
+pub fn carries(value: &str) -> bool {
+    !value.contains("\\n") && !value.ends_with('\r')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     #[test]
     fn lost_blank_lines_are_told_by_the_repeated_key() {
@@ -78,11 +104,116 @@ mod tests {
     }
 
     #[test]
+    fn blank_lines_tell_objects_that_share_no_first_key() {
+        let objects = parse("\n\n\nstatus active\nname a\n \r\n\t\nrx 0\nname b\n\n");
+        assert_eq!(objects.len(), 2);
+        assert_eq!(objects[1].iter().next(), Some(("rx", "0")));
+        // With the blank lines lost too, the stray line counts to the object before it.
+        let objects = parse("status active\nname a\nrx 0\nname b\n");
+        assert_eq!(objects[0].get("rx"), Some("0"));
+        assert_eq!(objects[1].len(), 1);
+    }
+
+    #[test]
     fn values_may_hold_spaces_newlines_or_nothing() {
         let objects = parse("title\r\ndescription 5 minutes of burst\r\nnotes a\\nb\r\n");
         assert_eq!(objects[0].get("title"), Some(""));
         assert_eq!(objects[0].get("description"), Some("5 minutes of burst"));
         assert_eq!(objects[0].get("notes"), Some("a\nb"));
         assert_eq!(print(&objects), "title\ndescription 5 minutes of burst\nnotes a\\nb\n");
+    }
+
+    #[test]
+    fn an_empty_value_may_have_its_space_or_not() {
+        assert_eq!(parse("title \nphone\n"), [Properties::new().with("title", "").with("phone", "")]);
+    }
+
+    #[test]
+    fn indented_samples_and_byte_order_marks_are_read_through() {
+        let server = Properties::new().with("name", "TestServer").with("cpu", "4000");
+        assert_eq!(parse("\u{feff}     name TestServer\n     cpu 4000\n"), [server]);
+    }
+
+    #[test]
+    fn other_backslashes_and_entities_stay() {
+        let objects = parse(r"a C:\temp\\x&#39;");
+        assert_eq!(objects[0].get("a"), Some(r"C:\temp\\x&#39;"));
+    }
+
+    #[test]
+    fn what_the_form_cannot_write_is_known() {
+        for key in ["", " ", "a b", "a\n", "a\r", "a\t", "\u{a0}", "\u{feff}a"] {
+            assert!(!is_key(key), "{key:?}");
+        }
+        for value in ["\\n", "a\\nb", "\r", "a\r"] {
+            assert!(!carries(value), "{value:?}");
+            assert_ne!(parse(&print(&[Properties::new().with("a", value)]))[0].get("a"), Some(value));
+        }
+    }
+
+    #[test]
+    fn rows_are_named_by_their_columns() {
+        let rows = parse_list("\r\na 1 2\r\n\r\nb  3 4 5\nc", &["server", "cpu", "mem"]);
+        assert_eq!(rows.len(), 3);
+        assert_eq!(rows[1], Properties::new().with("server", "b").with("cpu", "3").with("mem", "4"));
+        assert_eq!(rows[2], Properties::new().with("server", "c"));
+    }
+
+    fn key() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "(ide|scsi):[0-7]:[0-7](:media)?",
+            "[a-d]{1,2}",
+            any::<String>().prop_filter("a key", |k| is_key(k))
+        ]
+    }
+
+    fn value() -> impl Strategy<Value = String> {
+        let tricky = "[ \t\r\n\\\\nab]{0,8}";
+        prop_oneof![tricky, any::<String>()].prop_filter("a value", |v| carries(v))
+    }
+
+    fn object() -> impl Strategy<Value = Properties> {
+        vec((key(), value()), 1..6).prop_map(|pairs| pairs.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn printing_and_parsing_is_the_identity(objects in vec(object(), 0..5)) {
+            prop_assert_eq!(parse(&print(&objects)), objects.clone());
+            let crlf = print(&objects).replace('\n', "\r\n");
+            prop_assert_eq!(parse(&crlf), objects);
+        }
+
+        #[test]
+        fn a_lost_last_newline_changes_nothing(objects in vec(object(), 1..5)) {
+            let printed = print(&objects);
+            prop_assert_eq!(parse(printed.trim_end_matches('\n')), objects);
+        }
+
+        #[test]
+        fn listing_and_parsing_is_the_identity(
+            words in vec((r"[^\s\u{feff}]{1,9}", r"[^\s]{1,9}"), 0..6)
+        ) {
+            let rows: Vec<Properties> =
+                words.into_iter().map(|(a, b)| Properties::new().with("type", a).with("resource", b)).collect();
+            prop_assert_eq!(parse_list(&print_list(&rows), &["type", "resource"]), rows);
+        }
+
+        #[test]
+        fn any_bytes_are_some_list_of_objects_with_keys(bytes in vec(any::<u8>(), 0..200)) {
+            for object in parse_bytes(&bytes) {
+                prop_assert!(!object.is_empty());
+                prop_assert!(!object.contains(""));
+            }
+            let _ = parse_list(&String::from_utf8_lossy(&bytes), &["a", "b"]);
+        }
+
+        #[test]
+        fn any_lines_parse_to_what_prints_and_parses_alike(text in "[ \ta-c:\r\n\\\\n]{0,60}") {
+            let once = parse(&text);
+            if once.iter().flat_map(Properties::iter).all(|(k, v)| is_key(k) && carries(v)) {
+                prop_assert_eq!(parse(&print(&once)), once);
+            }
+        }
     }
 }

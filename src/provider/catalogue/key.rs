@@ -1,0 +1,302 @@
+//! Input keys: their names, which may stand for many, and what their values may be.
+//!
+//! A name is written as the manuals write it, with a few variable pieces between the colons: `*` is any word, a
+//! capital letter or word is a number, and `B[0-1]` a number within bounds. `ide:B[0-1]:U[0-1]:media` stands for
+//! `ide:0:0:media` and three more, `user:*` for every key of the user's own.
+
+use super::warning::Warning;
+use crate::wire::elastic::parse_size;
+use crate::{Error, Result};
+use std::net::IpAddr;
+
+/// What a value may be, and how it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueKind {
+    /// Any text.
+    Text,
+    /// Bytes, with an optional k, M, G or T; sent as plain bytes.
+    Size,
+    /// Digits.
+    Integer,
+    /// Digits, or this word.
+    IntegerOr(&'static str),
+    /// `true` or `false`.
+    Boolean,
+    /// One of these words; anything else is refused here.
+    OneOf(&'static [&'static str]),
+    /// One of these words, as far as is documented; anything else is sent with a warning.
+    Usually(&'static [&'static str]),
+    /// A UUID.
+    Uuid,
+    /// UUIDs with spaces between.
+    Uuids,
+    /// Words with spaces between.
+    List,
+    /// An IP address.
+    Address,
+    /// An IP address, or `auto`.
+    AddressOrAuto,
+    /// A date with a time, `2010-03-20 13:20`; no zone.
+    Date,
+    /// A password of at most so many characters; never shown again.
+    Password(usize),
+}
+
+impl ValueKind {
+    /// The kind in a few words, for help.
+    pub fn describe(self) -> String {
+        match self {
+            ValueKind::Text => "text".into(),
+            ValueKind::Size => "bytes, or with k, M, G or T".into(),
+            ValueKind::Integer => "a number".into(),
+            ValueKind::IntegerOr(word) => format!("a number or {word}"),
+            ValueKind::Boolean => "true or false".into(),
+            ValueKind::OneOf(words) | ValueKind::Usually(words) => words.join(" or "),
+            ValueKind::Uuid => "a UUID".into(),
+            ValueKind::Uuids => "UUIDs with spaces between".into(),
+            ValueKind::List => "words with spaces between".into(),
+            ValueKind::Address => "an IP address".into(),
+            ValueKind::AddressOrAuto => "an IP address or auto".into(),
+            ValueKind::Date => "a date such as \"2010-03-20 13:20\"".into(),
+            ValueKind::Password(longest) => format!("a password of at most {longest} characters"),
+        }
+    }
+
+    /// The value as it is sent. `what` names it in errors.
+    pub(super) fn check(self, what: &str, value: &str, warnings: &mut Vec<Warning>) -> Result<String> {
+        let fits = match self {
+            ValueKind::Size => {
+                return parse_size(value).map(|bytes| bytes.to_string()).ok_or_else(|| {
+                    self.refuse(what, value)
+                        .hint("write it as digits with at most one of k, M, G, T, as in 10G")
+                });
+            }
+            ValueKind::Text | ValueKind::List => true,
+            ValueKind::Integer => is_number(value),
+            ValueKind::IntegerOr(word) => value == word || is_number(value),
+            ValueKind::Boolean => matches!(value, "true" | "false"),
+            ValueKind::OneOf(words) => words.contains(&value),
+            ValueKind::Usually(words) => {
+                if !words.contains(&value) {
+                    warnings.push(Warning::UnusualValue {
+                        key: what.into(),
+                        value: value.into(),
+                        known: words,
+                    });
+                }
+                true
+            }
+            ValueKind::Uuid => is_uuid(value),
+            ValueKind::Uuids => value.split_whitespace().all(is_uuid),
+            ValueKind::Address => value.parse::<IpAddr>().is_ok(),
+            ValueKind::AddressOrAuto => value == "auto" || value.parse::<IpAddr>().is_ok(),
+            ValueKind::Date => is_date(value),
+            ValueKind::Password(longest) => {
+                if value.chars().count() > longest {
+                    warnings.push(Warning::LongPassword { key: what.into(), longest });
+                }
+                true
+            }
+        };
+        if fits { Ok(value.to_owned()) } else { Err(self.refuse(what, value)) }
+    }
+
+    fn refuse(self, what: &str, value: &str) -> Error {
+        Error::usage(format!("{what} is {}, not {value:?}", self.describe()))
+    }
+}
+
+/// One input key of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Its name, or the form of many names (see the module).
+    pub name: &'static str,
+    /// Whether the call is refused without it. Of a form, at least one name must be there.
+    pub required: bool,
+    /// What its value may be.
+    pub kind: ValueKind,
+    /// Another name under which it is understood; it is sent under its own.
+    pub alias: Option<&'static str>,
+    /// What else is worth knowing.
+    pub note: &'static str,
+}
+
+impl Key {
+    /// A key that must be there.
+    pub const fn required(name: &'static str, kind: ValueKind) -> Self {
+        Key { name, required: true, kind, alias: None, note: "" }
+    }
+
+    /// A key that may be there.
+    pub const fn optional(name: &'static str, kind: ValueKind) -> Self {
+        Key { required: false, ..Self::required(name, kind) }
+    }
+
+    /// The key with another name under which it is understood.
+    #[must_use]
+    pub const fn alias(self, alias: &'static str) -> Self {
+        Key { alias: Some(alias), ..self }
+    }
+
+    /// The key with a note.
+    #[must_use]
+    pub const fn note(self, note: &'static str) -> Self {
+        Key { note, ..self }
+    }
+
+    /// The name without the bounds of its numbers: `ide:B:U:media`.
+    pub fn form(&self) -> String {
+        self.name
+            .split(':')
+            .map(|piece| piece.split('[').next().unwrap_or(piece))
+            .collect::<Vec<_>>()
+            .join(":")
+    }
+
+    /// Whether this key is meant by `name`.
+    pub fn matches(&self, name: &str) -> bool {
+        let mut pieces = name.split(':');
+        for wanted in self.name.split(':') {
+            if wanted == "*" {
+                // The rest, colons and all: the user's own keys have no rules beyond their first word.
+                return pieces.next().is_some_and(|piece| !piece.is_empty());
+            }
+            match pieces.next() {
+                Some(piece) if piece_matches(wanted, piece) => {}
+                _ => return false,
+            }
+        }
+        pieces.next().is_none()
+    }
+
+    /// The name with its variable pieces taken from `name`: what `name` should have been, if this key was meant.
+    pub(super) fn form_like(&self, name: &str) -> String {
+        let mut given = name.split(':');
+        let mut out: Vec<&str> = Vec::new();
+        for wanted in self.name.split(':') {
+            let piece = given.next();
+            if wanted == "*" {
+                out.push(piece.filter(|p| !p.is_empty()).unwrap_or(wanted));
+                out.extend(given);
+                return out.join(":");
+            }
+            match piece {
+                Some(piece) if is_variable(wanted) && is_number(piece) => out.push(piece),
+                _ => out.push(wanted),
+            }
+        }
+        out.join(":")
+    }
+}
+
+/// A capital letter begins a number: `B[0-1]`, `NUMBER`.
+fn is_variable(piece: &str) -> bool {
+    piece.starts_with(|c: char| c.is_ascii_uppercase())
+}
+
+fn piece_matches(wanted: &str, piece: &str) -> bool {
+    if !is_variable(wanted) {
+        return wanted == piece;
+    }
+    let bounds = wanted.split_once('[').and_then(|(_, rest)| rest.strip_suffix(']'));
+    match bounds.and_then(|b| b.split_once('-')) {
+        // The bounds are single digits in every manual.
+        Some((low, high)) => piece.len() == 1 && is_number(piece) && (low..=high).contains(&piece),
+        None => is_number(piece),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Five groups of hexadecimal digits, as all manuals print them.
+fn is_uuid(text: &str) -> bool {
+    let mut groups = text.split('-');
+    [8, 4, 4, 4, 12]
+        .into_iter()
+        .all(|n| groups.next().is_some_and(|g| g.len() == n && g.bytes().all(|b| b.is_ascii_hexdigit())))
+        && groups.next().is_none()
+}
+
+/// `2010-03-20 13:20`, with seconds and their fractions or without.
+fn is_date(text: &str) -> bool {
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let Some(rest) = shape.strip_prefix("0000-00-00 00:00") else { return false };
+    let seconds = rest.strip_prefix(":00");
+    rest.is_empty() || seconds == Some("") || seconds.and_then(|s| s.strip_prefix('.')).is_some_and(is_number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_form_stands_for_many_names() {
+        let media = Key::optional("ide:B[0-1]:U[0-1]:media", ValueKind::Text);
+        assert!(media.matches("ide:0:1:media"));
+        for no in
+            ["ide:0:1", "ide:0:2:media", "ide:2:0:media", "ide:00:0:media", "ide:0:1:media:x", "ide::0:media"]
+        {
+            assert!(!media.matches(no), "{no}");
+        }
+        assert_eq!(media.form(), "ide:B:U:media");
+        let user = Key::optional("user:*", ValueKind::Text);
+        assert!(user.matches("user:a") && user.matches("user:a:b"));
+        assert!(!user.matches("user") && !user.matches("user:") && !user.matches("users:a"));
+        let server = Key::required("server:NUMBER", ValueKind::Uuid);
+        assert!(server.matches("server:0") && server.matches("server:17"));
+        assert!(!server.matches("server:") && !server.matches("server:x") && !server.matches("server:1:2"));
+    }
+
+    #[test]
+    fn values_are_checked_and_sizes_made_plain() {
+        let check = |kind: ValueKind, value: &str| kind.check("k", value, &mut Vec::new());
+        assert_eq!(check(ValueKind::Size, "10G").unwrap(), "10737418240");
+        assert_eq!(check(ValueKind::IntegerOr("auto"), "auto").unwrap(), "auto");
+        let uuid = "08c92dd5-70a0-4f51-83d2-835919d254df";
+        assert!(check(ValueKind::Uuids, &format!("{uuid} {uuid}")).is_ok());
+        assert!(check(ValueKind::AddressOrAuto, "auto").is_ok());
+        assert!(check(ValueKind::Address, "91.203.56.71").is_ok());
+        for good in ["2010-03-20 13:20", "2010-03-20 13:20:01", "2010-02-23 17:18:32.401708"] {
+            assert!(check(ValueKind::Date, good).is_ok(), "{good}");
+        }
+        for (kind, bad) in [
+            (ValueKind::Size, "10GB"),
+            (ValueKind::Integer, "1.5"),
+            (ValueKind::Integer, ""),
+            (ValueKind::IntegerOr("auto"), "car"),
+            (ValueKind::Boolean, "yes"),
+            (ValueKind::OneOf(&["exclusive", "shared"]), "inclusive"),
+            (ValueKind::Uuid, "08c92dd5-70a0-4f51-83d2-835919d254d"),
+            (ValueKind::Uuid, "08c92dd5-70a0-4f51-83d2-835919d254df-"),
+            (ValueKind::Uuid, "08c92dd5-70a0-4f51-83d2-835919d254dg"),
+            (ValueKind::Uuids, "08c92dd5-70a0-4f51-83d2-835919d254df x"),
+            (ValueKind::Address, "auto"),
+            (ValueKind::AddressOrAuto, "91.203.56"),
+            (ValueKind::Date, "2010-03-20T13:20"),
+            (ValueKind::Date, "2010-03-20 13:20:"),
+            (ValueKind::Date, "2010-03-20 13:20:01."),
+        ] {
+            let error = check(kind, bad).unwrap_err();
+            assert_eq!(error.kind().exit_code(), 2);
+            assert!(error.to_string().starts_with("k is "), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_only_unusual_is_sent_with_a_warning() {
+        let mut warnings = Vec::new();
+        let model = ValueKind::Usually(&["e1000", "virtio"]);
+        assert_eq!(model.check("nic:0:model", "ne2k", &mut warnings).unwrap(), "ne2k");
+        assert_eq!(
+            ValueKind::Password(8).check("vnc:password", "123456789", &mut warnings).unwrap(),
+            "123456789"
+        );
+        assert_eq!(warnings.len(), 2);
+        assert!(warnings.iter().all(|w| !w.to_string().contains("123456789")));
+        let _ = model.check("nic:0:model", "virtio", &mut warnings);
+        let _ = ValueKind::Password(8).check("vnc:password", "12345678", &mut warnings);
+        assert_eq!(warnings.len(), 2);
+    }
+}

@@ -1,0 +1,162 @@
+//! The catalogue as it is shown: one object a call for `--json`, or a table.
+
+use super::{Call, Input, argument_kind, placeholders};
+use serde::Serialize;
+
+/// A row of the catalogue for `calls --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// The provider's name.
+    pub provider: &'static str,
+    /// The call's name.
+    pub call: &'static str,
+    /// The documented method.
+    pub method: &'static str,
+    /// The method that is sent.
+    pub sends: &'static str,
+    /// The path, with placeholders in braces and optional pieces in brackets.
+    pub path: &'static str,
+    /// The keys with commas between, optional ones in brackets; `binary`; or `-` for nothing.
+    pub input: String,
+    /// The shape of the reply; several with ` | ` between.
+    pub output: String,
+    /// The columns of a list.
+    pub columns: &'static [&'static str],
+    /// The keys one by one.
+    pub keys: Vec<KeyRow>,
+    /// The status codes of success.
+    pub success: &'static [u16],
+    /// Whether it may be sent again after a failure.
+    pub repeatable: bool,
+    /// Where it is described.
+    pub documentation: String,
+    /// Whether no manual prints it.
+    pub undocumented: bool,
+    /// The call of which it is another form.
+    pub alias_of: Option<&'static str>,
+    /// What else is worth knowing.
+    pub note: &'static str,
+}
+
+/// An input key for `calls --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeyRow {
+    /// Its name, or the form of many names.
+    pub key: &'static str,
+    /// Whether the call is refused without it.
+    pub required: bool,
+    /// What its value may be.
+    pub value: String,
+    /// What else is worth knowing.
+    pub note: &'static str,
+}
+
+impl Call {
+    /// The call as data for `calls --json`.
+    pub fn row(&self) -> Row {
+        Row {
+            provider: self.provider.name(),
+            call: self.id,
+            method: self.method.as_str(),
+            sends: self.sends.as_str(),
+            path: self.path,
+            input: self.input_text(true),
+            output: self.output.to_string(),
+            columns: self.output.columns().unwrap_or_default(),
+            keys: self
+                .input
+                .keys()
+                .map(|(key, required)| KeyRow {
+                    key: key.name,
+                    required,
+                    value: key.kind.describe(),
+                    note: key.note,
+                })
+                .collect(),
+            success: self.success,
+            repeatable: self.repeat.is_allowed(),
+            documentation: self.citation(),
+            undocumented: self.undocumented,
+            alias_of: self.alias_of,
+            note: self.note,
+        }
+    }
+
+    /// `name,size,[tags]`; without `optional` only `name,size,[…]`.
+    fn input_text(&self, optional: bool) -> String {
+        match self.input {
+            Input::None => "-".into(),
+            Input::Binary => "binary".into(),
+            Input::Properties(_) | Input::Changes(_) => {
+                let mut names: Vec<String> = Vec::new();
+                let mut more = false;
+                for (key, required) in self.input.keys() {
+                    match required {
+                        true => names.push(key.form()),
+                        false if optional => names.push(format!("[{}]", key.form())),
+                        false => more = true,
+                    }
+                }
+                if more {
+                    names.push("[…]".into());
+                }
+                names.join(",")
+            }
+        }
+    }
+}
+
+/// A table for people: a heading, then a line a call. The provider's column is left out where there is but one.
+pub fn table<'a>(calls: impl IntoIterator<Item = &'a Call>) -> Vec<String> {
+    let calls: Vec<&Call> = calls.into_iter().collect();
+    let several = calls.windows(2).any(|pair| pair[0].provider != pair[1].provider);
+    let mut rows = vec![["PROVIDER", "CALL", "METHOD", "PATH", "INPUT", "OUTPUT"].map(String::from)];
+    for call in calls {
+        rows.push([
+            call.provider.name().into(),
+            call.id.into(),
+            call.method.as_str().into(),
+            call.path.into(),
+            call.input_text(false),
+            call.output.to_string(),
+        ]);
+    }
+    let first = usize::from(!several);
+    let mut widths = [0; 6];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    rows.iter()
+        .map(|row| {
+            let padded = row.iter().zip(widths).skip(first).map(|(cell, width)| format!("{cell:width$}"));
+            padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        })
+        .collect()
+}
+
+/// One call in full for people: how it is written, its keys, and its note.
+pub fn describe(call: &Call) -> Vec<String> {
+    let mut lines = vec![format!("{} {} ({})", call.sends, call.path, call.citation())];
+    if call.sends != call.method {
+        lines.push(format!("printed as {}, sent as {}", call.method, call.sends));
+    }
+    for (name, required) in placeholders(call.path) {
+        let kind = argument_kind(name).describe();
+        lines.push(if required { format!("  {name}: {kind}") } else { format!("  [{name}]: {kind}") });
+    }
+    for (key, required) in call.input.keys() {
+        let required = if required { ", required" } else { "" };
+        let note = if key.note.is_empty() { String::new() } else { format!("; {}", key.note) };
+        lines.push(format!("  {}=VALUE: {}{required}{note}", key.form(), key.kind.describe()));
+    }
+    if call.input == Input::Binary {
+        lines.push("  -f FILE: the bytes to write".into());
+    }
+    lines.push(format!("  answers {}", call.output));
+    if !call.note.is_empty() {
+        lines.push(format!("  {}", call.note));
+    }
+    lines
+}

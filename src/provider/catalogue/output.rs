@@ -1,0 +1,160 @@
+//! The shape of a reply, how it is read, and how it is printed.
+//!
+//! Read liberally: the format is told from `Content-Type`, and where that is wrong or missing from the first character;
+//! an empty reply is no object, whatever the shape.
+
+use crate::wire::elastic::{Properties, json, text};
+use crate::{Error, Kind, Result};
+use std::fmt;
+
+/// A shape that a reply may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Nothing.
+    None,
+    /// The properties of one object.
+    Properties,
+    /// The properties of several objects.
+    PropertiesList,
+    /// Rows with these columns.
+    List(&'static [&'static str]),
+    /// Bytes.
+    Binary,
+}
+
+impl Shape {
+    /// The name in the catalogue.
+    pub fn name(self) -> &'static str {
+        match self {
+            Shape::None => "none",
+            Shape::Properties => "properties",
+            Shape::PropertiesList => "properties-list",
+            Shape::List(_) => "list",
+            Shape::Binary => "binary",
+        }
+    }
+}
+
+/// The shapes that a call's reply may have: mostly one, several where the manual says both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Output(pub &'static [Shape]);
+
+impl Output {
+    /// Nothing.
+    pub const NONE: Self = Output(&[Shape::None]);
+    /// The properties of one object.
+    pub const PROPERTIES: Self = Output(&[Shape::Properties]);
+    /// The properties of several objects.
+    pub const PROPERTIES_LIST: Self = Output(&[Shape::PropertiesList]);
+    /// Bytes.
+    pub const BINARY: Self = Output(&[Shape::Binary]);
+
+    /// Whether the reply is bytes, which are handed on and never parsed.
+    pub fn is_binary(self) -> bool {
+        self.0.contains(&Shape::Binary)
+    }
+
+    /// The columns, where the reply is a list.
+    pub fn columns(self) -> Option<&'static [&'static str]> {
+        self.0.iter().find_map(|shape| match shape {
+            Shape::List(columns) => Some(*columns),
+            _ => None,
+        })
+    }
+
+    /// The objects or rows of a reply. A protocol error for what begins as JSON and is none, or for bytes.
+    pub fn parse(self, content_type: Option<&str>, body: &[u8]) -> Result<Vec<Properties>> {
+        if self.is_binary() {
+            return Err(Error::new(Kind::Protocol, "the reply to this call is bytes, not properties"));
+        }
+        if body.trim_ascii().is_empty() {
+            return Ok(Vec::new());
+        }
+        let text = String::from_utf8_lossy(body);
+        if is_json(content_type, body) {
+            let objects = match self.columns() {
+                Some(columns) => json::parse_list(body, columns),
+                None => json::parse(body),
+            };
+            return objects.map_err(|e| {
+                Error::new(Kind::Protocol, format!("the reply is not the JSON that it claims to be: {e}"))
+            });
+        }
+        Ok(match self.columns() {
+            Some(columns) => text::parse_list(&text, columns),
+            None => text::parse(&text),
+        })
+    }
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.0.iter().map(|shape| shape.name()).collect();
+        f.write_str(&names.join(" | "))
+    }
+}
+
+/// CloudSigma answers text whatever it says it is, and a proxy may drop the type: so what is JSON must begin as JSON,
+/// and must not call itself plain text.
+fn is_json(content_type: Option<&str>, body: &[u8]) -> bool {
+    let plain = content_type.is_some_and(|t| t.trim_start().to_ascii_lowercase().starts_with("text/plain"));
+    !plain && matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
+/// Objects or rows for `--json`: one object a line, its keys in the order of the reply.
+pub fn print_lines(objects: &[Properties]) -> String {
+    objects.iter().map(|object| json::print(object) + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIST: Output = Output(&[Shape::List(&["type", "resource"])]);
+
+    #[test]
+    fn a_reply_is_read_by_its_shape_and_format() {
+        let rows = LIST.parse(Some("text/plain"), b"ip 192.168.0.1\nvlan x").unwrap();
+        assert_eq!(
+            print_lines(&rows),
+            "{\"type\":\"ip\",\"resource\":\"192.168.0.1\"}\n{\"type\":\"vlan\",\"resource\":\"x\"}\n"
+        );
+        let json = br#"[{"type":"ip", "resource":"192.168.0.1"}, {"type":"vlan", "resource":"x"}]"#;
+        assert_eq!(LIST.parse(Some("application/json; charset=utf-8"), json).unwrap(), rows);
+        assert_eq!(LIST.parse(None, json).unwrap(), rows);
+        let one = Output::PROPERTIES.parse(Some("application/json"), br#"{"size": 10}"#).unwrap();
+        assert_eq!(print_lines(&one), "{\"size\":10}\n");
+    }
+
+    #[test]
+    fn the_type_of_the_reply_may_be_wrong() {
+        let one = Output::PROPERTIES.parse(Some("application/json"), b"name a\nsize 1").unwrap();
+        assert_eq!(one[0].get("size"), Some("1"));
+        let text = Output::PROPERTIES.parse(Some("Text/Plain"), b"{odd 1").unwrap();
+        assert_eq!(text[0].get("{odd"), Some("1"));
+        let error = Output::PROPERTIES.parse(Some("application/json"), b"{\"a\"").unwrap_err();
+        assert_eq!(error.kind(), Kind::Protocol);
+    }
+
+    #[test]
+    fn an_empty_reply_is_no_object() {
+        let either = Output(&[Shape::Properties, Shape::None]);
+        for body in [&b""[..], b"\n", b" \r\n"] {
+            assert!(either.parse(None, body).unwrap().is_empty());
+            assert!(LIST.parse(Some("application/json"), body).unwrap().is_empty());
+        }
+        assert!(Output::BINARY.parse(None, b"").is_err());
+        assert_eq!(either.to_string(), "properties | none");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..100), json: bool) {
+            let content_type = json.then_some("application/json");
+            for output in [LIST, Output::PROPERTIES, Output::PROPERTIES_LIST, Output::NONE] {
+                let _ = output.parse(content_type, &body);
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! From a row and what the user gave to the request.
+
+use super::key::Key;
+use super::warning::Warning;
+use super::{Call, Input, Method, Output, Repeat, nearest, path};
+use crate::provider::Provider;
+use crate::wire::elastic::{Properties, json, text};
+use crate::{Error, Result};
+use bytes::Bytes;
+use std::fmt;
+
+/// What is given to a call.
+#[derive(Clone, Default)]
+pub struct Arguments {
+    /// The arguments of the path, in the order of its placeholders.
+    pub path: Vec<String>,
+    /// The keys and their values.
+    pub keys: Properties,
+    /// A body: the bytes of a binary call, or properties as text or JSON to which `keys` are added.
+    pub body: Option<Bytes>,
+    /// Ask for JSON where the provider has it.
+    pub json: bool,
+    /// Send the method that the manual prints, even where real servers are known to take another.
+    pub as_printed: bool,
+}
+
+impl Arguments {
+    /// Sorts the words of a command line: one with `=` in it is a key with its value, any other one an argument of the
+    /// path.
+    pub fn from_words<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> Result<Self> {
+        let mut new = Self::default();
+        for word in words {
+            let word = word.as_ref();
+            match word.split_once('=') {
+                None => new.path.push(word.to_owned()),
+                Some((key, _)) if new.keys.contains(key) => {
+                    return Err(Error::usage(format!("the key {key:?} is given twice")));
+                }
+                Some((key, value)) => new.keys.set(key, value),
+            }
+        }
+        Ok(new)
+    }
+}
+
+/// Without the values, which may be passwords.
+impl fmt::Debug for Arguments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arguments")
+            .field("path", &self.path)
+            .field("keys", &self.keys.iter().map(|(key, _)| key).collect::<Vec<_>>())
+            .field("body", &self.body.as_ref().map(Bytes::len))
+            .field("json", &self.json)
+            .field("as_printed", &self.as_printed)
+            .finish()
+    }
+}
+
+/// A request as plain data: what is to be sent, and how its reply is to be read.
+#[derive(Clone)]
+pub struct Request {
+    /// The call.
+    pub call: &'static Call,
+    /// The method.
+    pub method: Method,
+    /// The path below the provider's URL, percent-encoded, beginning with a slash.
+    pub path: String,
+    /// The body. Empty for a call that changes something and takes nothing, which is sent with `Content-Length: 0`.
+    pub body: Option<Bytes>,
+    /// The body's `Content-Type`.
+    pub content_type: Option<&'static str>,
+    /// What to `Accept`.
+    pub accept: &'static str,
+    /// Whether it may be sent again.
+    pub repeat: Repeat,
+    /// The shape of the reply.
+    pub output: Output,
+    /// What is odd about it.
+    pub warnings: Vec<Warning>,
+}
+
+impl Request {
+    /// Whether a reply's status means that the call was carried out. The manuals' own codes, and for all but reads of
+    /// a drive the neighbours that real servers answer instead (CloudSigma API 1.0, 8.11: 200 in the table, 204 in the
+    /// example).
+    pub fn succeeded(&self, status: u16) -> bool {
+        self.call.success.contains(&status)
+            || (!self.output.is_binary() && matches!(status, 200 | 201 | 202 | 204))
+    }
+}
+
+/// Without the body, which may hold a password.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("call", &self.call.id)
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("body", &self.body.as_ref().map(Bytes::len))
+            .field("content_type", &self.content_type)
+            .field("accept", &self.accept)
+            .field("repeat", &self.repeat)
+            .field("warnings", &self.warnings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether the provider speaks `application/json` (CloudSigma API 1.0, 4: text only).
+pub(super) fn has_json(provider: Provider) -> bool {
+    !matches!(provider, Provider::CloudSigma)
+}
+
+impl Call {
+    /// The request for what is given, or a usage error that names what is wrong.
+    pub fn request(&'static self, given: &Arguments) -> Result<Request> {
+        let path = path::fill(self.id, self.path, &given.path)?;
+        let mut warnings = Vec::new();
+        let (body, content_type) = match self.input {
+            Input::None => (self.no_input(given)?, None),
+            Input::Binary => (Some(self.binary_input(given)?), Some("application/octet-stream")),
+            Input::Properties(_) | Input::Changes(_) => {
+                let object = self.properties_input(given, &mut warnings)?;
+                let (body, content_type) = self.encode(&object, &mut warnings);
+                (Some(body), Some(content_type))
+            }
+        };
+        let accept = match () {
+            () if self.output.is_binary() => "*/*",
+            () if given.json && has_json(self.provider) => "application/json",
+            () => "text/plain",
+        };
+        Ok(Request {
+            call: self,
+            method: if given.as_printed { self.method } else { self.sends },
+            path,
+            body,
+            content_type,
+            accept,
+            repeat: self.repeat,
+            output: self.output,
+            warnings,
+        })
+    }
+
+    fn no_input(&self, given: &Arguments) -> Result<Option<Bytes>> {
+        if let Some((key, _)) = given.keys.iter().next() {
+            return Err(Error::usage(format!("{} takes no keys, and {key:?} is given", self.id)));
+        }
+        if given.body.as_ref().is_some_and(|body| !body.is_empty()) {
+            return Err(Error::usage(format!("{} takes no input, and some is given", self.id)));
+        }
+        let changes = if given.as_printed { self.method } else { self.sends } != Method::Get;
+        Ok(changes.then(Bytes::new))
+    }
+
+    fn binary_input(&self, given: &Arguments) -> Result<Bytes> {
+        if let Some((key, _)) = given.keys.iter().next() {
+            return Err(Error::usage(format!("{} takes bytes and no keys, and {key:?} is given", self.id)));
+        }
+        given.body.clone().ok_or_else(|| {
+            Error::usage(format!("{} needs bytes to send", self.id))
+                .hint("give them with -f FILE, or -f - for stdin")
+        })
+    }
+
+    /// The checked properties: those of the body first, then the keys, which win.
+    fn properties_input(&self, given: &Arguments, warnings: &mut Vec<Warning>) -> Result<Properties> {
+        let mut all = match &given.body {
+            Some(body) => self.one_object(body)?,
+            None => Properties::new(),
+        };
+        for (key, value) in given.keys.iter() {
+            all.set(key, value);
+        }
+        let mut object = Properties::new();
+        for (name, value) in all.iter() {
+            let (name, value) = self.check(name, value, warnings)?;
+            if object.contains(&name) {
+                return Err(Error::usage(format!("the key {name:?} is given twice, under two names")));
+            }
+            object.set(name, value);
+        }
+        for (key, required) in self.input.keys() {
+            if required && !object.iter().any(|(name, value)| key.matches(name) && !value.is_empty()) {
+                return Err(self.missing(key));
+            }
+        }
+        if matches!(self.input, Input::Changes(_)) && object.is_empty() {
+            return Err(Error::usage(format!("{} needs at least one KEY=VALUE to set", self.id))
+                .hint(self.known_keys()));
+        }
+        Ok(object)
+    }
+
+    fn one_object(&self, body: &[u8]) -> Result<Properties> {
+        let objects = if body.trim_ascii_start().starts_with(b"{") {
+            json::parse(body)
+                .map_err(|e| Error::usage(format!("the input of {} is not JSON: {e}", self.id)))?
+        } else {
+            text::parse_bytes(body)
+        };
+        if objects.len() > 1 {
+            return Err(Error::usage(format!("{} takes one object, and the input holds several", self.id)));
+        }
+        Ok(objects.into_iter().next().unwrap_or_default())
+    }
+
+    /// A key and its value as they are sent.
+    fn check(&self, name: &str, value: &str, warnings: &mut Vec<Warning>) -> Result<(String, String)> {
+        if !text::is_key(name) {
+            return Err(Error::usage(format!("{name:?} cannot be a key: it is empty or holds white space")));
+        }
+        let known = |wanted: &str| self.input.keys().find(|(key, _)| key.matches(wanted)).map(|(key, _)| key);
+        let alias = || self.input.keys().find(|(key, _)| key.alias == Some(name)).map(|(key, _)| key);
+        let (name, key) = match (known(name), alias()) {
+            (Some(key), _) => (name, Some(key)),
+            (None, Some(key)) => {
+                warnings.push(Warning::Renamed { key: name.into(), sent: key.name.into() });
+                (key.name, Some(key))
+            }
+            (None, None) => {
+                let nearest = self.nearest_key(name);
+                warnings.push(Warning::UnknownKey { key: name.into(), nearest });
+                (name, None)
+            }
+        };
+        let value = match key {
+            // An empty value takes a key away, whatever its kind.
+            Some(_) if value.is_empty() => String::new(),
+            Some(key) => key.kind.check(name, value, warnings)?,
+            None => value.to_owned(),
+        };
+        Ok((name.to_owned(), value))
+    }
+
+    fn nearest_key(&self, name: &str) -> Option<String> {
+        let forms: Vec<(&Key, String)> =
+            self.input.keys().map(|(key, _)| (key, key.form_like(name))).collect();
+        let near = nearest::nearest(name, forms.iter().map(|(key, form)| ((*key, form), form.as_str())));
+        // Where only a number is out of bounds, the bounds are what to say.
+        near.map(|(key, form)| if key.matches(form) { form.clone() } else { key.name.to_owned() })
+    }
+
+    fn missing(&self, key: &Key) -> Error {
+        Error::usage(format!("{} needs the key {}", self.id, key.form())).hint(format!(
+            "{}=VALUE, where VALUE is {}",
+            key.form(),
+            key.kind.describe()
+        ))
+    }
+
+    fn known_keys(&self) -> String {
+        let keys: Vec<String> = self.input.keys().map(|(key, _)| key.form()).collect();
+        format!("its keys are {}", keys.join(", "))
+    }
+
+    /// The body: text, or JSON where the text form could not write a value and the provider has JSON.
+    fn encode(&self, object: &Properties, warnings: &mut Vec<Warning>) -> (Bytes, &'static str) {
+        let lost = object.iter().find(|(_, value)| !text::carries(value)).map(|(key, _)| key);
+        match lost {
+            Some(_) if has_json(self.provider) => (json::print(object).into(), "application/json"),
+            lost => {
+                warnings.extend(lost.map(|key| Warning::NotKept { key: key.into() }));
+                (text::print(std::slice::from_ref(object)).into(), "text/plain")
+            }
+        }
+    }
+}
