@@ -148,7 +148,7 @@ fn identity(path: &Path, meta: &Metadata, size: u64) -> Identity {
         mtime_ns: if device {
             0
         } else {
-            i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec())
+            meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec())
         },
         inode: meta.ino(),
         device: if device { meta.rdev() } else { meta.dev() },

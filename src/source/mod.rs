@@ -29,7 +29,7 @@ pub enum Identity {
         /// In bytes.
         size: u64,
         /// Nanoseconds since the epoch of the last modification; 0 for a block device, whose time says nothing.
-        mtime_ns: i128,
+        mtime_ns: i64,
         /// The inode number.
         inode: u64,
         /// The device number of the file system, or of the device itself.
