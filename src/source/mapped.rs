@@ -7,6 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crossbeam_channel::Sender;
 use std::fs::{File, Metadata};
 use std::io::{Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,6 +72,23 @@ impl MappedSource {
         extents::extents(&self.inner.file, self.inner.size)
     }
 
+    /// The runs of chunks that lie wholly in holes, in order.
+    pub fn holes(&self, geometry: Geometry) -> Result<Vec<Range<u64>>> {
+        let mut runs = Vec::new();
+        let mut next = 0;
+        for extent in self.extents() {
+            let touched = geometry.touching(extent?);
+            if touched.start > next {
+                runs.push(next..touched.start);
+            }
+            next = next.max(touched.end);
+        }
+        if next < geometry.chunks() {
+            runs.push(next..geometry.chunks());
+        }
+        Ok(runs)
+    }
+
     /// The bytes of a chunk; pages are given back when the range is dropped.
     pub fn range(&self, offset: u64, len: u64) -> Result<super::map::MappedRange> {
         let outside = || Error::new(Kind::Source, "a range outside the image was asked for").offset(offset);
@@ -130,7 +148,7 @@ impl MappedSource {
 /// Sends chunks that are holes; false if nobody takes them any more.
 fn send_holes(
     geometry: Geometry,
-    indices: std::ops::Range<u64>,
+    indices: Range<u64>,
     wanted: &dyn Fn(u64) -> bool,
     out: &Sender<Result<Chunk>>,
 ) -> bool {
@@ -195,6 +213,7 @@ mod tests {
             ]
         );
         assert_eq!(chunks(&source, geometry, &|i| i == 1 || i == 4).len(), 2);
+        assert_eq!(source.holes(geometry).unwrap(), [0..1, 2..6]);
     }
 
     #[test]

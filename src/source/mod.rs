@@ -117,6 +117,14 @@ impl Source {
         }
     }
 
+    /// The runs of chunks that are known, without reading them, to hold nothing but zeros.
+    pub fn holes(&self, geometry: Geometry) -> Result<Vec<std::ops::Range<u64>>> {
+        match self {
+            Source::Mapped(source) => source.holes(geometry),
+            Source::Stream(_) => Ok(Vec::new()),
+        }
+    }
+
     /// A check to be made again and again while the image is read.
     pub fn watch(&self) -> Watch {
         match self {
