@@ -70,6 +70,7 @@ fn bad_settings_are_refused_by_name() {
         ("name x\nsize 0", "size"),
         ("name x\nsize 1.5G", "1.5G"),
         ("name x\nsize 99999999999999999999", "size"),
+        ("name x\nsize 9999999T", "size"),
         ("name x\nsize 5\nclaim:type inclusive", "inclusive"),
         ("name x\nsize 5\nencryption:cipher rot13", "rot13"),
         ("name x\nsize 5\nreaders me", "readers"),
@@ -181,7 +182,7 @@ fn drives_survive_and_are_shared_between_emulators() {
 }
 
 /// Polls until imaging is over; gives what was seen of it.
-fn imaging(client: &mut Client, uuid: &str) -> Vec<String> {
+pub(super) fn imaging(client: &mut Client, uuid: &str) -> Vec<String> {
     let (mut seen, start) = (Vec::new(), Instant::now());
     while let Some(imaging) = client.get(&format!("/drives/{uuid}/info")).get("imaging") {
         if seen.last() != Some(&imaging) {

@@ -124,6 +124,48 @@ fn a_clients_failures_are_the_faults_dealt() {
 }
 
 #[test]
+fn a_pooling_clients_failures_are_the_faults_dealt_too() {
+    // The client that transfers use, with its pool of kept-alive connections and several requests in flight: a fault
+    // must not reach a second request over a connection that both used.
+    let (site, uuid) = site("error=0.3,seed=5", 64 << 20);
+    let url = format!("{}drives/{uuid}", site.emulator.url());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let failures: u64 = runtime.block_on(async {
+        let client = reqwest::Client::builder().read_timeout(PATIENCE).no_proxy().build().unwrap();
+        let workers = (0..6_u8).map(|worker| {
+            let (client, url) = (client.clone(), url.clone());
+            tokio::spawn(async move {
+                let mut failures = 0;
+                for i in (worker..60).step_by(6) {
+                    let (write, read) = (format!("{url}/write/{i}M"), format!("{url}/read/{i}M/1M"));
+                    for request in [client.post(&write).body(vec![i; 1 << 20]), client.get(&read)] {
+                        let request = request.basic_auth(super::USER, Some(super::SECRET)).build().unwrap();
+                        while !succeeds(&client, request.try_clone().unwrap()).await {
+                            failures += 1;
+                        }
+                    }
+                }
+                failures
+            })
+        });
+        let mut failures = 0;
+        for worker in workers.collect::<Vec<_>>() {
+            failures += worker.await.unwrap();
+        }
+        failures
+    });
+    assert_eq!(failures, site.emulator.faults_dealt());
+    assert!(failures > 30, "{failures}");
+}
+
+async fn succeeds(client: &reqwest::Client, request: reqwest::Request) -> bool {
+    match client.execute(request).await {
+        Ok(reply) => reply.status().is_success() && reply.bytes().await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+#[test]
 fn a_refused_offset_always_fails_and_is_counted_apart() {
     let (mut site, uuid) = site("refuse=1000", 1 << 20);
     for _ in 0..2 {

@@ -1,8 +1,11 @@
 //! The emulator seen from outside: raw HTTP over a real socket.
 
 mod client;
+mod cloudsigma;
 mod drives;
 mod faults;
+mod rows;
+mod servers;
 mod transfer;
 
 use super::{Config, Emulator, Faults};
@@ -36,7 +39,7 @@ impl Site {
         let data = tempfile::tempdir().unwrap();
         let emulator = Emulator::start_logged(config(provider, data.path(), faults)).unwrap();
         let client = Client::new(emulator.address());
-        Site { emulator, client, data: data }
+        Site { emulator, client, data }
     }
 
     /// Makes a drive and gives its UUID.
