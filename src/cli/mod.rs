@@ -19,7 +19,7 @@ use std::path::PathBuf;
 /// Moves whole drive images into, out of and between clouds that take a drive as many small HTTP requests: fast,
 /// verified, and resumable after any interruption.
 ///
-/// A remote is written NAME: and a drive on it NAME:UUID. Without any configuration there is `local:`, an emulator
+/// A remote is written NAME: and a drive on it NAME:UUID. Without any configuration there is local:, an emulator
 /// inside the program, to try everything out.
 #[derive(Debug, Parser)]
 #[command(name = "diskferry", version, max_term_width = 100, arg_required_else_help = true)]
@@ -45,7 +45,7 @@ pub struct Global {
     pub json: bool,
     /// The configuration file
     ///
-    /// Without it, $DISKFERRY_CONFIG or $XDG_CONFIG_HOME/diskferry/config.toml.
+    /// Without it, `$DISKFERRY_CONFIG` or `$XDG_CONFIG_HOME/diskferry/config.toml`.
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// When to use colours; NO_COLOR is honoured

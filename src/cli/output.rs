@@ -3,7 +3,7 @@
 //! stdout carries data only. Text for people goes to stderr; with `--json` everything that happens is one object a line
 //! on stdout, and stderr is left to what cannot be said there.
 
-use super::progress::Bar;
+use super::progress::{Bar, per_second};
 use super::{Color, Global};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Where everything is said.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[derive(Clone)]
 pub struct Output {
     json: bool,
@@ -189,7 +191,7 @@ impl Output {
             return;
         }
         let s = summary;
-        let rate = s.size as f64 / s.elapsed_s.max(0.001);
+        let rate = per_second(s.size, Duration::from_secs_f64(s.elapsed_s));
         let resumed = match s.chunks_resumed {
             0 => String::new(),
             n => format!(", {n} from an earlier run"),
@@ -208,7 +210,7 @@ impl Output {
              limited by {}",
             bytes(s.size),
             s.elapsed_s,
-            bytes(rate as u64),
+            bytes(rate),
             bytes(s.bytes_wire),
             s.chunks_total,
             s.chunks_sent,

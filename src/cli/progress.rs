@@ -58,8 +58,7 @@ impl Look<'_> {
 
     fn line(&self, stage: u8, since: Instant) -> String {
         let (done, total, ours) = self.done(stage);
-        let elapsed = since.elapsed().as_secs_f64().max(0.001);
-        let rate = ours as f64 / elapsed;
+        let rate = per_second(ours, since.elapsed());
         let wire = self.meters.wire.load(Relaxed);
         let mut parts = vec![format!("{} of {}", bytes(done), bytes(total))];
         if stage == Stage::Verify as u8 {
@@ -72,9 +71,9 @@ impl Look<'_> {
                 parts.push(format!("ratio {:.1}", ours as f64 / wire as f64));
             }
         }
-        parts.push(format!("{}/s", bytes(rate as u64)));
+        parts.push(format!("{}/s", bytes(rate)));
         if ours > 0 && total > done {
-            parts.push(format!("{} left", time((total - done) as f64 / rate)));
+            parts.push(format!("{} left", time((total - done) / rate.max(1))));
         }
         let retries = self.meters.retries.load(Relaxed);
         if retries > 0 {
@@ -87,8 +86,13 @@ impl Look<'_> {
     }
 }
 
-fn time(seconds: f64) -> String {
-    let s = seconds.min(3e6) as u64;
+/// Bytes a second.
+pub fn per_second(bytes: u64, elapsed: Duration) -> u64 {
+    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+    bytes.saturating_mul(1000) / millis
+}
+
+fn time(s: u64) -> String {
     if s >= 3600 {
         format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
     } else {
@@ -178,9 +182,9 @@ mod tests {
 
     #[test]
     fn times_for_people() {
-        assert_eq!(time(5.9), "0:05");
-        assert_eq!(time(65.0), "1:05");
-        assert_eq!(time(3_700.0), "1:01:40");
-        assert_eq!(time(f64::INFINITY), "833:20:00");
+        assert_eq!(time(5), "0:05");
+        assert_eq!(time(65), "1:05");
+        assert_eq!(time(3_700), "1:01:40");
+        assert_eq!(super::per_second(10, std::time::Duration::from_millis(500)), 20);
     }
 }

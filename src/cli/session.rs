@@ -48,15 +48,14 @@ impl Session {
         for warning in config.warnings() {
             output.warn(warning);
         }
-        let remote = match remote {
-            Some(name) => config.remote(name)?,
-            None => {
-                let default = config.default_remote()?;
-                if default.nothing_configured {
-                    output.note("no remote is configured: using local:, the emulator inside this program");
-                }
-                config.remote(&default.name)?
+        let remote = if let Some(name) = remote {
+            config.remote(name)?
+        } else {
+            let default = config.default_remote()?;
+            if default.nothing_configured {
+                output.note("no remote is configured: using local:, the emulator inside this program");
             }
+            config.remote(&default.name)?
         };
         let meters = Arc::new(Meters::default());
         let stop = signals::stop_on_signals(output);
@@ -155,5 +154,5 @@ fn client(
         None => None,
     };
     let options = Options { idle: options.timeout, bwlimit: options.bwlimit, ca_pem, connections: slots };
-    Client::new(remote.provider, remote.url_for("")?, Some(&basic), options, Arc::clone(meters))
+    Client::new(remote.provider, remote.url_for("")?, Some(&basic), &options, Arc::clone(meters))
 }

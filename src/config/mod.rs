@@ -40,7 +40,7 @@ use std::path::{Path, PathBuf};
 pub use environment::{Dirs, Environment};
 pub use listing::RemoteSummary;
 pub use profile::{Profile, Value};
-pub use remote::{AuthScheme, Endpoint, Origin, Remote, join, parse_base};
+pub use remote::{AuthScheme, Endpoint, Origin, Remote, is_loopback, join, parse_base};
 pub use target::{Object, Target, is_remote_name};
 pub use write::{Write, config_text, emulator_profile, write_private};
 

@@ -267,7 +267,7 @@ fn squeeze(path: &str) -> String {
 }
 
 /// Whether a URL leads to this machine by its very form, without asking a name server.
-fn is_loopback(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),

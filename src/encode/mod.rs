@@ -61,9 +61,9 @@ pub fn spawn(
                         let idle = Instant::now();
                         let Ok(chunk) = input.recv() else { return };
                         Meters::since(&encoder.meters.reading_ns, idle);
-                        let encoded = chunk.and_then(|chunk| encoder.encode(chunk));
-                        let failed = encoded.is_err();
-                        if output.blocking_send(encoded).is_err() || failed {
+                        let done = chunk.and_then(|chunk| encoder.encode(chunk));
+                        let failed = done.is_err();
+                        if output.blocking_send(done).is_err() || failed {
                             return;
                         }
                     }

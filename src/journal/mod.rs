@@ -135,8 +135,8 @@ impl Journal {
         file.set_len(0).map_err(|e| Error::io(what(), e))?;
         file.rewind().map_err(|e| Error::io(what(), e))?;
         let mut start = MAGIC.to_vec();
-        start.extend(Record::Header(Box::new(header.clone())).to_bytes());
-        start.extend(Record::Boot(boot_id()).to_bytes());
+        start.extend(Record::Header(Box::new(header.clone())).to_bytes()?);
+        start.extend(Record::Boot(boot_id()).to_bytes()?);
         file.write_all(&start).and_then(|()| file.sync_all()).map_err(|e| Error::io(what(), e))?;
         sync_directory(path);
         Ok(Self {
@@ -235,7 +235,7 @@ impl Journal {
     fn append(&self, record: &Record) -> Result<()> {
         self.dirty.store(true, Ordering::Release);
         (&*self.file)
-            .write_all(&record.to_bytes())
+            .write_all(&record.to_bytes()?)
             .map_err(|e| Error::io(format!("writing the journal {}", self.path.display()), e))
     }
 }
@@ -261,7 +261,9 @@ impl Syncer {
             // appended meanwhile comes after the place and counts with the next mark.
             let upto = self.journal.metadata().map_err(|e| Error::io(what(), e))?.len();
             file.sync_data().map_err(|e| Error::io("syncing the file", e))?;
-            (&*self.journal).write_all(&Record::Synced(upto).to_bytes()).map_err(|e| Error::io(what(), e))?;
+            (&*self.journal)
+                .write_all(&Record::Synced(upto).to_bytes()?)
+                .map_err(|e| Error::io(what(), e))?;
         }
         self.journal.sync_data().map_err(|e| Error::io(what(), e))
     }

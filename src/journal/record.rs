@@ -4,6 +4,7 @@
 use super::{DriveRecord, Header};
 use crate::chunk::AckedChunk;
 use crate::encode::digest::Digest;
+use crate::error::{Error, Kind, Result};
 
 /// One record.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,12 +40,11 @@ impl Record {
     }
 
     /// The record as bytes.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let unwritable = |e| Error::new(Kind::Journal, "the journal cannot describe this transfer").source(e);
         let payload = match self {
-            // Serialising plain structs into memory cannot fail; were it to, the empty payload would be refused when
-            // read, which costs the journal and no data.
-            Record::Header(header) => serde_json::to_vec(header).unwrap_or_default(),
-            Record::Drive(drive) => serde_json::to_vec(drive).unwrap_or_default(),
+            Record::Header(header) => serde_json::to_vec(header).map_err(unwritable)?,
+            Record::Drive(drive) => serde_json::to_vec(drive).map_err(unwritable)?,
             Record::Boot(id) => id.clone().into_bytes(),
             Record::Synced(number) | Record::Revoked(number) => number.to_le_bytes().to_vec(),
             Record::Chunk(chunk) => {
@@ -62,7 +62,7 @@ impl Record {
         bytes.extend(payload);
         let sum = checksum(&bytes[4..]);
         bytes.extend(sum);
-        bytes
+        Ok(bytes)
     }
 
     /// The first record of some bytes and how many it takes; `None` if there is no whole, undamaged one.

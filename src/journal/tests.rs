@@ -9,7 +9,13 @@ fn header(action: &str) -> Header {
         remote: "oh".into(),
         account: "https://x/ u".into(),
         drive: None,
-        image: Some(Identity::Stream { size: 100 }),
+        image: Some(Identity::File {
+            path: "/a".into(),
+            size: 100,
+            mtime_ns: i64::MAX,
+            inode: u64::MAX,
+            device: 1,
+        }),
         file: None,
         size: 100,
         chunk_size: 10,
@@ -137,7 +143,7 @@ fn after_a_reboot_only_what_was_synced_counts() {
             Record::Boot(id) => Record::Boot("0".repeat(id.len())),
             other => other,
         };
-        bytes.extend(record.to_bytes());
+        bytes.extend(record.to_bytes().unwrap());
         rest = &rest[len..];
     }
     std::fs::write(&path, bytes).unwrap();
@@ -157,6 +163,9 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     assert_eq!(was.difference(&was), None);
     let now = Header { chunk_size: 20, ..header("upload") };
     assert_eq!(was.difference(&now).unwrap(), "the chunk size was 10 and is 20");
-    let now = Header { image: Some(Identity::Stream { size: 7 }), ..header("upload") };
+    let now = Header {
+        image: Some(Identity::File { path: "/a".into(), size: 7, mtime_ns: 0, inode: 1, device: 1 }),
+        ..header("upload")
+    };
     assert!(was.difference(&now).unwrap().contains("its size was 100 and is 7"));
 }

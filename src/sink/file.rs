@@ -159,10 +159,10 @@ mod tests {
     fn what_an_earlier_run_left_does_not_shine_through() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("image");
-        PartFile::create(&target, 100_000).unwrap().write(0, &[7; 100_000]).unwrap();
+        PartFile::create(&target, 100_000).unwrap().write(0, &vec![7; 100_000]).unwrap();
         assert!(PartFile::resume(&target, 99).unwrap().is_none());
         let part = PartFile::resume(&target, 100_000).unwrap().unwrap();
-        assert!(part.write(10_000, &[0; 50_000]).unwrap());
+        assert!(part.write(10_000, &vec![0; 50_000]).unwrap());
         part.finish(false).unwrap();
         let bytes = std::fs::read(&target).unwrap();
         assert!(bytes[..10_000].iter().all(|b| *b == 7) && bytes[60_000..].iter().all(|b| *b == 7));

@@ -107,7 +107,7 @@ impl MappedSource {
         let mut next = 0;
         for extent in self.extents() {
             let touched = geometry.touching(extent?);
-            if !self.send_holes(geometry, next..touched.start, wanted, out) {
+            if !send_holes(geometry, next..touched.start, wanted, out) {
                 return Ok(());
             }
             for index in touched.start.max(next)..touched.end {
@@ -122,22 +122,22 @@ impl MappedSource {
             }
             next = next.max(touched.end);
         }
-        self.send_holes(geometry, next..geometry.chunks(), wanted, out);
+        send_holes(geometry, next..geometry.chunks(), wanted, out);
         Ok(())
     }
+}
 
-    fn send_holes(
-        &self,
-        geometry: Geometry,
-        indices: std::ops::Range<u64>,
-        wanted: &dyn Fn(u64) -> bool,
-        out: &Sender<Result<Chunk>>,
-    ) -> bool {
-        indices.filter(|i| wanted(*i)).all(|index| {
-            let data = ChunkData::Hole(geometry.len(index));
-            out.send(Ok(Chunk { index, offset: geometry.offset(index), data })).is_ok()
-        })
-    }
+/// Sends chunks that are holes; false if nobody takes them any more.
+fn send_holes(
+    geometry: Geometry,
+    indices: std::ops::Range<u64>,
+    wanted: &dyn Fn(u64) -> bool,
+    out: &Sender<Result<Chunk>>,
+) -> bool {
+    indices.filter(|i| wanted(*i)).all(|index| {
+        let data = ChunkData::Hole(geometry.len(index));
+        out.send(Ok(Chunk { index, offset: geometry.offset(index), data })).is_ok()
+    })
 }
 
 fn identity(path: &Path, meta: &Metadata, size: u64) -> Identity {
@@ -148,7 +148,7 @@ fn identity(path: &Path, meta: &Metadata, size: u64) -> Identity {
         mtime_ns: if device {
             0
         } else {
-            i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec())
+            meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec())
         },
         inode: meta.ino(),
         device: if device { meta.rdev() } else { meta.dev() },

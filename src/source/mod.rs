@@ -29,7 +29,7 @@ pub enum Identity {
         /// In bytes.
         size: u64,
         /// Nanoseconds since the epoch of the last modification; 0 for a block device, whose time says nothing.
-        mtime_ns: i128,
+        mtime_ns: i64,
         /// The inode number.
         inode: u64,
         /// The device number of the file system, or of the device itself.
@@ -51,16 +51,22 @@ impl Identity {
         match (was, self) {
             (Identity::Stream { size: a }, Identity::Stream { size: b }) if a != b => changed("size", a, b),
             (
-                Identity::File { path: p, size: s, mtime_ns: m, inode: i, device: d },
+                Identity::File {
+                    path: old_path,
+                    size: old_size,
+                    mtime_ns: old_mtime,
+                    inode: old_inode,
+                    device: old_device,
+                },
                 Identity::File { path, size, mtime_ns, inode, device },
             ) => {
-                if p != path {
-                    changed("path", &p.display(), &path.display())
-                } else if s != size {
-                    changed("size", s, size)
-                } else if (i, d) != (inode, device) {
+                if old_path != path {
+                    changed("path", &old_path.display(), &path.display())
+                } else if old_size != size {
+                    changed("size", old_size, size)
+                } else if (old_inode, old_device) != (inode, device) {
                     Some("it is another file under the same name".to_owned())
-                } else if m != mtime_ns {
+                } else if old_mtime != mtime_ns {
                     Some("it was modified".to_owned())
                 } else {
                     None

@@ -97,7 +97,7 @@ fn spawn(work: impl FnOnce() -> Result<String> + Send + 'static) -> Result<JoinH
 }
 
 fn zeros(sha: &mut Sha256, mut len: u64) {
-    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     while len > 0 {
         let step = len.min(ZEROS.len() as u64);
         sha.update(&ZEROS[..usize::try_from(step).unwrap_or(0)]);

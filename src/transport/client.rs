@@ -3,6 +3,7 @@
 use super::flow::{PacedBody, Trace};
 use super::limit::Limiter;
 use super::patience::Patience;
+use crate::config;
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
 use crate::provider::{Provider, reply};
@@ -87,7 +88,7 @@ impl Client {
         provider: Provider,
         base: Url,
         credentials: Option<&Basic>,
-        options: Options,
+        options: &Options,
         meters: Arc<Meters>,
     ) -> Result<Self> {
         let mut headers = HeaderMap::new();
@@ -105,7 +106,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             // There is one retry layer, and it counts.
             .retry(reqwest::retry::never());
-        if is_loopback(&base) {
+        if config::is_loopback(&base) {
             builder = builder.no_proxy();
         }
         if let Some(pem) = &options.ca_pem {
@@ -228,8 +229,8 @@ impl Client {
     ) -> Result<(Response, tokio::time::Instant)> {
         let inner = &*self.inner;
         let len = body.len() as u64;
-        let mut url = inner.base.clone();
-        url.set_path(&format!("{}{path}", inner.base.path().trim_end_matches('/')));
+        let url = config::join(&inner.base, path);
+        tracing::debug!(%method, %url, bytes = body.len(), "request");
         let trace = Trace::new();
         let limiter = if len > 0 { inner.limiter.clone() } else { None };
         let body = PacedBody::new(body, limiter, trace.clone(), Arc::clone(&inner.meters));
@@ -361,14 +362,4 @@ fn authorization(basic: &Basic) -> Result<HeaderValue> {
         .map_err(|_| Error::new(Kind::Auth, "the credentials cannot be put into a header"))?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// Whether an address stays on this machine.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    }
 }

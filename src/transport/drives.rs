@@ -94,7 +94,7 @@ impl Drives {
 
     /// A drive as a disk.
     pub fn disk(&self, drive: &str) -> Drive {
-        Drive { client: self.client.clone(), capabilities: self.capabilities, drive: drive.to_owned() }
+        Drive { client: self.client.clone(), capabilities: self.capabilities, uuid: drive.to_owned() }
     }
 
     /// What the server says of a drive.
@@ -188,12 +188,12 @@ fn first(reply: &Reply) -> Result<Properties> {
 pub struct Drive {
     client: Client,
     capabilities: DriveCapabilities,
-    drive: String,
+    uuid: String,
 }
 
 impl RemoteDisk for Drive {
     fn name(&self) -> String {
-        format!("drive {}", self.drive)
+        format!("drive {}", self.uuid)
     }
 
     fn read_limit(&self) -> u64 {
@@ -205,10 +205,10 @@ impl RemoteDisk for Drive {
     }
 
     async fn read_at(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()> {
-        self.client.read(&format!("/drives/{}/read/{offset}/{len}", self.drive), len, into).await
+        self.client.read(&format!("/drives/{}/read/{offset}/{len}", self.uuid), len, into).await
     }
 
     async fn write_at(&self, offset: u64, body: WriteBody) -> Result<()> {
-        self.client.write(&format!("/drives/{}/write/{offset}", self.drive), &body).await
+        self.client.write(&format!("/drives/{}/write/{offset}", self.uuid), &body).await
     }
 }

@@ -57,7 +57,7 @@ impl Trace {
             u64::MAX => (all, Duration::ZERO),
             ms => {
                 let sending = Duration::from_millis(ms).min(all);
-                (sending, all - sending)
+                (sending, all.saturating_sub(sending))
             }
         }
     }

@@ -18,7 +18,7 @@ const SLOWEST: u64 = 4 << 10;
 const MARGIN: u64 = 4;
 
 /// The longest addition to the wait.
-const LONGEST: Duration = Duration::from_secs(900);
+const LONGEST: Duration = Duration::from_mins(15);
 
 /// An exchange that moves, but so slowly that it takes this many times the idle deadline, is given up.
 const ATTEMPT_FACTOR: u32 = 20;
@@ -63,7 +63,8 @@ impl Patience {
 
     /// An exchange of `len` bytes took this long.
     pub fn learn(&self, len: u64, took: Duration) {
-        let shown = (len as f64 / took.as_secs_f64().max(1e-6)) as u64;
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        let shown = len.saturating_mul(1_000_000) / micros;
         let mixed = match self.speed.load(Relaxed) {
             0 => shown,
             known => known / 2 + shown / 2,
@@ -94,7 +95,7 @@ mod tests {
         for _ in 0..14 {
             p.doubt();
         }
-        assert!(p.after_sending(1_600_000) > Duration::from_secs(300));
-        assert!(p.attempt(0) >= Duration::from_secs(600));
+        assert!(p.after_sending(1_600_000) > Duration::from_mins(5));
+        assert!(p.attempt(0) >= Duration::from_mins(10));
     }
 }

@@ -17,7 +17,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// A server that asks for more patience than this (Retry-After) is not waited for that long at a time.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(120);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(2);
 
 /// The default number of repeats. With a fifth of all requests failing at random, one in two million fails for good.
 pub const DEFAULT_RETRIES: u32 = 8;

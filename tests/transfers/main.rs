@@ -1,0 +1,9 @@
+//! Transfers through the real binary and a real socket: what goes up comes down, whatever happens on the way.
+
+mod damage;
+mod faults;
+mod interruptions;
+mod moves;
+mod refusals;
+mod sources;
+mod world;

@@ -1,0 +1,205 @@
+//! A user's world for one test: a home, a configuration, an emulator, and the binary.
+
+use diskferry::emulator::{Config, Emulator, Faults, Logged};
+use diskferry::provider::Provider;
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use tempfile::TempDir;
+
+const USER: &str = "22222222-2222-4222-8222-222222222222";
+const SECRET: &str = "the-secret-of-this-test";
+
+/// Everything goes away with it.
+pub struct World {
+    dir: TempDir,
+    emulator: Option<Emulator>,
+    address: Option<SocketAddr>,
+}
+
+impl World {
+    /// An emulator of Open Hosting that deals these faults; the remote is `oh:`.
+    pub fn new(faults: &str) -> Self {
+        let mut world = Self { dir: tempfile::tempdir().unwrap(), emulator: None, address: None };
+        world.restart(faults);
+        world
+    }
+
+    /// Another emulator over the same drives and at the same address, as after an outage.
+    pub fn restart(&mut self, faults: &str) {
+        self.stop();
+        let listen = self.address.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
+        let emulator = Emulator::start_logged(Config {
+            provider: Provider::OpenHosting,
+            listen,
+            data: self.path("drives"),
+            user: USER.into(),
+            secret: SECRET.into(),
+            faults: Faults::parse(faults).unwrap(),
+        })
+        .unwrap();
+        self.write_config(&emulator.url(), SECRET);
+        self.address = Some(emulator.address());
+        self.emulator = Some(emulator);
+    }
+
+    /// The emulator goes away.
+    pub fn stop(&mut self) {
+        self.emulator = None;
+    }
+
+    pub fn write_config(&self, url: &str, secret: &str) {
+        let text = format!(
+            "[remotes.oh]\nprovider = \"openhosting\"\nurl = \"{url}\"\nuser = \"{USER}\"\nsecret = \"{secret}\"\n"
+        );
+        let path = self.path("config.toml");
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
+
+    pub fn emulator(&self) -> &Emulator {
+        self.emulator.as_ref().unwrap()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The binary with arguments, in this world and no other.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_diskferry"));
+        command
+            .args(args)
+            .env_clear()
+            .env("HOME", self.dir.path())
+            .env("DISKFERRY_CONFIG", self.path("config.toml"))
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs to the end.
+    pub fn run(&self, args: &[&str]) -> Ended {
+        Ended::new(self.command(args).output().unwrap())
+    }
+
+    /// Starts and goes on.
+    pub fn spawn(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Runs an upload that has to succeed; the drive.
+    pub fn upload(&self, args: &[&str]) -> String {
+        let ended = self.run(&[&["upload"], args].concat());
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        let drive = ended.stdout.trim_end().to_owned();
+        assert_eq!(drive.len(), 36, "stdout has the UUID and nothing else: {:?}", ended.stdout);
+        drive
+    }
+
+    /// The bytes of a drive, from the emulator's own files.
+    pub fn drive_bytes(&self, drive: &str) -> Vec<u8> {
+        std::fs::read(self.drive_file(drive)).unwrap()
+    }
+
+    pub fn drive_file(&self, drive: &str) -> PathBuf {
+        self.path("drives").join("drives").join(format!("{drive}.raw"))
+    }
+
+    /// How many drives there are.
+    pub fn drives(&self) -> usize {
+        let files = std::fs::read_dir(self.path("drives").join("drives")).unwrap();
+        files.filter(|f| f.as_ref().unwrap().path().extension().is_some_and(|e| e == "raw")).count()
+    }
+
+    /// The journals that are there.
+    pub fn journals(&self) -> Vec<PathBuf> {
+        let Ok(files) = std::fs::read_dir(self.path(".local/state/diskferry/transfers")) else {
+            return Vec::new();
+        };
+        files.map(|f| f.unwrap().path()).collect()
+    }
+
+    /// An image of `size` bytes with text, noise, zeros that are there and, at the end, holes.
+    pub fn image(&self, name: &str, size: u64) -> PathBuf {
+        let path = self.path(name);
+        write_image(&path, size);
+        path
+    }
+}
+
+pub fn write_image(path: &Path, size: u64) {
+    let file = std::fs::File::create(path).unwrap();
+    file.set_len(size).unwrap();
+    let step = 64 << 10;
+    let mut at = 0;
+    while at < size * 7 / 8 {
+        let seed = at / step;
+        let piece: Vec<u8> = match seed % 4 {
+            0 | 1 => format!("line {seed} of a text that compresses well\n").repeat(2000).into_bytes(),
+            2 => noise(seed, 64 << 10),
+            _ => vec![0; 64 << 10],
+        };
+        let len = usize::try_from((size - at).min(step)).unwrap().min(piece.len());
+        file.write_all_at(&piece[..len], at).unwrap();
+        at += step;
+    }
+}
+
+pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut x = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut out = Vec::with_capacity(len + 8);
+    while out.len() < len {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        out.extend_from_slice(&x.wrapping_mul(0x2545_F491_4F6C_DD1D).to_le_bytes());
+    }
+    out.truncate(len);
+    out
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    pub fn new(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The events of a run with `--json`.
+    pub fn events(&self) -> Vec<Value> {
+        self.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    pub fn event(&self, name: &str) -> Value {
+        self.events()
+            .into_iter()
+            .find(|e| e["event"] == name)
+            .unwrap_or_else(|| panic!("no event {name} in {}\n{}", self.stdout, self.stderr))
+    }
+}
+
+/// The offsets of the writes that the emulator has carried out and acknowledged, in order.
+pub fn acknowledged_writes(log: &[Logged]) -> Vec<u64> {
+    log.iter()
+        .filter(|request| request.status == Some(204) && request.fault.is_none())
+        .filter_map(|request| request.path.rsplit_once("/write/")?.1.parse().ok())
+        .collect()
+}
+
+/// The requests of the log that read or write a drive's bytes.
+pub fn data_requests<'a>(log: &'a [Logged], verb: &str) -> Vec<&'a Logged> {
+    log.iter().filter(|request| request.path.contains(&format!("/{verb}/"))).collect()
+}
