@@ -49,3 +49,19 @@ impl Site {
         reply.value("drive")
     }
 }
+
+#[test]
+fn a_secret_is_not_shown() {
+    let config = config(Provider::OpenHosting, Path::new("/nowhere"), "");
+    assert!(!format!("{config:?}").contains(SECRET));
+}
+
+#[test]
+fn what_cannot_be_started_says_why() {
+    let data = tempfile::tempdir().unwrap();
+    let refused = Emulator::start(config(Provider::Joyent, data.path(), "")).unwrap_err();
+    assert!(refused.to_string().contains("joyent"));
+    let site = Site::new(Provider::OpenHosting, "");
+    let taken = Config { listen: site.emulator.address(), ..config(Provider::OpenHosting, data.path(), "") };
+    assert_eq!(Emulator::start(taken).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+}
