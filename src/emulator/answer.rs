@@ -1,7 +1,7 @@
 //! What a call answers: a [`Reply`] or a [`Refusal`], and how both look on the wire.
 //!
 //! The family answers in text or JSON as `Accept` asks, and an error is text in both (Open Hosting API, "Data formats"
-//! and "Errors"). `CloudSigma` answers in text whatever is asked for, and has no `X-Elastic-*` headers.
+//! and "Errors"). CloudSigma answers in text whatever is asked for, and has no `X-Elastic-*` headers.
 
 use super::Shared;
 use crate::provider::Provider;
@@ -36,6 +36,26 @@ pub(super) enum Reply {
 pub(super) struct Refusal {
     kind: RefusalKind,
     message: String,
+    /// What was sent, with what is wrong with it: the body of CloudSigma's 400.
+    pairs: Option<Properties>,
+}
+
+/// What is wrong with one key of an object that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub(super) key: String,
+    pub(super) message: String,
+}
+
+impl Wrong {
+    pub(super) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Wrong { key: key.into(), message: message.into() }
+    }
+
+    /// A key that has to be there is not.
+    pub(super) fn required(key: &str) -> Self {
+        Self::new(key, "This field is required.")
+    }
 }
 
 /// The error types (Open Hosting API, "Errors"), and 503, which only faults answer.
@@ -47,7 +67,6 @@ pub(super) enum RefusalKind {
     Missing,
     Method,
     Busy,
-    Failed,
     System,
     Full,
     Unavailable,
@@ -67,9 +86,7 @@ impl RefusalKind {
             RefusalKind::Missing => StatusCode::NOT_FOUND,
             RefusalKind::Method => StatusCode::METHOD_NOT_ALLOWED,
             RefusalKind::Busy => StatusCode::CONFLICT,
-            RefusalKind::Failed | RefusalKind::System | RefusalKind::Refused => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            RefusalKind::System | RefusalKind::Refused => StatusCode::INTERNAL_SERVER_ERROR,
             RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -82,7 +99,7 @@ impl RefusalKind {
             RefusalKind::Missing => "missing",
             RefusalKind::Method => "method",
             RefusalKind::Busy => "busy",
-            RefusalKind::Failed | RefusalKind::Refused => "failed",
+            RefusalKind::Refused => "failed",
             RefusalKind::System | RefusalKind::Unavailable => "system",
             RefusalKind::Full => "full",
         }
@@ -91,7 +108,23 @@ impl RefusalKind {
 
 impl Refusal {
     pub(super) fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
-        Refusal { kind, message: message.into() }
+        Refusal { kind, message: message.into(), pairs: None }
+    }
+
+    /// 400: what was sent has wrong keys. The family answers a sentence; CloudSigma answers the object, each wrong
+    /// key followed by a line `errors:KEY * MESSAGE` (CloudSigma API 1.0, "Profile change").
+    pub(super) fn wrong(sent: &Properties, wrong: &[Wrong]) -> Self {
+        let sentences: Vec<String> = wrong.iter().map(|w| format!("{}: {}", w.key, w.message)).collect();
+        let keys = sent.iter().map(|(key, _)| key);
+        let absent = wrong.iter().map(|w| &*w.key).filter(|key| !sent.contains(key));
+        let mut pairs = Properties::new();
+        for key in keys.chain(absent) {
+            pairs.set(key, sent.get(key).unwrap_or_default());
+            for w in wrong.iter().filter(|w| w.key == key) {
+                pairs.set(format!("errors:{key}"), format!("* {}", w.message));
+            }
+        }
+        Refusal { pairs: Some(pairs), ..Self::usage(sentences.join("; ")) }
     }
 
     /// 400: the request makes no sense.
@@ -114,9 +147,18 @@ impl Refusal {
         Self::new(RefusalKind::Full, message)
     }
 
+    /// The sentence.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The reply that tells of it.
     pub(super) fn response(&self, provider: Provider) -> Response {
-        let mut response = respond(self.kind.status(provider), "text/plain", format!("{}\n", self.message));
+        let body = match &self.pairs {
+            Some(pairs) if provider == Provider::CloudSigma => text::print(std::slice::from_ref(pairs)),
+            _ => format!("{}\n", self.message),
+        };
+        let mut response = respond(self.kind.status(provider), "text/plain", body);
         let headers = response.headers_mut();
         if provider != Provider::CloudSigma {
             headers.insert(ERROR, HeaderValue::from_static(self.kind.name()));

@@ -92,7 +92,7 @@ pub(super) enum Reach {
     Read,
     /// It changes something: POST; a GET is answered 405.
     Act,
-    /// Either, as `CloudSigma`'s manual prints both.
+    /// Either, as CloudSigma's manual prints both.
     Either,
 }
 

@@ -9,13 +9,17 @@
 //! - What goes wrong goes wrong on purpose, counted, and once: see [`Faults`].
 //! - State lives in files that several emulators may use at the same time; memory is only a cache of them.
 //!
+//! The state is in [`drives`] and [`account`], the providers' ways with it in [`elastic`] and [`cloudsigma`].
 //! A connection ([`serve`], [`line`]) carries exchanges ([`exchange`]); an exchange is authenticated, meets its fault
 //! or is routed to a call ([`call`]), which answers ([`answer`]).
 
+mod account;
 mod answer;
 mod auth;
 mod body;
 mod call;
+mod clock;
+mod cloudsigma;
 mod drives;
 mod elastic;
 mod exchange;
@@ -30,6 +34,7 @@ pub use faults::{FaultKind, Faults};
 pub use log::Logged;
 
 use crate::provider::Provider;
+use account::{Accounts, Money};
 use drives::Drives;
 use exchange::Exchanges;
 use faults::Dealer;
@@ -51,7 +56,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The directory that the account's drives and servers are kept in; made if it is not there.
     pub data: PathBuf,
-    /// The account's user: a UUID, or `CloudSigma`'s e-mail address.
+    /// The account's user: a UUID, or CloudSigma's e-mail address.
     pub user: String,
     /// The account's API key or password.
     pub secret: String,
@@ -70,9 +75,13 @@ impl std::fmt::Debug for Config {
 /// What all calls share.
 struct Shared {
     provider: Provider,
+    /// What the account signs in with.
+    login: String,
+    /// The UUID that objects are marked with as their owner's.
     user: String,
     dealer: Arc<Dealer>,
     drives: Arc<Drives>,
+    account: Accounts,
 }
 
 /// A running emulator. It stops when dropped.
@@ -105,21 +114,28 @@ impl Emulator {
 
     fn start_with(config: Config, log: Log) -> io::Result<Emulator> {
         let (log, dealer) = (Arc::new(log), Arc::new(Dealer::new(config.faults.clone())));
-        let drives = Arc::new(Drives::open(&config.data)?);
-        let credentials = auth::Credentials::new(&config.user, &config.secret);
-        let shared = Arc::new(Shared {
-            provider: config.provider,
-            user: config.user,
-            dealer: Arc::clone(&dealer),
-            drives: Arc::clone(&drives),
-        });
-        let calls = match config.provider {
-            Provider::OpenHosting | Provider::Crosspeer => elastic::calls(),
+        let (calls, offers) = match config.provider {
+            Provider::OpenHosting => (elastic::calls(), Vec::new()),
+            Provider::Crosspeer => (elastic::calls(), elastic::crosspeer_offers()),
+            Provider::CloudSigma => (cloudsigma::calls(), cloudsigma::OFFERS.to_vec()),
             other => {
                 let message = format!("{other} cannot be emulated yet");
                 return Err(io::Error::new(io::ErrorKind::Unsupported, message));
             }
         };
+        let drives = Arc::new(Drives::open(&config.data, offers)?);
+        let bills = config.provider == Provider::CloudSigma;
+        let limit = config.faults.balance.map(Money);
+        let account = Accounts::open(&config.data, Arc::clone(&drives), bills, limit);
+        let credentials = auth::Credentials::new(&config.user, &config.secret);
+        let shared = Arc::new(Shared {
+            provider: config.provider,
+            user: owner(&config.user),
+            login: config.user,
+            dealer: Arc::clone(&dealer),
+            drives: Arc::clone(&drives),
+            account,
+        });
         let exchanges = Arc::new(Exchanges {
             router: calls.into_router(Arc::clone(&shared)),
             shared,
@@ -173,6 +189,15 @@ impl Emulator {
     pub fn log(&self) -> Vec<Logged> {
         self.log.all()
     }
+}
+
+/// The UUID of a user: the login itself where it is one, else one made from it, so that it is the same every time.
+fn owner(login: &str) -> String {
+    if drives::is_uuid(login) {
+        return login.to_owned();
+    }
+    let half = |seed| login.bytes().fold(seed, |all, byte| faults::mix(all ^ u64::from(byte)));
+    uuid::Uuid::from_u64_pair(half(1), half(2)).to_string()
 }
 
 impl Drop for Emulator {

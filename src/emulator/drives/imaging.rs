@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// How long `queued`, and then a first percentage, can be seen at the least. Real imaging takes minutes; a poller that
 /// never sees it begin is not tested.
-const VISIBLE: Duration = Duration::from_millis(30);
+const VISIBLE: Duration = Duration::from_millis(50);
 
 /// What is done to the source's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

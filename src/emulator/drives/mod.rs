@@ -9,16 +9,19 @@ mod drive;
 mod imaging;
 mod payload;
 mod record;
+mod standard;
 
 pub(super) use contents::{Contents, PIECE};
 pub(super) use drive::Drive;
 pub(super) use imaging::{Conversion, Job};
 pub(super) use payload::Payload;
-pub(super) use record::{Record, Stamp, Traffic, load, store};
+pub(super) use record::{Record, Stamp, Traffic, load, lock, store};
+pub(super) use standard::{Holds, Offer};
 
 use super::answer::Refusal;
 use imaging::Imager;
-use rustix::fs::{FlockOperation, flock};
+use record::Lock;
+use standard::Standard;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -30,20 +33,50 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(super) struct Drives {
     dir: PathBuf,
     known: Mutex<HashMap<String, Arc<Drive>>>,
+    standard: Standard,
     imager: Imager,
 }
 
-/// Held while a record is changed; other emulators over the same directory wait.
-struct Changing {
-    _lock: File,
+/// A drive that can be read: one of the account, or one on offer.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    Own(Arc<Drive>),
+    Standard(Offer, Contents),
+}
+
+impl Source {
+    /// Its bytes.
+    pub(super) fn open(&self) -> Result<Contents, Refusal> {
+        match self {
+            Source::Own(drive) => drive.open(),
+            Source::Standard(_, contents) => Ok(contents.clone()),
+        }
+    }
+
+    /// Counts a read of so many bytes, where reads are counted.
+    pub(super) fn count_read(&self, bytes: u64) {
+        if let Source::Own(drive) = self {
+            drive.count_read(bytes);
+        }
+    }
+
+    /// What it takes to image from it.
+    pub(super) fn job(&self, conversion: Conversion) -> Result<Job, Refusal> {
+        let drive = match self {
+            Source::Own(drive) => Some(Arc::clone(drive)),
+            Source::Standard(..) => None,
+        };
+        Ok(Job { source: self.open()?, drive, conversion })
+    }
 }
 
 impl Drives {
-    /// Opens the drives under a data directory, making it if need be.
-    pub(super) fn open(data: &Path) -> io::Result<Self> {
+    /// Opens the drives under a data directory, making it if need be. Beside them there are those on offer.
+    pub(super) fn open(data: &Path, offers: Vec<Offer>) -> io::Result<Self> {
         let dir = data.join("drives");
         std::fs::create_dir_all(&dir)?;
-        Ok(Drives { dir, known: Mutex::default(), imager: Imager::default() })
+        let standard = Standard::new(data.join("standard"), offers);
+        Ok(Drives { dir, known: Mutex::default(), standard, imager: Imager::default() })
     }
 
     /// Where large bodies wait until they are applied: on the drives' own file system, which has room for them.
@@ -83,6 +116,24 @@ impl Drives {
             }
             error.into()
         })
+    }
+
+    /// A drive to be read: one of the account or one on offer.
+    pub(super) fn find(&self, uuid: &str) -> Result<Source, Refusal> {
+        match self.standard.find(uuid) {
+            Some(offer) => Ok(Source::Standard(offer, self.standard.open(offer)?)),
+            None => self.get(uuid).map(Source::Own),
+        }
+    }
+
+    /// Whether a drive is there to be attached to a server.
+    pub(super) fn exists(&self, uuid: &str) -> bool {
+        self.standard.find(uuid).is_some() || self.get(uuid).is_ok()
+    }
+
+    /// The drives on offer.
+    pub(super) fn offers(&self) -> &[Offer] {
+        self.standard.all()
     }
 
     /// All drives, oldest first.
@@ -187,10 +238,8 @@ impl Drives {
         Ok(())
     }
 
-    fn changing(&self) -> io::Result<Changing> {
-        let lock = File::options().create(true).truncate(false).write(true).open(self.dir.join("lock"))?;
-        flock(&lock, FlockOperation::LockExclusive)?;
-        Ok(Changing { _lock: lock })
+    fn changing(&self) -> io::Result<Lock> {
+        lock(&self.dir.join("lock"))
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Drive>>> {

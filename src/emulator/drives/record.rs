@@ -1,5 +1,6 @@
 //! What is known of a drive beside its bytes: one JSON file, replaced as a whole, so that a reader never sees half.
 
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
@@ -73,10 +74,29 @@ pub(in crate::emulator) fn load<T: for<'a> Deserialize<'a>>(path: &Path) -> io::
 
 /// Replaces a JSON file, or makes it.
 pub(in crate::emulator) fn store<T: Serialize>(path: &Path, value: &T) -> io::Result<Stamp> {
+    store_with(path, |file| {
+        file.write_all(&serde_json::to_vec_pretty(value)?)?;
+        file.write_all(b"\n")
+    })
+}
+
+/// Replaces a file, or makes it; until all of it is written the old one stands.
+pub(super) fn store_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<Stamp> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(&serde_json::to_vec_pretty(value)?)?;
-    file.write_all(b"\n")?;
+    write(file.as_file_mut())?;
     let file = file.persist(path).map_err(|error| error.error)?;
     Ok(Stamp::of(&file.metadata()?))
+}
+
+/// Held while a file is read, changed and replaced; other emulators over the same directory wait.
+pub(in crate::emulator) struct Lock {
+    _file: File,
+}
+
+/// Waits for the lock that a file stands for.
+pub(in crate::emulator) fn lock(path: &Path) -> io::Result<Lock> {
+    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    flock(&file, FlockOperation::LockExclusive)?;
+    Ok(Lock { _file: file })
 }

@@ -1,5 +1,5 @@
 //! Reading and writing the bytes of a drive (Open Hosting API, "Read Binary Data from a Drive" and "Write Binary Data
-//! to a Drive"; the same in Crosspeer's and `CloudSigma`'s).
+//! to a Drive"; the same in Crosspeer's and CloudSigma's).
 
 use super::{Shared, blocking};
 use crate::emulator::answer::{Answer, Refusal, RefusalKind, Reply};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// "SIZE may not exceed 4MB for a single request" (Crosspeer API and `CloudSigma` API 1.0): 4 MiB, the chunk of the
+/// "SIZE may not exceed 4MB for a single request" (Crosspeer API and CloudSigma API 1.0): 4 MiB, the chunk of the
 /// vendors' tools.
 const READ_LIMIT: u64 = 4 << 20;
 
@@ -25,7 +25,7 @@ const READ_LIMIT: u64 = 4 << 20;
 pub(in crate::emulator) async fn read(shared: Arc<Shared>, call: Call) -> Answer {
     let (offset, size) = (call.size(1)?.unwrap_or(0), call.size(2)?);
     let (first, rest) = blocking(move || {
-        let drive = shared.drives.get(call.argument(0))?;
+        let drive = shared.drives.find(call.argument(0))?;
         let contents = drive.open()?;
         let Some(left) = contents.size().checked_sub(offset) else {
             return Err(Refusal::usage(format!(
@@ -142,6 +142,7 @@ pub(in crate::emulator) async fn write(shared: Arc<Shared>, call: Call) -> Answe
     let payload = collect(call.body, shared.drives.spool().to_owned()).await?;
     blocking(move || {
         let drive = shared.drives.get(&uuid)?;
+        shared.unclaimed(&uuid)?;
         let contents = drive.open()?;
         let room = room(contents.size(), offset)?;
         let payload = match encoding {

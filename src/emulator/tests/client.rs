@@ -67,7 +67,7 @@ impl Request {
     }
 
     pub(super) fn header(mut self, name: &str, value: &str) -> Request {
-        self.head.push_str(&format!("{name}: {value}\r\n"));
+        self.head = format!("{}{name}: {value}\r\n", self.head);
         self
     }
 

@@ -70,6 +70,7 @@ fn bad_settings_are_refused_by_name() {
         ("name x\nsize 0", "size"),
         ("name x\nsize 1.5G", "1.5G"),
         ("name x\nsize 99999999999999999999", "size"),
+        ("name x\nsize 9999999T", "size"),
         ("name x\nsize 5\nclaim:type inclusive", "inclusive"),
         ("name x\nsize 5\nencryption:cipher rot13", "rot13"),
         ("name x\nsize 5\nreaders me", "readers"),
@@ -181,7 +182,7 @@ fn drives_survive_and_are_shared_between_emulators() {
 }
 
 /// Polls until imaging is over; gives what was seen of it.
-fn imaging(client: &mut Client, uuid: &str) -> Vec<String> {
+pub(super) fn imaging(client: &mut Client, uuid: &str) -> Vec<String> {
     let (mut seen, start) = (Vec::new(), Instant::now());
     while let Some(imaging) = client.get(&format!("/drives/{uuid}/info")).get("imaging") {
         if seen.last() != Some(&imaging) {
@@ -196,11 +197,11 @@ fn imaging(client: &mut Client, uuid: &str) -> Vec<String> {
 #[test]
 fn imaging_goes_on_in_the_background_and_converts() {
     let mut site = Site::new(OpenHosting, "");
-    let [source, packed, target] = [3 << 20, 4 << 20, 3 << 20].map(|size| site.drive(size));
-    let bytes: Vec<u8> = (0..2 << 20).map(|i: u32| (i / 7).to_le_bytes()[1]).collect();
+    let [source, packed, target] = [12 << 20, 16 << 20, 12 << 20].map(|size| site.drive(size));
+    let bytes: Vec<u8> = (0..8 << 20).map(|i: u32| i.wrapping_mul(i >> 3).to_le_bytes()[2]).collect();
     site.client.post(&format!("/drives/{source}/write/4096"), bytes);
-    let whole = site.client.get(&format!("/drives/{source}/read/0/3M")).body;
-    assert_eq!(site.client.post(&format!("/drives/{target}/write"), vec![9; 3 << 20]).status, 204);
+    let whole = site.client.get(&format!("/drives/{source}/read")).body;
+    assert_eq!(site.client.post(&format!("/drives/{target}/write"), vec![9; 12 << 20]).status, 204);
 
     let begun = site.client.post(&format!("/drives/{packed}/image/{source}/gzip"), "");
     assert_eq!(begun.status, 204);
@@ -221,14 +222,14 @@ fn imaging_goes_on_in_the_background_and_converts() {
 
     assert_eq!(site.client.post(&format!("/drives/{target}/image/{packed}/gunzip"), "").status, 204);
     imaging(&mut site.client, &target);
-    assert!(site.client.get(&format!("/drives/{target}/read/0/3M")).body == whole);
+    assert!(site.client.get(&format!("/drives/{target}/read")).body == whole);
     assert_eq!(site.client.post(&format!("/drives/{target}/write"), "x").status, 204);
 
     // As is, and holes overwrite what was there.
-    site.client.post(&format!("/drives/{target}/write"), vec![9; 3 << 20]);
+    site.client.post(&format!("/drives/{target}/write"), vec![9; 12 << 20]);
     assert_eq!(site.client.post(&format!("/drives/{target}/image/{source}"), "").status, 204);
     imaging(&mut site.client, &target);
-    assert!(site.client.get(&format!("/drives/{target}/read/0/3M")).body == whole);
+    assert!(site.client.get(&format!("/drives/{target}/read")).body == whole);
 
     for (path, status) in [
         (format!("/drives/{source}/image/{packed}"), 507),

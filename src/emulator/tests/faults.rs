@@ -6,7 +6,11 @@ use crate::emulator::FaultKind;
 use crate::provider::Provider::OpenHosting;
 use std::time::{Duration, Instant};
 
+/// How long to wait where nothing is expected to come.
 const PATIENCE: Duration = Duration::from_millis(300);
+
+/// How long to wait where something may come: a slow machine must not be taken for a fault.
+const LONG_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A site with a drive, whose faults begin only afterwards: its drive is made by another emulator.
 fn site(faults: &str, size: u64) -> (Site, String) {
@@ -98,7 +102,8 @@ fn stalls_last_until_the_client_hangs_up() {
 #[test]
 fn a_clients_failures_are_the_faults_dealt() {
     // A patient client that tries again until it succeeds; every kind of fault, and work that must come out right.
-    let (mut site, uuid) = site("error=0.4,seed=3", 64 << 20);
+    let (mut site, uuid) = site("error=0.4,seed=3", 24 << 20);
+    site.client = Client::new(site.emulator.address()).patience(LONG_PATIENCE);
     let mut failures = 0;
     let mut until_done = |client: &mut Client, request: &Request| loop {
         match client.send(request) {
@@ -108,19 +113,61 @@ fn a_clients_failures_are_the_faults_dealt() {
         }
         failures += 1;
     };
-    for i in 0..64_u8 {
+    for i in 0..24_u8 {
         let write = Request::new("POST", &format!("/drives/{uuid}/write/{i}M")).body(vec![i; 1 << 20]);
         assert_eq!(until_done(&mut site.client, &write).status, 204);
         let read = Request::new("GET", &format!("/drives/{uuid}/read/{i}M/1M"));
         assert!(until_done(&mut site.client, &read).body == vec![i; 1 << 20]);
     }
     assert_eq!(failures, site.emulator.faults_dealt());
-    assert!(failures > 40, "{failures}");
+    assert!(failures > 15, "{failures}");
     let logged = site.emulator.log();
     assert_eq!(logged.iter().filter(|l| l.fault.is_some()).count() as u64, failures);
     let good = |l: &&crate::emulator::Logged| l.fault.is_none() && l.method == "POST";
     assert!(logged.iter().filter(good).all(|l| l.body_bytes == 1 << 20 && l.status == Some(204)));
-    assert_eq!(logged.iter().filter(good).count(), 64);
+    assert_eq!(logged.iter().filter(good).count(), 24);
+}
+
+#[test]
+fn a_pooling_clients_failures_are_the_faults_dealt_too() {
+    // The client that transfers use, with its pool of kept-alive connections and several requests in flight: a fault
+    // must not reach a second request over a connection that both used.
+    let (site, uuid) = site("error=0.3,seed=5", 64 << 20);
+    let url = format!("{}drives/{uuid}", site.emulator.url());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let failures: u64 = runtime.block_on(async {
+        let client = reqwest::Client::builder().read_timeout(LONG_PATIENCE).no_proxy().build().unwrap();
+        let workers = (0..6_u8).map(|worker| {
+            let (client, url) = (client.clone(), url.clone());
+            tokio::spawn(async move {
+                let mut failures = 0;
+                for i in (worker..60).step_by(6) {
+                    let (write, read) = (format!("{url}/write/{i}M"), format!("{url}/read/{i}M/1M"));
+                    for request in [client.post(&write).body(vec![i; 1 << 20]), client.get(&read)] {
+                        let request = request.basic_auth(super::USER, Some(super::SECRET)).build().unwrap();
+                        while !succeeds(&client, request.try_clone().unwrap()).await {
+                            failures += 1;
+                        }
+                    }
+                }
+                failures
+            })
+        });
+        let mut failures = 0;
+        for worker in workers.collect::<Vec<_>>() {
+            failures += worker.await.unwrap();
+        }
+        failures
+    });
+    assert_eq!(failures, site.emulator.faults_dealt());
+    assert!(failures > 30, "{failures}");
+}
+
+async fn succeeds(client: &reqwest::Client, request: reqwest::Request) -> bool {
+    match client.execute(request).await {
+        Ok(reply) => reply.status().is_success() && reply.bytes().await.is_ok(),
+        Err(_) => false,
+    }
 }
 
 #[test]
@@ -163,6 +210,6 @@ fn latency_and_rate_slow_everything_down() {
     assert_eq!(site.client.get(&format!("/drives/{uuid}/read/0/1M")).body.len(), 1 << 20);
     let elapsed = start.elapsed();
     // 2 MiB at 4 MiB a second, and two latencies: 0.6 s.
-    assert!((0.5..2.0).contains(&elapsed.as_secs_f64()), "{elapsed:?}");
+    assert!((0.5..5.0).contains(&elapsed.as_secs_f64()), "{elapsed:?}");
     assert_eq!(site.emulator.faults_dealt(), 0);
 }

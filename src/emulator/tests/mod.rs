@@ -1,8 +1,11 @@
 //! The emulator seen from outside: raw HTTP over a real socket.
 
 mod client;
+mod cloudsigma;
 mod drives;
 mod faults;
+mod rows;
+mod servers;
 mod transfer;
 
 use super::{Config, Emulator, Faults};
@@ -36,7 +39,7 @@ impl Site {
         let data = tempfile::tempdir().unwrap();
         let emulator = Emulator::start_logged(config(provider, data.path(), faults)).unwrap();
         let client = Client::new(emulator.address());
-        Site { emulator, client, data: data }
+        Site { emulator, client, data }
     }
 
     /// Makes a drive and gives its UUID.
@@ -45,4 +48,20 @@ impl Site {
         assert_eq!(reply.status, 200, "{}", reply.text());
         reply.value("drive")
     }
+}
+
+#[test]
+fn a_secret_is_not_shown() {
+    let config = config(Provider::OpenHosting, Path::new("/nowhere"), "");
+    assert!(!format!("{config:?}").contains(SECRET));
+}
+
+#[test]
+fn what_cannot_be_started_says_why() {
+    let data = tempfile::tempdir().unwrap();
+    let refused = Emulator::start(config(Provider::Joyent, data.path(), "")).unwrap_err();
+    assert!(refused.to_string().contains("joyent"));
+    let site = Site::new(Provider::OpenHosting, "");
+    let taken = Config { listen: site.emulator.address(), ..config(Provider::OpenHosting, data.path(), "") };
+    assert_eq!(Emulator::start(taken).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
 }

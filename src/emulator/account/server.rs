@@ -1,0 +1,147 @@
+//! Virtual servers. None of them runs anything; they have the states, the addresses and the claims of ones that do.
+
+use super::pairs;
+use crate::emulator::clock::{SECOND, now};
+use crate::wire::elastic::Properties;
+use serde::{Deserialize, Serialize};
+
+/// How long a shutdown takes. Real guests need seconds; this is long enough that a poller sees the server still active.
+const SHUTDOWN: u64 = SECOND / 10;
+
+/// The states of a server (Open Hosting API, "Get Single Server Info"). No call leads to the last three; they are
+/// here for what is written into the account's file by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::emulator) enum Status {
+    Active,
+    Stopped,
+    Paused,
+    Dumped,
+    Dead,
+}
+
+impl Status {
+    /// Whether the server holds its drives and addresses.
+    pub(in crate::emulator) fn runs(self) -> bool {
+        matches!(self, Status::Active | Status::Paused)
+    }
+
+    pub(in crate::emulator) fn name(self) -> &'static str {
+        match self {
+            Status::Active => "active",
+            Status::Stopped => "stopped",
+            Status::Paused => "paused",
+            Status::Dumped => "dumped",
+            Status::Dead => "dead",
+        }
+    }
+}
+
+/// A server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::emulator) struct Server {
+    pub(in crate::emulator) uuid: String,
+    pub(in crate::emulator) status: Status,
+    /// Seconds since the epoch, of one that runs.
+    pub(in crate::emulator) started: Option<u64>,
+    /// When a shutdown under way is over, in microseconds.
+    pub(in crate::emulator) ends: Option<u64>,
+    /// The configuration as it was given.
+    #[serde(with = "pairs")]
+    pub(in crate::emulator) keys: Properties,
+    /// The addresses that it got for `auto`, under the keys that show them.
+    #[serde(with = "pairs")]
+    pub(in crate::emulator) given: Properties,
+    /// It stopped and does not stay: the account is to forget it.
+    #[serde(skip)]
+    pub(super) gone: bool,
+}
+
+impl Server {
+    pub(in crate::emulator) fn new(keys: Properties) -> Self {
+        Server {
+            uuid: uuid::Uuid::new_v4().to_string(),
+            status: Status::Stopped,
+            started: None,
+            ends: None,
+            keys,
+            given: Properties::new(),
+            gone: false,
+        }
+    }
+
+    /// A numeric setting; 0 if it is not set or is not a number.
+    pub(in crate::emulator) fn number(&self, key: &str) -> u64 {
+        self.keys.get(key).and_then(|value| value.parse().ok()).unwrap_or(0)
+    }
+
+    /// Whether it stays when it stops. The default is printed nowhere; the vendors' servers vanished.
+    pub(in crate::emulator) fn is_persistent(&self) -> bool {
+        self.keys.get("persistent") == Some("true")
+    }
+
+    /// The drives, by device.
+    pub(in crate::emulator) fn devices(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.keys.iter().filter(|(key, _)| is_device(key))
+    }
+
+    /// Starts it; the addresses are for the account to give.
+    pub(in crate::emulator) fn start(&mut self, given: Properties) {
+        self.status = Status::Active;
+        self.started = Some(now() / SECOND);
+        self.ends = None;
+        self.given = given;
+    }
+
+    /// Cuts its power. One that is not persistent goes away (Open Hosting API, "Stop a server").
+    pub(in crate::emulator) fn stop(&mut self) {
+        self.gone |= self.status.runs() && !self.is_persistent();
+        self.status = Status::Stopped;
+        self.started = None;
+        self.ends = None;
+        self.given = Properties::new();
+    }
+
+    /// Presses its power button: it stops a little later.
+    pub(in crate::emulator) fn shut_down(&mut self) {
+        if self.status.runs() {
+            self.ends.get_or_insert(now() + SHUTDOWN);
+        }
+    }
+
+    /// The virtual processors: as set, or one for every 2.2 GHz (CloudSigma API 1.0, "Server create", the key smp).
+    pub(in crate::emulator) fn cores(&self) -> u64 {
+        match self.number("smp") {
+            0 => self.number("cpu").div_ceil(2200).max(1),
+            cores => cores,
+        }
+    }
+}
+
+/// Whether a key is a device: `ide:BUS[0-1]:UNIT[0-1]`, `scsi:BUS[0]:UNIT[0-7]` or `block:INDEX[0-7]`.
+pub(in crate::emulator) fn is_device(key: &str) -> bool {
+    match key.as_bytes() {
+        [b'i', b'd', b'e', b':', bus, b':', unit] => [*bus, *unit].iter().all(|n| matches!(n, b'0'..=b'1')),
+        [b's', b'c', b's', b'i', b':', b'0', b':', unit] | [b'b', b'l', b'o', b'c', b'k', b':', unit] => {
+            matches!(unit, b'0'..=b'7')
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_device;
+
+    #[test]
+    fn devices_are_those_of_the_manual() {
+        for device in ["ide:0:0", "ide:1:1", "scsi:0:7", "block:0", "block:7"] {
+            assert!(is_device(device), "{device}");
+        }
+        for other in
+            ["ide:2:0", "ide:0:2", "scsi:1:0", "scsi:0:8", "block:8", "ide:0:0:media", "ide:0", "block:10"]
+        {
+            assert!(!is_device(other), "{other}");
+        }
+    }
+}

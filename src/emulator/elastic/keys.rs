@@ -1,0 +1,23 @@
+//! What values of keys have to look like, for all kinds of objects. Each check gives a sentence if they do not.
+
+use crate::emulator::drives::is_uuid;
+
+/// Whether a key is one of the user's own. A space or a newline in it could not be printed as text.
+pub(in crate::emulator) fn is_user_key(key: &str) -> bool {
+    key.strip_prefix("user:").is_some_and(|own| !own.is_empty() && !own.contains(char::is_whitespace))
+}
+
+pub(in crate::emulator) fn one_of(value: &str, allowed: &[&str]) -> Result<(), String> {
+    if allowed.contains(&value) {
+        return Ok(());
+    }
+    Err(format!("{value:?} is not one of {}.", allowed.join(", ")))
+}
+
+/// A list of UUIDs, or a single one.
+pub(in crate::emulator) fn uuids(value: &str) -> Result<(), String> {
+    match value.split_whitespace().find(|word| !is_uuid(word)) {
+        Some(word) => Err(format!("{word:?} is not a UUID.")),
+        None => Ok(()),
+    }
+}
