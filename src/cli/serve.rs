@@ -13,7 +13,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 /// The providers that are emulated, with the ports that they listen on where no address is given.
-const EMULATED: [(Provider, u16); 2] = [(Provider::OpenHosting, 8701), (Provider::Crosspeer, 8702)];
+const EMULATED: [(Provider, u16); 3] =
+    [(Provider::OpenHosting, 8701), (Provider::Crosspeer, 8702), (Provider::CloudSigma, 8703)];
 
 /// The user where none is given.
 const USER: &str = "11111111-1111-4111-8111-111111111111";
@@ -26,7 +27,7 @@ const USER: &str = "11111111-1111-4111-8111-111111111111";
                         FAULTS is a comma list: error=0.1 for a mix of all kinds, or one by one busy=, unavailable=, \
                         reset=, short=, stall= (shares of the requests), latency=20ms, rate=10M (bytes a second), \
                         refuse=OFFSET (that chunk always fails), dirty=1 (share of new drives that do not read as \
-                        zero), seed=7."
+                        zero), balance=AMOUNT (what the account has left), seed=7."
 )]
 pub struct ServeArgs {
     /// What to emulate and where; without any, everything on loopback

@@ -170,11 +170,11 @@ pub struct Ended {
 }
 
 impl Ended {
-    pub fn new(output: Output) -> Self {
+    pub fn new(Output { status, stdout, stderr }: Output) -> Self {
         Self {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
         }
     }
 
