@@ -1,15 +1,27 @@
 //! The command line: what can be said, and what becomes of it. All drawing and printing is here.
 
+mod account;
+mod boot;
+mod call;
+mod calls;
+mod completions;
 mod download;
+mod drive;
+mod man;
 mod options;
 pub mod output;
 mod progress;
+mod prompt;
+mod remote;
 mod serve;
+mod server;
 mod session;
 mod signals;
+mod table;
 mod transfers;
 mod upload;
 mod verify;
+mod wait;
 
 use crate::error::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -78,8 +90,27 @@ enum Command {
     /// Resumable transfers on this machine
     #[command(subcommand)]
     Transfers(transfers::TransfersCommand),
+    /// Make any call of a provider's API, by its name in the catalogue
+    Call(call::CallArgs),
+    /// List the calls that can be made
+    Calls(calls::CallsArgs),
+    /// Drives: list, create, image, destroy and so on
+    #[command(subcommand)]
+    Drive(drive::DriveCommand),
+    /// Servers: list, create, start, stop and so on
+    #[command(subcommand)]
+    Server(server::ServerCommand),
+    /// Upload an image, then create and start a server that boots from it
+    Boot(boot::BootArgs),
+    /// The accounts that can be reached
+    #[command(subcommand)]
+    Remote(remote::RemoteCommand),
     /// Run the emulator of the clouds' APIs
     Serve(serve::ServeArgs),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write all pages into a directory
+    Man(man::ManArgs),
 }
 
 impl Cli {
@@ -91,7 +122,15 @@ impl Cli {
             Command::Download(args) => download::run(args, global, output).await,
             Command::Verify(args) => verify::run(args, global, output).await,
             Command::Transfers(command) => transfers::run(command, output),
+            Command::Call(args) => call::run(args, global, output).await,
+            Command::Calls(args) => calls::run(&args, output),
+            Command::Drive(command) => drive::run(command, global, output).await,
+            Command::Server(command) => server::run(command, global, output).await,
+            Command::Boot(args) => boot::run(args, global, output).await,
+            Command::Remote(command) => remote::run(command, global, output).await,
             Command::Serve(args) => serve::run(args, output).await,
+            Command::Completions(args) => completions::run(&args, output),
+            Command::Man(args) => man::run(&args, output),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::progress::{Bar, per_second};
 use super::{Color, Global};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
+use crate::wire::elastic::Properties;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -67,6 +68,20 @@ impl Output {
             .map_err(|e| Error::io("writing to standard output", e))
     }
 
+    /// Prints bytes of data as they are.
+    pub fn raw(&self, bytes: &[u8]) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        out.write_all(bytes)
+            .and_then(|()| out.flush())
+            .map_err(|e| Error::io("writing to standard output", e))
+    }
+
+    /// Prints an object of a provider on a line, with `event` before its own keys, which keep their order.
+    pub fn object(&self, event: &str, object: &Properties) -> Result<()> {
+        let named = [("event", event)].into_iter().chain(object.iter().filter(|(key, _)| *key != "event"));
+        self.data(&crate::wire::elastic::json::print(&named.collect()))
+    }
+
     /// Prints an object, if output is JSON; its first key is `event`.
     pub fn event(&self, name: &str, mut object: Value) {
         if !self.json {
@@ -117,7 +132,7 @@ impl Output {
         if let Some(hint) = error.what_next() {
             self.stderr(&format!("{} {hint}", self.paint("hint:", "36")));
         }
-        if error.kind() == Kind::Interrupted {
+        if error.kind() == Kind::Interrupted && error.what_next().is_none() {
             self.stderr(&format!(
                 "{} to go on: {}",
                 self.paint("hint:", "36"),

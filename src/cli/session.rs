@@ -25,6 +25,8 @@ pub const LOCAL_USER: &str = "6e5b0f0e-1f1b-4b8e-8d2e-10ca11057000";
 pub struct Session {
     /// The far end.
     pub far: Far,
+    /// Its client, for calls that are not about the bytes of a drive.
+    pub client: Client,
     /// What transfers need.
     pub context: Context,
     /// Where files are kept.
@@ -71,8 +73,8 @@ impl Session {
             stop: stop.clone(),
         };
         let context = context(observer, meters, stop, retry.clone(), slots);
-        let far = Far { remote: remote.name.clone(), account, drives: Drives::new(client, retry)? };
-        Ok(Self { far, context, dirs, progress, _emulator: emulator })
+        let far = Far { remote: remote.name.clone(), account, drives: Drives::new(client.clone(), retry)? };
+        Ok(Self { far, client, context, dirs, progress, _emulator: emulator })
     }
 
     /// Ends the drawing of progress.

@@ -348,7 +348,11 @@ fn transport_error(error: &reqwest::Error) -> Error {
         e if e.is_body() || e.is_decode() => (Kind::Connection, "the connection broke"),
         _ => (Kind::Connection, "the connection broke"),
     };
+    let unsent = kind == Kind::Connection && error.is_connect();
     let error = Error::new(kind, format!("{what}: {why}"));
+    if unsent {
+        return error.hint("nothing was sent: check the remote's url and the network");
+    }
     if certificate && kind == Kind::Refused {
         return error.hint("a certificate authority of your own goes into the remote as ca_file");
     }

@@ -38,7 +38,8 @@ pub struct DriveInfo {
 }
 
 impl DriveInfo {
-    fn new(properties: Properties) -> Result<Self> {
+    /// What a reply says of a drive; a protocol error if it lacks the UUID or the size.
+    pub fn new(properties: Properties) -> Result<Self> {
         let missing = |key: &str| {
             Error::new(Kind::Protocol, format!("the server describes a drive without a usable {key}"))
         };

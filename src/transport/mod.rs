@@ -3,6 +3,7 @@
 //! A [`RemoteDisk`] is a drive that reads and writes ranges of bytes. It makes exactly one attempt a call and classifies
 //! what goes wrong; whether to try again is decided by [`retry::Retry`] and nowhere else.
 
+pub mod calls;
 pub mod client;
 pub mod drives;
 mod flow;

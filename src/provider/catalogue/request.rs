@@ -4,7 +4,7 @@ use super::key::Key;
 use super::warning::Warning;
 use super::{Call, Input, Method, Output, Repeat, nearest, path};
 use crate::provider::Provider;
-use crate::wire::elastic::{Properties, json, text};
+use crate::wire::elastic::{Properties, json, parse_size, text};
 use crate::{Error, Result};
 use bytes::Bytes;
 use std::fmt;
@@ -75,6 +75,8 @@ pub struct Request {
     pub repeat: Repeat,
     /// The shape of the reply.
     pub output: Output,
+    /// How many bytes a read of a drive asks for, where it says so: a reply of fewer is not the whole.
+    pub expects: Option<u64>,
     /// What is odd about it.
     pub warnings: Vec<Warning>,
 }
@@ -138,8 +140,17 @@ impl Call {
             accept,
             repeat: self.repeat,
             output: self.output,
+            expects: self.expected_bytes(given),
             warnings,
         })
+    }
+
+    fn expected_bytes(&self, given: &Arguments) -> Option<u64> {
+        if !self.output.is_binary() {
+            return None;
+        }
+        let size = path::placeholders(self.path).iter().position(|(name, _)| *name == "SIZE")?;
+        parse_size(given.path.get(size)?)
     }
 
     fn no_input(&self, given: &Arguments) -> Result<Option<Bytes>> {

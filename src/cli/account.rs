@@ -1,0 +1,165 @@
+//! An account at a provider: what every command about drives and servers asks of it.
+
+use super::Global;
+use super::options::TransferOptions;
+use super::output::Output;
+use super::session::Session;
+use crate::config::{self, Object, Target};
+use crate::error::{Error, Kind, Result};
+use crate::provider::Provider;
+use crate::provider::catalogue::{Arguments, Call};
+use crate::stop::Stop;
+use crate::transport::calls::Calls;
+use crate::transport::client::Reply;
+use crate::wire::elastic::Properties;
+use clap::Args;
+use std::time::Duration;
+
+/// The options of every command that makes requests and moves no image.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Request options")]
+pub struct RequestOptions {
+    /// How often a failed request is repeated, if it may be repeated at all
+    #[arg(long, value_name = "N", default_value_t = crate::transport::retry::DEFAULT_RETRIES)]
+    retries: u32,
+    /// How long nothing may move on a connection before it is given up, as in 30s
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    timeout: Duration,
+}
+
+/// A duration that is not zero.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    match config::value::parse_duration(text).map_err(|e| e.to_string())? {
+        Duration::ZERO => Err("0 would give up at once".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+/// An account, ready for calls.
+pub struct Account {
+    /// Its session.
+    pub session: Session,
+    calls: Calls,
+    output: Output,
+}
+
+impl Account {
+    /// Opens a remote; `None` is the default one.
+    pub fn open(
+        remote: Option<&str>,
+        options: &RequestOptions,
+        global: &Global,
+        output: &Output,
+    ) -> Result<Self> {
+        let options = TransferOptions {
+            retries: options.retries,
+            timeout: options.timeout,
+            ..TransferOptions::default()
+        };
+        Ok(Self::of(Session::open(remote, &options, global, output)?, output))
+    }
+
+    /// The account of a session.
+    pub fn of(session: Session, output: &Output) -> Self {
+        let calls = Calls::new(session.client.clone(), session.context.retry.clone());
+        Self { session, calls, output: output.clone() }
+    }
+
+    /// Whose it is.
+    pub fn provider(&self) -> Provider {
+        self.calls.provider()
+    }
+
+    /// The remote's name.
+    pub fn remote(&self) -> &str {
+        &self.session.far.remote
+    }
+
+    /// A request to stop.
+    pub fn stop(&self) -> &Stop {
+        &self.session.context.stop
+    }
+
+    /// The calls.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// Makes a call, and says what is odd about it.
+    pub async fn call(&self, call: &'static Call, given: &Arguments) -> Result<Reply> {
+        let request = call.request(given)?;
+        for warning in &request.warnings {
+            self.output.warn(&warning.to_string());
+        }
+        self.calls.send(&request).await
+    }
+
+    /// Makes a call by its name, and reads the objects of its reply.
+    pub async fn objects(&self, id: &str, given: &Arguments) -> Result<Vec<Properties>> {
+        let call = Call::find(self.provider(), id)?;
+        let reply = self.call(call, given).await?;
+        call.output.parse(Some(&reply.content_type), &reply.body).map_err(|e| e.context(id))
+    }
+
+    /// The same for a call that answers one object.
+    pub async fn object(&self, id: &str, given: &Arguments) -> Result<Properties> {
+        self.objects(id, given).await?.into_iter().next().ok_or_else(|| {
+            Error::new(Kind::Protocol, format!("{id}: the reply is empty where an object was expected"))
+        })
+    }
+
+    /// Refuses a command for which the provider has no call. `what` the provider cannot do, `instead` what may do.
+    pub fn has(&self, id: &str, what: &str, instead: &str) -> Result<()> {
+        Call::find(self.provider(), id)
+            .map(drop)
+            .map_err(|_| Error::usage(format!("{} cannot {what}", self.provider())).hint(instead.to_owned()))
+    }
+}
+
+/// What a call is given: path arguments and keys.
+pub fn given<'a>(
+    path: impl IntoIterator<Item = &'a str>,
+    keys: impl IntoIterator<Item = (String, String)>,
+) -> Arguments {
+    Arguments {
+        path: path.into_iter().map(str::to_owned).collect(),
+        keys: keys.into_iter().collect(),
+        ..Arguments::default()
+    }
+}
+
+/// Adds keys to those that are there; none may be there already.
+pub fn add_keys(
+    keys: &mut Vec<(String, String)>,
+    more: impl IntoIterator<Item = (String, String)>,
+) -> Result<()> {
+    for (key, value) in more {
+        if keys.iter().any(|(known, _)| *known == key) {
+            return Err(Error::usage(format!("the key {key:?} is given twice")));
+        }
+        keys.push((key, value));
+    }
+    Ok(())
+}
+
+/// The remote and what is named on it; `kind` is what is wanted, as `drive`.
+pub fn named<'a>(target: &'a Target, kind: &str) -> Result<(&'a str, &'a str)> {
+    match &target.object {
+        Some(Object::Drive(id)) => Ok((&target.remote, id)),
+        _ => Err(Error::usage(format!("no {kind} is named")).hint(format!(
+            "the form is REMOTE:{}, with the {kind}'s UUID; `diskferry {kind} list {}:` names them",
+            kind.to_uppercase(),
+            target.remote
+        ))),
+    }
+}
+
+/// The remote, where nothing on it may be named.
+pub fn only_remote(target: &Target) -> Result<&str> {
+    match target.object {
+        None => Ok(&target.remote),
+        Some(_) => {
+            Err(Error::usage(format!("{target} names more than a remote: {}: is meant", target.remote)))
+        }
+    }
+}

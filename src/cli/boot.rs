@@ -1,0 +1,269 @@
+//! `diskferry boot`: bring your own server in one command. The image goes up as with `upload`, resumed like it; then a
+//! server that boots from the drive is created, once, and runs.
+//!
+//! If the server cannot be created the drive stays, and the error says the command that goes on with it.
+
+use super::Global;
+use super::account::{Account, add_keys, given, only_remote};
+use super::drive::{made, uuid_of};
+use super::options::{TransferOptions, pair, parse, size};
+use super::output::Output;
+use super::server::create::{VncOptions, create, default_key, start_if_needed};
+use super::server::{address, tell_address, until_active};
+use super::session::Session;
+use super::signals::quoted;
+use super::wait::WaitOptions;
+use crate::config::Target;
+use crate::encode::codec::Compression;
+use crate::error::{Error, Kind, Result};
+use crate::job::upload::{Upload, Zeros};
+use crate::provider::catalogue::Call;
+use crate::wire::elastic::Properties;
+use clap::Args;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long an address is waited for once the server runs: it is handed out when the server first asks for it.
+const ADDRESS: Duration = Duration::from_secs(10);
+
+/// What `boot` takes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Prints the server's UUID, and nothing else, on stdout. The server boots from ide:0:0, has one e1000 \
+                  network card with an address by DHCP, is persistent, and shows no screen; --set changes each of \
+                  these. If the upload is interrupted, the same command goes on with it."
+)]
+pub struct BootArgs {
+    /// An image to upload, or a drive that is there
+    #[arg(value_name = "IMAGE|REMOTE:DRIVE")]
+    from: String,
+    /// Where an image goes; the default remote without it
+    #[arg(value_name = "REMOTE:", value_parser = parse::<Target>)]
+    to: Option<Target>,
+    /// The name of the server, and of a new drive; the image's or the drive's without it
+    #[arg(long)]
+    name: Option<String>,
+    /// The server's processor, in core MHz
+    #[arg(long, value_name = "MHZ", default_value_t = 2000)]
+    cpu: u32,
+    /// The server's memory
+    #[arg(long, value_name = "MB", default_value_t = 1024)]
+    mem: u32,
+    /// Another key of the server, such as smp or nic:0:model; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
+    keys: Vec<(String, String)>,
+    #[command(flatten)]
+    vnc: VncOptions,
+    /// The new drive's size, and how much will come from standard input
+    #[arg(long, value_parser = size)]
+    size: Option<u64>,
+    /// Another key of the new drive, such as tags; may be repeated
+    #[arg(long = "drive-set", value_name = "KEY=VALUE", value_parser = pair)]
+    drive_keys: Vec<(String, String)>,
+    /// How chunks are compressed: auto, none, or a level from 1 (fast) to 12 (small)
+    #[arg(long, value_name = "auto|none|1..12", default_value = "auto", value_parser = parse::<Compression>)]
+    compress: Compression,
+    /// What becomes of chunks of zeros: skip them where the drive reads as zero anyway (auto), always, or write them
+    #[arg(long, value_name = "auto|skip|write", default_value = "auto", value_parser = parse::<Zeros>)]
+    zeros: Zeros,
+    /// Ignore what an earlier run has uploaded
+    #[arg(long)]
+    restart: bool,
+    #[command(flatten)]
+    transfer: TransferOptions,
+}
+
+/// Runs the command.
+pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()> {
+    let to = args.to.as_ref().map(only_remote).transpose()?;
+    let (remote, drive) = match args.from.parse::<Target>() {
+        Ok(target) if Target::is_target(&args.from) => {
+            let drive = target.drive().ok_or_else(|| {
+                Error::usage(format!("{target} names no drive to boot from"))
+                    .hint("the form is REMOTE:DRIVE, or name an image")
+            })?;
+            if to.is_some_and(|to| to != target.remote) {
+                return Err(Error::usage(format!("{target} is on another remote than the server would be")));
+            }
+            if args.size.is_some() || !args.drive_keys.is_empty() {
+                return Err(Error::usage(
+                    "--size and --drive-set are for a drive to be made, and one is named",
+                ));
+            }
+            (Some(target.remote.clone()), Some(drive.to_owned()))
+        }
+        _ => (to.map(str::to_owned), None),
+    };
+    let session = Session::open(remote.as_deref(), &args.transfer, global, output)?;
+    let account = Account::of(session, output);
+    account.has(
+        "servers.create",
+        "create servers of this kind",
+        "`diskferry upload` takes the image there",
+    )?;
+    let vnc = args.vnc.keys(account.provider())?;
+
+    // Everything about the server that can be wrong is found out before the first byte goes up. The drive's UUID is not
+    // known yet.
+    let name = args.name.clone().or_else(|| drive.is_none().then(|| image_name(&args.from)));
+    let keys = server_keys(&args, name.as_deref().unwrap_or("server"), NO_DRIVE, &vnc, &account)?;
+    Call::find(account.provider(), "servers.create")?.request(&given([], keys))?;
+
+    let (drive, name) = match drive {
+        Some(drive) => {
+            let info = account.session.far.drives.info(&drive).await?;
+            if let Some(imaging) = info.imaging() {
+                return Err(Error::new(Kind::Busy, format!("drive {drive} is being imaged ({imaging})"))
+                    .hint("wait until that is over, then run the same command again"));
+            }
+            let name = name.unwrap_or(info.name);
+            (drive, if name.is_empty() { "server".to_owned() } else { name })
+        }
+        None => match upload(&args, name.clone(), &account, output).await? {
+            Some(drive) => (drive, name.unwrap_or_default()),
+            // Only the plan was wanted.
+            None => return Ok(()),
+        },
+    };
+    if args.transfer.dry_run {
+        output.note(&format!("a server {name:?} would boot from drive {drive}"));
+        return Ok(());
+    }
+    let keys = server_keys(&args, &name, &drive, &vnc, &account)?;
+    let server = match create(keys, false, &account).await {
+        Ok(server) => server,
+        Err(error) => return Err(go_on(error, &args, &name, &drive, &account, global)),
+    };
+    let id = uuid_of("server", &server)?.to_owned();
+    made("server", &server, output)?;
+    start_if_needed(&server, &account).await.map_err(|e| {
+        e.hint(format!("the server is there: diskferry server start {}:{id}", account.remote()))
+    })?;
+    tell(&id, &account, output).await
+}
+
+/// Stands for the drive until it is there.
+const NO_DRIVE: &str = "00000000-0000-0000-0000-000000000000";
+
+/// The keys of the server. What was asked for goes before the defaults.
+fn server_keys(
+    args: &BootArgs,
+    name: &str,
+    drive: &str,
+    vnc: &[(String, String)],
+    account: &Account,
+) -> Result<Vec<(String, String)>> {
+    let mut keys = Vec::new();
+    add_keys(&mut keys, args.keys.iter().cloned())?;
+    add_keys(&mut keys, vnc.iter().cloned())?;
+    let call = Call::find(account.provider(), "servers.create")?;
+    for (key, value) in [
+        ("name", name),
+        ("cpu", &args.cpu.to_string()),
+        ("mem", &args.mem.to_string()),
+        ("smp", "auto"),
+        ("persistent", "true"),
+        ("ide:0:0", drive),
+        ("boot", "ide:0:0"),
+        ("nic:0:model", "e1000"),
+        ("nic:0:dhcp", "auto"),
+    ] {
+        // Only what the provider knows.
+        if call.input.keys().any(|(known, _)| known.matches(key)) {
+            default_key(&mut keys, key, value);
+        }
+    }
+    Ok(keys)
+}
+
+/// What an image is called, on one line.
+fn image_name(image: &str) -> String {
+    let path = PathBuf::from(image);
+    let name = match image {
+        "-" => "stdin".into(),
+        _ => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    };
+    name.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Uploads the image; gives the drive's UUID, unless only the plan was wanted.
+async fn upload(
+    args: &BootArgs,
+    name: Option<String>,
+    account: &Account,
+    output: &Output,
+) -> Result<Option<String>> {
+    let session = &account.session;
+    let upload = Upload {
+        image: PathBuf::from(&args.from),
+        drive: None,
+        name,
+        size: args.size,
+        keys: args.drive_keys.clone(),
+        compression: args.compress,
+        zeros: args.zeros,
+    };
+    let settings = args.transfer.settings(args.restart, &session.dirs);
+    let done = upload.run(&session.far, &settings, &session.context).await;
+    session.settle();
+    let Some(summary) = done? else { return Ok(None) };
+    output.summary(&format!("uploaded to drive {}", summary.drive), &summary);
+    Ok(Some(summary.drive))
+}
+
+/// The error of a server that was not created, with the command that goes on.
+fn go_on(
+    error: Error,
+    args: &BootArgs,
+    name: &str,
+    drive: &str,
+    account: &Account,
+    global: &Global,
+) -> Error {
+    let remote = account.remote();
+    let mut words = vec!["diskferry".to_owned()];
+    if let Some(config) = &global.config {
+        words.extend(["--config".into(), config.display().to_string()]);
+    }
+    words.extend(["boot".into(), format!("{remote}:{drive}"), "--name".into(), name.to_owned()]);
+    words.extend(["--cpu".into(), args.cpu.to_string(), "--mem".into(), args.mem.to_string()]);
+    for (key, value) in args.keys.iter().filter(|(key, _)| key != "vnc:password") {
+        words.extend(["--set".into(), format!("{key}={value}")]);
+    }
+    if args.vnc.vnc {
+        words.push("--vnc".into());
+    }
+    if let Some(file) = &args.vnc.vnc_password_file {
+        words.extend(["--vnc-password-file".into(), file.display().to_string()]);
+    }
+    let command: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    let open =
+        matches!(error.kind(), Kind::Timeout | Kind::Connection | Kind::ShortReply | Kind::Unavailable);
+    let look = if open {
+        format!("if `diskferry server list {remote}:` does not show the server: ")
+    } else {
+        String::new()
+    };
+    let why = error.what_next().filter(|_| !open).map(|hint| format!("{hint}; ")).unwrap_or_default();
+    error
+        .context(format_args!("drive {drive} is there, but the server could not be created"))
+        .hint(format!("{why}{look}{}", command.join(" ")))
+}
+
+/// Says the server's address, if it comes to have one.
+async fn tell(id: &str, account: &Account, output: &Output) -> Result<()> {
+    let wait = WaitOptions::of(Duration::from_mins(1));
+    let mut server: Properties = until_active(wait, id, account, output).await?;
+    let start = Instant::now();
+    while address(&server).is_none() && start.elapsed() < ADDRESS && !account.stop().is_asked() {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        server = account.object("servers.info", &given([id], [])).await?;
+    }
+    if address(&server).is_none() {
+        output.note(&format!("it has no address yet: see `diskferry server info {}:{id}`", account.remote()));
+    }
+    tell_address(&server, output);
+    output
+        .event("summary", serde_json::json!({ "action": "boot", "server": id, "address": address(&server) }));
+    Ok(())
+}

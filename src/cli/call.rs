@@ -1,0 +1,99 @@
+//! `diskferry call`: any call of the catalogue.
+
+use super::Global;
+use super::account::{Account, RequestOptions, only_remote};
+use super::options::parse;
+use super::output::Output;
+use crate::config::Target;
+use crate::error::{Error, Kind, Result};
+use crate::provider::catalogue::{Arguments, Call, Input};
+use bytes::Bytes;
+use clap::Args;
+use std::fs::File;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+/// The longest input that is taken into memory. Open Hosting's own tool sends a whole small image in one write.
+const LONGEST_INPUT: u64 = 256 << 20;
+
+/// What `call` takes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "`diskferry calls PROVIDER` lists the calls, `diskferry calls PROVIDER CALL` describes one.\n\n\
+                  Examples:\n  diskferry call oh: drives.create name=Test size=10G\n  \
+                  diskferry call oh: drives.info 08c92dd5-70a0-4f51-83d2-835919d254df\n  \
+                  diskferry call oh: drives.write 08c92dd5-70a0-4f51-83d2-835919d254df 4M -f chunk\n\n\
+                  Prints the provider's own text, or with --json one object a line. Only calls that may be repeated \
+                  are repeated."
+)]
+pub struct CallArgs {
+    /// The account
+    #[arg(value_name = "REMOTE:", value_parser = parse::<Target>)]
+    remote: Target,
+    /// The call, as drives.info
+    call: String,
+    /// The arguments of the call's path in order, and its keys as KEY=VALUE
+    #[arg(value_name = "ARGUMENT|KEY=VALUE")]
+    words: Vec<String>,
+    /// Take the input from FILE, or from standard input: bytes to write, or keys as text or JSON
+    #[arg(short, long, value_name = "FILE|-")]
+    file: Option<PathBuf>,
+    /// Send the method that the manual prints, where another is known to be right
+    #[arg(long)]
+    as_printed: bool,
+    #[command(flatten)]
+    request: RequestOptions,
+}
+
+/// Runs the command.
+pub async fn run(args: CallArgs, global: &Global, output: &Output) -> Result<()> {
+    let account = Account::open(Some(only_remote(&args.remote)?), &args.request, global, output)?;
+    let call = Call::find(account.provider(), &args.call)?;
+    if call.output.is_binary() && output.is_json() {
+        return Err(Error::usage(format!("{} answers bytes, which are no JSON: leave --json out", call.id)));
+    }
+    if call.output.is_binary() && std::io::stdout().is_terminal() {
+        return Err(Error::usage(format!("{} answers bytes, which are not for a terminal", call.id))
+            .hint("send them to a file with > FILE"));
+    }
+    let mut given = Arguments::from_words(&args.words)?;
+    given.json = output.is_json();
+    given.as_printed = args.as_printed;
+    given.body = match &args.file {
+        // Refused before the file is read: standard input would wait.
+        Some(_) if call.input == Input::None => {
+            return Err(Error::usage(format!("{} takes no input, and -f gives some", call.id)));
+        }
+        Some(file) => Some(input(file)?),
+        None => None,
+    };
+    let reply = account.call(call, &given).await?;
+    if call.output.is_binary() {
+        return output.raw(&reply.body);
+    }
+    if output.is_json() {
+        let objects = call.output.parse(Some(&reply.content_type), &reply.body)?;
+        return objects.iter().try_for_each(|object| output.object("object", object));
+    }
+    output.raw(&reply.body)?;
+    if !reply.body.is_empty() && !reply.body.ends_with(b"\n") {
+        output.raw(b"\n")?;
+    }
+    Ok(())
+}
+
+/// All of a file, or of standard input.
+fn input(file: &Path) -> Result<Bytes> {
+    let dash = file.as_os_str() == "-";
+    let name = if dash { "standard input".to_owned() } else { file.display().to_string() };
+    let failed = |e| Error::io(format!("reading {name}"), e).with_kind(Kind::Source);
+    let from: Box<dyn Read> =
+        if dash { Box::new(std::io::stdin().lock()) } else { Box::new(File::open(file).map_err(failed)?) };
+    let mut bytes = Vec::new();
+    from.take(LONGEST_INPUT + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > LONGEST_INPUT {
+        return Err(Error::usage(format!("{name} is too long for one call: it has more than 256M"))
+            .hint("`diskferry upload` moves images of any size"));
+    }
+    Ok(bytes.into())
+}

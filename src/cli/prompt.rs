@@ -1,0 +1,96 @@
+//! Secrets that come from the terminal, from standard input or from a file; never from an argument, which every user
+//! of the machine could read.
+
+use crate::error::{Error, Kind, Result};
+use rustix::termios::{self, LocalModes, OptionalActions, Termios};
+use secrecy::SecretString;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+
+/// The longest secret that is taken.
+const LONGEST: u64 = 64 << 10;
+
+/// Asks at the terminal, without showing what is typed.
+pub fn secret(what: &str) -> Result<SecretString> {
+    let no_terminal = |e| {
+        Error::usage(format!("there is no terminal to ask for the {what}"))
+            .source(e)
+            .hint("give it in a file or on standard input")
+    };
+    let mut terminal = File::options().read(true).write(true).open("/dev/tty").map_err(no_terminal)?;
+    let failed = |e| Error::io(format!("asking for the {what}"), e);
+    let quiet = Quiet::new(&terminal).map_err(failed)?;
+    write!(terminal, "{what}: ").map_err(failed)?;
+    let typed = typed(&mut terminal, what);
+    drop(quiet);
+    let _ = writeln!(terminal);
+    let typed = typed?;
+    if typed.is_empty() {
+        return Err(Error::usage(format!("the {what} is empty")));
+    }
+    Ok(typed.into())
+}
+
+fn typed(terminal: &mut File, what: &str) -> Result<String> {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    loop {
+        let n = terminal.read(&mut byte).map_err(|e| Error::io(format!("asking for the {what}"), e))?;
+        match byte[0] {
+            _ if n == 0 => break,
+            b'\r' | b'\n' | 4 => break,
+            3 => {
+                return Err(
+                    Error::new(Kind::Interrupted, format!("no {what} was given")).hint("nothing was done")
+                );
+            }
+            8 | 127 => {
+                // A whole character, however many bytes it has.
+                while line.pop().is_some_and(|b: u8| b & 0xc0 == 0x80) {}
+            }
+            _ if line.len() as u64 >= LONGEST => break,
+            other => line.push(other),
+        }
+    }
+    String::from_utf8(line).map_err(|_| Error::usage(format!("the {what} is not UTF-8")))
+}
+
+/// A terminal that shows nothing and sends no signals until this is dropped: Ctrl-C then arrives as a character, so
+/// that the terminal cannot be left without its echo.
+struct Quiet {
+    terminal: File,
+    before: Termios,
+}
+
+impl Quiet {
+    fn new(terminal: &File) -> std::io::Result<Self> {
+        let terminal = terminal.try_clone()?;
+        let before = termios::tcgetattr(&terminal)?;
+        let mut modes = before.clone();
+        modes.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
+        termios::tcsetattr(&terminal, OptionalActions::Flush, &modes)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        let _ = termios::tcsetattr(&self.terminal, OptionalActions::Flush, &self.before);
+    }
+}
+
+/// The first line of a file; `-` is standard input.
+pub fn first_line(file: &Path) -> Result<SecretString> {
+    let dash = file.as_os_str() == "-";
+    let name = if dash { "standard input".to_owned() } else { file.display().to_string() };
+    let failed = |e| Error::io(format!("reading a secret from {name}"), e);
+    let from: Box<dyn Read> =
+        if dash { Box::new(std::io::stdin().lock()) } else { Box::new(File::open(file).map_err(failed)?) };
+    let mut text = String::new();
+    from.take(LONGEST).read_to_string(&mut text).map_err(failed)?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(line.to_owned().into()),
+        _ => Err(Error::usage(format!("there is no secret in the first line of {name}"))),
+    }
+}

@@ -1,0 +1,105 @@
+//! Any call of the catalogue: its request sent by the client, and repeated only as far as its row allows.
+//!
+//! - A call that may be repeated goes through the retry layer.
+//! - One that makes something gone may find it gone the second time: then the first attempt did its work.
+//! - Every other call is sent once. Where its fate is not known the error says so.
+
+use super::client::{Client, Reply};
+use super::retry::Retry;
+use crate::error::{Error, Kind, Result};
+use crate::provider::Provider;
+use crate::provider::catalogue::{self, Repeat, Request};
+use bytes::Bytes;
+use reqwest::Method;
+
+/// The calls of one account.
+#[derive(Clone)]
+pub struct Calls {
+    client: Client,
+    retry: Retry,
+}
+
+impl Calls {
+    /// The calls of the account that `client` speaks for.
+    pub fn new(client: Client, retry: Retry) -> Self {
+        Self { client, retry }
+    }
+
+    /// Whose calls they are.
+    pub fn provider(&self) -> Provider {
+        self.client.provider()
+    }
+
+    /// Makes a call.
+    pub async fn send(&self, request: &Request) -> Result<Reply> {
+        let what = request.call.id;
+        if !request.repeat.is_allowed() {
+            return self.attempt(request).await.map_err(|error| fate_unknown(error.context(what)));
+        }
+        let mut made = 0;
+        let attempt = async || {
+            made += 1;
+            match self.attempt(request).await {
+                Err(error)
+                    if made > 1 && request.repeat == Repeat::UntilGone && error.kind() == Kind::NotFound =>
+                {
+                    Ok(Reply { status: 204, content_type: String::new(), body: Bytes::new() })
+                }
+                outcome => outcome,
+            }
+        };
+        self.retry.run(what, None, attempt).await
+    }
+
+    /// Sends the request once.
+    pub async fn attempt(&self, request: &Request) -> Result<Reply> {
+        if let Some(len) = request.expects {
+            let mut body = Vec::new();
+            self.client.read(&request.path, len, &mut body).await?;
+            return Ok(Reply { status: 200, content_type: String::new(), body: body.into() });
+        }
+        let method = match request.method {
+            catalogue::Method::Get => Method::GET,
+            catalogue::Method::Post => Method::POST,
+            catalogue::Method::Put => Method::PUT,
+            catalogue::Method::Delete => Method::DELETE,
+            catalogue::Method::Head => Method::HEAD,
+        };
+        let content_type = request.content_type.unwrap_or("text/plain");
+        let body = request.body.clone().unwrap_or_default();
+        let reply = self.client.call(method, &request.path, content_type, Some(request.accept), body).await?;
+        if !request.succeeded(reply.status) {
+            return Err(Error::new(
+                Kind::Protocol,
+                format!("the reply's status {} is none of this call's", reply.status),
+            ));
+        }
+        Ok(reply)
+    }
+}
+
+/// What goes wrong on the way leaves open whether a call that is sent once was carried out.
+fn fate_unknown(error: Error) -> Error {
+    let open =
+        matches!(error.kind(), Kind::Connection | Kind::Timeout | Kind::ShortReply | Kind::Unavailable);
+    if open && error.what_next().is_none() {
+        return error
+            .hint("the call may have been carried out: look before you run it again, it is never repeated");
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_fate_is_told() {
+        let hint = |kind| fate_unknown(Error::new(kind, "x")).what_next().map(str::to_owned);
+        assert!(hint(Kind::Timeout).is_some_and(|h| h.contains("look before")));
+        assert!(hint(Kind::Unavailable).is_some());
+        assert!(hint(Kind::Refused).is_none(), "a refusal leaves nothing open");
+        let unsent = Error::new(Kind::Connection, "no connection").hint("nothing was sent");
+        assert_eq!(fate_unknown(unsent).what_next(), Some("nothing was sent"));
+    }
+}
