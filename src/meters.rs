@@ -12,6 +12,12 @@ pub struct Meters {
     pub resumed: AtomicU64,
     /// Bytes of bodies on the wire, both ways.
     pub wire: AtomicU64,
+    /// Of these, bytes of requests that are not over yet.
+    pub partial: AtomicU64,
+    /// Image bytes of the chunks that are being written now.
+    pub flying_image: AtomicU64,
+    /// Bytes on the wire that these chunks take in all.
+    pub flying_wire: AtomicU64,
     /// Image bytes read back and compared.
     pub verified: AtomicU64,
     /// Repeated requests.
@@ -45,6 +51,17 @@ impl Meters {
         Self::time(counter, start.elapsed());
     }
 
+    /// Image bytes that are on their way and not yet acknowledged, by what has moved of them. On a slow line everything may
+    /// be in flight for minutes; this is what shows that it goes on.
+    pub fn on_the_way(&self) -> u64 {
+        let (partial, image) = (self.partial.load(Relaxed), self.flying_image.load(Relaxed));
+        let wire = self.flying_wire.load(Relaxed);
+        if wire == 0 {
+            return partial;
+        }
+        u64::try_from(u128::from(partial.min(wire)) * u128::from(image) / u128::from(wire)).unwrap_or(image)
+    }
+
     /// What held the transfer up most in a run of `elapsed` with `slots` requests allowed at a time.
     ///
     /// Starved of chunks for over a third of the time: the cause is before the network, and the encoders' own
@@ -72,6 +89,18 @@ impl Meters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_on_the_way_is_counted_in_image_bytes() {
+        let m = Meters::default();
+        m.partial.store(50, Relaxed);
+        assert_eq!(m.on_the_way(), 50, "a download: the wire has the image's own bytes");
+        m.flying_image.store(400, Relaxed);
+        m.flying_wire.store(100, Relaxed);
+        assert_eq!(m.on_the_way(), 200);
+        m.partial.store(120, Relaxed);
+        assert_eq!(m.on_the_way(), 400, "a repeated request does not count twice");
+    }
 
     #[test]
     fn the_largest_clock_names_the_limit() {

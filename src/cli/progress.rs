@@ -49,10 +49,11 @@ impl Look<'_> {
     /// Image bytes done, of how many, and how many of them this run has done.
     fn done(&self, stage: u8) -> (u64, u64, u64) {
         if stage == Stage::Verify as u8 && self.verify_total > 0 {
-            let done = self.meters.verified.load(Relaxed);
+            let done = self.meters.verified.load(Relaxed) + self.meters.on_the_way();
+            let done = done.min(self.verify_total);
             return (done, self.verify_total, done);
         }
-        let done = self.meters.image.load(Relaxed);
+        let done = (self.meters.image.load(Relaxed) + self.meters.on_the_way()).min(self.total);
         (done, self.total, done.saturating_sub(self.meters.resumed.load(Relaxed)))
     }
 
@@ -60,27 +61,27 @@ impl Look<'_> {
         let (done, total, ours) = self.done(stage);
         let rate = per_second(ours, since.elapsed());
         let wire = self.meters.wire.load(Relaxed);
-        let mut parts = vec![format!("{} of {}", bytes(done), bytes(total))];
+        // What matters most comes first: a narrow terminal cuts the end off.
+        let mut parts = vec![format!("{} of {}", bytes(done), bytes(total)), format!("{}/s", bytes(rate))];
+        if ours > 0 && total > done {
+            parts.push(format!("{} left", time((total - done) / rate.max(1))));
+        }
         if stage == Stage::Verify as u8 {
-            parts.push("verified".into());
+            parts.push("verifying".into());
         } else if stage == Stage::Finish as u8 {
             parts.push("finishing".into());
         } else {
-            parts.push(format!("{} on the wire", bytes(wire)));
+            parts.push(format!("{} wire", bytes(wire)));
             if wire > 0 && ours > wire {
                 parts.push(format!("ratio {:.1}", ours as f64 / wire as f64));
             }
-        }
-        parts.push(format!("{}/s", bytes(rate)));
-        if ours > 0 && total > done {
-            parts.push(format!("{} left", time((total - done) / rate.max(1))));
         }
         let retries = self.meters.retries.load(Relaxed);
         if retries > 0 {
             parts.push(format!("{retries} retries"));
         }
         if self.start.elapsed() > Duration::from_secs(1) {
-            parts.push(format!("limited by {}", self.meters.limited_by(self.start.elapsed(), self.slots)));
+            parts.push(format!("limit: {}", self.meters.limited_by(self.start.elapsed(), self.slots)));
         }
         parts.join(", ")
     }
@@ -115,7 +116,7 @@ impl Progress {
         }
         let bar = output.draws_bars().then(|| {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{bar:24.cyan/blue} {percent:>3}% {wide_msg}");
+            let style = ProgressStyle::with_template("{bar:16.cyan/blue} {percent:>3}% {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             Bar { bar, stage: Arc::default() }
         });

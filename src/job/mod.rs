@@ -104,7 +104,7 @@ impl Earlier {
             return Ok(Self { journal: None, replay: None, path });
         }
         let (journal, replay) = if settings.dry_run {
-            (None, path.exists().then(|| journal::peek(&path)).transpose()?)
+            (None, if path.exists() { journal::peek(&path)? } else { None })
         } else {
             Journal::open(&path)?.map_or((None, None), |(journal, replay)| (Some(journal), Some(replay)))
         };

@@ -66,7 +66,7 @@ impl Directory {
             .filter_map(|entry| {
                 let path = entry.ok()?.path();
                 let id = path.file_name()?.to_str()?.strip_suffix(".journal")?.to_owned();
-                Some(entry_of(id, &path))
+                entry_of(id, &path)
             })
             .collect();
         all.sort_by_key(|entry| std::cmp::Reverse(entry.modified));
@@ -95,7 +95,9 @@ impl Directory {
     }
 }
 
-fn entry_of(id: String, path: &Path) -> Entry {
+/// A transfer, unless it never came to begin.
+fn entry_of(id: String, path: &Path) -> Option<Entry> {
     let modified = std::fs::metadata(path).and_then(|m| m.modified()).ok();
-    Entry { id, replay: peek(path), modified }
+    let replay = peek(path).transpose()?;
+    Some(Entry { id, replay, modified })
 }

@@ -148,13 +148,14 @@ impl Journal {
         })
     }
 
-    /// Opens a journal and reads it; `None` if there is none. What is torn at its end is cut off.
+    /// Opens a journal and reads it; `None` if there is none, or if a run was killed while it began one. What is torn at
+    /// the end is cut off.
     pub fn open(path: &Path) -> Result<Option<(Self, Replay)>> {
         if !path.exists() {
             return Ok(None);
         }
         let mut file = open_locked(path, false)?;
-        let replay = read(&mut file, path)?;
+        let Some(replay) = read(&mut file, path)? else { return Ok(None) };
         let what = || format!("writing the journal {}", path.display());
         let whole = file.stream_position().map_err(|e| Error::io(what(), e))?;
         file.set_len(whole).map_err(|e| Error::io(what(), e))?;
@@ -270,7 +271,9 @@ impl Syncer {
 }
 
 /// Reads a journal without opening it for writing: for lists.
-pub fn peek(path: &Path) -> Result<Replay> {
+///
+/// A journal whose very beginning is torn has nothing to tell, and is as good as none.
+pub fn peek(path: &Path) -> Result<Option<Replay>> {
     let mut file = File::open(path).map_err(|e| {
         Error::new(Kind::Journal, format!("reading the journal {}", path.display())).source(e)
     })?;
@@ -298,7 +301,7 @@ fn open_locked(path: &Path, create: bool) -> Result<File> {
 }
 
 /// Reads all whole records and leaves the position at the end of the last.
-fn read(file: &mut File, path: &Path) -> Result<Replay> {
+fn read(file: &mut File, path: &Path) -> Result<Option<Replay>> {
     let damaged = |why: &str| {
         Error::new(Kind::Journal, format!("the journal {} is damaged: {why}", path.display()))
             .hint("start over with --restart; nothing at the far end is lost by that")
@@ -307,9 +310,15 @@ fn read(file: &mut File, path: &Path) -> Result<Replay> {
     file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(|e| {
         Error::new(Kind::Journal, format!("reading the journal {}", path.display())).source(e)
     })?;
+    if MAGIC.starts_with(&bytes) {
+        return Ok(None);
+    }
     let Some(mut rest) = bytes.strip_prefix(MAGIC) else {
         return Err(damaged("it does not begin as one"));
     };
+    if Record::is_torn(rest) {
+        return Ok(None);
+    }
     let mut at = MAGIC.len() as u64;
     let mut header = None;
     let mut drive = None;
@@ -364,7 +373,7 @@ fn read(file: &mut File, path: &Path) -> Result<Replay> {
     }
     acked.retain(|chunk| chunk.len > 0);
     let unsafe_chunks = unsafe_chunks.into_iter().collect();
-    Ok(Replay { header, drive, acked, torn_bytes: rest.len() as u64, unsafe_chunks })
+    Ok(Some(Replay { header, drive, acked, torn_bytes: rest.len() as u64, unsafe_chunks }))
 }
 
 impl Replay {

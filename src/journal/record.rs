@@ -65,6 +65,17 @@ impl Record {
         Ok(bytes)
     }
 
+    /// Whether some bytes are the beginning of a record and no more: what is left when its writing was interrupted.
+    pub fn is_torn(bytes: &[u8]) -> bool {
+        match bytes.first_chunk() {
+            None => true,
+            Some(len) => {
+                let len = u32::from_le_bytes(*len) as usize;
+                len <= MAX_PAYLOAD && bytes.len() < 5 + len + CHECKSUM
+            }
+        }
+    }
+
     /// The first record of some bytes and how many it takes; `None` if there is no whole, undamaged one.
     pub fn from_bytes(bytes: &[u8]) -> Option<(Record, usize)> {
         let len = u32::from_le_bytes(*bytes.first_chunk()?) as usize;

@@ -66,7 +66,7 @@ fn a_revoked_chunk_does_not_count_until_it_is_sent_again() {
         assert_eq!(replay.acked, [chunk(0), chunk(2)]);
         journal.acknowledge(&chunk(1)).unwrap();
     }
-    assert_eq!(peek(&path).unwrap().acked.len(), 3);
+    assert_eq!(peek(&path).unwrap().unwrap().acked.len(), 3);
 }
 
 /// Every possible cut, and a flipped bit at every place: a journal never yields a chunk that was not acknowledged.
@@ -79,17 +79,22 @@ fn damage_costs_work_and_never_data() {
     let mut losses = 0;
     for cut in 0..whole.len() {
         std::fs::write(&path, &whole[..cut]).unwrap();
-        if let Ok(replay) = peek(&path) {
+        if let Ok(Some(replay)) = peek(&path) {
             assert!(valid.starts_with(&replay.acked), "cut at {cut}");
             losses += u64::from(replay.acked.len() < 4);
         }
     }
     assert!(losses > 100);
+    // A run killed while it began its journal leaves nothing that stands in the way.
+    for cut in [0, 5, MAGIC.len(), MAGIC.len() + 3, MAGIC.len() + 50] {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        assert!(Journal::open(&path).unwrap().is_none(), "cut at {cut}");
+    }
     for at in 0..whole.len() {
         let mut flipped = whole.clone();
         flipped[at] ^= 1 << (at % 8);
         std::fs::write(&path, &flipped).unwrap();
-        if let Ok(replay) = peek(&path) {
+        if let Ok(Some(replay)) = peek(&path) {
             assert!(valid.starts_with(&replay.acked), "flipped at {at}");
         }
     }
@@ -107,7 +112,7 @@ fn a_torn_end_is_cut_off_before_more_is_appended() {
         assert_eq!((replay.acked.len(), replay.torn_bytes), (2, 8));
         journal.acknowledge(&chunk(7)).unwrap();
     }
-    assert_eq!(peek(&path).unwrap().acked, [chunk(0), chunk(1), chunk(7)]);
+    assert_eq!(peek(&path).unwrap().unwrap().acked, [chunk(0), chunk(1), chunk(7)]);
 }
 
 #[test]
@@ -133,7 +138,7 @@ fn after_a_reboot_only_what_was_synced_counts() {
         journal.syncer(Some(Arc::clone(&file))).sync().unwrap();
         journal.acknowledge(&chunk(2)).unwrap();
     }
-    assert_eq!(peek(&path).unwrap().acked.len(), 3);
+    assert_eq!(peek(&path).unwrap().unwrap().acked.len(), 3);
     // The same journal, as a machine finds it that was started since: every boot id is another's.
     let mut bytes = MAGIC.to_vec();
     let whole = std::fs::read(&path).unwrap();
@@ -147,14 +152,14 @@ fn after_a_reboot_only_what_was_synced_counts() {
         rest = &rest[len..];
     }
     std::fs::write(&path, bytes).unwrap();
-    let replay = peek(&path).unwrap();
+    let replay = peek(&path).unwrap().unwrap();
     assert_eq!((replay.acked, replay.unsafe_chunks), (vec![chunk(0), chunk(1)], vec![2]));
     // A mark that a later run sets must not vouch for it.
     {
         let (journal, _) = Journal::open(&path).unwrap().unwrap();
         journal.syncer(Some(file)).sync().unwrap();
     }
-    assert_eq!(peek(&path).unwrap().acked, [chunk(0), chunk(1)]);
+    assert_eq!(peek(&path).unwrap().unwrap().acked, [chunk(0), chunk(1)]);
 }
 
 #[test]

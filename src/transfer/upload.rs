@@ -245,7 +245,11 @@ impl<D: RemoteDisk> Sending<'_, D> {
                 next = encoded.recv(), if room => match next {
                     None => more = false,
                     Some(next) => match next.and_then(|chunk| self.dispatch(chunk, ledger)) {
-                        Ok(Some((chunk, body))) => flying.push(write(disk, watch, context, chunk, body)),
+                        Ok(Some((chunk, body))) => {
+                            context.meters.flying_image.fetch_add(chunk.len, Relaxed);
+                            context.meters.flying_wire.fetch_add(body.1.bytes.len() as u64, Relaxed);
+                            flying.push(write(disk, watch, context, chunk, body));
+                        }
                         Ok(None) => {}
                         Err(error) => failures.note(error),
                     },
@@ -320,7 +324,8 @@ async fn write<D: RemoteDisk>(
     acked: AckedChunk,
     (offset, body): (u64, WriteBody),
 ) -> Result<AckedChunk> {
-    context
+    let (meters, wire) = (&context.meters, body.bytes.len() as u64);
+    let written = context
         .retry
         .run("writing a chunk", Some(offset), async || {
             let written = disk.write_at(offset, body.clone()).await;
@@ -330,7 +335,9 @@ async fn write<D: RemoteDisk>(
             }
             written
         })
-        .await
-        .map_err(|e| e.context(disk.name()))?;
+        .await;
+    meters.flying_image.fetch_sub(acked.len, Relaxed);
+    meters.flying_wire.fetch_sub(wire, Relaxed);
+    written.map_err(|e| e.context(disk.name()))?;
     Ok(acked)
 }

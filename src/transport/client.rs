@@ -1,6 +1,6 @@
 //! The HTTP client of one remote: requests with its credentials, one attempt each, errors classified.
 
-use super::flow::{PacedBody, Trace};
+use super::flow::{PacedBody, Partial, Trace};
 use super::limit::Limiter;
 use super::patience::Patience;
 use crate::config;
@@ -15,7 +15,6 @@ use reqwest::{Method, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// How long a connection may take to be made.
@@ -146,7 +145,7 @@ impl Client {
         if let Some(accept) = accept {
             headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
         }
-        let (mut response, deadline) = self.exchange(method, path, headers, body).await?;
+        let (mut response, deadline, _) = self.exchange(method, path, headers, body).await?;
         let status = response.status().as_u16();
         let content_type = text(response.headers(), header::CONTENT_TYPE.as_str())
             .split(';')
@@ -171,7 +170,8 @@ impl Client {
         if body.gzip {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let (mut response, deadline) = self.exchange(Method::POST, path, headers, body.bytes.clone()).await?;
+        let (mut response, deadline, _partial) =
+            self.exchange(Method::POST, path, headers, body.bytes.clone()).await?;
         // Read to its end, or the connection could not be used again; what it says does not matter.
         while self.next_piece(&mut response, deadline).await?.is_some() {}
         Ok(())
@@ -181,7 +181,8 @@ impl Client {
     pub async fn read(&self, path: &str, len: u64, into: &mut Vec<u8>) -> Result<()> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/octet-stream, */*;q=0.1"));
-        let (mut response, deadline) = self.exchange(Method::GET, path, headers, Bytes::new()).await?;
+        let (mut response, deadline, partial) =
+            self.exchange(Method::GET, path, headers, Bytes::new()).await?;
         let start = Instant::now();
         let mut left = len;
         if let Some(announced) = response.content_length()
@@ -193,7 +194,7 @@ impl Client {
             ));
         }
         while let Some(piece) = self.next_piece(&mut response, deadline).await? {
-            self.inner.meters.wire.fetch_add(piece.len() as u64, Relaxed);
+            partial.moved(piece.len());
             left = left.checked_sub(piece.len() as u64).ok_or_else(|| {
                 Error::new(
                     Kind::Protocol,
@@ -219,21 +220,22 @@ impl Client {
     }
 
     /// Sends a request and waits for the head of its reply; a reply that is an error becomes one. Also says when the
-    /// attempt has to be over.
+    /// attempt has to be over, and gives what is to be held until its last byte has come.
     async fn exchange(
         &self,
         method: Method,
         path: &str,
         headers: HeaderMap,
         body: Bytes,
-    ) -> Result<(Response, tokio::time::Instant)> {
+    ) -> Result<(Response, tokio::time::Instant, Partial)> {
         let inner = &*self.inner;
         let len = body.len() as u64;
         let url = config::join(&inner.base, path);
         tracing::debug!(%method, %url, bytes = body.len(), "request");
-        let trace = Trace::new();
+        let trace = Trace::new(Arc::clone(&inner.meters));
+        let partial = trace.partial();
         let limiter = if len > 0 { inner.limiter.clone() } else { None };
-        let body = PacedBody::new(body, limiter, trace.clone(), Arc::clone(&inner.meters));
+        let body = PacedBody::new(body, limiter, trace.clone());
         let mut request = inner.http.request(method.clone(), url).headers(headers);
         if method != Method::GET && method != Method::HEAD {
             request = request.body(reqwest::Body::wrap(body));
@@ -250,7 +252,7 @@ impl Client {
         }
         let said = text(response.headers(), "x-elastic-error");
         if response.status().is_success() && said.is_empty() {
-            return Ok((response, deadline));
+            return Ok((response, deadline, partial));
         }
         Err(self.error_reply(path, response, deadline).await)
     }

@@ -23,12 +23,53 @@ pub struct Trace {
     start: Instant,
     last_ms: Arc<AtomicU64>,
     sent_ms: Arc<AtomicU64>,
+    /// Bytes that this exchange has moved.
+    moved: Arc<AtomicU64>,
+    meters: Arc<Meters>,
+}
+
+/// Takes an exchange's bytes out of those on their way once it is over, however it ends.
+pub struct Partial(Trace);
+
+impl Partial {
+    /// Bytes of the reply's body have come.
+    pub fn moved(&self, bytes: usize) {
+        self.0.moved(bytes);
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let moved = self.0.moved.swap(u64::MAX / 2, Relaxed);
+        self.0.meters.partial.fetch_sub(moved, Relaxed);
+    }
 }
 
 impl Trace {
     /// Starts now.
-    pub fn new() -> Self {
-        Self { start: Instant::now(), last_ms: Arc::default(), sent_ms: Arc::new(AtomicU64::new(u64::MAX)) }
+    pub fn new(meters: Arc<Meters>) -> Self {
+        Self {
+            start: Instant::now(),
+            last_ms: Arc::default(),
+            sent_ms: Arc::new(AtomicU64::new(u64::MAX)),
+            moved: Arc::default(),
+            meters,
+        }
+    }
+
+    /// What has to be held as long as the exchange lasts.
+    pub fn partial(&self) -> Partial {
+        Partial(self.clone())
+    }
+
+    /// Bytes of a body have moved.
+    pub fn moved(&self, bytes: usize) {
+        self.touch();
+        self.meters.wire.fetch_add(bytes as u64, Relaxed);
+        // A body may still be drawn from for a moment after its exchange was given up.
+        if self.moved.fetch_add(bytes as u64, Relaxed) < u64::MAX / 2 {
+            self.meters.partial.fetch_add(bytes as u64, Relaxed);
+        }
     }
 
     fn now_ms(&self) -> u64 {
@@ -69,16 +110,15 @@ pub struct PacedBody {
     limiter: Option<Arc<Limiter>>,
     waiting: Option<Pin<Box<Sleep>>>,
     trace: Trace,
-    meters: Arc<Meters>,
 }
 
 impl PacedBody {
     /// A body of `bytes`.
-    pub fn new(bytes: Bytes, limiter: Option<Arc<Limiter>>, trace: Trace, meters: Arc<Meters>) -> Self {
+    pub fn new(bytes: Bytes, limiter: Option<Arc<Limiter>>, trace: Trace) -> Self {
         if bytes.is_empty() {
             trace.sent();
         }
-        Self { rest: bytes, limiter, waiting: None, trace, meters }
+        Self { rest: bytes, limiter, waiting: None, trace }
     }
 }
 
@@ -98,7 +138,10 @@ impl Body for PacedBody {
         if let Some(limiter) = &this.limiter {
             if this.waiting.is_none() {
                 let until = limiter.take(piece);
-                Meters::time(&this.meters.throttled_ns, until.saturating_duration_since(Instant::now()));
+                Meters::time(
+                    &this.trace.meters.throttled_ns,
+                    until.saturating_duration_since(Instant::now()),
+                );
                 this.waiting = Some(Box::pin(tokio::time::sleep_until(until)));
             }
             if let Some(waiting) = &mut this.waiting {
@@ -109,8 +152,7 @@ impl Body for PacedBody {
             this.waiting = None;
         }
         let frame = this.rest.split_to(piece);
-        this.meters.wire.fetch_add(piece as u64, Relaxed);
-        this.trace.touch();
+        this.trace.moved(piece);
         if this.rest.is_empty() {
             this.trace.sent();
         }

@@ -24,9 +24,9 @@ fn moments() -> impl Iterator<Item = Duration> {
 fn journalled(world: &World) -> HashSet<u64> {
     match &world.journals()[..] {
         [path] => match journal::peek(path) {
-            Ok(replay) => replay.acked.iter().map(|chunk| chunk.index).collect(),
-            // Killed before its first record was whole.
-            Err(_) => HashSet::new(),
+            Ok(Some(replay)) => replay.acked.iter().map(|chunk| chunk.index).collect(),
+            Ok(None) => HashSet::new(),
+            Err(error) => panic!("{error}"),
         },
         [] => HashSet::new(),
         more => panic!("{more:?}"),
