@@ -20,6 +20,8 @@ pub trait Codec: Send {
 pub struct Libdeflate {
     level: u8,
     compressor: libdeflater::Compressor,
+    /// As large as the worst case, and kept: what is handed on takes only as much room as it needs.
+    scratch: Vec<u8>,
 }
 
 impl Libdeflate {
@@ -28,7 +30,7 @@ impl Libdeflate {
         let valid = if level == 0 { None } else { libdeflater::CompressionLvl::new(level.into()).ok() };
         let lvl =
             valid.ok_or_else(|| Error::usage(format!("there is no compression level {level}: 1 to 12")))?;
-        Ok(Self { level, compressor: libdeflater::Compressor::new(lvl) })
+        Ok(Self { level, compressor: libdeflater::Compressor::new(lvl), scratch: Vec::new() })
     }
 }
 
@@ -38,12 +40,15 @@ impl Codec for Libdeflate {
     }
 
     fn gzip(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        out.resize(self.compressor.gzip_compress_bound(input.len()), 0);
+        let bound = self.compressor.gzip_compress_bound(input.len());
+        if self.scratch.len() < bound {
+            self.scratch.resize(bound, 0);
+        }
         let len = self
             .compressor
-            .gzip_compress(input, out)
+            .gzip_compress(input, &mut self.scratch)
             .map_err(|e| Error::new(Kind::Io, "compressing a chunk").source(e))?;
-        out.truncate(len);
+        out.extend_from_slice(&self.scratch[..len]);
         Ok(())
     }
 }

@@ -150,7 +150,7 @@ fn gzip(
     if !codec::is_worth(codec, bytes, scratch)? {
         return Ok(None);
     }
-    let mut out = buffers.take(bytes.len() + bytes.len() / 8);
+    let mut out = buffers.take(bytes.len() / 2);
     codec.gzip(bytes, &mut out)?;
     Ok(codec::pays(bytes.len(), out.len()).then(|| Body::Gzip(out.freeze())))
 }

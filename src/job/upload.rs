@@ -288,10 +288,11 @@ impl Upload {
 async fn make_drive(far: &Far, new: Option<NewDrive>, journal: &Journal, fresh: bool) -> Result<DriveInfo> {
     let new = new.ok_or_else(|| Error::usage("there is neither a drive nor a name for one"))?;
     let transfer = &journal.header().transfer;
-    if !fresh && let Some(found) = far.drives.find_made_by(transfer).await? {
+    let create = Create { name: &new.name, size: new.size, keys: &new.keys, transfer };
+    if !fresh && let Some(found) = far.drives.find_made(&create).await? {
         return Ok(found);
     }
-    far.drives.create(&Create { name: &new.name, size: new.size, keys: &new.keys, transfer }).await
+    far.drives.create(&create).await
 }
 
 /// Reads back what was asked for. A chunk that differs is taken back, so that the same command sends it again.

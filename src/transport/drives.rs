@@ -111,16 +111,36 @@ impl Drives {
         first(&reply).and_then(DriveInfo::new)
     }
 
-    /// The drive that a transfer has made, if it has.
-    pub async fn find_made_by(&self, transfer: &str) -> Result<Option<DriveInfo>> {
+    /// The drive that a transfer has made, if it has and the server says so.
+    ///
+    /// Where drives cannot be marked (CloudSigma), one of the same name may be it or may not: that is an error for the
+    /// user to decide.
+    pub async fn find_made(&self, new: &NewDrive<'_>) -> Result<Option<DriveInfo>> {
         let reply = self
             .retry
             .run("listing the drives", None, async || {
                 self.client.call(Method::GET, "/drives/info", TEXT, Some(TEXT), Bytes::new()).await
             })
             .await?;
-        let mut made = objects(&reply)?.into_iter().filter(|drive| drive.get(TRANSFER_KEY) == Some(transfer));
+        let marked = self.capabilities.user_keys;
+        let mut made = objects(&reply)?.into_iter().filter(|drive| {
+            if marked {
+                drive.get(TRANSFER_KEY) == Some(new.transfer)
+            } else {
+                drive.get("name") == Some(new.name)
+            }
+        });
         let found = made.next().map(DriveInfo::new).transpose()?;
+        if let Some(found) = found.as_ref().filter(|_| !marked) {
+            return Err(Error::new(
+                Kind::Incomplete,
+                format!("it is not known whether the drive was made; there is one named {:?}", found.name),
+            )
+            .hint(format!(
+                "if it is this transfer's, name it in the command ({}); else give another --name with --restart",
+                found.drive
+            )));
+        }
         if let (Some(first), Some(second)) = (&found, made.next().and_then(|d| DriveInfo::new(d).ok())) {
             let text = format!(
                 "the server made two drives for one request: {} is used, {} can be destroyed",
@@ -131,8 +151,8 @@ impl Drives {
         Ok(found)
     }
 
-    /// Makes a drive, once. A create may not be repeated blindly; but the drive carries the transfer's id, so after a
-    /// failed attempt the server is asked whether it is there before another is made.
+    /// Makes a drive, once. A create may not be repeated blindly; but the drive carries the transfer's id, so after an
+    /// attempt of unknown fate the server is asked whether it is there before another is made.
     pub async fn create(&self, new: &NewDrive<'_>) -> Result<DriveInfo> {
         let mut keys: Properties = [("name", new.name.to_owned()), ("size", new.size.to_string())]
             .into_iter()
@@ -143,25 +163,18 @@ impl Drives {
             keys.set(TRANSFER_KEY, new.transfer);
         }
         let body = Bytes::from(text::print(&[keys]));
-        let mut made = 0;
+        let mut in_doubt = false;
         let attempt = async || {
-            made += 1;
-            if made > 1 {
-                if !self.capabilities.user_keys {
-                    return Err(Error::new(
-                        Kind::Incomplete,
-                        "it is not known whether the drive was made, and the provider's drives cannot be marked",
-                    )
-                    .hint("look for it in the list of drives, and name it in the command if it is there"));
-                }
+            if in_doubt {
                 tokio::time::sleep(SETTLE).await;
-                if let Some(found) = self.find_made_by(new.transfer).await? {
+                if let Some(found) = self.find_made(new).await? {
                     return Ok(found);
                 }
             }
-            let reply =
-                self.client.call(Method::POST, "/drives/create", TEXT, Some(TEXT), body.clone()).await?;
-            first(&reply).and_then(DriveInfo::new)
+            let sent = self.client.call(Method::POST, "/drives/create", TEXT, Some(TEXT), body.clone()).await;
+            // A busy server has said that it did nothing; after anything else it may have.
+            in_doubt = sent.as_ref().is_err_and(|e| !matches!(e.kind(), Kind::Busy | Kind::SlowDown));
+            first(&sent?).and_then(DriveInfo::new)
         };
         self.retry.run("creating the drive", None, attempt).await
     }

@@ -1,6 +1,7 @@
 //! What goes up comes down.
 
 use crate::world::{World, acknowledged_writes, data_requests};
+use diskferry::provider::Provider;
 use sha2::{Digest, Sha256};
 use std::os::unix::fs::MetadataExt;
 
@@ -50,6 +51,20 @@ fn an_image_goes_up_and_comes_down_identical() {
         world.command(&["download", &format!("oh:{drive}")]).current_dir(world.path("elsewhere")).output();
     assert!(named.unwrap().status.success());
     assert!(world.path("elsewhere/root.img").exists());
+}
+
+#[test]
+fn every_provider_with_drives_takes_and_gives_images() {
+    for provider in [Provider::Crosspeer, Provider::CloudSigma] {
+        let world = World::of(provider, "busy=0.1,unavailable=0.05,seed=4");
+        let image = world.image("a.img", 9 * MIB);
+        let drive = world.upload(&["a.img", "oh:", "--chunk-size", "256k", "--verify", "sample"]);
+        let bytes = std::fs::read(&image).unwrap();
+        assert!(world.drive_bytes(&drive) == bytes, "{provider}");
+        let down = world.run(&["download", &format!("oh:{drive}"), "b.img", "--chunk-size", "5M"]);
+        assert_eq!(down.code, 0, "{provider}: {}", down.stderr);
+        assert!(std::fs::read(world.path("b.img")).unwrap() == bytes, "{provider}");
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ const SECRET: &str = "the-secret-of-this-test";
 /// Everything goes away with it.
 pub struct World {
     dir: TempDir,
+    provider: Provider,
     emulator: Option<Emulator>,
     address: Option<SocketAddr>,
 }
@@ -22,7 +23,12 @@ pub struct World {
 impl World {
     /// An emulator of Open Hosting that deals these faults; the remote is `oh:`.
     pub fn new(faults: &str) -> Self {
-        let mut world = Self { dir: tempfile::tempdir().unwrap(), emulator: None, address: None };
+        Self::of(Provider::OpenHosting, faults)
+    }
+
+    /// The same with another provider behind `oh:`.
+    pub fn of(provider: Provider, faults: &str) -> Self {
+        let mut world = Self { dir: tempfile::tempdir().unwrap(), provider, emulator: None, address: None };
         world.restart(faults);
         world
     }
@@ -32,7 +38,7 @@ impl World {
         self.stop();
         let listen = self.address.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
         let emulator = Emulator::start_logged(Config {
-            provider: Provider::OpenHosting,
+            provider: self.provider,
             listen,
             data: self.path("drives"),
             user: USER.into(),
@@ -52,7 +58,8 @@ impl World {
 
     pub fn write_config(&self, url: &str, secret: &str) {
         let text = format!(
-            "[remotes.oh]\nprovider = \"openhosting\"\nurl = \"{url}\"\nuser = \"{USER}\"\nsecret = \"{secret}\"\n"
+            "[remotes.oh]\nprovider = \"{}\"\nurl = \"{url}\"\nuser = \"{USER}\"\nsecret = \"{secret}\"\n",
+            self.provider
         );
         let path = self.path("config.toml");
         std::fs::write(&path, text).unwrap();
