@@ -10,7 +10,7 @@
 //! - State lives in files that several emulators may use at the same time; memory is only a cache of them.
 //!
 //! The state is in [`drives`] and [`account`], the providers' ways with it in [`elastic`] and [`cloudsigma`].
-//! A connection ([`serve`], [`line`]) carries exchanges ([`exchange`]); an exchange is authenticated, meets its fault
+//! A connection ([`serve`], [`mod@line`]) carries exchanges ([`exchange`]); an exchange is authenticated, meets its fault
 //! or is routed to a call ([`call`]), which answers ([`answer`]).
 
 mod account;

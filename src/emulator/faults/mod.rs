@@ -1,6 +1,6 @@
 //! What the emulator gets wrong on purpose, so that a client can prove that it survives it.
 //!
-//! [`Faults::parse`] reads the specification; [`draw`](self::draw) decides, request by request, what goes wrong. Two
+//! [`Faults::parse`] reads the specification; [`mod@draw`] decides, request by request, what goes wrong. Two
 //! rules hold: the n-th draw depends on the seed and on n alone, so that a run can be repeated; and a dealt fault makes
 //! exactly one request fail exactly once, so that a client's count of retries can be compared with the count dealt.
 
