@@ -1,6 +1,8 @@
 use super::*;
 use crate::chunk::Geometry;
 use crate::encode::digest::Algorithm;
+use crate::source::Identity;
+use crate::transfer::ledger::Ledger;
 
 fn header(action: &str) -> Header {
     Header {

@@ -1,0 +1,78 @@
+//! What a transfer is, as its journal says first.
+
+use crate::source::Identity;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What a transfer is; written once, first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// `upload` or `download`.
+    pub action: String,
+    /// A UUID of this transfer's own; a drive that it creates carries it as `user:diskferry`.
+    pub transfer: String,
+    /// The remote's name.
+    pub remote: String,
+    /// The remote's address and user: another account under the same name is another remote.
+    pub account: String,
+    /// The drive that the command named, if it did.
+    pub drive: Option<String>,
+    /// The image of an upload.
+    pub image: Option<Identity>,
+    /// The file of a download, absolute.
+    pub file: Option<PathBuf>,
+    /// Image bytes.
+    pub size: u64,
+    /// Bytes.
+    pub chunk_size: u64,
+    /// The algorithm of the chunk digests.
+    pub digest: String,
+    /// The name, size and keys of a drive to be created.
+    pub new_drive: Option<NewDrive>,
+    /// The working directory and the arguments of the command, to be shown.
+    pub command: String,
+}
+
+/// A drive to be created, as the command asked for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewDrive {
+    /// Its name.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// More keys, in order.
+    pub keys: Vec<(String, String)>,
+}
+
+impl Header {
+    /// Why a transfer that was begun under `self` cannot go on under `now`; `None` if it can.
+    pub fn difference(&self, now: &Header) -> Option<String> {
+        if let (Some(was), Some(is)) = (&self.image, &now.image)
+            && let Some(how) = is.difference(was)
+        {
+            return Some(format!("the image is not what it was: {how}"));
+        }
+        let differs = |what: &str, was: &str, is: &str| {
+            (was != is).then(|| format!("the {what} was {was} and is {is}"))
+        };
+        differs("remote", &self.account, &now.account)
+            .or_else(|| differs("drive's size", &self.size.to_string(), &now.size.to_string()))
+            .or_else(|| differs("chunk size", &self.chunk_size.to_string(), &now.chunk_size.to_string()))
+            .or_else(|| differs("digest", &self.digest, &now.digest))
+            .or_else(|| {
+                (self.new_drive != now.new_drive)
+                    .then(|| "the drive to create had another name, size or keys".to_owned())
+            })
+    }
+}
+
+/// The drive that a transfer writes to or reads from, as soon as it is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriveRecord {
+    /// Its UUID.
+    pub drive: String,
+    /// Whether this transfer made it.
+    pub created: bool,
+    /// Whether chunks of zeros are skipped.
+    pub skip_zeros: bool,
+}
