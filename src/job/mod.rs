@@ -101,6 +101,16 @@ impl Earlier {
         let id = Directory::id(header);
         let path = settings.journals.path(&id)?;
         if settings.restart {
+            if path.exists()
+                && let Ok(Some(Replay { drive: Some(old), header: was, .. })) = journal::peek(&path)
+                && old.created
+            {
+                let text = format!(
+                    "the drive that the earlier run made is left as it is: {}:{}",
+                    was.remote, old.drive
+                );
+                (context.observer)(&Event::Warning(text));
+            }
             return Ok(Self { journal: None, replay: None, path });
         }
         let (journal, replay) = if settings.dry_run {

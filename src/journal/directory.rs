@@ -31,7 +31,10 @@ impl Directory {
     pub fn id(header: &Header) -> String {
         let image = match &header.image {
             Some(crate::source::Identity::File { path, .. }) => path.display().to_string(),
-            Some(crate::source::Identity::Stream { .. }) => "-".to_owned(),
+            // Streams are told apart by the name of what is made of them.
+            Some(crate::source::Identity::Stream { .. }) => {
+                format!("- {}", header.new_drive.as_ref().map_or("", |new| &new.name))
+            }
             None => String::new(),
         };
         let file = header.file.as_ref().map(|p| p.display().to_string()).unwrap_or_default();

@@ -58,6 +58,7 @@ fn an_image_that_grows_or_changes_is_an_error() {
     );
     let again = world.run(&[&ARGS[..], &["full", "--restart"]].concat());
     assert_eq!(again.code, 0, "{}", again.stderr);
+    assert!(again.stderr.contains("the earlier run made is left"), "{}", again.stderr);
     assert!(world.drive_bytes(again.stdout.trim_end()) == std::fs::read(&image).unwrap());
 }
 
