@@ -239,6 +239,10 @@ impl Client {
         let mut request = inner.http.request(method.clone(), url).headers(headers);
         if method != Method::GET && method != Method::HEAD {
             request = request.body(reqwest::Body::wrap(body));
+            if len == 0 {
+                // Left out for an empty body otherwise, and these servers want it ("Empty POST", Crosspeer API).
+                request = request.header(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+            }
         }
         let deadline = tokio::time::Instant::now() + inner.patience.attempt(len);
         let sending = self.watched(len, &trace, deadline, request.send());

@@ -1,0 +1,8 @@
+//! Every call and every command about drives, servers and remotes, through the real binary and a real socket.
+
+mod answered;
+mod commands;
+mod recorder;
+mod rows;
+mod sent;
+mod world;
