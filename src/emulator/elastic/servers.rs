@@ -61,6 +61,10 @@ async fn make(shared: Arc<Shared>, call: Call, stopped: bool) -> Answer {
         if sent.contains("nic:1:vlan") && !sent.contains("nic:1:mac") {
             sent.set("nic:1:mac", random_mac());
         }
+        if shared.provider == Provider::CloudSigma && !sent.contains("persistent") {
+            // Every server in CloudSigma's manual and in recorded answers is, though nobody sends the key.
+            sent.set("persistent", "true");
+        }
         let keys = apply(shared.provider, &Properties::new(), &sent, false);
         let keys = keys.map_err(|wrong| Refusal::wrong(&sent, &wrong))?;
         let made = shared.account.change(|account| {

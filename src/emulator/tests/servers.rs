@@ -39,7 +39,8 @@ fn a_server_that_does_not_persist_vanishes_when_it_stops() {
         [(OpenHosting, "stop"), (OpenHosting, "shutdown"), (Crosspeer, "stop"), (CloudSigma, "shutdown")]
     {
         let mut site = Site::new(provider, "");
-        let passing = site.client.post("/servers/create", SERVER).value("server");
+        let passing =
+            site.client.post("/servers/create", format!("{SERVER}persistent false")).value("server");
         let lasting = site.client.post("/servers/create", format!("{SERVER}persistent true")).value("server");
         for server in [&passing, &lasting] {
             assert_eq!(site.client.post(&format!("/servers/{server}/{verb}"), "").status, 204);
