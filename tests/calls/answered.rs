@@ -94,7 +94,7 @@ fn every_row(provider: Provider) {
     let (world, _emulator) = World::emulated(provider, "");
     let file = world.file("bytes", BYTES);
     furnish(&world, provider);
-    let mut made_of = |row: &Row| {
+    let made_of = |row: &Row| {
         let mut objects: Vec<(char, String)> = Vec::new();
         for name in wanted(row) {
             let object = make(&world, provider, name, &objects);
@@ -107,7 +107,7 @@ fn every_row(provider: Provider) {
         words
     };
     for row in rows(provider) {
-        let mut run = |first: &[&str]| {
+        let run = |first: &[&str]| {
             let mut words: Vec<String> = first.iter().map(|w| (*w).to_owned()).collect();
             words.extend(["call", "r:", row.id].map(str::to_owned));
             // A call may use its objects up, so each run has its own.

@@ -144,12 +144,6 @@ impl Ended {
         self.stdout.lines().map(parse).collect()
     }
 
-    /// The first object of an event.
-    pub fn event(&self, name: &str) -> Value {
-        let mut all = self.objects().into_iter();
-        all.find(|o| o["event"] == name).unwrap_or_else(|| panic!("no {name}: {self:?}"))
-    }
-
     /// Checks that it failed with this status and said all of these words.
     pub fn refused(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, code, "{self:?}");
