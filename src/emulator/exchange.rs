@@ -5,17 +5,16 @@
 //! body is read to its end first, so that the client sees the reply and may use the connection again; where it does
 //! not, the connection goes down together with this exchange and no later request can meet it.
 
-use super::Shared;
-use super::answer::{Refusal, RefusalKind, Refused};
-use super::auth::Credentials;
+use super::answer::Refused;
 use super::body::{Cut, Watch, Watched};
-use super::faults::{Fault, FaultKind, When};
+use super::faults::{Dealer, Fault, FaultKind, When};
+use super::front::Front;
 use super::line::Line;
 use super::log::Log;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::Uri;
+use axum::http::StatusCode;
 use axum::response::Response;
 use http_body::Body as _;
 use std::convert::Infallible;
@@ -24,11 +23,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt;
 
+/// The longest body that takes part in a signature: a form of a few fields.
+const LONGEST_SIGNED: usize = 1 << 20;
+
 /// Everything that an exchange needs, the same for all connections.
 pub(super) struct Exchanges {
-    pub(super) shared: Arc<Shared>,
+    /// What the provider does its own way.
+    pub(super) front: Box<dyn Front>,
     pub(super) router: Router,
-    pub(super) credentials: Credentials,
+    pub(super) dealer: Arc<Dealer>,
     pub(super) latency: Duration,
     pub(super) log: Arc<Log>,
 }
@@ -48,13 +51,7 @@ impl Exchanges {
         if !self.latency.is_zero() {
             tokio::time::sleep(self.latency).await;
         }
-        let response = if self.credentials.allow(&head.headers) {
-            exchange.deal(head, body).await
-        } else {
-            drop(body);
-            Refusal::new(RefusalKind::Auth, "Authentication is missing or incorrect")
-                .response(self.shared.provider)
-        };
+        let response = exchange.admitted(head, body).await;
         exchange.watch.drain().await;
         exchange.note(Some(response.status().as_u16()));
         Ok(response)
@@ -69,9 +66,29 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
+    /// Goes through with the request if whoever makes it may.
+    async fn admitted(&self, head: axum::http::request::Parts, body: Watched) -> Response {
+        let front = &self.all.front;
+        if !front.signs_body(&head) {
+            return match front.admit(&head, &[]) {
+                Ok(()) => self.deal(head, body).await,
+                Err(refusal) => refusal,
+            };
+        }
+        let Ok(signed) = to_bytes(Body::new(body), LONGEST_SIGNED).await else {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+            return response;
+        };
+        match front.admit(&head, &signed) {
+            Ok(()) => self.deal(head, Watched::new(Body::from(signed), Arc::clone(&self.watch))).await,
+            Err(refusal) => refusal,
+        }
+    }
+
     /// Draws a fault and goes through with the request as it says.
     async fn deal(&self, head: axum::http::request::Parts, body: Watched) -> Response {
-        let dealer = &self.all.shared.dealer;
+        let dealer = &self.all.dealer;
         let Some(fault) = dealer.draw() else { return self.carry_out(head, body).await };
         if matches!(fault, Fault::Reset(When::AfterApplied) | Fault::Short | Fault::Stall) {
             let response = self.carry_out(head, body).await;
@@ -83,11 +100,9 @@ impl Exchange<'_> {
             return self.spoil(fault, response).await;
         }
         self.dealt(fault);
-        let refusal = match fault {
-            Fault::Busy => Refusal::busy("The drive or server is busy; this is a fault made on purpose"),
-            Fault::Unavailable => {
-                Refusal::new(RefusalKind::Unavailable, "Out of service; this is a fault made on purpose")
-            }
+        let response = match fault {
+            Fault::Busy => self.all.front.busy(),
+            Fault::Unavailable => self.all.front.unavailable(),
             // Without a body there is nothing to be within.
             Fault::Reset(When::WithinBody) if body.size_hint().exact() != Some(0) => {
                 self.carry_out(head, body.reset_half_way(Arc::clone(&self.line))).await;
@@ -96,16 +111,16 @@ impl Exchange<'_> {
             _ => return self.gone().await,
         };
         drop(body);
-        refusal.response(self.all.shared.provider)
+        response
     }
 
     /// Lets the call happen.
     async fn carry_out(&self, mut head: axum::http::request::Parts, body: Watched) -> Response {
-        head.uri = plain(&head.uri);
+        head.uri = self.all.front.route(&head.uri);
         let request = Request::from_parts(head, Body::new(body));
         let response = self.all.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         if response.extensions().get::<Refused>().is_some() {
-            self.all.shared.dealer.refuse();
+            self.all.dealer.refuse();
             self.all.log.note(self.number, |logged| logged.fault = Some(FaultKind::Refuse));
         }
         response
@@ -142,7 +157,7 @@ impl Exchange<'_> {
     }
 
     fn dealt(&self, fault: Fault) {
-        self.all.shared.dealer.deal();
+        self.all.dealer.deal();
         self.all.log.note(self.number, |logged| logged.fault = Some(fault.kind()));
     }
 
@@ -157,29 +172,5 @@ impl Drop for Exchange<'_> {
         // However it ended, a reset within the body too.
         let seen = self.watch.seen();
         self.all.log.note(self.number, |logged| logged.body_bytes = seen);
-    }
-}
-
-/// The path as the rows have it. A base URL may end in a slash or in `/api` (Crosspeer's does), and a careless client
-/// joins it so that a slash is doubled or left at the end.
-fn plain(uri: &Uri) -> Uri {
-    let mut words: Vec<&str> = uri.path().split('/').filter(|word| !word.is_empty()).collect();
-    while words.first() == Some(&"api") {
-        words.remove(0);
-    }
-    let path = format!("/{}", words.join("/"));
-    path.parse().unwrap_or_else(|_| uri.clone())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_found_under_any_stem() {
-        for path in ["/drives/list", "/api/drives/list", "//drives/list/", "/api//api/drives/list?x=1"] {
-            assert_eq!(plain(&path.parse().unwrap()).path(), "/drives/list", "{path}");
-        }
-        assert_eq!(plain(&"/".parse().unwrap()).path(), "/");
     }
 }

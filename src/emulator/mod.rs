@@ -24,6 +24,7 @@ mod drives;
 mod elastic;
 mod exchange;
 mod faults;
+mod front;
 mod line;
 mod log;
 mod serve;
@@ -35,9 +36,12 @@ pub use log::Logged;
 
 use crate::provider::Provider;
 use account::{Accounts, Money};
-use drives::Drives;
+use axum::Router;
+use call::Calls;
+use drives::{Drives, Offer};
 use exchange::Exchanges;
 use faults::Dealer;
+use front::Front;
 use line::Pace;
 use log::Log;
 use std::io;
@@ -72,7 +76,7 @@ impl std::fmt::Debug for Config {
     }
 }
 
-/// What all calls share.
+/// What all calls of a provider of drives share.
 struct Shared {
     provider: Provider,
     /// What the account signs in with.
@@ -114,37 +118,17 @@ impl Emulator {
 
     fn start_with(config: Config, log: Log) -> io::Result<Emulator> {
         let (log, dealer) = (Arc::new(log), Arc::new(Dealer::new(config.faults.clone())));
-        let (calls, offers) = match config.provider {
-            Provider::OpenHosting => (elastic::calls(), Vec::new()),
-            Provider::Crosspeer => (elastic::calls(), elastic::crosspeer_offers()),
-            Provider::CloudSigma => (cloudsigma::calls(), cloudsigma::OFFERS.to_vec()),
-            other => {
-                let message = format!("{other} cannot be emulated yet");
-                return Err(io::Error::new(io::ErrorKind::Unsupported, message));
-            }
-        };
-        let drives = Arc::new(Drives::open(&config.data, offers)?);
-        let bills = config.provider == Provider::CloudSigma;
-        let limit = config.faults.balance.map(Money);
-        let account = Accounts::open(&config.data, Arc::clone(&drives), bills, limit);
-        let credentials = auth::Credentials::new(&config.user, &config.secret);
-        let shared = Arc::new(Shared {
-            provider: config.provider,
-            user: owner(&config.user),
-            login: config.user,
-            dealer: Arc::clone(&dealer),
-            drives: Arc::clone(&drives),
-            account,
-        });
+        let (listen, faults) = (config.listen, config.faults.clone());
+        let Service { front, router, drives } = Service::open(config, &dealer)?;
         let exchanges = Arc::new(Exchanges {
-            router: calls.into_router(Arc::clone(&shared)),
-            shared,
-            credentials,
-            latency: config.faults.latency,
+            front,
+            router,
+            dealer: Arc::clone(&dealer),
+            latency: faults.latency,
             log: Arc::clone(&log),
         });
 
-        let listener = std::net::TcpListener::bind(config.listen)?;
+        let listener = std::net::TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -153,13 +137,15 @@ impl Emulator {
             tokio::net::TcpListener::from_std(listener)?
         };
         let (stop, stopped) = oneshot::channel();
-        let rate = config.faults.rate;
+        let rate = faults.rate;
         let thread = std::thread::Builder::new().name("emulator".to_owned()).spawn(move || {
             let pace = rate.map(|rate| Arc::new(Pace::new(rate)));
             runtime.block_on(serve::serve(listener, exchanges, pace, stopped));
             // Waits for the file work under way, so that what was acknowledged is on disk, and counted.
             drop(runtime);
-            drives.finish();
+            if let Some(drives) = drives {
+                drives.finish();
+            }
         })?;
         Ok(Emulator { address, dealer, log, stop: Some(stop), thread: Some(thread) })
     }
@@ -188,6 +174,54 @@ impl Emulator {
     /// The requests so far, oldest first; empty unless started by [`Emulator::start_logged`].
     pub fn log(&self) -> Vec<Logged> {
         self.log.all()
+    }
+}
+
+/// One provider's side of the emulator.
+struct Service {
+    front: Box<dyn Front>,
+    router: Router,
+    /// Finished before the emulator ends.
+    drives: Option<Arc<Drives>>,
+}
+
+impl Service {
+    fn open(config: Config, dealer: &Arc<Dealer>) -> io::Result<Self> {
+        match config.provider {
+            Provider::OpenHosting => Self::elastic(config, dealer, elastic::calls(), Vec::new()),
+            Provider::Crosspeer => {
+                Self::elastic(config, dealer, elastic::calls(), elastic::crosspeer_offers())
+            }
+            Provider::CloudSigma => {
+                Self::elastic(config, dealer, cloudsigma::calls(), cloudsigma::OFFERS.to_vec())
+            }
+            other => {
+                let message = format!("{other} cannot be emulated yet");
+                Err(io::Error::new(io::ErrorKind::Unsupported, message))
+            }
+        }
+    }
+
+    /// A provider of drives.
+    fn elastic(config: Config, dealer: &Arc<Dealer>, calls: Calls, offers: Vec<Offer>) -> io::Result<Self> {
+        let drives = Arc::new(Drives::open(&config.data, offers)?);
+        let bills = config.provider == Provider::CloudSigma;
+        let limit = config.faults.balance.map(Money);
+        let account = Accounts::open(&config.data, Arc::clone(&drives), bills, limit);
+        let credentials = auth::Credentials::new(&config.user, &config.secret);
+        let shared = Arc::new(Shared {
+            provider: config.provider,
+            user: owner(&config.user),
+            login: config.user,
+            dealer: Arc::clone(dealer),
+            drives: Arc::clone(&drives),
+            account,
+        });
+        Ok(Service {
+            front: Box::new(front::Elastic { provider: config.provider, credentials }),
+            router: calls.into_router(shared),
+            drives: Some(drives),
+        })
     }
 }
 

@@ -1,0 +1,83 @@
+//! What each provider does its own way around every exchange: who may make requests, how paths are read, and how it says
+//! that it cannot now.
+
+use super::answer::{Refusal, RefusalKind};
+use super::auth::Credentials;
+use crate::provider::Provider;
+use axum::http::Uri;
+use axum::http::request::Parts;
+use axum::response::Response;
+
+/// A provider's way with requests before and around its calls.
+pub(super) trait Front: Send + Sync {
+    /// Whether the request's body takes part in its signature, and has to be read before it is admitted.
+    fn signs_body(&self, _head: &Parts) -> bool {
+        false
+    }
+
+    /// Lets a request in, or answers it. `body` is empty unless [`Front::signs_body`] asked for it.
+    #[expect(clippy::result_large_err, reason = "a response is what the caller sends at once")]
+    fn admit(&self, head: &Parts, body: &[u8]) -> Result<(), Response>;
+
+    /// The path as the provider's rows have it.
+    fn route(&self, uri: &Uri) -> Uri;
+
+    /// The reply of a fault: busy, nothing was done.
+    fn busy(&self) -> Response;
+
+    /// The reply of a fault: out of service, try again in a second.
+    fn unavailable(&self) -> Response;
+}
+
+/// The providers of drives: Basic authentication and errors by `X-Elastic-Error` or in text.
+pub(super) struct Elastic {
+    pub(super) provider: Provider,
+    pub(super) credentials: Credentials,
+}
+
+impl Front for Elastic {
+    fn admit(&self, head: &Parts, _body: &[u8]) -> Result<(), Response> {
+        if self.credentials.allow(&head.headers) {
+            return Ok(());
+        }
+        let refusal = Refusal::new(RefusalKind::Auth, "Authentication is missing or incorrect");
+        Err(refusal.response(self.provider))
+    }
+
+    fn route(&self, uri: &Uri) -> Uri {
+        plain(uri)
+    }
+
+    fn busy(&self) -> Response {
+        Refusal::busy("The drive or server is busy; this is a fault made on purpose").response(self.provider)
+    }
+
+    fn unavailable(&self) -> Response {
+        Refusal::new(RefusalKind::Unavailable, "Out of service; this is a fault made on purpose")
+            .response(self.provider)
+    }
+}
+
+/// The path as the rows have it. A base URL may end in a slash or in `/api` (Crosspeer's does), and a careless client
+/// joins it so that a slash is doubled or left at the end.
+fn plain(uri: &Uri) -> Uri {
+    let mut words: Vec<&str> = uri.path().split('/').filter(|word| !word.is_empty()).collect();
+    while words.first() == Some(&"api") {
+        words.remove(0);
+    }
+    let path = format!("/{}", words.join("/"));
+    path.parse().unwrap_or_else(|_| uri.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_found_under_any_stem() {
+        for path in ["/drives/list", "/api/drives/list", "//drives/list/", "/api//api/drives/list?x=1"] {
+            assert_eq!(plain(&path.parse().unwrap()).path(), "/drives/list", "{path}");
+        }
+        assert_eq!(plain(&"/".parse().unwrap()).path(), "/");
+    }
+}
