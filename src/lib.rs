@@ -17,6 +17,7 @@
 //! The library reports through [`event`]s and [`meters`] and never prints; [`error`] decides what is retried and how a
 //! run ends.
 
+pub mod auth;
 pub mod chunk;
 pub mod cli;
 pub mod config;

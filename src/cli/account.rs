@@ -61,7 +61,7 @@ impl Account {
 
     /// The account of a session.
     pub fn of(session: Session, output: &Output) -> Self {
-        let calls = Calls::new(session.client.clone(), session.context.retry.clone());
+        let calls = Calls::new(session.end.client.clone(), session.context.retry.clone());
         Self { session, calls, output: output.clone() }
     }
 
@@ -72,7 +72,7 @@ impl Account {
 
     /// The remote's name.
     pub fn remote(&self) -> &str {
-        &self.session.far.remote
+        &self.session.end.remote
     }
 
     /// A request to stop.

@@ -111,7 +111,7 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
 
     let (drive, name) = match drive {
         Some(drive) => {
-            let info = account.session.far.drives.info(&drive).await?;
+            let info = account.session.far()?.drives.info(&drive).await?;
             if let Some(imaging) = info.imaging() {
                 return Err(Error::new(Kind::Busy, format!("drive {drive} is being imaged ({imaging})"))
                     .hint("wait until that is over, then run the same command again"));
@@ -204,7 +204,7 @@ async fn upload(
         zeros: args.zeros,
     };
     let settings = args.transfer.settings(args.restart, &session.dirs);
-    let done = upload.run(&session.far, &settings, &session.context).await;
+    let done = upload.run(&session.far()?, &settings, &session.context).await;
     session.settle();
     let Some(summary) = done? else { return Ok(None) };
     output.summary(&format!("uploaded to drive {}", summary.drive), &summary);

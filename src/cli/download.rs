@@ -45,7 +45,7 @@ pub async fn run(args: DownloadArgs, global: &Global, output: &Output) -> Result
     let session = Session::open(Some(&args.from.remote), &args.transfer, global, output)?;
     let settings = args.transfer.settings(args.restart, &session.dirs);
     let download = Download { drive, to: args.to, force: args.force };
-    let done = download.run(&session.far, &settings, &session.context).await;
+    let done = download.run(&session.far()?, &settings, &session.context).await;
     session.settle();
     if let Some(done) = done? {
         let what = match &done.file {

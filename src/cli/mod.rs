@@ -5,6 +5,7 @@ mod boot;
 mod call;
 mod calls;
 mod completions;
+mod credentials;
 mod download;
 mod drive;
 mod man;

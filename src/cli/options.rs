@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The options of every transfer.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Transfer options")]
 pub struct TransferOptions {
     /// Bytes moved by one request, 4k to 64M

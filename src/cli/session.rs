@@ -1,10 +1,12 @@
 //! From a remote's name to something that can be talked to.
 
 use super::Global;
+use super::credentials::auth_of;
 use super::options::TransferOptions;
 use super::output::Output;
 use super::progress::Progress;
 use super::signals;
+use crate::auth::Auth;
 use crate::config::{Config, Dirs, Endpoint, Environment, Remote};
 use crate::emulator::{self, Emulator, Faults};
 use crate::error::{Error, Kind, Result};
@@ -13,7 +15,7 @@ use crate::job::Far;
 use crate::meters::Meters;
 use crate::stop::Stop;
 use crate::transfer::{Context, concurrency, workers};
-use crate::transport::client::{Basic, Client, Options};
+use crate::transport::client::{Client, Options};
 use crate::transport::drives::Drives;
 use crate::transport::retry::Retry;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,17 +25,44 @@ pub const LOCAL_USER: &str = "6e5b0f0e-1f1b-4b8e-8d2e-10ca11057000";
 
 /// Everything that a command on a remote needs.
 pub struct Session {
-    /// The far end.
-    pub far: Far,
-    /// Its client, for calls that are not about the bytes of a drive.
-    pub client: Client,
+    /// The remote.
+    pub end: End,
     /// What transfers need.
     pub context: Context,
     /// Where files are kept.
     pub dirs: Dirs,
     progress: Arc<Mutex<Option<Progress>>>,
-    /// The emulator behind `local:`, which ends with the session.
+    opener: Opener,
+}
+
+/// A remote that can be talked to.
+pub struct End {
+    /// The remote's name.
+    pub remote: String,
+    /// Its address and user, or `local`.
+    pub account: String,
+    /// Its client.
+    pub client: Client,
+    /// The one retry layer.
+    pub retry: Retry,
+    /// The emulator behind `local:`, which ends with this.
     _emulator: Option<Emulator>,
+}
+
+impl End {
+    /// Its drives; a usage error if its provider has none.
+    pub fn far(&self) -> Result<Far> {
+        let drives = Drives::new(self.client.clone(), self.retry.clone())?;
+        Ok(Far { remote: self.remote.clone(), account: self.account.clone(), drives })
+    }
+}
+
+/// What it takes to reach a remote.
+struct Opener {
+    env: Environment,
+    config: Config,
+    options: TransferOptions,
+    slots: usize,
 }
 
 impl Session {
@@ -64,17 +93,31 @@ impl Session {
         let slots = concurrency(options.concurrency.0, options.chunk_size, workers());
         let progress: Arc<Mutex<Option<Progress>>> = Arc::default();
         let observer = observer(output, &meters, &progress, slots);
-        let (remote, account, emulator) = reach(remote, &dirs)?;
-        let client = client(&remote, &env, options, slots, &meters)?;
         let retry = Retry {
             retries: options.retries,
             observer: observer.clone(),
             meters: meters.clone(),
             stop: stop.clone(),
         };
-        let context = context(observer, meters, stop, retry.clone(), slots);
-        let far = Far { remote: remote.name.clone(), account, drives: Drives::new(client.clone(), retry)? };
-        Ok(Self { far, client, context, dirs, progress, _emulator: emulator })
+        let context = context(observer, meters, stop, retry, slots);
+        let opener = Opener { env, config, options: options.clone(), slots };
+        let end = opener.end(remote, &dirs, &context)?;
+        Ok(Self { end, context, dirs, progress, opener })
+    }
+
+    /// Reaches another remote, under the same meters; `None` is the default one.
+    pub fn another(&self, remote: Option<&str>) -> Result<End> {
+        let config = &self.opener.config;
+        let name = match remote {
+            Some(name) => name.to_owned(),
+            None => config.default_remote()?.name,
+        };
+        self.opener.end(config.remote(&name)?, &self.dirs, &self.context)
+    }
+
+    /// The drives of the remote.
+    pub fn far(&self) -> Result<Far> {
+        self.end.far()
     }
 
     /// Ends the drawing of progress.
@@ -115,7 +158,8 @@ fn observer(
 fn reach(remote: Remote, dirs: &Dirs) -> Result<(Remote, String, Option<Emulator>)> {
     let url = match &remote.endpoint {
         Endpoint::Url(url) => {
-            let account = format!("{url} {}", remote.user.as_deref().unwrap_or_default());
+            let user = [&remote.user, &remote.account, &remote.token].into_iter().flatten().next();
+            let account = format!("{url} {}", user.map_or("", String::as_str));
             return Ok((remote, account, None));
         }
         Endpoint::Local => dirs.local(),
@@ -136,19 +180,25 @@ fn reach(remote: Remote, dirs: &Dirs) -> Result<(Remote, String, Option<Emulator
     Ok((remote, "local".to_owned(), Some(emulator)))
 }
 
-fn client(
+impl Opener {
+    fn end(&self, remote: Remote, dirs: &Dirs, context: &Context) -> Result<End> {
+        let (remote, account, emulator) = reach(remote, dirs)?;
+        let auth = auth_of(&remote, &self.env)?;
+        let client = client(&remote, auth, &self.options, self.slots, &context.meters)?;
+        let retry = context.retry.clone();
+        Ok(End { remote: remote.name, account, client, retry, _emulator: emulator })
+    }
+}
+
+/// The client of a remote.
+pub fn client(
     remote: &Remote,
-    env: &Environment,
+    auth: Auth,
     options: &TransferOptions,
     slots: usize,
     meters: &Arc<Meters>,
 ) -> Result<Client> {
     remote.check_plain_http()?;
-    let user = remote.user.clone().ok_or_else(|| {
-        Error::new(Kind::Auth, format!("remote {} ({}) has no user", remote.name, remote.origin))
-            .hint(format!("add user to [remotes.{}]", remote.name))
-    })?;
-    let basic = Basic { user, secret: remote.secret(env)? };
     let ca_pem = match &remote.ca_file {
         Some(path) => Some(
             std::fs::read(path).map_err(|e| Error::io(format!("reading ca_file {}", path.display()), e))?,
@@ -156,5 +206,5 @@ fn client(
         None => None,
     };
     let options = Options { idle: options.timeout, bwlimit: options.bwlimit, ca_pem, connections: slots };
-    Client::new(remote.provider, remote.url_for("")?, Some(&basic), &options, Arc::clone(meters))
+    Client::new(remote.provider, remote.url_for("")?, auth, &options, Arc::clone(meters))
 }

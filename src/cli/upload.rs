@@ -69,7 +69,7 @@ pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<(
         zeros: args.zeros,
     };
     let settings = args.transfer.settings(args.restart, &session.dirs);
-    let done = upload.run(&session.far, &settings, &session.context).await;
+    let done = upload.run(&session.far()?, &settings, &session.context).await;
     session.settle();
     if let Some(summary) = done? {
         output.summary("uploaded", &summary);

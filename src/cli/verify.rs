@@ -36,7 +36,7 @@ pub async fn run(args: VerifyArgs, global: &Global, output: &Output) -> Result<(
     let session = Session::open(Some(&args.drive.remote), &args.transfer, global, output)?;
     let settings = args.transfer.settings(false, &session.dirs);
     let verify = Verify { file: args.file, drive };
-    let done = verify.run(&session.far, &settings, &session.context).await;
+    let done = verify.run(&session.far()?, &settings, &session.context).await;
     session.settle();
     let Some(done) = done? else { return Ok(()) };
     if !output.is_json() {

@@ -9,7 +9,7 @@ use crate::transfer::Context;
 use crate::transfer::ledger::Ledger;
 use crate::transfer::verify::{Verify as Amount, with_file};
 use crate::transfer::whole::Whole;
-use crate::transport::RemoteDisk;
+use crate::transport::Readable;
 use std::path::PathBuf;
 use std::time::Instant;
 

@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Stage};
 use crate::journal::Journal;
 use crate::sink::PartFile;
-use crate::transport::RemoteDisk;
+use crate::transport::Readable;
 use futures_util::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 use std::io::Write;
@@ -43,7 +43,7 @@ impl Downloaded {
 
 /// Fetches what `ledger` misses into a file, which is synced but keeps its temporary name. `whole`: whether the SHA-256
 /// of the whole image is wanted.
-pub async fn to_file<D: RemoteDisk>(
+pub async fn to_file<D: Readable>(
     disk: &D,
     part: &PartFile,
     whole: bool,
@@ -106,7 +106,7 @@ fn landing_threads(algorithm: Algorithm, context: &Context) -> usize {
 
 /// Fetches everything, in order, onto a stream. Several chunks are fetched at a time, so memory holds that many; there is
 /// nothing to resume from.
-pub async fn to_stream<D: RemoteDisk>(
+pub async fn to_stream<D: Readable>(
     disk: &D,
     out: Box<dyn Write + Send>,
     whole: bool,

@@ -6,7 +6,7 @@ use crate::chunk::{FetchedChunk, Geometry};
 use crate::encode::buffer::Buffers;
 use crate::error::{Error, Result};
 use crate::meters::Meters;
-use crate::transport::RemoteDisk;
+use crate::transport::Readable;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const WAITING: usize = 2;
 
 /// Fetches chunks and puts each through `land` on one of `threads` threads; `done` gets what `land` made of it, on this
 /// one. Chunks come in any order. An error of `land` or `done` ends the fetching; see [`Failures`] for those of reads.
-pub async fn fetch<D: RemoteDisk, T: Send + 'static>(
+pub async fn fetch<D: Readable, T: Send + 'static>(
     disk: &D,
     geometry: Geometry,
     indices: impl IntoIterator<Item = u64>,
@@ -98,7 +98,7 @@ pub async fn fetch<D: RemoteDisk, T: Send + 'static>(
 }
 
 /// Fetches one chunk, in as many reads as the drive wants.
-pub async fn fetch_chunk<D: RemoteDisk>(
+pub async fn fetch_chunk<D: Readable>(
     disk: &D,
     geometry: Geometry,
     index: u64,

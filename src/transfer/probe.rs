@@ -9,7 +9,7 @@ use super::Context;
 use super::sample::places;
 use crate::encode::zero::is_zero;
 use crate::error::Result;
-use crate::transport::RemoteDisk;
+use crate::transport::Readable;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 /// How many places are looked at, the first and the last of the drive among them.
@@ -19,12 +19,7 @@ const PLACES: usize = 32;
 const LEN: u64 = 4096;
 
 /// Reads a drive of `size` bytes, to which nothing was written yet, at random places.
-pub async fn reads_as_zero<D: RemoteDisk>(
-    disk: &D,
-    size: u64,
-    seed: &str,
-    context: &Context,
-) -> Result<bool> {
+pub async fn reads_as_zero<D: Readable>(disk: &D, size: u64, seed: &str, context: &Context) -> Result<bool> {
     let steps = size.div_ceil(LEN);
     let mut offsets: Vec<u64> = [0, steps.saturating_sub(1)]
         .into_iter()

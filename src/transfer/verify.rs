@@ -10,7 +10,7 @@ use crate::encode::zero::is_zero;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Stage};
 use crate::source::MappedSource;
-use crate::transport::RemoteDisk;
+use crate::transport::Readable;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -103,7 +103,7 @@ impl Compared {
 }
 
 /// Reads chunks back and compares them with the digests in a ledger.
-pub async fn with_digests<D: RemoteDisk>(
+pub async fn with_digests<D: Readable>(
     disk: &D,
     ledger: &Ledger,
     indices: &[u64],
@@ -130,7 +130,7 @@ pub async fn with_digests<D: RemoteDisk>(
 }
 
 /// Reads chunks and compares them, byte by byte, with a file; also notes the file's digests in `ledger`.
-pub async fn with_file<D: RemoteDisk>(
+pub async fn with_file<D: Readable>(
     disk: &D,
     file: &MappedSource,
     ledger: &mut Ledger,
@@ -169,7 +169,7 @@ fn compare(file: &MappedSource, chunk: &FetchedChunk, algorithm: Algorithm) -> R
     Ok((acked, same))
 }
 
-async fn run<D: RemoteDisk>(
+async fn run<D: Readable>(
     disk: &D,
     geometry: Geometry,
     indices: &[u64],

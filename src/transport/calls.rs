@@ -4,12 +4,11 @@
 //! - One that makes something gone may find it gone the second time: then the first attempt did its work.
 //! - Every other call is sent once. Where its fate is not known the error says so.
 
-use super::client::{Client, Reply};
+use super::client::{Client, Reply, Sending, TEXT};
 use super::retry::Retry;
 use crate::error::{Error, Kind, Result};
 use crate::provider::Provider;
 use crate::provider::catalogue::{self, Repeat, Request};
-use bytes::Bytes;
 use reqwest::Method;
 
 /// The calls of one account.
@@ -43,7 +42,7 @@ impl Calls {
                 Err(error)
                     if made > 1 && request.repeat == Repeat::UntilGone && error.kind() == Kind::NotFound =>
                 {
-                    Ok(Reply { status: 204, content_type: String::new(), body: Bytes::new() })
+                    Ok(Reply { status: 204, ..Reply::default() })
                 }
                 outcome => outcome,
             }
@@ -56,7 +55,7 @@ impl Calls {
         if let Some(len) = request.expects {
             let mut body = Vec::new();
             self.client.read(&request.path, len, &mut body).await?;
-            return Ok(Reply { status: 200, content_type: String::new(), body: body.into() });
+            return Ok(Reply { status: 200, body: body.into(), ..Reply::default() });
         }
         let method = match request.method {
             catalogue::Method::Get => Method::GET,
@@ -65,9 +64,15 @@ impl Calls {
             catalogue::Method::Delete => Method::DELETE,
             catalogue::Method::Head => Method::HEAD,
         };
-        let content_type = request.content_type.unwrap_or("text/plain");
-        let body = request.body.clone().unwrap_or_default();
-        let reply = self.client.call(method, &request.path, content_type, Some(request.accept), body).await?;
+        let sending = Sending {
+            method,
+            path: &request.path,
+            content_type: request.content_type.unwrap_or(TEXT),
+            accept: Some(request.accept),
+            body: request.body.clone().unwrap_or_default(),
+            answers: request.call.success,
+        };
+        let reply = self.client.call(&sending).await?;
         if !request.succeeded(reply.status) {
             return Err(Error::new(
                 Kind::Protocol,

@@ -3,16 +3,15 @@
 use super::flow::{PacedBody, Partial, Trace};
 use super::limit::Limiter;
 use super::patience::Patience;
+use super::standard;
+use crate::auth::{Auth, Outgoing};
 use crate::config;
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
 use crate::provider::{Provider, reply};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
-use secrecy::{ExposeSecret, SecretString};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,19 +44,11 @@ impl Default for Options {
     }
 }
 
-/// User and secret of HTTP Basic authentication (RFC 7617).
-#[derive(Clone, Debug)]
-pub struct Basic {
-    /// The user.
-    pub user: String,
-    /// The API key or password.
-    pub secret: SecretString,
-}
-
 /// The client of one remote.
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: Arc<Inner>,
+    auth: Auth,
 }
 
 #[derive(Debug)]
@@ -70,11 +61,51 @@ struct Inner {
     meters: Arc<Meters>,
 }
 
+/// A call with a small body, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Sending<'a> {
+    /// The method.
+    pub method: Method,
+    /// The path below the remote's URL, with its query.
+    pub path: &'a str,
+    /// The body's media type.
+    pub content_type: &'static str,
+    /// What to `Accept`.
+    pub accept: Option<&'static str>,
+    /// The body.
+    pub body: Bytes,
+    /// Status codes of this call that are no error though they look like one.
+    pub answers: &'a [u16],
+}
+
+impl<'a> Sending<'a> {
+    /// A GET.
+    pub fn get(path: &'a str) -> Self {
+        Self { method: Method::GET, path, content_type: TEXT, accept: None, body: Bytes::new(), answers: &[] }
+    }
+
+    /// The same, accepting this media type.
+    #[must_use]
+    pub fn accept(self, accept: &'static str) -> Self {
+        Self { accept: Some(accept), ..self }
+    }
+
+    /// A POST of this text.
+    pub fn post(path: &'a str, body: Bytes) -> Self {
+        Self { method: Method::POST, body, ..Self::get(path) }
+    }
+}
+
+/// The media type of what has no other.
+pub(super) const TEXT: &str = "text/plain";
+
 /// A reply, its body read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Reply {
     /// The status code.
     pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
     /// The media type, without parameters.
     pub content_type: String,
     /// The body.
@@ -86,17 +117,12 @@ impl Client {
     pub fn new(
         provider: Provider,
         base: Url,
-        credentials: Option<&Basic>,
+        auth: Auth,
         options: &Options,
         meters: Arc<Meters>,
     ) -> Result<Self> {
-        let mut headers = HeaderMap::new();
-        if let Some(basic) = credentials {
-            headers.insert(header::AUTHORIZATION, authorization(basic)?);
-        }
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("diskferry/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
             .http1_only()
             .tcp_nodelay(true)
             .connect_timeout(CONNECT.min(options.idle.max(Duration::from_secs(1))))
@@ -123,7 +149,18 @@ impl Client {
             patience: Patience::new(options.idle, options.bwlimit),
             meters,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), auth })
+    }
+
+    /// The same client with other credentials.
+    #[must_use]
+    pub fn with_auth(&self, auth: Auth) -> Self {
+        Self { inner: Arc::clone(&self.inner), auth }
+    }
+
+    /// The URL of a path below the remote's own.
+    pub fn url(&self, path: &str) -> Url {
+        config::join(&self.inner.base, path)
     }
 
     /// Whose API it is.
@@ -132,22 +169,18 @@ impl Client {
     }
 
     /// One attempt at a call with a small body, the reply read whole.
-    pub async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        content_type: &'static str,
-        accept: Option<&'static str>,
-        body: Bytes,
-    ) -> Result<Reply> {
+    pub async fn call(&self, sending: &Sending<'_>) -> Result<Reply> {
         let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        if let Some(accept) = accept {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(sending.content_type));
+        if let Some(accept) = sending.accept {
             headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
         }
-        let (mut response, deadline, _) = self.exchange(method, path, headers, body).await?;
+        let url = self.url(sending.path);
+        let (mut response, deadline, _) =
+            self.exchange(&sending.method, url, headers, sending.body.clone(), sending.answers).await?;
         let status = response.status().as_u16();
-        let content_type = text(response.headers(), header::CONTENT_TYPE.as_str())
+        let headers = std::mem::take(response.headers_mut());
+        let content_type = text(&headers, header::CONTENT_TYPE.as_str())
             .split(';')
             .next()
             .unwrap_or_default()
@@ -160,7 +193,10 @@ impl Client {
             }
             body.extend_from_slice(&piece);
         }
-        Ok(Reply { status, content_type, body: body.into() })
+        if sending.method != Method::HEAD {
+            standard::check_digest(&headers, &body)?;
+        }
+        Ok(Reply { status, headers, content_type, body: body.into() })
     }
 
     /// One attempt at writing a body to a path.
@@ -171,7 +207,7 @@ impl Client {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let (mut response, deadline, _partial) =
-            self.exchange(Method::POST, path, headers, body.bytes.clone()).await?;
+            self.exchange(&Method::POST, self.url(path), headers, body.bytes.clone(), &[]).await?;
         // Read to its end, or the connection could not be used again; what it says does not matter.
         while self.next_piece(&mut response, deadline).await?.is_some() {}
         Ok(())
@@ -182,7 +218,7 @@ impl Client {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/octet-stream, */*;q=0.1"));
         let (mut response, deadline, partial) =
-            self.exchange(Method::GET, path, headers, Bytes::new()).await?;
+            self.exchange(&Method::GET, self.url(path), headers, Bytes::new(), &[]).await?;
         let start = Instant::now();
         let mut left = len;
         if let Some(announced) = response.content_length()
@@ -202,12 +238,7 @@ impl Client {
                 )
             })?;
             into.extend_from_slice(&piece);
-            if let Some(limiter) = &self.inner.limiter {
-                let until = limiter.take(piece.len());
-                let now = tokio::time::Instant::now();
-                Meters::time(&self.inner.meters.throttled_ns, until.saturating_duration_since(now));
-                tokio::time::sleep_until(until).await;
-            }
+            self.pace(piece.len()).await;
         }
         Meters::since(&self.inner.meters.moving_ns, start);
         if left > 0 {
@@ -221,23 +252,27 @@ impl Client {
 
     /// Sends a request and waits for the head of its reply; a reply that is an error becomes one. Also says when the
     /// attempt has to be over, and gives what is to be held until its last byte has come.
-    async fn exchange(
+    pub(super) async fn exchange(
         &self,
-        method: Method,
-        path: &str,
-        headers: HeaderMap,
+        method: &Method,
+        url: Url,
+        mut headers: HeaderMap,
         body: Bytes,
+        answers: &[u16],
     ) -> Result<(Response, tokio::time::Instant, Partial)> {
         let inner = &*self.inner;
         let len = body.len() as u64;
-        let url = config::join(&inner.base, path);
         tracing::debug!(%method, %url, bytes = body.len(), "request");
+        standard::request_headers(inner.provider, &mut headers);
+        let form = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == FORM).then_some(&*body);
+        self.auth.sign(Outgoing { method, url: &url, form }, &mut headers).await?;
+        let path = url.path().to_owned();
         let trace = Trace::new(Arc::clone(&inner.meters));
         let partial = trace.partial();
         let limiter = if len > 0 { inner.limiter.clone() } else { None };
         let body = PacedBody::new(body, limiter, trace.clone());
         let mut request = inner.http.request(method.clone(), url).headers(headers);
-        if method != Method::GET && method != Method::HEAD {
+        if *method != Method::GET && *method != Method::HEAD {
             request = request.body(reqwest::Body::wrap(body));
             if len == 0 {
                 // Left out for an empty body otherwise, and these servers want it ("Empty POST", Crosspeer API).
@@ -255,10 +290,11 @@ impl Client {
             inner.patience.learn(len, moving + waiting);
         }
         let said = text(response.headers(), "x-elastic-error");
-        if response.status().is_success() && said.is_empty() {
+        let status = response.status();
+        if said.is_empty() && (status.is_success() || answers.contains(&status.as_u16())) {
             return Ok((response, deadline, partial));
         }
-        Err(self.error_reply(path, response, deadline).await)
+        Err(self.error_reply(&path, response, deadline).await)
     }
 
     /// Waits for an exchange while it shows signs of life.
@@ -298,6 +334,35 @@ impl Client {
         }
     }
 
+    /// The next piece of a body that is as long as it is: only standing still ends the wait. Moves under the bandwidth
+    /// limit.
+    pub(super) async fn next_of_stream(
+        &self,
+        response: &mut Response,
+        partial: &Partial,
+    ) -> Result<Option<Bytes>> {
+        let idle = self.inner.patience.idle();
+        let piece = match tokio::time::timeout(idle, response.chunk()).await {
+            Ok(piece) => piece.map_err(|e| transport_error(&e))?,
+            Err(_) => return Err(self.stalled()),
+        };
+        if let Some(piece) = &piece {
+            partial.moved(piece.len());
+            self.pace(piece.len()).await;
+        }
+        Ok(piece)
+    }
+
+    /// Waits until so many bytes may have come.
+    async fn pace(&self, bytes: usize) {
+        if let Some(limiter) = &self.inner.limiter {
+            let until = limiter.take(bytes);
+            let now = tokio::time::Instant::now();
+            Meters::time(&self.inner.meters.throttled_ns, until.saturating_duration_since(now));
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
     fn stalled(&self) -> Error {
         let idle = self.inner.patience.idle();
         Error::new(Kind::Timeout, format!("the connection stalled (nothing moved for {idle:?})"))
@@ -326,7 +391,10 @@ impl Client {
     }
 }
 
-fn text(headers: &HeaderMap, name: &str) -> String {
+/// The media type whose body OAuth signs.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+pub(super) fn text(headers: &HeaderMap, name: &str) -> String {
     headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()).unwrap_or_default()
 }
 
@@ -363,13 +431,4 @@ fn transport_error(error: &reqwest::Error) -> Error {
         return error.hint("a certificate authority of your own goes into the remote as ca_file");
     }
     error
-}
-
-fn authorization(basic: &Basic) -> Result<HeaderValue> {
-    let pair = SecretString::from(format!("{}:{}", basic.user, basic.secret.expose_secret()));
-    let encoded = SecretString::from(format!("Basic {}", BASE64.encode(pair.expose_secret())));
-    let mut value = HeaderValue::from_str(encoded.expose_secret())
-        .map_err(|_| Error::new(Kind::Auth, "the credentials cannot be put into a header"))?;
-    value.set_sensitive(true);
-    Ok(value)
 }

@@ -1,13 +1,12 @@
 //! Drives of the ElasticHosts kind: finding, making, and the [`RemoteDisk`] that each of them is.
 
-use super::client::{Client, Reply};
+use super::client::{Client, Reply, Sending, TEXT};
 use super::retry::Retry;
-use super::{RemoteDisk, WriteBody};
+use super::{Readable, RemoteDisk, WriteBody};
 use crate::error::{Error, Kind, Result};
 use crate::provider::DriveCapabilities;
 use crate::wire::elastic::{Properties, json, parse_size, text};
 use bytes::Bytes;
-use reqwest::Method;
 use std::time::Duration;
 
 /// The key under which a drive carries the id of the transfer that made it.
@@ -104,9 +103,7 @@ impl Drives {
         let what = format!("asking for drive {drive}");
         let reply = self
             .retry
-            .run(&what, None, async || {
-                self.client.call(Method::GET, &path, TEXT, Some(TEXT), Bytes::new()).await
-            })
+            .run(&what, None, async || self.client.call(&Sending::get(&path).accept(TEXT)).await)
             .await?;
         first(&reply).and_then(DriveInfo::new)
     }
@@ -119,7 +116,7 @@ impl Drives {
         let reply = self
             .retry
             .run("listing the drives", None, async || {
-                self.client.call(Method::GET, "/drives/info", TEXT, Some(TEXT), Bytes::new()).await
+                self.client.call(&Sending::get("/drives/info").accept(TEXT)).await
             })
             .await?;
         let marked = self.capabilities.user_keys;
@@ -171,7 +168,8 @@ impl Drives {
                     return Ok(found);
                 }
             }
-            let sent = self.client.call(Method::POST, "/drives/create", TEXT, Some(TEXT), body.clone()).await;
+            let sending = Sending::post("/drives/create", body.clone()).accept(TEXT);
+            let sent = self.client.call(&sending).await;
             // A busy server has said that it did nothing; after anything else it may have.
             in_doubt = sent.as_ref().is_err_and(|e| !matches!(e.kind(), Kind::Busy | Kind::SlowDown));
             first(&sent?).and_then(DriveInfo::new)
@@ -179,8 +177,6 @@ impl Drives {
         self.retry.run("creating the drive", None, attempt).await
     }
 }
-
-const TEXT: &str = "text/plain";
 
 fn objects(reply: &Reply) -> Result<Vec<Properties>> {
     if reply.content_type == "application/json" {
@@ -205,7 +201,7 @@ pub struct Drive {
     uuid: String,
 }
 
-impl RemoteDisk for Drive {
+impl Readable for Drive {
     fn name(&self) -> String {
         format!("drive {}", self.uuid)
     }
@@ -214,12 +210,14 @@ impl RemoteDisk for Drive {
         self.capabilities.read_limit.unwrap_or(u64::MAX)
     }
 
-    fn takes_gzip(&self) -> bool {
-        self.capabilities.gzip
-    }
-
     async fn read_at(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()> {
         self.client.read(&format!("/drives/{}/read/{offset}/{len}", self.uuid), len, into).await
+    }
+}
+
+impl RemoteDisk for Drive {
+    fn takes_gzip(&self) -> bool {
+        self.capabilities.gzip
     }
 
     async fn write_at(&self, offset: u64, body: WriteBody) -> Result<()> {

@@ -95,7 +95,7 @@ fn tell(
     https: bool,
     output: &Output,
 ) -> Result<()> {
-    let able = account.session.far.drives.capabilities();
+    let able = account.session.far()?.drives.capabilities();
     if output.is_json() {
         output.event(
             "remote_test",

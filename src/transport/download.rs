@@ -1,0 +1,123 @@
+//! Bodies that are taken as they come, as long as they are: the one long GET of an appliance, or a range of it.
+
+use super::client::{Client, text};
+use super::flow::Partial;
+use crate::auth::Auth;
+use crate::error::{Error, Kind, Result};
+use bytes::Bytes;
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::{Method, Response, Url};
+
+/// How many redirects are followed, one after the other.
+const REDIRECTS: usize = 5;
+
+/// Redirects, which are answers here.
+const MOVED: [u16; 5] = [301, 302, 303, 307, 308];
+
+/// What a range request may be answered with beside success: nothing lies there.
+const UNSATISFIABLE: u16 = 416;
+
+/// Which part of a resource is asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted<'a> {
+    /// The first byte; without it everything is asked for.
+    pub(super) from: Option<u64>,
+    /// The last byte; without it everything from the first.
+    pub(super) to: Option<u64>,
+    /// What it must still be, or everything is sent instead (RFC 9110, 13.1.5).
+    pub(super) validator: Option<&'a str>,
+}
+
+/// A reply whose body is still to come.
+pub(super) struct Incoming {
+    client: Client,
+    response: Response,
+    partial: Partial,
+}
+
+impl Client {
+    /// One attempt at a GET. Redirects are followed, without the credentials: where the bytes are kept is none of the
+    /// account's business, and would learn its signature.
+    pub(super) async fn open(&self, url: &Url, wanted: &Wanted<'_>) -> Result<Incoming> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/octet-stream, */*;q=0.1"));
+        if let Some(from) = wanted.from {
+            let to = wanted.to.map(|to| to.to_string()).unwrap_or_default();
+            set(&mut headers, header::RANGE, &format!("bytes={from}-{to}"))?;
+            if let Some(validator) = wanted.validator {
+                set(&mut headers, header::IF_RANGE, validator)?;
+            }
+        }
+        let answers: Vec<u16> = MOVED.into_iter().chain([UNSATISFIABLE]).collect();
+        let (mut client, mut url) = (self.clone(), url.clone());
+        for _ in 0..=REDIRECTS {
+            let (response, _, partial) =
+                client.exchange(&Method::GET, url.clone(), headers.clone(), Bytes::new(), &answers).await?;
+            if !MOVED.contains(&response.status().as_u16()) {
+                return Ok(Incoming { client, response, partial });
+            }
+            url = target(&url, &text(response.headers(), header::LOCATION.as_str()))?;
+            client = client.with_auth(Auth::None);
+        }
+        Err(Error::new(Kind::Protocol, format!("the server redirects more than {REDIRECTS} times")))
+    }
+}
+
+impl Incoming {
+    /// The status code.
+    pub(super) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// A header, empty if it is not there.
+    pub(super) fn header(&self, name: &header::HeaderName) -> String {
+        text(self.response.headers(), name.as_str())
+    }
+
+    /// How long the body is, if that was said.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
+    /// The next piece of the body; `None` at its end. A body that ends before its announced length is an error.
+    pub(super) async fn piece(&mut self) -> Result<Option<Bytes>> {
+        self.client.next_of_stream(&mut self.response, &self.partial).await
+    }
+}
+
+/// Where a redirect leads. From https it must not lead into the clear.
+fn target(from: &Url, location: &str) -> Result<Url> {
+    let wrong = |why: &str| Error::new(Kind::Protocol, format!("the server redirects {why}"));
+    let to = from.join(location).map_err(|e| wrong("to an address that makes no sense").source(e))?;
+    match to.scheme() {
+        "https" => Ok(to),
+        "http" if from.scheme() == "http" => Ok(to),
+        "http" => Err(wrong("from https to plain http, where anybody could change the bytes")),
+        other => Err(wrong(&format!("to {other}:, which is not the web"))),
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: header::HeaderName, value: &str) -> Result<()> {
+    let value = HeaderValue::from_str(value)
+        .map_err(|_| Error::new(Kind::Protocol, format!("the server's {value:?} cannot be sent back")))?;
+    headers.insert(name, value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::target;
+
+    #[test]
+    fn a_redirect_stays_on_the_web_and_out_of_the_clear() {
+        let to = |from: &str, location: &str| target(&from.parse().unwrap(), location).map(|u| u.to_string());
+        assert_eq!(to("https://a/x", "/y").unwrap(), "https://a/y");
+        assert_eq!(to("http://a/x", "http://b:81/y?z").unwrap(), "http://b:81/y?z");
+        assert_eq!(to("http://a/x", "https://b/").unwrap(), "https://b/");
+        for (from, location) in
+            [("https://a/", "http://a/y"), ("http://a/", "file:///etc/passwd"), ("http://a/", "http://[")]
+        {
+            assert!(to(from, location).is_err(), "{location}");
+        }
+    }
+}

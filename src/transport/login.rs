@@ -1,0 +1,62 @@
+//! How a consumer comes to a token: ask for a request token, have the user allow it, exchange it for an access token
+//! (RFC 5849, 2; SpotCloud Buyer API 1.2, 1.1).
+
+use super::client::{Client, Sending};
+use crate::auth::Auth;
+use crate::auth::oauth::{Credentials, Signer};
+use crate::error::{Error, Kind, Result};
+use crate::provider::catalogue::Call;
+use reqwest::Url;
+use std::sync::Arc;
+
+/// Where the user allows a request token.
+const AUTHORIZE: &str = "/_ah/OAuthAuthorizeToken";
+
+/// A request token.
+#[derive(Clone, Debug)]
+pub struct Requested {
+    token: Credentials,
+    /// The address at which the user allows it.
+    pub visit: Url,
+}
+
+/// Asks for a request token. The verifier will be shown to the user (`oob`): there is no server here to call back.
+pub async fn request_token(client: &Client, consumer: &Credentials) -> Result<Requested> {
+    let signer = Signer::new(consumer.clone(), None).with("oauth_callback", "oob");
+    let token = ask(client, "oauth.request_token", signer).await?;
+    let mut visit = client.url(AUTHORIZE);
+    visit.query_pairs_mut().append_pair("oauth_token", &token.key);
+    Ok(Requested { token, visit })
+}
+
+/// Exchanges an allowed request token for an access token. A server of OAuth 1.0 shows no verifier and wants none.
+pub async fn access_token(
+    client: &Client,
+    consumer: &Credentials,
+    requested: &Requested,
+    verifier: Option<&str>,
+) -> Result<Credentials> {
+    let signer = Signer::new(consumer.clone(), Some(requested.token.clone()));
+    let signer = match verifier {
+        Some(verifier) => signer.with("oauth_verifier", verifier),
+        None => signer,
+    };
+    ask(client, "oauth.access_token", signer).await
+}
+
+/// One of the two signed requests. Neither is repeated: a token is given out once.
+async fn ask(client: &Client, id: &'static str, signer: Signer) -> Result<Credentials> {
+    let call = Call::find(client.provider(), id)?;
+    let client = client.with_auth(Auth::OAuth(Arc::new(signer)));
+    let reply = client.call(&Sending::get(call.path)).await.map_err(|e| e.context(id))?;
+    let field = |name: &str| {
+        url::form_urlencoded::parse(&reply.body)
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    };
+    match (field("oauth_token"), field("oauth_token_secret")) {
+        (Some(key), Some(secret)) if !key.is_empty() => Ok(Credentials { key, secret: secret.into() }),
+        _ => Err(Error::new(Kind::Protocol, format!("{id}: the reply holds no token"))
+            .hint("check the remote's url: it may be another server that answers")),
+    }
+}
