@@ -29,6 +29,8 @@ pub enum Event {
     },
     /// Something the user should know, though it goes on.
     Warning(String),
+    /// Something the user may want to know.
+    Note(String),
     /// The transfer has come to its next stage.
     Stage(Stage),
 }

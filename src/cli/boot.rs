@@ -16,11 +16,11 @@ use super::wait::WaitOptions;
 use crate::config::Target;
 use crate::encode::codec::Compression;
 use crate::error::{Error, Kind, Result};
-use crate::job::upload::{Upload, Zeros};
+use crate::job::upload::{Image, Upload, Zeros};
 use crate::provider::catalogue::Call;
 use crate::wire::elastic::Properties;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long an address is waited for once the server runs: it is handed out when the server first asks for it.
@@ -195,7 +195,6 @@ async fn upload(
 ) -> Result<Option<String>> {
     let session = &account.session;
     let upload = Upload {
-        image: PathBuf::from(&args.from),
         drive: None,
         name,
         size: args.size,
@@ -204,7 +203,9 @@ async fn upload(
         zeros: args.zeros,
     };
     let settings = args.transfer.settings(args.restart, &session.dirs);
-    let done = upload.run(&session.far()?, &settings, &session.context).await;
+    let done = upload
+        .run(Image::open(Path::new(&args.from), args.size)?, &session.far()?, &settings, &session.context)
+        .await;
     session.settle();
     let Some(summary) = done? else { return Ok(None) };
     output.summary(&format!("uploaded to drive {}", summary.drive), &summary);

@@ -9,6 +9,7 @@ mod credentials;
 mod download;
 mod drive;
 mod man;
+mod migrate;
 mod options;
 pub mod output;
 mod progress;
@@ -86,6 +87,8 @@ enum Command {
     Upload(upload::UploadArgs),
     /// Download a drive to a file or to standard output
     Download(download::DownloadArgs),
+    /// Move a drive or an appliance to another remote, through this machine but not onto it
+    Migrate(migrate::MigrateArgs),
     /// Compare a file with a drive; exit 6 and print the offsets that differ if any do
     Verify(verify::VerifyArgs),
     /// Resumable transfers on this machine
@@ -121,6 +124,7 @@ impl Cli {
         match self.command {
             Command::Upload(args) => upload::run(args, global, output).await,
             Command::Download(args) => download::run(args, global, output).await,
+            Command::Migrate(args) => migrate::run(args, global, output).await,
             Command::Verify(args) => verify::run(args, global, output).await,
             Command::Transfers(command) => transfers::run(command, output),
             Command::Call(args) => call::run(args, global, output).await,

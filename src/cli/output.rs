@@ -163,6 +163,7 @@ impl Output {
                 }
             }
             Event::Warning(text) => self.warn(text),
+            Event::Note(text) => self.note(text),
             Event::Stage(stage) => {
                 if let Some(bar) = &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
                     bar.stage(*stage);
@@ -177,7 +178,11 @@ impl Output {
         if !wanted || self.json || self.quiet {
             return;
         }
-        let zeros = if plan.action == "upload" { format!(", zeros: {}", plan.zeros) } else { String::new() };
+        let zeros = if plan.action == "upload" || plan.action == "migrate" {
+            format!(", zeros: {}", plan.zeros)
+        } else {
+            String::new()
+        };
         self.stderr(&format!(
             "{} {} to {}: {} in {} chunks of {}, {} done already, {} at a time, compression: {}{zeros}, verify: {}",
             plan.action,

@@ -105,14 +105,9 @@ impl Session {
         Ok(Self { end, context, dirs, progress, opener })
     }
 
-    /// Reaches another remote, under the same meters; `None` is the default one.
-    pub fn another(&self, remote: Option<&str>) -> Result<End> {
-        let config = &self.opener.config;
-        let name = match remote {
-            Some(name) => name.to_owned(),
-            None => config.default_remote()?.name,
-        };
-        self.opener.end(config.remote(&name)?, &self.dirs, &self.context)
+    /// Reaches another remote, under the same meters.
+    pub fn another(&self, remote: &str) -> Result<End> {
+        self.opener.end(self.opener.config.remote(remote)?, &self.dirs, &self.context)
     }
 
     /// The drives of the remote.
@@ -148,6 +143,8 @@ fn observer(
                 "sample" => plan.chunk_size * plan.chunks_total.div_ceil(100).max(8).min(plan.chunks_total),
                 _ => 0,
             };
+            // A migration reads both ends again.
+            let verify_total = if plan.action == "migrate" { 2 * verify_total } else { verify_total };
             let started = Progress::start(&output, &meters, plan.size, verify_total, slots);
             *progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
         }

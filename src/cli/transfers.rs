@@ -76,6 +76,10 @@ impl<'a> Look<'a> {
         match (&header.image, &header.file) {
             (Some(Identity::File { path, .. }), _) => (path.display().to_string(), far),
             (Some(Identity::Stream { .. }), _) => ("-".to_owned(), far),
+            (Some(Identity::Remote { object, .. }), Some(file)) => {
+                (object.clone(), file.display().to_string())
+            }
+            (Some(Identity::Remote { object, .. }), None) => (object.clone(), far),
             (None, Some(file)) => (far, file.display().to_string()),
             (None, None) => (far, String::new()),
         }

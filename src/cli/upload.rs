@@ -7,7 +7,7 @@ use super::session::Session;
 use crate::config::{Object, Target};
 use crate::encode::codec::Compression;
 use crate::error::{Error, Result};
-use crate::job::upload::{Upload, Zeros};
+use crate::job::upload::{Image, Upload, Zeros};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -59,8 +59,8 @@ pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<(
         return Err(Error::usage("--name and --set are for a drive to be made, and a drive is named"));
     }
     let session = Session::open(remote.as_deref(), &args.transfer, global, output)?;
+    let image = Image::open(&args.image, args.size)?;
     let upload = Upload {
-        image: args.image,
         drive,
         name: args.name,
         size: args.size,
@@ -69,7 +69,7 @@ pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<(
         zeros: args.zeros,
     };
     let settings = args.transfer.settings(args.restart, &session.dirs);
-    let done = upload.run(&session.far()?, &settings, &session.context).await;
+    let done = upload.run(image, &session.far()?, &settings, &session.context).await;
     session.settle();
     if let Some(summary) = done? {
         output.summary("uploaded", &summary);

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A stock of buffers.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +25,7 @@ impl Buffers {
         let mut bytes = self.lock().pop().unwrap_or_default();
         bytes.clear();
         bytes.reserve(capacity);
-        Buffer { bytes, home: self.clone() }
+        Buffer { bytes, home: self.clone(), permit: None }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
@@ -38,9 +39,19 @@ impl Buffers {
 pub struct Buffer {
     bytes: Vec<u8>,
     home: Buffers,
+    /// Only kept.
+    #[expect(dead_code, reason = "what counts is when it is dropped")]
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Buffer {
+    /// Keeps a permit as long as the bytes are anywhere: who hands out so many bounds the buffers in use.
+    #[must_use]
+    pub fn under(mut self, permit: OwnedSemaphorePermit) -> Self {
+        self.permit = Some(permit);
+        self
+    }
+
     /// Freezes the buffer into shared bytes; it goes back to its stock when the last of them is dropped.
     pub fn freeze(self) -> Bytes {
         Bytes::from_owner(self)

@@ -62,8 +62,7 @@ pub fn spawn(
                         let Ok(chunk) = input.recv() else { return };
                         Meters::since(&encoder.meters.reading_ns, idle);
                         let done = chunk.and_then(|chunk| encoder.encode(chunk));
-                        let failed = done.is_err();
-                        if output.blocking_send(done).is_err() || failed {
+                        if output.blocking_send(done).is_err() {
                             return;
                         }
                     }

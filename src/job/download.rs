@@ -1,4 +1,4 @@
-//! `download`: a drive into a file or onto standard output.
+//! `download`: a drive, or an appliance whose server has ranges, into a file or onto standard output.
 
 use super::{Earlier, Far, Settings, announce, check_usable, count_resumed, summary, write_manifest};
 use crate::chunk::Geometry;
@@ -6,24 +6,62 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
 use crate::journal::{DriveRecord, Header, Journal};
 use crate::sink::{PartFile, in_the_way};
-use crate::source::MappedSource;
+use crate::source::{Identity, MappedSource};
 use crate::transfer::Context;
 use crate::transfer::download::{Downloaded, to_file, to_stream};
 use crate::transfer::ledger::Ledger;
 use crate::transfer::verify::{Verify, with_digests, with_file};
-use crate::transport::drives::{Drive, DriveInfo};
+use crate::transport::Readable;
+use crate::transport::drives::Drive;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// A download.
 #[derive(Clone, Debug)]
 pub struct Download {
-    /// The drive.
-    pub drive: String,
-    /// Where it goes; `-` is standard output, a directory takes a file named after the drive, and so does `None`.
+    /// Where it goes; `-` is standard output, a directory takes a file named after what is fetched, and so does `None`.
     pub to: Option<PathBuf>,
     /// Whether a file that stands there is replaced.
     pub force: bool,
+}
+
+/// What is fetched.
+#[derive(Clone, Debug)]
+pub struct Object<D> {
+    /// Its bytes.
+    pub disk: D,
+    /// How many of them.
+    pub size: u64,
+    /// The drive's UUID, or `appliance/KEY`.
+    pub id: String,
+    /// The name of a file for it.
+    pub file_name: String,
+    /// What tells one version from another, where the server says it.
+    pub identity: Option<Identity>,
+    /// The remote's name.
+    pub remote: String,
+    /// Its address and user, or `local`.
+    pub account: String,
+}
+
+impl Object<Drive> {
+    /// A drive, asked for and found usable.
+    pub async fn drive(drive: &str, far: &Far, context: &Context) -> Result<Self> {
+        let info = far.drives.info(drive).await?;
+        check_usable(&info, context)?;
+        if info.size == 0 {
+            return Err(Error::new(Kind::Source, format!("drive {} is empty", info.drive)));
+        }
+        Ok(Self {
+            disk: far.drives.disk(drive),
+            size: info.size,
+            id: drive.to_owned(),
+            file_name: file_name(&info.name, &format!("{}.raw", info.drive)),
+            identity: None,
+            remote: far.remote.clone(),
+            account: far.account.clone(),
+        })
+    }
 }
 
 /// The end of a download.
@@ -36,30 +74,34 @@ pub struct Downloads {
 }
 
 impl Download {
-    /// Runs the download; `None` if only the plan was wanted.
-    pub async fn run(self, far: &Far, settings: &Settings, context: &Context) -> Result<Option<Downloads>> {
-        let start = Instant::now();
+    /// Refuses, before the server is asked, what is known to be in the way.
+    pub fn check(&self, settings: &Settings) -> Result<()> {
         settings.check()?;
-        if let Some(file) = self.to.as_deref().filter(|p| !is_stream(p) && !p.is_dir()) {
-            // Before the server is asked: the file's name is known already.
-            self.check_free(file)?;
+        match self.to.as_deref().filter(|p| !is_stream(p) && !p.is_dir()) {
+            Some(file) => self.check_free(file),
+            None => Ok(()),
         }
-        let info = far.drives.info(&self.drive).await?;
-        check_usable(&info, context)?;
-        if info.size == 0 {
-            return Err(Error::new(Kind::Source, format!("drive {} is empty", info.drive)));
-        }
-        let disk = far.drives.disk(&self.drive);
-        let geometry = Geometry::new(info.size, settings.chunk_size);
+    }
+
+    /// Runs the download, several ranges at a time; `None` if only the plan was wanted.
+    pub async fn run<D: Readable>(
+        self,
+        object: &Object<D>,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Option<Downloads>> {
+        let start = Instant::now();
+        self.check(settings)?;
+        let geometry = Geometry::new(object.size, settings.chunk_size);
         if self.to.as_deref().is_some_and(is_stream) {
-            return self.to_stdout(&disk, geometry, far, settings, context, start).await;
+            return self.to_stdout(object, geometry, settings, context, start).await;
         }
-        let file = self.target(&info)?;
+        let file = self.target(&object.file_name)?;
         self.check_free(&file)?;
-        let header = self.header(&file, &info, far, settings);
+        let header = header(&file, object, settings);
         let mut earlier = Earlier::find(settings, &header, context)?;
         let part = match &earlier.replay {
-            Some(_) => PartFile::resume(&file, info.size)?,
+            Some(_) => PartFile::resume(&file, object.size)?,
             None => None,
         };
         if earlier.replay.is_some() && part.is_none() {
@@ -70,14 +112,12 @@ impl Download {
             (context.observer)(&Event::Warning(text));
             (earlier.replay, earlier.journal) = (None, None);
         }
-        let stray = PartFile::path_of(&file);
-        if part.is_none() && earlier.replay.is_none() && stray.exists() && !(self.force || settings.restart) {
-            return Err(Error::new(Kind::Exists, format!("{} is in the way", stray.display()))
-                .hint("it is of no transfer that is known here; --restart overwrites it"));
+        if part.is_none() && earlier.replay.is_none() {
+            self.check_stray(&file, settings)?;
         }
         let mut ledger = earlier.ledger(geometry, settings.digest);
         let resumed = count_resumed(&ledger, context);
-        announce(self.plan(&file.display().to_string(), far, settings, context, &ledger), context);
+        announce(plan(&file.display().to_string(), object, settings, context, &ledger), context);
         if settings.dry_run {
             return Ok(None);
         }
@@ -85,46 +125,41 @@ impl Download {
         let mut journal = earlier.journal(header)?;
         let part = match part {
             Some(part) => part,
-            None => PartFile::create(&file, info.size)?,
+            None => PartFile::create(&file, object.size)?,
         };
         if journal.drive().is_none() {
-            journal.set_drive(DriveRecord {
-                drive: info.drive.clone(),
-                created: false,
-                skip_zeros: false,
-            })?;
+            journal.set_drive(DriveRecord { drive: object.id.clone(), created: false, skip_zeros: false })?;
         }
-        let done = to_file(&disk, &part, settings.sha256, &journal, &mut ledger, context).await?;
-        let verified = verify(&disk, &part, &mut ledger, settings, &journal, context).await?;
+        let done = to_file(&object.disk, &part, settings.sha256, &journal, &mut ledger, context).await?;
+        let verified = verify(&object.disk, &part, &mut ledger, settings, &journal, context).await?;
         part.finish(self.force)?;
         write_manifest(settings, &ledger, done.sha256.clone())?;
         journal.remove()?;
-        let summary = self.summary(&done, resumed, verified, &ledger, context, start);
+        let summary = summary_of(object, &done, resumed, verified, &ledger, context, start);
         Ok(Some(Downloads { file: Some(file), summary }))
     }
 
-    async fn to_stdout(
+    async fn to_stdout<D: Readable>(
         &self,
-        disk: &Drive,
+        object: &Object<D>,
         geometry: Geometry,
-        far: &Far,
         settings: &Settings,
         context: &Context,
         start: Instant,
     ) -> Result<Option<Downloads>> {
         let mut ledger = Ledger::new(geometry, settings.digest);
-        announce(self.plan("standard output", far, settings, context, &ledger), context);
+        announce(plan("standard output", object, settings, context, &ledger), context);
         if settings.dry_run {
             return Ok(None);
         }
         let out = Box::new(std::io::stdout());
-        let done = to_stream(disk, out, settings.sha256, &mut ledger, context).await?;
-        let chosen = settings.verify.choose(geometry.chunks(), &self.drive);
+        let done = to_stream(&object.disk, out, settings.sha256, &mut ledger, context).await?;
+        let chosen = settings.verify.choose(geometry.chunks(), &object.id);
         let verified = if chosen.is_empty() {
             0
         } else {
             // What went down the pipe cannot be read again; that the drive says the same twice is what can be known.
-            let compared = with_digests(disk, &ledger, &chosen, context).await?;
+            let compared = with_digests(&object.disk, &ledger, &chosen, context).await?;
             let chunks = compared.chunks;
             if let Some(error) = compared.into_error(geometry, "a second reading") {
                 return Err(error);
@@ -132,36 +167,28 @@ impl Download {
             chunks
         };
         write_manifest(settings, &ledger, done.sha256.clone())?;
-        let summary = self.summary(&done, 0, verified, &ledger, context, start);
+        let summary = summary_of(object, &done, 0, verified, &ledger, context, start);
         Ok(Some(Downloads { file: None, summary }))
     }
 
-    fn summary(
-        &self,
-        done: &Downloaded,
-        resumed: u64,
-        verified: u64,
-        ledger: &Ledger,
-        context: &Context,
-        start: Instant,
-    ) -> Summary {
-        Summary {
-            chunks_sent: done.sent,
-            chunks_zero: done.zero,
-            chunks_resumed: resumed,
-            chunks_verified: verified,
-            ..summary(&self.drive, ledger, done.sha256.as_deref(), context, start)
-        }
-    }
-
     /// The file that the image goes to, absolute.
-    fn target(&self, info: &DriveInfo) -> Result<PathBuf> {
+    pub(super) fn target(&self, name: &str) -> Result<PathBuf> {
         let given = self.to.clone().unwrap_or_else(|| PathBuf::from("."));
-        let file = if given.is_dir() { given.join(file_name(info)) } else { given };
+        let file = if given.is_dir() { given.join(name) } else { given };
         std::path::absolute(&file).map_err(|e| Error::io(format!("finding {}", file.display()), e))
     }
 
-    fn check_free(&self, file: &Path) -> Result<()> {
+    /// Refuses to overwrite a `.part` of which no transfer is known.
+    pub(super) fn check_stray(&self, file: &Path, settings: &Settings) -> Result<()> {
+        let stray = PartFile::path_of(file);
+        if !stray.exists() || self.force || settings.restart {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Exists, format!("{} is in the way", stray.display()))
+            .hint("it is of no transfer that is known here; --restart overwrites it"))
+    }
+
+    pub(super) fn check_free(&self, file: &Path) -> Result<()> {
         let Ok(meta) = std::fs::metadata(file) else { return Ok(()) };
         if !meta.is_file() {
             return Err(Error::new(Kind::Exists, format!("{} is not a file", file.display())).hint(
@@ -170,61 +197,87 @@ impl Download {
         }
         if self.force { Ok(()) } else { Err(in_the_way(file)) }
     }
+}
 
-    fn header(&self, file: &Path, info: &DriveInfo, far: &Far, settings: &Settings) -> Header {
-        Header {
-            action: "download".into(),
-            transfer: uuid::Uuid::new_v4().to_string(),
-            remote: far.remote.clone(),
-            account: far.account.clone(),
-            drive: Some(self.drive.clone()),
-            image: None,
-            file: Some(file.to_owned()),
-            size: info.size,
-            chunk_size: settings.chunk_size,
-            digest: settings.digest.name().into(),
-            new_drive: None,
-            command: settings.command.clone(),
-        }
-    }
-
-    fn plan(&self, to: &str, far: &Far, settings: &Settings, context: &Context, ledger: &Ledger) -> Plan {
-        Plan {
-            action: "download",
-            from: format!("{}:{}", far.remote, self.drive),
-            to: to.to_owned(),
-            drive: Some(self.drive.clone()),
-            size: ledger.geometry().image_size(),
-            chunk_size: settings.chunk_size,
-            chunks_total: ledger.geometry().chunks(),
-            chunks_resumed: ledger.settled(),
-            concurrency: context.concurrency,
-            // These APIs compress no reads.
-            compress: "none".into(),
-            zeros: "skip".into(),
-            verify: settings.verify.name().into(),
-            dry_run: settings.dry_run,
-        }
+/// What a download's journal says of it.
+pub(super) fn header<D>(file: &Path, object: &Object<D>, settings: &Settings) -> Header {
+    Header {
+        action: "download".into(),
+        transfer: uuid::Uuid::new_v4().to_string(),
+        remote: object.remote.clone(),
+        account: object.account.clone(),
+        drive: Some(object.id.clone()),
+        image: object.identity.clone(),
+        file: Some(file.to_owned()),
+        size: object.size,
+        chunk_size: settings.chunk_size,
+        digest: settings.digest.name().into(),
+        new_drive: None,
+        command: settings.command.clone(),
     }
 }
 
-fn is_stream(path: &Path) -> bool {
+/// The plan of a download.
+pub(super) fn plan<D>(
+    to: &str,
+    object: &Object<D>,
+    settings: &Settings,
+    context: &Context,
+    ledger: &Ledger,
+) -> Plan {
+    Plan {
+        action: "download",
+        from: format!("{}:{}", object.remote, object.id),
+        to: to.to_owned(),
+        drive: Some(object.id.clone()),
+        size: ledger.geometry().image_size(),
+        chunk_size: settings.chunk_size,
+        chunks_total: ledger.geometry().chunks(),
+        chunks_resumed: ledger.settled(),
+        concurrency: context.concurrency,
+        // These APIs compress no reads.
+        compress: "none".into(),
+        zeros: "skip".into(),
+        verify: settings.verify.name().into(),
+        dry_run: settings.dry_run,
+    }
+}
+
+fn summary_of<D>(
+    object: &Object<D>,
+    done: &Downloaded,
+    resumed: u64,
+    verified: u64,
+    ledger: &Ledger,
+    context: &Context,
+    start: Instant,
+) -> Summary {
+    Summary {
+        chunks_sent: done.sent,
+        chunks_zero: done.zero,
+        chunks_resumed: resumed,
+        chunks_verified: verified,
+        ..summary(&object.id, ledger, done.sha256.as_deref(), context, start)
+    }
+}
+
+pub(super) fn is_stream(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// A file name for a drive: its own name, if that can be one, else its UUID.
-fn file_name(info: &DriveInfo) -> String {
-    let name = info.name.trim();
+/// A file name for what has a name: that, if a file can be called so, else `instead`.
+pub(super) fn file_name(name: &str, instead: &str) -> String {
+    let name = name.trim();
     let usable = !name.is_empty()
         && !name.starts_with('.')
         && name.len() <= 200
         && !name.contains(|c: char| c == '/' || c.is_control());
-    if usable { name.to_owned() } else { format!("{}.raw", info.drive) }
+    if usable { name.to_owned() } else { instead.to_owned() }
 }
 
-/// Reads the drive a second time and compares it with what is in the file. A chunk that differs is taken back.
-async fn verify(
-    disk: &Drive,
+/// Reads everything a second time and compares it with what is in the file. A chunk that differs is taken back.
+async fn verify<D: Readable>(
+    disk: &D,
     part: &PartFile,
     ledger: &mut Ledger,
     settings: &Settings,
@@ -251,19 +304,12 @@ async fn verify(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::elastic::Properties;
 
     #[test]
-    fn a_drive_names_its_file_unless_its_name_cannot() {
-        let info = |name: &str| DriveInfo {
-            drive: "u-1".into(),
-            name: name.into(),
-            size: 1,
-            properties: Properties::new(),
-        };
-        assert_eq!(file_name(&info("root.img")), "root.img");
+    fn a_name_is_a_files_name_unless_it_cannot_be() {
+        assert_eq!(file_name(" root.img ", "u-1.raw"), "root.img");
         for bad in ["", "..", ".hidden", "a/b", "a\nb"] {
-            assert_eq!(file_name(&info(bad)), "u-1.raw", "{bad:?}");
+            assert_eq!(file_name(bad, "u-1.raw"), "u-1.raw", "{bad:?}");
         }
     }
 }

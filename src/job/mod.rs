@@ -3,7 +3,9 @@
 //! A job opens both ends, finds or starts the journal, says what it is about to do, moves the chunks, compares them if it
 //! was asked to, and sums up. It talks to drives through [`Drives`] and reports through the [`Context`].
 
+pub mod appliance;
 pub mod download;
+pub mod migrate;
 pub mod upload;
 pub mod verify;
 
@@ -67,7 +69,7 @@ pub const MAX_CHUNK_SIZE: u64 = 64 << 20;
 
 impl Settings {
     /// Refuses what can be known to be wrong before anything is begun.
-    fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         if !(MIN_CHUNK_SIZE..=MAX_CHUNK_SIZE).contains(&self.chunk_size) {
             return Err(Error::usage(format!("a chunk of {} bytes cannot be used", self.chunk_size))
                 .hint("chunks are from 4k to 64M"));

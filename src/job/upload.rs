@@ -4,16 +4,16 @@ use super::{Earlier, Far, Settings, announce, check_usable, count_resumed, summa
 use crate::chunk::Geometry;
 use crate::encode::codec::Compression;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Plan, Summary};
+use crate::event::{Event, Plan, Summary};
 use crate::journal::{DriveRecord, Header, Journal, NewDrive};
-use crate::source::{Identity, Source};
+use crate::source::Source;
 use crate::transfer::ledger::Ledger;
 use crate::transfer::upload::Upload as Moving;
 use crate::transfer::verify::{Verify, with_digests};
 use crate::transfer::{Context, probe};
-use crate::transport::RemoteDisk;
+use crate::transport::Readable;
 use crate::transport::drives::{DriveInfo, NewDrive as Create};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Instant;
 
 /// What becomes of chunks of zeros.
@@ -51,11 +51,35 @@ impl std::str::FromStr for Zeros {
     }
 }
 
+/// An image that is ready to be read.
+#[derive(Debug)]
+pub struct Image {
+    /// Its bytes.
+    pub source: Source,
+    /// What a drive that is made of it is called.
+    pub name: String,
+    /// What it is called in a plan.
+    pub from: String,
+    /// What moving it is called: `upload` or `migrate`.
+    pub action: &'static str,
+}
+
+impl Image {
+    /// A file, a block device, or with `-` standard input, whose size has to be given.
+    pub fn open(path: &Path, size: Option<u64>) -> Result<Self> {
+        let name = if path.as_os_str() == "-" {
+            "stdin".to_owned()
+        } else {
+            path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        let source = Source::open(path, size)?;
+        Ok(Self { source, name, from: path.display().to_string(), action: "upload" })
+    }
+}
+
 /// An upload.
 #[derive(Clone, Debug)]
 pub struct Upload {
-    /// The image; `-` is standard input.
-    pub image: PathBuf,
     /// The drive; `None` makes one.
     pub drive: Option<String>,
     /// The name of a drive to be made; the image's, if none is given.
@@ -72,20 +96,32 @@ pub struct Upload {
 
 impl Upload {
     /// Runs the upload; `None` if only the plan was wanted.
-    pub async fn run(self, far: &Far, settings: &Settings, context: &Context) -> Result<Option<Summary>> {
+    pub async fn run(
+        self,
+        image: Image,
+        far: &Far,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Option<Summary>> {
         let start = Instant::now();
         settings.check()?;
-        let source = Source::open(&self.image, self.size)?;
-        let geometry = Geometry::new(source.size(), settings.chunk_size);
-        let header = self.header(&source, far, settings)?;
+        let geometry = Geometry::new(image.source.size(), settings.chunk_size);
+        let header = self.header(&image, far, settings)?;
         let earlier = Earlier::find(settings, &header, context)?;
         let mut ledger = earlier.ledger(geometry, settings.digest);
         let resumed = count_resumed(&ledger, context);
+        if resumed > 0 && image.action == "migrate" && matches!(image.source, Source::Stream(_)) {
+            let text = format!(
+                "{} cannot be read from the middle: it is read again from its start, and what was written before is compared",
+                image.from
+            );
+            (context.observer)(&Event::Warning(text));
+        }
 
         let known = earlier.replay.as_ref().and_then(|r| r.drive.clone());
         let named = known.as_ref().map(|d| &d.drive).or(self.drive.as_ref());
         let info = match named {
-            Some(drive) => Some(self.existing(drive, known.is_some(), &source, far, context).await?),
+            Some(drive) => Some(self.existing(drive, known.is_some(), &image.source, far, context).await?),
             None => None,
         };
         let zeros = match &known {
@@ -100,7 +136,7 @@ impl Upload {
             _ => self.zeros.name(),
         };
         let new_drive = header.new_drive.clone();
-        announce(self.plan(&source, far, settings, context, &ledger, info.as_ref(), zeros), context);
+        announce(self.plan(&image, far, settings, context, &ledger, info.as_ref(), zeros), context);
         if settings.dry_run {
             return Ok(None);
         }
@@ -137,10 +173,13 @@ impl Upload {
             }
         };
         let disk = far.drives.disk(&drive.drive);
-
+        let again = match &image.source {
+            Source::Remote(source) => Some(source.disk().clone()),
+            Source::Mapped(_) | Source::Stream(_) => None,
+        };
         let upload = Moving {
             disk: &disk,
-            source,
+            source: image.source,
             compression: self.compression,
             skip_zeros: match self.zeros {
                 Zeros::Auto => drive.skip_zeros,
@@ -151,6 +190,10 @@ impl Upload {
         };
         let done = upload.run(&journal, &mut ledger, context).await?;
         let verified = verify(&disk, &ledger, settings, &journal, context).await?;
+        if let Some(source) = again {
+            // Both ends are compared with what has passed, and so with each other: the source may have changed meanwhile.
+            verify(&source, &ledger, settings, &journal, context).await?;
+        }
         write_manifest(settings, &ledger, done.sha256.clone())?;
         journal.remove()?;
         Ok(Some(Summary {
@@ -162,7 +205,8 @@ impl Upload {
         }))
     }
 
-    fn header(&self, source: &Source, far: &Far, settings: &Settings) -> Result<Header> {
+    fn header(&self, image: &Image, far: &Far, settings: &Settings) -> Result<Header> {
+        let source = &image.source;
         let new_drive = if self.drive.is_some() {
             None
         } else {
@@ -170,10 +214,10 @@ impl Upload {
             if size < source.size() {
                 return Err(too_small("the drive to be made", size, source.size()));
             }
-            Some(NewDrive { name: self.drive_name(source), size, keys: self.keys.clone() })
+            Some(NewDrive { name: self.drive_name(image), size, keys: self.keys.clone() })
         };
         Ok(Header {
-            action: "upload".into(),
+            action: image.action.into(),
             transfer: uuid::Uuid::new_v4().to_string(),
             remote: far.remote.clone(),
             account: far.account.clone(),
@@ -189,13 +233,8 @@ impl Upload {
     }
 
     /// The name of a drive to be made: what was asked for, else the image's own.
-    fn drive_name(&self, source: &Source) -> String {
-        let given = self.name.clone().unwrap_or_else(|| match source.identity() {
-            Identity::File { .. } => {
-                self.image.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
-            }
-            Identity::Stream { .. } => "stdin".to_owned(),
-        });
+    fn drive_name(&self, image: &Image) -> String {
+        let given = self.name.as_ref().unwrap_or(&image.name);
         // The text format has one value a line.
         given.split_whitespace().collect::<Vec<_>>().join(" ")
     }
@@ -249,7 +288,7 @@ impl Upload {
     #[expect(clippy::too_many_arguments, reason = "a plan is made of everything that is known")]
     fn plan(
         &self,
-        source: &Source,
+        image: &Image,
         far: &Far,
         settings: &Settings,
         context: &Context,
@@ -259,14 +298,14 @@ impl Upload {
     ) -> Plan {
         let drive = info.map(|i| i.drive.clone());
         Plan {
-            action: "upload",
-            from: self.image.display().to_string(),
+            action: image.action,
+            from: image.from.clone(),
             to: match &drive {
                 Some(drive) => format!("{}:{drive}", far.remote),
-                None => format!("{}: (a new drive, {:?})", far.remote, self.drive_name(source)),
+                None => format!("{}: (a new drive, {:?})", far.remote, self.drive_name(image)),
             },
             drive,
-            size: source.size(),
+            size: image.source.size(),
             chunk_size: settings.chunk_size,
             chunks_total: ledger.geometry().chunks(),
             chunks_resumed: ledger.settled(),
@@ -296,7 +335,7 @@ async fn make_drive(far: &Far, new: Option<NewDrive>, journal: &Journal, fresh: 
 }
 
 /// Reads back what was asked for. A chunk that differs is taken back, so that the same command sends it again.
-async fn verify<D: RemoteDisk>(
+async fn verify<D: Readable>(
     disk: &D,
     ledger: &Ledger,
     settings: &Settings,

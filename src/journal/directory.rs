@@ -35,6 +35,7 @@ impl Directory {
             Some(crate::source::Identity::Stream { .. }) => {
                 format!("- {}", header.new_drive.as_ref().map_or("", |new| &new.name))
             }
+            Some(crate::source::Identity::Remote { account, object, .. }) => format!("{account} {object}"),
             None => String::new(),
         };
         let file = header.file.as_ref().map(|p| p.display().to_string()).unwrap_or_default();

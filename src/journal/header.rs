@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// What a transfer is; written once, first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// `upload` or `download`.
+    /// `upload`, `download` or `migrate`.
     pub action: String,
     /// A UUID of this transfer's own; a drive that it creates carries it as `user:diskferry`.
     pub transfer: String,
@@ -17,7 +17,7 @@ pub struct Header {
     pub account: String,
     /// The drive that the command named, if it did.
     pub drive: Option<String>,
-    /// The image of an upload.
+    /// The image of an upload or migration, and of the download of an appliance.
     pub image: Option<Identity>,
     /// The file of a download, absolute.
     pub file: Option<PathBuf>,

@@ -67,6 +67,11 @@ impl PartFile {
         &self.part
     }
 
+    /// Gives the file its length, once that is known.
+    pub fn set_len(&self, size: u64) -> Result<()> {
+        self.file.set_len(size).map_err(|e| Error::io(format!("writing {}", self.part.display()), e))
+    }
+
     /// Writes a chunk; its zeros become holes. Returns whether it was nothing but zeros.
     pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<bool> {
         let failed = |e| Error::io(format!("writing {}", self.part.display()), e).offset(offset);

@@ -115,8 +115,9 @@ impl MappedSource {
         inner.map.check().map_err(|e| e.context(inner.path.display()))
     }
 
-    /// Sends the chunks for which `wanted` holds, in order; see [`super::Source::feed`].
-    pub(super) fn feed(
+    /// Sends the chunks for which `wanted` holds, in order. Returns when all are sent, when the receiver is gone, or with an
+    /// error of the file.
+    pub fn feed(
         &self,
         geometry: Geometry,
         wanted: &dyn Fn(u64) -> bool,

@@ -1,20 +1,25 @@
-//! Where the bytes of an image come from: a mapped file or block device, or a stream.
+//! Where the bytes of an image come from: a mapped file or block device, a stream, or a drive on another remote.
 //!
-//! A source hands out chunks in order, on a thread of its own, into a bounded channel. It knows who it is
+//! A source hands out chunks into a bounded channel: a file or stream in order and on a thread of its own, a remote as its
+//! replies come in. It knows who it is
 //! ([`Identity`]), so that a transfer that is taken up again goes on with the same image, and it can say whether it has
 //! changed since it was opened: a changed image is an error, never a mix of old and new.
 
 pub mod extents;
 pub mod map;
 mod mapped;
+pub mod pipe;
+mod remote;
 mod stream;
+pub mod unpack;
+pub mod xz_index;
 
 pub use mapped::MappedSource;
+pub use remote::RemoteSource;
 pub use stream::StreamSource;
 
-use crate::chunk::{Chunk, Geometry};
+use crate::chunk::Geometry;
 use crate::error::{Error, Kind, Result};
-use crossbeam_channel::Sender;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -35,6 +40,17 @@ pub enum Identity {
         /// The device number of the file system, or of the device itself.
         device: u64,
     },
+    /// A drive or an appliance on a remote.
+    Remote {
+        /// The remote's address and user.
+        account: String,
+        /// The drive's UUID, or `appliance/KEY`.
+        object: String,
+        /// Image bytes.
+        size: u64,
+        /// What tells one version from another, where the server says it.
+        validator: Option<String>,
+    },
     /// Standard input: told by its size alone, so that what was already sent is compared as it is read again.
     Stream {
         /// In bytes, as declared.
@@ -50,6 +66,20 @@ impl Identity {
         };
         match (was, self) {
             (Identity::Stream { size: a }, Identity::Stream { size: b }) if a != b => changed("size", a, b),
+            (
+                Identity::Remote { account: old_account, object: old, size: old_size, validator: was },
+                Identity::Remote { account, object, size, validator: is },
+            ) => {
+                if (old_account, old) != (account, object) {
+                    changed("place", old, object)
+                } else if old_size != size {
+                    changed("size", old_size, size)
+                } else if was == is {
+                    None
+                } else {
+                    Some("it is another version".to_owned())
+                }
+            }
             (
                 Identity::File {
                     path: old_path,
@@ -73,7 +103,7 @@ impl Identity {
                 }
             }
             (a, b) if a == b => None,
-            _ => Some("one is a file and the other a stream".to_owned()),
+            _ => Some("it came from another kind of place".to_owned()),
         }
     }
 }
@@ -85,6 +115,8 @@ pub enum Source {
     Mapped(MappedSource),
     /// Standard input or another stream.
     Stream(StreamSource),
+    /// A drive or an appliance that can be read at any place.
+    Remote(RemoteSource),
 }
 
 impl Source {
@@ -106,6 +138,7 @@ impl Source {
         match self {
             Source::Mapped(source) => source.size(),
             Source::Stream(source) => source.size(),
+            Source::Remote(source) => source.size(),
         }
     }
 
@@ -114,6 +147,7 @@ impl Source {
         match self {
             Source::Mapped(source) => source.identity(),
             Source::Stream(source) => source.identity(),
+            Source::Remote(source) => source.identity(),
         }
     }
 
@@ -121,7 +155,7 @@ impl Source {
     pub fn holes(&self, geometry: Geometry) -> Result<Vec<std::ops::Range<u64>>> {
         match self {
             Source::Mapped(source) => source.holes(geometry),
-            Source::Stream(_) => Ok(Vec::new()),
+            Source::Stream(_) | Source::Remote(_) => Ok(Vec::new()),
         }
     }
 
@@ -129,22 +163,7 @@ impl Source {
     pub fn watch(&self) -> Watch {
         match self {
             Source::Mapped(source) => Watch(Some(source.clone())),
-            Source::Stream(_) => Watch(None),
-        }
-    }
-
-    /// Sends the chunks for which `wanted` holds, in order. Returns when all are sent, when the receiver is gone, or
-    /// with an error of the source. A stream is read to its end all the same, and all of its chunks are sent: those
-    /// not wanted have to be compared.
-    pub fn feed(
-        self,
-        geometry: Geometry,
-        wanted: &dyn Fn(u64) -> bool,
-        out: &Sender<Result<Chunk>>,
-    ) -> Result<()> {
-        match self {
-            Source::Mapped(source) => source.feed(geometry, wanted, out),
-            Source::Stream(source) => source.feed(geometry, out),
+            Source::Stream(_) | Source::Remote(_) => Watch(None),
         }
     }
 }

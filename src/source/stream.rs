@@ -1,6 +1,7 @@
 //! A stream as a source: standard input, its size declared beforehand.
 
 use super::Identity;
+use super::pipe::{Failure, PipeReader};
 use crate::chunk::{Chunk, ChunkData, Geometry};
 use crate::encode::buffer::Buffers;
 use crate::error::{Error, Kind, Result};
@@ -13,20 +14,30 @@ pub struct StreamSource {
     input: Box<dyn Read + Send>,
     identity: Identity,
     size: u64,
+    /// What it is called in messages.
+    name: String,
+    /// The error behind a failed read, where the input knows it.
+    failure: Failure,
 }
 
 impl StreamSource {
     /// Standard input, of `size` bytes.
     pub fn stdin(size: u64) -> Result<Self> {
-        Self::new(Box::new(std::io::stdin()), size)
+        Self::new(Box::new(std::io::stdin()), "standard input", size, Identity::Stream { size })
+    }
+
+    /// What comes through a pipe: `size` bytes of `name`, known as `identity`.
+    pub fn piped(input: PipeReader, name: &str, size: u64, identity: Identity) -> Result<Self> {
+        let failure = input.failure();
+        Ok(Self { failure, ..Self::new(Box::new(input), name, size, identity)? })
     }
 
     /// Any input, of `size` bytes; 0 is refused.
-    pub fn new(input: Box<dyn Read + Send>, size: u64) -> Result<Self> {
+    fn new(input: Box<dyn Read + Send>, name: &str, size: u64, identity: Identity) -> Result<Self> {
         if size == 0 {
             return Err(Error::new(Kind::Source, "an image of 0 bytes is empty"));
         }
-        Ok(Self { input, identity: Identity::Stream { size }, size })
+        Ok(Self { input, identity, size, name: name.to_owned(), failure: Failure::default() })
     }
 
     /// Puts something around the input, such as a digest.
@@ -46,8 +57,9 @@ impl StreamSource {
         &self.identity
     }
 
-    /// Sends every chunk, in order; a stream that ends early or goes on past its declared size is an error.
-    pub(super) fn feed(mut self, geometry: Geometry, out: &Sender<Result<Chunk>>) -> Result<()> {
+    /// Sends every chunk, in order: those that are not wanted have to be compared. A stream that ends early or goes on
+    /// past its declared size is an error.
+    pub fn feed(mut self, geometry: Geometry, out: &Sender<Result<Chunk>>) -> Result<()> {
         let buffers = Buffers::new();
         for index in 0..geometry.chunks() {
             let offset = geometry.offset(index);
@@ -56,7 +68,7 @@ impl StreamSource {
             let got = (&mut self.input)
                 .take(len)
                 .read_to_end(&mut buffer)
-                .map_err(|e| Error::new(Kind::Source, "reading standard input").offset(offset).source(e))?;
+                .map_err(|e| self.failed(e).offset(offset))?;
             if (got as u64) < len {
                 return Err(self.wrong_size(&format!("ended after {}", offset + got as u64)));
             }
@@ -69,12 +81,16 @@ impl StreamSource {
         match self.input.read(&mut more) {
             Ok(0) => Ok(()),
             Ok(_) => Err(self.wrong_size("goes on past that")),
-            Err(e) => Err(Error::new(Kind::Source, "reading standard input").source(e)),
+            Err(e) => Err(self.failed(e)),
         }
     }
 
+    fn failed(&self, error: std::io::Error) -> Error {
+        self.failure.behind(error, &format!("reading {} failed", self.name))
+    }
+
     fn wrong_size(&self, how: &str) -> Error {
-        Error::new(Kind::Source, format!("standard input was to be {} bytes and {how}", self.size))
+        Error::new(Kind::Source, format!("{} was to be {} bytes and {how}", self.name, self.size))
             .hint("give the exact size with --size")
     }
 }
@@ -91,7 +107,7 @@ mod tests {
 
     fn feed(bytes: &'static [u8], size: u64) -> (usize, Result<()>) {
         let (tx, rx) = crossbeam_channel::unbounded();
-        let source = StreamSource::new(Box::new(bytes), size).unwrap();
+        let source = StreamSource::new(Box::new(bytes), "it", size, Identity::Stream { size }).unwrap();
         let end = source.feed(Geometry::new(size, 4), &tx);
         drop(tx);
         (rx.into_iter().map(|c| usize::try_from(c.unwrap().len()).unwrap()).sum(), end)
@@ -104,6 +120,6 @@ mod tests {
         assert!(short.unwrap_err().to_string().contains("ended after 9"));
         let (_, long) = feed(b"0123456789x", 10);
         assert!(long.unwrap_err().to_string().contains("goes on"));
-        assert!(StreamSource::new(Box::new(&b""[..]), 0).is_err());
+        assert!(StreamSource::stdin(0).is_err());
     }
 }

@@ -41,6 +41,17 @@ impl Failures {
         }
     }
 
+    /// These and those of another part of the same transfer.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.fatal = self.fatal.or(other.fatal);
+        self.first = self.first.or(other.first);
+        self.interrupted |= other.interrupted;
+        self.in_a_row = self.in_a_row.max(other.in_a_row);
+        self.offsets.extend(other.offsets);
+        self
+    }
+
     /// The user asked for a stop.
     pub fn interrupt(&mut self) {
         self.interrupted = true;

@@ -7,9 +7,13 @@
 pub mod download;
 mod failures;
 mod fetch;
+pub mod landing;
 pub mod ledger;
 pub mod probe;
+pub mod pull;
+mod relay;
 mod sample;
+mod stages;
 mod syncing;
 pub mod upload;
 pub mod verify;

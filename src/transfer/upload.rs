@@ -1,18 +1,18 @@
 //! An image into a drive.
 //!
-//! A thread feeds chunks, workers encode them, and this task keeps a bounded number of writes in flight; an acknowledged
+//! A thread (of a file or a stream) or a relay (of another remote) feeds chunks, workers encode them, and this task keeps a bounded number of writes in flight; an acknowledged
 //! chunk goes into the journal and the ledger. Everything between them is bounded, so memory does not depend on the
 //! image.
 
 use super::Context;
 use super::failures::Failures;
 use super::ledger::Ledger;
+use super::stages::{Feeder, Stages, WholeOf, died, digesting};
 use super::syncing::{Syncing, UPLOAD_BATCH};
-use super::whole::{Hashing, Passed, Whole};
 use crate::chunk::{AckedChunk, Body, EncodedChunk};
+use crate::encode;
 use crate::encode::codec::Compression;
 use crate::encode::digest::ZeroDigests;
-use crate::encode::{self, Encoding};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Stage};
 use crate::journal::Journal;
@@ -23,9 +23,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::sync::mpsc;
 
@@ -65,7 +63,8 @@ impl<D: RemoteDisk> Upload<'_, D> {
         if self.skip_zeros {
             done.zero = settle_holes(&source, ledger, context)?;
         }
-        let mut stages = Stages::start(source, compression, ledger, context)?;
+        let Stages { feeder, workers, mut encoded } =
+            Stages::start(source, whole.as_ref(), compression, ledger, context)?;
         let syncing = Syncing::start(journal.syncer(None), UPLOAD_BATCH)?;
         let mut sending = Sending {
             disk: self.disk,
@@ -75,12 +74,21 @@ impl<D: RemoteDisk> Upload<'_, D> {
             skip_zeros: self.skip_zeros,
             done,
         };
-        let failures = sending.run(&mut stages.encoded, journal, ledger, &syncing).await;
+        let sent = async {
+            let failures = sending.run(&mut encoded, journal, ledger, &syncing).await;
+            // Or whoever waits to hand on a chunk would wait for ever.
+            drop(encoded);
+            failures
+        };
+        let (failures, fed) = match feeder {
+            Feeder::Thread(thread) => (sent.await, thread.join().unwrap_or_else(|_| Err(died("reading")))),
+            Feeder::Relay(relay) => {
+                let (failures, unread) = tokio::join!(sent, relay.run(context));
+                (failures.and(unread), Ok(()))
+            }
+        };
         let mut done = sending.done;
-
-        drop(stages.encoded);
-        let fed = stages.feeder.join().unwrap_or_else(|_| Err(died("reading")));
-        for worker in stages.workers {
+        for worker in workers {
             worker.join().map_err(|_| died("encoding"))?;
         }
         syncing.finish()?;
@@ -117,79 +125,6 @@ fn settle_holes(source: &Source, ledger: &mut Ledger, context: &Context) -> Resu
         settled += 1;
     }
     Ok(settled)
-}
-
-fn died(what: &str) -> Error {
-    Error::new(Kind::Io, format!("the {what} thread has died; this is a bug in diskferry"))
-}
-
-/// The digest of the whole image, from a thread of its own or from the stream as it passes.
-enum WholeOf {
-    Image(Whole),
-    Stream(Passed),
-}
-
-impl WholeOf {
-    fn finish(self) -> Result<String> {
-        match self {
-            WholeOf::Image(whole) => whole.finish(),
-            WholeOf::Stream(passed) => Ok(passed.hex()),
-        }
-    }
-}
-
-fn digesting(source: Source, wanted: bool) -> Result<(Source, Option<WholeOf>)> {
-    Ok(match source {
-        Source::Mapped(mapped) if wanted => {
-            let whole = Whole::of_source(mapped.clone())?;
-            (Source::Mapped(mapped), Some(WholeOf::Image(whole)))
-        }
-        Source::Stream(stream) if wanted => {
-            let mut passed = None;
-            let stream = stream.through(|input| {
-                let (hashing, sha) = Hashing::new(input);
-                passed = Some(sha);
-                Box::new(hashing)
-            });
-            (Source::Stream(stream), passed.map(WholeOf::Stream))
-        }
-        source => (source, None),
-    })
-}
-
-/// The threads before the network, and where their work comes out.
-struct Stages {
-    feeder: JoinHandle<Result<()>>,
-    workers: Vec<JoinHandle<()>>,
-    encoded: mpsc::Receiver<Result<EncodedChunk>>,
-}
-
-impl Stages {
-    fn start(source: Source, compression: Compression, ledger: &Ledger, context: &Context) -> Result<Self> {
-        let geometry = ledger.geometry();
-        let settled = Arc::new(ledger.settled_bits());
-        let (chunks, to_encode) = crossbeam_channel::bounded(context.workers);
-        let (done, encoded) = mpsc::channel(context.workers);
-        let unsettled = Arc::clone(&settled);
-        let encoding = Encoding {
-            compression,
-            digest: ledger.algorithm(),
-            sent: Arc::new(move |index| !unsettled.get(index)),
-        };
-        let workers = encode::spawn(context.workers, &encoding, &to_encode, &done, &context.meters)?;
-        let feeder = std::thread::Builder::new()
-            .name("read".into())
-            .spawn(move || {
-                let fed = source.feed(geometry, &|index| !settled.get(index), &chunks);
-                if let Err(error) = &fed {
-                    // The copy ends the pipeline in its turn; the original is told when everything has ended.
-                    let _ = chunks.send(Err(Error::new(error.kind(), error.to_string())));
-                }
-                fed
-            })
-            .map_err(|e| Error::io("starting a thread", e))?;
-        Ok(Self { feeder, workers, encoded })
-    }
 }
 
 /// The writes in flight and what is left to be written.

@@ -138,22 +138,27 @@ impl Frontier {
 /// A reader that digests what passes through it, for streams.
 pub struct Hashing<R> {
     inner: R,
-    sha: Arc<Mutex<Sha256>>,
+    passed: Passed,
 }
 
-/// The digest of what a [`Hashing`] reader has passed on.
-#[derive(Clone)]
+/// The digest of what has passed by.
+#[derive(Clone, Default)]
 pub struct Passed(Arc<Mutex<Sha256>>);
 
 impl<R: Read> Hashing<R> {
     /// Wraps a reader.
     pub fn new(inner: R) -> (Self, Passed) {
-        let sha = Arc::new(Mutex::new(Sha256::new()));
-        (Self { inner, sha: Arc::clone(&sha) }, Passed(sha))
+        let passed = Passed::default();
+        (Self { inner, passed: passed.clone() }, passed)
     }
 }
 
 impl Passed {
+    /// Bytes pass, in their order.
+    pub fn update(&self, bytes: &[u8]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).update(bytes);
+    }
+
     /// The digest so far, as `sha256sum` prints it.
     pub fn hex(&self) -> String {
         hex(&self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().finalize())
@@ -163,7 +168,7 @@ impl Passed {
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let got = self.inner.read(buffer)?;
-        self.sha.lock().unwrap_or_else(PoisonError::into_inner).update(&buffer[..got]);
+        self.passed.update(&buffer[..got]);
         Ok(got)
     }
 }

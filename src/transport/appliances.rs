@@ -137,9 +137,27 @@ impl Appliance {
         }
     }
 
+    /// Its first bytes, `len` of them if there are so many.
+    pub async fn head(&self, access: &Access, len: u64) -> Result<Vec<u8>> {
+        let what = format!("looking into {}", self.name());
+        let len = access.size().map_or(len, |size| size.min(len));
+        let attempt = async || {
+            let (mut reply, _) = self.open_at(0, access).await?;
+            let mut head = Vec::new();
+            // The rest is not taken: the connection ends with the reply.
+            while (head.len() as u64) < len
+                && let Some(piece) = reply.piece().await?
+            {
+                head.extend_from_slice(&piece);
+            }
+            Ok(head)
+        };
+        self.retry.run(&what, None, attempt).await
+    }
+
     /// The bytes from `offset` on, in one attempt: by a range where there are ranges, else from the start; the second
     /// says where the body begins.
-    pub(super) async fn open_at(&self, offset: u64, access: &Access) -> Result<(Incoming, u64)> {
+    pub(crate) async fn open_at(&self, offset: u64, access: &Access) -> Result<(Incoming, u64)> {
         let Access::Ranges { size, validator } = access else {
             let reply = self.client.open(&self.url, &Wanted::default()).await?;
             return if reply.status() == 200 { Ok((reply, 0)) } else { Err(unexpected(&reply)) };

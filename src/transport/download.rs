@@ -29,7 +29,7 @@ pub(super) struct Wanted<'a> {
 }
 
 /// A reply whose body is still to come.
-pub(super) struct Incoming {
+pub(crate) struct Incoming {
     client: Client,
     response: Response,
     partial: Partial,
@@ -80,7 +80,7 @@ impl Incoming {
     }
 
     /// The next piece of the body; `None` at its end. A body that ends before its announced length is an error.
-    pub(super) async fn piece(&mut self) -> Result<Option<Bytes>> {
+    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>> {
         self.client.next_of_stream(&mut self.response, &self.partial).await
     }
 }

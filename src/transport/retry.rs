@@ -72,6 +72,14 @@ impl Retry {
     }
 }
 
+impl Retry {
+    /// Notes that something goes on at once, because the attempt that failed has come some way.
+    pub fn again(&self, what: &str, offset: Option<u64>, error: &Error) {
+        self.meters.retries.fetch_add(1, Relaxed);
+        (self.observer)(&event::retry(what, offset, 1, Duration::ZERO, error));
+    }
+}
+
 /// How long to wait after `made` attempts.
 fn wait_before(made: u32, retry_after: Option<Duration>) -> Duration {
     let range = FIRST_WAIT.saturating_mul(1_u32.checked_shl(made - 1).unwrap_or(u32::MAX)).min(LONGEST_WAIT);

@@ -152,11 +152,10 @@ mod tests {
                     ("oauth_consumer_key", "dpf43f3p2l4k3l03"),
                     ("oauth_signature_method", "HMAC-SHA1"),
                     ("oauth_timestamp", "137131200"),
-                    ("oauth_nonce", "wIjqoxnSY"),
+                    ("oauth_nonce", "wIjqoS"),
                     ("oauth_callback", "http://printer.example.com/ready"),
                 ],
             ),
-            // The RFC prints 74KNZJeDHnMBp0EMJ9ZHt/XKycU= with the nonce wIjqoxnSY.
             "74KNZJeDHnMBp0EMJ9ZHt/XKycU="
         );
         assert_eq!(

@@ -1,0 +1,118 @@
+//! `diskferry migrate`.
+
+use super::Global;
+use super::options::{TransferOptions, pair, parse, size};
+use super::output::Output;
+use super::session::Session;
+use crate::config::{Object, Target};
+use crate::encode::codec::Compression;
+use crate::error::{Error, Result};
+use crate::event::Summary;
+use crate::job::appliance::Found;
+use crate::job::migrate;
+use crate::job::upload::{Upload, Zeros};
+use crate::transport::appliances::Appliance;
+use clap::Args;
+
+/// What `migrate` takes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Prints the UUID of the drive that was written, and nothing else, on stdout. Nothing is kept on this \
+                  machine. The same command run again goes on where it stopped; what is unpacked on the way is read again \
+                  from its start, and only what is missing is written."
+)]
+pub struct MigrateArgs {
+    /// What is moved: a drive, or an appliance, which is unpacked if it is in gzip, xz, zstd or tar
+    #[arg(value_name = "REMOTE:DRIVE|REMOTE:appliance/KEY", value_parser = parse::<Target>)]
+    from: Target,
+    /// REMOTE: for a new drive, REMOTE:DRIVE for one that exists
+    #[arg(value_name = "REMOTE:[DRIVE]", value_parser = parse::<Target>)]
+    to: Target,
+    /// The new drive's name; that of what is moved without it
+    #[arg(long)]
+    name: Option<String>,
+    /// The new drive's size; of an appliance, the size of the image in it
+    #[arg(long, value_parser = size)]
+    size: Option<u64>,
+    /// Another key of the new drive, such as tags or encryption:cipher; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
+    keys: Vec<(String, String)>,
+    /// How chunks are compressed: auto, none, or a level from 1 (fast) to 12 (small)
+    #[arg(long, value_name = "auto|none|1..12", default_value = "auto", value_parser = parse::<Compression>)]
+    compress: Compression,
+    /// What becomes of chunks of zeros: skip them where the drive reads as zero anyway (auto), always, or write them
+    #[arg(long, value_name = "auto|skip|write", default_value = "auto", value_parser = parse::<Zeros>)]
+    zeros: Zeros,
+    /// Ignore what an earlier run has done
+    #[arg(long)]
+    restart: bool,
+    #[command(flatten)]
+    transfer: TransferOptions,
+}
+
+/// Runs the command.
+pub async fn run(args: MigrateArgs, global: &Global, output: &Output) -> Result<()> {
+    let Some(from) = args.from.object.clone() else {
+        return Err(Error::usage("neither a drive nor an appliance is named")
+            .hint("the forms are REMOTE:DRIVE, with the drive's UUID, and REMOTE:appliance/KEY"));
+    };
+    let drive = match &args.to.object {
+        None => None,
+        Some(Object::Drive(drive)) => Some(drive.clone()),
+        Some(Object::Appliance(_)) => {
+            return Err(Error::usage("an appliance cannot be written: name a drive, or only the remote"));
+        }
+    };
+    if drive.is_some() && (args.name.is_some() || !args.keys.is_empty()) {
+        return Err(Error::usage("--name and --set are for a drive to be made, and a drive is named"));
+    }
+    if args.from == args.to {
+        return Err(Error::usage(format!("{} would be written onto itself", args.from)));
+    }
+    let session = Session::open(Some(&args.from.remote), &args.transfer, global, output)?;
+    let done = migrate(args, &from, drive, &session).await;
+    session.settle();
+    if let Some(summary) = done? {
+        output.summary("migrated", &summary);
+        if !output.is_json() {
+            output.data(&summary.drive)?;
+        }
+    }
+    Ok(())
+}
+
+async fn migrate(
+    args: MigrateArgs,
+    from: &Object,
+    drive: Option<String>,
+    session: &Session,
+) -> Result<Option<Summary>> {
+    let settings = args.transfer.settings(args.restart, &session.dirs);
+    settings.check()?;
+    let to = session.another(&args.to.remote)?;
+    // One that takes no drives is refused before anything is asked for.
+    let far = to.far()?;
+    let upload = Upload {
+        drive,
+        name: args.name,
+        size: args.size,
+        keys: args.keys,
+        compression: args.compress,
+        zeros: args.zeros,
+    };
+    let context = &session.context;
+    match from {
+        Object::Drive(drive) => {
+            let image = migrate::drive(drive, &session.far()?, context).await?;
+            upload.run(image, &far, &settings, context).await
+        }
+        Object::Appliance(key) => {
+            let end = &session.end;
+            let appliance = Appliance::new(end.client.clone(), end.retry.clone(), key)?;
+            let found = Found::ask(appliance, key, &end.remote, &end.account).await?;
+            // The size is that of the image, and the drive is as large.
+            let size = args.size;
+            migrate::appliance(&found, size, upload, &far, &settings, context).await
+        }
+    }
+}

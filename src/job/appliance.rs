@@ -1,0 +1,316 @@
+//! Appliances: into a file or onto standard output, packed or unpacked on the way.
+//!
+//! One whose server has ranges, and that stays packed, is a [`download`](super::download) like that of a drive: several
+//! ranges at a time, resumed after any end. Every other one is a stream: its connection may drop and is made again, but a
+//! run that ends before it is whole leaves nothing that another could go on with.
+
+use super::download::{Download, Downloads, Object, file_name, header, is_stream, plan};
+use super::{Earlier, Settings, announce, summary, write_manifest};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Stage, Summary};
+use crate::journal::{DriveRecord, Header, Journal};
+use crate::sink::PartFile;
+use crate::source::Identity;
+use crate::source::pipe::PipeReader;
+use crate::source::unpack::{Contents, look, unpack};
+use crate::transfer::Context;
+use crate::transfer::landing::{Ground, Landed, Looking, land};
+use crate::transfer::ledger::Ledger;
+use crate::transfer::pull::pull;
+use crate::transfer::verify::Verify;
+use crate::transport::appliances::{Access, Appliance, ApplianceDisk, ApplianceInfo};
+use std::time::Instant;
+
+/// How much of an appliance is looked at to tell what is in it: archives may have small files before the image.
+pub(super) const HEAD: u64 = 1 << 20;
+
+/// An appliance that was asked about.
+pub struct Found {
+    /// Itself.
+    pub appliance: Appliance,
+    /// What its server can do.
+    pub access: Access,
+    /// Its name.
+    pub name: String,
+    /// `appliance/KEY`.
+    pub id: String,
+    /// The remote's name.
+    pub remote: String,
+    /// Its address and user.
+    pub account: String,
+}
+
+impl Found {
+    /// Asks the provider and the server that keeps it, and compares what they say.
+    pub async fn ask(appliance: Appliance, key: &str, remote: &str, account: &str) -> Result<Self> {
+        let info = appliance.info().await?;
+        let access = appliance.probe().await?;
+        check_size(&appliance, &info, &access)?;
+        let access = match access {
+            // What the provider says is better than nothing; the stream is compared with it.
+            Access::Whole { size: None, why } => Access::Whole { size: info.size, why },
+            access => access,
+        };
+        Ok(Self {
+            appliance,
+            access,
+            name: info.name,
+            id: format!("appliance/{key}"),
+            remote: remote.to_owned(),
+            account: account.to_owned(),
+        })
+    }
+
+    /// What tells this appliance, in this version, from another.
+    pub(super) fn identity(&self, size: u64) -> Identity {
+        Identity::Remote {
+            account: self.account.clone(),
+            object: self.id.clone(),
+            size,
+            validator: self.access.validator().map(str::to_owned),
+        }
+    }
+
+    /// Looks into its first bytes.
+    pub(super) async fn look(&self) -> Result<Contents> {
+        let head = self.appliance.head(&self.access, HEAD).await?;
+        look(&head).map_err(|e| e.context(self.appliance.name()))
+    }
+
+    /// What it is to the download of something that can be read at any place.
+    fn object<D>(&self, disk: D, size: u64, file_name: String) -> Object<D> {
+        Object {
+            disk,
+            size,
+            id: self.id.clone(),
+            file_name,
+            identity: Some(self.identity(size)),
+            remote: self.remote.clone(),
+            account: self.account.clone(),
+        }
+    }
+
+    /// A name for a file of it as it is kept.
+    fn file_name(&self) -> String {
+        file_name(&self.name, self.id.rsplit('/').next().unwrap_or_default())
+    }
+
+    /// A name for the image in it: its own, if it is a file of an archive.
+    pub(super) fn image_name(&self, contents: &Contents) -> String {
+        let member = contents.member.as_deref().and_then(|path| path.rsplit('/').next());
+        unpacked_name(&file_name(member.unwrap_or_default(), &self.file_name()))
+    }
+}
+
+/// The provider's figure is bytes or something that the manual does not say. One of another order is not compared.
+fn check_size(appliance: &Appliance, info: &ApplianceInfo, access: &Access) -> Result<()> {
+    let (Some(told), Some(found)) = (info.size, access.size()) else { return Ok(()) };
+    if told == found || told < found / 500 {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Protocol,
+        format!("{} has {told} bytes by its description and {found} where it is kept", appliance.name()),
+    )
+    .hint("it may be changing right now, or the server is wrong: try again later"))
+}
+
+/// The name without what says how it is packed.
+fn unpacked_name(name: &str) -> String {
+    let stem = |name: &str| {
+        [".gz", ".xz", ".zst", ".tgz", ".txz", ".tar", ".ova"]
+            .iter()
+            .find_map(|ending| name.strip_suffix(ending))
+            .filter(|stem| !stem.is_empty())
+            .map(str::to_owned)
+    };
+    let mut name = name.to_owned();
+    while let Some(shorter) = stem(&name) {
+        name = shorter;
+    }
+    name
+}
+
+impl Download {
+    /// Fetches an appliance; `None` if only the plan was wanted.
+    pub async fn appliance(
+        self,
+        found: &Found,
+        unpacking: bool,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Option<Downloads>> {
+        match ApplianceDisk::new(found.appliance.clone(), &found.access) {
+            Some(disk) if !unpacking => {
+                let size = disk.size();
+                self.run(&found.object(disk, size, found.file_name()), settings, context).await
+            }
+            _ => self.stream(found, unpacking, settings, context).await,
+        }
+    }
+
+    /// Fetches it as one stream.
+    async fn stream(
+        self,
+        found: &Found,
+        unpacking: bool,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Option<Downloads>> {
+        let start = Instant::now();
+        let contents = if unpacking { found.look().await? } else { Contents::default() };
+        // Of a stream without a length nothing can be planned but that it comes.
+        let size = found.access.size().unwrap_or(0);
+        let name = if unpacking { found.image_name(&contents) } else { found.file_name() };
+        let object = found.object((), size, name);
+        let geometry = crate::chunk::Geometry::new(size, settings.chunk_size);
+        let empty = Ledger::new(geometry, settings.digest);
+        let file = match self.to.as_deref() {
+            Some(to) if is_stream(to) => None,
+            _ => Some(self.target(&object.file_name)?),
+        };
+        let to = file.as_ref().map_or_else(|| "standard output".to_owned(), |f| f.display().to_string());
+        let earlier = match &file {
+            Some(file) => {
+                self.check_free(file)?;
+                let earlier = Earlier::find(settings, &header(file, &object, settings), context)?;
+                if earlier.replay.is_none() {
+                    self.check_stray(file, settings)?;
+                }
+                Some(earlier)
+            }
+            None => None,
+        };
+        announce(plan(&to, &object, settings, context, &empty), context);
+        tell(found, unpacking, &contents, earlier.as_ref(), context);
+        if settings.dry_run {
+            return Ok(None);
+        }
+        let journal = match (&file, earlier) {
+            (Some(file), Some(earlier)) => Some(begin(earlier, header(file, &object, settings), &object.id)?),
+            _ => None,
+        };
+        let part = file.as_ref().map(|file| PartFile::create(file, 0)).transpose()?;
+        let ground = match &part {
+            Some(part) => Ground::File(part.clone()),
+            None => Ground::Stream(Box::new(std::io::stdout())),
+        };
+        let (landed, digest) = fetch(found, unpacking, ground, settings, context).await?;
+        let verified = verify(found, digest.as_deref(), &landed, settings, context).await?;
+        if let Some(part) = part {
+            part.finish(self.force)?;
+        }
+        write_manifest(settings, &landed.ledger, landed.sha256.clone())?;
+        if let Some(journal) = journal {
+            journal.remove()?;
+        }
+        let summary = Summary {
+            chunks_sent: landed.data,
+            chunks_zero: landed.zero,
+            chunks_verified: verified,
+            ..summary(&found.id, &landed.ledger, landed.sha256.as_deref(), context, start)
+        };
+        Ok(Some(Downloads { file, summary }))
+    }
+}
+
+/// Pulls the stream and lets it land. Also gives the digest of what came over the wire.
+async fn fetch(
+    found: &Found,
+    unpacking: bool,
+    ground: Ground,
+    settings: &Settings,
+    context: &Context,
+) -> Result<(Landed, Option<String>)> {
+    let pull = pull(&found.appliance, &found.access, true, context);
+    let reader: PipeReader = if unpacking { unpack(pull.reader)? } else { pull.reader };
+    let looking =
+        Looking { chunk_size: settings.chunk_size, digest: settings.digest, sha256: settings.sha256 };
+    let (landed, digest) = tokio::join!(land(reader, ground, looking, context), pull.feeding);
+    let landed = landed.map_err(|error| match error.kind() {
+        kind if kind.is_retryable() => error
+            .with_kind(Kind::Incomplete)
+            .hint("run the same command again: it starts from the beginning, this server has no other way"),
+        _ => error,
+    })?;
+    (context.observer)(&Event::Stage(Stage::Finish));
+    Ok((landed, digest))
+}
+
+/// Says what cannot be had of this appliance.
+fn tell(found: &Found, unpacking: bool, contents: &Contents, earlier: Option<&Earlier>, context: &Context) {
+    let warn = |text: String| (context.observer)(&Event::Warning(text));
+    if let Access::Whole { why, .. } = &found.access {
+        warn(format!("{why}: if this run is stopped, the next starts from the beginning"));
+    } else if unpacking {
+        (context.observer)(&Event::Note(
+            "what is unpacked on the way cannot be resumed by another run; without --unpack it can"
+                .to_owned(),
+        ));
+    }
+    if unpacking && contents.layers.is_empty() {
+        warn(format!("{} is not packed: it is fetched as it is", found.appliance.name()));
+    }
+    if earlier.is_some_and(|earlier| earlier.replay.is_some()) {
+        warn("an earlier run has not finished; this one starts from the beginning".to_owned());
+    }
+}
+
+/// The journal of a stream notes whose the `.part` is, and no chunk.
+fn begin(earlier: Earlier, header: Header, id: &str) -> Result<Journal> {
+    let mut journal = earlier.journal(header)?;
+    if journal.drive().is_none() {
+        journal.set_drive(DriveRecord { drive: id.to_owned(), created: false, skip_zeros: false })?;
+    }
+    Ok(journal)
+}
+
+/// Pulls everything a second time and compares it with what came first. How many chunks that vouches for.
+async fn verify(
+    found: &Found,
+    digest: Option<&str>,
+    landed: &Landed,
+    settings: &Settings,
+    context: &Context,
+) -> Result<u64> {
+    if settings.verify == Verify::None {
+        return Ok(0);
+    }
+    (context.observer)(&Event::Stage(Stage::Verify));
+    let pull = pull(&found.appliance, &found.access, false, context);
+    let sink = tokio::task::spawn_blocking(move || {
+        let mut reader = pull.reader;
+        let failure = reader.failure();
+        std::io::copy(&mut reader, &mut std::io::sink())
+            .map_err(|e| failure.behind(e, "reading it again failed"))
+    });
+    let (read, again) = tokio::join!(sink, pull.feeding);
+    read.map_err(|e| Error::new(Kind::Io, "the reading thread has died").source(e))??;
+    if digest.is_none() || again.as_deref() != digest {
+        return Err(Error::new(
+            Kind::Differ,
+            format!("{}: a second reading differs from the first", found.appliance.name()),
+        )
+        .hint("it may be changing right now: run the same command again later"));
+    }
+    Ok(landed.ledger.geometry().chunks())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unpacked_name;
+
+    #[test]
+    fn an_image_is_named_without_its_packing() {
+        for (packed, image) in [
+            ("disk.img.gz", "disk.img"),
+            ("disk.raw.tar.xz", "disk.raw"),
+            ("disk.tar.gz", "disk"),
+            ("disk.tgz", "disk"),
+            ("disk.img", "disk.img"),
+            (".gz", ".gz"),
+        ] {
+            assert_eq!(unpacked_name(packed), image);
+        }
+    }
+}

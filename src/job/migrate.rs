@@ -1,0 +1,149 @@
+//! `migrate`: a drive or an appliance of one remote into a drive of another, with no disk in between.
+//!
+//! It is an [`upload`](super::upload) whose image lies on another remote. What can be read at any place (a drive, an
+//! appliance that is raw and whose server has ranges) is read like that, and resumed at both ends; what has to be unpacked,
+//! or read from its start, is a stream that is read again and compared up to where the earlier run had come.
+
+use super::appliance::Found;
+use super::upload::{Image, Upload};
+use super::{Far, Settings, check_usable};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Summary};
+use crate::journal::{self, Directory, Header};
+use crate::source::unpack::{Contents, Packing, unpack};
+use crate::source::{Identity, RemoteSource, Source, StreamSource, xz_index};
+use crate::transfer::Context;
+use crate::transfer::pull::pull;
+use crate::transport::appliances::ApplianceDisk;
+use crate::transport::{AnyReadable, Readable};
+
+/// A drive as the image of an upload to another remote.
+pub async fn drive(drive: &str, from: &Far, context: &Context) -> Result<Image> {
+    let info = from.drives.info(drive).await?;
+    check_usable(&info, context)?;
+    if info.size == 0 {
+        return Err(Error::new(Kind::Source, format!("drive {drive} is empty")));
+    }
+    let identity = Identity::Remote {
+        account: from.account.clone(),
+        object: drive.to_owned(),
+        size: info.size,
+        validator: None,
+    };
+    let disk = AnyReadable::new(from.drives.disk(drive));
+    let name = if info.name.trim().is_empty() { drive.to_owned() } else { info.name };
+    Ok(Image {
+        source: Source::Remote(RemoteSource::new(disk, info.size, identity)?),
+        name,
+        from: format!("{}:{drive}", from.remote),
+        action: "migrate",
+    })
+}
+
+/// Moves an appliance. `size`: the raw image's, if the user knows it; else it is found out.
+pub async fn appliance(
+    found: &Found,
+    size: Option<u64>,
+    upload: Upload,
+    far: &Far,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Option<Summary>> {
+    let contents = found.look().await?;
+    let from = format!("{}:{}", found.remote, found.id);
+    let image = |source, name| Image { source, name, from: from.clone(), action: "migrate" };
+    let disk = ApplianceDisk::new(found.appliance.clone(), &found.access);
+    if let (Some(disk), true) = (disk, contents.layers.is_empty()) {
+        let (size, identity) = (disk.size(), found.identity(disk.size()));
+        let source = RemoteSource::new(AnyReadable::new(disk), size, identity)?;
+        return upload
+            .run(image(Source::Remote(source), found.image_name(&contents)), far, settings, context)
+            .await;
+    }
+    let size = match (size, known(found, &upload, far, settings)?, contents.size) {
+        (Some(given), _, told) => {
+            if let Some(told) = told.filter(|told| *told != given) {
+                return Err(Error::usage(format!("the image in {from} has {told} bytes, not {given}")));
+            }
+            given
+        }
+        (None, Some(known), _) => known,
+        (None, None, Some(told)) => told,
+        (None, None, None) => find_size(found, &contents, context).await?,
+    };
+    if !contents.layers.is_empty() {
+        let text = format!("{from} holds {} ({size} bytes raw), unpacked on the way", contents.describe());
+        (context.observer)(&Event::Note(text));
+    }
+    let pull = pull(&found.appliance, &found.access, false, context);
+    let reader = if contents.layers.is_empty() { pull.reader } else { unpack(pull.reader)? };
+    let source = StreamSource::piped(reader, &found.appliance.name(), size, found.identity(size))?;
+    let image = image(Source::Stream(source), found.image_name(&contents));
+    let (done, _) = tokio::join!(upload.run(image, far, settings, context), pull.feeding);
+    done
+}
+
+/// The raw size as an earlier run of the same migration has found it.
+fn known(found: &Found, upload: &Upload, far: &Far, settings: &Settings) -> Result<Option<u64>> {
+    if settings.restart {
+        return Ok(None);
+    }
+    let header = Header {
+        action: "migrate".into(),
+        remote: far.remote.clone(),
+        drive: upload.drive.clone(),
+        image: Some(found.identity(0)),
+        ..Header::default()
+    };
+    let path = settings.journals.path(&Directory::id(&header))?;
+    let replay = if path.exists() { journal::peek(&path)? } else { None };
+    let same = replay.filter(|replay| {
+        let now = found.identity(replay.header.size);
+        replay.header.image.as_ref().is_some_and(|was| now.difference(was).is_none())
+    });
+    Ok(same.map(|replay| replay.header.size))
+}
+
+/// Finds the raw size: where the format says it, there; else by unpacking it all once.
+async fn find_size(found: &Found, contents: &Contents, context: &Context) -> Result<u64> {
+    if contents.layers.is_empty() {
+        return found.access.size().ok_or_else(|| {
+            Error::usage(format!("the server does not say how large {} is", found.appliance.name()))
+                .hint("say it with --size, in bytes")
+        });
+    }
+    if let ([Packing::Xz], Some(disk)) =
+        (&contents.layers[..], ApplianceDisk::new(found.appliance.clone(), &found.access))
+    {
+        let read = async |offset: u64, len: u64| {
+            let mut bytes = Vec::new();
+            let attempt = async || {
+                bytes.clear();
+                disk.read_at(offset, len, &mut bytes).await
+            };
+            context.retry.run("looking for the raw size", Some(offset), attempt).await?;
+            Ok(bytes)
+        };
+        if let Some(raw) = xz_index::raw_size(disk.size(), read).await? {
+            return Ok(raw);
+        }
+    }
+    let text = format!(
+        "nothing says how large the image in {} is: it is read once to find out (--size would spare that)",
+        found.appliance.name()
+    );
+    (context.observer)(&Event::Warning(text));
+    count(found, context).await
+}
+
+/// Unpacks everything once and counts.
+async fn count(found: &Found, context: &Context) -> Result<u64> {
+    let pull = pull(&found.appliance, &found.access, false, context);
+    let mut reader = unpack(pull.reader)?;
+    let counting = tokio::task::spawn_blocking(move || {
+        let failure = reader.failure();
+        std::io::copy(&mut reader, &mut std::io::sink()).map_err(|e| failure.behind(e, "unpacking failed"))
+    });
+    let (counted, _) = tokio::join!(counting, pull.feeding);
+    counted.map_err(|e| Error::new(Kind::Io, "the counting thread has died").source(e))?
+}
