@@ -40,7 +40,6 @@ pub struct Buffer {
     bytes: Vec<u8>,
     home: Buffers,
     /// Only kept.
-    #[expect(dead_code, reason = "what counts is when it is dropped")]
     permit: Option<OwnedSemaphorePermit>,
 }
 

@@ -106,7 +106,7 @@ impl Upload {
         let start = Instant::now();
         settings.check()?;
         let geometry = Geometry::new(image.source.size(), settings.chunk_size);
-        let header = self.header(&image, far, settings)?;
+        let mut header = self.header(&image, far, settings)?;
         let earlier = Earlier::find(settings, &header, context)?;
         let mut ledger = earlier.ledger(geometry, settings.digest);
         let resumed = count_resumed(&ledger, context);
@@ -135,14 +135,17 @@ impl Upload {
             None if self.zeros == Zeros::Auto && info.is_some() => "write",
             _ => self.zeros.name(),
         };
-        let new_drive = header.new_drive.clone();
         announce(self.plan(&image, far, settings, context, &ledger, info.as_ref(), zeros), context);
         if settings.dry_run {
             return Ok(None);
         }
 
         let fresh = earlier.journal.is_none();
+        if let Some(new) = header.new_drive.as_mut().filter(|_| fresh) {
+            new.before = far.drives.like(&new.name).await?;
+        }
         let mut journal = earlier.journal(header)?;
+        let new_drive = journal.header().new_drive.clone();
         let drive = match (known, info) {
             (Some(known), _) => known,
             (None, Some(info)) => {
@@ -214,7 +217,8 @@ impl Upload {
             if size < source.size() {
                 return Err(too_small("the drive to be made", size, source.size()));
             }
-            Some(NewDrive { name: self.drive_name(image), size, keys: self.keys.clone() })
+            let (name, keys) = (self.drive_name(image), self.keys.clone());
+            Some(NewDrive { name, size, keys, before: Vec::new() })
         };
         Ok(Header {
             action: image.action.into(),
@@ -327,7 +331,7 @@ impl Upload {
 async fn make_drive(far: &Far, new: Option<NewDrive>, journal: &Journal, fresh: bool) -> Result<DriveInfo> {
     let new = new.ok_or_else(|| Error::usage("there is neither a drive nor a name for one"))?;
     let transfer = &journal.header().transfer;
-    let create = Create { name: &new.name, size: new.size, keys: &new.keys, transfer };
+    let create = Create { name: &new.name, size: new.size, keys: &new.keys, transfer, before: &new.before };
     if !fresh && let Some(found) = far.drives.find_made(&create).await? {
         return Ok(found);
     }

@@ -42,6 +42,9 @@ pub struct NewDrive {
     pub size: u64,
     /// More keys, in order.
     pub keys: Vec<(String, String)>,
+    /// Drives of the same name that were there before, where a new one cannot be marked.
+    #[serde(default)]
+    pub before: Vec<String>,
 }
 
 impl Header {
@@ -60,7 +63,10 @@ impl Header {
             .or_else(|| differs("chunk size", &self.chunk_size.to_string(), &now.chunk_size.to_string()))
             .or_else(|| differs("digest", &self.digest, &now.digest))
             .or_else(|| {
-                (self.new_drive != now.new_drive)
+                let asked = |new: &Option<NewDrive>| {
+                    new.as_ref().map(|new| (new.name.clone(), new.size, new.keys.clone()))
+                };
+                (asked(&self.new_drive) != asked(&now.new_drive))
                     .then(|| "the drive to create had another name, size or keys".to_owned())
             })
     }

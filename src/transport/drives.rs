@@ -75,6 +75,23 @@ pub struct NewDrive<'a> {
     pub keys: &'a [(String, String)],
     /// The id of the transfer that makes it.
     pub transfer: &'a str,
+    /// Drives of the same name that were there before.
+    pub before: &'a [String],
+}
+
+/// A drive that nothing was written to may still count some bytes: a new one's sample has 4096 (CloudSigma API 1.0, 3).
+const HARDLY_WRITTEN: u64 = 64 << 10;
+
+impl NewDrive<'_> {
+    /// Whether a drive may be the one that was made, where drives carry no mark.
+    fn may_be(&self, drive: &DriveInfo) -> bool {
+        let written = drive.properties.get("write:bytes").and_then(parse_size).unwrap_or(0);
+        drive.name == self.name
+            && drive.size >= self.size
+            && drive.claimed().is_none()
+            && written <= HARDLY_WRITTEN
+            && !self.before.contains(&drive.drive)
+    }
 }
 
 impl Drives {
@@ -110,42 +127,59 @@ impl Drives {
 
     /// The drive that a transfer has made, if it has and the server says so.
     ///
-    /// Where drives cannot be marked (CloudSigma), one of the same name may be it or may not: that is an error for the
-    /// user to decide.
+    /// Where drives cannot be marked (CloudSigma), it is the one of that name and size that was not there before, that no
+    /// server uses and that nothing was written to. If several are like that the user has to decide.
     pub async fn find_made(&self, new: &NewDrive<'_>) -> Result<Option<DriveInfo>> {
-        let reply = self
-            .retry
-            .run("listing the drives", None, async || {
-                self.client.call(&Sending::get("/drives/info").accept(TEXT)).await
-            })
-            .await?;
         let marked = self.capabilities.user_keys;
-        let mut made = objects(&reply)?.into_iter().filter(|drive| {
-            if marked {
-                drive.get(TRANSFER_KEY) == Some(new.transfer)
-            } else {
-                drive.get("name") == Some(new.name)
-            }
-        });
-        let found = made.next().map(DriveInfo::new).transpose()?;
-        if let Some(found) = found.as_ref().filter(|_| !marked) {
+        let drives = self.all().await?.into_iter();
+        let mut made: Vec<DriveInfo> = if marked {
+            drives.filter(|drive| drive.properties.get(TRANSFER_KEY) == Some(new.transfer)).collect()
+        } else {
+            drives.filter(|drive| new.may_be(drive)).collect()
+        };
+        if made.is_empty() {
+            return Ok(None);
+        }
+        let first = made.remove(0);
+        let Some(second) = made.first() else { return Ok(Some(first)) };
+        if !marked {
             return Err(Error::new(
                 Kind::Incomplete,
-                format!("it is not known whether the drive was made; there is one named {:?}", found.name),
+                format!(
+                    "there are {} drives named {:?} that this transfer may have made",
+                    made.len() + 1,
+                    first.name
+                ),
             )
             .hint(format!(
-                "if it is this transfer's, name it in the command ({}); else give another --name with --restart",
-                found.drive
+                "name the one to use in the command ({} or another), or give another --name with --restart",
+                first.drive
             )));
         }
-        if let (Some(first), Some(second)) = (&found, made.next().and_then(|d| DriveInfo::new(d).ok())) {
-            let text = format!(
-                "the server made two drives for one request: {} is used, {} can be destroyed",
-                first.drive, second.drive
-            );
-            (self.retry.observer)(&crate::event::Event::Warning(text));
+        let text = format!(
+            "the server made two drives for one request: {} is used, {} can be destroyed",
+            first.drive, second.drive
+        );
+        (self.retry.observer)(&crate::event::Event::Warning(text));
+        Ok(Some(first))
+    }
+
+    /// The drives that are there already and could be taken for one of this name that is about to be made: to be noted
+    /// before it is. None where drives are marked.
+    pub async fn like(&self, name: &str) -> Result<Vec<String>> {
+        if self.capabilities.user_keys {
+            return Ok(Vec::new());
         }
-        Ok(found)
+        let drives = self.all().await?.into_iter();
+        Ok(drives.filter(|drive| drive.name == name).map(|drive| drive.drive).collect())
+    }
+
+    /// What the server says of each drive. One that it does not describe well enough is left out.
+    async fn all(&self) -> Result<Vec<DriveInfo>> {
+        let sending = Sending::get("/drives/info").accept(TEXT);
+        let reply =
+            self.retry.run("listing the drives", None, async || self.client.call(&sending).await).await?;
+        Ok(objects(&reply)?.into_iter().filter_map(|drive| DriveInfo::new(drive).ok()).collect())
     }
 
     /// Makes a drive, once. A create may not be repeated blindly; but the drive carries the transfer's id, so after an
