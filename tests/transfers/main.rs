@@ -3,6 +3,7 @@
 mod damage;
 mod faults;
 mod interruptions;
+mod migrations;
 mod moves;
 mod refusals;
 mod sources;

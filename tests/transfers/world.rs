@@ -18,6 +18,7 @@ pub struct World {
     provider: Provider,
     emulator: Option<Emulator>,
     address: Option<SocketAddr>,
+    others: Vec<Emulator>,
 }
 
 impl World {
@@ -28,7 +29,13 @@ impl World {
 
     /// The same with another provider behind `oh:`.
     pub fn of(provider: Provider, faults: &str) -> Self {
-        let mut world = Self { dir: tempfile::tempdir().unwrap(), provider, emulator: None, address: None };
+        let mut world = Self {
+            dir: tempfile::tempdir().unwrap(),
+            provider,
+            emulator: None,
+            address: None,
+            others: Vec::new(),
+        };
         world.restart(faults);
         world
     }
@@ -49,6 +56,33 @@ impl World {
         self.write_config(&emulator.url(), SECRET);
         self.address = Some(emulator.address());
         self.emulator = Some(emulator);
+    }
+
+    /// Another provider beside it, as the remote NAME; its drives are in a directory of that name.
+    pub fn add(&mut self, name: &str, provider: Provider, faults: &str) -> &Emulator {
+        let emulator = Emulator::start_logged(Config {
+            provider,
+            listen: ([127, 0, 0, 1], 0).into(),
+            data: self.path(name),
+            user: USER.into(),
+            secret: SECRET.into(),
+            faults: Faults::parse(faults).unwrap(),
+        })
+        .unwrap();
+        let text = format!(
+            "[remotes.{name}]\nprovider = \"{provider}\"\nurl = \"{}\"\nuser = \"{USER}\"\nsecret = \"{SECRET}\"\n",
+            emulator.url()
+        );
+        let path = self.path("config.toml");
+        let before = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, before + &text).unwrap();
+        self.others.push(emulator);
+        self.others.last().unwrap()
+    }
+
+    /// The file of a drive on a remote that was added.
+    pub fn file_on(&self, name: &str, drive: &str) -> PathBuf {
+        self.path(name).join("drives").join(format!("{drive}.raw"))
     }
 
     /// The emulator goes away.
