@@ -103,6 +103,8 @@ pub async fn run(args: ServeArgs, output: &Output) -> Result<()> {
             user: args.user.clone(),
             secret: secret.clone(),
             faults: args.faults.clone(),
+            keys: Vec::new(),
+            tls: None,
         })
         .map_err(|e| Error::io(format!("listening on {} for {}", listener.address, listener.provider), e))?;
         running.push((listener.provider, emulator));

@@ -128,6 +128,8 @@ fn reach(remote: Remote, dirs: &Dirs) -> Result<(Remote, String, Option<Emulator
         user: LOCAL_USER.to_owned(),
         secret: secret.clone(),
         faults: Faults::default(),
+        keys: Vec::new(),
+        tls: None,
     })
     .map_err(|e| Error::io(format!("starting local: over {}", url.display()), e))?;
     let base =

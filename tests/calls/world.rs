@@ -49,6 +49,8 @@ impl World {
             user: USER.into(),
             secret: SECRET.into(),
             faults: Faults::parse(faults).unwrap(),
+            keys: Vec::new(),
+            tls: None,
         })
         .unwrap();
         world.configure(provider, &emulator.url());

@@ -44,6 +44,8 @@ impl World {
             user: USER.into(),
             secret: SECRET.into(),
             faults: Faults::parse(faults).unwrap(),
+            keys: Vec::new(),
+            tls: None,
         })
         .unwrap();
         self.write_config(&emulator.url(), SECRET);
