@@ -4,17 +4,21 @@ use super::options::parse;
 use super::output::Output;
 use super::signals;
 use crate::config;
-use crate::emulator::{Config, Emulator, Faults};
+use crate::emulator::{Config, Emulator, Faults, Tls};
 use crate::error::{Error, Kind, Result};
 use crate::provider::Provider;
 use clap::Args;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// The providers that are emulated, with the ports that they listen on where no address is given.
-const EMULATED: [(Provider, u16); 3] =
-    [(Provider::OpenHosting, 8701), (Provider::Crosspeer, 8702), (Provider::CloudSigma, 8703)];
+const EMULATED: [(Provider, u16); 4] = [
+    (Provider::OpenHosting, 8701),
+    (Provider::Crosspeer, 8702),
+    (Provider::CloudSigma, 8703),
+    (Provider::Joyent, 8705),
+];
 
 /// The user where none is given.
 const USER: &str = "11111111-1111-4111-8111-111111111111";
@@ -42,6 +46,18 @@ pub struct ServeArgs {
     /// The secret that is accepted; without it one is made up, and written with --write-config or shown
     #[arg(long, env = "DISKFERRY_SERVE_SECRET", hide_env_values = true)]
     secret: Option<String>,
+    /// A public SSH key that Joyent's requests may be signed with, from a .pub file; may stand several times
+    #[arg(long, value_name = "NAME=FILE", value_parser = parse::<KeyFile>)]
+    key: Vec<KeyFile>,
+    /// Serve https with a certificate that is made up, and kept under --data
+    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
+    tls: bool,
+    /// Serve https with this certificate, and those that lead from it to an authority, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// Failures on purpose
     #[arg(long, value_name = "FAULTS", value_parser = Faults::parse, default_value = "")]
     faults: Faults,
@@ -72,15 +88,65 @@ impl FromStr for Listener {
     }
 }
 
+/// A public key and the file that it is in.
+#[derive(Clone, Debug)]
+struct KeyFile {
+    name: String,
+    path: PathBuf,
+}
+
+impl FromStr for KeyFile {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.split_once('=') {
+            Some((name, path)) if !name.is_empty() && !path.is_empty() => {
+                Ok(Self { name: name.to_owned(), path: path.into() })
+            }
+            _ => Err(Error::usage("NAME=FILE is meant, as in laptop=id_rsa.pub")),
+        }
+    }
+}
+
+impl KeyFile {
+    /// Its name and its text.
+    fn read(&self) -> Result<(String, String)> {
+        let text = String::from_utf8(read(&self.path)?).map_err(|_| {
+            Error::usage(format!("{} is no public key", self.path.display()))
+                .hint("the file whose name ends in .pub is meant")
+        })?;
+        Ok((self.name.clone(), text))
+    }
+}
+
+/// TLS as it was asked for, if it was, with the file of the certificate.
+fn tls(args: &ServeArgs, listeners: &[Listener], data: &Path) -> Result<Option<(Tls, PathBuf)>> {
+    if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
+        let tls = Tls::from_pem(&read(certificate)?, &read(key)?)
+            .map_err(|e| Error::usage("--tls-cert and --tls-key cannot be used").source(e))?;
+        return Ok(Some((tls, certificate.clone())));
+    }
+    if !args.tls {
+        return Ok(None);
+    }
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.ip()).collect();
+    let own = Tls::own(&data.join("tls"), &addresses).map_err(|e| Error::io("making a certificate", e))?;
+    Ok(Some(own))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::io(format!("reading {}", path.display()), e))
+}
+
 /// Runs the command.
-pub async fn run(args: ServeArgs, output: &Output) -> Result<()> {
+pub async fn run(mut args: ServeArgs, output: &Output) -> Result<()> {
     let listeners = if args.listeners.is_empty() {
         EMULATED
             .iter()
             .map(|(provider, port)| Listener { provider: *provider, address: ([127, 0, 0, 1], *port).into() })
             .collect()
     } else {
-        args.listeners
+        std::mem::take(&mut args.listeners)
     };
     // Kept until the end, when it is removed.
     let temporary = match &args.data {
@@ -92,6 +158,10 @@ pub async fn run(args: ServeArgs, output: &Output) -> Result<()> {
         (None, Some(dir)) => dir.path().to_owned(),
         (None, None) => return Err(Error::new(Kind::Io, "there is no directory for drives")),
     };
+    let tls = tls(&args, &listeners, &data)?;
+    let ca_file = tls.as_ref().map(|(_, file)| std::path::absolute(file)).transpose();
+    let ca_file = ca_file.map_err(|e| Error::io("finding the certificate", e))?;
+    let keys = args.key.iter().map(KeyFile::read).collect::<Result<Vec<_>>>()?;
     let made_up = args.secret.is_none();
     let secret = args.secret.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let mut running = Vec::new();
@@ -103,6 +173,8 @@ pub async fn run(args: ServeArgs, output: &Output) -> Result<()> {
             user: args.user.clone(),
             secret: secret.clone(),
             faults: args.faults.clone(),
+            keys: if listener.provider == Provider::Joyent { keys.clone() } else { Vec::new() },
+            tls: tls.as_ref().map(|(tls, _)| tls.clone()),
         })
         .map_err(|e| Error::io(format!("listening on {} for {}", listener.address, listener.provider), e))?;
         running.push((listener.provider, emulator));
@@ -118,9 +190,12 @@ pub async fn run(args: ServeArgs, output: &Output) -> Result<()> {
                 Ok((*provider, url, args.user.clone(), secret.clone().into()))
             })
             .collect();
-        config::write_private(path, &config::emulator_profile(&remotes?, None)?)?;
+        config::write_private(path, &config::emulator_profile(&remotes?, ca_file.as_deref())?)?;
     } else if made_up {
         output.note(&format!("user {}, secret {secret}", args.user));
+    }
+    if let Some(file) = &ca_file {
+        output.note(&format!("clients are to trust {}", file.display()));
     }
     if listeners.iter().any(|l| !l.address.ip().is_loopback()) {
         output.warn("other machines can reach this emulator; it is for tests and keeps nothing safe");

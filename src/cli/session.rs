@@ -8,7 +8,7 @@ use super::progress::Progress;
 use super::signals;
 use crate::auth::Auth;
 use crate::config::{Config, Dirs, Endpoint, Environment, Remote};
-use crate::emulator::{self, Emulator, Faults};
+use crate::emulator::{self, Emulator};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
 use crate::job::Far;
@@ -162,15 +162,9 @@ fn reach(remote: Remote, dirs: &Dirs) -> Result<(Remote, String, Option<Emulator
         Endpoint::Local => dirs.local(),
     };
     let secret = uuid::Uuid::new_v4().to_string();
-    let emulator = Emulator::start(emulator::Config {
-        provider: remote.provider,
-        listen: ([127, 0, 0, 1], 0).into(),
-        data: url.clone(),
-        user: LOCAL_USER.to_owned(),
-        secret: secret.clone(),
-        faults: Faults::default(),
-    })
-    .map_err(|e| Error::io(format!("starting local: over {}", url.display()), e))?;
+    let emulator =
+        Emulator::start(emulator::Config::new(remote.provider, url.clone(), LOCAL_USER, secret.clone()))
+            .map_err(|e| Error::io(format!("starting local: over {}", url.display()), e))?;
     let base =
         emulator.url().parse().map_err(|e| Error::new(Kind::Io, "local: has no usable address").source(e))?;
     let remote = remote.at(base).with_credentials(LOCAL_USER, secret.into());

@@ -25,14 +25,17 @@ mod elastic;
 mod exchange;
 mod faults;
 mod front;
+mod joyent;
 mod line;
 mod log;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use faults::{FaultKind, Faults};
 pub use log::Logged;
+pub use tls::Tls;
 
 use crate::provider::Provider;
 use account::{Accounts, Money};
@@ -66,6 +69,31 @@ pub struct Config {
     pub secret: String,
     /// What goes wrong.
     pub faults: Faults,
+    /// Names and public keys, as in a `.pub` file, that a Joyent account signs requests with; others have none.
+    pub keys: Vec<(String, String)>,
+    /// What the listener shows where it speaks TLS.
+    pub tls: Option<Tls>,
+}
+
+impl Config {
+    /// A provider on a free port of loopback, over a directory, for one account; without faults, keys or TLS.
+    pub fn new(
+        provider: Provider,
+        data: impl Into<PathBuf>,
+        user: impl Into<String>,
+        secret: impl Into<String>,
+    ) -> Self {
+        Config {
+            provider,
+            listen: ([127, 0, 0, 1], 0).into(),
+            data: data.into(),
+            user: user.into(),
+            secret: secret.into(),
+            faults: Faults::default(),
+            keys: Vec::new(),
+            tls: None,
+        }
+    }
 }
 
 impl std::fmt::Debug for Config {
@@ -92,6 +120,7 @@ struct Shared {
 #[derive(Debug)]
 pub struct Emulator {
     address: SocketAddr,
+    scheme: &'static str,
     dealer: Arc<Dealer>,
     log: Arc<Log>,
     /// Dropped to stop; the thread is then joined.
@@ -118,7 +147,8 @@ impl Emulator {
 
     fn start_with(config: Config, log: Log) -> io::Result<Emulator> {
         let (log, dealer) = (Arc::new(log), Arc::new(Dealer::new(config.faults.clone())));
-        let (listen, faults) = (config.listen, config.faults.clone());
+        let (listen, faults, tls) = (config.listen, config.faults.clone(), config.tls.clone());
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let Service { front, router, drives } = Service::open(config, &dealer)?;
         let exchanges = Arc::new(Exchanges {
             front,
@@ -140,14 +170,14 @@ impl Emulator {
         let rate = faults.rate;
         let thread = std::thread::Builder::new().name("emulator".to_owned()).spawn(move || {
             let pace = rate.map(|rate| Arc::new(Pace::new(rate)));
-            runtime.block_on(serve::serve(listener, exchanges, pace, stopped));
+            runtime.block_on(serve::serve(listener, exchanges, pace, tls, stopped));
             // Waits for the file work under way, so that what was acknowledged is on disk, and counted.
             drop(runtime);
             if let Some(drives) = drives {
                 drives.finish();
             }
         })?;
-        Ok(Emulator { address, dealer, log, stop: Some(stop), thread: Some(thread) })
+        Ok(Emulator { address, scheme, dealer, log, stop: Some(stop), thread: Some(thread) })
     }
 
     /// The address it listens on.
@@ -157,7 +187,7 @@ impl Emulator {
 
     /// The stem of its URLs, with a slash at the end.
     pub fn url(&self) -> String {
-        format!("http://{}/", self.address)
+        format!("{}://{}/", self.scheme, self.address)
     }
 
     /// How many requests were made to fail once, by faults of all kinds together. Neither latency and rate nor the
@@ -195,7 +225,8 @@ impl Service {
             Provider::CloudSigma => {
                 Self::elastic(config, dealer, cloudsigma::calls(), cloudsigma::OFFERS.to_vec())
             }
-            other => {
+            Provider::Joyent => joyent::open(config),
+            other @ Provider::SpotCloud => {
                 let message = format!("{other} cannot be emulated yet");
                 Err(io::Error::new(io::ErrorKind::Unsupported, message))
             }

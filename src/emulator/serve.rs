@@ -2,14 +2,17 @@
 
 use super::exchange::Exchanges;
 use super::line::{Line, Pace, Socket};
+use super::tls::Tls;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 /// How long to wait after a connection could not be accepted, as when the process is out of descriptors: long enough
 /// not to spin, short enough not to be noticed.
@@ -20,15 +23,17 @@ pub(super) async fn serve(
     listener: TcpListener,
     exchanges: Arc<Exchanges>,
     pace: Option<Arc<Pace>>,
+    tls: Option<Tls>,
     mut stop: oneshot::Receiver<()>,
 ) {
+    let tls = tls.map(|tls| tls.acceptor());
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             _ = &mut stop => return,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, Arc::clone(&exchanges), pace.clone()));
+                    connections.spawn(connection(stream, Arc::clone(&exchanges), pace.clone(), tls.clone()));
                 }
                 Err(error) => {
                     tracing::warn!("a connection cannot be accepted: {error}");
@@ -41,7 +46,12 @@ pub(super) async fn serve(
     }
 }
 
-async fn connection(stream: TcpStream, exchanges: Arc<Exchanges>, pace: Option<Arc<Pace>>) {
+async fn connection(
+    stream: TcpStream,
+    exchanges: Arc<Exchanges>,
+    pace: Option<Arc<Pace>>,
+    tls: Option<TlsAcceptor>,
+) {
     // Replies are small or written in large pieces: waiting to fill a segment only delays them. Without it they are
     // slower, not wrong.
     let _ = stream.set_nodelay(true);
@@ -51,17 +61,34 @@ async fn connection(stream: TcpStream, exchanges: Arc<Exchanges>, pace: Option<A
         http.max_buf_size(pace.step().max(16 << 10));
     }
     let socket = Socket::new(stream, Arc::clone(&line), pace);
-    let service = service_fn(|request| {
-        let (exchanges, line) = (Arc::clone(&exchanges), Arc::clone(&line));
-        async move { exchanges.answer(line, request).await }
-    });
-    let served = http.serve_connection(TokioIo::new(socket), service);
+    let served = async {
+        match tls {
+            None => exchange(&http, socket, exchanges, &line).await,
+            // TLS lies upon the socket: a fault that ends the line ends it for both.
+            Some(tls) => match tls.accept(socket).await {
+                Ok(stream) => exchange(&http, stream, exchanges, &line).await,
+                Err(error) => tracing::debug!("a connection did not get as far as TLS: {error}"),
+            },
+        }
+    };
     tokio::select! {
-        // An error here is the client's going away or not speaking HTTP.
-        outcome = served => if let Err(error) = outcome {
-            tracing::debug!("a connection ended: {error}");
-        },
+        () = served => {}
         // Dropping the connection closes or resets its socket.
         () = line.ended() => {}
+    }
+}
+
+/// Answers the requests that come over a connection.
+async fn exchange<S>(http: &http1::Builder, stream: S, exchanges: Arc<Exchanges>, line: &Arc<Line>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(|request| {
+        let (exchanges, line) = (Arc::clone(&exchanges), Arc::clone(line));
+        async move { exchanges.answer(line, request).await }
+    });
+    // An error here is the client's going away or not speaking HTTP.
+    if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!("a connection ended: {error}");
     }
 }

@@ -43,12 +43,8 @@ impl World {
     pub fn emulated(provider: Provider, faults: &str) -> (Self, Emulator) {
         let world = Self::empty();
         let emulator = Emulator::start_logged(Config {
-            provider,
-            listen: ([127, 0, 0, 1], 0).into(),
-            data: world.path("emulator"),
-            user: USER.into(),
-            secret: SECRET.into(),
             faults: Faults::parse(faults).unwrap(),
+            ..Config::new(provider, world.path("emulator"), USER, SECRET)
         })
         .unwrap();
         world.configure(provider, &emulator.url());

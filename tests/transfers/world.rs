@@ -45,12 +45,9 @@ impl World {
         self.stop();
         let listen = self.address.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
         let emulator = Emulator::start_logged(Config {
-            provider: self.provider,
             listen,
-            data: self.path("drives"),
-            user: USER.into(),
-            secret: SECRET.into(),
             faults: Faults::parse(faults).unwrap(),
+            ..Config::new(self.provider, self.path("drives"), USER, SECRET)
         })
         .unwrap();
         self.write_config(&emulator.url(), SECRET);
@@ -61,12 +58,8 @@ impl World {
     /// Another provider beside it, as the remote NAME; its drives are in a directory of that name.
     pub fn add(&mut self, name: &str, provider: Provider, faults: &str) -> &Emulator {
         let emulator = Emulator::start_logged(Config {
-            provider,
-            listen: ([127, 0, 0, 1], 0).into(),
-            data: self.path(name),
-            user: USER.into(),
-            secret: SECRET.into(),
             faults: Faults::parse(faults).unwrap(),
+            ..Config::new(provider, self.path(name), USER, SECRET)
         })
         .unwrap();
         let text = format!(

@@ -17,14 +17,7 @@ pub(super) const USER: &str = "6339d58e-2c04-4279-acde-dc39fe2c0bc7";
 pub(super) const SECRET: &str = "secret key: with colon";
 
 fn config(provider: Provider, data: &Path, faults: &str) -> Config {
-    Config {
-        provider,
-        listen: ([127, 0, 0, 1], 0).into(),
-        data: data.to_owned(),
-        user: USER.to_owned(),
-        secret: SECRET.to_owned(),
-        faults: Faults::parse(faults).unwrap(),
-    }
+    Config { faults: Faults::parse(faults).unwrap(), ..Config::new(provider, data, USER, SECRET) }
 }
 
 /// An emulator with its own directory, and a client of it.
@@ -59,8 +52,8 @@ fn a_secret_is_not_shown() {
 #[test]
 fn what_cannot_be_started_says_why() {
     let data = tempfile::tempdir().unwrap();
-    let refused = Emulator::start(config(Provider::Joyent, data.path(), "")).unwrap_err();
-    assert!(refused.to_string().contains("joyent"));
+    let refused = Emulator::start(config(Provider::SpotCloud, data.path(), "")).unwrap_err();
+    assert!(refused.to_string().contains("spotcloud"));
     let site = Site::new(Provider::OpenHosting, "");
     let taken = Config { listen: site.emulator.address(), ..config(Provider::OpenHosting, data.path(), "") };
     assert_eq!(Emulator::start(taken).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);

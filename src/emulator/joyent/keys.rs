@@ -1,0 +1,59 @@
+//! SSH keys: list, get, create, delete (Joyent CloudAPI 6.5, "Keys").
+
+use super::Site;
+use super::account::{Key, iso};
+use super::call::Call;
+use super::failure::Failure;
+use super::public_key::PublicKey;
+use super::reply::{Answer, Reply};
+use crate::emulator::clock::now;
+use serde_json::{Value, json};
+
+/// `GET keys`
+pub(super) fn list(site: &Site, _call: &Call) -> Answer {
+    Ok(Reply::json(&site.accounts.read()?.keys.iter().map(show).collect()))
+}
+
+/// `GET keys/KEY`
+pub(super) fn get(site: &Site, call: &Call) -> Answer {
+    let name = call.argument(0);
+    let account = site.accounts.read()?;
+    let key = account.key(name).ok_or_else(|| Failure::missing("The key", name))?;
+    Ok(Reply::json(&show(key)))
+}
+
+/// `POST keys`: one without a name gets its fingerprint as its name.
+pub(super) fn create(site: &Site, call: &Call) -> Answer {
+    let text = call.input.required("key")?.trim().to_owned();
+    let fingerprint = PublicKey::parse(&text).map_err(Failure::argument)?.fingerprint();
+    let name = call.input.text("name").unwrap_or_else(|| fingerprint.clone());
+    if name.contains('/') {
+        return Err(Failure::argument("a name cannot have a slash in it"));
+    }
+    site.accounts.change(|account| {
+        if account.key(&name).is_some() {
+            return Err(Failure::argument(format!("there is a key {name} already")));
+        }
+        if account.key(&fingerprint).is_some() {
+            return Err(Failure::argument("This ssh key is in use"));
+        }
+        let new = Key { name: name.clone(), text, created: now() };
+        let reply = Reply::created(format!("/{}/keys/{name}", site.login), &show(&new));
+        account.keys.push(new);
+        Ok(reply)
+    })
+}
+
+/// `DELETE keys/KEY`
+pub(super) fn delete(site: &Site, call: &Call) -> Answer {
+    let name = call.argument(0);
+    site.accounts.change(|account| {
+        let key = account.key(name).ok_or_else(|| Failure::missing("The key", name))?.name.clone();
+        account.keys.retain(|other| other.name != key);
+        Ok(Reply::gone())
+    })
+}
+
+fn show(key: &Key) -> Value {
+    json!({"name": key.name, "key": key.text, "created": iso(key.created)})
+}

@@ -1,0 +1,172 @@
+//! What is written on a machine: metadata and tags (Joyent CloudAPI 6.5, "`UpdateMachineMetadata`" to
+//! "`DeleteMachineTags`").
+//!
+//! Both keep what was there under other names, and under the same name the new value stands. The manual says so of
+//! metadata; of tags it says that they are appended and not overwritten, but the server of that time let the new value
+//! win.
+
+use super::Site;
+use super::call::Call;
+use super::failure::{Code, Failure};
+use super::input::plain;
+use super::reply::{Answer, Reply};
+use crate::emulator::clock::now;
+use serde_json::{Value, json};
+
+/// The metadata key that the datacenter alone writes ("`CreateMachine`").
+const CREDENTIALS: &str = "credentials";
+
+/// `POST machines/UUID/metadata`: answers the whole set.
+pub(super) fn update_metadata(site: &Site, call: &Call) -> Answer {
+    site.accounts.change(|account| {
+        let machine = account.machine_mut(call.argument(0))?;
+        for (key, value) in call.input.all() {
+            reserved(key)?;
+            machine.metadata.insert(key.to_owned(), metadata_value(value));
+        }
+        machine.updated = now();
+        Ok(Reply::json(&machine.metadata(false)))
+    })
+}
+
+/// `GET machines/UUID/metadata`
+pub(super) fn metadata(site: &Site, call: &Call) -> Answer {
+    let credentials = call.input.flag(CREDENTIALS)?;
+    Ok(Reply::json(&site.accounts.read()?.machine(call.argument(0))?.metadata(credentials)))
+}
+
+/// `DELETE machines/UUID/metadata/KEY`
+pub(super) fn delete_metadata(site: &Site, call: &Call) -> Answer {
+    let key = call.argument(1);
+    site.accounts.change(|account| {
+        let machine = account.machine_mut(call.argument(0))?;
+        reserved(key)?;
+        if machine.metadata.remove(key).is_none() {
+            return Err(Failure::missing("The metadata key", key));
+        }
+        machine.updated = now();
+        Ok(Reply::gone())
+    })
+}
+
+/// `DELETE machines/UUID/metadata`: the generated credentials stay.
+pub(super) fn delete_all_metadata(site: &Site, call: &Call) -> Answer {
+    site.accounts.change(|account| {
+        let machine = account.machine_mut(call.argument(0))?;
+        machine.metadata.clear();
+        machine.updated = now();
+        Ok(Reply::gone())
+    })
+}
+
+/// `POST machines/UUID/tags`: answers the whole set.
+pub(super) fn add_tags(site: &Site, call: &Call) -> Answer {
+    site.accounts.change(|account| {
+        let machine = account.machine_mut(call.argument(0))?;
+        machine.tags.extend(call.input.all().map(|(name, value)| (name.to_owned(), plain(value))));
+        machine.updated = now();
+        Ok(Reply::json(&json!(machine.tags)))
+    })
+}
+
+/// `GET machines/UUID/tags`
+pub(super) fn tags(site: &Site, call: &Call) -> Answer {
+    Ok(Reply::json(&json!(site.accounts.read()?.machine(call.argument(0))?.tags)))
+}
+
+/// `GET machines/UUID/tags/TAG`: the bare value where text is accepted, a JSON string where JSON is and text is not,
+/// or is wanted less.
+pub(super) fn tag(site: &Site, call: &Call) -> Answer {
+    let (text, json) = (call.wants("text/plain"), call.wants("application/json"));
+    let name = call.argument(1);
+    let account = site.accounts.read()?;
+    let tags = &account.machine(call.argument(0))?.tags;
+    let value = tags.get(name).ok_or_else(|| Failure::missing("The tag", name))?;
+    match (text, json) {
+        (None, None) => {
+            Err(Failure::new(Code::NotAcceptable, "the answer would be text/plain or application/json"))
+        }
+        (text, json) if text >= json => Ok(Reply::text("text/plain", value.clone())),
+        _ => Ok(Reply::json(&json!(value))),
+    }
+}
+
+/// `DELETE machines/UUID/tags/TAG`
+pub(super) fn delete_tag(site: &Site, call: &Call) -> Answer {
+    let name = call.argument(1);
+    site.accounts.change(|account| {
+        let machine = account.machine_mut(call.argument(0))?;
+        if machine.tags.remove(name).is_none() {
+            return Err(Failure::missing("The tag", name));
+        }
+        machine.updated = now();
+        Ok(Reply::gone())
+    })
+}
+
+/// `DELETE machines/UUID/tags`
+pub(super) fn delete_tags(site: &Site, call: &Call) -> Answer {
+    site.accounts.change(|account| {
+        let machine = account.machine_mut(call.argument(0))?;
+        machine.tags.clear();
+        machine.updated = now();
+        Ok(Reply::gone())
+    })
+}
+
+/// 409 for the key that cannot be written.
+pub(super) fn reserved(key: &str) -> Result<(), Failure> {
+    if key == CREDENTIALS {
+        return Err(Failure::argument("the metadata key credentials cannot be overwritten"));
+    }
+    Ok(())
+}
+
+/// A metadata value: a string, or what a string that is a JSON object or array stands for.
+pub(super) fn metadata_value(value: &Value) -> Value {
+    let Value::String(text) = value else { return value.clone() };
+    match serde_json::from_str(text) {
+        Ok(parsed @ (Value::Object(_) | Value::Array(_))) => parsed,
+        _ => value.clone(),
+    }
+}
+
+/// 409 for a name of a machine or snapshot that could not stand in a path or on a terminal.
+pub(super) fn check_name(parameter: &str, name: &str) -> Result<(), Failure> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
+    if name.len() > 64 || !name.bytes().all(fits) {
+        let message =
+            format!("{parameter} is letters, digits, dots, hyphens and underscores, at most 64 of them");
+        return Err(Failure::argument(message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_objects_and_arrays_are_taken_for_json() {
+        for (sent, kept) in [
+            (json!("bar"), json!("bar")),
+            (json!("12"), json!("12")),
+            (json!("true"), json!("true")),
+            (json!("\"quoted\""), json!("\"quoted\"")),
+            (json!("{\"a\": [1]}"), json!({"a": [1]})),
+            (json!("[1, 2]"), json!([1, 2])),
+            (json!("{broken"), json!("{broken")),
+            (json!({"a": 1}), json!({"a": 1})),
+        ] {
+            assert_eq!(metadata_value(&sent), kept);
+        }
+    }
+
+    #[test]
+    fn names_fit_into_paths() {
+        assert!(check_name("name", "just-booted_1.2").is_ok());
+        for name in ["a/b", "a b", "ä", &"x".repeat(65)] {
+            assert_eq!(check_name("name", name).unwrap_err().code, Code::InvalidArgument, "{name}");
+        }
+    }
+}

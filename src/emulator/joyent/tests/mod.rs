@@ -1,0 +1,78 @@
+//! CloudAPI seen from outside: raw HTTP over a real socket.
+
+mod access;
+mod analytics;
+mod client;
+mod machines;
+mod rows;
+mod tls;
+
+use super::account::{Account, Accounts};
+use super::machine::{Machine, State};
+use super::offers::{DATASETS, Kind, PACKAGES};
+use crate::emulator::clock::now;
+use crate::emulator::{Config, Emulator, Faults};
+use crate::provider::Provider;
+use client::{Reply, Request};
+use std::path::Path;
+
+pub(super) const LOGIN: &str = "demo";
+pub(super) const PASSWORD: &str = "secret: with colon";
+
+/// The test key of `testdata/keys`, as `test-rsa.pub` has it.
+pub(super) const PUBLIC: &str = include_str!("../../../../testdata/keys/test-rsa.pub");
+
+/// What `ssh-keygen -l -E md5` says of the test key.
+pub(super) const FINGERPRINT: &str = "b8:5d:ed:86:22:dd:1a:2b:ee:d6:6f:ba:ca:79:ce:8e";
+
+fn config(data: &Path, faults: &str) -> Config {
+    Config { faults: Faults::parse(faults).unwrap(), ..Config::new(Provider::Joyent, data, LOGIN, PASSWORD) }
+}
+
+/// An emulator with its own directory.
+struct World {
+    emulator: Emulator,
+    data: tempfile::TempDir,
+}
+
+impl World {
+    fn new(faults: &str) -> World {
+        let data = tempfile::tempdir().unwrap();
+        let emulator = Emulator::start_logged(config(data.path(), faults)).unwrap();
+        World { emulator, data }
+    }
+
+    fn send(&self, request: &Request) -> Reply {
+        client::send(self.emulator.address(), request).unwrap()
+    }
+
+    fn get(&self, path: &str) -> Reply {
+        self.send(&Request::new("GET", path))
+    }
+
+    fn delete(&self, path: &str) -> Reply {
+        self.send(&Request::new("DELETE", path))
+    }
+
+    /// A POST of a form.
+    fn post(&self, path: &str, form: &str) -> Reply {
+        self.send(&Request::new("POST", path).form(form))
+    }
+
+    /// Changes the account's file behind the emulator's back, as another process may.
+    fn edit<T>(&self, change: impl FnOnce(&mut Account) -> T) -> T {
+        let accounts = Accounts::open(self.data.path(), &[]).unwrap();
+        accounts.change(|account| Ok(change(account))).unwrap()
+    }
+
+    /// A machine that is in a state without having waited for it; its UUID.
+    fn machine(&self, name: &str, kind: Kind, state: State) -> String {
+        let dataset = DATASETS.iter().find(|dataset| dataset.kind == kind).unwrap();
+        let mut machine =
+            Machine::new(name.to_owned(), dataset, &PACKAGES[0], "10.88.88.9".to_owned(), now());
+        (machine.state, machine.coming) = (state, None);
+        let id = machine.id.clone();
+        self.edit(|account| account.machines.push(machine));
+        id
+    }
+}
