@@ -51,12 +51,7 @@ impl Account {
         global: &Global,
         output: &Output,
     ) -> Result<Self> {
-        let options = TransferOptions {
-            retries: options.retries,
-            timeout: options.timeout,
-            ..TransferOptions::default()
-        };
-        Ok(Self::of(Session::open(remote, &options, global, output)?, output))
+        Ok(Self::of(Session::open(remote, &transfer_options(options), global, output)?, output))
     }
 
     /// The account of a session.
@@ -114,6 +109,11 @@ impl Account {
             .map(drop)
             .map_err(|_| Error::usage(format!("{} cannot {what}", self.provider())).hint(instead.to_owned()))
     }
+}
+
+/// The same as the options of a transfer.
+pub fn transfer_options(options: &RequestOptions) -> TransferOptions {
+    TransferOptions { retries: options.retries, timeout: options.timeout, ..TransferOptions::default() }
 }
 
 /// What a call is given: path arguments and keys.

@@ -22,6 +22,7 @@ mod signals;
 mod table;
 mod transfers;
 mod upload;
+mod values;
 mod verify;
 mod wait;
 

@@ -82,6 +82,20 @@ impl Output {
         self.data(&crate::wire::elastic::json::print(&named.collect()))
     }
 
+    /// Prints a value of a provider on a line, with `event` before its own keys; what has no keys stands under `value`.
+    pub fn value(&self, event: &str, value: &Value) -> Result<()> {
+        let mut fields = serde_json::Map::new();
+        fields.insert("event".into(), event.into());
+        match value {
+            Value::Object(own) => fields
+                .extend(own.iter().filter(|(key, _)| *key != "event").map(|(k, v)| (k.clone(), v.clone()))),
+            other => {
+                fields.insert("value".into(), other.clone());
+            }
+        }
+        self.data(&Value::Object(fields).to_string())
+    }
+
     /// Prints an object, if output is JSON; its first key is `event`.
     pub fn event(&self, name: &str, mut object: Value) {
         if !self.json {

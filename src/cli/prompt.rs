@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 use secrecy::SecretString;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::path::Path;
 
 /// The longest secret that is taken.
@@ -30,6 +30,16 @@ pub fn secret(what: &str) -> Result<SecretString> {
         return Err(Error::usage(format!("the {what} is empty")));
     }
     Ok(typed.into())
+}
+
+/// Asks at the terminal for something that may be seen; `None` if nothing is typed.
+pub fn line(what: &str) -> Result<Option<String>> {
+    let failed = |e| Error::io(format!("asking for the {what}"), e);
+    let mut terminal = File::options().read(true).write(true).open("/dev/tty").map_err(failed)?;
+    write!(terminal, "{what}: ").map_err(failed)?;
+    let mut line = String::new();
+    std::io::BufReader::new(terminal).read_line(&mut line).map_err(failed)?;
+    Ok(Some(line.trim().to_owned()).filter(|line| !line.is_empty()))
 }
 
 fn typed(terminal: &mut File, what: &str) -> Result<String> {

@@ -7,6 +7,7 @@ use crate::auth::oauth::{Credentials, Signer};
 use crate::error::{Error, Kind, Result};
 use crate::provider::catalogue::Call;
 use reqwest::Url;
+use secrecy::ExposeSecret;
 use std::sync::Arc;
 
 /// Where the user allows a request token.
@@ -18,6 +19,26 @@ pub struct Requested {
     token: Credentials,
     /// The address at which the user allows it.
     pub visit: Url,
+}
+
+impl Requested {
+    /// As text, secret and all, to be kept in a private file.
+    pub fn to_json(&self) -> String {
+        serde_json::json!({
+            "key": self.token.key, "secret": self.token.secret.expose_secret(), "visit": self.visit.as_str(),
+        })
+        .to_string()
+    }
+
+    /// What [`Requested::to_json`] has made.
+    pub fn from_json(text: &str) -> Option<Self> {
+        let fields: serde_json::Value = serde_json::from_str(text).ok()?;
+        let field = |name: &str| fields.get(name)?.as_str();
+        Some(Self {
+            token: Credentials { key: field("key")?.to_owned(), secret: field("secret")?.into() },
+            visit: field("visit")?.parse().ok()?,
+        })
+    }
 }
 
 /// Asks for a request token. The verifier will be shown to the user (`oob`): there is no server here to call back.

@@ -1,6 +1,7 @@
 //! `diskferry remote`: the accounts of the configuration file. No secret is ever shown, and none is an argument.
 
 mod add;
+mod login;
 mod test;
 
 use super::Global;
@@ -26,6 +27,8 @@ pub enum RemoteCommand {
     },
     /// Sign in, measure the round trip, and say what the provider can do
     Test(test::TestArgs),
+    /// Get a `SpotCloud` account's access token, which you allow in a browser
+    Login(login::LoginArgs),
     /// Take a remote out of the configuration file
     Remove {
         /// The remote
@@ -47,6 +50,7 @@ pub async fn run(command: RemoteCommand, global: &Global, output: &Output) -> Re
         RemoteCommand::List => list(&load(global, output)?, output),
         RemoteCommand::Show { name } => show(&name, &load(global, output)?, output),
         RemoteCommand::Test(args) => test::run(args, global, output).await,
+        RemoteCommand::Login(args) => login::run(args, global, output).await,
         RemoteCommand::Remove { name } => {
             let path = load(global, output)?.remove_remote(&name)?;
             output.note(&format!("remote {name}: is no longer in {}", path.display()));

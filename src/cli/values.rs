@@ -1,0 +1,117 @@
+//! Objects as the providers of JSON send them: read liberally, shown in tables and lines.
+
+use super::output::Output;
+use super::table::plain;
+use crate::error::{Error, Kind, Result};
+use serde_json::Value;
+
+/// A field as text: a string as it is, a number or boolean in digits or words; nothing for null, for what is not there, and
+/// for what has parts.
+pub fn text(object: &Value, key: &str) -> String {
+    match object.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::Bool(is)) => is.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// A field as a whole number, whether it came as one or as text.
+pub fn number(object: &Value, key: &str) -> Option<u64> {
+    text(object, key).parse().ok()
+}
+
+/// A list of words, whether it came as one or as a single word.
+pub fn words(object: &Value, key: &str) -> Vec<String> {
+    match object.get(key) {
+        Some(Value::Array(all)) => all.iter().map(in_line).collect(),
+        Some(Value::Null) | None => Vec::new(),
+        Some(one) => vec![in_line(one)],
+    }
+}
+
+/// A value on one line: text as it is, everything else as JSON.
+fn in_line(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// The field that names an object, which must be there.
+pub fn id<'a>(object: &'a Value, key: &str) -> Result<&'a str> {
+    object
+        .get(key)
+        .and_then(Value::as_str)
+        .filter(|id| !id.is_empty())
+        .ok_or_else(|| Error::new(Kind::Protocol, format!("the reply has no {key}")))
+}
+
+/// Shows one object: a line a key, or with `--json` the object itself. What has parts is shown by them, as `ips.0`.
+pub fn show(event: &str, object: &Value, output: &Output) -> Result<()> {
+    if output.is_json() {
+        return output.value(event, object);
+    }
+    let mut lines = Vec::new();
+    flatten("", object, &mut lines);
+    let widest = lines.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0);
+    lines
+        .iter()
+        .try_for_each(|(key, value)| output.data(format!("{key:widest$} {}", plain(value)).trim_end()))
+}
+
+fn flatten(prefix: &str, value: &Value, lines: &mut Vec<(String, String)>) {
+    let name = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            fields.iter().for_each(|(key, value)| flatten(&name(key), value, lines));
+        }
+        Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
+            items.iter().enumerate().for_each(|(i, item)| flatten(&name(&i.to_string()), item, lines));
+        }
+        Value::Array(items) => {
+            let words: Vec<String> = items.iter().map(in_line).collect();
+            lines.push((plain(prefix), words.join(" ")));
+        }
+        Value::Object(_) => lines.push((plain(prefix), String::new())),
+        other => lines.push((plain(prefix), in_line(other))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_field_has_many_forms() {
+        let object = json!({ "a": "x", "b": 7, "c": true, "d": null, "e": [1, "y"], "f": "12" });
+        assert_eq!(
+            ["a", "b", "c", "d", "e", "z"].map(|key| text(&object, key)),
+            ["x", "7", "true", "", "", ""]
+        );
+        assert_eq!(
+            (number(&object, "b"), number(&object, "f"), number(&object, "a")),
+            (Some(7), Some(12), None)
+        );
+        assert_eq!(
+            (words(&object, "e"), words(&object, "a")),
+            (vec!["1".into(), "y".into()], vec!["x".into()])
+        );
+        assert!(words(&object, "d").is_empty());
+        assert!(id(&object, "b").is_err() && id(&object, "a").is_ok());
+    }
+
+    #[test]
+    fn parts_are_shown_by_their_names() {
+        let mut lines = Vec::new();
+        flatten(
+            "",
+            &json!({ "ips": ["1.2.3.4", "::1"], "m": { "k": 1 }, "h": [{ "cpu": 2 }], "n": {} }),
+            &mut lines,
+        );
+        let lines: Vec<(&str, &str)> = lines.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(lines, [("h.0.cpu", "2"), ("ips", "1.2.3.4 ::1"), ("m.k", "1"), ("n", "")]);
+    }
+}
