@@ -13,6 +13,7 @@ use crate::transport::calls::Calls;
 use crate::transport::client::Reply;
 use crate::wire::elastic::Properties;
 use clap::Args;
+use serde_json::Value;
 use std::time::Duration;
 
 /// The options of every command that makes requests and moves no image.
@@ -96,7 +97,21 @@ impl Account {
         call.output.parse(Some(&reply.content_type), &reply.body).map_err(|e| e.context(id))
     }
 
+    /// Makes a call by its name, and reads its reply with the values as the server sent them.
+    pub async fn values(&self, id: &str, given: &Arguments) -> Result<Vec<Value>> {
+        let call = Call::find(self.provider(), id)?;
+        let reply = self.call(call, given).await?;
+        values_of(call, &reply).map_err(|e| e.context(id))
+    }
+
     /// The same for a call that answers one object.
+    pub async fn value(&self, id: &str, given: &Arguments) -> Result<Value> {
+        self.values(id, given).await?.into_iter().next().ok_or_else(|| {
+            Error::new(Kind::Protocol, format!("{id}: the reply is empty where an object was expected"))
+        })
+    }
+
+    /// The same as [`Account::objects`] for a call that answers one object.
     pub async fn object(&self, id: &str, given: &Arguments) -> Result<Properties> {
         self.objects(id, given).await?.into_iter().next().ok_or_else(|| {
             Error::new(Kind::Protocol, format!("{id}: the reply is empty where an object was expected"))
@@ -114,6 +129,12 @@ impl Account {
 /// The same as the options of a transfer.
 pub fn transfer_options(options: &RequestOptions) -> TransferOptions {
     TransferOptions { retries: options.retries, timeout: options.timeout, ..TransferOptions::default() }
+}
+
+/// What a reply to a call says.
+pub fn values_of(call: &Call, reply: &Reply) -> Result<Vec<Value>> {
+    let header = |name: &str| reply.headers.get(name)?.to_str().ok();
+    call.output.values(Some(&reply.content_type), &reply.body, header)
 }
 
 /// What a call is given: path arguments and keys.

@@ -1,12 +1,13 @@
 //! `diskferry call`: any call of the catalogue.
 
 use super::Global;
-use super::account::{Account, RequestOptions, only_remote};
+use super::account::{Account, RequestOptions, only_remote, values_of};
 use super::options::parse;
 use super::output::Output;
+use super::values::{print_table, show, sort};
 use crate::config::Target;
 use crate::error::{Error, Kind, Result};
-use crate::provider::catalogue::{Arguments, Call, Input};
+use crate::provider::catalogue::{Arguments, Call, Format, Input};
 use bytes::Bytes;
 use clap::Args;
 use std::fs::File;
@@ -38,6 +39,12 @@ pub struct CallArgs {
     /// Take the input from FILE, or from standard input: bytes to write, or keys as text or JSON
     #[arg(short, long, value_name = "FILE|-")]
     file: Option<PathBuf>,
+    /// The format of the reply: json or xml, of SpotCloud alone
+    #[arg(long, value_name = "json|xml", value_parser = parse::<Format>)]
+    format: Option<Format>,
+    /// Print a list as a table, in the order of this field: as numbers, where it has such
+    #[arg(long, value_name = "FIELD", conflicts_with = "format")]
+    sort: Option<String>,
     /// Send the method that the manual prints, where another is known to be right
     #[arg(long)]
     as_printed: bool,
@@ -58,6 +65,7 @@ pub async fn run(args: CallArgs, global: &Global, output: &Output) -> Result<()>
     }
     let mut given = Arguments::from_words(&args.words)?;
     given.json = output.is_json();
+    given.format = args.format;
     given.as_printed = args.as_printed;
     given.body = match &args.file {
         // Refused before the file is read: standard input would wait.
@@ -71,9 +79,25 @@ pub async fn run(args: CallArgs, global: &Global, output: &Output) -> Result<()>
     if call.output.is_binary() {
         return output.raw(&reply.body);
     }
-    if output.is_json() {
+    if output.is_json() && !call.output.is_json() {
         let objects = call.output.parse(Some(&reply.content_type), &reply.body)?;
         return objects.iter().try_for_each(|object| output.object("object", object));
+    }
+    let values = || values_of(call, &reply).map_err(|e| e.context(call.id));
+    if let Some(field) = &args.sort {
+        let mut values = values()?;
+        sort(&mut values, field);
+        return if output.is_json() {
+            values.iter().try_for_each(|value| output.value("object", value))
+        } else {
+            print_table(&values, output)
+        };
+    }
+    if output.is_json() {
+        return values()?.iter().try_for_each(|value| output.value("object", value));
+    }
+    if call.output.headers().is_some() {
+        return values()?.iter().try_for_each(|value| show("object", value, output));
     }
     output.raw(&reply.body)?;
     if !reply.body.is_empty() && !reply.body.ends_with(b"\n") {

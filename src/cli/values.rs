@@ -61,6 +61,41 @@ pub fn show(event: &str, object: &Value, output: &Output) -> Result<()> {
         .try_for_each(|(key, value)| output.data(format!("{key:widest$} {}", plain(value)).trim_end()))
 }
 
+/// Puts objects in the order of a field: by its number, where every value is one, else by its text. What lacks it comes
+/// last.
+pub fn sort(objects: &mut [Value], field: &str) {
+    let decimal = |object: &Value| text(object, field).parse::<f64>().ok();
+    let numbers = objects.iter().all(|object| text(object, field).is_empty() || decimal(object).is_some());
+    objects.sort_by(|a, b| {
+        let (left, right) = (text(a, field), text(b, field));
+        let by_value = match (decimal(a), decimal(b)) {
+            (Some(x), Some(y)) if numbers => x.total_cmp(&y),
+            _ => left.cmp(&right),
+        };
+        left.is_empty().cmp(&right.is_empty()).then(by_value)
+    });
+}
+
+/// A table of objects, a column for each field that has no parts.
+pub fn print_table(objects: &[Value], output: &Output) -> Result<()> {
+    let mut fields: Vec<&str> = Vec::new();
+    for (field, value) in objects.iter().filter_map(Value::as_object).flatten() {
+        if !fields.contains(&field.as_str()) && !value.is_object() && !value.is_array() {
+            fields.push(field);
+        }
+    }
+    let mut rows = vec![fields.iter().map(|field| plain(&field.to_uppercase())).collect::<Vec<_>>()];
+    rows.extend(
+        objects.iter().map(|object| fields.iter().map(|field| plain(&text(object, field))).collect()),
+    );
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..fields.len()).map(width).collect();
+    rows.iter().try_for_each(|row| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        output.data(cells.collect::<Vec<_>>().join("  ").trim_end())
+    })
+}
+
 fn flatten(prefix: &str, value: &Value, lines: &mut Vec<(String, String)>) {
     let name = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
     match value {

@@ -7,8 +7,10 @@ pub mod catalogue;
 mod cloudsigma;
 mod crosspeer;
 mod family;
+mod joyent;
 mod openhosting;
 pub mod reply;
+mod spotcloud;
 pub mod standard;
 
 use std::fmt;

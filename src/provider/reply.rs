@@ -30,16 +30,25 @@ pub struct FieldError {
     pub message: String,
 }
 
-/// The error that an error reply stands for. `path` is the path that was requested (CloudSigma's 400 on an `/info`
-/// path means that there is no such object); `x_elastic_error` and `retry_after` are the headers of those names.
-pub fn classify(
-    provider: Provider,
-    path: &str,
-    status: u16,
-    x_elastic_error: Option<&str>,
-    retry_after: Option<Duration>,
-    body: &str,
-) -> Error {
+/// What an error reply says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told<'a> {
+    /// The status code.
+    pub status: u16,
+    /// The header of that name.
+    pub x_elastic_error: Option<&'a str>,
+    /// How long the server asks to wait.
+    pub retry_after: Option<Duration>,
+    /// The id under which the server knows the request, where it gives one.
+    pub request_id: Option<&'a str>,
+    /// The body.
+    pub body: &'a str,
+}
+
+/// The error that an error reply stands for. `path` is the path that was requested (CloudSigma's 400 on an `/info` path
+/// means that there is no such object).
+pub fn classify(provider: Provider, path: &str, told: Told<'_>) -> Error {
+    let Told { status, x_elastic_error, retry_after, request_id, body } = told;
     let word = x_elastic_error.and_then(|header| header.split_whitespace().next());
     let word = word.map(|w| w.trim_end_matches([':', ',', ';']));
     let kind = word
@@ -47,7 +56,7 @@ pub fn classify(
         .or_else(|| kind_of_provider(provider, path, status, body))
         .unwrap_or_else(|| kind_of_status(status));
     let error = Error::new(kind, sentence(kind, status))
-        .server(words(provider, status, word, body))
+        .server(words(provider, status, word, body) + &request_id.map(named).unwrap_or_default())
         .retry_after(retry_after);
     match hint(provider, kind) {
         Some(hint) => error.hint(hint),
@@ -145,6 +154,11 @@ fn hint(provider: Provider, kind: Kind) -> Option<&'static str> {
     }
 }
 
+/// ` (request ID)`: what the provider's support asks for.
+fn named(request_id: &str) -> String {
+    format!(" (request {})", shorten(clean(request_id)))
+}
+
 /// `409 busy: text`; the text of a reply without one is left out.
 fn words(provider: Provider, status: u16, word: Option<&str>, body: &str) -> String {
     let fields = if provider == Provider::CloudSigma { field_errors(body) } else { Vec::new() };
@@ -224,8 +238,12 @@ mod tests {
     use super::*;
     use Provider::{CloudSigma, Joyent, OpenHosting, SpotCloud};
 
+    fn error(provider: Provider, path: &str, status: u16, header: Option<&str>, body: &str) -> Error {
+        classify(provider, path, Told { status, x_elastic_error: header, body, ..Told::default() })
+    }
+
     fn kind(provider: Provider, path: &str, status: u16, header: Option<&str>, body: &str) -> Kind {
-        classify(provider, path, status, header, None, body).kind()
+        error(provider, path, status, header, body).kind()
     }
 
     #[test]
@@ -276,15 +294,20 @@ mod tests {
     #[test]
     fn joyent_says_409_for_bad_parameters() {
         let body = r#"{"code": "InvalidArgument", "message": "name\u001b[31m is invalid"}"#;
-        let error = classify(Joyent, "/my/machines", 409, None, None, body);
+        let error = super::tests::error(Joyent, "/my/machines", 409, None, body);
         assert_eq!(error.kind(), Kind::Refused);
         assert_eq!(error.said(), Some("409 InvalidArgument: name[31m is invalid"));
+        let told = Told { status: 449, request_id: Some("4bcf467e"), body, ..Told::default() };
+        let error = classify(Joyent, "/my/machines", told);
+        assert!(!error.kind().is_retryable());
+        assert_eq!(error.said(), Some("449 InvalidArgument: name[31m is invalid (request 4bcf467e)"));
+        assert!(kind(Joyent, "/x", 420, None, "").is_retryable());
     }
 
     #[test]
     fn the_servers_words_are_short_and_harmless() {
         let said = |header, body: &str| {
-            classify(OpenHosting, "/x", 409, header, None, body).said().unwrap_or_default().to_owned()
+            error(OpenHosting, "/x", 409, header, body).said().unwrap_or_default().to_owned()
         };
         assert_eq!(said(Some("busy"), "Drive is\r\n busy\u{7}\n"), "409 busy: Drive is busy");
         assert_eq!(said(None, "\u{1b}]0;x\u{7}\u{202e}"), "409: ]0;x");
@@ -309,36 +332,26 @@ mod tests {
         );
         let path = "/subscriptions/resources/create";
         assert_eq!(
-            classify(CloudSigma, path, 400, None, None, body).said(),
+            error(CloudSigma, path, 400, None, body).said(),
             Some(
                 "400:\n  cpu: The minimum CPU subscription is 2000 core MHz\n  \
                  mem: The minimum memory subscription is 1024 MB"
             )
         );
-        let one = classify(
-            CloudSigma,
-            "/profile/set",
-            400,
-            None,
-            None,
-            "errors:first_name * This field is required.",
-        );
+        let one = error(CloudSigma, "/profile/set", 400, None, "errors:first_name * This field is required.");
         assert_eq!(one.said(), Some("400: first_name: This field is required."));
-        let echo = classify(CloudSigma, "/x", 400, None, None, "name a\nsecret_key K\nvnc:password P\nno\n");
+        let echo = error(CloudSigma, "/x", 400, None, "name a\nsecret_key K\nvnc:password P\nno\n");
         assert_eq!(echo.said(), Some("400: name a no"));
     }
 
     #[test]
     fn the_wait_and_the_hint_are_handed_on() {
         let wait = Some(Duration::from_secs(3));
-        assert_eq!(classify(SpotCloud, "/x", 503, None, wait, "").wait(), wait);
-        assert!(
-            classify(SpotCloud, "/x", 401, None, None, "")
-                .what_next()
-                .is_some_and(|h| h.contains("not yours"))
+        assert_eq!(
+            classify(SpotCloud, "/x", Told { status: 503, retry_after: wait, ..Told::default() }).wait(),
+            wait
         );
-        assert!(
-            classify(OpenHosting, "/x", 401, None, None, "").what_next().is_some_and(|h| h.contains("user"))
-        );
+        assert!(error(SpotCloud, "/x", 401, None, "").what_next().is_some_and(|h| h.contains("not yours")));
+        assert!(error(OpenHosting, "/x", 401, None, "").what_next().is_some_and(|h| h.contains("user")));
     }
 }

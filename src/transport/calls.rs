@@ -57,6 +57,10 @@ impl Calls {
             self.client.read(&request.path, len, &mut body).await?;
             return Ok(Reply { status: 200, body: body.into(), ..Reply::default() });
         }
+        if request.output.is_binary() {
+            let body = self.client.fetch(&request.path).await?;
+            return Ok(Reply { status: 200, body, ..Reply::default() });
+        }
         let method = match request.method {
             catalogue::Method::Get => Method::GET,
             catalogue::Method::Post => Method::POST,

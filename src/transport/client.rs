@@ -23,7 +23,7 @@ const CONNECT: Duration = Duration::from_secs(15);
 pub const DEFAULT_IDLE: Duration = Duration::from_secs(30);
 
 /// The longest reply that is read whole: a list of a hundred thousand drives.
-const LONGEST_REPLY: usize = 64 << 20;
+pub(super) const LONGEST_REPLY: usize = 64 << 20;
 
 /// How a client is to behave.
 #[derive(Debug)]
@@ -371,6 +371,7 @@ impl Client {
     async fn error_reply(&self, path: &str, mut response: Response, deadline: tokio::time::Instant) -> Error {
         let status = response.status();
         let elastic = text(response.headers(), "x-elastic-error");
+        let request_id = standard::request_id(response.headers()).map(str::to_owned);
         let retry_after = retry_after(response.headers());
         let location = text(response.headers(), header::LOCATION.as_str());
         let mut body = Vec::new();
@@ -383,7 +384,14 @@ impl Client {
         }
         let elastic = (!elastic.is_empty()).then_some(&*elastic);
         let body = String::from_utf8_lossy(&body);
-        let error = reply::classify(self.inner.provider, path, status.as_u16(), elastic, retry_after, &body);
+        let told = reply::Told {
+            status: status.as_u16(),
+            x_elastic_error: elastic,
+            retry_after,
+            request_id: request_id.as_deref(),
+            body: &body,
+        };
+        let error = reply::classify(self.inner.provider, path, told);
         if status.is_redirection() {
             return error.hint(format!("the address of the remote may have moved to {location}"));
         }

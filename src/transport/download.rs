@@ -1,6 +1,6 @@
 //! Bodies that are taken as they come, as long as they are: the one long GET of an appliance, or a range of it.
 
-use super::client::{Client, text};
+use super::client::{Client, LONGEST_REPLY, text};
 use super::flow::Partial;
 use crate::auth::Auth;
 use crate::error::{Error, Kind, Result};
@@ -60,6 +60,22 @@ impl Client {
             client = client.with_auth(Auth::None);
         }
         Err(Error::new(Kind::Protocol, format!("the server redirects more than {REDIRECTS} times")))
+    }
+}
+
+impl Client {
+    /// One attempt at everything that is at a path, redirects followed; for what is known to be small.
+    pub(super) async fn fetch(&self, path: &str) -> Result<Bytes> {
+        let mut reply = self.open(&self.url(path), &Wanted::default()).await?;
+        let mut body = Vec::new();
+        while let Some(piece) = reply.piece().await? {
+            if body.len() + piece.len() > LONGEST_REPLY {
+                return Err(Error::new(Kind::Refused, "the reply is too long to be taken into memory")
+                    .hint("`diskferry download` takes what is of any size"));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body.into())
     }
 }
 

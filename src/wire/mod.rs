@@ -1,3 +1,4 @@
 //! The providers' data formats: parse and print, no input or output.
 
 pub mod elastic;
+pub mod spotcloud;

@@ -2,7 +2,7 @@
 //!
 //! A name is written as the manuals write it, with a few variable pieces between the colons: `*` is any word, a
 //! capital letter or word is a number, and `B[0-1]` a number within bounds. `ide:B[0-1]:U[0-1]:media` stands for
-//! `ide:0:0:media` and three more, `user:*` for every key of the user's own.
+//! `ide:0:0:media` and three more, `user:*` and `tag.*` for every key of the user's own.
 
 use super::warning::Warning;
 use crate::wire::elastic::parse_size;
@@ -38,6 +38,10 @@ pub enum ValueKind {
     AddressOrAuto,
     /// A date with a time, `2010-03-20 13:20`; no zone.
     Date,
+    /// A number with a fraction or without.
+    Decimal,
+    /// Text that is JSON itself.
+    JsonText,
     /// A password of at most so many characters; never shown again.
     Password(usize),
 }
@@ -58,6 +62,8 @@ impl ValueKind {
             ValueKind::Address => "an IP address".into(),
             ValueKind::AddressOrAuto => "an IP address or auto".into(),
             ValueKind::Date => "a date such as \"2010-03-20 13:20\"".into(),
+            ValueKind::Decimal => "a number such as 0.25".into(),
+            ValueKind::JsonText => "JSON".into(),
             ValueKind::Password(longest) => format!("a password of at most {longest} characters"),
         }
     }
@@ -91,6 +97,8 @@ impl ValueKind {
             ValueKind::Address => value.parse::<IpAddr>().is_ok(),
             ValueKind::AddressOrAuto => value == "auto" || value.parse::<IpAddr>().is_ok(),
             ValueKind::Date => is_date(value),
+            ValueKind::Decimal => is_decimal(value),
+            ValueKind::JsonText => serde_json::from_str::<serde_json::Value>(value).is_ok(),
             ValueKind::Password(longest) => {
                 if value.chars().count() > longest {
                     warnings.push(Warning::LongPassword { key: what.into(), longest });
@@ -155,6 +163,10 @@ impl Key {
 
     /// Whether this key is meant by `name`.
     pub fn matches(&self, name: &str) -> bool {
+        if let Some(prefix) = self.name.strip_suffix(".*") {
+            // `tag.*`: the dot stays, and what follows it has no rules.
+            return name.strip_prefix(prefix).is_some_and(|rest| rest.len() > 1 && rest.starts_with('.'));
+        }
         let mut pieces = name.split(':');
         for wanted in self.name.split(':') {
             if wanted == "*" {
@@ -208,6 +220,11 @@ fn piece_matches(wanted: &str, piece: &str) -> bool {
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn is_decimal(text: &str) -> bool {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    is_number(whole) && is_number(fraction)
 }
 
 /// Five groups of hexadecimal digits, as all manuals print them.

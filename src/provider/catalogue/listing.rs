@@ -87,7 +87,7 @@ impl Call {
         match self.input {
             Input::None => "-".into(),
             Input::Binary => "binary".into(),
-            Input::Properties(_) | Input::Changes(_) => {
+            _ => {
                 let mut names: Vec<String> = Vec::new();
                 let mut more = false;
                 for (key, required) in self.input.keys() {

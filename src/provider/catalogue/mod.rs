@@ -11,9 +11,6 @@
 //! - Whatever can be known to be wrong is refused before anything is sent, with the name of what is wrong. What is only
 //!   unknown is a [`Warning`], since servers know keys that no manual prints.
 //! - Nothing here reads or writes anything: a request is plain data.
-//!
-//! A call whose input goes into the query or a form is one more kind of [`Input`] with the same [`Key`]s, and a reply in
-//! another format one more [`Shape`].
 
 mod key;
 mod listing;
@@ -27,10 +24,10 @@ pub use key::{Key, ValueKind};
 pub use listing::{KeyRow, Row, describe, table};
 pub use output::{Output, Shape, print_lines};
 pub use path::{argument_kind, placeholders};
-pub use request::{Arguments, Request};
+pub use request::{Arguments, Format, Request};
 pub use warning::Warning;
 
-use super::{Provider, cloudsigma, crosspeer, openhosting};
+use super::{Provider, cloudsigma, crosspeer, joyent, openhosting, spotcloud};
 use crate::{Error, Result};
 use std::fmt;
 
@@ -96,6 +93,12 @@ pub enum Input {
     Properties(&'static [&'static [Key]]),
     /// Some properties of an object that is there: any of them, and at least one.
     Changes(&'static [&'static [Key]]),
+    /// Parameters in the query of the URL.
+    Query(&'static [Key]),
+    /// Parameters in a body of `application/x-www-form-urlencoded`.
+    Form(&'static [Key]),
+    /// A JSON object; what is a number or true or false is sent as one, everything else as text.
+    Json(&'static [Key]),
     /// Bytes.
     Binary,
 }
@@ -103,12 +106,13 @@ pub enum Input {
 impl Input {
     /// The keys, in the order of the manual, each with whether it is required here.
     pub fn keys(self) -> impl Iterator<Item = (&'static Key, bool)> {
-        let (groups, whole): (&'static [&'static [Key]], bool) = match self {
-            Input::Properties(groups) => (groups, true),
-            Input::Changes(groups) => (groups, false),
-            Input::None | Input::Binary => (&[], false),
+        let (groups, own, whole): (&'static [&'static [Key]], &'static [Key], bool) = match self {
+            Input::Properties(groups) => (groups, &[], true),
+            Input::Changes(groups) => (groups, &[], false),
+            Input::Query(keys) | Input::Form(keys) | Input::Json(keys) => (&[], keys, true),
+            Input::None | Input::Binary => (&[], &[], false),
         };
-        groups.iter().copied().flatten().map(move |key| (key, whole && key.required))
+        groups.iter().copied().flatten().chain(own).map(move |key| (key, whole && key.required))
     }
 }
 
@@ -177,6 +181,27 @@ impl Call {
     #[must_use]
     pub const fn printed_as_get(self) -> Self {
         Call { method: Method::Get, ..self }
+    }
+
+    /// A call that replaces something. It may be repeated.
+    pub const fn put(provider: Provider, id: &'static str, path: &'static str) -> Self {
+        Call { method: Method::Put, sends: Method::Put, ..Self::get(provider, id, path) }
+    }
+
+    /// A call that removes something, and answers 204 and nothing. It may be repeated: what is gone stays gone, and what was
+    /// there is gone after the first attempt. Where a name can be given again see [`Call::repeat`].
+    pub const fn delete(provider: Provider, id: &'static str, path: &'static str) -> Self {
+        Call {
+            method: Method::Delete,
+            sends: Method::Delete,
+            repeat: Repeat::UntilGone,
+            ..Self::get(provider, id, path).returns_nothing()
+        }
+    }
+
+    /// A call that answers with headers alone.
+    pub const fn head(provider: Provider, id: &'static str, path: &'static str) -> Self {
+        Call { method: Method::Head, sends: Method::Head, ..Self::get(provider, id, path) }
     }
 
     /// The call with its input.
@@ -276,7 +301,8 @@ pub fn calls(provider: Provider) -> &'static [Call] {
         Provider::OpenHosting => openhosting::CALLS,
         Provider::Crosspeer => crosspeer::CALLS,
         Provider::CloudSigma => cloudsigma::CALLS,
-        Provider::SpotCloud | Provider::Joyent => &[],
+        Provider::SpotCloud => spotcloud::CALLS,
+        Provider::Joyent => joyent::CALLS,
     }
 }
 

@@ -4,7 +4,9 @@
 //! an empty reply is no object, whatever the shape.
 
 use crate::wire::elastic::{Properties, json, text};
+use crate::wire::spotcloud;
 use crate::{Error, Kind, Result};
+use serde_json::Value;
 use std::fmt;
 
 /// A shape that a reply may have.
@@ -18,6 +20,18 @@ pub enum Shape {
     PropertiesList,
     /// Rows with these columns.
     List(&'static [&'static str]),
+    /// One object of JSON, or of XML where that was asked for; its values may have parts.
+    Object,
+    /// Several of these.
+    Array,
+    /// Text, of one value.
+    Text,
+    /// Pairs as a form has them.
+    Form,
+    /// Nothing but these headers.
+    Headers(&'static [&'static str]),
+    /// A page for a browser.
+    Page,
     /// Bytes.
     Binary,
 }
@@ -30,6 +44,12 @@ impl Shape {
             Shape::Properties => "properties",
             Shape::PropertiesList => "properties-list",
             Shape::List(_) => "list",
+            Shape::Object => "object",
+            Shape::Array => "array",
+            Shape::Text => "text",
+            Shape::Form => "form",
+            Shape::Headers(_) => "headers",
+            Shape::Page => "page",
             Shape::Binary => "binary",
         }
     }
@@ -46,8 +66,72 @@ impl Output {
     pub const PROPERTIES: Self = Output(&[Shape::Properties]);
     /// The properties of several objects.
     pub const PROPERTIES_LIST: Self = Output(&[Shape::PropertiesList]);
+    /// One object of JSON.
+    pub const OBJECT: Self = Output(&[Shape::Object]);
+    /// Several objects of JSON.
+    pub const ARRAY: Self = Output(&[Shape::Array]);
     /// Bytes.
     pub const BINARY: Self = Output(&[Shape::Binary]);
+
+    /// Whether the reply may have this shape.
+    pub fn has(self, shape: Shape) -> bool {
+        self.0.contains(&shape)
+    }
+
+    /// Whether the reply's values are read by [`Output::values`], and not flat properties.
+    pub fn is_json(self) -> bool {
+        self.0.iter().any(|shape| {
+            matches!(
+                shape,
+                Shape::Object | Shape::Array | Shape::Text | Shape::Form | Shape::Headers(_) | Shape::Page
+            )
+        })
+    }
+
+    /// The names of the headers, where the reply is nothing else.
+    pub fn headers(self) -> Option<&'static [&'static str]> {
+        self.0.iter().find_map(|shape| match shape {
+            Shape::Headers(names) => Some(*names),
+            _ => None,
+        })
+    }
+
+    /// What a reply says, object by object, with values as the server sent them. `headers` gives one by its name.
+    pub fn values<'h>(
+        self,
+        content_type: Option<&str>,
+        body: &[u8],
+        headers: impl Fn(&str) -> Option<&'h str>,
+    ) -> Result<Vec<Value>> {
+        if let Some(names) = self.headers() {
+            let told =
+                names.iter().filter_map(|name| Some(((*name).to_owned(), Value::from(headers(name)?))));
+            return Ok(vec![Value::Object(told.collect())]);
+        }
+        let text = String::from_utf8_lossy(body);
+        if self.has(Shape::Text) || self.has(Shape::Page) {
+            return Ok(vec![Value::from(text.strip_suffix('\n').unwrap_or(&text))]);
+        }
+        if self.has(Shape::Form) {
+            let pairs = text.trim().split('&').filter_map(|pair| pair.split_once('='));
+            return Ok(vec![Value::Object(pairs.map(|(k, v)| (k.to_owned(), Value::from(v))).collect())]);
+        }
+        if !self.has(Shape::Object) && !self.has(Shape::Array) {
+            return Ok(self.parse(content_type, body)?.iter().map(json::value).collect());
+        }
+        if body.trim_ascii().is_empty() {
+            return Ok(Vec::new());
+        }
+        let value = if body.trim_ascii_start().starts_with(b"<") {
+            spotcloud::parse(&text).map_err(|e| unreadable("XML", &e))?
+        } else {
+            serde_json::from_slice(body).map_err(|e| unreadable("JSON", &e))?
+        };
+        Ok(match value {
+            Value::Array(all) if self.has(Shape::Array) => all,
+            one => vec![one],
+        })
+    }
 
     /// Whether the reply is bytes, which are handed on and never parsed.
     pub fn is_binary(self) -> bool {
@@ -92,6 +176,10 @@ impl fmt::Display for Output {
         let names: Vec<&str> = self.0.iter().map(|shape| shape.name()).collect();
         f.write_str(&names.join(" | "))
     }
+}
+
+fn unreadable(what: &str, why: &dyn fmt::Display) -> Error {
+    Error::new(Kind::Protocol, format!("the reply is not the {what} that it should be: {why}"))
 }
 
 /// CloudSigma answers text whatever it says it is, and a proxy may drop the type: so what is JSON must begin as JSON,

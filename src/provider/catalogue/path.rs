@@ -19,10 +19,10 @@ pub fn argument_kind(placeholder: &str) -> ValueKind {
 }
 
 /// A placeholder that the command line does not fill: the account's own name and the data format of the reply.
-fn given(placeholder: &str) -> Option<&'static str> {
+fn given(placeholder: &str, format: &'static str) -> Option<&'static str> {
     match placeholder {
         "LOGIN" => Some("my"),
-        "FORMAT" => Some("json"),
+        "FORMAT" => Some(format),
         _ => None,
     }
 }
@@ -75,15 +75,15 @@ pub fn placeholders(template: &str) -> Vec<(&str, bool)> {
         match piece {
             Piece::Open => depth += 1,
             Piece::Close => depth = depth.saturating_sub(1),
-            Piece::Placeholder(name) if given(name).is_none() => out.push((name, depth == 0)),
+            Piece::Placeholder(name) if given(name, "").is_none() => out.push((name, depth == 0)),
             Piece::Placeholder(_) | Piece::Literal(_) => {}
         }
     }
     out
 }
 
-/// The path for these arguments. `call` names the call in errors.
-pub(super) fn fill(call: &str, template: &str, arguments: &[String]) -> Result<String> {
+/// The path for these arguments. `call` names the call in errors, `format` is that of the reply.
+pub(super) fn fill(call: &str, template: &str, arguments: &[String], format: &'static str) -> Result<String> {
     let wanted = placeholders(template);
     if let Some(surplus) = arguments.get(wanted.len()) {
         let takes = match &wanted[..] {
@@ -115,7 +115,7 @@ pub(super) fn fill(call: &str, template: &str, arguments: &[String]) -> Result<S
                 open.pop();
             }
             Piece::Literal(text) if shown => out.push_str(text),
-            Piece::Placeholder(name) if shown => match given(name) {
+            Piece::Placeholder(name) if shown => match given(name, format) {
                 Some(value) => out.push_str(value),
                 None => {
                     if let Some(argument) = arguments.next() {
@@ -147,7 +147,7 @@ fn usage(wanted: &[(&str, bool)]) -> String {
 }
 
 /// Percent-encodes everything but the unreserved characters of RFC 3986.
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     use std::fmt::Write;
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -167,7 +167,7 @@ mod tests {
     const D: &str = "08c92dd5-70a0-4f51-83d2-835919d254df";
 
     fn path(template: &str, arguments: &[&str]) -> Result<String> {
-        fill("the.call", template, &arguments.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>())
+        fill("the.call", template, &arguments.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>(), "json")
     }
 
     #[test]

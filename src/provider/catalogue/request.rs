@@ -2,11 +2,12 @@
 
 use super::key::Key;
 use super::warning::Warning;
-use super::{Call, Input, Method, Output, Repeat, nearest, path};
+use super::{Call, Input, Method, Output, Repeat, Shape, ValueKind, nearest, path};
 use crate::provider::Provider;
 use crate::wire::elastic::{Properties, json, parse_size, text};
 use crate::{Error, Result};
 use bytes::Bytes;
+use serde_json::Value;
 use std::fmt;
 
 /// What is given to a call.
@@ -20,8 +21,41 @@ pub struct Arguments {
     pub body: Option<Bytes>,
     /// Ask for JSON where the provider has it.
     pub json: bool,
+    /// The format of the reply, where the provider lets it be chosen.
+    pub format: Option<Format>,
     /// Send the method that the manual prints, even where real servers are known to take another.
     pub as_printed: bool,
+}
+
+/// A format that a reply can be asked for in (SpotCloud Buyer API 1.2, 2.1.1: `list.{json|xml}`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// JSON.
+    #[default]
+    Json,
+    /// XML.
+    Xml,
+}
+
+impl Format {
+    /// The ending of the path.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Json => "json",
+            Format::Xml => "xml",
+        }
+    }
+}
+
+impl std::str::FromStr for Format {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        [Format::Json, Format::Xml]
+            .into_iter()
+            .find(|format| format.name() == name)
+            .ok_or_else(|| Error::usage(format!("there is no format {name:?}: json or xml")))
+    }
 }
 
 impl Arguments {
@@ -51,6 +85,7 @@ impl fmt::Debug for Arguments {
             .field("keys", &self.keys.iter().map(|(key, _)| key).collect::<Vec<_>>())
             .field("body", &self.body.as_ref().map(Bytes::len))
             .field("json", &self.json)
+            .field("format", &self.format)
             .field("as_printed", &self.as_printed)
             .finish()
     }
@@ -107,6 +142,15 @@ impl fmt::Debug for Request {
     }
 }
 
+/// Names and values as a query and as a form's body.
+fn urlencoded(object: &Properties) -> String {
+    let pairs: Vec<String> = object
+        .iter()
+        .map(|(name, value)| format!("{}={}", path::encode(name), path::encode(value)))
+        .collect();
+    pairs.join("&")
+}
+
 /// Whether the provider speaks `application/json` (CloudSigma API 1.0, 4: text only).
 pub(super) fn has_json(provider: Provider) -> bool {
     !matches!(provider, Provider::CloudSigma)
@@ -115,10 +159,30 @@ pub(super) fn has_json(provider: Provider) -> bool {
 impl Call {
     /// The request for what is given, or a usage error that names what is wrong.
     pub fn request(&'static self, given: &Arguments) -> Result<Request> {
-        let path = path::fill(self.id, self.path, &given.path)?;
+        let format = given.format.unwrap_or_default();
+        if given.format.is_some() && !self.path.contains("{FORMAT}") {
+            return Err(Error::usage(format!("{} has but one format", self.id)));
+        }
+        let mut path = path::fill(self.id, self.path, &given.path, format.name())?;
         let mut warnings = Vec::new();
         let (body, content_type) = match self.input {
             Input::None => (self.no_input(given)?, None),
+            Input::Query(_) => {
+                let query = urlencoded(&self.properties_input(given, &mut warnings)?);
+                if !query.is_empty() {
+                    path.push(if path.contains('?') { '&' } else { '?' });
+                    path.push_str(&query);
+                }
+                (self.empty_body(given), None)
+            }
+            Input::Form(_) => {
+                let form = urlencoded(&self.properties_input(given, &mut warnings)?);
+                (Some(form.into()), Some("application/x-www-form-urlencoded"))
+            }
+            Input::Json(_) => {
+                let object = self.json_input(given, &mut warnings)?;
+                (Some(object.to_string().into()), Some("application/json"))
+            }
             Input::Binary => (Some(self.binary_input(given)?), Some("application/octet-stream")),
             Input::Properties(_) | Input::Changes(_) => {
                 let object = self.properties_input(given, &mut warnings)?;
@@ -128,6 +192,9 @@ impl Call {
         };
         let accept = match () {
             () if self.output.is_binary() => "*/*",
+            () if self.path.contains("{FORMAT}") && format == Format::Xml => "application/xml",
+            () if self.output.has(Shape::Text) => "text/plain",
+            () if matches!(self.provider, Provider::SpotCloud | Provider::Joyent) => "application/json",
             () if given.json && has_json(self.provider) => "application/json",
             () => "text/plain",
         };
@@ -160,8 +227,13 @@ impl Call {
         if given.body.as_ref().is_some_and(|body| !body.is_empty()) {
             return Err(Error::usage(format!("{} takes no input, and some is given", self.id)));
         }
-        let changes = if given.as_printed { self.method } else { self.sends } != Method::Get;
-        Ok(changes.then(Bytes::new))
+        Ok(self.empty_body(given))
+    }
+
+    /// An empty body for a call that sends one when it has nothing to say.
+    fn empty_body(&self, given: &Arguments) -> Option<Bytes> {
+        let method = if given.as_printed { self.method } else { self.sends };
+        matches!(method, Method::Post | Method::Put).then(Bytes::new)
     }
 
     fn binary_input(&self, given: &Arguments) -> Result<Bytes> {
@@ -174,6 +246,36 @@ impl Call {
         })
     }
 
+    /// The checked object: that of the body first, nested as it may be, then the keys, which win.
+    fn json_input(&self, given: &Arguments, warnings: &mut Vec<Warning>) -> Result<Value> {
+        let mut nested = serde_json::Map::new();
+        let mut flat = given.clone();
+        if let Some(body) = flat.body.take().filter(|body| !body.trim_ascii().is_empty()) {
+            let object: serde_json::Map<String, Value> = serde_json::from_slice(&body)
+                .map_err(|e| Error::usage(format!("the input of {} is no JSON object", self.id)).source(e))?;
+            for (key, value) in object {
+                match value {
+                    _ if flat.keys.contains(&key) => {}
+                    Value::String(text) => flat.keys.set(&key, text),
+                    other => {
+                        nested.insert(key, other);
+                    }
+                }
+            }
+        }
+        for (name, value) in self.checked(&flat.keys, &nested, warnings)?.iter() {
+            let kind = self.input.keys().find(|(key, _)| key.matches(name)).map(|(key, _)| key.kind);
+            let value = match kind {
+                Some(ValueKind::Integer | ValueKind::Decimal | ValueKind::Boolean) => {
+                    serde_json::from_str(value).unwrap_or_else(|_| Value::from(value))
+                }
+                _ => Value::from(value),
+            };
+            nested.insert(name.to_owned(), value);
+        }
+        Ok(Value::Object(nested))
+    }
+
     /// The checked properties: those of the body first, then the keys, which win.
     fn properties_input(&self, given: &Arguments, warnings: &mut Vec<Warning>) -> Result<Properties> {
         let mut all = match &given.body {
@@ -183,6 +285,22 @@ impl Call {
         for (key, value) in given.keys.iter() {
             all.set(key, value);
         }
+        let object = self.checked(&all, &serde_json::Map::new(), warnings)?;
+        if matches!(self.input, Input::Changes(_)) && object.is_empty() {
+            return Err(Error::usage(format!("{} needs at least one KEY=VALUE to set", self.id))
+                .hint(self.known_keys()));
+        }
+        Ok(object)
+    }
+
+    /// Each key and value as it is sent; none that is required may be missing here and in `nested`, whose values have
+    /// parts and are for the server to judge.
+    fn checked(
+        &self,
+        all: &Properties,
+        nested: &serde_json::Map<String, Value>,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Properties> {
         let mut object = Properties::new();
         for (name, value) in all.iter() {
             let (name, value) = self.check(name, value, warnings)?;
@@ -192,13 +310,10 @@ impl Call {
             object.set(name, value);
         }
         for (key, required) in self.input.keys() {
-            if required && !object.iter().any(|(name, value)| key.matches(name) && !value.is_empty()) {
+            let there = object.iter().any(|(name, value)| key.matches(name) && !value.is_empty());
+            if required && !there && !nested.keys().any(|name| key.matches(name)) {
                 return Err(self.missing(key));
             }
-        }
-        if matches!(self.input, Input::Changes(_)) && object.is_empty() {
-            return Err(Error::usage(format!("{} needs at least one KEY=VALUE to set", self.id))
-                .hint(self.known_keys()));
         }
         Ok(object)
     }

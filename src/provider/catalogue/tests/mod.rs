@@ -26,6 +26,9 @@ fn path_arguments(call: &Call, optional: bool) -> Vec<String> {
 
 /// A name and a value that fit a key.
 fn example(key: &Key) -> (String, String) {
+    if let Some(prefix) = key.name.strip_suffix(".*") {
+        return (format!("{prefix}.x"), "abc".into());
+    }
     let name = key.name.split(':').map(|piece| match piece.chars().next() {
         Some('*') => "x",
         Some(c) if c.is_ascii_uppercase() => "0",
@@ -40,6 +43,8 @@ fn example(key: &Key) -> (String, String) {
         ValueKind::Uuids => format!("{D} {D}"),
         ValueKind::Address | ValueKind::AddressOrAuto => "91.203.56.71".into(),
         ValueKind::Date => "2010-03-20 13:20".into(),
+        ValueKind::Decimal => "0.25".into(),
+        ValueKind::JsonText => "{}".into(),
         ValueKind::Text | ValueKind::List | ValueKind::Password(_) => "abc".into(),
     };
     (name.collect::<Vec<_>>().join(":"), value)

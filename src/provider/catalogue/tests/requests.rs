@@ -29,7 +29,8 @@ fn every_call_makes_its_documented_request() {
             let whole = call.path.replace(['[', ']'], "");
             assert!(!optional || pieces(&request.path) == pieces(&whole), "{at}: {}", request.path);
             assert_eq!(request.warnings, [], "{at}");
-            assert_eq!(request.body.is_some(), request.method == Method::Post, "{at}");
+            let carries = matches!(request.method, Method::Post | Method::Put);
+            assert_eq!(request.body.is_some(), carries, "{at}");
             let properties = matches!(call.input, Input::Properties(_) | Input::Changes(_));
             assert_eq!(request.content_type == Some("text/plain"), properties, "{at}");
             if properties && optional {
@@ -40,8 +41,104 @@ fn every_call_makes_its_documented_request() {
         let printed = Arguments { as_printed: true, ..arguments(call, true) };
         let printed = call.request(&printed).unwrap();
         assert_eq!(printed.method, call.method, "{at}");
-        assert_eq!(printed.body.is_some(), call.method == Method::Post, "{at}");
+        let carries = matches!(call.method, Method::Post | Method::Put);
+        assert_eq!(printed.body.is_some(), carries, "{at}");
     }
+}
+
+/// What a request says, in one line.
+fn line(provider: Provider, id: &str, words: &[&str]) -> String {
+    let request = request(provider, id, words).unwrap();
+    let body = String::from_utf8(request.body.clone().unwrap_or_default().to_vec()).unwrap();
+    let kind = request.content_type.unwrap_or("-");
+    format!("{} {} {kind} {body} -> {}", request.method, request.path, request.accept)
+}
+
+#[test]
+fn parameters_go_where_the_manual_has_them() {
+    use Provider::{Joyent, SpotCloud};
+    for (provider, id, words, expected) in [
+        (
+            SpotCloud,
+            "hardware.list",
+            &["max_cost=0.25", "min_memory=1G", "city=São Paulo"][..],
+            "GET /api/v1/buyer/hardware/list.json?max_cost=0.25&min_memory=1073741824&city=S%C3%A3o%20Paulo -  -> \
+             application/json",
+        ),
+        (
+            SpotCloud,
+            "instances.create",
+            &["appliance=a", "hardware=h&h", "provider=p"],
+            "POST /api/v1/buyer/instances/list.json application/x-www-form-urlencoded \
+             appliance=a&hardware=h%26h&provider=p -> application/json",
+        ),
+        (
+            SpotCloud,
+            "appliances.update",
+            &["k/1", "name=a b"],
+            "PUT /api/v1/buyer/appliance/k%2F1.json application/x-www-form-urlencoded name=a%20b -> application/json",
+        ),
+        (SpotCloud, "appliances.delete", &["k"], "DELETE /api/v1/buyer/appliance/k -  -> application/json"),
+        (
+            Joyent,
+            "machines.list",
+            &["tag.role=db", "credentials=true", "limit=2"],
+            "GET /my/machines?tag.role=db&credentials=true&limit=2 -  -> application/json",
+        ),
+        (Joyent, "machines.count", &[], "HEAD /my/machines -  -> application/json"),
+        (
+            Joyent,
+            "machines.resize",
+            &[D, "package=Large 4G"],
+            "POST /my/machines/08c92dd5-70a0-4f51-83d2-835919d254df?action=resize&package=Large%204G -  -> \
+             application/json",
+        ),
+        (
+            Joyent,
+            "machines.create",
+            &["name=a", "metadata.hello=1", "tag.x=true"],
+            "POST /my/machines application/json {\"name\":\"a\",\"metadata.hello\":\"1\",\"tag.x\":\"true\"} -> \
+             application/json",
+        ),
+        (
+            Joyent,
+            "instrumentations.create",
+            &["module=fs", "stat=ops", "granularity=5", "persist-data=true"],
+            "POST /my/analytics/instrumentations application/json {\"module\":\"fs\",\"stat\":\"ops\",\
+             \"granularity\":5,\"persist-data\":true} -> application/json",
+        ),
+        (
+            Joyent,
+            "tags.get",
+            &[D, "role"],
+            "GET /my/machines/08c92dd5-70a0-4f51-83d2-835919d254df/tags/role -  -> text/plain",
+        ),
+    ] {
+        let (sent, expected) = (line(provider, id, words), expected.to_owned());
+        // The order of an object's keys says nothing.
+        let sorted = |text: &str| {
+            let mut letters: Vec<char> = text.chars().collect();
+            letters.sort_unstable();
+            letters
+        };
+        assert_eq!(sorted(&sent), sorted(&expected), "{sent}\n{expected}");
+    }
+    let xml = Arguments { format: Some(Format::Xml), ..Arguments::default() };
+    let list = Call::find(SpotCloud, "instances.list").unwrap().request(&xml).unwrap();
+    assert_eq!((&*list.path, list.accept), ("/api/v1/buyer/instances/list.xml", "application/xml"));
+    assert!(Call::find(Joyent, "keys.list").unwrap().request(&xml).is_err());
+}
+
+#[test]
+fn a_json_object_from_a_file_is_handed_on_with_its_parts() {
+    let call = Call::find(Provider::Joyent, "machines.create").unwrap();
+    let mut given = Arguments::from_words(["name=b"]).unwrap();
+    given.body = Some(Bytes::from_static(br#"{"name": "a", "networks": ["x"], "package": "p"}"#));
+    let request = call.request(&given).unwrap();
+    let sent: serde_json::Value = serde_json::from_slice(&request.body.unwrap()).unwrap();
+    assert_eq!(sent, serde_json::json!({ "name": "b", "networks": ["x"], "package": "p" }));
+    given.body = Some(Bytes::from_static(b"[1]"));
+    assert_eq!(call.request(&given).unwrap_err().kind().exit_code(), 2);
 }
 
 #[test]

@@ -1,0 +1,128 @@
+//! The calls of Joyent's CloudAPI 6.5. `{LOGIN}` is `my`, the account that the request is signed for.
+//!
+//! What names itself in the path is repeated until gone only where its name is not given again: a machine's UUID. A key, a
+//! snapshot, a tag or a metadata entry of the same name may have been made anew in between; but what is deleted twice was
+//! to be gone, so these are repeated too, and only a reply that was lost in between could tell the difference.
+
+mod keys;
+
+use super::Provider;
+use super::catalogue::{Call, Input, Output, Repeat, Shape};
+
+const fn get(id: &'static str, path: &'static str) -> Call {
+    Call::get(Provider::Joyent, id, path).returns(Output::OBJECT)
+}
+
+const fn list(id: &'static str, path: &'static str) -> Call {
+    Call::get(Provider::Joyent, id, path).returns(Output::ARRAY)
+}
+
+const fn post(id: &'static str, path: &'static str) -> Call {
+    Call::post(Provider::Joyent, id, path).returns(Output::OBJECT).success(&[201])
+}
+
+const fn delete(id: &'static str, path: &'static str) -> Call {
+    Call::delete(Provider::Joyent, id, path)
+}
+
+/// What is begun and goes on after the reply: 202, and nothing in it.
+const fn begin(id: &'static str, path: &'static str) -> Call {
+    Call::post(Provider::Joyent, id, path).returns(Output::NONE).success(&[202, 204])
+}
+
+const TEXT: Output = Output(&[Shape::Text]);
+const COUNT: Output = Output(&[Shape::Headers(&["x-resource-count", "x-query-limit"])]);
+const GOES_ON: &str = "goes on after the reply: see state in machines.get";
+
+pub(super) const CALLS: &[Call] = &[
+    list("keys.list", "/{LOGIN}/keys").section("ListKeys"),
+    get("keys.get", "/{LOGIN}/keys/{KEY}").section("GetKey").note("KEY is a name or a fingerprint"),
+    post("keys.create", "/{LOGIN}/keys").takes(Input::Json(keys::KEY)).section("CreateKey"),
+    delete("keys.delete", "/{LOGIN}/keys/{KEY}").section("DeleteKey"),
+    get("datacenters.list", "/{LOGIN}/datacenters")
+        .section("ListDatacenters")
+        .note("names with their addresses"),
+    get("datacenters.get", "/{LOGIN}/datacenters/{NAME}")
+        .success(&[302])
+        .section("GetDatacenter")
+        .note("a 302 is the answer: its Location is the datacenter's address, and is not followed"),
+    list("datasets.list", "/{LOGIN}/datasets").section("ListDatasets"),
+    get("datasets.get", "/{LOGIN}/datasets/{ID}").section("GetDataset"),
+    list("packages.list", "/{LOGIN}/packages").section("ListPackages").note("memory, disk and swap in MB"),
+    get("packages.get", "/{LOGIN}/packages/{PACKAGE}").section("GetPackage"),
+    list("machines.list", "/{LOGIN}/machines")
+        .takes(Input::Query(keys::MACHINES))
+        .section("ListMachines")
+        .note("one page; `diskferry machine list` goes through all of them"),
+    Call::head(Provider::Joyent, "machines.count", "/{LOGIN}/machines")
+        .takes(Input::Query(keys::MACHINES))
+        .returns(COUNT)
+        .section("ListMachines"),
+    get("machines.get", "/{LOGIN}/machines/{UUID}").takes(Input::Query(keys::SHOWN)).section("GetMachine"),
+    post("machines.create", "/{LOGIN}/machines")
+        .takes(Input::Json(keys::MACHINE))
+        .section("CreateMachine")
+        .note(GOES_ON),
+    // Stopping or starting what is being stopped or started is refused, and was then done by the first attempt; but what
+    // somebody else did in between would be undone.
+    begin("machines.stop", "/{LOGIN}/machines/{UUID}?action=stop").section("StopMachine").note(GOES_ON),
+    begin("machines.start", "/{LOGIN}/machines/{UUID}?action=start").section("StartMachine").note(GOES_ON),
+    begin("machines.reboot", "/{LOGIN}/machines/{UUID}?action=reboot").section("RebootMachine").note(GOES_ON),
+    begin("machines.resize", "/{LOGIN}/machines/{UUID}?action=resize")
+        .takes(Input::Query(keys::RESIZE))
+        .repeat(Repeat::Allowed)
+        .section("ResizeMachine")
+        .note("of a smartmachine alone"),
+    delete("machines.delete", "/{LOGIN}/machines/{UUID}")
+        .section("DeleteMachine")
+        .note("it has to be stopped"),
+    post("snapshots.create", "/{LOGIN}/machines/{UUID}/snapshots")
+        .takes(Input::Json(keys::SNAPSHOT))
+        .section("CreateMachineSnapshot")
+        .note("of a smartmachine alone; goes on after the reply: see state in snapshots.get"),
+    begin("snapshots.start", "/{LOGIN}/machines/{UUID}/snapshots/{NAME}")
+        .section("StartMachineFromSnapshot")
+        .note("the machine has to be stopped"),
+    list("snapshots.list", "/{LOGIN}/machines/{UUID}/snapshots").section("ListMachineSnapshots"),
+    get("snapshots.get", "/{LOGIN}/machines/{UUID}/snapshots/{NAME}").section("GetMachineSnapshot"),
+    delete("snapshots.delete", "/{LOGIN}/machines/{UUID}/snapshots/{NAME}").section("DeleteMachineSnapshot"),
+    post("metadata.update", "/{LOGIN}/machines/{UUID}/metadata")
+        .takes(Input::Json(keys::ANY))
+        .success(&[200])
+        .repeat(Repeat::Allowed)
+        .section("UpdateMachineMetadata")
+        .note("what has the same name is replaced; answers everything there is"),
+    get("metadata.get", "/{LOGIN}/machines/{UUID}/metadata")
+        .takes(Input::Query(keys::SHOWN))
+        .section("GetMachineMetadata"),
+    delete("metadata.delete", "/{LOGIN}/machines/{UUID}/metadata/{KEY}").section("DeleteMachineMetadata"),
+    delete("metadata.delete_all", "/{LOGIN}/machines/{UUID}/metadata").section("DeleteAllMachineMetadata"),
+    post("tags.add", "/{LOGIN}/machines/{UUID}/tags")
+        .takes(Input::Json(keys::ANY))
+        .success(&[200])
+        .repeat(Repeat::Allowed)
+        .section("AddMachineTags")
+        .note("other tags stay; of the same name the new value wins; answers everything there is"),
+    get("tags.list", "/{LOGIN}/machines/{UUID}/tags").section("ListMachineTags"),
+    get("tags.get", "/{LOGIN}/machines/{UUID}/tags/{TAG}").returns(TEXT).section("GetMachineTag"),
+    delete("tags.delete", "/{LOGIN}/machines/{UUID}/tags/{TAG}").section("DeleteMachineTag"),
+    delete("tags.delete_all", "/{LOGIN}/machines/{UUID}/tags").section("DeleteMachineTags"),
+    get("analytics.describe", "/{LOGIN}/analytics").section("DescribeAnalytics"),
+    list("instrumentations.list", "/{LOGIN}/analytics/instrumentations").section("ListInstrumentations"),
+    get("instrumentations.get", "/{LOGIN}/analytics/instrumentations/{ID}").section("GetInstrumentation"),
+    get("instrumentations.value_raw", "/{LOGIN}/analytics/instrumentations/{ID}/value/raw")
+        .section("GetInstrumentationValue"),
+    get("instrumentations.heatmap_image", "/{LOGIN}/analytics/instrumentations/{ID}/value/heatmap/image")
+        .takes(Input::Query(keys::HEATMAP))
+        .section("GetInstrumentationHeatmap")
+        .note("the image is a PNG in base 64; `diskferry analytics heatmap` saves and shows it"),
+    get("instrumentations.heatmap_details", "/{LOGIN}/analytics/instrumentations/{ID}/value/heatmap/details")
+        .takes(Input::Query(keys::DETAILS))
+        .section("GetInstrumentationHeatmapDetails"),
+    post("instrumentations.create", "/{LOGIN}/analytics/instrumentations")
+        .takes(Input::Json(keys::INSTRUMENTATION))
+        .section("CreateInstrumentation")
+        .note("clone alone, or module and stat"),
+    delete("instrumentations.delete", "/{LOGIN}/analytics/instrumentations/{ID}")
+        .section("DeleteInstrumentation"),
+];
