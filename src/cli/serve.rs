@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// The providers that are emulated, with the ports that they listen on where no address is given.
-const EMULATED: [(Provider, u16); 4] = [
+const EMULATED: [(Provider, u16); 5] = [
     (Provider::OpenHosting, 8701),
     (Provider::Crosspeer, 8702),
     (Provider::CloudSigma, 8703),
+    (Provider::SpotCloud, 8704),
     (Provider::Joyent, 8705),
 ];
 
@@ -31,7 +32,8 @@ const USER: &str = "11111111-1111-4111-8111-111111111111";
                         FAULTS is a comma list: error=0.1 for a mix of all kinds, or one by one busy=, unavailable=, \
                         reset=, short=, stall= (shares of the requests), latency=20ms, rate=10M (bytes a second), \
                         refuse=OFFSET (that chunk always fails), dirty=1 (share of new drives that do not read as \
-                        zero), balance=AMOUNT (what the account has left), seed=7."
+                        zero), balance=AMOUNT (what the account has left), seed=7. Of appliances: ranges=yes|no|wrong, \
+                        etag=yes|no|changing, redirect= (share of the downloads)."
 )]
 pub struct ServeArgs {
     /// What to emulate and where; without any, everything on loopback
@@ -49,6 +51,9 @@ pub struct ServeArgs {
     /// A public SSH key that Joyent's requests may be signed with, from a .pub file; may stand several times
     #[arg(long, value_name = "NAME=FILE", value_parser = parse::<KeyFile>)]
     key: Vec<KeyFile>,
+    /// A file that SpotCloud gives out as the appliance KEY; may stand several times
+    #[arg(long, value_name = "KEY=FILE", value_parser = parse::<KeyFile>)]
+    appliance: Vec<KeyFile>,
     /// Serve https with a certificate that is made up, and kept under --data
     #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
     tls: bool,
@@ -80,15 +85,12 @@ impl FromStr for Listener {
         let form = || Error::usage("PROVIDER=HOST:PORT is meant, as in openhosting=127.0.0.1:8701");
         let (provider, address) = text.split_once('=').ok_or_else(form)?;
         let provider: Provider = provider.parse()?;
-        if !EMULATED.iter().any(|(p, _)| *p == provider) {
-            return Err(Error::usage(format!("{provider} is not emulated yet")));
-        }
         let address = address.replace("localhost", "127.0.0.1").parse().map_err(|_| form())?;
         Ok(Self { provider, address })
     }
 }
 
-/// A public key and the file that it is in.
+/// A name and the file that goes with it.
 #[derive(Clone, Debug)]
 struct KeyFile {
     name: String,
@@ -103,12 +105,16 @@ impl FromStr for KeyFile {
             Some((name, path)) if !name.is_empty() && !path.is_empty() => {
                 Ok(Self { name: name.to_owned(), path: path.into() })
             }
-            _ => Err(Error::usage("NAME=FILE is meant, as in laptop=id_rsa.pub")),
+            _ => Err(Error::usage("NAME=FILE is meant, as in laptop=id_rsa.pub or ubuntu=disk.img.gz")),
         }
     }
 }
 
 impl KeyFile {
+    fn pair(&self) -> (String, PathBuf) {
+        (self.name.clone(), self.path.clone())
+    }
+
     /// Its name and its text.
     fn read(&self) -> Result<(String, String)> {
         let text = String::from_utf8(read(&self.path)?).map_err(|_| {
@@ -162,6 +168,14 @@ pub async fn run(mut args: ServeArgs, output: &Output) -> Result<()> {
     let ca_file = tls.as_ref().map(|(_, file)| std::path::absolute(file)).transpose();
     let ca_file = ca_file.map_err(|e| Error::io("finding the certificate", e))?;
     let keys = args.key.iter().map(KeyFile::read).collect::<Result<Vec<_>>>()?;
+    for appliance in &args.appliance {
+        let path = appliance.path.display();
+        let meta = std::fs::metadata(&appliance.path)
+            .map_err(|e| Error::io(format!("reading the appliance {path}"), e).with_kind(Kind::Source))?;
+        if !meta.is_file() {
+            return Err(Error::usage(format!("the appliance {path} is not a file")));
+        }
+    }
     let made_up = args.secret.is_none();
     let secret = args.secret.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let mut running = Vec::new();
@@ -175,6 +189,10 @@ pub async fn run(mut args: ServeArgs, output: &Output) -> Result<()> {
             faults: args.faults.clone(),
             keys: if listener.provider == Provider::Joyent { keys.clone() } else { Vec::new() },
             tls: tls.as_ref().map(|(tls, _)| tls.clone()),
+            appliances: match listener.provider {
+                Provider::SpotCloud => args.appliance.iter().map(KeyFile::pair).collect(),
+                _ => Vec::new(),
+            },
         })
         .map_err(|e| Error::io(format!("listening on {} for {}", listener.address, listener.provider), e))?;
         running.push((listener.provider, emulator));

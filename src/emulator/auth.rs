@@ -25,7 +25,7 @@ impl Credentials {
 }
 
 /// Compares without stopping at the first difference: the time taken tells nothing but the length.
-fn same(a: &[u8], b: &[u8]) -> bool {
+pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
 }
 

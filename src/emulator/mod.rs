@@ -24,11 +24,14 @@ mod drives;
 mod elastic;
 mod exchange;
 mod faults;
+mod form;
 mod front;
 mod joyent;
 mod line;
 mod log;
 mod serve;
+mod spotcloud;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -73,6 +76,8 @@ pub struct Config {
     pub keys: Vec<(String, String)>,
     /// What the listener shows where it speaks TLS.
     pub tls: Option<Tls>,
+    /// Keys of appliances that a `SpotCloud` account has, and the files that they are; others have none.
+    pub appliances: Vec<(String, PathBuf)>,
 }
 
 impl Config {
@@ -92,6 +97,7 @@ impl Config {
             faults: Faults::default(),
             keys: Vec::new(),
             tls: None,
+            appliances: Vec::new(),
         }
     }
 }
@@ -226,10 +232,7 @@ impl Service {
                 Self::elastic(config, dealer, cloudsigma::calls(), cloudsigma::OFFERS.to_vec())
             }
             Provider::Joyent => joyent::open(config),
-            other @ Provider::SpotCloud => {
-                let message = format!("{other} cannot be emulated yet");
-                Err(io::Error::new(io::ErrorKind::Unsupported, message))
-            }
+            Provider::SpotCloud => spotcloud::open(config, dealer),
         }
     }
 

@@ -4,18 +4,13 @@
 use super::{Shared, blocking};
 use crate::emulator::answer::{Answer, Refusal, RefusalKind, Reply};
 use crate::emulator::call::{Call, Encoding};
-use crate::emulator::drives::{Contents, PIECE, Payload};
+use crate::emulator::drives::Payload;
+use crate::emulator::stream::{Reading, streamed};
 use crate::provider::Provider;
-use axum::BoxError;
-use axum::body::{Body, Bytes};
-use http_body::{Frame, SizeHint};
+use axum::body::Body;
 use http_body_util::BodyExt;
-use std::io;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use tokio::task::{JoinHandle, spawn_blocking};
 
 /// "SIZE may not exceed 4MB for a single request" (Crosspeer API and CloudSigma API 1.0): 4 MiB, the chunk of the
 /// vendors' tools.
@@ -46,82 +41,10 @@ pub(in crate::emulator) async fn read(shared: Arc<Shared>, call: Call) -> Answer
             ));
         }
         drive.count_read(len);
-        Ok(Reading { contents, at: offset, end: offset + len }.next()?)
+        Ok(Reading::new(move |at, len| contents.read(at, len), offset, offset + len).next()?)
     })
     .await?;
-    Ok(Reply::Data(Body::new(ReadBody::new(first, rest))))
-}
-
-/// What of a drive is still to be read.
-struct Reading {
-    contents: Contents,
-    at: u64,
-    end: u64,
-}
-
-impl Reading {
-    fn left(&self) -> u64 {
-        self.end - self.at
-    }
-
-    /// Reads one piece; what is left comes back with it.
-    fn next(mut self) -> io::Result<(Bytes, Reading)> {
-        let len = usize::try_from(self.left()).map_or(PIECE, |left| left.min(PIECE));
-        let bytes = self.contents.read(self.at, len)?;
-        self.at += len as u64;
-        Ok((bytes, self))
-    }
-}
-
-/// Streams a range of a drive. While one piece is being sent the next is being read, so a reply takes the memory of two
-/// pieces whatever its length.
-struct ReadBody {
-    ready: Option<Bytes>,
-    next: Option<JoinHandle<io::Result<(Bytes, Reading)>>>,
-    reading: Option<Reading>,
-    left: u64,
-}
-
-impl ReadBody {
-    fn new(first: Bytes, reading: Reading) -> Self {
-        let left = first.len() as u64 + reading.left();
-        ReadBody { ready: Some(first), next: None, reading: Some(reading), left }
-    }
-}
-
-impl http_body::Body for ReadBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let piece = match (self.ready.take(), &mut self.next) {
-            (Some(piece), _) => piece,
-            (None, Some(next)) => {
-                let (piece, reading) = ready!(Pin::new(next).poll(cx))??;
-                self.reading = Some(reading);
-                piece
-            }
-            (None, None) => return Poll::Ready(None),
-        };
-        self.next = self
-            .reading
-            .take()
-            .filter(|reading| reading.left() > 0)
-            .map(|reading| spawn_blocking(move || reading.next()));
-        self.left -= piece.len() as u64;
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
+    Ok(Reply::Data(streamed(first, rest)))
 }
 
 /// `POST drives/DRIVE/write[/OFFSET]`

@@ -9,6 +9,7 @@ enum Stream {
     Request = 0x5265,
     When = 0x5768,
     Drive = 0x4472,
+    Redirect = 0x5264,
 }
 
 /// When in the course of a request its connection is reset.
@@ -50,6 +51,7 @@ pub(in crate::emulator) struct Dealer {
     faults: Faults,
     requests: AtomicU64,
     drives: AtomicU64,
+    downloads: AtomicU64,
     dealt: AtomicU64,
     refusals: AtomicU64,
 }
@@ -92,6 +94,12 @@ impl Dealer {
     pub(in crate::emulator) fn noise(&self) -> Option<u64> {
         let random = self.random(Stream::Drive, self.drives.fetch_add(1, Ordering::Relaxed));
         self.faults.dirty.takes(random, Share::ZERO).then_some(random)
+    }
+
+    /// Whether this download of an appliance is answered with a redirect.
+    pub(in crate::emulator) fn redirects(&self) -> bool {
+        let random = self.random(Stream::Redirect, self.downloads.fetch_add(1, Ordering::Relaxed));
+        self.faults.redirect.takes(random, Share::ZERO)
     }
 
     /// Whether a read or write of `len` bytes at `offset` covers an offset that always fails.

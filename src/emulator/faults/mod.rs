@@ -51,6 +51,36 @@ pub struct Faults {
     dirty: Share,
     /// What the account has to spend, in hundredths of its currency.
     pub(super) balance: Option<i64>,
+    /// What the server of appliances makes of ranges.
+    pub(super) ranges: Ranges,
+    /// What it says of their versions.
+    pub(super) etag: Etag,
+    /// The share of downloads that are answered with a redirect.
+    redirect: Share,
+}
+
+/// What the server of appliances makes of ranges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Ranges {
+    /// It answers them.
+    #[default]
+    Answered,
+    /// It sends everything.
+    Ignored,
+    /// It sends others than it was asked for, and says so.
+    Wrong,
+}
+
+/// What the server of appliances says of their versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Etag {
+    /// A validator that stands.
+    #[default]
+    Stands,
+    /// None, and no date either.
+    Missing,
+    /// Another one every time.
+    Changing,
 }
 
 impl Faults {
@@ -63,6 +93,10 @@ impl Faults {
     /// - `refuse=OFFSET`: a read or write of a drive that covers this offset always fails; may stand several times
     /// - `dirty=1`: the share of new drives whose unwritten sectors read as noise, as on an encrypted volume
     /// - `balance=AMOUNT`: what the account has to spend
+    /// - `ranges=yes|no|wrong`: ranges of an appliance are answered; ignored, everything is sent; or others are sent than
+    ///   were asked for
+    /// - `etag=yes|no|changing`: whether appliances have a validator, and whether it stands
+    /// - `redirect=`: the share of an appliance's downloads that are answered with a redirect to an unsigned address
     /// - `seed=7`: another run of draws
     ///
     /// # Errors
@@ -106,11 +140,28 @@ impl Faults {
                 rate => self.rate = Some(rate),
             },
             "refuse" => self.refuse.push(size()?),
+            "ranges" => {
+                self.ranges = match value {
+                    "yes" => Ranges::Answered,
+                    "no" => Ranges::Ignored,
+                    "wrong" => Ranges::Wrong,
+                    _ => return Err("yes, no or wrong is wanted".to_owned()),
+                }
+            }
+            "etag" => {
+                self.etag = match value {
+                    "yes" => Etag::Stands,
+                    "no" => Etag::Missing,
+                    "changing" => Etag::Changing,
+                    _ => return Err("yes, no or changing is wanted".to_owned()),
+                }
+            }
+            "redirect" => self.redirect = Share::parse(value)?,
             "balance" => self.balance = Some(amount(value)?),
             _ => {
                 return Err(
                     "there is no such fault; there are error, busy, unavailable, reset, short, stall, \
-                     latency, rate, refuse, dirty, balance and seed"
+                     latency, rate, refuse, dirty, balance, ranges, etag, redirect and seed"
                         .to_owned(),
                 );
             }
@@ -181,6 +232,9 @@ mod tests {
             ("rate=1.5M", "bytes"),
             ("seed=x", "whole number"),
             ("balance=1.234", "amount"),
+            ("ranges=maybe", "wrong"),
+            ("etag=maybe", "changing"),
+            ("redirect=2", "between 0 and 1"),
         ] {
             let message = Faults::parse(spec).unwrap_err();
             assert!(message.contains(says), "{spec}: {message}");
