@@ -167,6 +167,9 @@ pub async fn run(mut args: ServeArgs, output: &Output) -> Result<()> {
     let tls = tls(&args, &listeners, &data)?;
     let ca_file = tls.as_ref().map(|(_, file)| std::path::absolute(file)).transpose();
     let ca_file = ca_file.map_err(|e| Error::io("finding the certificate", e))?;
+    if !args.key.is_empty() && !listeners.iter().any(|l| l.provider == Provider::Joyent) {
+        return Err(Error::usage("--key is for joyent, which is not served"));
+    }
     let keys = args.key.iter().map(KeyFile::read).collect::<Result<Vec<_>>>()?;
     for appliance in &args.appliance {
         let path = appliance.path.display();

@@ -9,9 +9,10 @@
 //! - What goes wrong goes wrong on purpose, counted, and once: see [`Faults`].
 //! - State lives in files that several emulators may use at the same time; memory is only a cache of them.
 //!
-//! The state is in [`drives`] and [`account`], the providers' ways with it in [`elastic`] and [`cloudsigma`].
-//! A connection ([`serve`], [`mod@line`]) carries exchanges ([`exchange`]); an exchange is authenticated, meets its fault
-//! or is routed to a call ([`call`]), which answers ([`answer`]).
+//! The state is in [`drives`] and [`account`], the providers' ways with it in [`elastic`] and [`cloudsigma`]; Joyent,
+//! which has no drives, has all of its own in [`joyent`]. A connection ([`serve`], [`mod@line`], [`tls`]) carries
+//! exchanges ([`exchange`]); an exchange is authenticated, meets its fault or is routed to a call ([`call`]), which
+//! answers ([`answer`]).
 
 mod account;
 mod answer;

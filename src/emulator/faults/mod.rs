@@ -14,7 +14,7 @@ use std::time::Duration;
 /// A kind of fault, as counted and logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FaultKind {
-    /// 409 with the error type `busy`.
+    /// 409 with the error type `busy`; of Joyent 420.
     Busy,
     /// 503 with `Retry-After: 1`.
     Unavailable,
@@ -92,7 +92,7 @@ impl Faults {
     /// - `rate=10M`: bytes a second, all connections together, both directions
     /// - `refuse=OFFSET`: a read or write of a drive that covers this offset always fails; may stand several times
     /// - `dirty=1`: the share of new drives whose unwritten sectors read as noise, as on an encrypted volume
-    /// - `balance=AMOUNT`: what the account has to spend
+    /// - `balance=AMOUNT`: what the account has to spend; with Joyent how many machines there is room for
     /// - `ranges=yes|no|wrong`: ranges of an appliance are answered; ignored, everything is sent; or others are sent than
     ///   were asked for
     /// - `etag=yes|no|changing`: whether appliances have a validator, and whether it stands
