@@ -1,6 +1,7 @@
 //! The command line: what can be said, and what becomes of it. All drawing and printing is here.
 
 mod account;
+mod appliance;
 mod boot;
 mod call;
 mod calls;
@@ -8,6 +9,7 @@ mod completions;
 mod credentials;
 mod download;
 mod drive;
+mod hardware;
 mod man;
 mod migrate;
 mod options;
@@ -105,6 +107,12 @@ enum Command {
     /// Servers: list, create, start, stop and so on
     #[command(subcommand)]
     Server(server::ServerCommand),
+    /// SpotCloud's appliances: list, rename, delete; their bytes move by download and migrate
+    #[command(subcommand)]
+    Appliance(appliance::ApplianceCommand),
+    /// SpotCloud's market: what hardware costs, and where it is
+    #[command(subcommand)]
+    Hardware(hardware::HardwareCommand),
     /// Upload an image, then create and start a server that boots from it
     Boot(boot::BootArgs),
     /// The accounts that can be reached
@@ -132,6 +140,8 @@ impl Cli {
             Command::Calls(args) => calls::run(&args, output),
             Command::Drive(command) => drive::run(command, global, output).await,
             Command::Server(command) => server::run(command, global, output).await,
+            Command::Appliance(command) => appliance::run(command, global, output).await,
+            Command::Hardware(command) => hardware::run(command, global, output).await,
             Command::Boot(args) => boot::run(args, global, output).await,
             Command::Remote(command) => remote::run(command, global, output).await,
             Command::Serve(args) => serve::run(args, output).await,

@@ -31,9 +31,14 @@ impl World {
 
     /// Writes the configuration: `r:` is of this provider and at this address.
     pub fn configure(&self, provider: Provider, url: &str) {
-        let text = format!(
-            "[remotes.r]\nprovider = \"{provider}\"\nurl = \"{url}\"\nuser = \"{USER}\"\nsecret = \"{SECRET}\"\n"
-        );
+        let credentials = if provider == Provider::SpotCloud {
+            format!(
+                "consumer_key = \"{USER}\"\nconsumer_secret = \"{SECRET}\"\ntoken = \"{USER}\"\ntoken_secret = \"{SECRET}\"\n"
+            )
+        } else {
+            format!("user = \"{USER}\"\nsecret = \"{SECRET}\"\n")
+        };
+        let text = format!("[remotes.r]\nprovider = \"{provider}\"\nurl = \"{url}\"\n{credentials}");
         let path = self.path("config.toml");
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
@@ -42,7 +47,11 @@ impl World {
     /// An emulator of a provider, and a world whose remote `r:` it is.
     pub fn emulated(provider: Provider, faults: &str) -> (Self, Emulator) {
         let world = Self::empty();
+        let appliance = world.path("appliance");
+        std::fs::write(&appliance, b"appliance").unwrap();
+        let appliances = ["own", "spare", "spare2"].map(|key| (key.to_owned(), appliance.clone()));
         let emulator = Emulator::start_logged(Config {
+            appliances: if provider == Provider::SpotCloud { appliances.into() } else { Vec::new() },
             faults: Faults::parse(faults).unwrap(),
             ..Config::new(provider, world.path("emulator"), USER, SECRET)
         })

@@ -2,10 +2,11 @@
 
 use super::name;
 use crate::cli::Global;
-use crate::cli::account::{Account, RequestOptions, given};
+use crate::cli::account::{Account, RequestOptions, given, values_of};
 use crate::cli::output::{Output, bytes};
 use crate::config::{Config, Endpoint, Environment};
 use crate::error::{Error, Kind, Result};
+use crate::provider::Provider;
 use crate::provider::catalogue::Call;
 use clap::Args;
 use serde_json::json;
@@ -30,7 +31,7 @@ struct Outcome {
     reach: Option<bool>,
     tls: Option<bool>,
     authentication: Option<bool>,
-    drives: Option<usize>,
+    listed: Option<usize>,
     round_trip: Option<Duration>,
 }
 
@@ -53,9 +54,18 @@ pub(super) async fn run(args: TestArgs, global: &Global, output: &Output) -> Res
     }
 }
 
+/// The call that tries an account, and what it lists.
+fn listed(provider: Provider) -> (&'static str, &'static str) {
+    match provider {
+        Provider::OpenHosting | Provider::Crosspeer | Provider::CloudSigma => ("drives.list", "drives"),
+        Provider::SpotCloud => ("appliances.list", "appliances"),
+        Provider::Joyent => ("machines.list", "machines"),
+    }
+}
+
 /// Finds out what works, in order, and stops at what does not.
 async fn probe(account: &Account, https: bool, outcome: &mut Outcome) -> Result<()> {
-    let request = Call::find(account.provider(), "drives.list")?.request(&given([], []))?;
+    let request = Call::find(account.provider(), listed(account.provider()).0)?.request(&given([], []))?;
     // One attempt, unrepeated: a failure is the answer.
     let first = account.calls().attempt(&request).await;
     let tls = |works: bool| https.then_some(works);
@@ -74,8 +84,7 @@ async fn probe(account: &Account, https: bool, outcome: &mut Outcome) -> Result<
         Err(_) => (outcome.reach, outcome.tls) = (Some(true), tls(true)),
     }
     let reply = first?;
-    let rows = request.output.parse(Some(&reply.content_type), &reply.body)?;
-    outcome.drives = Some(rows.len());
+    outcome.listed = Some(values_of(request.call, &reply)?.len());
     let mut samples = Vec::with_capacity(SAMPLES);
     for _ in 0..SAMPLES {
         let start = Instant::now();
@@ -95,16 +104,17 @@ fn tell(
     https: bool,
     output: &Output,
 ) -> Result<()> {
-    let able = account.session.far()?.drives.capabilities();
+    let able = account.provider().drives();
+    let (_, what) = listed(account.provider());
     if output.is_json() {
         output.event(
             "remote_test",
             json!({
                 "remote": name, "url": url, "provider": account.provider().name(),
                 "reach": outcome.reach, "tls": outcome.tls, "authentication": outcome.authentication,
-                "drives": outcome.drives,
+                what: outcome.listed,
                 "round_trip_ms": outcome.round_trip.map(|t| (t.as_secs_f64() * 1e5).round() / 100.0),
-                "gzip": able.gzip, "read_limit": able.read_limit,
+                "gzip": able.map(|able| able.gzip), "read_limit": able.and_then(|able| able.read_limit),
             }),
         );
         return Ok(());
@@ -118,23 +128,25 @@ fn tell(
         None if !https => "none, plain http",
         tls => word(tls),
     };
-    let drives = outcome.drives.map_or_else(|| "not listed".to_owned(), |n| format!("{n} listed"));
+    let found = outcome.listed.map_or_else(|| "not listed".to_owned(), |n| format!("{n} listed"));
     let round_trip = outcome.round_trip.map_or_else(
         || "not measured".to_owned(),
         |t| format!("{:.1} ms (median of {SAMPLES})", t.as_secs_f64() * 1e3),
     );
-    let limit = able.read_limit.map_or_else(|| "none".to_owned(), bytes);
-    for (key, value) in [
+    let mut lines = vec![
         ("remote", format!("{name}: {url}")),
         ("provider", account.provider().name().to_owned()),
         ("reach", word(outcome.reach).to_owned()),
         ("tls", tls.to_owned()),
         ("authentication", word(outcome.authentication).to_owned()),
-        ("drives", drives),
+        (what, found),
         ("round trip", round_trip),
-        ("gzip writes", if able.gzip { "yes" } else { "no" }.to_owned()),
-        ("read limit", limit),
-    ] {
+    ];
+    if let Some(able) = able {
+        lines.push(("gzip writes", if able.gzip { "yes" } else { "no" }.to_owned()));
+        lines.push(("read limit", able.read_limit.map_or_else(|| "none".to_owned(), bytes)));
+    }
+    for (key, value) in lines {
         output.data(&format!("{key:14} {value}"))?;
     }
     Ok(())

@@ -6,6 +6,8 @@
 
 mod cloudsigma;
 mod family;
+mod joyent;
+mod spotcloud;
 
 use diskferry::provider::Provider;
 
@@ -22,6 +24,14 @@ pub enum Out {
     Rows(&'static [&'static str]),
     /// So many bytes.
     Bytes(usize),
+    /// This text.
+    Text(&'static str),
+    /// These headers.
+    Headers(&'static [&'static str]),
+    /// An answer in the form of an error, `{code, message}`.
+    Named,
+    /// A refusal of this status, which is the right answer to a call that is a part of something larger.
+    Refused(u16),
     /// Whatever comes: the manual prints two shapes or none.
     Any,
 }
@@ -56,7 +66,8 @@ pub fn rows(provider: Provider) -> Vec<Row> {
         Provider::OpenHosting => family::both().chain(family::open_hosting()).collect(),
         Provider::Crosspeer => family::both().chain(family::crosspeer()).collect(),
         Provider::CloudSigma => cloudsigma::rows().collect(),
-        Provider::SpotCloud | Provider::Joyent => Vec::new(),
+        Provider::SpotCloud => spotcloud::rows().collect(),
+        Provider::Joyent => joyent::rows().collect(),
     }
 }
 
