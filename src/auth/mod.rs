@@ -4,11 +4,12 @@
 //! used only once. It sees what is sent and never changes it.
 
 pub mod oauth;
+pub mod signature;
 
 use crate::error::{Error, Kind, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub enum Auth {
     Basic(HeaderValue),
     /// OAuth 1.0a with HMAC-SHA1 (RFC 5849).
     OAuth(Arc<oauth::Signer>),
+    /// HTTP Signature with an RSA key, as Joyent has it.
+    Signature(Arc<signature::Signer>),
 }
 
 /// What of a request a signature may cover.
@@ -44,7 +47,6 @@ impl Auth {
     }
 
     /// Adds the headers of one attempt.
-    #[expect(clippy::unused_async, reason = "an agent that signs is asked over a socket")]
     pub async fn sign(&self, request: Outgoing<'_>, headers: &mut HeaderMap) -> Result<()> {
         match self {
             Auth::None => {}
@@ -53,6 +55,13 @@ impl Auth {
             }
             Auth::OAuth(signer) => {
                 headers.insert(AUTHORIZATION, sensitive(&signer.authorization(request)?)?);
+            }
+            Auth::Signature(signer) => {
+                let date = signature::date();
+                headers.insert(AUTHORIZATION, sensitive(&signer.authorization(&date).await?)?);
+                let date = HeaderValue::from_str(&date)
+                    .map_err(|e| Error::new(Kind::Auth, "the date cannot be put into a header").source(e))?;
+                headers.insert(DATE, date);
             }
         }
         Ok(())

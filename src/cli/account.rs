@@ -46,13 +46,13 @@ pub struct Account {
 
 impl Account {
     /// Opens a remote; `None` is the default one.
-    pub fn open(
+    pub async fn open(
         remote: Option<&str>,
         options: &RequestOptions,
         global: &Global,
         output: &Output,
     ) -> Result<Self> {
-        Ok(Self::of(Session::open(remote, &transfer_options(options), global, output)?, output))
+        Ok(Self::of(Session::open(remote, &transfer_options(options), global, output).await?, output))
     }
 
     /// The account of a session.

@@ -61,11 +61,11 @@ pub async fn run(command: ApplianceCommand, global: &Global, output: &Output) ->
         ApplianceCommand::List(args) => list("appliances.list", &args, global, output).await,
         ApplianceCommand::Public(args) => list("appliances.public_list", &args, global, output).await,
         ApplianceCommand::Info(args) => {
-            let (account, key) = open(&args, global, output)?;
+            let (account, key) = open(&args, global, output).await?;
             show("appliance", &account.value("appliances.get", &given([&*key], [])).await?, output)
         }
         ApplianceCommand::Rename(args) => {
-            let (account, key) = open(&args.one, global, output)?;
+            let (account, key) = open(&args.one, global, output).await?;
             let name = [("name".to_owned(), args.name.clone())];
             let now = account.values("appliances.update", &given([&*key], name)).await?;
             output.note(&format!("appliance {key} is now called {:?}", args.name));
@@ -75,7 +75,7 @@ pub async fn run(command: ApplianceCommand, global: &Global, output: &Output) ->
             }
         }
         ApplianceCommand::Delete(args) => {
-            let (account, key) = open(&args, global, output)?;
+            let (account, key) = open(&args, global, output).await?;
             account.values("appliances.delete", &given([&*key], [])).await?;
             output.note(&format!("appliance {key} is deleted"));
             output.event("summary", serde_json::json!({ "action": "delete", "appliance": key }));
@@ -84,7 +84,7 @@ pub async fn run(command: ApplianceCommand, global: &Global, output: &Output) ->
     }
 }
 
-fn open(args: &OneArgs, global: &Global, output: &Output) -> Result<(Account, String)> {
+async fn open(args: &OneArgs, global: &Global, output: &Output) -> Result<(Account, String)> {
     // Where an appliance is meant its key alone will do.
     let (Some(Object::Appliance(key) | Object::Drive(key)), remote) =
         (&args.appliance.object, &args.appliance.remote)
@@ -94,7 +94,7 @@ fn open(args: &OneArgs, global: &Global, output: &Output) -> Result<(Account, St
             args.appliance.remote
         )));
     };
-    let account = Account::open(Some(remote), &args.request, global, output)?;
+    let account = Account::open(Some(remote), &args.request, global, output).await?;
     has(&account)?;
     Ok((account, key.clone()))
 }
@@ -105,7 +105,7 @@ fn has(account: &Account) -> Result<()> {
 
 async fn list(call: &str, args: &ListArgs, global: &Global, output: &Output) -> Result<()> {
     let remote = args.remote.as_ref().map(only_remote).transpose()?;
-    let account = Account::open(remote, &args.request, global, output)?;
+    let account = Account::open(remote, &args.request, global, output).await?;
     has(&account)?;
     let appliances = account.values(call, &given([], [])).await?;
     if output.is_json() {

@@ -94,7 +94,7 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
         }
         _ => (to.map(str::to_owned), None),
     };
-    let session = Session::open(remote.as_deref(), &args.transfer, global, output)?;
+    let session = Session::open(remote.as_deref(), &args.transfer, global, output).await?;
     let account = Account::of(session, output);
     account.has(
         "servers.create",

@@ -54,7 +54,7 @@ pub struct CallArgs {
 
 /// Runs the command.
 pub async fn run(args: CallArgs, global: &Global, output: &Output) -> Result<()> {
-    let account = Account::open(Some(only_remote(&args.remote)?), &args.request, global, output)?;
+    let account = Account::open(Some(only_remote(&args.remote)?), &args.request, global, output).await?;
     let call = Call::find(account.provider(), &args.call)?;
     if call.output.is_binary() && output.is_json() {
         return Err(Error::usage(format!("{} answers bytes, which are no JSON: leave --json out", call.id)));

@@ -1,13 +1,18 @@
 //! From a remote's profile to the credentials that go on its requests.
 
+use super::output::Output;
+use super::prompt;
 use crate::auth::Auth;
-use crate::auth::oauth::{Credentials, Signer};
+use crate::auth::oauth::{self, Credentials};
+use crate::auth::signature::agent::Agent;
+use crate::auth::signature::public::PublicKey;
+use crate::auth::signature::{Key, Signer, key};
 use crate::config::{AuthScheme, Environment, Remote};
 use crate::error::{Error, Kind, Result};
 use std::sync::Arc;
 
 /// The credentials of a remote. Looks the secret up, which may run a command.
-pub fn auth_of(remote: &Remote, env: &Environment) -> Result<Auth> {
+pub async fn auth_of(remote: &Remote, env: &Environment, output: &Output) -> Result<Auth> {
     match remote.auth_scheme() {
         AuthScheme::Basic => {
             let user = remote.user.as_deref().ok_or_else(|| missing(remote, "user"))?;
@@ -20,10 +25,50 @@ pub fn auth_of(remote: &Remote, env: &Environment) -> Result<Auth> {
                     .hint(format!("get one with `diskferry remote login {}:`", remote.name)));
             };
             let token = Some(Credentials { key, secret });
-            Ok(Auth::OAuth(Arc::new(Signer::new(consumer, token))))
+            Ok(Auth::OAuth(Arc::new(oauth::Signer::new(consumer, token))))
         }
-        AuthScheme::Signature => Err(Error::usage("signing with a key is not there yet")),
+        AuthScheme::Signature => signer(remote, env, output).await.map(|s| Auth::Signature(Arc::new(s))),
     }
+}
+
+/// The signer of a remote: with the key in the file `identity`, else with one that the SSH agent holds. Where the file is a
+/// public key, the agent has the other half.
+async fn signer(remote: &Remote, env: &Environment, output: &Output) -> Result<Signer> {
+    let account = remote.account.as_deref().ok_or_else(|| missing(remote, "account"))?;
+    let at = |error: Error| error.context(format_args!("remote {}", remote.name));
+    let public = match &remote.identity {
+        Some(path) if path.extension().is_some_and(|ending| ending == "pub") => {
+            Some(PublicKey::read(path).map_err(at)?)
+        }
+        _ => None,
+    };
+    let (key, fingerprint) = match &remote.identity {
+        Some(path) if public.is_none() => {
+            let mut passphrase = || {
+                if remote.has_secret() {
+                    remote.secret(env)
+                } else {
+                    prompt::secret(&format!("passphrase of {}", path.display()))
+                }
+            };
+            let loaded = key::load(path, &mut passphrase).map_err(at)?;
+            if let Some(warning) = &loaded.warning {
+                output.warn(warning);
+            }
+            (Key::Held(loaded.pair), loaded.public.md5())
+        }
+        _ => {
+            let socket = env.path("SSH_AUTH_SOCK").ok_or_else(|| {
+                at(Error::new(Kind::Auth, "there is no key to sign with"))
+                    .hint("set identity to the file of a private key, or start an SSH agent (SSH_AUTH_SOCK)")
+            })?;
+            let agent = Agent::find(&socket, remote.key_id.as_deref(), public.as_ref()).await.map_err(at)?;
+            let fingerprint = agent.public().md5();
+            (Key::Agent(agent), fingerprint)
+        }
+    };
+    // An account knows its keys by their fingerprints, too.
+    Signer::new(account, remote.key_id.as_deref().unwrap_or(&fingerprint), key).map_err(at)
 }
 
 /// The OAuth consumer of a remote.

@@ -52,7 +52,7 @@ pub async fn run(args: DownloadArgs, global: &Global, output: &Output) -> Result
     if to_stdout && output.is_json() {
         return Err(Error::usage("standard output cannot take both the image and --json"));
     }
-    let session = Session::open(Some(&args.from.remote), &args.transfer, global, output)?;
+    let session = Session::open(Some(&args.from.remote), &args.transfer, global, output).await?;
     let settings = args.transfer.settings(args.restart, &session.dirs);
     let download = Download { to: args.to, force: args.force };
     let done = fetch(download, &object, args.unpack, &settings, &session).await;

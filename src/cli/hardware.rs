@@ -83,14 +83,19 @@ pub async fn run(command: HardwareCommand, global: &Global, output: &Output) -> 
         HardwareCommand::List(args) => list(args, global, output).await,
         HardwareCommand::Info(args) => {
             let (remote, key) = named(&args.hardware, "hardware")?;
-            let account = open(Some(remote), &args.request, global, output)?;
+            let account = open(Some(remote), &args.request, global, output).await?;
             show("hardware", &account.value("hardware.get", &given([key], [])).await?, output)
         }
     }
 }
 
-fn open(remote: Option<&str>, request: &RequestOptions, global: &Global, output: &Output) -> Result<Account> {
-    let account = Account::open(remote, request, global, output)?;
+async fn open(
+    remote: Option<&str>,
+    request: &RequestOptions,
+    global: &Global,
+    output: &Output,
+) -> Result<Account> {
+    let account = Account::open(remote, request, global, output).await?;
     account.has(
         "hardware.list",
         "list what hardware it offers",
@@ -101,7 +106,7 @@ fn open(remote: Option<&str>, request: &RequestOptions, global: &Global, output:
 
 async fn list(args: ListArgs, global: &Global, output: &Output) -> Result<()> {
     let remote = args.remote.as_ref().map(only_remote).transpose()?;
-    let account = open(remote, &args.request, global, output)?;
+    let account = open(remote, &args.request, global, output).await?;
     let keys = [
         ("continent", args.continent),
         ("country", args.country),

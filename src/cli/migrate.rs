@@ -69,8 +69,8 @@ pub async fn run(args: MigrateArgs, global: &Global, output: &Output) -> Result<
     if args.from == args.to {
         return Err(Error::usage(format!("{} would be written onto itself", args.from)));
     }
-    let session = Session::open(Some(&args.from.remote), &args.transfer, global, output)?;
-    let done = migrate(args, &from, drive, &session).await;
+    let session = Session::open(Some(&args.from.remote), &args.transfer, global, output).await?;
+    let done = migrate(args, &from, drive, &session, output).await;
     session.settle();
     if let Some(summary) = done? {
         output.summary("migrated", &summary);
@@ -86,10 +86,11 @@ async fn migrate(
     from: &Object,
     drive: Option<String>,
     session: &Session,
+    output: &Output,
 ) -> Result<Option<Summary>> {
     let settings = args.transfer.settings(args.restart, &session.dirs);
     settings.check()?;
-    let to = session.another(&args.to.remote)?;
+    let to = session.another(&args.to.remote, output).await?;
     // One that takes no drives is refused before anything is asked for.
     let far = to.far()?;
     let upload = Upload {

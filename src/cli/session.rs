@@ -67,7 +67,7 @@ struct Opener {
 
 impl Session {
     /// Opens a remote; `None` is the default one.
-    pub fn open(
+    pub async fn open(
         remote: Option<&str>,
         options: &TransferOptions,
         global: &Global,
@@ -101,13 +101,14 @@ impl Session {
         };
         let context = context(observer, meters, stop, retry, slots);
         let opener = Opener { env, config, options: options.clone(), slots };
-        let end = opener.end(remote, &dirs, &context)?;
+        let end = opener.end(remote, &dirs, &context, output).await?;
         Ok(Self { end, context, dirs, progress, opener })
     }
 
     /// Reaches another remote, under the same meters.
-    pub fn another(&self, remote: &str) -> Result<End> {
-        self.opener.end(self.opener.config.remote(remote)?, &self.dirs, &self.context)
+    pub async fn another(&self, remote: &str, output: &Output) -> Result<End> {
+        let remote = self.opener.config.remote(remote)?;
+        self.opener.end(remote, &self.dirs, &self.context, output).await
     }
 
     /// The drives of the remote.
@@ -172,9 +173,9 @@ fn reach(remote: Remote, dirs: &Dirs) -> Result<(Remote, String, Option<Emulator
 }
 
 impl Opener {
-    fn end(&self, remote: Remote, dirs: &Dirs, context: &Context) -> Result<End> {
+    async fn end(&self, remote: Remote, dirs: &Dirs, context: &Context, output: &Output) -> Result<End> {
         let (remote, account, emulator) = reach(remote, dirs)?;
-        let auth = auth_of(&remote, &self.env)?;
+        let auth = auth_of(&remote, &self.env, output).await?;
         let client = client(&remote, auth, &self.options, self.slots, &context.meters)?;
         let retry = context.retry.clone();
         Ok(End { remote: remote.name, account, client, retry, _emulator: emulator })

@@ -58,7 +58,7 @@ pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<(
     if drive.is_some() && (args.name.is_some() || !args.keys.is_empty()) {
         return Err(Error::usage("--name and --set are for a drive to be made, and a drive is named"));
     }
-    let session = Session::open(remote.as_deref(), &args.transfer, global, output)?;
+    let session = Session::open(remote.as_deref(), &args.transfer, global, output).await?;
     let image = Image::open(&args.image, args.size)?;
     let upload = Upload {
         drive,

@@ -33,7 +33,7 @@ pub async fn run(args: VerifyArgs, global: &Global, output: &Output) -> Result<(
     if args.transfer.verify == Some(crate::transfer::verify::Verify::None) {
         return Err(Error::usage("a comparison with --verify none compares nothing"));
     }
-    let session = Session::open(Some(&args.drive.remote), &args.transfer, global, output)?;
+    let session = Session::open(Some(&args.drive.remote), &args.transfer, global, output).await?;
     let settings = args.transfer.settings(false, &session.dirs);
     let verify = Verify { file: args.file, drive };
     let done = verify.run(&session.far()?, &settings, &session.context).await;

@@ -45,7 +45,7 @@ struct Source {
 /// Runs the command.
 pub(super) async fn run(args: &ImageArgs, global: &Global, output: &Output) -> Result<()> {
     let (remote, drive) = named(&args.drive, "drive")?;
-    let account = Account::open(Some(remote), &args.request, global, output)?;
+    let account = Account::open(Some(remote), &args.request, global, output).await?;
     account.has("drives.image", "image drives", "`diskferry drive clone` makes a copy of a drive")?;
     let source = source(&args.source, remote, &account)?;
     let image = source.standard.map(|standard| standard.contents);

@@ -129,7 +129,7 @@ pub async fn run(command: DriveCommand, global: &Global, output: &Output) -> Res
 
 async fn list(args: &ListArgs, global: &Global, output: &Output) -> Result<()> {
     let remote = args.remote.as_ref().map(only_remote).transpose()?;
-    let account = Account::open(remote, &args.request, global, output)?;
+    let account = Account::open(remote, &args.request, global, output).await?;
     let drives = account.objects("drives.info_all", &given([], [])).await?;
     if output.is_json() {
         return drives.iter().try_for_each(|drive| output.object("drive", drive));
@@ -144,7 +144,7 @@ async fn list(args: &ListArgs, global: &Global, output: &Output) -> Result<()> {
 
 async fn info(args: &OneArgs, global: &Global, output: &Output) -> Result<()> {
     let (remote, drive) = named(&args.drive, "drive")?;
-    let account = Account::open(Some(remote), &args.request, global, output)?;
+    let account = Account::open(Some(remote), &args.request, global, output).await?;
     let info = account.object("drives.info", &given([drive], [])).await?;
     show("drive", &info, output)
 }
@@ -152,7 +152,7 @@ async fn info(args: &OneArgs, global: &Global, output: &Output) -> Result<()> {
 async fn create(args: CreateArgs, global: &Global, output: &Output) -> Result<()> {
     let mut keys = args.keys;
     add_keys(&mut keys, name_and_size(args.name, args.size))?;
-    let account = Account::open(Some(only_remote(&args.remote)?), &args.request, global, output)?;
+    let account = Account::open(Some(only_remote(&args.remote)?), &args.request, global, output).await?;
     let drive = account.object("drives.create", &given([], keys)).await?;
     made("drive", &drive, output)
 }
@@ -161,7 +161,7 @@ async fn set(args: SetArgs, global: &Global, output: &Output) -> Result<()> {
     let (remote, drive) = named(&args.drive, "drive")?;
     let mut keys = Vec::new();
     add_keys(&mut keys, args.keys)?;
-    let account = Account::open(Some(remote), &args.request, global, output)?;
+    let account = Account::open(Some(remote), &args.request, global, output).await?;
     let objects = account.objects("drives.set", &given([drive], keys)).await?;
     output.note(&format!("drive {drive} is changed"));
     match objects.first() {
@@ -174,7 +174,7 @@ async fn clone(args: CloneArgs, global: &Global, output: &Output) -> Result<()> 
     let (remote, drive) = named(&args.drive, "drive")?;
     let mut keys = args.keys;
     add_keys(&mut keys, name_and_size(args.name, args.size))?;
-    let account = Account::open(Some(remote), &args.request, global, output)?;
+    let account = Account::open(Some(remote), &args.request, global, output).await?;
     account.has(
         "drives.clone",
         "clone drives",
@@ -191,7 +191,7 @@ async fn clone(args: CloneArgs, global: &Global, output: &Output) -> Result<()> 
 
 async fn destroy(args: &OneArgs, global: &Global, output: &Output) -> Result<()> {
     let (remote, drive) = named(&args.drive, "drive")?;
-    let account = Account::open(Some(remote), &args.request, global, output)?;
+    let account = Account::open(Some(remote), &args.request, global, output).await?;
     // What is destroyed is said by its name; that also tells a drive that is not there from one that went away on
     // the first of several attempts.
     let info = account.object("drives.info", &given([drive], [])).await?;

@@ -14,7 +14,7 @@ use crate::wire::elastic::{Properties, parse_size};
 /// Runs `drive list --standard`.
 pub(super) async fn list(args: &ListArgs, global: &Global, output: &Output) -> Result<()> {
     let remote = args.remote.as_ref().map(only_remote).transpose()?;
-    let account = Account::open(remote, &args.request, global, output)?;
+    let account = Account::open(remote, &args.request, global, output).await?;
     let drives = match account.provider() {
         Provider::Crosspeer => shipped(),
         Provider::CloudSigma => asked(&account).await?,

@@ -44,7 +44,7 @@ pub(super) async fn run(args: TestArgs, global: &Global, output: &Output) -> Res
     };
     let remote = config.remote(&name)?;
     let https = matches!(&remote.endpoint, Endpoint::Url(url) if url.scheme() == "https");
-    let account = Account::open(Some(&name), &args.request, global, output)?;
+    let account = Account::open(Some(&name), &args.request, global, output).await?;
     let mut outcome = Outcome::default();
     let error = probe(&account, https, &mut outcome).await.err();
     tell(&name, &remote.endpoint.to_string(), &account, &outcome, https, output)?;

@@ -74,7 +74,7 @@ impl VncOptions {
 
 /// Runs the command.
 pub(super) async fn run(args: CreateArgs, global: &Global, output: &Output) -> Result<()> {
-    let account = Account::open(Some(only_remote(&args.remote)?), &args.request, global, output)?;
+    let account = Account::open(Some(only_remote(&args.remote)?), &args.request, global, output).await?;
     let mut keys = Vec::new();
     add_keys(&mut keys, args.keys)?;
     add_keys(&mut keys, args.vnc.keys(account.provider())?)?;

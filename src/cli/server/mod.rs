@@ -99,7 +99,7 @@ pub async fn run(command: ServerCommand, global: &Global, output: &Output) -> Re
     match command {
         ServerCommand::List(args) => list(&args, global, output).await,
         ServerCommand::Info(args) => {
-            let (account, id) = open(&args, global, output)?;
+            let (account, id) = open(&args, global, output).await?;
             let server = account.object("servers.info", &given([&*id], [])).await?;
             show("server", &server, output)
         }
@@ -113,14 +113,14 @@ pub async fn run(command: ServerCommand, global: &Global, output: &Output) -> Re
     }
 }
 
-fn open(args: &OneArgs, global: &Global, output: &Output) -> Result<(Account, String)> {
+async fn open(args: &OneArgs, global: &Global, output: &Output) -> Result<(Account, String)> {
     let (remote, server) = named(&args.server, "server")?;
-    Ok((Account::open(Some(remote), &args.request, global, output)?, server.to_owned()))
+    Ok((Account::open(Some(remote), &args.request, global, output).await?, server.to_owned()))
 }
 
 async fn list(args: &ListArgs, global: &Global, output: &Output) -> Result<()> {
     let remote = args.remote.as_ref().map(only_remote).transpose()?;
-    let account = Account::open(remote, &args.request, global, output)?;
+    let account = Account::open(remote, &args.request, global, output).await?;
     let servers = account.objects("servers.info_all", &given([], [])).await?;
     if output.is_json() {
         return servers.iter().try_for_each(|server| output.object("server", server));
@@ -138,7 +138,7 @@ async fn set(args: SetArgs, global: &Global, output: &Output) -> Result<()> {
     let (remote, server) = named(&args.server, "server")?;
     let mut keys = Vec::new();
     add_keys(&mut keys, args.keys)?;
-    let account = Account::open(Some(remote), &args.request, global, output)?;
+    let account = Account::open(Some(remote), &args.request, global, output).await?;
     let objects = account.objects("servers.set", &given([server], keys)).await?;
     output.note(&format!("server {server} is changed"));
     match objects.first() {
@@ -148,7 +148,7 @@ async fn set(args: SetArgs, global: &Global, output: &Output) -> Result<()> {
 }
 
 async fn act(act: Act, args: &OneArgs, wait: WaitOptions, global: &Global, output: &Output) -> Result<()> {
-    let (account, id) = open(args, global, output)?;
+    let (account, id) = open(args, global, output).await?;
     let (call, verb, done) = match act {
         Act::Start => ("servers.start", "start", "started"),
         Act::Stop => ("servers.stop", "stop", "stopped"),
