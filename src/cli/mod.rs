@@ -10,6 +10,8 @@ mod credentials;
 mod download;
 mod drive;
 mod hardware;
+mod key;
+mod machine;
 mod man;
 mod migrate;
 mod options;
@@ -21,6 +23,7 @@ mod serve;
 mod server;
 mod session;
 mod signals;
+mod snapshot;
 mod table;
 mod transfers;
 mod upload;
@@ -113,6 +116,15 @@ enum Command {
     /// SpotCloud's market: what hardware costs, and where it is
     #[command(subcommand)]
     Hardware(hardware::HardwareCommand),
+    /// Joyent's machines: list, create, start, stop, resize and so on
+    #[command(subcommand)]
+    Machine(machine::MachineCommand),
+    /// Snapshots of Joyent's machines
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
+    /// The SSH keys of a Joyent account
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Upload an image, then create and start a server that boots from it
     Boot(boot::BootArgs),
     /// The accounts that can be reached
@@ -142,6 +154,9 @@ impl Cli {
             Command::Server(command) => server::run(command, global, output).await,
             Command::Appliance(command) => appliance::run(command, global, output).await,
             Command::Hardware(command) => hardware::run(command, global, output).await,
+            Command::Machine(command) => machine::run(command, global, output).await,
+            Command::Snapshot(command) => snapshot::run(command, global, output).await,
+            Command::Key(command) => key::run(command, global, output).await,
             Command::Boot(args) => boot::run(args, global, output).await,
             Command::Remote(command) => remote::run(command, global, output).await,
             Command::Serve(args) => serve::run(args, output).await,
