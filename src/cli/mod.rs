@@ -1,6 +1,7 @@
 //! The command line: what can be said, and what becomes of it. All drawing and printing is here.
 
 mod account;
+mod analytics;
 mod appliance;
 mod boot;
 mod call;
@@ -10,6 +11,7 @@ mod credentials;
 mod download;
 mod drive;
 mod hardware;
+mod heatmap;
 mod key;
 mod machine;
 mod man;
@@ -125,6 +127,9 @@ enum Command {
     /// The SSH keys of a Joyent account
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// What Joyent's instrumentations have measured: values, heatmaps
+    #[command(subcommand)]
+    Analytics(analytics::AnalyticsCommand),
     /// Upload an image, then create and start a server that boots from it
     Boot(boot::BootArgs),
     /// The accounts that can be reached
@@ -157,6 +162,7 @@ impl Cli {
             Command::Machine(command) => machine::run(command, global, output).await,
             Command::Snapshot(command) => snapshot::run(command, global, output).await,
             Command::Key(command) => key::run(command, global, output).await,
+            Command::Analytics(command) => analytics::run(command, global, output).await,
             Command::Boot(args) => boot::run(args, global, output).await,
             Command::Remote(command) => remote::run(command, global, output).await,
             Command::Serve(args) => serve::run(args, output).await,

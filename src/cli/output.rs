@@ -256,6 +256,11 @@ impl Output {
         }
     }
 
+    /// Whether output is coloured.
+    pub fn colours(&self) -> bool {
+        self.color
+    }
+
     fn paint(&self, text: &str, code: &str) -> String {
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
