@@ -1,5 +1,6 @@
 //! Transfers through the real binary and a real socket: what goes up comes down, whatever happens on the way.
 
+mod appliances;
 mod damage;
 mod faults;
 mod interruptions;

@@ -57,19 +57,47 @@ impl World {
 
     /// Another provider beside it, as the remote NAME; its drives are in a directory of that name.
     pub fn add(&mut self, name: &str, provider: Provider, faults: &str) -> &Emulator {
+        self.add_with(name, provider, faults, Vec::new())
+    }
+
+    /// `SpotCloud` beside it, as `spot:`, with these appliances.
+    pub fn add_spotcloud(&mut self, faults: &str, appliances: &[(&str, &Path)]) -> &Emulator {
+        let appliances =
+            appliances.iter().map(|(key, path)| ((*key).to_owned(), path.to_path_buf())).collect();
+        self.add_with("spot", Provider::SpotCloud, faults, appliances)
+    }
+
+    fn add_with(
+        &mut self,
+        name: &str,
+        provider: Provider,
+        faults: &str,
+        appliances: Vec<(String, PathBuf)>,
+    ) -> &Emulator {
         let emulator = Emulator::start_logged(Config {
             faults: Faults::parse(faults).unwrap(),
+            appliances,
             ..Config::new(provider, self.path(name), USER, SECRET)
         })
         .unwrap();
-        let text = format!(
-            "[remotes.{name}]\nprovider = \"{provider}\"\nurl = \"{}\"\nuser = \"{USER}\"\nsecret = \"{SECRET}\"\n",
-            emulator.url()
-        );
+        let credentials = if provider == Provider::SpotCloud {
+            format!(
+                "consumer_key = \"{USER}\"\nconsumer_secret = \"{SECRET}\"\ntoken = \"{USER}\"\ntoken_secret = \"{SECRET}\"\n"
+            )
+        } else {
+            format!("user = \"{USER}\"\nsecret = \"{SECRET}\"\n")
+        };
+        let url = emulator.url();
+        let text = format!("[remotes.{name}]\nprovider = \"{provider}\"\nurl = \"{url}\"\n{credentials}");
         let path = self.path("config.toml");
         let before = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, before + &text).unwrap();
         self.others.push(emulator);
+        self.others.last().unwrap()
+    }
+
+    /// The last that was added.
+    pub fn added(&self) -> &Emulator {
         self.others.last().unwrap()
     }
 
