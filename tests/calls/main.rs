@@ -2,6 +2,8 @@
 
 mod answered;
 mod commands;
+mod machines;
+mod market;
 mod recorder;
 mod rows;
 mod sent;

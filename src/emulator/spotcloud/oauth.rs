@@ -103,6 +103,17 @@ fn sign(text: &str, consumer: &str, token: &str) -> String {
     base64(&mac.finalize().into_bytes())
 }
 
+/// The signature of a request, encoded for a header.
+#[cfg(test)]
+pub(super) fn signature_for_tests(head: &Parts, body: &[u8], consumer: &str, token: &str) -> String {
+    let presented = Presented::of(head, body);
+    encode(&sign(
+        &base_string(head.method.as_str(), &url_of(head, false), &presented.signed),
+        consumer,
+        token,
+    ))
+}
+
 /// RFC 5849, section 3.6.
 fn encode(text: &str) -> String {
     text.bytes().fold(String::new(), |out, byte| match byte {
