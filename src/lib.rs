@@ -9,8 +9,8 @@
 //!                                                └──► journal ◄─ acknowledged chunks only
 //! ```
 //!
-//! A [`source`] maps or streams an image and cuts it into [`chunk`]s; [`encode`] finds zeros, digests and compresses on a
-//! few threads; [`transfer`] keeps a bounded number of requests in flight to a [`transport::RemoteDisk`], repeats what may
+//! A [`source`] maps, streams or relays an image and cuts it into [`chunk`]s; [`encode`] finds zeros, digests and compresses
+//! on a few threads; [`transfer`] keeps a bounded number of requests in flight to a [`transport::RemoteDisk`], repeats what may
 //! be repeated, and proves at the end that no chunk is missing; the [`journal`] is what a later run goes on from. A
 //! download runs the other way, into a [`sink`].
 //!

@@ -3,6 +3,7 @@
 use super::world::{SECRET, USER, World};
 use diskferry::provider::Provider;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 
 #[test]
 fn appliances_are_listed_renamed_and_deleted() {
@@ -75,7 +76,6 @@ fn a_login_ends_with_a_token_in_a_private_file() {
     world.run(&["remote", "login", "r:", "--verifier", "wrong"]).refused(4, &["verifier"]);
     let ended = world.run(&["remote", "login", "r:", "--verifier", verifier]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let written = std::fs::read_to_string(&path).unwrap();
     let secret =
