@@ -228,8 +228,19 @@ fn go_on(
     }
     words.extend(["boot".into(), format!("{remote}:{drive}"), "--name".into(), name.to_owned()]);
     words.extend(["--cpu".into(), args.cpu.to_string(), "--mem".into(), args.mem.to_string()]);
-    for (key, value) in args.keys.iter().filter(|(key, _)| key != "vnc:password") {
-        words.extend(["--set".into(), format!("{key}={value}")]);
+    // What the server names in its refusal is what it refuses: the command without it is one that can work.
+    let refused = matches!(error.kind(), Kind::Refused | Kind::NotFound | Kind::Busy);
+    let said = error.said().filter(|_| refused).unwrap_or_default();
+    let is_blamed = |key: &str, value: &str| said.contains(key) || (value.len() > 3 && said.contains(value));
+    let (mut blamed, mut dropped) = (Vec::new(), false);
+    for (key, value) in &args.keys {
+        if key == "vnc:password" {
+            dropped = true;
+        } else if is_blamed(key, value) {
+            blamed.push(key.as_str());
+        } else {
+            words.extend(["--set".into(), format!("{key}={value}")]);
+        }
     }
     if args.vnc.vnc {
         words.push("--vnc".into());
@@ -245,10 +256,17 @@ fn go_on(
     } else {
         String::new()
     };
+    let others = refused && blamed.is_empty() && !args.keys.is_empty();
+    let without = match (blamed.is_empty(), others) {
+        (false, _) => format!("without what was refused, {}: ", blamed.join(" and ")),
+        (true, true) => "correct what was refused, then: ".to_owned(),
+        (true, false) => String::new(),
+    };
+    let password = if dropped { " (and vnc:password, which is not repeated here)" } else { "" };
     let why = error.what_next().filter(|_| !open).map(|hint| format!("{hint}; ")).unwrap_or_default();
     error
         .context(format_args!("drive {drive} is there, but the server could not be created"))
-        .hint(format!("{why}{look}{}", command.join(" ")))
+        .hint(format!("{why}{look}{without}{}{password}", command.join(" ")))
 }
 
 /// Says the server's address, if it comes to have one.

@@ -1,6 +1,7 @@
 //! The everyday commands, over the three providers that have drives.
 
-use super::world::{World, uuid};
+use super::world::{SECRET, USER, World, uuid};
+use diskferry::emulator::{Config, Emulator, Faults};
 use diskferry::provider::Provider;
 
 const THREE: [Provider; 3] = [Provider::OpenHosting, Provider::Crosspeer, Provider::CloudSigma];
@@ -47,10 +48,45 @@ fn a_boot_that_fails_after_the_upload_says_how_to_go_on() {
     let failed = world.run(&["boot", IMAGE, "r:", "--name", "web", "--set", missing]);
     assert_ne!(failed.code, 0, "{}", failed.stderr);
     assert!(failed.stdout.is_empty());
-    let line = failed.stderr.lines().find(|l| l.contains("boot r:")).unwrap_or_else(|| panic!("{failed:?}"));
-    let drive = line.split(|c: char| !(c.is_ascii_hexdigit() || c == '-')).find(|w| w.len() == 36).unwrap();
-    assert!(world.done(&["drive", "list", "r:"]).contains(drive));
-    uuid(&world.done(&["boot", &format!("r:{drive}"), "--name", "web"]));
+    assert!(failed.stderr.contains("without what was refused, ide:0:1"), "{}", failed.stderr);
+    let server = uuid(&world.done(&printed(&failed.stderr)));
+    assert!(world.done(&["server", "list", "r:"]).contains(&server));
+    assert_eq!(world.done(&["drive", "list", "r:"]).lines().count(), 2, "a heading and one drive");
+}
+
+/// The words of the command that a hint tells to run, as a shell would take them.
+fn printed(stderr: &str) -> Vec<String> {
+    let (_, command) = stderr.split_once("diskferry boot ").unwrap_or_else(|| panic!("{stderr}"));
+    let command = command.lines().next().unwrap();
+    let shell = std::process::Command::new("sh")
+        .args(["-c", &format!("printf '%s\\n' boot {command}")])
+        .output()
+        .unwrap();
+    String::from_utf8(shell.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_boot_whose_balance_is_spent_goes_on_once_it_is_not() {
+    let (world, emulator) = World::emulated(Provider::OpenHosting, "");
+    let drive = world.done(&["upload", "-q", IMAGE, "r:"]);
+    let restarted = |faults: &str| {
+        let emulator = Emulator::start(Config {
+            faults: Faults::parse(faults).unwrap(),
+            ..Config::new(Provider::OpenHosting, world.path("emulator"), USER, SECRET)
+        });
+        let emulator = emulator.unwrap();
+        world.configure(Provider::OpenHosting, &emulator.url());
+        emulator
+    };
+    drop(emulator);
+    let poor = restarted("balance=0");
+    let failed = world.run(&["boot", &format!("r:{drive}"), "--name", "web", "--mem", "512"]);
+    failed.refused(1, &["402", "add to the account's balance"]);
+    drop(poor);
+    let _rich = restarted("");
+    let server = uuid(&world.done(&printed(&failed.stderr)));
+    let info = world.run(&["--json", "server", "info", &format!("r:{server}")]).objects().remove(0);
+    assert_eq!((&info["name"], info["mem"].to_string().trim_matches('"')), (&"web".into(), "512"));
 }
 
 #[test]
