@@ -18,7 +18,7 @@ use crate::transfer::landing::{Ground, Landed, Looking, land};
 use crate::transfer::ledger::Ledger;
 use crate::transfer::pull::pull;
 use crate::transfer::verify::Verify;
-use crate::transport::appliances::{Access, Appliance, ApplianceDisk, ApplianceInfo};
+use crate::transport::appliances::{Access, Appliance, ApplianceDisk};
 use std::time::Instant;
 
 /// How much of an appliance is looked at to tell what is in it: archives may have small files before the image.
@@ -45,7 +45,7 @@ impl Found {
     pub async fn ask(appliance: Appliance, key: &str, remote: &str, account: &str) -> Result<Self> {
         let info = appliance.info().await?;
         let access = appliance.probe().await?;
-        check_size(&appliance, &info, &access)?;
+        check_size(&appliance.name(), info.size, access.size())?;
         let access = match access {
             // What the provider says is better than nothing; the stream is compared with it.
             Access::Whole { size: None, why } => Access::Whole { size: info.size, why },
@@ -103,14 +103,14 @@ impl Found {
 }
 
 /// The provider's figure is bytes or something that the manual does not say. One of another order is not compared.
-fn check_size(appliance: &Appliance, info: &ApplianceInfo, access: &Access) -> Result<()> {
-    let (Some(told), Some(found)) = (info.size, access.size()) else { return Ok(()) };
+fn check_size(what: &str, told: Option<u64>, found: Option<u64>) -> Result<()> {
+    let (Some(told), Some(found)) = (told, found) else { return Ok(()) };
     if told == found || told < found / 500 {
         return Ok(());
     }
     Err(Error::new(
         Kind::Protocol,
-        format!("{} has {told} bytes by its description and {found} where it is kept", appliance.name()),
+        format!("{what} has {told} bytes by its description and {found} where it is kept"),
     )
     .hint("it may be changing right now, or the server is wrong: try again later"))
 }
@@ -298,7 +298,21 @@ async fn verify(
 
 #[cfg(test)]
 mod tests {
-    use super::unpacked_name;
+    use super::{check_size, unpacked_name};
+
+    #[test]
+    fn a_size_that_is_told_in_bytes_has_to_be_right() {
+        for (told, found) in [(Some(10), Some(10)), (None, Some(10)), (Some(10), None)] {
+            assert!(check_size("it", told, found).is_ok(), "{told:?} {found:?}");
+        }
+        // In megabytes, or in kilobytes.
+        assert!(check_size("it", Some(29), Some(30_000_000)).is_ok());
+        assert!(check_size("it", Some(29_296), Some(30_000_000)).is_ok());
+        for told in [29_999_999, 30_000_001, 15_000_000] {
+            let error = check_size("it", Some(told), Some(30_000_000)).unwrap_err();
+            assert!(error.to_string().contains("where it is kept"), "{error}");
+        }
+    }
 
     #[test]
     fn an_image_is_named_without_its_packing() {

@@ -11,6 +11,7 @@ pub mod drives;
 mod flow;
 pub mod limit;
 pub mod login;
+mod message;
 mod patience;
 pub mod retry;
 mod standard;

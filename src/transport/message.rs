@@ -1,0 +1,56 @@
+//! A call on its way out, and its reply.
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+
+/// A call with a small body, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Sending<'a> {
+    /// The method.
+    pub method: Method,
+    /// The path below the remote's URL, with its query.
+    pub path: &'a str,
+    /// The body's media type.
+    pub content_type: &'static str,
+    /// What to `Accept`.
+    pub accept: Option<&'static str>,
+    /// The body.
+    pub body: Bytes,
+    /// Status codes of this call that are no error though they look like one.
+    pub answers: &'a [u16],
+}
+
+impl<'a> Sending<'a> {
+    /// A GET.
+    pub fn get(path: &'a str) -> Self {
+        Self { method: Method::GET, path, content_type: TEXT, accept: None, body: Bytes::new(), answers: &[] }
+    }
+
+    /// The same, accepting this media type.
+    #[must_use]
+    pub fn accept(self, accept: &'static str) -> Self {
+        Self { accept: Some(accept), ..self }
+    }
+
+    /// A POST of this text.
+    pub fn post(path: &'a str, body: Bytes) -> Self {
+        Self { method: Method::POST, body, ..Self::get(path) }
+    }
+}
+
+/// The media type of what has no other.
+pub(in crate::transport) const TEXT: &str = "text/plain";
+
+/// A reply, its body read.
+#[derive(Debug, Default)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The media type, without parameters.
+    pub content_type: String,
+    /// The body.
+    pub body: Bytes,
+}
