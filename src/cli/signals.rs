@@ -36,7 +36,13 @@ async fn listen(stopper: &Stopper, output: &Output) -> std::io::Result<()> {
 
 /// This process's command, as a shell would take it.
 pub fn command_line() -> String {
-    let words: Vec<String> = std::env::args_os().map(|word| quoted(&word.to_string_lossy())).collect();
+    resuming(std::env::args_os().map(|word| word.to_string_lossy().into_owned()))
+}
+
+/// What began anew goes on without that.
+fn resuming(words: impl IntoIterator<Item = String>) -> String {
+    let words: Vec<String> =
+        words.into_iter().filter(|word| word != "--restart").map(|word| quoted(&word)).collect();
     words.join(" ")
 }
 
@@ -51,7 +57,13 @@ pub fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::{quoted, resuming};
+
+    #[test]
+    fn the_command_that_goes_on_does_not_start_over() {
+        let words = ["diskferry", "upload", "a b.img", "oh:", "--restart"].map(str::to_owned);
+        assert_eq!(resuming(words), "diskferry upload 'a b.img' oh:");
+    }
 
     #[test]
     fn words_are_quoted_as_a_shell_wants_them() {
