@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::account::{Account, given};
-use super::machine::{OneArgs, open};
+use super::machine::{OneArgs, open, until};
 use super::output::Output;
 use super::table::Table;
 use super::values::{id, show, text};
@@ -20,7 +20,7 @@ pub enum SnapshotCommand {
     /// Take a snapshot; prints its name
     Create(CreateArgs),
     /// Start a stopped machine from a snapshot
-    Start(NamedArgs),
+    Start(StartArgs),
     /// Delete a snapshot
     Delete(NamedArgs),
 }
@@ -32,6 +32,15 @@ pub struct NamedArgs {
     machine: OneArgs,
     /// The snapshot
     name: String,
+}
+
+/// What `snapshot start` takes.
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    #[command(flatten)]
+    snapshot: NamedArgs,
+    #[command(flatten)]
+    wait: WaitOptions,
 }
 
 /// What `snapshot create` takes.
@@ -67,10 +76,18 @@ pub async fn run(command: SnapshotCommand, global: &Global, output: &Output) -> 
         }
         SnapshotCommand::Create(args) => create(args, global, output).await,
         SnapshotCommand::Start(args) => {
-            act("snapshots.start", "the machine is starting from", "start", &args, global, output).await
+            let named = &args.snapshot;
+            let (account, machine) =
+                act("snapshots.start", "the machine is starting from", "start", named, global, output)
+                    .await?;
+            if args.wait.wanted() {
+                until(args.wait, "starting", "running", &machine, &account, output).await?;
+                output.note(&format!("machine {machine} is running"));
+            }
+            Ok(())
         }
         SnapshotCommand::Delete(args) => {
-            act("snapshots.delete", "deleted", "delete", &args, global, output).await
+            act("snapshots.delete", "deleted", "delete", &args, global, output).await.map(drop)
         }
     }
 }
@@ -82,13 +99,13 @@ async fn act(
     args: &NamedArgs,
     global: &Global,
     output: &Output,
-) -> Result<()> {
+) -> Result<(Account, String)> {
     let (account, machine) = open(&args.machine, global, output).await?;
     account.values(call, &given([&*machine, &*args.name], [])).await?;
     output.note(&format!("{done}: snapshot {} of machine {machine}", args.name));
     output
         .event("summary", serde_json::json!({ "action": action, "machine": machine, "snapshot": args.name }));
-    Ok(())
+    Ok((account, machine))
 }
 
 async fn create(args: CreateArgs, global: &Global, output: &Output) -> Result<()> {

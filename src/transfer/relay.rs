@@ -58,7 +58,7 @@ impl Relay {
         let buffers = Buffers::new();
         // Chunks that are anywhere between their read and the end of their write: those on one side leave room for as many
         // less on the other.
-        let held = Arc::new(Semaphore::new(context.concurrency + context.workers));
+        let held = Arc::new(Semaphore::new(context.concurrency));
         let mut failures = Failures::default();
         let mut flying = FuturesUnordered::new();
         let mut fetched: BTreeMap<u64, FetchedChunk> = BTreeMap::new();

@@ -37,10 +37,8 @@ fn a_machine_goes_through_its_life() {
     world.done(&["machine", "resize", &target, "regular_256", "--wait"]);
     world.done(&["machine", "stop", &target, "--wait"]);
     assert_eq!(state(&world, &target), "stopped");
-    world.done(&["snapshot", "start", &target, "first"]);
-    while state(&world, &target) != "running" {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    world.done(&["snapshot", "start", &target, "first", "--wait"]);
+    assert_eq!(state(&world, &target), "running");
     world.done(&["snapshot", "delete", &target, "first"]);
     world.run(&["snapshot", "info", &target, "first"]).refused(5, &["404"]);
     world.done(&["machine", "stop", &target, "--wait"]);

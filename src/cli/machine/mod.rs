@@ -212,7 +212,7 @@ async fn run_act(
 }
 
 /// Waits until a machine is in a state; one that is gone is deleted.
-async fn until(
+pub(super) async fn until(
     wait: WaitOptions,
     what: &str,
     ends: &str,
