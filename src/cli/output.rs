@@ -197,15 +197,19 @@ impl Output {
         } else {
             String::new()
         };
+        let resume = if plan.chunks_resumed > 0 {
+            format!(", {} of an earlier run (compared: {}; {})", plan.chunks_resumed, plan.resume, plan.resume_why)
+        } else {
+            String::new()
+        };
         self.stderr(&format!(
-            "{} {} to {}: {} in {} chunks of {}, {} done already, {} at a time, compression: {}{zeros}, verify: {}",
+            "{} {} to {}: {} in {} chunks of {}{resume}, {} at a time, compression: {}{zeros}, verify: {}",
             plan.action,
             plan.from,
             plan.to,
             bytes(plan.size),
             plan.chunks_total,
             bytes(plan.chunk_size),
-            plan.chunks_resumed,
             plan.concurrency,
             plan.compress,
             plan.verify,
@@ -213,16 +217,19 @@ impl Output {
     }
 
     /// Reports what a transfer has done; `done` is its first words.
-    pub fn summary(&self, done: &str, summary: &Summary) {
-        self.summary_with(done, summary, serde_json::to_value(summary).unwrap_or_default());
+    pub fn summary(&self, done: &str, summary: &Summary) -> Result<()> {
+        self.summary_with(done, summary, serde_json::to_value(summary).unwrap_or_default())
     }
 
     /// The same, with the object for `--json` given.
-    pub fn summary_with(&self, done: &str, summary: &Summary, object: Value) {
+    pub fn summary_with(&self, done: &str, summary: &Summary, object: Value) -> Result<()> {
         self.set_bar(None);
-        self.event("summary", object);
-        if self.json || self.quiet {
-            return;
+        if self.json {
+            // The result itself: if it cannot be told, the transfer is not over.
+            return self.value("summary", &object);
+        }
+        if self.quiet {
+            return Ok(());
         }
         let s = summary;
         let rate = per_second(s.size, Duration::from_secs_f64(s.elapsed_s));
@@ -254,6 +261,7 @@ impl Output {
         if !s.digest.is_empty() {
             self.stderr(&format!("{} {}", s.digest_kind, s.digest));
         }
+        Ok(())
     }
 
     /// Whether output is coloured.

@@ -7,6 +7,7 @@ use crate::event::{Event, Plan, Summary};
 use crate::source::MappedSource;
 use crate::transfer::Context;
 use crate::transfer::ledger::Ledger;
+use crate::transfer::resume::Extent;
 use crate::transfer::verify::{Verify as Amount, with_file};
 use crate::transfer::whole::Whole;
 use crate::transport::Readable;
@@ -79,6 +80,8 @@ impl Verify {
                 compress: "none".into(),
                 zeros: "write".into(),
                 verify: amount.name().into(),
+                resume: Extent::None.name().into(),
+                resume_why: String::new(),
                 dry_run: settings.dry_run,
             },
             context,
@@ -87,7 +90,7 @@ impl Verify {
             return Ok(None);
         }
         let whole = if settings.sha256 { Some(Whole::of_source(file.clone())?) } else { None };
-        let chosen = amount.choose(geometry.chunks(), &self.drive);
+        let chosen = amount.choose(geometry.chunks(), &uuid::Uuid::new_v4().to_string());
         let compared = with_file(&disk, &file, &mut ledger, &chosen, context).await?;
         let sha256 = whole.map(Whole::finish).transpose()?;
         if amount == Amount::Full {

@@ -2,7 +2,7 @@
 
 use super::{Header, Replay, peek};
 use crate::error::{Error, Kind, Result};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Where journals are kept.
 #[derive(Clone, Debug)]
@@ -70,7 +70,8 @@ impl Directory {
             .filter_map(|entry| {
                 let path = entry.ok()?.path();
                 let id = path.file_name()?.to_str()?.strip_suffix(".journal")?.to_owned();
-                entry_of(id, &path)
+                let modified = std::fs::metadata(&path).and_then(|m| m.modified()).ok();
+                Some(Entry { id, replay: peek(&path), modified })
             })
             .collect();
         all.sort_by_key(|entry| std::cmp::Reverse(entry.modified));
@@ -91,17 +92,8 @@ impl Directory {
     /// Removes a journal, unless its transfer is running.
     pub fn discard(&self, id: &str) -> Result<()> {
         let path = self.file(id);
-        let file = super::open_locked(&path, false)?;
+        let _held = super::open_locked(&path)?;
         std::fs::remove_file(&path)
-            .map_err(|e| Error::io(format!("removing the journal {}", path.display()), e))?;
-        drop(file);
-        Ok(())
+            .map_err(|e| Error::io(format!("removing the journal {}", path.display()), e))
     }
-}
-
-/// A transfer, unless it never came to begin.
-fn entry_of(id: String, path: &Path) -> Option<Entry> {
-    let modified = std::fs::metadata(path).and_then(|m| m.modified()).ok();
-    let replay = peek(path).transpose()?;
-    Some(Entry { id, replay, modified })
 }

@@ -98,6 +98,19 @@ impl MappedSource {
         Ok(self.inner.map.range(start..end))
     }
 
+    /// Reads a few bytes at a place.
+    pub fn read_small(&self, offset: u64, len: u64) -> Result<Vec<u8>> {
+        let range = self.range(offset, len)?;
+        let bytes = range.as_ref().to_vec();
+        range.check()?;
+        Ok(bytes)
+    }
+
+    /// Whether it is a regular file.
+    pub fn is_regular(&self) -> bool {
+        self.inner.file.metadata().is_ok_and(|meta| meta.is_file())
+    }
+
     /// Fails if the file is no longer what it was when it was opened.
     pub fn check(&self) -> Result<()> {
         let inner = &*self.inner;

@@ -159,6 +159,14 @@ impl Source {
         }
     }
 
+    /// Whether the image is known to be the same bytes as long as its identity is the same: a regular file.
+    pub fn is_stable(&self) -> bool {
+        match self {
+            Source::Mapped(source) => source.is_regular(),
+            Source::Stream(_) | Source::Remote(_) => false,
+        }
+    }
+
     /// A check to be made again and again while the image is read.
     pub fn watch(&self) -> Watch {
         match self {

@@ -70,6 +70,12 @@ impl Ledger {
         }
     }
 
+    /// Returns a chunk that is done, as a journal knows it.
+    pub fn chunk(&self, index: u64) -> Option<AckedChunk> {
+        let digest = self.get(index)?;
+        Some(AckedChunk { index, len: self.geometry.len(index), digest, zero: self.is_zero(index) })
+    }
+
     /// Whether a settled chunk holds nothing but zeros.
     pub fn is_zero(&self, index: u64) -> bool {
         self.zero.get(index)

@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod probe;
 pub mod pull;
 mod relay;
+pub mod resume;
 mod sample;
 mod stages;
 mod syncing;

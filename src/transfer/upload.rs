@@ -35,7 +35,9 @@ pub struct Upload<'a, D> {
     pub source: Source,
     /// How chunks are compressed, as far as the drive takes gzip.
     pub compression: Compression,
-    /// Whether the drive is known to read as zero wherever nothing was written.
+    /// Whether the drive is known to read as zero in the holes of the source.
+    pub skip_holes: bool,
+    /// Whether it is known to read as zero wherever nothing was written.
     pub skip_zeros: bool,
     /// Whether the SHA-256 of the whole image is wanted.
     pub whole: bool,
@@ -60,7 +62,7 @@ impl<D: RemoteDisk> Upload<'_, D> {
         let watch = self.source.watch();
         let (source, whole) = digesting(self.source, self.whole)?;
         let mut done = Uploaded::default();
-        if self.skip_zeros {
+        if self.skip_holes {
             done.zero = settle_holes(&source, ledger, context)?;
         }
         let Stages { feeder, workers, mut encoded } =

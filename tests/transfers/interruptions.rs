@@ -25,8 +25,7 @@ fn moments() -> impl Iterator<Item = Duration> {
 fn journalled(world: &World) -> HashSet<u64> {
     match &world.journals()[..] {
         [path] => match journal::peek(path) {
-            Ok(Some(replay)) => replay.acked.iter().map(|chunk| chunk.index).collect(),
-            Ok(None) => HashSet::new(),
+            Ok(replay) => replay.acked.iter().map(|chunk| chunk.index).collect(),
             Err(error) => panic!("{error}"),
         },
         [] => HashSet::new(),

@@ -117,7 +117,7 @@ fn a_source_that_changes_meanwhile_is_found_by_verify() {
     // Its first chunk has long been read when a journal notes that it was written.
     let written = || {
         world.journals().iter().any(|path| {
-            diskferry::journal::peek(path).ok().flatten().is_some_and(|replay| !replay.acked.is_empty())
+            diskferry::journal::peek(path).is_ok_and(|replay| !replay.acked.is_empty())
         })
     };
     while !written() {
