@@ -16,7 +16,7 @@ use crate::source::unpack::{Contents, look, unpack};
 use crate::transfer::Context;
 use crate::transfer::landing::{Ground, Landed, Looking, land};
 use crate::transfer::ledger::Ledger;
-use crate::transfer::pull::pull;
+use crate::transfer::pull::{beside, pull};
 use crate::transfer::verify::Verify;
 use crate::transport::appliances::{Access, Appliance, ApplianceDisk};
 use std::time::Instant;
@@ -226,7 +226,7 @@ async fn fetch(
     let reader: PipeReader = if unpacking { unpack(pull.reader)? } else { pull.reader };
     let looking =
         Looking { chunk_size: settings.chunk_size, digest: settings.digest, sha256: settings.sha256 };
-    let (landed, digest) = tokio::join!(land(reader, ground, looking, context), pull.feeding);
+    let (landed, digest) = beside(land(reader, ground, looking, context), pull.feeding).await;
     let landed = landed.map_err(|error| match error.kind() {
         kind if kind.is_retryable() => error
             .with_kind(Kind::Incomplete)
@@ -284,8 +284,10 @@ async fn verify(
         std::io::copy(&mut reader, &mut std::io::sink())
             .map_err(|e| failure.behind(e, "reading it again failed"))
     });
-    let (read, again) = tokio::join!(sink, pull.feeding);
-    read.map_err(|e| Error::new(Kind::Io, "the reading thread has died").source(e))??;
+    let sink =
+        async { sink.await.map_err(|e| Error::new(Kind::Io, "the reading thread has died").source(e))? };
+    let (read, again) = beside(context.stop.unless_asked(sink), pull.feeding).await;
+    read?;
     if digest.is_none() || again.as_deref() != digest {
         return Err(Error::new(
             Kind::Differ,

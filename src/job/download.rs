@@ -6,7 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
 use crate::journal::{DriveRecord, Header, Journal};
 use crate::sink::{PartFile, in_the_way};
-use crate::source::{Identity, MappedSource};
+use crate::source::{FileSource, Identity};
 use crate::transfer::Context;
 use crate::transfer::download::{Downloaded, to_file, to_stream};
 use crate::transfer::ledger::Ledger;
@@ -289,7 +289,7 @@ async fn verify<D: Readable>(
     }
     let geometry = ledger.geometry();
     let chosen = settings.verify.choose(geometry.chunks(), &journal.header().transfer);
-    let file = MappedSource::open(part.part())?;
+    let file = FileSource::open(part.part())?;
     let compared = with_file(disk, &file, ledger, &chosen, context).await?;
     for index in &compared.differ {
         journal.revoke(*index)?;

@@ -178,7 +178,7 @@ impl Upload {
         let disk = far.drives.disk(&drive.drive);
         let again = match &image.source {
             Source::Remote(source) => Some(source.disk().clone()),
-            Source::Mapped(_) | Source::Stream(_) => None,
+            Source::File(_) | Source::Stream(_) => None,
         };
         let upload = Moving {
             disk: &disk,

@@ -15,6 +15,7 @@ fn header(action: &str) -> Header {
             path: "/a".into(),
             size: 100,
             mtime_ns: i64::MAX,
+            ctime_ns: i64::MAX,
             inode: u64::MAX,
             device: 1,
         }),
@@ -171,7 +172,14 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     let now = Header { chunk_size: 20, ..header("upload") };
     assert_eq!(was.difference(&now).unwrap(), "the chunk size was 10 and is 20");
     let now = Header {
-        image: Some(Identity::File { path: "/a".into(), size: 7, mtime_ns: 0, inode: 1, device: 1 }),
+        image: Some(Identity::File {
+            path: "/a".into(),
+            size: 7,
+            mtime_ns: 0,
+            ctime_ns: 0,
+            inode: 1,
+            device: 1,
+        }),
         ..header("upload")
     };
     assert!(was.difference(&now).unwrap().contains("its size was 100 and is 7"));

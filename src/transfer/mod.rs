@@ -15,6 +15,7 @@ mod relay;
 mod sample;
 mod stages;
 mod syncing;
+mod threads;
 pub mod upload;
 pub mod verify;
 pub mod whole;
