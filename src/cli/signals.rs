@@ -18,14 +18,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const GRACE: Duration = Duration::from_secs(2);
 
 /// A transfer that has not ended by then is ended: so long, and not longer, a first signal may take.
-const SETTLING: Duration = Duration::from_millis(2800);
+const SETTLING: Duration = Duration::from_millis(2700);
 
 /// The same for a command that has nothing to settle. It is given up at once; this is for one that is deaf to that, as while
 /// it waits for a program that gives out a secret.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
-/// How long a last message, or the terminal, may hold up the end.
-const LAST_WORDS: Duration = Duration::from_millis(50);
+/// How long a message, or the terminal, may hold up the stop.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The exit status of an interrupted command, as shells have it for SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -104,8 +104,8 @@ impl Signals {
     /// Waits for the first signal, then ends the process if nothing else does.
     async fn hear(self: &Arc<Self>, ears: &mut Ears) {
         ears.next().await;
-        self.stopper.stop();
         self.tell();
+        self.stopper.stop();
         if ears.hears_within(AT_ONCE).await {
             self.leave();
         }
@@ -122,10 +122,10 @@ impl Signals {
         self.end("stopped: what was in flight did not end in time and was given up");
     }
 
-    /// Says what goes on, without waiting until it is said.
+    /// Says what goes on, before it does.
     fn tell(self: &Arc<Self>) {
         let own = Arc::clone(self);
-        aside(move || {
+        say(move || {
             let output = lock(&own.output).clone();
             if own.settles.load(Ordering::Acquire)
                 && let Some(output) = output
@@ -138,7 +138,7 @@ impl Signals {
     /// Ends the process at once: the second signal.
     fn leave(self: &Arc<Self>) -> ! {
         let own = Arc::clone(self);
-        last_words(move || {
+        say(move || {
             prompt::restore();
             if lock(&own.output).as_ref().is_some_and(Output::draws_bars) {
                 // The shell's prompt gets a line of its own.
@@ -151,7 +151,7 @@ impl Signals {
     /// Ends the process with a message: the command has not ended in time.
     fn end(self: &Arc<Self>, why: &'static str) -> ! {
         let own = Arc::clone(self);
-        last_words(move || {
+        say(move || {
             prompt::restore();
             let error = Error::new(Kind::Interrupted, why);
             match lock(&own.output).clone() {
@@ -186,20 +186,15 @@ impl Ears {
     }
 }
 
-/// Runs something on a thread that nobody waits for.
-fn aside(work: impl FnOnce() + Send + 'static) {
-    // Without a thread it is left out.
-    let _ = std::thread::Builder::new().name("signals-say".into()).spawn(work);
-}
-
-/// Runs something on another thread and waits for it for a moment.
-fn last_words(work: impl FnOnce() + Send + 'static) {
+/// Says something on another thread and waits for it for a moment only.
+fn say(words: impl FnOnce() + Send + 'static) {
     let (done, said) = mpsc::channel::<()>();
-    aside(move || {
-        work();
+    // Without a thread it is left out.
+    let _ = std::thread::Builder::new().name("signals-say".into()).spawn(move || {
+        words();
         drop(done);
     });
-    let _ = said.recv_timeout(LAST_WORDS);
+    let _ = said.recv_timeout(PATIENCE);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -212,6 +212,54 @@ mod tests {
         assert!(matches!(encode(short, Compression::Auto).body, Body::Raw(_)));
     }
 
+    /// Somebody writes to the file all the time: the digest, the body and the SHA-256 are still of the same bytes.
+    #[test]
+    fn digest_body_and_whole_are_of_the_same_bytes() {
+        use std::io::Read;
+        use std::os::unix::fs::FileExt;
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let len = 1_u64 << 20;
+        file.as_file().set_len(len).unwrap();
+        file.as_file().write_all_at(&vec![1; 1 << 20], 0).unwrap();
+        let source = crate::source::FileSource::open(file.path()).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut bytes = vec![0; 1 << 20];
+                for round in 1_u64.. {
+                    bytes.fill(round.to_le_bytes()[0] | 1);
+                    file.as_file().write_all_at(&bytes, 0).unwrap();
+                    if done.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+            });
+            for round in 0..200 {
+                let compression = if round % 2 == 0 { Compression::Auto } else { Compression::None };
+                let mut encoding = Encoding::new(compression, Algorithm::Blake3);
+                encoding.whole = Some(Arc::default());
+                let zeros = Arc::new(ZeroDigests::new(Algorithm::Blake3));
+                let mut encoder = Encoder::new(&encoding, zeros, Buffers::new(), Arc::default()).unwrap();
+                let data = ChunkData::File(crate::source::FileRange { file: source.clone(), len });
+                let chunk = encoder.encode(Chunk { index: 0, offset: 0, data }).unwrap();
+                let sent = match chunk.body {
+                    Body::Raw(bytes) => bytes.to_vec(),
+                    Body::Gzip(bytes) => {
+                        let mut all = Vec::new();
+                        flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut all).unwrap();
+                        all
+                    }
+                    Body::Zeros(_) => panic!("there are no zeros"),
+                };
+                assert_eq!(Algorithm::Blake3.digest(&sent), chunk.digest);
+                let whole = encoding.whole.unwrap().finish(1).unwrap();
+                assert_eq!(whole, Algorithm::Sha256.digest(&sent).to_string());
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+    }
+
     /// A panic of a worker is an error that comes out of the channel, and ends nobody's wait but its own.
     #[test]
     fn a_worker_that_dies_says_so() {

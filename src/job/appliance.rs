@@ -74,7 +74,13 @@ impl Found {
     /// Looks into its first bytes.
     pub(super) async fn look(&self) -> Result<Contents> {
         let head = self.appliance.head(&self.access, HEAD).await?;
-        look(&head).map_err(|e| e.context(self.appliance.name()))
+        // Unpacking what comes from outside may take long.
+        let looking = tokio::task::spawn_blocking(move || look(&head));
+        let looking = async {
+            looking.await.map_err(|e| Error::new(Kind::Io, "the looking thread has died").source(e))?
+        };
+        let looked = self.appliance.retry().stop.unless_asked(looking).await;
+        looked.map_err(|e| e.context(self.appliance.name()))
     }
 
     /// What it is to the download of something that can be read at any place.

@@ -7,6 +7,8 @@
 pub mod download;
 mod failures;
 mod fetch;
+#[cfg(test)]
+mod hang_tests;
 pub mod landing;
 pub mod ledger;
 pub mod probe;
