@@ -4,7 +4,7 @@
 //! wire, an [`AckedChunk`] was acknowledged by the far end. Only the last can enter a journal.
 
 use crate::encode::digest::Digest;
-use crate::source::map::MappedRange;
+use crate::source::FileRange;
 use bytes::Bytes;
 use std::ops::Range;
 
@@ -76,9 +76,9 @@ pub struct Chunk {
 pub enum ChunkData {
     /// A hole: this many zeros that nobody had to read.
     Hole(u64),
-    /// A range of a mapped file; its pages are given back when it is dropped.
-    Mapped(MappedRange),
-    /// Bytes read from a stream.
+    /// A range of a file, to be read by whoever encodes it.
+    File(FileRange),
+    /// Bytes that have come from a stream or a remote.
     Read(Bytes),
 }
 
@@ -87,7 +87,7 @@ impl Chunk {
     pub fn len(&self) -> u64 {
         match &self.data {
             ChunkData::Hole(len) => *len,
-            ChunkData::Mapped(range) => range.len() as u64,
+            ChunkData::File(range) => range.len,
             ChunkData::Read(bytes) => bytes.len() as u64,
         }
     }

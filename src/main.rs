@@ -1,10 +1,12 @@
 //! The command line of diskferry: parse, run, and turn the outcome into an exit status.
 
 use clap::Parser;
-use diskferry::cli::{Cli, output::Output};
+use diskferry::cli::{Cli, output::Output, signals};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Before anything else, so that no moment is without it.
+    signals::listen();
     let cli = Cli::parse();
     let output = Output::new(&cli.global);
     cli.global.start_logging();

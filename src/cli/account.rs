@@ -95,9 +95,9 @@ impl Account {
     /// Takes the locks of the drives that a call writes to, or gives to a server to write to, and raises their
     /// generations, so that no transfer builds on what it wrote there before.
     fn claim_drives(&self, call: &Call, given: &Arguments) -> Result<Vec<Claim>> {
-        let drives: Vec<&String> = match call.id {
+        let drives: Vec<&str> = match call.id {
             "drives.write" | "drives.image" | "drives.set" | "drives.destroy" => {
-                given.path.first().into_iter().collect()
+                given.path.first().map(String::as_str).into_iter().collect()
             }
             "servers.create" | "servers.set" => given
                 .keys

@@ -24,7 +24,7 @@ mod remote;
 mod serve;
 mod server;
 mod session;
-mod signals;
+pub mod signals;
 mod snapshot;
 mod table;
 mod transfers;
@@ -143,9 +143,31 @@ enum Command {
     Man(man::ManArgs),
 }
 
+impl Command {
+    /// Whether it has something to settle when it is stopped. Every other command is given up at once.
+    fn settles(&self) -> bool {
+        matches!(
+            self,
+            Command::Upload(_)
+                | Command::Download(_)
+                | Command::Migrate(_)
+                | Command::Boot(_)
+                | Command::Serve(_)
+        )
+    }
+}
+
 impl Cli {
-    /// Runs the command.
+    /// Runs the command, until it ends or a signal ends it.
     pub async fn run(self, output: &Output) -> Result<()> {
+        let stop = signals::stop_on_signals(output);
+        let settles = self.command.settles();
+        signals::settles(settles);
+        let running = Box::pin(self.execute(output));
+        if settles { running.await } else { stop.unless_asked(running).await }
+    }
+
+    async fn execute(self, output: &Output) -> Result<()> {
         let global = &self.global;
         match self.command {
             Command::Upload(args) => upload::run(args, global, output).await,

@@ -19,7 +19,7 @@ use crate::source::unpack::{Contents, look, unpack};
 use crate::transfer::Context;
 use crate::transfer::landing::{Ground, Landed, Looking, land};
 use crate::transfer::ledger::Ledger;
-use crate::transfer::pull::pull;
+use crate::transfer::pull::{beside, pull};
 use crate::transfer::resume::Proof;
 use crate::transfer::verify::Verify;
 use crate::transport::appliances::{Access, Appliance, ApplianceDisk};
@@ -78,7 +78,13 @@ impl Found {
     /// Looks into its first bytes.
     pub(super) async fn look(&self) -> Result<Contents> {
         let head = self.appliance.head(&self.access, HEAD).await?;
-        look(&head).map_err(|e| e.context(self.appliance.name()))
+        // Unpacking what comes from outside may take long.
+        let looking = tokio::task::spawn_blocking(move || look(&head));
+        let looking = async {
+            looking.await.map_err(|e| Error::new(Kind::Io, "the looking thread has died").source(e))?
+        };
+        let looked = self.appliance.retry().stop.unless_asked(looking).await;
+        looked.map_err(|e| e.context(self.appliance.name()))
     }
 
     /// What it is to the download of something that can be read at any place.
@@ -240,7 +246,7 @@ async fn fetch(
     let reader: PipeReader = if unpacking { unpack(pull.reader)? } else { pull.reader };
     let looking =
         Looking { chunk_size: settings.chunk_size, digest: settings.digest, sha256: settings.sha256 };
-    let (landed, digest) = tokio::join!(land(reader, ground, looking, context), pull.feeding);
+    let (landed, digest) = beside(land(reader, ground, looking, context), pull.feeding).await;
     let landed = landed.map_err(|error| match error.kind() {
         kind if kind.is_retryable() => error
             .with_kind(Kind::Incomplete)
@@ -289,8 +295,10 @@ async fn verify(
         std::io::copy(&mut reader, &mut std::io::sink())
             .map_err(|e| failure.behind(e, "reading it again failed"))
     });
-    let (read, again) = tokio::join!(sink, pull.feeding);
-    read.map_err(|e| Error::new(Kind::Io, "the reading thread has died").source(e))??;
+    let sink =
+        async { sink.await.map_err(|e| Error::new(Kind::Io, "the reading thread has died").source(e))? };
+    let (read, again) = beside(context.stop.unless_asked(sink), pull.feeding).await;
+    read?;
     if digest.is_none() || again.as_deref() != digest {
         return Err(Error::new(
             Kind::Differ,

@@ -13,7 +13,7 @@ use crate::journal::{self, Directory, Header};
 use crate::source::unpack::{Contents, Packing, unpack};
 use crate::source::{Identity, RemoteSource, Source, StreamSource, xz_index};
 use crate::transfer::Context;
-use crate::transfer::pull::pull;
+use crate::transfer::pull::{beside, pull};
 use crate::transport::appliances::ApplianceDisk;
 use crate::transport::{AnyReadable, Readable};
 
@@ -86,7 +86,7 @@ pub async fn appliance(
     let reader = if contents.layers.is_empty() { pull.reader } else { unpack(pull.reader)? };
     let source = StreamSource::piped(reader, &found.appliance.name(), size, found.identity(size))?;
     let image = image(Source::Stream(source), found.image_name(&contents));
-    let (done, _) = tokio::join!(upload.run(image, far, settings, context), pull.feeding);
+    let (done, _) = beside(upload.run(image, far, settings, context), pull.feeding).await;
     done
 }
 
@@ -151,6 +151,7 @@ async fn count(found: &Found, context: &Context) -> Result<u64> {
         let failure = reader.failure();
         std::io::copy(&mut reader, &mut std::io::sink()).map_err(|e| failure.behind(e, "unpacking failed"))
     });
-    let (counted, _) = tokio::join!(counting, pull.feeding);
-    counted.map_err(|e| Error::new(Kind::Io, "the counting thread has died").source(e))?
+    let counting =
+        async { counting.await.map_err(|e| Error::new(Kind::Io, "the counting thread has died").source(e))? };
+    beside(context.stop.unless_asked(counting), pull.feeding).await.0
 }

@@ -4,7 +4,7 @@ use super::{Far, Settings, announce, check_usable, summary, write_manifest};
 use crate::chunk::Geometry;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
-use crate::source::MappedSource;
+use crate::source::FileSource;
 use crate::transfer::Context;
 use crate::transfer::ledger::Ledger;
 use crate::transfer::resume::Extent;
@@ -39,7 +39,7 @@ impl Verify {
     pub async fn run(self, far: &Far, settings: &Settings, context: &Context) -> Result<Option<Verified>> {
         let start = Instant::now();
         settings.check()?;
-        let file = MappedSource::open(&self.file)?;
+        let file = FileSource::open(&self.file)?;
         let info = far.drives.info(&self.drive).await?;
         check_usable(&info, context)?;
         if info.size < file.size() {
@@ -92,7 +92,10 @@ impl Verify {
         let whole = if settings.sha256 { Some(Whole::of_source(file.clone())?) } else { None };
         let chosen = amount.choose(geometry.chunks(), &uuid::Uuid::new_v4().to_string());
         let compared = with_file(&disk, &file, &mut ledger, &chosen, context).await?;
-        let sha256 = whole.map(Whole::finish).transpose()?;
+        let sha256 = match whole {
+            Some(whole) => Some(whole.finish(&context.stop).await?),
+            None => None,
+        };
         if amount == Amount::Full {
             write_manifest(settings, &ledger, sha256.clone())?;
         }

@@ -30,7 +30,9 @@ impl Directory {
     /// a change is refused with its reason and not taken for another transfer.
     pub fn id(header: &Header) -> String {
         let image = match &header.image {
-            Some(crate::source::Identity::File { path, .. }) => path.display().to_string(),
+            Some(
+                crate::source::Identity::File { path, .. } | crate::source::Identity::Device { path, .. },
+            ) => path.display().to_string(),
             // Streams are told apart by the name of what is made of them.
             Some(crate::source::Identity::Stream { .. }) => {
                 format!("- {}", header.new_drive.as_ref().map_or("", |new| &new.name))

@@ -7,6 +7,8 @@
 pub mod download;
 mod failures;
 mod fetch;
+#[cfg(test)]
+mod hang_tests;
 pub mod landing;
 pub mod ledger;
 pub mod probe;
@@ -16,6 +18,7 @@ pub mod resume;
 mod sample;
 mod stages;
 mod syncing;
+mod threads;
 pub mod upload;
 pub mod verify;
 pub mod whole;

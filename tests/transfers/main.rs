@@ -2,6 +2,7 @@
 
 mod appliances;
 mod damage;
+mod devices;
 mod faults;
 mod interruptions;
 mod migrations;

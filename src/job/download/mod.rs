@@ -12,7 +12,7 @@ use crate::journal::{
     self, Claim, Destination, Directory, DriveRecord, Evidence, Header, Journal, PartRecord, Replay,
 };
 use crate::sink::{PartFile, in_the_way};
-use crate::source::{Identity, MappedSource};
+use crate::source::{Identity, FileSource};
 use crate::transfer::Context;
 use crate::transfer::download::{Downloaded, to_file, to_stream};
 use crate::transfer::ledger::Ledger;
@@ -463,7 +463,7 @@ async fn verify<D: Readable>(
     }
     let geometry = ledger.geometry();
     let chosen = amount.choose(geometry.chunks(), &uuid::Uuid::new_v4().to_string());
-    let file = MappedSource::open(part.path())?;
+    let file = FileSource::open(part.path())?;
     let compared = with_file(disk, &file, ledger, &chosen, context).await?;
     if !compared.differ.is_empty() {
         let kept: Vec<AckedChunk> = (0..geometry.chunks())

@@ -4,7 +4,7 @@ use super::Image;
 use crate::chunk::AckedChunk;
 use crate::error::{Error, Kind, Result};
 use crate::journal::{Evidence, Journal};
-use crate::source::{MappedSource, Source};
+use crate::source::{FileSource, Source};
 use crate::transfer::Context;
 use crate::transfer::ledger::Ledger;
 use crate::transfer::verify::{Compared, Verify, with_digests, with_file};
@@ -14,7 +14,7 @@ use crate::transport::{AnyReadable, Readable};
 /// What an image is compared with once it has been sent.
 pub(super) enum Original {
     /// A file or block device: it is read again.
-    File(MappedSource),
+    File(FileSource),
     /// A stream cannot be read again: its digests, as this run read it, stand for it.
     Stream,
     /// Something on another remote: it is read again.
@@ -45,7 +45,7 @@ impl Original {
     /// What `image` is compared with.
     pub(super) fn of(image: &Image) -> Self {
         match &image.source {
-            Source::Mapped(file) => Original::File(file.clone()),
+            Source::File(file) => Original::File(file.clone()),
             Source::Stream(_) => Original::Stream,
             Source::Remote(remote) => Original::Remote(RemoteOriginal {
                 disk: remote.disk().clone(),
