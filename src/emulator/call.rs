@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::answer::{Answer, Refusal, RefusalKind, is_json, render};
+use super::faults::WrongBytes;
 use crate::provider::Provider;
 use crate::wire::elastic::{Properties, json, parse_size, text};
 use axum::Router;
@@ -22,6 +23,8 @@ pub(super) struct Call {
     /// The request's body, for handlers that take bytes.
     pub(super) body: Body,
     reads_json: bool,
+    /// Bytes that it is to get wrong.
+    pub(super) wrong: Option<WrongBytes>,
 }
 
 /// How the bytes of a write are packed.
@@ -137,7 +140,8 @@ where
         let (head, body) = request.into_parts();
         let arguments = path.iter().map(|(_, value)| value.to_owned()).collect();
         let reads_json = shared.provider != Provider::CloudSigma;
-        let call = Call { arguments, headers: head.headers.clone(), body, reads_json };
+        let wrong = head.extensions.get::<WrongBytes>().cloned();
+        let call = Call { arguments, headers: head.headers.clone(), body, reads_json, wrong };
         render(handler(Arc::clone(&shared), call).await, &shared, &head.headers)
     };
     match reach {
