@@ -2,7 +2,7 @@
 
 use super::faults::WrongBytes;
 use axum::body::{Body, Bytes};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, LOCATION};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::Response;
@@ -76,7 +76,9 @@ pub(super) fn nameless() -> Response {
 
 /// More bytes behind a body, and a length that counts them.
 pub(super) fn lengthened(response: Response, random: u64) -> Response {
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
+    // The router has set the one that was right.
+    head.headers.remove(CONTENT_LENGTH);
     let more = usize::try_from(random % 8192).unwrap_or(0) + 1;
     let more = VecDeque::from([Bytes::from(vec![0x55; more])]);
     Response::from_parts(head, Body::new(Followed::new(Some(body), more)))
