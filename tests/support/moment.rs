@@ -2,11 +2,11 @@
 
 use diskferry::emulator::{Emulator, Gate, Next, Operation, Seen, Stage};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
-use std::process::{Child, Command, Output};
-use std::sync::Arc;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 /// Far more than anything takes on the slowest machine: what is not there by then never comes.
 pub const LONG: Duration = Duration::from_secs(300);
@@ -33,7 +33,7 @@ pub fn run_until(
             Next::Proceed
         }
     });
-    let child = command.spawn().unwrap();
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     victim.set(pid(&child)).unwrap();
     let output = child.wait_with_output().unwrap();
     emulator.clear_hook();
@@ -47,9 +47,29 @@ pub fn kill(pid: Pid) {
     waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
 }
 
-/// Sends a signal to a child.
-pub fn signal(child: &Child, signal: Signal) {
-    kill_process(pid(child), signal).unwrap();
+/// Sends a signal to a child whose requests are held, waits until it says that it stops, and opens the gate: what is held
+/// then is in flight while the child stops, and is settled. Its output.
+pub fn stop_while_held(mut child: Child, signal: Signal, gate: &Gate) -> Output {
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    kill_process(pid(&child), signal).unwrap();
+    let mut said = String::new();
+    while !said.contains("stopping") {
+        assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "the signal was not noticed: {said}");
+    }
+    gate.open();
+    stderr.read_to_string(&mut said).unwrap();
+    let mut output = child.wait_with_output().unwrap();
+    output.stderr = said.into_bytes();
+    output
+}
+
+/// Waits for what comes without fail, if slowly.
+pub fn until(what: &str, mut there: impl FnMut() -> bool) {
+    let end = Instant::now() + LONG;
+    while !there() {
+        assert!(Instant::now() < end, "{what} never came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn pid(child: &Child) -> Pid {

@@ -8,4 +8,6 @@ mod migrations;
 mod moves;
 mod refusals;
 mod sources;
+#[path = "../support/mod.rs"]
+mod support;
 mod world;
