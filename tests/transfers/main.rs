@@ -9,4 +9,6 @@ mod migrations;
 mod moves;
 mod refusals;
 mod sources;
+#[path = "../support/mod.rs"]
+mod support;
 mod world;

@@ -219,6 +219,12 @@ impl Drives {
         }
     }
 
+    /// Writes the counters down.
+    pub(super) fn save_counters(&self) -> io::Result<()> {
+        let drives: Vec<_> = self.known().values().cloned().collect();
+        drives.iter().try_for_each(|drive| self.save_traffic(drive))
+    }
+
     fn save_traffic(&self, drive: &Drive) -> io::Result<()> {
         let more = drive.take_traffic();
         if more == record::Traffic::default() {
