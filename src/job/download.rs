@@ -3,6 +3,7 @@
 use super::{Earlier, Far, Settings, announce, check_usable, count_resumed, summary, write_manifest};
 use crate::chunk::Geometry;
 use crate::error::{Error, Kind, Result};
+use crate::escape::steers;
 use crate::event::{Event, Plan, Summary};
 use crate::journal::{DriveRecord, Header, Journal};
 use crate::sink::{PartFile, in_the_way};
@@ -56,7 +57,7 @@ impl Object<Drive> {
             disk: far.drives.disk(drive),
             size: info.size,
             id: drive.to_owned(),
-            file_name: file_name(&info.name, &format!("{}.raw", info.drive)),
+            file_name: file_name(&info.name, &format!("{drive}.raw")),
             identity: None,
             remote: far.remote.clone(),
             account: far.account.clone(),
@@ -265,13 +266,15 @@ pub(super) fn is_stream(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// A file name for what has a name: that, if a file can be called so, else `instead`.
+/// A file name for what has a name: that, if a file can be called so, else `instead`, which is never a server's. A name has at
+/// most 200 bytes, begins as no hidden file and no option does, and has nothing in it that separates directories or that
+/// changes how the name is read.
 pub(super) fn file_name(name: &str, instead: &str) -> String {
     let name = name.trim();
     let usable = !name.is_empty()
-        && !name.starts_with('.')
+        && !name.starts_with(['.', '-', '~'])
         && name.len() <= 200
-        && !name.contains(|c: char| c == '/' || c.is_control());
+        && !name.contains(|c: char| matches!(c, '/' | '\\') || steers(c));
     if usable { name.to_owned() } else { instead.to_owned() }
 }
 
@@ -308,7 +311,19 @@ mod tests {
     #[test]
     fn a_name_is_a_files_name_unless_it_cannot_be() {
         assert_eq!(file_name(" root.img ", "u-1.raw"), "root.img");
-        for bad in ["", "..", ".hidden", "a/b", "a\nb"] {
+        for bad in [
+            "",
+            "..",
+            ".hidden",
+            "-rf",
+            "~",
+            "a/b",
+            "a\\b",
+            "a\nb",
+            "a\u{202e}b",
+            "a\u{2028}b",
+            &"é".repeat(101),
+        ] {
             assert_eq!(file_name(bad, "u-1.raw"), "u-1.raw", "{bad:?}");
         }
     }
