@@ -1,6 +1,7 @@
 //! Ctrl-C and SIGTERM: once settles what is in flight, twice leaves at once.
 
 use super::output::Output;
+use crate::provider::catalogue::secret;
 use crate::stop::{Stop, Stopper, pair};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -36,11 +37,12 @@ async fn listen(stopper: &Stopper, output: &Output) -> std::io::Result<()> {
 
 /// This process's command, as a shell would take it.
 pub fn command_line() -> String {
-    resuming(std::env::args_os().map(|word| word.to_string_lossy().into_owned()))
+    resuming(super::words::given())
 }
 
-/// What began anew goes on without that.
-fn resuming(words: impl IntoIterator<Item = String>) -> String {
+/// What began anew goes on without that, and a secret has to be given again.
+pub(super) fn resuming(words: impl IntoIterator<Item = String>) -> String {
+    let words = secret::command_without_secrets(words);
     let words: Vec<String> =
         words.into_iter().filter(|word| word != "--restart").map(|word| quoted(&word)).collect();
     words.join(" ")

@@ -7,12 +7,13 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Environment;
 use super::remote::Remote;
+use crate::provider::catalogue::secret::Redactor;
 use crate::{Error, Kind, Result};
 
 /// The most that is read of a `secret_file`; one that is longer is not one.
@@ -106,12 +107,28 @@ fn from_command(command: &SecretString, env: &Environment) -> Result<SecretStrin
         .output()
         .map_err(|e| failed("could not be started".into()).source(e))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.trim();
-        let colon = if said.is_empty() { "" } else { ": " };
-        return Err(failed(format!("failed ({}){colon}{said}", output.status)));
+        return Err(failed(format!("failed ({}){}", output.status, complaint(command, &output))));
     }
     first_line(&output.stdout).ok_or_else(|| failed("printed something that is not UTF-8 text".into()))
+}
+
+/// What a command that failed has said, without what may be the secret: what it has printed, the words that some people write
+/// the secret into, and what the shell says, which repeats them.
+fn complaint(command: &SecretString, output: &Output) -> String {
+    const LONGEST: usize = 500;
+    let redactor = Redactor::default();
+    redactor.hide(command.expose_secret());
+    String::from_utf8_lossy(&output.stdout).lines().take(1).for_each(|line| redactor.hide(line));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let own = said.lines().filter(|line| !line.starts_with("sh:") && !line.starts_with("/bin/sh:"));
+    let said = own.collect::<Vec<_>>().join(" ");
+    let said: String = redactor.redact(said.trim()).chars().take(LONGEST).collect();
+    match (said.is_empty(), output.status.code()) {
+        (false, _) => format!(": {said}"),
+        (true, Some(127)) => ": there is no such command".to_owned(),
+        (true, Some(126)) => ": it cannot be run".to_owned(),
+        (true, _) => String::new(),
+    }
 }
 
 fn from_variable(name: &str, env: &Environment) -> Result<SecretString> {

@@ -6,6 +6,7 @@ use crate::encode::codec::Compression;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
 use crate::journal::{DriveRecord, Header, Journal, NewDrive};
+use crate::provider::catalogue::secret;
 use crate::source::Source;
 use crate::transfer::ledger::Ledger;
 use crate::transfer::upload::Upload as Moving;
@@ -146,6 +147,8 @@ impl Upload {
         }
         let mut journal = earlier.journal(header)?;
         let new_drive = journal.header().new_drive.clone();
+        // A journal keeps no secrets.
+        let new_drive = new_drive.map(|new| NewDrive { keys: self.keys.clone(), ..new });
         let drive = match (known, info) {
             (Some(known), _) => known,
             (None, Some(info)) => {
@@ -217,7 +220,7 @@ impl Upload {
             if size < source.size() {
                 return Err(too_small("the drive to be made", size, source.size()));
             }
-            let (name, keys) = (self.drive_name(image), self.keys.clone());
+            let (name, keys) = (self.drive_name(image), secret::kept(&self.keys));
             Some(NewDrive { name, size, keys, before: Vec::new() })
         };
         Ok(Header {
