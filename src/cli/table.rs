@@ -69,7 +69,7 @@ mod tests {
         table.row(["é".into(), "12345".into(), String::new()]);
         assert_eq!(
             table.lines(),
-            ["NAME              SIZE  UUID", r"a\u{1b}[31m\nb      1  u", "é                12345"]
+            ["NAME             SIZE  UUID", r"a\u{1b}[31m\nb      1  u", "é               12345"]
         );
     }
 }

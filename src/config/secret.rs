@@ -5,9 +5,9 @@
 //! stores print notes below it.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -16,7 +16,7 @@ use super::remote::Remote;
 use crate::provider::catalogue::secret::Redactor;
 use crate::{Error, Kind, Result};
 
-/// The most that is read of a `secret_file`; one that is longer is not one.
+/// The most that is read of a `secret_file` or a command; what is longer is no secret.
 const LONGEST: u64 = 64 << 10;
 
 /// The way to a secret.
@@ -104,12 +104,40 @@ fn from_command(command: &SecretString, env: &Environment) -> Result<SecretStrin
         .env_clear()
         .envs(env.all())
         .stdin(Stdio::null())
-        .output()
-        .map_err(|e| failed("could not be started".into()).source(e))?;
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(ended)
+        .map_err(|e| failed("could not be run".into()).source(e))?;
+    if output.stdout.len() as u64 > LONGEST {
+        return Err(failed("printed more than 64 KiB, which is no secret".into()));
+    }
     if !output.status.success() {
         return Err(failed(format!("failed ({}){}", output.status, complaint(command, &output))));
     }
     first_line(&output.stdout).ok_or_else(|| failed("printed something that is not UTF-8 text".into()))
+}
+
+/// What a command prints until it ends, as far as that is a secret or an error; one that prints on and on is ended.
+fn ended(mut child: Child) -> io::Result<Output> {
+    fn some(from: Option<impl Read>) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        if let Some(from) = from {
+            from.take(LONGEST + 1).read_to_end(&mut bytes)?;
+        }
+        Ok(bytes)
+    }
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let errors = std::thread::spawn(move || some(stderr));
+    let stdout = some(stdout)?;
+    if stdout.len() as u64 > LONGEST {
+        // It may have ended by itself.
+        let _ = child.kill();
+    }
+    let status = child.wait()?;
+    let stderr =
+        if stdout.len() as u64 > LONGEST { Vec::new() } else { errors.join().unwrap_or(Ok(Vec::new()))? };
+    Ok(Output { status, stdout, stderr })
 }
 
 /// What a command that failed has said, without what may be the secret: what it has printed, the words that some people write
@@ -190,7 +218,13 @@ mod tests {
         assert_eq!(e.kind(), Kind::Auth);
         assert!(e.to_string().contains("store is locked") && e.to_string().contains('3'), "{e}");
         assert!(!format!("{e:?}").contains("hunter2"), "{e:?}");
-        for (text, says) in [("true", "empty"), ("echo", "empty"), ("printf '\\377'", "UTF-8")] {
+        for (text, says) in [
+            ("true", "empty"),
+            ("echo", "empty"),
+            ("printf '\\377'", "UTF-8"),
+            ("cat /dev/zero", "64 KiB"),
+            ("yes >&2 | head -n 1; exit 1", "failed"),
+        ] {
             let e = ask(command(text)).unwrap_err();
             assert_eq!(e.kind(), Kind::Auth);
             assert!(e.to_string().contains(says), "{e}");
