@@ -8,11 +8,11 @@ use crate::config::{self, Object, Target};
 use crate::error::{Error, Kind, Result};
 use crate::journal::{Claim, Destination, Destinations};
 use crate::provider::Provider;
-use crate::provider::catalogue::{Arguments, Call};
+use crate::provider::catalogue::{Arguments, Call, Input};
 use crate::stop::Stop;
 use crate::transport::calls::Calls;
 use crate::transport::client::Reply;
-use crate::wire::elastic::Properties;
+use crate::wire::elastic::{Properties, text};
 use clap::Args;
 use serde_json::Value;
 use std::time::Duration;
@@ -84,6 +84,7 @@ impl Account {
 
     /// Makes a call, and says what is odd about it.
     pub async fn call(&self, call: &'static Call, given: &Arguments) -> Result<Reply> {
+        self.hide_secrets(call, given);
         let request = call.request(given)?;
         for warning in &request.warnings {
             self.output.warn(&warning.to_string());
@@ -117,6 +118,17 @@ impl Account {
                 Ok(claim)
             })
             .collect()
+    }
+
+    /// No message will have the secrets that are sent, whoever repeats them.
+    fn hide_secrets(&self, call: &Call, given: &Arguments) {
+        let redactor = self.output.redactor();
+        redactor.hide_keys(given.keys.iter());
+        let Some(body) = given.body.as_ref().filter(|_| call.input != Input::Binary) else { return };
+        match serde_json::from_slice::<Value>(body) {
+            Ok(object) => redactor.hide_json(&object),
+            Err(_) => text::parse_bytes(body).iter().for_each(|object| redactor.hide_keys(object.iter())),
+        }
     }
 
     /// Makes a call by its name, and reads the objects of its reply.

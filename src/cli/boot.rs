@@ -20,6 +20,7 @@ use crate::event::Summary;
 use crate::job::Done;
 use crate::job::upload::{Image, Upload, Zeros};
 use crate::provider::catalogue::Call;
+use crate::provider::catalogue::secret::is_secret_key;
 use crate::wire::elastic::Properties;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -138,7 +139,7 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
         Ok(server) => server,
         Err(error) => return Err(go_on(error, &args, &name, &drive, &account, global)),
     };
-    let id = uuid_of("server", &server)?.to_owned();
+    let id = uuid_of("server", &server)?;
     made("server", &server, output)?;
     // Until here a run that is killed finds the drive by the upload's journal.
     uploaded.map_or(Ok(()), Done::commit)?;
@@ -238,10 +239,10 @@ fn go_on(
     let refused = matches!(error.kind(), Kind::Refused | Kind::NotFound | Kind::Busy);
     let said = error.said().filter(|_| refused).unwrap_or_default();
     let is_blamed = |key: &str, value: &str| said.contains(key) || (value.len() > 3 && said.contains(value));
-    let (mut blamed, mut dropped) = (Vec::new(), false);
+    let (mut blamed, mut dropped) = (Vec::new(), Vec::new());
     for (key, value) in &args.keys {
-        if key == "vnc:password" {
-            dropped = true;
+        if is_secret_key(key) {
+            dropped.push(key.as_str());
         } else if is_blamed(key, value) {
             blamed.push(key.as_str());
         } else {
@@ -268,11 +269,14 @@ fn go_on(
         (true, true) => "correct what was refused, then: ".to_owned(),
         (true, false) => String::new(),
     };
-    let password = if dropped { " (and vnc:password, which is not repeated here)" } else { "" };
+    let secrets = match dropped.is_empty() {
+        true => String::new(),
+        false => format!(" (give {} again: secrets are not repeated here)", dropped.join(" and ")),
+    };
     let why = error.what_next().filter(|_| !open).map(|hint| format!("{hint}; ")).unwrap_or_default();
     error
         .context(format_args!("drive {drive} is there, but the server could not be created"))
-        .hint(format!("{why}{look}{without}{}{password}", command.join(" ")))
+        .hint(format!("{why}{look}{without}{}{secrets}", command.join(" ")))
 }
 
 /// Says the server's address, if it comes to have one.

@@ -32,6 +32,7 @@ mod upload;
 mod values;
 mod verify;
 mod wait;
+mod words;
 
 use crate::error::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -195,8 +196,8 @@ impl Cli {
 }
 
 impl Global {
-    /// Sends the library's traces to stderr, as far as -v asks for them.
-    pub fn start_logging(&self) {
+    /// Sends the library's traces to stderr, as far as -v asks for them, under the rules of `output`.
+    pub fn start_logging(&self, output: &Output) {
         if self.verbose < 2 {
             return;
         }
@@ -204,7 +205,7 @@ impl Global {
         // Fails only if there is a logger already, which then does as well.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .with_writer(std::io::stderr)
+            .with_writer(output.log())
             .with_ansi(false)
             .try_init();
     }

@@ -5,6 +5,7 @@ use crate::encode::digest::Algorithm;
 use crate::error::{Error, Result};
 use crate::job::{DEFAULT_CHUNK_SIZE, Settings};
 use crate::journal::{Destinations, Directory};
+use crate::provider::catalogue::secret::GIVE_AGAIN;
 use crate::transfer::resume::Resume;
 use crate::transfer::verify::Verify;
 use clap::Args;
@@ -131,6 +132,9 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
             Err(format!("{key:?} cannot be a key"))
         }
         Some((_, value)) if value.contains('\n') => Err("a value has one line".to_owned()),
+        Some((key, GIVE_AGAIN)) => {
+            Err(format!("the value of {key} was hidden in the command that was shown: give it again"))
+        }
         Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
         None => Err("KEY=VALUE is meant".to_owned()),
     }

@@ -8,6 +8,7 @@
 use super::output::Output;
 use super::prompt;
 use crate::error::{Error, Kind};
+use crate::provider::catalogue::secret;
 use crate::stop::{Stop, Stopper, pair};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
@@ -203,11 +204,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// This process's command, as a shell would take it.
 pub fn command_line() -> String {
-    resuming(std::env::args_os().map(|word| word.to_string_lossy().into_owned()))
+    resuming(super::words::given())
 }
 
-/// What began anew goes on without that.
-fn resuming(words: impl IntoIterator<Item = String>) -> String {
+/// What began anew goes on without that, and a secret has to be given again.
+pub(super) fn resuming(words: impl IntoIterator<Item = String>) -> String {
+    let words = secret::command_without_secrets(words);
     let words: Vec<String> =
         words.into_iter().filter(|word| word != "--restart").map(|word| quoted(&word)).collect();
     words.join(" ")

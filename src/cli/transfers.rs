@@ -1,6 +1,7 @@
 //! `diskferry transfers`: what can be taken up again on this machine.
 
 use super::output::{Output, bytes};
+use super::words::recorded;
 use crate::chunk::Geometry;
 use crate::config::{Dirs, Environment};
 use crate::encode::digest::Algorithm;
@@ -115,7 +116,10 @@ fn show(entry: &Entry, output: &Output) -> Result<()> {
             output.event("transfer", json!({ "id": entry.id, "error": error.to_string() }));
             return Ok(());
         }
-        Err(error) => return output.data(&format!("id {}\nunreadable {error}", entry.id)),
+        Err(error) => {
+            output.data(&format!("id {}", entry.id))?;
+            return output.data(&format!("unreadable {error}"));
+        }
     };
     let look = Look::new(replay);
     let (from, to) = look.ends();
@@ -128,7 +132,7 @@ fn show(entry: &Entry, output: &Output) -> Result<()> {
                 "id": entry.id, "action": header.action, "from": from, "to": to, "remote": header.remote,
                 "drive": drive, "size": header.size, "chunk_size": header.chunk_size,
                 "chunks_total": look.ledger.geometry().chunks(), "chunks_done": look.ledger.settled(),
-                "command": header.command,
+                "command": recorded(&header.command),
             }),
         );
         return Ok(());
@@ -150,7 +154,7 @@ fn show(entry: &Entry, output: &Output) -> Result<()> {
             ),
         ),
         ("last written", age(entry.modified)),
-        ("command", header.command.clone()),
+        ("command", recorded(&header.command)),
     ];
     lines.iter().try_for_each(|(key, value)| output.data(&format!("{key:13} {value}")))
 }

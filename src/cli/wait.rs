@@ -119,7 +119,7 @@ impl Bar {
     fn show(&self, word: &str, percent: Option<u8>) {
         if let Some(bar) = &self.0 {
             bar.set_position(u64::from(percent.unwrap_or(0)));
-            bar.set_message(super::table::plain(word));
+            bar.set_message(crate::escape::line(word).into_owned());
         }
     }
 }

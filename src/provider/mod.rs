@@ -7,6 +7,7 @@ pub mod catalogue;
 mod cloudsigma;
 mod crosspeer;
 mod family;
+pub mod id;
 mod joyent;
 mod openhosting;
 pub mod reply;

@@ -10,6 +10,7 @@ use crate::auth::{Auth, Outgoing};
 use crate::config;
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
+use crate::provider::catalogue::secret;
 use crate::provider::{Provider, reply};
 use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderValue};
@@ -213,7 +214,7 @@ impl Client {
     ) -> Result<(Response, tokio::time::Instant, Partial)> {
         let inner = &*self.inner;
         let len = body.len() as u64;
-        tracing::debug!(%method, %url, bytes = body.len(), "request");
+        tracing::debug!(%method, url = secret::url(&url), bytes = body.len(), "request");
         standard::request_headers(inner.provider, &mut headers);
         let form = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == FORM).then_some(&*body);
         self.auth.sign(Outgoing { method, url: &url, form }, &mut headers).await?;

@@ -6,6 +6,7 @@ use super::{Readable, RemoteDisk, WriteBody};
 use crate::error::{Error, Kind, Result};
 use crate::journal::Evidence;
 use crate::provider::DriveCapabilities;
+use crate::provider::id::ObjectId;
 use crate::wire::elastic::{Properties, json, parse_size, text};
 use bytes::Bytes;
 use std::time::Duration;
@@ -44,9 +45,10 @@ impl DriveInfo {
             Error::new(Kind::Protocol, format!("the server describes a drive without a usable {key}"))
         };
         let drive = properties.get("drive").filter(|d| !d.is_empty()).ok_or_else(|| missing("drive"))?;
+        let drive = ObjectId::from_server("drive", drive)?;
         let size = properties.get("size").and_then(parse_size).ok_or_else(|| missing("size"))?;
         Ok(Self {
-            drive: drive.to_owned(),
+            drive: drive.into(),
             name: properties.get("name").unwrap_or_default().to_owned(),
             size,
             properties,

@@ -5,7 +5,7 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 
 /// A call with a small body, ready to be sent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sending<'a> {
     /// The method.
     pub method: Method,
@@ -36,6 +36,16 @@ impl<'a> Sending<'a> {
     /// A POST of this text.
     pub fn post(path: &'a str, body: Bytes) -> Self {
         Self { method: Method::POST, body, ..Self::get(path) }
+    }
+}
+
+/// Without the body, which may hold a password.
+impl std::fmt::Debug for Sending<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sending")
+            .field("method", &self.method)
+            .field("body", &self.body.len())
+            .finish_non_exhaustive()
     }
 }
 

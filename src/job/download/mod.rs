@@ -7,6 +7,7 @@ use super::upload::Origin;
 use super::{Done, Far, Settings, announce, check_usable, summary, write_manifest};
 use crate::chunk::{AckedChunk, Geometry};
 use crate::error::{Error, Kind, Result};
+use crate::escape::steers;
 use crate::event::{Plan, Summary};
 use crate::journal::{
     self, Claim, Destination, Directory, DriveRecord, Evidence, Header, Journal, PartRecord, Replay,
@@ -437,13 +438,15 @@ pub(super) fn is_stream(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// A file name for what has a name: that, if a file can be called so, else `instead`.
+/// A file name for what has a name: that, if a file can be called so, else `instead`, which is never a server's. A name has at
+/// most 200 bytes, begins as no hidden file and no option does, and has nothing in it that separates directories or that
+/// changes how the name is read.
 pub(super) fn file_name(name: &str, instead: &str) -> String {
     let name = name.trim();
     let usable = !name.is_empty()
-        && !name.starts_with('.')
+        && !name.starts_with(['.', '-', '~'])
         && name.len() <= 200
-        && !name.contains(|c: char| c == '/' || c.is_control());
+        && !name.contains(|c: char| matches!(c, '/' | '\\') || steers(c));
     if usable { name.to_owned() } else { instead.to_owned() }
 }
 
@@ -493,7 +496,19 @@ mod tests {
     #[test]
     fn a_name_is_a_files_name_unless_it_cannot_be() {
         assert_eq!(file_name(" root.img ", "u-1.raw"), "root.img");
-        for bad in ["", "..", ".hidden", "a/b", "a\nb"] {
+        for bad in [
+            "",
+            "..",
+            ".hidden",
+            "-rf",
+            "~",
+            "a/b",
+            "a\\b",
+            "a\nb",
+            "a\u{202e}b",
+            "a\u{2028}b",
+            &"é".repeat(101),
+        ] {
             assert_eq!(file_name(bad, "u-1.raw"), "u-1.raw", "{bad:?}");
         }
     }

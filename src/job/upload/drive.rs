@@ -12,10 +12,11 @@ use crate::transport::drives::{CreateError, DriveInfo, NewDrive as Create};
 use std::ops::Range;
 
 /// Makes the drive, or finds the one that an earlier run has made without having come to note it. `creating`: whether
-/// there may be such a one. The journal is given back, unless nothing was made and it has gone.
+/// there may be such a one; `keys`: those that the drive is made with. The journal is given back, unless nothing was made and it has gone.
 pub(super) async fn make(
     mut journal: Journal,
     creating: bool,
+    keys: &[(String, String)],
     destinations: &Destinations,
     far: &Far,
 ) -> Result<(DriveInfo, Journal, Claim)> {
@@ -25,7 +26,8 @@ pub(super) async fn make(
     let create = Create {
         name: &new.name,
         size: new.size,
-        keys: &new.keys,
+        // As the command gives them: a journal keeps no secrets.
+        keys,
         transfer: &header.transfer,
         before: &new.before,
     };

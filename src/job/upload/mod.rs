@@ -19,6 +19,7 @@ use crate::encode::codec::Compression;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Plan, Summary};
 use crate::journal::{Claim, Destination, DriveRecord, Evidence, Header, Journal, NewDrive};
+use crate::provider::catalogue::secret;
 use crate::source::Source;
 use crate::transfer::Context;
 use crate::transfer::ledger::Ledger;
@@ -176,7 +177,7 @@ impl Upload {
                 (DriveRecord { drive: info.drive, created: false, skip_zeros }, claim)
             }
             _ => {
-                let (made, kept, claim) = drive::make(journal, creating, &settings.destinations, far).await?;
+                let (made, kept, claim) = drive::make(journal, creating, &self.keys, &settings.destinations, far).await?;
                 journal = kept;
                 (DriveRecord { drive: made.drive, created: true, skip_zeros: false }, claim)
             }
@@ -265,7 +266,7 @@ impl Upload {
             if size < source.size() {
                 return Err(too_small("the drive to be made", size, source.size()));
             }
-            let (name, keys) = (self.drive_name(image), self.keys.clone());
+            let (name, keys) = (self.drive_name(image), secret::kept(&self.keys));
             Some(NewDrive { name, size, keys, before: Vec::new() })
         };
         Ok(Header {
