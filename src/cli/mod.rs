@@ -145,8 +145,9 @@ enum Command {
 }
 
 impl Command {
-    /// Whether it has something to settle when it is stopped. Every other command is given up at once.
-    fn settles(&self) -> bool {
+    /// Whether it ends by itself when a stop is asked for, because there may be something to settle. Every other command is
+    /// given up.
+    fn stops_itself(&self) -> bool {
         matches!(
             self,
             Command::Upload(_)
@@ -162,10 +163,10 @@ impl Cli {
     /// Runs the command, until it ends or a signal ends it.
     pub async fn run(self, output: &Output) -> Result<()> {
         let stop = signals::stop_on_signals(output);
-        let settles = self.command.settles();
-        signals::settles(settles);
+        let stops_itself = self.command.stops_itself();
+        signals::settles(matches!(self.command, Command::Serve(_)));
         let running = Box::pin(self.execute(output));
-        if settles { running.await } else { stop.unless_asked(running).await }
+        if stops_itself { running.await } else { stop.unless_asked(running).await }
     }
 
     async fn execute(self, output: &Output) -> Result<()> {

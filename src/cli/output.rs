@@ -237,6 +237,8 @@ impl Output {
 
     fn plan(&self, plan: &Plan) {
         self.event("plan", serde_json::to_value(plan).unwrap_or_default());
+        // Nothing was written before this.
+        super::signals::settles(!plan.dry_run);
         let wanted = plan.dry_run || self.verbose > 0;
         if !wanted || self.json || self.quiet {
             return;

@@ -58,7 +58,7 @@ pub fn stop_on_signals(output: &Output) -> Stop {
     signals.stop.clone()
 }
 
-/// Says whether the command has something to settle when it is stopped, as transfers have.
+/// Says whether the command has something to settle when it is stopped, as transfers have once their plan is made.
 pub(super) fn settles(settles: bool) {
     signals().settles.store(settles, Ordering::Release);
 }
@@ -156,7 +156,9 @@ impl Signals {
             prompt::restore();
             let error = Error::new(Kind::Interrupted, why);
             match lock(&own.output).clone() {
-                Some(output) => drop(output.fail(&error)),
+                Some(output) => {
+                    let _ = output.fail(&error);
+                }
                 None => eprintln!("error: {error}"),
             }
         });

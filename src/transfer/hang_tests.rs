@@ -8,7 +8,7 @@ use crate::chunk::Geometry;
 use crate::encode::digest::Algorithm;
 use crate::error::{Error, Kind, Result};
 use crate::event;
-use crate::stop::{Stop, Stopper, pair};
+use crate::stop::{Stopper, pair};
 use crate::transport::Readable;
 use crate::transport::retry::Retry;
 use std::io::Write;
@@ -67,17 +67,15 @@ impl Write for Blocked {
 fn context() -> (Context, Stopper) {
     let (stopper, stop) = pair();
     let meters = Arc::default();
-    let retry = Retry {
-        retries: 2,
-        observer: event::nobody(),
-        meters: Arc::clone(&meters),
-        stop: Stop::clone(&stop),
-    };
+    let retry =
+        Retry { retries: 2, observer: event::nobody(), meters: Arc::clone(&meters), stop: stop.clone() };
     let context = Context { observer: event::nobody(), meters, stop, retry, concurrency: 4, workers: 2 };
     (context, stopper)
 }
 
-const GEOMETRY: fn() -> Geometry = || Geometry::new(40_000, 4_000);
+fn geometry() -> Geometry {
+    Geometry::new(40_000, 4_000)
+}
 
 #[tokio::test]
 async fn a_panic_while_a_chunk_lands_is_an_error() {
@@ -85,7 +83,7 @@ async fn a_panic_while_a_chunk_lands_is_an_error() {
     let land = |chunk: crate::chunk::FetchedChunk| {
         if chunk.index == 1 { panic!("a bug for the test") } else { Ok(chunk.index) }
     };
-    let failures = fetch(&Zeros, GEOMETRY(), 0..10, &context, 2, land, |_| Ok(())).await.unwrap();
+    let failures = fetch(&Zeros, geometry(), 0..10, &context, 2, land, |_| Ok(())).await.unwrap();
     let error = failures.into_error(1, 10).unwrap();
     assert!(error.to_string().contains("landing thread has died"), "{error}");
 }
@@ -93,7 +91,7 @@ async fn a_panic_while_a_chunk_lands_is_an_error() {
 #[tokio::test]
 async fn reads_that_never_end_are_given_up_when_the_stop_is_asked_for() {
     let (context, stopper) = context();
-    let fetching = fetch(&Silent, GEOMETRY(), 0..10, &context, 1, |chunk| Ok(chunk.index), |_| Ok(()));
+    let fetching = fetch(&Silent, geometry(), 0..10, &context, 1, |chunk| Ok(chunk.index), |_| Ok(()));
     let (failures, ()) = tokio::join!(fetching, async { stopper.stop() });
     assert_eq!(failures.unwrap().into_error(10, 10).unwrap().kind(), Kind::Interrupted);
 }
@@ -107,7 +105,7 @@ async fn a_disk_that_blocks_for_ever_is_given_up_when_the_stop_is_over() {
         let _ = blocked.lock().unwrap().recv();
         Err::<(), _>(Error::new(Kind::Io, "never"))
     };
-    let fetching = fetch(&Zeros, GEOMETRY(), 0..10, &context, 1, land, |()| Ok(()));
+    let fetching = fetch(&Zeros, geometry(), 0..10, &context, 1, land, |()| Ok(()));
     let stopping = async {
         stopper.stop();
         tokio::task::yield_now().await;
@@ -121,7 +119,7 @@ async fn a_disk_that_blocks_for_ever_is_given_up_when_the_stop_is_over() {
 async fn standard_output_that_nobody_reads_does_not_hold_up_a_stop() {
     let (context, stopper) = context();
     let (_open, blocked) = channel();
-    let mut ledger = Ledger::new(GEOMETRY(), Algorithm::Blake3);
+    let mut ledger = Ledger::new(geometry(), Algorithm::Blake3);
     let streaming = to_stream(&Zeros, Box::new(Blocked(blocked)), false, &mut ledger, &context);
     let (ended, ()) = tokio::join!(streaming, async { stopper.stop() });
     assert_eq!(ended.unwrap_err().kind(), Kind::Interrupted);

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-const MIB: u64 = 1 << 20;
+/// The image and what is in the appliance, in bytes.
+const SIZE: u64 = 8 << 20;
 
 /// What comes on standard input.
 #[derive(Clone, Copy, PartialEq)]
@@ -64,8 +65,8 @@ const fn command(name: &'static str, args: &'static [&'static str], far: FarEnd)
 
 const SLOW: FarEnd = FarEnd::Emulator("latency=20ms");
 const STALLING: FarEnd = FarEnd::Emulator("stall=0.3,seed=3");
-/// A slow stream: 300 KB a second.
-const STREAM: FarEnd = FarEnd::SpotCloud("latency=5ms", "ranges=no,rate=300k");
+/// A slow stream: 600 KB a second.
+const STREAM: FarEnd = FarEnd::SpotCloud("latency=5ms", "ranges=no,rate=600k");
 
 /// `DRIVE` stands for a drive that holds the image.
 pub const COMMANDS: &[Command] = &[
@@ -120,7 +121,7 @@ pub const COMMANDS: &[Command] = &[
     command("migrate", &["migrate", "oh:DRIVE", "oh:", "--chunk-size", "64k", "--restart"], SLOW),
     command(
         "migrate an appliance",
-        &["migrate", "spot:appliance/gz", "oh:", "--chunk-size", "64k", "--size", "24M", "--restart"],
+        &["migrate", "spot:appliance/gz", "oh:", "--chunk-size", "64k", "--size", "8M", "--restart"],
         STREAM,
     ),
     command(
@@ -156,13 +157,13 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// The first eight writes fail for good, which ends a transfer; the appliance's stream has a minute to go.
+/// The first eight writes fail for good, which ends a transfer; the appliance's stream has ten seconds to go.
 pub const DEAD_TARGET: Command = command(
     "migrate to a dead target",
-    &["migrate", "spot:appliance/gz", "oh:", "--chunk-size", "64k", "--size", "24M", "--retries", "0"],
+    &["migrate", "spot:appliance/gz", "oh:", "--chunk-size", "64k", "--size", "8M", "--retries", "0"],
     FarEnd::SpotCloud(
         "refuse=0,refuse=64k,refuse=128k,refuse=192k,refuse=256k,refuse=320k,refuse=384k,refuse=448k",
-        "ranges=no,rate=300k",
+        "ranges=no,rate=600k",
     ),
 );
 
@@ -178,7 +179,7 @@ impl Case {
     pub fn new(command: &'static Command) -> Self {
         let mut world = World::new("");
         let image = world.path("a.img");
-        write_image(&image, 24 * MIB);
+        write_image(&image, SIZE);
         let drive = world.upload(&["a.img", "oh:"]);
         if command.args.contains(&"sparse.img") {
             std::fs::File::create(world.path("sparse.img")).unwrap().set_len(64 << 30).unwrap();
@@ -317,7 +318,7 @@ fn gzip(world: &World) -> PathBuf {
     let path = world.path("packed.gz");
     let file = std::fs::File::create(&path).unwrap();
     let mut out = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
-    out.write_all(&crate::world::noise(3, usize::try_from(24 * MIB).unwrap())).unwrap();
+    out.write_all(&crate::world::noise(3, usize::try_from(SIZE).unwrap())).unwrap();
     out.finish().unwrap();
     path
 }
