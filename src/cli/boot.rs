@@ -269,9 +269,10 @@ fn go_on(
         (true, true) => "correct what was refused, then: ".to_owned(),
         (true, false) => String::new(),
     };
-    let secrets = match dropped.is_empty() {
-        true => String::new(),
-        false => format!(" (give {} again: secrets are not repeated here)", dropped.join(" and ")),
+    let secrets = if dropped.is_empty() {
+        String::new()
+    } else {
+        format!(" (give {} again: secrets are not repeated here)", dropped.join(" and "))
     };
     let why = error.what_next().filter(|_| !open).map(|hint| format!("{hint}; ")).unwrap_or_default();
     error

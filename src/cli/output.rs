@@ -83,19 +83,12 @@ impl Output {
 
     /// Prints a line of data. It stays one line, whatever is in it.
     pub fn data(&self, line: &str) -> Result<()> {
-        self.print_line(&escape::line(line))
+        print_line(&escape::line(line))
     }
 
     /// Prints a line with colours of our own in it.
     pub fn painted(&self, line: &str) -> Result<()> {
-        self.print_line(line)
-    }
-
-    fn print_line(&self, line: &str) -> Result<()> {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{line}")
-            .and_then(|()| out.flush())
-            .map_err(|e| Error::io("writing to standard output", e))
+        print_line(line)
     }
 
     /// Prints bytes of data as they are.
@@ -129,7 +122,7 @@ impl Output {
     pub fn object(&self, event: &str, object: &Properties) -> Result<()> {
         let object = self.shown(object);
         let named = [("event", event)].into_iter().chain(object.iter().filter(|(key, _)| *key != "event"));
-        self.print_line(&crate::wire::elastic::json::print(&named.collect()))
+        print_line(&crate::wire::elastic::json::print(&named.collect()))
     }
 
     /// Prints a value of a provider on a line, with `event` before its own keys; what has no keys stands under `value`.
@@ -142,7 +135,7 @@ impl Output {
                 fields.insert("value".into(), other);
             }
         }
-        self.print_line(&Value::Object(fields).to_string())
+        print_line(&Value::Object(fields).to_string())
     }
 
     /// Prints an object, if output is JSON; its first key is `event`.
@@ -161,7 +154,7 @@ impl Output {
             self.redactor.redact_json(&mut object);
         }
         // A reader that has gone away does not stop the transfer.
-        let _ = self.print_line(&object.to_string());
+        let _ = print_line(&object.to_string());
     }
 
     /// Says something to the user, unless that is unwanted.
@@ -352,6 +345,11 @@ impl Output {
             None => print(),
         }
     }
+}
+
+fn print_line(line: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|e| Error::io("writing to standard output", e))
 }
 
 /// Takes lines of the log.

@@ -39,10 +39,10 @@ fn close_contents(dir: &Path, depth: u8) -> io::Result<()> {
 }
 
 fn close(path: &Path, meta: &std::fs::Metadata) -> io::Result<()> {
-    if meta.mode() & 0o077 == 0 {
-        return Ok(());
+    match meta.mode() & 0o777 & !0o700 {
+        0 => Ok(()),
+        _ => std::fs::set_permissions(path, Permissions::from_mode(meta.mode() & 0o700)),
     }
-    std::fs::set_permissions(path, Permissions::from_mode(meta.mode() & 0o700))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ const JSON: &str = "Content-Type: application/json\r\n";
 const HARM: &str = "a\u{1b}[2J\u{1b}]0;x\u{7}\u{202e}\u{2066}\u{2028}\u{9b}31m\r\nhint: run this\u{7f}z";
 
 /// A world whose server answers every request with this JSON, and a read with zeros.
-fn json(provider: Provider, object: serde_json::Value) -> World {
+fn json(provider: Provider, object: &serde_json::Value) -> World {
     let body = object.to_string().into_bytes();
     answering(provider, move |sent| match sent.path.split_once("/read/") {
         Some((_, rest)) => {
@@ -42,7 +42,8 @@ fn harmless(ended: &Ended) {
 #[test]
 fn an_id_that_is_none_is_refused_and_not_printed() {
     for id in ["a\nb", "../../x", "/etc/x", ".x", "a b", "a\u{202e}b", "é", "", &"x".repeat(300)] {
-        let world = json(Provider::OpenHosting, serde_json::json!({ "drive": id, "server": id, "size": 10 }));
+        let world =
+            json(Provider::OpenHosting, &serde_json::json!({ "drive": id, "server": id, "size": 10 }));
         for args in [
             &["drive", "create", "r:", "name=a", "size=10"][..],
             &["server", "create", "r:", "name=a", "cpu=500", "mem=256"],
@@ -51,7 +52,7 @@ fn an_id_that_is_none_is_refused_and_not_printed() {
             assert_eq!((ended.code, &*ended.stdout), (1, ""), "{id:?} {args:?}: {ended:?}");
             harmless(&ended);
         }
-        let machines = json(Provider::Joyent, serde_json::json!({ "id": id, "name": "m" }));
+        let machines = json(Provider::Joyent, &serde_json::json!({ "id": id, "name": "m" }));
         let ended = machines.run(&["machine", "create", "r:"]);
         assert_eq!((ended.code, &*ended.stdout), (1, ""), "{id:?}: {ended:?}");
         harmless(&ended);
@@ -60,10 +61,10 @@ fn an_id_that_is_none_is_refused_and_not_printed() {
 
 #[test]
 fn an_id_is_alone_on_stdout() {
-    let world = json(Provider::OpenHosting, serde_json::json!({ "drive": DRIVE, "size": 10 }));
+    let world = json(Provider::OpenHosting, &serde_json::json!({ "drive": DRIVE, "size": 10 }));
     assert_eq!(world.done(&["drive", "create", "r:", "name=a", "size=10"]), DRIVE);
     // A name is no id, and may have more in it, but never another line.
-    let world = json(Provider::Joyent, serde_json::json!({ "name": HARM, "state": "created" }));
+    let world = json(Provider::Joyent, &serde_json::json!({ "name": HARM, "state": "created" }));
     for args in [
         &["snapshot", "create", "r:cf055959-d776-482e-bd71-ca510a04bdd7"][..],
         &["key", "create", "r:", "key.pub"],
@@ -82,12 +83,12 @@ Ll8G6pGMGZzQeJKLrFMzbQMYpd3QqDWBk8kTnVXbd7MAJlHmJGz3V5L4kjYvOdUQ5ryMXYbPgjWwGPmh
 fn a_file_is_never_named_by_the_servers_id() {
     let world = World::empty();
     let evil = world.path("evil").to_str().unwrap().to_owned();
-    let url = Recorder::new(move |sent, _| match sent.path.split_once("/read/") {
-        Some(_) => ("200 OK", "", vec![7; 10]),
-        None => {
-            let body = serde_json::json!({ "drive": evil, "name": ".x", "size": 10 });
-            ("200 OK", JSON, body.to_string().into_bytes())
+    let url = Recorder::new(move |sent, _| {
+        if sent.path.contains("/read/") {
+            return ("200 OK", "", vec![7; 10]);
         }
+        let body = serde_json::json!({ "drive": evil, "name": ".x", "size": 10 });
+        ("200 OK", JSON, body.to_string().into_bytes())
     })
     .url;
     world.configure(Provider::OpenHosting, &url);
@@ -99,7 +100,7 @@ fn a_file_is_never_named_by_the_servers_id() {
     let other = "11111111-70a0-4f51-83d2-835919d254df";
     for name in [".x", "..", "-rf", "a/b", "a\\b", "a\u{202e}b", "a\nb", "", &"é".repeat(120)] {
         let world =
-            json(Provider::OpenHosting, serde_json::json!({ "drive": other, "name": name, "size": 10 }));
+            json(Provider::OpenHosting, &serde_json::json!({ "drive": other, "name": name, "size": 10 }));
         let ended = world.run(&["download", &format!("r:{DRIVE}"), "--verify", "none"]);
         assert_eq!(ended.code, 0, "{name:?}: {ended:?}");
         assert!(world.path(&format!("{DRIVE}.raw")).exists(), "{name:?}: {ended:?}");
@@ -112,7 +113,7 @@ fn text_from_a_server_steers_no_terminal() {
         "drive": DRIVE, "server": DRIVE, "name": HARM, "status": HARM, "imaging": HARM, "size": 10,
         "cpu": HARM, "mem": HARM, "nic:0:dhcp": HARM, HARM: HARM,
     });
-    let world = json(Provider::OpenHosting, family);
+    let world = json(Provider::OpenHosting, &family);
     let drive = format!("r:{DRIVE}");
     for args in [
         &["drive", "list", "r:"][..],
@@ -132,7 +133,7 @@ fn text_from_a_server_steers_no_terminal() {
     }
     let joyent =
         serde_json::json!({ "id": "m1", "name": HARM, "state": HARM, "ips": [HARM], HARM: { HARM: HARM } });
-    let world = json(Provider::Joyent, joyent.clone());
+    let world = json(Provider::Joyent, &joyent);
     for args in [
         &["machine", "info", "r:cf055959-d776-482e-bd71-ca510a04bdd7"][..],
         &["machine", "start", "r:cf055959-d776-482e-bd71-ca510a04bdd7", "--wait=300ms"],
@@ -142,7 +143,7 @@ fn text_from_a_server_steers_no_terminal() {
     ] {
         harmless(&world.run(args));
     }
-    let world = json(Provider::Joyent, serde_json::json!([joyent]));
+    let world = json(Provider::Joyent, &serde_json::json!([joyent]));
     for args in [
         ["machine", "list", "r:"],
         ["key", "list", "r:"],
@@ -185,7 +186,7 @@ fn names_in_a_damaged_reply_steer_no_terminal() {
 
 #[test]
 fn an_id_that_is_typed_stays_in_its_place() {
-    let world = json(Provider::OpenHosting, serde_json::json!({ "drive": DRIVE, "size": 10 }));
+    let world = json(Provider::OpenHosting, &serde_json::json!({ "drive": DRIVE, "size": 10 }));
     for id in ["a/b", "a?b", "a#b", "..", ".x", "a b", "a\tb", "a\u{202e}b", "a%2fb", "a\\b"] {
         let ended = world.run(&["drive", "info", &format!("r:{id}")]);
         assert_eq!(ended.code, 2, "{id:?}: {ended:?}");
