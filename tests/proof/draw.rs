@@ -121,6 +121,7 @@ impl Draw {
                 12 | 13 => {
                     let place = match (direction.source_end(), direction.target_end()) {
                         (Some("spot"), None) => continue,
+                        (Some("spot"), _) => Place::Target,
                         (Some(_), None) => Place::Source,
                         (None, _) => Place::Target,
                         (Some(_), Some(_)) => random.pick(&[Place::Source, Place::Target]),
@@ -178,13 +179,12 @@ impl Draw {
     fn changed(&mut self, setup: &Setup) -> Change {
         let random = &mut self.random;
         let in_place = Change::InPlace(random.below(setup.size));
+        let zeros = Change::Zeros(random.below(setup.size));
         match setup.direction {
             Direction::Named | Direction::New => {
                 random.pick(&[in_place, in_place, Change::Truncate, Change::Replace, Change::Append])
             }
-            Direction::Stdin | Direction::StdinNew => {
-                random.pick(&[in_place, Change::Replace, Change::Zeros])
-            }
+            Direction::Stdin | Direction::StdinNew => random.pick(&[in_place, Change::Replace, zeros]),
             // A server that serves files tells their versions by their times.
             _ => Change::Replace,
         }

@@ -82,8 +82,8 @@ pub fn change(path: &Path, change: Change, setup: &Setup, random: &mut Random) {
             let bytes = random.bytes(512);
             later(&file, &before, |file| file.write_all_at(&bytes, before.len()).unwrap());
         }
-        Change::Zeros => later(&file, &before, |file| {
-            file.set_len(0).unwrap();
+        Change::Zeros(from) => later(&file, &before, |file| {
+            file.set_len(from.min(before.len())).unwrap();
             file.set_len(before.len()).unwrap();
         }),
         Change::Replace => {

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 /// No run takes longer; it is killed then. Times the machine's load.
-const HANG: Duration = Duration::from_secs(30);
+const HANG: Duration = Duration::from_secs(20);
 
 /// How often the last run is repeated until it says 0.
 const TRIES: usize = 10;
@@ -147,6 +147,7 @@ impl Player<'_> {
                     self.files.file = Some(bytes);
                 }
             }
+            Step::Calm => self.world.calm(),
             Step::Restart(place) => self.world.restart(self.place(place).unwrap()),
             Step::Snapshot(place) => self.world.snapshot(self.place(place).unwrap()),
             Step::Restore(place) => drop(self.world.restore(self.place(place).unwrap())),
@@ -253,11 +254,11 @@ impl Player<'_> {
         }
         self.told.push(format!("   {}", ended.brief()));
         ended_well(&ended, run, &sprung)?;
-        self.untouched(&source, run, &ended)?;
-        self.one_drive(run, &ended)?;
         if ended.code == Some(0) {
             self.proven(run.which, &source, changed, &ended)?;
         }
+        self.untouched(&source, run, &ended)?;
+        self.one_drive(run, &ended)?;
         Ok(ended)
     }
 
@@ -270,7 +271,8 @@ impl Player<'_> {
             }
             Meanwhile::Change(change) => {
                 self.change(which, change);
-                return Ok(true);
+                // What was opened before another file got its name is as it was.
+                return Ok(change != Change::Replace);
             }
             Meanwhile::Write(offset, len) => self.write(Place::Target, offset, len),
             Meanwhile::Outage => {

@@ -4,7 +4,8 @@
  *
  * PROOF_RULES is a list of CLASS:OPERATION:N:ACTION, separated by semicolons.
  *   CLASS      journal (a path that ends in ".journal"), part (".part") or out (".out", where standard output goes)
- *   OPERATION  write, sync, name (link, rename, unlink), or bytes (N is then a number of bytes written)
+ *   OPERATION  write, sync, name (link, rename, unlink), exit (of the process), or bytes (N is then a number of bytes
+ *              written)
  *   ACTION     kill   the process ends before the call is carried out
  *              tear   half of the write is carried out, then the process ends
  *              crash  everything that was not synced is lost, then the process ends: the machine lost its power
@@ -40,7 +41,8 @@ struct file {
     dev_t dev;
     ino_t ino;
     int class, ranges;
-    char path[4096];
+    /* A descriptor of our own: the process may close its own, and writes to one that appends ignore their offset. */
+    int fd;
     off_t from[RANGES], to[RANGES];
 };
 
@@ -100,7 +102,7 @@ static struct file *file_of(int fd) {
     if (file_count == FILES) return NULL;
     struct file *file = calloc(1, sizeof *file);
     file->dev = st.st_dev, file->ino = st.st_ino, file->class = class;
-    strcpy(file->path, link);
+    file->fd = real_open64(link, O_WRONLY | O_CLOEXEC);
     return files[file_count++] = file;
 }
 
@@ -115,9 +117,8 @@ static void wrote(struct file *file, off_t from, off_t to) {
     }
 }
 
-/* The descriptor is opened anew, since writes to one that appends ignore their offset. */
 static void lose(struct file *file, int truncate) {
-    int fd = real_open64(file->path, O_WRONLY | O_CLOEXEC);
+    int fd = file->fd;
     static const char zeros[1 << 16];
     off_t least = -1;
     for (int i = 0; fd >= 0 && i < file->ranges; i++) {
@@ -128,7 +129,6 @@ static void lose(struct file *file, int truncate) {
         }
     }
     if (truncate && least >= 0 && ftruncate(fd, least) != 0) { /* It stays as long as it is. */ }
-    if (fd >= 0) close(fd);
     file->ranges = 0;
 }
 
@@ -233,6 +233,12 @@ static int syncing(int fd, int (*real)(int)) {
 
 int fsync(int fd) { return syncing(fd, real_fsync); }
 int fdatasync(int fd) { return syncing(fd, real_fdatasync); }
+
+__attribute__((destructor)) static void end(void) {
+    pthread_mutex_lock(&lock);
+    act(due(JOURNAL, "exit"));
+    pthread_mutex_unlock(&lock);
+}
 
 static int naming(const char *path) {
     int class = class_of(path);

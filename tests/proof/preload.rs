@@ -43,6 +43,8 @@ pub enum Call {
     Name,
     /// Bytes that were written.
     Bytes,
+    /// The process's exit; of the class `Journal` alone.
+    Exit,
 }
 
 /// What happens when the count is reached.
@@ -83,6 +85,7 @@ impl fmt::Display for Rule {
             Call::Sync => "sync",
             Call::Name => "name",
             Call::Bytes => "bytes",
+            Call::Exit => "exit",
         };
         let action = match self.action {
             Action::Kill => "kill",

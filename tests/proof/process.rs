@@ -166,6 +166,6 @@ pub fn patience() -> u32 {
     let load: f64 = load.split_whitespace().next().and_then(|one| one.parse().ok()).unwrap_or(0.0);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-    let factor = (load / cores as f64).ceil().clamp(1.0, 8.0) as u32;
+    let factor = (load / cores as f64).ceil().clamp(1.0, 4.0) as u32;
     factor
 }

@@ -111,8 +111,8 @@ pub enum Change {
     /// Another file of the same size under the same name.
     Replace,
     Append,
-    /// All of it becomes zeros.
-    Zeros,
+    /// All of it from here on becomes zeros.
+    Zeros(u64),
 }
 
 /// What is done while a run is paused.
@@ -169,6 +169,8 @@ pub enum Step {
     /// Somebody else puts a FILE there, if there is none.
     File,
     Restart(Place),
+    /// No far end has faults any more.
+    Calm,
     Snapshot(Place),
     /// Back to the snapshot.
     Restore(Place),
@@ -274,6 +276,7 @@ impl fmt::Display for Step {
             Step::Part => write!(f, "somebody else puts a FILE.part there"),
             Step::File => write!(f, "somebody else puts a FILE there"),
             Step::Restart(place) => write!(f, "the far end of the {place:?} restarts"),
+            Step::Calm => write!(f, "the far ends have no faults any more"),
             Step::Snapshot(place) => write!(f, "a snapshot of the far end of the {place:?} is taken"),
             Step::Restore(place) => write!(f, "the far end of the {place:?} is put back to the snapshot"),
             Step::Cut(at) => write!(f, "the journals are cut at {at}/1000 of their length"),
