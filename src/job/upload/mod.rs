@@ -17,7 +17,7 @@ use super::{Done, Far, Settings, announce, check_usable, summary, write_manifest
 use crate::chunk::{AckedChunk, Geometry};
 use crate::encode::codec::Compression;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Plan, Summary};
+use crate::event::{Event, Plan, Summary};
 use crate::journal::{Claim, Destination, DriveRecord, Evidence, Header, Journal, NewDrive};
 use crate::provider::catalogue::secret;
 use crate::source::Source;
@@ -140,6 +140,13 @@ impl Upload {
             ],
         );
         announce(self.describe(image, far, settings, context, &ledger, &found, info.as_ref(), &proof), context);
+        if !acked.is_empty() && image.action == "migrate" && matches!(image.source, Source::Stream(_)) {
+            let text = format!(
+                "{} cannot be read from the middle: it is read again from its start, and what was written before is compared",
+                image.from
+            );
+            (context.observer)(&Event::Warning(text));
+        }
         Ok(Planned { found, header, ledger, acked, info, claim, proof })
     }
 
@@ -226,15 +233,13 @@ impl Upload {
             whole: settings.sha256,
         };
         let done = moving.run(&claimed.journal, &mut claimed.ledger, context).await?;
-        let verified = verification::run(
+        let comparison = verification::Comparison {
             original,
-            &disk,
-            &mut claimed.ledger,
-            &mut claimed.journal,
-            settings.verify,
-            context,
-        )
-        .await?;
+            asked: settings.verify,
+            zeros_written: !claimed.skip_holes && !claimed.skip_zeros,
+        };
+        let verified =
+            comparison.run(&disk, &mut claimed.ledger, &mut claimed.journal, context).await?;
         original.check_unchanged().await?;
         self.check_mark(far, claimed).await?;
         Ok((done, verified))
@@ -249,7 +254,8 @@ impl Upload {
         if now.mark() == Some(claimed.journal.header().transfer.as_str()) {
             return Ok(());
         }
-        claimed.journal.distrust(&verification::data_chunks(&claimed.ledger, &[]))?;
+        let keep_zeros = !claimed.skip_holes && !claimed.skip_zeros;
+        claimed.journal.distrust(&verification::chunks_but(&[], &claimed.ledger, keep_zeros))?;
         Err(Error::new(
             Kind::Incomplete,
             format!("another transfer wrote to drive {} at the same time", claimed.drive.drive),

@@ -98,52 +98,67 @@ impl Origin {
     }
 }
 
-/// Reads back what was asked for, and everything once a comparison has found a difference; returns how many chunks that
-/// were. A difference takes chunks back, so that the same command sends them again and then compares everything.
-pub(super) async fn run<D: Readable>(
-    original: &Original,
-    disk: &D,
-    ledger: &mut Ledger,
-    journal: &mut Journal,
-    asked: Verify,
-    context: &Context,
-) -> Result<u64> {
-    let amount = if journal.header().compare_all { Verify::Full } else { asked };
-    if amount == Verify::None {
-        return Ok(0);
-    }
-    // A new choice each time: another run has to look at other chunks.
-    let chosen = amount.choose(ledger.geometry().chunks(), &uuid::Uuid::new_v4().to_string());
-    let compared = match original {
-        Original::File(file) => with_file(disk, file, ledger, &chosen, context).await?,
-        Original::Stream | Original::Remote(_) => with_digests(disk, ledger, &chosen, context).await?,
-    };
-    let chunks = compared.chunks;
-    refuse_difference(compared, &disk.name(), ledger, journal)?;
-    if let Original::Remote(remote) = original {
-        // Both ends are compared with what has passed, and so with each other.
-        let compared = with_digests(&remote.disk, ledger, &chosen, context).await?;
-        refuse_difference(compared, &remote.disk.name(), ledger, journal)?;
-    }
-    Ok(chunks)
+/// What is read back.
+pub(super) struct Comparison<'a> {
+    pub(super) original: &'a Original,
+    pub(super) asked: Verify,
+    /// Whether chunks of zeros were written like all others, and not skipped.
+    pub(super) zeros_written: bool,
 }
 
-/// Takes the chunks back that differ, and names them.
-fn refuse_difference(compared: Compared, what: &str, ledger: &Ledger, journal: &mut Journal) -> Result<()> {
-    if !compared.differ.is_empty() {
-        journal.distrust(&data_chunks(ledger, &compared.differ))?;
+impl Comparison<'_> {
+    /// Reads back what was asked for, and everything once a comparison has found a difference; returns how many chunks
+    /// that were. A difference takes chunks back, so that the same command sends them again and then compares everything.
+    pub(super) async fn run<D: Readable>(
+        &self,
+        disk: &D,
+        ledger: &mut Ledger,
+        journal: &mut Journal,
+        context: &Context,
+    ) -> Result<u64> {
+        let amount = if journal.header().compare_all { Verify::Full } else { self.asked };
+        if amount == Verify::None {
+            return Ok(0);
+        }
+        // A new choice each time: another run has to look at other chunks.
+        let chosen = amount.choose(ledger.geometry().chunks(), &uuid::Uuid::new_v4().to_string());
+        let compared = match self.original {
+            Original::File(file) => with_file(disk, file, ledger, &chosen, context).await?,
+            Original::Stream | Original::Remote(_) => with_digests(disk, ledger, &chosen, context).await?,
+        };
+        let chunks = compared.chunks;
+        self.refuse_difference(compared, &disk.name(), ledger, journal)?;
+        if let Original::Remote(remote) = self.original {
+            // Both ends are compared with what has passed, and so with each other.
+            let compared = with_digests(&remote.disk, ledger, &chosen, context).await?;
+            self.refuse_difference(compared, &remote.disk.name(), ledger, journal)?;
+        }
+        Ok(chunks)
     }
-    match compared.into_error(ledger.geometry(), what) {
-        None => Ok(()),
-        Some(error) => Err(error
-            .hint("run the same command again: it sends these chunks anew, then compares everything")),
+
+    /// Takes the chunks back that differ, and names them.
+    fn refuse_difference(
+        &self,
+        compared: Compared,
+        what: &str,
+        ledger: &Ledger,
+        journal: &mut Journal,
+    ) -> Result<()> {
+        if !compared.differ.is_empty() {
+            journal.distrust(&chunks_but(&compared.differ, ledger, self.zeros_written))?;
+        }
+        match compared.into_error(ledger.geometry(), what) {
+            None => Ok(()),
+            Some(error) => Err(error
+                .hint("run the same command again: it sends these chunks anew, then compares everything")),
+        }
     }
 }
 
-/// The chunks that hold data and are not in `differ`. Chunks of zeros are left out, because they may have been skipped.
-pub(super) fn data_chunks(ledger: &Ledger, differ: &[u64]) -> Vec<AckedChunk> {
+/// The chunks that are done and not in `differ`, without those of zeros unless `zeros`: these may have been skipped.
+pub(super) fn chunks_but(differ: &[u64], ledger: &Ledger, zeros: bool) -> Vec<AckedChunk> {
     (0..ledger.geometry().chunks())
         .filter(|index| differ.binary_search(index).is_err())
-        .filter_map(|index| ledger.chunk(index).filter(|chunk| !chunk.zero))
+        .filter_map(|index| ledger.chunk(index).filter(|chunk| zeros || !chunk.zero))
         .collect()
 }
