@@ -15,7 +15,7 @@ const CHUNK: u64 = 64 << 10;
 const CHUNKS: u64 = 40;
 
 fn setup(direction: Direction) -> Setup {
-    let options = ["--retries", "3", "--concurrency", "4"];
+    let options = ["--timeout", "1s", "--retries", "3", "--concurrency", "4"];
     Setup {
         direction,
         provider: Provider::OpenHosting,
@@ -182,7 +182,7 @@ fn case_07_the_source_changes_while_it_is_read() {
 #[test]
 fn case_08_an_unacknowledged_chunk_that_is_zero_in_the_next_run() {
     let mut setup = setup(Direction::StdinNew);
-    setup.options = ["--retries", "3", "--concurrency", "1"].map(str::to_owned).to_vec();
+    setup.options = ["--timeout", "1s", "--retries", "3", "--concurrency", "1"].map(str::to_owned).to_vec();
     let image = image(&setup, 1);
     let chunks = image.chunks(usize::try_from(CHUNK).unwrap());
     // The ninth write is of the ninth chunk that is not zero.
@@ -332,6 +332,6 @@ fn one_interrupt_ends_writes_that_stall() {
     let faults = "late=1,late-for=60s".to_owned();
     let interrupt = interrupted(A, moment(Operation::Write, Stage::Received, 3));
     let mut setup = Setup { faults, ..setup(Direction::Named) };
-    setup.options = ["--retries", "30", "--concurrency", "4"].map(str::to_owned).to_vec();
+    setup.options = ["--timeout", "60s", "--retries", "3", "--concurrency", "4"].map(str::to_owned).to_vec();
     holds(setup, vec![run(interrupt), Step::Finish(A)]);
 }

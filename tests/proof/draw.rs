@@ -57,7 +57,7 @@ impl Draw {
             _ => (String::new(), false),
         };
         let random = &mut self.random;
-        let mut options = vec!["--retries".to_owned(), "3".to_owned()];
+        let mut options = ["--timeout", "1s", "--retries", "3"].map(str::to_owned).to_vec();
         let verify =
             if wrong || wrong_source { "full" } else { random.pick(&["none", "none", "sample", "full"]) };
         let mut option = |name: &str, value: String| options.extend([name.to_owned(), value]);

@@ -24,13 +24,16 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Seeds that are played without `PROOF_SEEDS`.
 const SEEDS: u64 = 200;
 
 /// Seeds that are played side by side.
 const THREADS: usize = 2;
+
+/// A seed that takes longer is named.
+const SLOW: Duration = Duration::from_secs(10);
 
 /// Seeds that are told in full when they fail; of the others only the cause is.
 const TOLD: usize = 10;
@@ -83,7 +86,14 @@ fn seeds() {
                         return;
                     }
                     let schedule = draw::draw(seed);
-                    if let (told, Err(violation)) = try_play(&schedule) {
+                    let began = Instant::now();
+                    let (told, held) = try_play(&schedule);
+                    let took = began.elapsed();
+                    if took > SLOW {
+                        println!("seed {seed} took {:.1} s", took.as_secs_f64());
+                    }
+                    if let Err(violation) = held {
+                        println!("seed {seed} fails: {}", violation.cause);
                         let text = describe(&schedule, &told, &violation);
                         failed.lock().unwrap().insert(seed, (violation.cause, text));
                     }

@@ -164,7 +164,7 @@ pub fn arguments(setup: &Setup, objects: &Objects, run: Run) -> Vec<String> {
         }
     };
     let mut args = words;
-    args.extend(["--chunk-size".into(), setup.chunk.to_string(), "--timeout".into(), "1s".into()]);
+    args.extend(["--chunk-size".into(), setup.chunk.to_string()]);
     args.extend(["--verify".into(), if run.unverified { "none" } else { setup.verify }.into()]);
     args.extend(setup.options.iter().cloned());
     args.extend(run.restart.then(|| "--restart".into()));
