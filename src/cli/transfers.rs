@@ -7,11 +7,13 @@ use crate::config::{Dirs, Environment};
 use crate::encode::digest::Algorithm;
 use crate::error::Result;
 use crate::journal::directory::Entry;
-use crate::journal::{Directory, Replay};
+use crate::journal::{Directory, PartRecord, Replay};
+use crate::sink::PartFile;
 use crate::source::Identity;
 use crate::transfer::ledger::Ledger;
 use clap::Subcommand;
 use serde_json::json;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 /// What `transfers` can do.
@@ -24,10 +26,13 @@ pub enum TransfersCommand {
         /// Its id, or the beginning of it
         id: String,
     },
-    /// Forget one of them; what it has moved stays where it is
+    /// Give one of them up; what it has moved stays where it is
     Discard {
         /// Its id, or the beginning of it
         id: String,
+        /// Remove the FILE.part of a download, too
+        #[arg(long)]
+        part: bool,
     },
 }
 
@@ -37,10 +42,19 @@ pub fn run(command: TransfersCommand, output: &Output) -> Result<()> {
     match command {
         TransfersCommand::List => directory.list()?.iter().try_for_each(|entry| list(entry, output)),
         TransfersCommand::Show { id } => show(&directory.find(&id)?, output),
-        TransfersCommand::Discard { id } => {
+        TransfersCommand::Discard { id, part } => {
             let entry = directory.find(&id)?;
+            let kept = part_of(&entry);
+            match &kept {
+                Some((file, known)) if part => PartFile::discard(file, *known)?,
+                _ => {}
+            }
             directory.discard(&entry.id)?;
-            output.note(&format!("transfer {} is forgotten", entry.id));
+            output.note(&format!("discarded transfer {}", entry.id));
+            if let (Some((file, _)), false) = (&kept, part) {
+                let path = PartFile::path_of(file);
+                output.note(&format!("what it has fetched is still there: {}", path.display()));
+            }
             if let Ok(Replay { drive: Some(drive), header, .. }) = &entry.replay
                 && drive.created
             {
@@ -52,6 +66,13 @@ pub fn run(command: TransfersCommand, output: &Output) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// The file of a download, with what its temporary file is known by.
+fn part_of(entry: &Entry) -> Option<(PathBuf, PartRecord)> {
+    let replay = entry.replay.as_ref().ok()?;
+    let (file, part) = (replay.header.file.clone()?, replay.part?);
+    PartFile::path_of(&file).exists().then_some((file, part))
 }
 
 /// A readable transfer, summed up.

@@ -210,7 +210,7 @@ impl Download {
                 PartFile::discard(file, known)?;
             }
             let mut new = earlier.journal(header(file, &object, settings))?;
-            part = Some(begin(file, &object, &mut new)?);
+            part = Some(begin(file, &object, &mut new, settings)?);
             new.claim(claim.raise()?)?;
             journal = Some(new);
         }

@@ -1,6 +1,6 @@
 //! The journals of this machine, one file a transfer.
 
-use super::{Header, Replay, peek};
+use super::{Header, PartRecord, Replay, peek};
 use crate::error::{Error, Kind, Result};
 use std::path::PathBuf;
 
@@ -89,6 +89,12 @@ impl Directory {
             (None, _) => Err(Error::new(Kind::NotFound, format!("there is no resumable transfer {id:?}"))
                 .hint("diskferry transfers list shows them all")),
         }
+    }
+
+    /// Returns the id of the transfer whose temporary file is known by `part`.
+    pub fn owner(&self, part: PartRecord) -> Option<String> {
+        let of = |entry: &Entry| entry.replay.as_ref().is_ok_and(|replay| replay.part == Some(part));
+        self.list().ok()?.into_iter().find(of).map(|entry| entry.id)
     }
 
     /// Removes a journal, unless its transfer is running.

@@ -37,25 +37,25 @@ impl PartFile {
         PathBuf::from(name)
     }
 
-    /// Makes `FILE.part`, empty.
+    /// Makes `FILE.part`, empty. `owner` says whose one is that is there already, for the error.
     ///
     /// # Errors
     /// [`Kind::Exists`] if there is one that is not empty, or that another program has locked.
-    pub fn create(target: &Path) -> Result<Self> {
+    pub fn create(target: &Path, owner: impl Fn(PartRecord) -> Option<String>) -> Result<Self> {
         let part = Self::path_of(target);
         let failed = |e| Error::io(format!("making {}", part.display()), e);
         let made = OpenOptions::new().read(true).write(true).create_new(true).open(&part);
         let file = match made {
             Ok(file) => file,
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                open(&part).map_err(failed)?.ok_or_else(|| stray(&part))?
+                open(&part).map_err(failed)?.ok_or_else(|| stray(&part, None))?
             }
             Err(e) => return Err(failed(e)),
         };
         lock(&file, &part)?;
         let meta = file.metadata().map_err(failed)?;
         if meta.len() > 0 || meta.nlink() != 1 {
-            return Err(stray(&part));
+            return Err(stray(&part, owner(record_of(&meta))));
         }
         Ok(Self { file: Arc::new(file), part, target: target.to_owned(), fresh: true, named: false })
     }
@@ -246,10 +246,16 @@ fn lock(file: &File, path: &Path) -> Result<()> {
     }
 }
 
-/// The error for a `FILE.part` that no known transfer has made.
-fn stray(part: &Path) -> Error {
-    Error::new(Kind::Exists, format!("{} is in the way", part.display()))
-        .hint("no known transfer made it: look what it is, then move or remove it")
+/// The error for a `FILE.part` that this transfer has not made. `owner`: the transfer that has.
+fn stray(part: &Path, owner: Option<String>) -> Error {
+    let error = Error::new(Kind::Exists, format!("{} is in the way", part.display()));
+    error.hint(match owner {
+        Some(id) => format!(
+            "it belongs to another transfer: finish that one (`diskferry transfers show {id}`), or give it up with \
+             `diskferry transfers discard --part {id}`"
+        ),
+        None => "no known transfer made it: look what it is, then move or remove it".to_owned(),
+    })
 }
 
 /// The error for a file that stands where the download should go.

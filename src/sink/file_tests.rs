@@ -1,7 +1,7 @@
 use super::*;
 
 fn part(target: &Path, size: u64) -> PartFile {
-    let part = PartFile::create(target).unwrap();
+    let part = PartFile::create(target, |_| None).unwrap();
     part.set_len(size).unwrap();
     part
 }
@@ -46,7 +46,7 @@ fn a_part_that_is_not_ours_is_neither_taken_nor_touched() {
     let target = dir.path().join("image");
     let stray = PartFile::path_of(&target);
     std::fs::write(&stray, "precious").unwrap();
-    let refused = PartFile::create(&target).unwrap_err();
+    let refused = PartFile::create(&target, |_| None).unwrap_err();
     assert_eq!(refused.kind(), Kind::Exists);
     let other = PartRecord { device: 1, inode: 1, born: None };
     assert!(PartFile::resume(&target, other).unwrap().is_none());
@@ -55,13 +55,13 @@ fn a_part_that_is_not_ours_is_neither_taken_nor_touched() {
     // A link, even to nothing, is not followed.
     std::fs::remove_file(&stray).unwrap();
     std::os::unix::fs::symlink(dir.path().join("elsewhere"), &stray).unwrap();
-    assert!(PartFile::create(&target).is_err());
+    assert!(PartFile::create(&target, |_| None).is_err());
     assert!(!dir.path().join("elsewhere").exists());
     // An empty one is what a run leaves that was killed before it could note the inode.
     std::fs::remove_file(&stray).unwrap();
     std::fs::write(&stray, "").unwrap();
-    let taken = PartFile::create(&target).unwrap();
-    assert_eq!(PartFile::create(&target).unwrap_err().kind(), Kind::Exists, "it is locked");
+    let taken = PartFile::create(&target, |_| None).unwrap();
+    assert_eq!(PartFile::create(&target, |_| None).unwrap_err().kind(), Kind::Exists, "it is locked");
     taken.finish(false).unwrap();
 }
 

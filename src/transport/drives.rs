@@ -223,15 +223,19 @@ impl Drives {
                     return Ok(found);
                 }
             }
+            let doubtful_before = std::mem::replace(&mut doubtful, true);
             let sending = Sending::post("/drives/create", body.clone()).accept(TEXT);
             let made = match self.client.call(&sending).await {
                 Ok(reply) => first(&reply).and_then(DriveInfo::new),
                 Err(error) => Err(error),
             };
-            doubtful |= made.as_ref().is_err_and(|error| !says_nothing_was_made(error.kind()));
+            // An attempt that is given up while it waits never comes here, and stays doubtful.
+            if made.as_ref().is_err_and(|error| says_nothing_was_made(error.kind())) {
+                doubtful = doubtful_before;
+            }
             made
         };
-        match self.retry.run("creating the drive", None, attempt).await {
+        match self.retry.run_settled("creating the drive", None, attempt).await {
             Ok(made) => Ok(made),
             Err(error) if !doubtful => Err(CreateError::Refused(error)),
             // Whatever the last answer was, one before it may have made the drive.
@@ -256,7 +260,7 @@ impl Drives {
             let sending = Sending::post(&path, body.clone()).accept(TEXT);
             self.client.call(&sending).await
         };
-        self.retry.run(&what, None, attempt).await.map(drop)
+        self.retry.run_settled(&what, None, attempt).await.map(drop)
     }
 }
 

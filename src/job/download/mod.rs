@@ -220,7 +220,7 @@ impl Download {
                 prove::earlier_run(&proof, &noted, &mut ledger, &part, object, &mut journal, context).await?;
                 part
             }
-            None => begin(file, object, &mut journal)?,
+            None => begin(file, object, &mut journal, settings)?,
         };
         if part.is_named() && ledger.missing().next().is_some() {
             return Err(Error::new(
@@ -306,8 +306,13 @@ fn journal_of(header: &Header, settings: &Settings) -> Result<Option<Replay>> {
 }
 
 /// Makes the temporary file and notes it.
-pub(super) fn begin<D>(file: &Path, object: &Object<D>, journal: &mut Journal) -> Result<PartFile> {
-    let part = PartFile::create(file)?;
+pub(super) fn begin<D>(
+    file: &Path,
+    object: &Object<D>,
+    journal: &mut Journal,
+    settings: &Settings,
+) -> Result<PartFile> {
+    let part = PartFile::create(file, |part| settings.journals.owner(part))?;
     journal.set_drive(DriveRecord { drive: object.id.clone(), created: false, skip_zeros: false })?;
     journal.set_source(object.evidence())?;
     // Only then it may have a length: an empty one that no journal knows can be taken.
