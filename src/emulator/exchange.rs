@@ -181,13 +181,11 @@ impl Exchange<'_> {
         }
         match kind {
             FaultKind::Bend if self.subject.operation != Operation::Write => {
-                match spoiled::bent(response, &WrongBytes { kind, random }) {
-                    Ok(bent) => {
-                        self.dealt(kind);
-                        bent
-                    }
-                    Err(empty) => empty,
+                let (response, bent) = spoiled::bent(response, &WrongBytes { kind, random });
+                if bent {
+                    self.dealt(kind);
                 }
+                response
             }
             FaultKind::Long => {
                 self.dealt(kind);

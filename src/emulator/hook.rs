@@ -113,7 +113,7 @@ impl Gate {
     pub fn wait_for(&self, n: usize, limit: Duration) -> bool {
         let state = self.0.lock();
         let held = self.0.arrived.wait_timeout_while(state, limit, |state| state.waiting < n);
-        held.map_or_else(PoisonError::into_inner, |held| held).0.waiting >= n
+        held.unwrap_or_else(PoisonError::into_inner).0.waiting >= n
     }
 
     /// Lets the requests go on, and all that come later.

@@ -131,15 +131,15 @@ impl http_body::Body for Followed {
     }
 }
 
-/// A body with one bit flipped; `None` if there is no byte to flip it in.
-pub(super) fn bent(response: Response, wrong: &WrongBytes) -> Result<Response, Response> {
+/// A body with one bit flipped, and whether there was a byte to flip it in.
+pub(super) fn bent(response: Response, wrong: &WrongBytes) -> (Response, bool) {
     let len = response.body().size_hint().lower();
     if len == 0 {
-        return Err(response);
+        return (response, false);
     }
     let (head, body) = response.into_parts();
     let (at, bit) = wrong.bit(len);
-    Ok(Response::from_parts(head, Body::new(Bent { body, left: at, bit: Some(bit) })))
+    (Response::from_parts(head, Body::new(Bent { body, left: at, bit: Some(bit) })), true)
 }
 
 struct Bent {

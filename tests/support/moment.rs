@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Far more than anything takes on the slowest machine: what is not there by then never comes.
-pub const LONG: Duration = Duration::from_secs(300);
+pub const LONG: Duration = Duration::from_mins(5);
 
 /// Runs a command and kills it with SIGKILL when the n-th request (from 1) of an operation comes to a stage. The process is
 /// dead before that request moves on.

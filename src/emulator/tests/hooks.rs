@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Far more than anything here takes, however slow the machine.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 impl Site {
     /// Has everything that a hook is told of written down.
@@ -32,6 +32,8 @@ impl Site {
 
 #[test]
 fn a_hook_is_told_of_every_stage_of_every_request_in_order() {
+    use Operation::{Create, Other, Read, Write};
+    use Stage::{Answered, Applied, Received};
     let mut site = Site::new(OpenHosting, "");
     let told = site.record();
     let uuid = site.drive(1 << 20);
@@ -43,8 +45,6 @@ fn a_hook_is_told_of_every_stage_of_every_request_in_order() {
     site.client.get("/drives/list");
     let told = told.lock().unwrap().clone();
     let short: Vec<_> = told.iter().map(|s| (s.operation, s.stage, s.nth, s.offset, s.status)).collect();
-    use Operation::{Create, Other, Read, Write};
-    use Stage::{Answered, Applied, Received};
     let three = |operation, nth, offset, status| {
         [
             (operation, Received, nth, offset, None),
@@ -114,9 +114,9 @@ fn a_gate_holds_requests_until_it_is_opened() {
         // Other requests are not held, and what is held was carried out.
         assert_eq!(site.client.get(&format!("/drives/{uuid}/read/2k/5")).body, b"hello");
         if pass {
-            gate.open()
+            gate.open();
         } else {
-            gate.reset()
+            gate.reset();
         }
         for write in writes {
             match write.join().unwrap() {

@@ -232,12 +232,12 @@ fn a_create_makes_the_drive_and_does_not_say_so() {
 
 #[test]
 fn the_mix_has_no_wrong_answers() {
+    use FaultKind::{Busy, Reset, Short, Stall, Unavailable};
     let (mut site, uuid) = site("error=1,seed=2");
     site.client = Client::new(site.emulator.address()).patience(Duration::from_millis(50));
     for _ in 0..40 {
         site.client.send(&Request::new("GET", &format!("/drives/{uuid}/read/0/16")));
     }
-    use FaultKind::{Busy, Reset, Short, Stall, Unavailable};
     let mixed = [Busy, Unavailable, Reset, Short, Stall];
     assert!(site.met().len() == 40 && site.met().iter().all(|kind| mixed.contains(kind)), "{:?}", site.met());
 }
