@@ -290,7 +290,7 @@ fn a_create_that_is_answered_oddly_makes_one_drive() {
         for then in ["", "+refused"] {
             for provider in [Provider::OpenHosting, Provider::CloudSigma] {
                 let faults = format!("create={how}{then}");
-                let setup = Setup { faults, provider, ..setup(Direction::New) };
+                let setup = Setup { provider, faults, ..setup(Direction::New) };
                 holds(setup, vec![run(Run::whole(A)), run(Run::whole(A)), Step::Finish(A)]);
             }
         }

@@ -12,7 +12,7 @@ pub fn draw(seed: u64) -> Schedule {
     let mut draw = Draw { random: Random::new(seed), snapshot: None };
     let setup = draw.setup();
     let mut steps = vec![Step::Run(draw.stopped(&setup, Which::A))];
-    for _ in 0..draw.random.from_to(1, 6) {
+    for _ in 0..draw.random.between(1, 6) {
         steps.push(draw.step(&setup));
     }
     steps.push(Step::Finish(if draw.random.percent(90) { Which::A } else { Which::B }));
@@ -42,12 +42,12 @@ impl Draw {
             Provider::CloudSigma,
         ];
         let chunk = (64 << 10) << random.pick(&[0, 0, 0, 0, 0, 0, 1, 1, 2, 4]);
-        let chunks = if chunk > 256 << 10 { 20 } else { random.from_to(20, 60) };
+        let chunks = if chunk > 256 << 10 { 20 } else { random.between(20, 60) };
         // Drives are made of sectors, files are not.
         let tail = if direction == Direction::Ranges {
             1 + random.below(chunk)
         } else {
-            512 * random.from_to(1, chunk / 512)
+            512 * random.between(1, chunk / 512)
         };
         let (faults, wrong) =
             self.faults(direction.target_end().is_some() || direction == Download, direction.makes());
@@ -121,26 +121,26 @@ impl Draw {
                 12 | 13 => {
                     let place = match (direction.source_end(), direction.target_end()) {
                         (Some("spot"), None) => continue,
-                        (Some("spot"), _) => Place::Target,
+                        (Some("spot") | None, _) => Place::Target,
                         (Some(_), None) => Place::Source,
-                        (None, _) => Place::Target,
                         (Some(_), Some(_)) => random.pick(&[Place::Source, Place::Target]),
                     };
                     self.write(setup, place)
                 }
-                14 if direction.from_file() || direction.source_end() == Some("spot") => {
+                14 if direction.reads_file() || direction.source_end() == Some("spot") => {
                     Step::Change(random.pick(&[Which::A, Which::A, Which::B]), self.changed(setup))
                 }
                 15 if direction.to_file() => random.pick(&[Step::Part, Step::Part, Step::File]),
                 16 => Step::Restart(self.some_place(direction)),
-                17 | 18 if direction.source_end() != Some("spot") => match self.snapshot.take() {
-                    Some(place) => Step::Restore(place),
-                    None => {
+                17 | 18 if direction.source_end() != Some("spot") => {
+                    if let Some(place) = self.snapshot.take() {
+                        Step::Restore(place)
+                    } else {
                         let place = self.some_place(direction);
                         self.snapshot = Some(place);
                         Step::Snapshot(place)
                     }
-                },
+                }
                 19 => {
                     let at = random.below(1000);
                     random.pick(&[Step::Cut(at), Step::Cut(at), Step::Bend(at)])
@@ -169,7 +169,7 @@ impl Draw {
         let random = &mut self.random;
         let small = (provider == Provider::CloudSigma || setup.full) && random.percent(50);
         if small {
-            let len = random.from_to(1, 5000);
+            let len = random.between(1, 5000);
             return Step::Write(place, random.below(setup.size - len), len);
         }
         let offset = random.below(setup.size.div_ceil(setup.chunk)) * setup.chunk;
@@ -198,12 +198,12 @@ impl Draw {
     /// A moment of the transfer that a far end sees.
     fn moment(&mut self, setup: &Setup) -> Moment {
         let random = &mut self.random;
-        let mut nth = random.from_to(1, setup.size.div_ceil(setup.chunk));
+        let mut nth = random.between(1, setup.size.div_ceil(setup.chunk));
         let operation = match setup.direction {
             Direction::Download => Operation::Read,
             Direction::Ranges => Operation::Download,
             Direction::Unpack | Direction::Appliance if random.percent(50) => {
-                nth = random.from_to(1, 3);
+                nth = random.between(1, 3);
                 Operation::Download
             }
             direction if direction.makes() && random.percent(15) => {
@@ -247,17 +247,17 @@ impl Draw {
             }
             1..=3 => {
                 let action = random.pick(&[Action::Eio, Action::Enospc, Action::Kill, Action::Crash]);
-                Rule::new(class, Call::Sync, random.from_to(1, 4), action)
+                Rule::new(class, Call::Sync, random.between(1, 4), action)
             }
             4 => Rule::new(
                 class,
                 Call::Name,
-                random.from_to(1, 2),
+                random.between(1, 2),
                 random.pick(&[Action::Kill, Action::Crash]),
             ),
             _ => {
                 let actions = [Action::Kill, Action::Tear, Action::Crash, Action::Interrupt, Action::Eio];
-                Rule::new(class, Call::Write, random.from_to(1, chunks + 4), random.pick(&actions))
+                Rule::new(class, Call::Write, random.between(1, chunks + 4), random.pick(&actions))
             }
         }
     }

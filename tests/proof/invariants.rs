@@ -80,7 +80,7 @@ impl Player<'_> {
             let text = "the source changed while the run read it, and the run said 0";
             return Err(Violation::new("0 over a source that changed", text));
         }
-        let target = self.target_bytes(ended)?;
+        let target = self.target_bytes(ended, source.len())?;
         let Some(target) = target.get(..source.len()) else {
             return Err(Violation::new("0 over wrong bytes", format!("only {} bytes", target.len())));
         };
@@ -166,8 +166,8 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// The bytes at the destination.
-    fn target_bytes(&self, ended: &Ended) -> Result<Vec<u8>, Violation> {
+    /// The bytes at the destination, of which the first `size` count.
+    fn target_bytes(&self, ended: &Ended, size: usize) -> Result<Vec<u8>, Violation> {
         let setup = &self.schedule.setup;
         if setup.direction.to_file() {
             return std::fs::read(target_file(&self.world))
@@ -179,7 +179,7 @@ impl Player<'_> {
         };
         let file = self.world.drive_file("oh", drive);
         if setup.faults.contains("dirty") && file.exists() {
-            return Ok(self.world.foreign("oh").read(drive, setup.size));
+            return Ok(self.world.foreign("oh").read(drive, size as u64));
         }
         std::fs::read(file)
             .map_err(|_| Violation::new("0 without a drive", format!("stdout is {:?}", ended.stdout)))

@@ -10,7 +10,7 @@ use crate::world::World;
 use diskferry::provider::Provider;
 use rustix::process::Signal;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 /// No run takes longer; it is killed then. Times the machine's load.
@@ -151,7 +151,7 @@ impl Player<'_> {
             Step::Restart(place) => self.world.restart(self.place(place).unwrap()),
             Step::Snapshot(place) => self.world.snapshot(self.place(place).unwrap()),
             Step::Restore(place) => drop(self.world.restore(self.place(place).unwrap())),
-            Step::Cut(at) => self.damage(at, |bytes, at| bytes.truncate(at)),
+            Step::Cut(at) => self.damage(at, Vec::truncate),
             Step::Bend(at) => self.damage(at, |bytes, at| {
                 if let Some(byte) = bytes.get_mut(at) {
                     *byte ^= 1 << (at % 8);
@@ -217,7 +217,7 @@ impl Player<'_> {
         let setup = &self.schedule.setup;
         let source = self.source(run.which);
         let args = arguments(setup, &self.objects, run);
-        let stdin = setup.direction.from_stdin().then(|| self.world.path(file_name(run.which)));
+        let stdin = setup.direction.reads_stdin().then(|| self.world.path(file_name(run.which)));
         let target = Target::default();
         let rules = match run.stop {
             Stop::Disk(rule) => rule.to_string(),
@@ -283,7 +283,7 @@ impl Player<'_> {
         Ok(false)
     }
 
-    fn sprung(&self, run: Run, mark: &PathBuf) -> Sprung {
+    fn sprung(&self, run: Run, mark: &Path) -> Sprung {
         let at = match self.world.trap.disarm() {
             Some(at) => Some(SystemTime::now() - Instant::now().duration_since(at)),
             None => mark.metadata().and_then(|meta| meta.modified()).ok(),

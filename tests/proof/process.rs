@@ -79,6 +79,7 @@ impl Running {
         command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
         let pid = {
             let mut slot = target.lock();
+            #[expect(clippy::zombie_processes, reason = "the thread below waits for it, by its number")]
             let child = command.spawn().expect("the binary can be started");
             let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
             *slot = Some(pid);
@@ -117,13 +118,20 @@ impl Running {
     }
 }
 
+impl Drop for Running {
+    /// A run that was given up while it was paused would stay for ever.
+    fn drop(&mut self) {
+        self.target.signal(Signal::KILL);
+    }
+}
+
 fn wait(pid: Pid, target: &Target, out: &PathBuf, err: &PathBuf) -> Event {
     // First without reaping, so that the number stays taken while a signal may be on its way.
     let both = WaitIdOptions::EXITED | WaitIdOptions::STOPPED;
     loop {
         let seen = waitid(WaitId::Pid(pid), both | WaitIdOptions::NOWAIT);
         match seen {
-            Err(rustix::io::Errno::INTR) => continue,
+            Err(rustix::io::Errno::INTR) => {}
             Ok(Some(status)) if status.stopped() => {
                 // May have been continued or killed meanwhile; then the next turn sees that.
                 let _ = waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG);

@@ -37,12 +37,12 @@ impl Direction {
     }
 
     /// Whether the source is a file of this machine.
-    pub fn from_file(self) -> bool {
-        matches!(self, Direction::Named | Direction::New) || self.from_stdin()
+    pub fn reads_file(self) -> bool {
+        matches!(self, Direction::Named | Direction::New) || self.reads_stdin()
     }
 
     /// Whether the source is standard input.
-    pub fn from_stdin(self) -> bool {
+    pub fn reads_stdin(self) -> bool {
         matches!(self, Direction::Stdin | Direction::StdinNew)
     }
 

@@ -53,17 +53,17 @@ impl World {
         let faults = String::new();
         self.ends.push(End { name, provider, faults, appliances, emulator: None, address });
         self.start(name, "");
-        let mut text = String::new();
-        for End { name, provider, address, .. } in &self.ends {
-            text += &format!("[remotes.{name}]\nprovider = \"{provider}\"\nurl = \"http://{address}/\"\n");
-            text += &if *provider == Provider::SpotCloud {
+        let remotes = self.ends.iter().map(|End { name, provider, address, .. }| {
+            let credentials = if *provider == Provider::SpotCloud {
                 format!(
                     "consumer_key = \"{USER}\"\nconsumer_secret = \"{SECRET}\"\ntoken = \"{USER}\"\ntoken_secret = \"{SECRET}\"\n"
                 )
             } else {
                 format!("user = \"{USER}\"\nsecret = \"{SECRET}\"\n")
             };
-        }
+            format!("[remotes.{name}]\nprovider = \"{provider}\"\nurl = \"http://{address}/\"\n{credentials}")
+        });
+        let text: String = remotes.collect();
         std::fs::write(self.path("config.toml"), text).unwrap();
         std::fs::set_permissions(self.path("config.toml"), PermissionsExt::from_mode(0o600)).unwrap();
     }
@@ -87,7 +87,7 @@ impl World {
         let emulator = Emulator::start(config).expect("the far end starts");
         emulator.set_hook(move |seen| trap.hook(seen));
         end.address = emulator.address();
-        end.faults = faults.to_owned();
+        faults.clone_into(&mut end.faults);
         end.emulator = Some(emulator);
     }
 
