@@ -74,7 +74,11 @@ impl Found {
     /// Looks into its first bytes.
     pub(super) async fn look(&self) -> Result<Contents> {
         let head = self.appliance.head(&self.access, HEAD).await?;
-        look(&head).map_err(|e| e.context(self.appliance.name()))
+        // Unpacking is work for the processor: signals and connections do not wait for it.
+        let looked = tokio::task::spawn_blocking(move || look(&head)).await;
+        looked
+            .map_err(|e| Error::new(Kind::Io, "the thread that looks into the appliance failed").source(e))?
+            .map_err(|e| e.context(self.appliance.name()))
     }
 
     /// What it is to the download of something that can be read at any place.
@@ -163,7 +167,7 @@ impl Download {
         let size = found.access.size().unwrap_or(0);
         let name = if unpacking { found.image_name(&contents) } else { found.file_name() };
         let object = found.object((), size, name);
-        let geometry = crate::chunk::Geometry::new(size, settings.chunk_size);
+        let geometry = crate::chunk::Geometry::checked(size, settings.chunk_size)?;
         let empty = Ledger::new(geometry, settings.digest);
         let file = match self.to.as_deref() {
             Some(to) if is_stream(to) => None,

@@ -92,7 +92,7 @@ impl Download {
     ) -> Result<Option<Downloads>> {
         let start = Instant::now();
         self.check(settings)?;
-        let geometry = Geometry::new(object.size, settings.chunk_size);
+        let geometry = Geometry::checked(object.size, settings.chunk_size)?;
         if self.to.as_deref().is_some_and(is_stream) {
             return self.to_stdout(object, geometry, settings, context, start).await;
         }

@@ -105,7 +105,7 @@ impl Upload {
     ) -> Result<Option<Summary>> {
         let start = Instant::now();
         settings.check()?;
-        let geometry = Geometry::new(image.source.size(), settings.chunk_size);
+        let geometry = Geometry::checked(image.source.size(), settings.chunk_size)?;
         let mut header = self.header(&image, far, settings)?;
         let earlier = Earlier::find(settings, &header, context)?;
         let mut ledger = earlier.ledger(geometry, settings.digest);
