@@ -4,6 +4,9 @@ use super::output::Output;
 use crate::error::Result;
 use crate::escape;
 
+/// The widest column that is aligned, in characters.
+const WIDEST: usize = 100;
+
 /// A table that grows a row at a time.
 pub struct Table<const N: usize> {
     rows: Vec<[String; N]>,
@@ -33,7 +36,8 @@ impl<const N: usize> Table<N> {
         let mut widths = [0; N];
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
+                // What a server says may be megabytes long: then its column is not aligned.
+                *width = (*width).max(cell.chars().count().min(WIDEST));
             }
         }
         let line = |row: &[String; N]| {

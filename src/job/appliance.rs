@@ -174,7 +174,7 @@ impl Download {
         let size = found.access.size().unwrap_or(0);
         let name = if unpacking { found.image_name(&contents) } else { found.file_name() };
         let object = found.object((), size, name);
-        let geometry = crate::chunk::Geometry::new(size, settings.chunk_size);
+        let geometry = crate::chunk::Geometry::checked(size, settings.chunk_size)?;
         let empty = Ledger::new(geometry, settings.digest);
         let file = match self.to.as_deref() {
             Some(to) if is_stream(to) => None,

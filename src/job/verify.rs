@@ -63,7 +63,7 @@ impl Verify {
             (context.observer)(&Event::Warning(text));
         }
         let disk = far.drives.disk(&self.drive);
-        let geometry = Geometry::new(file.size(), settings.chunk_size);
+        let geometry = Geometry::checked(file.size(), settings.chunk_size)?;
         let mut ledger = Ledger::new(geometry, settings.digest);
         let amount = if settings.verify == Amount::None { Amount::Full } else { settings.verify };
         announce(

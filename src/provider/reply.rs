@@ -134,7 +134,7 @@ fn sentence(kind: Kind, status: u16) -> String {
         Kind::Unavailable => "the server failed".into(),
         Kind::Full => "the far end has no room".into(),
         Kind::Refused => "the request was refused".into(),
-        _ => format!("the reply's status {status} makes no sense here"),
+        _ => format!("unexpected status {status}"),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod pipe;
 mod remote;
 mod stream;
 pub mod unpack;
+mod unpack_guard;
 pub mod xz_index;
 
 pub use file::{FileRange, FileSource};

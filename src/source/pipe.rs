@@ -61,6 +61,11 @@ impl PipeWriter {
         piece.is_empty() || self.0.blocking_send(Ok(Some(piece))).is_ok()
     }
 
+    /// Whether nobody reads any more.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
     /// The same as [`PipeWriter::end`], from a thread.
     pub fn end_blocking(self, outcome: Result<(), Error>) {
         let _ = self.0.blocking_send(outcome.map(|()| None));

@@ -95,7 +95,7 @@ fn run(mut reader: PipeReader, mut ground: Ground, looking: Looking, meters: &Me
         Ground::File(part) => part.set_len(at)?,
         Ground::Stream(out) => out.flush().map_err(|e| Error::io("writing to standard output", e))?,
     }
-    let mut ledger = Ledger::new(Geometry::new(at, looking.chunk_size), looking.digest);
+    let mut ledger = Ledger::new(Geometry::checked(at, looking.chunk_size)?, looking.digest);
     for chunk in &chunks {
         ledger.settle(chunk);
     }

@@ -19,12 +19,22 @@ pub struct Sending<'a> {
     pub body: Bytes,
     /// Status codes of this call that are no error though they look like one.
     pub answers: &'a [u16],
+    /// Whether the reply may be a page for a browser.
+    pub page: bool,
 }
 
 impl<'a> Sending<'a> {
     /// A GET.
     pub fn get(path: &'a str) -> Self {
-        Self { method: Method::GET, path, content_type: TEXT, accept: None, body: Bytes::new(), answers: &[] }
+        Self {
+            method: Method::GET,
+            path,
+            content_type: TEXT,
+            accept: None,
+            body: Bytes::new(),
+            answers: &[],
+            page: false,
+        }
     }
 
     /// The same, accepting this media type.

@@ -142,7 +142,7 @@ impl Download {
         context: &Context,
     ) -> Result<Option<Done<Downloads>>> {
         let start = Instant::now();
-        let geometry = Geometry::new(object.size, settings.chunk_size);
+        let geometry = Geometry::checked(object.size, settings.chunk_size)?;
         if self.to.as_deref().is_some_and(is_stream) {
             return self.to_stdout(object, geometry, settings, context, start).await;
         }

@@ -112,7 +112,7 @@ impl Upload {
 
     /// Asks what there is, and tells the plan.
     async fn plan(&self, image: &Image, far: &Far, settings: &Settings, context: &Context) -> Result<Planned> {
-        let geometry = Geometry::new(image.source.size(), settings.chunk_size);
+        let geometry = Geometry::checked(image.source.size(), settings.chunk_size)?;
         let header = self.header(image, far, settings)?;
         let found = Resumable::find(settings, &header, context)?;
         let ledger = found.ledger(geometry, settings.digest);
