@@ -311,11 +311,9 @@ impl Player<'_> {
             let said = &ended.stderr;
             match ended.code {
                 Some(0) => return Ok(()),
-                Some(1 | 5) if said.contains(".part") && self.files.part.take().is_some() => {
-                    let _ = std::fs::remove_file(part_file(&self.world));
-                }
+                Some(1 | 5) if said.contains(".part is in the way") => self.clear_part(said),
                 Some(1 | 5) => {
-                    run.restart = said.contains("--restart") || said.contains("discard");
+                    run.restart = said.contains("--restart");
                     run.force |= said.contains("--force");
                 }
                 _ => {}
@@ -323,6 +321,18 @@ impl Player<'_> {
             last = ended.brief();
         }
         Err(Violation::new("no way out", format!("the last of {TRIES} tries: {last}")))
+    }
+
+    /// Gives up the transfer that a FILE.part belongs to, if the hint names one; else looks at the file and removes it.
+    fn clear_part(&mut self, said: &str) {
+        let named = said.split_once("transfers discard --part ").map(|(_, rest)| rest);
+        match named.and_then(|rest| rest.split('`').next()) {
+            Some(id) => self.world.command(&["transfers", "discard", "--part", id]),
+            None => {
+                self.files.part = None;
+                let _ = std::fs::remove_file(part_file(&self.world));
+            }
+        }
     }
 }
 

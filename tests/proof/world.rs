@@ -182,17 +182,32 @@ impl World {
         self.path(&format!("run-{}.mark", self.runs))
     }
 
-    /// Starts the binary with these rules for its disk; standard input comes from a file, if one is given.
-    pub fn run(&mut self, args: &[String], rules: &str, stdin: Option<&Path>, target: &Target) -> Running {
-        self.runs += 1;
-        let stem = self.path(&format!("run-{}", self.runs));
+    /// The binary, in this world and no other.
+    fn binary(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_diskferry"));
         command
-            .args(args)
             .env_clear()
             .env("HOME", self.dir.path())
             .env("DISKFERRY_CONFIG", self.path("config.toml"))
             .current_dir(self.dir.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command that asks no server, and that has to do what it is told.
+    pub fn command(&self, args: &[&str]) {
+        let mut command = self.binary();
+        let ended = command.args(args).output().unwrap();
+        assert!(ended.status.success(), "{args:?}: {}", String::from_utf8_lossy(&ended.stderr));
+    }
+
+    /// Starts the binary with these rules for its disk; standard input comes from a file, if one is given.
+    pub fn run(&mut self, args: &[String], rules: &str, stdin: Option<&Path>, target: &Target) -> Running {
+        self.runs += 1;
+        let stem = self.path(&format!("run-{}", self.runs));
+        let mut command = self.binary();
+        command
+            .args(args)
             .stdin(stdin.map_or_else(Stdio::null, |path| std::fs::File::open(path).unwrap().into()));
         if !rules.is_empty() || self.boots > 0 {
             command
