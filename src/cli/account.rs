@@ -112,8 +112,7 @@ impl Account {
         drives
             .into_iter()
             .map(|drive| {
-                let mut claim =
-                    destinations.claim(&Destination::drive(&self.session.end.account, drive))?;
+                let mut claim = destinations.claim(&Destination::drive(&self.session.end.account, drive))?;
                 claim.raise()?;
                 Ok(claim)
             })

@@ -242,7 +242,10 @@ impl Output {
             String::new()
         };
         let resume = if plan.chunks_resumed > 0 {
-            format!(", {} of an earlier run (compared: {}; {})", plan.chunks_resumed, plan.resume, plan.resume_why)
+            format!(
+                ", {} of an earlier run (compared: {}; {})",
+                plan.chunks_resumed, plan.resume, plan.resume_why
+            )
         } else {
             String::new()
         };

@@ -182,9 +182,7 @@ impl Download {
         };
         let to = file.as_ref().map_or_else(|| "standard output".to_owned(), |f| f.display().to_string());
         let claim = match &file {
-            Some(file) if !settings.dry_run => {
-                Some(settings.destinations.claim(&Destination::file(file))?)
-            }
+            Some(file) if !settings.dry_run => Some(settings.destinations.claim(&Destination::file(file))?),
             _ => None,
         };
         let earlier = match &file {

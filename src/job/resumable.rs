@@ -45,15 +45,16 @@ impl Resumable {
         };
         if let Some(replay) = &replay {
             if let Some(why) = replay.header.difference(header) {
-                return Err(Error::new(
-                    Kind::Journal,
-                    format!("cannot resume the earlier transfer: {why}"),
-                )
-                .hint(format!("start over with `--restart`, or see it with `diskferry transfers show {id}`")));
+                return Err(Error::new(Kind::Journal, format!("cannot resume the earlier transfer: {why}"))
+                    .hint(format!(
+                        "start over with `--restart`, or see it with `diskferry transfers show {id}`"
+                    )));
             }
             if replay.torn_bytes > 0 {
-                let text =
-                    format!("{} bytes at the end of the journal were torn and do not count", replay.torn_bytes);
+                let text = format!(
+                    "{} bytes at the end of the journal were torn and do not count",
+                    replay.torn_bytes
+                );
                 (context.observer)(&Event::Warning(text));
             }
         }
@@ -121,7 +122,9 @@ impl Resumable {
         }
         match (&replay.evidence, writes) {
             (_, None) => None,
-            (None, Some(_)) => Some("the earlier run was killed, so the drive's counters prove nothing".to_owned()),
+            (None, Some(_)) => {
+                Some("the earlier run was killed, so the drive's counters prove nothing".to_owned())
+            }
             (Some(then), now) if then.writes == now => None,
             _ => Some("the drive's counters say that it was written to since".to_owned()),
         }
@@ -156,6 +159,7 @@ pub(super) fn changed_since(what: &str, how: &str) -> Error {
 /// Says that chunks have to be moved again.
 pub(super) fn tell_lost(chunks: usize, place: &str, context: &Context) {
     let (s, are) = if chunks == 1 { ("", "is") } else { ("s", "are") };
-    let text = format!("{chunks} chunk{s} of the earlier run {are} no longer {place} and will be moved again");
+    let text =
+        format!("{chunks} chunk{s} of the earlier run {are} no longer {place} and will be moved again");
     (context.observer)(&Event::Warning(text));
 }

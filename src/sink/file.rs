@@ -196,8 +196,11 @@ impl PartFile {
         if named.ok() == Some(self.record()?) {
             return Ok(());
         }
-        Err(Error::new(Kind::Io, format!("{} was moved or replaced during the transfer", self.part.display()))
-            .hint("run the same command again"))
+        Err(Error::new(
+            Kind::Io,
+            format!("{} was moved or replaced during the transfer", self.part.display()),
+        )
+        .hint("run the same command again"))
     }
 
     fn rename_to_free_name(&self) -> Result<()> {

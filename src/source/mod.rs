@@ -8,6 +8,7 @@
 mod device;
 pub mod extents;
 mod file;
+pub mod format;
 pub mod pipe;
 mod remote;
 mod stream;
@@ -154,6 +155,25 @@ impl Source {
             return Ok(Source::Stream(StreamSource::stdin(size)?));
         }
         FileSource::open(path).map(Source::File)
+    }
+
+    /// Reads the first bytes, [`format::HEAD`] of them if there are so many, and leaves them where they are.
+    ///
+    /// Of a stream this waits for whoever writes to it, on a thread of its own.
+    pub async fn head(self) -> Result<(Self, Vec<u8>)> {
+        let reading = tokio::task::spawn_blocking(move || match self {
+            Source::File(file) => {
+                let head = file.read_small(0, file.size().min(format::HEAD as u64))?;
+                Ok((Source::File(file), head))
+            }
+            Source::Stream(stream) => {
+                let (stream, head) = stream.head(format::HEAD)?;
+                Ok((Source::Stream(stream), head))
+            }
+            // What lies on a remote is looked at where it is asked for.
+            Source::Remote(remote) => Ok((Source::Remote(remote), Vec::new())),
+        });
+        reading.await.unwrap_or_else(|_| Err(Error::new(Kind::Io, "reading the image failed")))
     }
 
     /// The size in bytes; not 0.

@@ -26,9 +26,9 @@ pub async fn reads_as_zero<D: Readable>(
     seed: &str,
     context: &Context,
 ) -> Result<bool> {
-    let reads = choose(within, every, seed).into_iter().map(|(offset, len)| async move {
-        Ok(is_zero(&read_place(disk, offset, len, context).await?))
-    });
+    let reads = choose(within, every, seed)
+        .into_iter()
+        .map(|(offset, len)| async move { Ok(is_zero(&read_place(disk, offset, len, context).await?)) });
     stream::iter(reads).buffer_unordered(context.concurrency).try_all(|zero| async move { zero }).await
 }
 
@@ -68,7 +68,10 @@ mod tests {
         let chosen = choose(&within, u64::MAX, "seed");
         assert!((455..=461).contains(&chosen.len()), "{}", chosen.len());
         for (offset, len) in &chosen {
-            assert!(*len > 0 && within.iter().any(|r| r.start <= *offset && offset + len <= r.end), "{offset}");
+            assert!(
+                *len > 0 && within.iter().any(|r| r.start <= *offset && offset + len <= r.end),
+                "{offset}"
+            );
         }
         // Every twentieth part of the long range is looked at.
         for part in 0..20 {

@@ -258,7 +258,8 @@ mod tests {
     fn a_place_that_holds_something_is_preferred() {
         let geometry = Geometry::new(1 << 20, 1 << 20);
         // Half of the chunk is zeros.
-        let peek = |offset: u64, len: u64| Some(vec![u8::from(offset >= 1 << 19); usize::try_from(len).unwrap()]);
+        let peek =
+            |offset: u64, len: u64| Some(vec![u8::from(offset >= 1 << 19); usize::try_from(len).unwrap()]);
         let held = (0..100)
             .filter(|seed| choose_places(geometry, &[0], &format!("{seed}"), peek)[0].offset >= 1 << 19)
             .count();

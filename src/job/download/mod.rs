@@ -13,7 +13,7 @@ use crate::journal::{
     self, Claim, Destination, Directory, DriveRecord, Evidence, Header, Journal, PartRecord, Replay,
 };
 use crate::sink::{PartFile, in_the_way};
-use crate::source::{Identity, FileSource};
+use crate::source::{FileSource, Identity};
 use crate::transfer::Context;
 use crate::transfer::download::{Downloaded, to_file, to_stream};
 use crate::transfer::ledger::Ledger;
@@ -117,8 +117,8 @@ impl Download {
     pub fn check(&self, remote: &str, id: &str, image: Option<Identity>, settings: &Settings) -> Result<()> {
         settings.check()?;
         let Some(file) = self.to.as_deref().filter(|p| !is_stream(p) && !p.is_dir()) else { return Ok(()) };
-        let file = std::path::absolute(file)
-            .map_err(|e| Error::io(format!("finding {}", file.display()), e))?;
+        let file =
+            std::path::absolute(file).map_err(|e| Error::io(format!("finding {}", file.display()), e))?;
         let header = Header {
             action: "download".into(),
             remote: remote.to_owned(),
@@ -214,8 +214,7 @@ impl Download {
         let part = match part {
             Some(part) => {
                 // What has its name was synced before it got it.
-                let unsynced =
-                    if part.is_named() { Vec::new() } else { unsynced(&acked, synced, &ledger) };
+                let unsynced = if part.is_named() { Vec::new() } else { unsynced(&acked, synced, &ledger) };
                 let noted = prove::Noted { acked: &acked, unsynced };
                 prove::earlier_run(&proof, &noted, &mut ledger, &part, object, &mut journal, context).await?;
                 part
@@ -283,11 +282,11 @@ impl Download {
 
     fn check_kind(&self, file: &Path) -> Result<()> {
         match std::fs::metadata(file) {
-            Ok(meta) if !meta.is_file() => Err(Error::new(
-                Kind::Exists,
-                format!("{} is not a file", file.display()),
-            )
-            .hint("to write to a device, use standard output: diskferry download REMOTE:DRIVE - > DEVICE")),
+            Ok(meta) if !meta.is_file() => {
+                Err(Error::new(Kind::Exists, format!("{} is not a file", file.display())).hint(
+                    "to write to a device, use standard output: diskferry download REMOTE:DRIVE - > DEVICE",
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -483,9 +482,10 @@ async fn verify<D: Readable>(
     let chunks = compared.chunks;
     match compared.into_error(geometry, &part.path().display().to_string()) {
         None => Ok(chunks),
-        Some(error) => Err(error.hint(
-            "run the same command again: it fetches these chunks anew, then compares everything",
-        )),
+        Some(error) => {
+            Err(error
+                .hint("run the same command again: it fetches these chunks anew, then compares everything"))
+        }
     }
 }
 

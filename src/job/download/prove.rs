@@ -82,7 +82,8 @@ async fn in_file(
 ) -> Result<Vec<u64>> {
     let mut expected: Vec<(AckedChunk, bool)> = Vec::new();
     let rewrite: std::collections::BTreeSet<u64> = unsynced.iter().copied().collect();
-    let read: std::collections::BTreeSet<u64> = indices.iter().copied().chain(unsynced.iter().copied()).collect();
+    let read: std::collections::BTreeSet<u64> =
+        indices.iter().copied().chain(unsynced.iter().copied()).collect();
     for index in read {
         expected.extend(ledger.chunk(index).map(|chunk| (chunk, rewrite.contains(&index))));
     }

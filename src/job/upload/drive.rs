@@ -21,8 +21,7 @@ pub(super) async fn make(
     far: &Far,
 ) -> Result<(DriveInfo, Journal, Claim)> {
     let header = journal.header().clone();
-    let new =
-        header.new_drive.ok_or_else(|| Error::usage("there is neither a drive nor a name for one"))?;
+    let new = header.new_drive.ok_or_else(|| Error::usage("there is neither a drive nor a name for one"))?;
     let create = Create {
         name: &new.name,
         size: new.size,
@@ -57,9 +56,7 @@ pub(super) async fn make(
 fn goes_on(error: Error) -> Error {
     use crate::error::Kind;
     let kind = if error.kind() == Kind::Interrupted { Kind::Interrupted } else { Kind::Incomplete };
-    error
-        .with_kind(kind)
-        .hint("run the same command again: it looks for the drive before it makes another")
+    error.with_kind(kind).hint("run the same command again: it looks for the drive before it makes another")
 }
 
 /// What there is to know of a drive before its first chunk is written.

@@ -111,7 +111,13 @@ impl Upload {
     }
 
     /// Asks what there is, and tells the plan.
-    async fn plan(&self, image: &Image, far: &Far, settings: &Settings, context: &Context) -> Result<Planned> {
+    async fn plan(
+        &self,
+        image: &Image,
+        far: &Far,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Planned> {
         let geometry = Geometry::checked(image.source.size(), settings.chunk_size)?;
         let header = self.header(image, far, settings)?;
         let found = Resumable::find(settings, &header, context)?;
@@ -139,7 +145,10 @@ impl Upload {
                 prove::unreadable_at_places(&image.source),
             ],
         );
-        announce(self.describe(image, far, settings, context, &ledger, &found, info.as_ref(), &proof), context);
+        announce(
+            self.describe(image, far, settings, context, &ledger, &found, info.as_ref(), &proof),
+            context,
+        );
         if !acked.is_empty() && image.action == "migrate" && matches!(image.source, Source::Stream(_)) {
             let text = format!(
                 "{} cannot be read from the middle: it is read again from its start, and what was written before is compared",
@@ -184,7 +193,8 @@ impl Upload {
                 (DriveRecord { drive: info.drive, created: false, skip_zeros }, claim)
             }
             _ => {
-                let (made, kept, claim) = drive::make(journal, creating, &self.keys, &settings.destinations, far).await?;
+                let (made, kept, claim) =
+                    drive::make(journal, creating, &self.keys, &settings.destinations, far).await?;
                 journal = kept;
                 (DriveRecord { drive: made.drive, created: true, skip_zeros: false }, claim)
             }
@@ -238,8 +248,7 @@ impl Upload {
             asked: settings.verify,
             zeros_written: !claimed.skip_holes && !claimed.skip_zeros,
         };
-        let verified =
-            comparison.run(&disk, &mut claimed.ledger, &mut claimed.journal, context).await?;
+        let verified = comparison.run(&disk, &mut claimed.ledger, &mut claimed.journal, context).await?;
         original.check_unchanged().await?;
         self.check_mark(far, claimed).await?;
         Ok((done, verified))

@@ -53,7 +53,8 @@ pub(super) async fn earlier_run<D: Readable>(
             }
         }
         if !differ.is_empty() {
-            let text = "the drive no longer holds what the earlier run wrote: comparing everything".to_owned();
+            let text =
+                "the drive no longer holds what the earlier run wrote: comparing everything".to_owned();
             (context.observer)(&Event::Warning(text));
             differ = differing_chunks(disk, ledger, &all, context).await?;
         }

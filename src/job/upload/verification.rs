@@ -47,10 +47,9 @@ impl Original {
         match &image.source {
             Source::File(file) => Original::File(file.clone()),
             Source::Stream(_) => Original::Stream,
-            Source::Remote(remote) => Original::Remote(RemoteOriginal {
-                disk: remote.disk().clone(),
-                origin: image.origin.clone(),
-            }),
+            Source::Remote(remote) => {
+                Original::Remote(RemoteOriginal { disk: remote.disk().clone(), origin: image.origin.clone() })
+            }
         }
     }
 
