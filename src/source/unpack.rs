@@ -93,11 +93,10 @@ fn limit(guard: &Guard<'_>, error: &io::Error) -> Option<Error> {
             refused(format!("a record of the archive is larger than the {} MiB limit", RECORDS >> 20))
                 .hint(hint),
         ),
-        Some(Breach::Unwanted) => None,
         None if asks_for_memory(error) => {
             Some(refused("unpacking it takes more memory than the limit of 64 MiB".to_owned()).hint(hint))
         }
-        None => None,
+        Some(Breach::Unwanted) | None => None,
     }
 }
 

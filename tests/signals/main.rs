@@ -7,6 +7,9 @@
 mod commands;
 mod hung;
 mod process;
+#[allow(dead_code, reason = "the transfers' tests use the rest")]
+#[path = "../support/mod.rs"]
+mod support;
 #[expect(dead_code, reason = "the transfers' tests use the rest")]
 #[path = "../transfers/world.rs"]
 mod world;
