@@ -51,7 +51,7 @@ impl Running {
             if self.has_ended() {
                 return false;
             }
-            if start.elapsed() > Duration::from_secs(60) {
+            if start.elapsed() > Duration::from_mins(1) {
                 let _ = self.child.kill();
                 panic!("{}: the moment never came", self.command);
             }
