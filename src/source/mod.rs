@@ -104,7 +104,7 @@ impl Identity {
                     path: old_path,
                     size: old_size,
                     mtime_ns: old_mtime,
-                    ctime_ns: old_ctime,
+                    ctime_ns: changed_before,
                     inode: old_inode,
                     device: old_device,
                 },
@@ -118,7 +118,7 @@ impl Identity {
                     Some("it is another file under the same name".to_owned())
                 } else if old_mtime != mtime_ns {
                     Some("it was modified".to_owned())
-                } else if old_ctime != ctime_ns {
+                } else if changed_before != ctime_ns {
                     Some(
                         "it was modified, its modification time put back, or its metadata changed".to_owned(),
                     )

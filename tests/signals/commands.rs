@@ -160,7 +160,19 @@ pub const COMMANDS: &[Command] = &[
 /// The first eight writes fail for good, which ends a transfer; the appliance's stream has ten seconds to go.
 pub const DEAD_TARGET: Command = command(
     "migrate to a dead target",
-    &["migrate", "spot:appliance/gz", "oh:", "--chunk-size", "64k", "--size", "8M", "--retries", "0"],
+    &[
+        "migrate",
+        "spot:appliance/gz",
+        "oh:",
+        "--chunk-size",
+        "64k",
+        "--size",
+        "8M",
+        "--retries",
+        "0",
+        "--zeros",
+        "write",
+    ],
     FarEnd::SpotCloud(
         "refuse=0,refuse=64k,refuse=128k,refuse=192k,refuse=256k,refuse=320k,refuse=384k,refuse=448k",
         "ranges=no,rate=600k",
@@ -186,9 +198,9 @@ impl Case {
         }
         let mut hung = None;
         match command.far {
-            FarEnd::Emulator(faults) => world.restart(faults),
+            FarEnd::Emulator(faults) => world.replace(faults),
             FarEnd::SpotCloud(faults, others) => {
-                world.restart(faults);
+                world.replace(faults);
                 let packed = gzip(&world);
                 world.add_spotcloud(others, &[("gz", &packed)]);
             }
