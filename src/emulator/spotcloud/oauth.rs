@@ -1,10 +1,11 @@
 //! OAuth 1.0a with HMAC-SHA1, checked with code of the emulator's own (RFC 5849; SpotCloud Buyer API 1.2, 1).
 //!
-//! The protocol parameters come in the `Authorization` header, in the query or in a form. Signed are the method, the URL as
-//! it was reached, and every parameter of the query, of a form and of the header but the signature itself and the realm. A
-//! body of another kind is not signed.
+//! The protocol parameters come in the `Authorization` header, in the query or in a form. Signed are the
+//! method, the URL as it was reached, and every parameter of the query, of a form and of the header but the
+//! signature itself and the realm. A body of another kind is not signed.
 
 use crate::emulator::auth::{base64, same};
+use axum::http::Request;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use axum::http::request::Parts;
 use hmac::{Hmac, KeyInit, Mac};
@@ -69,6 +70,34 @@ impl Presented {
         let right = sign(&base_string(method, url, &self.signed), consumer, token);
         same(signature.as_bytes(), right.as_bytes())
     }
+}
+
+/// Whether a request carries the signature that belongs to a consumer's and a token's secret; `None` if it
+/// cannot be made of these parts. This is the emulator's judgement without a connection, for tests that sign
+/// with other code.
+pub fn is_signed(
+    method: &str,
+    url: &url::Url,
+    authorization: &str,
+    form: Option<&[u8]>,
+    consumer_secret: &str,
+    token_secret: &str,
+) -> Option<bool> {
+    let host = url.host_str()?;
+    let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("{}{query}", url.path()))
+        .header(HOST, host)
+        .header(AUTHORIZATION, authorization);
+    if form.is_some() {
+        request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    }
+    let head = request.body(()).ok()?.into_parts().0;
+    let presented = Presented::of(&head, form.unwrap_or_default());
+    let url = url_of(&head, url.scheme() == "https");
+    Some(presented.is_signed_by(method, &url, consumer_secret, token_secret))
 }
 
 /// Whether a request's body is a form, which is then signed.
@@ -145,7 +174,6 @@ fn decode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::Request;
 
     fn head(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
         let mut request = Request::builder().method(method).uri(uri);
