@@ -2,7 +2,7 @@
 //!
 //! The protocol parameters come in the `Authorization` header, in the query or in a form. Signed are the
 //! method, the URL as it was reached, and every parameter of the query, of a form and of the header but the
-//! signature itself and the realm. A body of another kind is not signed.
+//! signature itself and the realm of the header. A body of another kind is not signed.
 
 use crate::emulator::auth::{base64, same};
 use axum::http::Request;
@@ -31,7 +31,10 @@ impl Presented {
         {
             for pair in rest.split(',') {
                 let Some((name, value)) = pair.trim().split_once('=') else { continue };
-                new.take(decode(name), decode(value.trim_matches('"')));
+                // A parameter of this name in a query or a form is signed as any other (RFC 5849, 3.4.1.3.1).
+                if name != "realm" {
+                    new.take(decode(name), decode(value.trim_matches('"')));
+                }
             }
         }
         new.take_form(head.uri.query().unwrap_or_default().as_bytes());
@@ -50,7 +53,6 @@ impl Presented {
     fn take(&mut self, name: String, value: String) {
         match &*name {
             "oauth_signature" => self.signature = Some(value),
-            "realm" => {}
             _ => self.signed.push((name, value)),
         }
     }
@@ -235,6 +237,10 @@ mod tests {
         assert!(!check("GET", uri, "photos.example.net:8080", header, b"", secret));
         assert!(!check("GET", uri, host, header, b"a=b", secret));
         assert!(!check("GET", uri, host, header, b"", "another"));
+        assert!(
+            !check("GET", &format!("{uri}&realm=a"), host, header, b"", secret),
+            "a realm in the query is signed"
+        );
         assert!(!check("GET", uri, host, &header.replace("kllo", "kllp"), b"", secret));
         assert!(!check("GET", uri, host, &header.replace("WM%3D", "WN%3D"), b"", secret));
         assert!(!check("GET", uri, host, &header.replace("oauth_signature=", "x="), b"", secret));
