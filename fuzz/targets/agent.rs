@@ -34,7 +34,7 @@ pub fn run(data: &[u8]) {
             }
         });
         let asked = ask(&path, flags & 128 != 0, &second);
-        tokio::time::timeout(Duration::from_secs(60), asked)
+        tokio::time::timeout(Duration::from_mins(1), asked)
             .await
             .expect("an end of the stream ends the wait");
         agent.abort();

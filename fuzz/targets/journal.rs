@@ -21,7 +21,7 @@ type State = BTreeMap<u64, Digest>;
 /// The first byte tells a file from a script.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
-    if input.byte() % 2 == 0 {
+    if input.byte().is_multiple_of(2) {
         found(input.rest());
     } else {
         script(input);

@@ -52,8 +52,8 @@ pub fn run(data: &[u8]) {
     let check = |method: &Method, url: &Url, consumer: &str| {
         oauth_is_signed(method.as_str(), url, value, form, consumer, other)
     };
-    let Some(signed) = check(&method, &url, &consumer_secret) else { return };
-    assert!(signed, "{method} {url} as {value}");
+    let Some(is_right) = check(&method, &url, &consumer_secret) else { return };
+    assert!(is_right, "{method} {url} as {value}");
     assert_eq!(check(&Method::PATCH, &url, &consumer_secret), Some(false), "the method is signed");
     assert_eq!(check(&method, &url, SECRET), Some(false), "the secret is the consumer's");
     // The order of the parameters does not matter, what they are does.

@@ -12,8 +12,8 @@ const PRIVATE: &str = include_str!("../../testdata/keys/test-rsa.pem");
 const PUBLIC: &str = include_str!("../../testdata/keys/test-rsa.pub");
 
 /// A byte, then a header and a date that nobody signed; or an account and the name of a key; or a public key.
-pub fn run(data: &[u8]) {
-    let mut input = Input::new(data);
+pub fn run(bytes: &[u8]) {
+    let mut input = Input::new(bytes);
     match input.byte() % 4 {
         0 => {
             let (account, name, date) = (input.line(), input.line(), input.line());

@@ -72,14 +72,13 @@ fn size(text: &str) {
     }
 }
 
-/// The lines again and again, each key another, until they are as many as a hostile reply may have: the time
-/// that it takes must not grow with their square.
+/// As many keys as a hostile reply may have, each with the input in it: the time that it takes must not grow with
+/// their square.
 fn many(text: &str) {
     const KEYS: usize = 50_000;
-    let text: String =
-        text.lines().map(|line| line.trim().chars().take(8).collect::<String>()).collect::<Vec<_>>().join("");
     let key: String = text.chars().filter(|c| !c.is_whitespace() && !c.is_control()).take(8).collect();
-    let plain: String = (0..KEYS).map(|i| format!("{i}{key} v\n")).collect();
+    let lines: Vec<String> = (0..KEYS).map(|i| format!("{i}{key} v")).collect();
+    let plain = lines.join("\n");
     let objects = text::parse(&plain);
     assert_eq!(objects.iter().map(Properties::len).sum::<usize>(), KEYS);
     let printed = json::print_array(&objects);
