@@ -4,9 +4,19 @@
 //! wire, an [`AckedChunk`] was acknowledged by the far end. Only the last can enter a journal.
 
 use crate::encode::digest::Digest;
-use crate::source::map::MappedRange;
+use crate::error::{Error, Result};
+use crate::source::FileRange;
 use bytes::Bytes;
 use std::ops::Range;
+
+/// The most chunks that an image may have: 128 TiB at the default chunk size of 4 MiB, 2 PiB at the largest of 64 MiB.
+///
+/// A transfer keeps two bits of every chunk, and goes through all of them several times. At this bound the bits take
+/// 8 MiB and a pass takes less than a second, whatever size a server, an archive's header or an option claims.
+pub const MAX_CHUNKS: u64 = 1 << 25;
+
+/// The largest chunk that is worth a hint.
+const LARGEST_HINT: u64 = 64 << 20;
 
 /// How an image is cut: equal chunks, the last one maybe shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +26,34 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// `image_size` and `chunk_size` in bytes; a chunk size of 0 is taken as 1.
+    /// How an image is cut whose size comes from outside. `image_size` and `chunk_size` are in bytes.
+    ///
+    /// # Errors
+    ///
+    /// A usage error if that makes more than [`MAX_CHUNKS`] chunks.
+    pub fn checked(image_size: u64, chunk_size: u64) -> Result<Self> {
+        let geometry = Self::new(image_size, chunk_size);
+        if geometry.chunks() <= MAX_CHUNKS {
+            return Ok(geometry);
+        }
+        let error = Error::usage(format!(
+            "an image of {image_size} bytes has too many chunks of {} bytes: {} of at most {MAX_CHUNKS}",
+            geometry.chunk_size,
+            geometry.chunks()
+        ));
+        let needed = image_size.div_ceil(MAX_CHUNKS).checked_next_power_of_two();
+        Err(match needed.filter(|needed| *needed <= LARGEST_HINT) {
+            Some(needed) => {
+                let unit =
+                    if needed >= 1 << 20 { (needed >> 20, "M") } else { (needed.max(1 << 10) >> 10, "k") };
+                error.hint(format!("cut it into larger chunks: `--chunk-size {}{}`", unit.0, unit.1))
+            }
+            None => error.hint("check the size: no chunk size is large enough for it"),
+        })
+    }
+
+    /// `image_size` and `chunk_size` in bytes; a chunk size of 0 is taken as 1. See [`Geometry::checked`] for sizes that
+    /// come from outside.
     pub fn new(image_size: u64, chunk_size: u64) -> Self {
         Self { image_size, chunk_size: chunk_size.max(1) }
     }
@@ -36,9 +73,9 @@ impl Geometry {
         self.image_size.div_ceil(self.chunk_size)
     }
 
-    /// The byte offset of a chunk.
+    /// The byte offset of a chunk; the largest number where that would be larger.
     pub fn offset(self, index: u64) -> u64 {
-        index * self.chunk_size
+        index.saturating_mul(self.chunk_size)
     }
 
     /// The length of a chunk in bytes; 0 past the end.
@@ -76,9 +113,9 @@ pub struct Chunk {
 pub enum ChunkData {
     /// A hole: this many zeros that nobody had to read.
     Hole(u64),
-    /// A range of a mapped file; its pages are given back when it is dropped.
-    Mapped(MappedRange),
-    /// Bytes read from a stream.
+    /// A range of a file, to be read by whoever encodes it.
+    File(FileRange),
+    /// Bytes that have come from a stream or a remote.
     Read(Bytes),
 }
 
@@ -87,7 +124,7 @@ impl Chunk {
     pub fn len(&self) -> u64 {
         match &self.data {
             ChunkData::Hole(len) => *len,
-            ChunkData::Mapped(range) => range.len() as u64,
+            ChunkData::File(range) => range.len,
             ChunkData::Read(bytes) => bytes.len() as u64,
         }
     }
@@ -178,6 +215,21 @@ mod tests {
         assert_eq!(g.offset(2), 8);
         assert_eq!(Geometry::new(0, 4).chunks(), 0);
         assert_eq!(Geometry::new(8, 4).chunks(), 2);
+    }
+
+    #[test]
+    fn what_has_too_many_chunks_is_refused_with_a_chunk_size_that_would_do() {
+        let tib = 1_u64 << 40;
+        assert_eq!(Geometry::checked(128 * tib, 4 << 20).unwrap().chunks(), MAX_CHUNKS);
+        let hint = |size, chunk| Geometry::checked(size, chunk).unwrap_err().what_next().unwrap().to_owned();
+        assert!(hint(128 * tib + 1, 4 << 20).contains("--chunk-size 8M"));
+        assert!(hint(tib, 4 << 10).contains("--chunk-size 32k"));
+        for size in [1 << 63, u64::MAX - 1, u64::MAX, 16_777_215 * tib] {
+            assert!(hint(size, 64 << 20).contains("check the size"), "{size}");
+            assert_eq!(Geometry::checked(size, 4 << 20).unwrap_err().kind().exit_code(), 2);
+        }
+        let huge = Geometry::new(u64::MAX, 4 << 20);
+        assert_eq!((huge.offset(u64::MAX), huge.len(u64::MAX)), (u64::MAX, 0));
     }
 
     #[test]

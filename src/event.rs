@@ -73,6 +73,10 @@ pub struct Plan {
     pub zeros: String,
     /// `none`, `sample` or `full`.
     pub verify: String,
+    /// How the work of an earlier run is proved again: `trust` (not at all), `sample` or `full`.
+    pub resume: String,
+    /// Why it is proved like that; empty if there is none.
+    pub resume_why: String,
     /// Whether only the plan was asked for.
     pub dry_run: bool,
 }

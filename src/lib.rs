@@ -24,6 +24,7 @@ pub mod config;
 pub mod emulator;
 pub mod encode;
 pub mod error;
+pub mod escape;
 pub mod event;
 pub mod job;
 pub mod journal;

@@ -1,13 +1,14 @@
 //! The command line of diskferry: parse, run, and turn the outcome into an exit status.
 
-use clap::Parser;
-use diskferry::cli::{Cli, output::Output};
+use diskferry::cli::{Cli, output::Output, signals};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    // Before anything else, so that no moment is without it.
+    signals::listen();
+    let cli = Cli::read();
     let output = Output::new(&cli.global);
-    cli.global.start_logging();
+    cli.global.start_logging(&output);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return output.fail(&diskferry::Error::io("starting the runtime", e)),

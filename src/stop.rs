@@ -1,29 +1,55 @@
-//! A request to stop: nothing new is begun, what is in flight is settled.
+//! A request to stop, in two steps: nothing new is begun, then nothing is waited for.
+//!
+//! Once a stop is *asked* for, nothing new begins and nothing is tried again; reads, listings, waits and sleeps end at
+//! once, and writes in flight are settled. Some time later it is *over*, and these are given up as well.
 
+use crate::error::{Error, Kind, Result};
+use std::future::Future;
 use tokio::sync::watch;
+
+/// How far a stop has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Running,
+    Asked,
+    Over,
+}
 
 /// Whoever holds this may ask for a stop.
 #[derive(Clone, Debug)]
-pub struct Stopper(watch::Sender<bool>);
+pub struct Stopper(watch::Sender<Phase>);
 
 /// Whoever holds this is asked to stop.
 #[derive(Clone, Debug)]
 pub struct Stop {
-    asked: watch::Receiver<bool>,
+    phase: watch::Receiver<Phase>,
     /// Keeps the channel open for a stop that nobody can ask for.
-    _keep: watch::Sender<bool>,
+    _keep: watch::Sender<Phase>,
 }
 
 /// A stopper with its stop.
 pub fn pair() -> (Stopper, Stop) {
-    let (tx, rx) = watch::channel(false);
-    (Stopper(tx.clone()), Stop { asked: rx, _keep: tx })
+    let (tx, rx) = watch::channel(Phase::Running);
+    (Stopper(tx.clone()), Stop { phase: rx, _keep: tx })
 }
 
 impl Stopper {
     /// Asks for the stop.
     pub fn stop(&self) {
-        self.0.send_replace(true);
+        self.reach(Phase::Asked);
+    }
+
+    /// Ends the waiting for what is in flight.
+    pub fn give_up(&self) {
+        self.reach(Phase::Over);
+    }
+
+    fn reach(&self, phase: Phase) {
+        self.0.send_if_modified(|now| {
+            let later = *now < phase;
+            *now = phase.max(*now);
+            later
+        });
     }
 }
 
@@ -35,13 +61,73 @@ impl Stop {
 
     /// Whether the stop was asked for.
     pub fn is_asked(&self) -> bool {
-        *self.asked.borrow()
+        *self.phase.borrow() >= Phase::Asked
+    }
+
+    /// Whether what is in flight is given up.
+    pub fn is_over(&self) -> bool {
+        *self.phase.borrow() >= Phase::Over
     }
 
     /// Returns when the stop is asked for.
     pub async fn asked(&self) {
-        let mut asked = self.asked.clone();
+        self.reached(Phase::Asked).await;
+    }
+
+    /// Returns when nothing is waited for any more.
+    pub async fn over(&self) {
+        self.reached(Phase::Over).await;
+    }
+
+    /// Runs `work` until it ends or the stop is asked for: for what may be given up at once.
+    pub async fn unless_asked<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.asked() => Err(stopped()),
+        }
+    }
+
+    /// Runs `work` until it ends or the stop is over: for what should be settled.
+    pub async fn unless_over<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.over() => Err(stopped()),
+        }
+    }
+
+    async fn reached(&self, phase: Phase) {
+        let mut now = self.phase.clone();
         // The channel cannot close: a sender is kept here.
-        let _ = asked.wait_for(|asked| *asked).await;
+        let _ = now.wait_for(|now| *now >= phase).await;
+    }
+}
+
+/// The error of what was given up.
+pub fn stopped() -> Error {
+    Error::new(Kind::Interrupted, "stopped")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+
+    #[tokio::test]
+    async fn what_may_be_given_up_ends_first() {
+        let (stopper, stop) = pair();
+        assert!(!stop.is_asked());
+        assert_eq!(stop.unless_asked(async { Ok(1) }).await.unwrap(), 1);
+        stopper.stop();
+        stopper.stop();
+        assert!(stop.is_asked() && !stop.is_over());
+        assert_eq!(stop.unless_asked(pending::<Result<()>>()).await.unwrap_err().kind(), Kind::Interrupted);
+        assert_eq!(stop.unless_over(async { Ok(2) }).await.unwrap(), 2);
+        stopper.give_up();
+        // A later request takes nothing back.
+        stopper.stop();
+        assert!(stop.is_asked() && stop.is_over());
+        assert!(stop.unless_over(pending::<Result<()>>()).await.is_err());
     }
 }

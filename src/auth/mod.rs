@@ -41,9 +41,14 @@ pub struct Outgoing<'a> {
 impl Auth {
     /// User and secret of HTTP Basic.
     pub fn basic(user: &str, secret: &SecretString) -> Result<Self> {
-        let pair = SecretString::from(format!("{user}:{}", secret.expose_secret()));
-        let encoded = SecretString::from(format!("Basic {}", BASE64.encode(pair.expose_secret())));
+        let encoded = SecretString::from(format!("Basic {}", Self::pair(user, secret).expose_secret()));
         sensitive(&encoded).map(Auth::Basic)
+    }
+
+    /// User and secret as HTTP Basic writes them, in base 64: as secret as the secret.
+    pub fn pair(user: &str, secret: &SecretString) -> SecretString {
+        let pair = SecretString::from(format!("{user}:{}", secret.expose_secret()));
+        BASE64.encode(pair.expose_secret()).into()
     }
 
     /// Adds the headers of one attempt.

@@ -6,12 +6,13 @@ use super::output::Output;
 use super::session::Session;
 use crate::config::{self, Object, Target};
 use crate::error::{Error, Kind, Result};
+use crate::journal::{Claim, Destination, Destinations};
 use crate::provider::Provider;
-use crate::provider::catalogue::{Arguments, Call};
+use crate::provider::catalogue::{Arguments, Call, Input};
 use crate::stop::Stop;
 use crate::transport::calls::Calls;
 use crate::transport::client::Reply;
-use crate::wire::elastic::Properties;
+use crate::wire::elastic::{Properties, text};
 use clap::Args;
 use serde_json::Value;
 use std::time::Duration;
@@ -83,11 +84,50 @@ impl Account {
 
     /// Makes a call, and says what is odd about it.
     pub async fn call(&self, call: &'static Call, given: &Arguments) -> Result<Reply> {
+        self.hide_secrets(call, given);
         let request = call.request(given)?;
         for warning in &request.warnings {
             self.output.warn(&warning.to_string());
         }
+        let _claims = self.claim_drives(call, given)?;
         self.calls.send(&request).await
+    }
+
+    /// Takes the locks of the drives that a call writes to, or gives to a server to write to, and raises their
+    /// generations, so that no transfer builds on what it wrote there before.
+    fn claim_drives(&self, call: &Call, given: &Arguments) -> Result<Vec<Claim>> {
+        let drives: Vec<&str> = match call.id {
+            "drives.write" | "drives.image" | "drives.set" | "drives.destroy" => {
+                given.path.first().map(String::as_str).into_iter().collect()
+            }
+            "servers.create" | "servers.set" => given
+                .keys
+                .iter()
+                .filter(|(key, value)| is_disk(key) && uuid::Uuid::parse_str(value).is_ok())
+                .map(|(_, drive)| drive)
+                .collect(),
+            _ => Vec::new(),
+        };
+        let destinations = Destinations::new(self.session.dirs.destinations());
+        drives
+            .into_iter()
+            .map(|drive| {
+                let mut claim = destinations.claim(&Destination::drive(&self.session.end.account, drive))?;
+                claim.raise()?;
+                Ok(claim)
+            })
+            .collect()
+    }
+
+    /// No message will have the secrets that are sent, whoever repeats them.
+    fn hide_secrets(&self, call: &Call, given: &Arguments) {
+        let redactor = self.output.redactor();
+        redactor.hide_keys(given.keys.iter());
+        let Some(body) = given.body.as_ref().filter(|_| call.input != Input::Binary) else { return };
+        match serde_json::from_slice::<Value>(body) {
+            Ok(object) => redactor.hide_json(&object),
+            Err(_) => text::parse_bytes(body).iter().for_each(|object| redactor.hide_keys(object.iter())),
+        }
     }
 
     /// Makes a call by its name, and reads the objects of its reply.
@@ -124,6 +164,18 @@ impl Account {
             .map(drop)
             .map_err(|_| Error::usage(format!("{} cannot {what}", self.provider())).hint(instead.to_owned()))
     }
+}
+
+/// Whether a key of a server names a drive of it: `ide:0:0`, `scsi:0:1` or `block:2`, with nothing behind.
+fn is_disk(key: &str) -> bool {
+    let mut parts = key.split(':');
+    let places = match parts.next() {
+        Some("ide" | "scsi") => 2,
+        Some("block") => 1,
+        _ => return false,
+    };
+    let rest: Vec<&str> = parts.collect();
+    rest.len() == places && rest.iter().all(|part| part.parse::<u8>().is_ok())
 }
 
 /// The same as the options of a transfer.

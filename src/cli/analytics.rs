@@ -5,7 +5,7 @@ use super::account::{Account, RequestOptions, given, named};
 use super::heatmap;
 use super::options::{pair, parse};
 use super::output::Output;
-use super::values::{id, show};
+use super::values::{show, text};
 use crate::config::Target;
 use crate::error::{Error, Kind, Result};
 use base64::Engine;
@@ -99,7 +99,7 @@ async fn draw(args: HeatmapArgs, global: &Global, output: &Output) -> Result<()>
     let call = "instrumentations.heatmap_image";
     let heatmap = account.value(call, &given([&*number], args.keys)).await?;
     let png = BASE64
-        .decode(id(&heatmap, "image")?)
+        .decode(text(&heatmap, "image"))
         .map_err(|e| Error::new(Kind::Protocol, format!("{call}: the image is not in base 64")).source(e))?;
     // Looked at in any case: what is no image is not saved as one.
     let picture = heatmap::Picture::decode(&png)?;
@@ -118,7 +118,7 @@ async fn draw(args: HeatmapArgs, global: &Global, output: &Output) -> Result<()>
     }
     let columns =
         rustix::termios::tcgetwinsize(std::io::stdout()).map_or(80, |size| usize::from(size.ws_col));
-    picture.lines(columns.clamp(20, 200), output.colours()).iter().try_for_each(|line| output.data(line))
+    picture.lines(columns.clamp(20, 200), output.colours()).iter().try_for_each(|line| output.painted(line))
 }
 
 fn save(file: &Path, bytes: &[u8]) -> Result<()> {

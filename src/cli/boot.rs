@@ -16,8 +16,11 @@ use super::wait::WaitOptions;
 use crate::config::Target;
 use crate::encode::codec::Compression;
 use crate::error::{Error, Kind, Result};
+use crate::event::Summary;
+use crate::job::Done;
 use crate::job::upload::{Image, Upload, Zeros};
 use crate::provider::catalogue::Call;
+use crate::provider::catalogue::secret::is_secret_key;
 use crate::wire::elastic::Properties;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -109,7 +112,7 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
     let keys = server_keys(&args, name.as_deref().unwrap_or("server"), NO_DRIVE, &vnc, &account)?;
     Call::find(account.provider(), "servers.create")?.request(&given([], keys))?;
 
-    let (drive, name) = match drive {
+    let (drive, name, uploaded) = match drive {
         Some(drive) => {
             let info = account.session.far()?.drives.info(&drive).await?;
             if let Some(imaging) = info.imaging() {
@@ -117,10 +120,10 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
                     .hint("wait until that is over, then run the same command again"));
             }
             let name = name.unwrap_or(info.name);
-            (drive, if name.is_empty() { "server".to_owned() } else { name })
+            (drive, if name.is_empty() { "server".to_owned() } else { name }, None)
         }
         None => match upload(&args, name.clone(), &account, output).await? {
-            Some(drive) => (drive, name.unwrap_or_default()),
+            Some(done) => (done.result.drive.clone(), name.unwrap_or_default(), Some(done)),
             // Only the plan was wanted.
             None => return Ok(()),
         },
@@ -129,13 +132,17 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
         output.note(&format!("a server {name:?} would boot from drive {drive}"));
         return Ok(());
     }
+    let mut uploaded = uploaded;
+    uploaded.iter_mut().for_each(Done::release);
     let keys = server_keys(&args, &name, &drive, &vnc, &account)?;
     let server = match create(keys, false, &account).await {
         Ok(server) => server,
         Err(error) => return Err(go_on(error, &args, &name, &drive, &account, global)),
     };
-    let id = uuid_of("server", &server)?.to_owned();
+    let id = uuid_of("server", &server)?;
     made("server", &server, output)?;
+    // Until here a run that is killed finds the drive by the upload's journal.
+    uploaded.map_or(Ok(()), Done::commit)?;
     start_if_needed(&server, &account).await.map_err(|e| {
         e.hint(format!("the server is there: diskferry server start {}:{id}", account.remote()))
     })?;
@@ -186,13 +193,13 @@ fn image_name(image: &str) -> String {
     name.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Uploads the image; gives the drive's UUID, unless only the plan was wanted.
+/// Uploads the image; `None` if only the plan was wanted.
 async fn upload(
     args: &BootArgs,
     name: Option<String>,
     account: &Account,
     output: &Output,
-) -> Result<Option<String>> {
+) -> Result<Option<Done<Summary>>> {
     let session = &account.session;
     let upload = Upload {
         drive: None,
@@ -207,9 +214,9 @@ async fn upload(
         .run(Image::open(Path::new(&args.from), args.size)?, &session.far()?, &settings, &session.context)
         .await;
     session.settle();
-    let Some(summary) = done? else { return Ok(None) };
-    output.summary(&format!("uploaded to drive {}", summary.drive), &summary);
-    Ok(Some(summary.drive))
+    let Some(done) = done? else { return Ok(None) };
+    output.summary(&format!("uploaded to drive {}", done.result.drive), &done.result)?;
+    Ok(Some(done))
 }
 
 /// The error of a server that was not created, with the command that goes on.
@@ -232,10 +239,10 @@ fn go_on(
     let refused = matches!(error.kind(), Kind::Refused | Kind::NotFound | Kind::Busy);
     let said = error.said().filter(|_| refused).unwrap_or_default();
     let is_blamed = |key: &str, value: &str| said.contains(key) || (value.len() > 3 && said.contains(value));
-    let (mut blamed, mut dropped) = (Vec::new(), false);
+    let (mut blamed, mut dropped) = (Vec::new(), Vec::new());
     for (key, value) in &args.keys {
-        if key == "vnc:password" {
-            dropped = true;
+        if is_secret_key(key) {
+            dropped.push(key.as_str());
         } else if is_blamed(key, value) {
             blamed.push(key.as_str());
         } else {
@@ -262,11 +269,15 @@ fn go_on(
         (true, true) => "correct what was refused, then: ".to_owned(),
         (true, false) => String::new(),
     };
-    let password = if dropped { " (and vnc:password, which is not repeated here)" } else { "" };
+    let secrets = if dropped.is_empty() {
+        String::new()
+    } else {
+        format!(" (give {} again: secrets are not repeated here)", dropped.join(" and "))
+    };
     let why = error.what_next().filter(|_| !open).map(|hint| format!("{hint}; ")).unwrap_or_default();
     error
         .context(format_args!("drive {drive} is there, but the server could not be created"))
-        .hint(format!("{why}{look}{without}{}{password}", command.join(" ")))
+        .hint(format!("{why}{look}{without}{}{secrets}", command.join(" ")))
 }
 
 /// Says the server's address, if it comes to have one.

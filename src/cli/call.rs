@@ -24,7 +24,8 @@ const LONGEST_INPUT: u64 = 256 << 20;
                   Examples:\n  diskferry call oh: drives.create name=Test size=10G\n  \
                   diskferry call oh: drives.info 08c92dd5-70a0-4f51-83d2-835919d254df\n  \
                   diskferry call oh: drives.write 08c92dd5-70a0-4f51-83d2-835919d254df 4M -f chunk\n\n\
-                  Prints the provider's own text, or with --json one object a line. Only calls that may be repeated \
+                  Prints the provider's own text, secrets and all, or with --json one object a line, its \
+                  secrets hidden. On a terminal control characters are escaped. Only calls that may be repeated \
                   are repeated."
 )]
 pub struct CallArgs {
@@ -99,7 +100,7 @@ pub async fn run(args: CallArgs, global: &Global, output: &Output) -> Result<()>
     if call.output.headers().is_some() {
         return values()?.iter().try_for_each(|value| show("object", value, output));
     }
-    output.raw(&reply.body)?;
+    output.reply(&reply.body)?;
     if !reply.body.is_empty() && !reply.body.ends_with(b"\n") {
         output.raw(b"\n")?;
     }

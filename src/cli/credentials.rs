@@ -9,14 +9,20 @@ use crate::auth::signature::public::PublicKey;
 use crate::auth::signature::{Key, Signer, key};
 use crate::config::{AuthScheme, Environment, Remote};
 use crate::error::{Error, Kind, Result};
+use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 
 /// The credentials of a remote. Looks the secret up, which may run a command.
 pub async fn auth_of(remote: &Remote, env: &Environment, output: &Output) -> Result<Auth> {
+    // Before a secret is looked up.
+    remote.check_plain_http()?;
     match remote.auth_scheme() {
         AuthScheme::Basic => {
             let user = remote.user.as_deref().ok_or_else(|| missing(remote, "user"))?;
-            Auth::basic(user, &remote.secret(env)?)
+            let secret = remote.secret(env)?;
+            hide(&secret, output);
+            hide(&Auth::pair(user, &secret), output);
+            Auth::basic(user, &secret)
         }
         AuthScheme::OAuth => {
             let consumer = consumer(remote)?;
@@ -24,6 +30,8 @@ pub async fn auth_of(remote: &Remote, env: &Environment, output: &Output) -> Res
                 return Err(Error::new(Kind::Auth, format!("remote {} has no access token", remote.name))
                     .hint(format!("get one with `diskferry remote login {}:`", remote.name)));
             };
+            hide(&secret, output);
+            hide(&consumer.secret, output);
             let token = Some(Credentials { key, secret });
             Ok(Auth::OAuth(Arc::new(oauth::Signer::new(consumer, token))))
         }
@@ -76,6 +84,11 @@ pub fn consumer(remote: &Remote) -> Result<Credentials> {
     let key = remote.consumer_key.clone().ok_or_else(|| missing(remote, "consumer_key"))?;
     let secret = remote.consumer_secret.clone().ok_or_else(|| missing(remote, "consumer_secret"))?;
     Ok(Credentials { key, secret })
+}
+
+/// Whatever a server repeats of it, no message will have it.
+fn hide(secret: &SecretString, output: &Output) {
+    output.redactor().hide(secret.expose_secret());
 }
 
 fn missing(remote: &Remote, key: &str) -> Error {

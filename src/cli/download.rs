@@ -6,9 +6,10 @@ use super::output::Output;
 use super::session::Session;
 use crate::config::{Object, Target};
 use crate::error::{Error, Result};
-use crate::job::Settings;
 use crate::job::appliance::Found;
 use crate::job::download::{Download, Downloads, Object as Fetched};
+use crate::job::{Done, Settings};
+use crate::source::Identity;
 use crate::transport::appliances::Appliance;
 use clap::Args;
 use std::path::PathBuf;
@@ -58,11 +59,12 @@ pub async fn run(args: DownloadArgs, global: &Global, output: &Output) -> Result
     let done = fetch(download, &object, args.unpack, &settings, &session).await;
     session.settle();
     if let Some(done) = done? {
-        let what = match &done.file {
+        let what = match &done.result.file {
             Some(file) => format!("downloaded to {}", file.display()),
             None => "downloaded".to_owned(),
         };
-        output.summary(&what, &done.summary);
+        output.summary(&what, &done.result.summary)?;
+        done.commit()?;
     }
     Ok(())
 }
@@ -73,9 +75,17 @@ async fn fetch(
     unpack: bool,
     settings: &Settings,
     session: &Session,
-) -> Result<Option<Downloads>> {
+) -> Result<Option<Done<Downloads>>> {
     // Before the server is asked: the file's name is known already.
-    download.check(settings)?;
+    let (id, image) = match object {
+        Object::Drive(drive) => (drive.clone(), None),
+        Object::Appliance(key) => {
+            let object = format!("appliance/{key}");
+            let account = session.end.account.clone();
+            (object.clone(), Some(Identity::Remote { account, object, size: 0, validator: None }))
+        }
+    };
+    download.check(&session.end.remote, &id, image, settings)?;
     let context = &session.context;
     match object {
         Object::Drive(drive) => {

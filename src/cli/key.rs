@@ -113,11 +113,15 @@ async fn create(args: CreateArgs, global: &Global, output: &Output) -> Result<()
         .map_err(|e| crate::error::Error::io(format!("reading {}", args.file.display()), e))?;
     let account = Account::open(Some(only_remote(&args.remote)?), &args.request, global, output).await?;
     has(&account)?;
-    let name = args.name.map(|name| ("name".to_owned(), name));
+    let name = args.name.clone().map(|name| ("name".to_owned(), name));
     let keys = name.into_iter().chain([("key".to_owned(), line.trim().to_owned())]);
     let made = account.value("keys.create", &given([], keys)).await?;
     if output.is_json() {
         return output.value("key", &made);
     }
-    output.data(id(&made, "name")?)
+    // A name that was chosen here is taken from here; one that the server has made up has to be an id.
+    match args.name {
+        Some(name) => output.data(&name),
+        None => output.data(&id("key", &made, "name")?),
+    }
 }

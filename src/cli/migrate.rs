@@ -4,10 +4,12 @@ use super::Global;
 use super::options::{TransferOptions, pair, parse, size};
 use super::output::Output;
 use super::session::Session;
+use super::upload::tell_drive;
 use crate::config::{Object, Target};
 use crate::encode::codec::Compression;
 use crate::error::{Error, Result};
 use crate::event::Summary;
+use crate::job::Done;
 use crate::job::appliance::Found;
 use crate::job::migrate;
 use crate::job::upload::{Upload, Zeros};
@@ -72,13 +74,10 @@ pub async fn run(args: MigrateArgs, global: &Global, output: &Output) -> Result<
     let session = Session::open(Some(&args.from.remote), &args.transfer, global, output).await?;
     let done = migrate(args, &from, drive, &session, output).await;
     session.settle();
-    if let Some(summary) = done? {
-        output.summary("migrated", &summary);
-        if !output.is_json() {
-            output.data(&summary.drive)?;
-        }
+    match done? {
+        Some(done) => tell_drive("migrated", done, output),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 async fn migrate(
@@ -87,7 +86,7 @@ async fn migrate(
     drive: Option<String>,
     session: &Session,
     output: &Output,
-) -> Result<Option<Summary>> {
+) -> Result<Option<Done<Summary>>> {
     let settings = args.transfer.settings(args.restart, &session.dirs);
     settings.check()?;
     let to = session.another(&args.to.remote, output).await?;

@@ -24,7 +24,7 @@ mod remote;
 mod serve;
 mod server;
 mod session;
-mod signals;
+pub mod signals;
 mod snapshot;
 mod table;
 mod transfers;
@@ -32,6 +32,7 @@ mod upload;
 mod values;
 mod verify;
 mod wait;
+mod words;
 
 use crate::error::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -143,9 +144,32 @@ enum Command {
     Man(man::ManArgs),
 }
 
+impl Command {
+    /// Whether it ends by itself when a stop is asked for, because there may be something to settle. Every other command is
+    /// given up.
+    fn stops_itself(&self) -> bool {
+        matches!(
+            self,
+            Command::Upload(_)
+                | Command::Download(_)
+                | Command::Migrate(_)
+                | Command::Boot(_)
+                | Command::Serve(_)
+        )
+    }
+}
+
 impl Cli {
-    /// Runs the command.
+    /// Runs the command, until it ends or a signal ends it.
     pub async fn run(self, output: &Output) -> Result<()> {
+        let stop = signals::stop_on_signals(output);
+        let stops_itself = self.command.stops_itself();
+        signals::settles(matches!(self.command, Command::Serve(_)));
+        let running = Box::pin(self.execute(output));
+        if stops_itself { running.await } else { stop.unless_asked(running).await }
+    }
+
+    async fn execute(self, output: &Output) -> Result<()> {
         let global = &self.global;
         match self.command {
             Command::Upload(args) => upload::run(args, global, output).await,
@@ -173,8 +197,8 @@ impl Cli {
 }
 
 impl Global {
-    /// Sends the library's traces to stderr, as far as -v asks for them.
-    pub fn start_logging(&self) {
+    /// Sends the library's traces to stderr, as far as -v asks for them, under the rules of `output`.
+    pub fn start_logging(&self, output: &Output) {
         if self.verbose < 2 {
             return;
         }
@@ -182,7 +206,7 @@ impl Global {
         // Fails only if there is a logger already, which then does as well.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .with_writer(std::io::stderr)
+            .with_writer(output.log())
             .with_ansi(false)
             .try_init();
     }

@@ -4,7 +4,9 @@ use crate::config::{self, Dirs};
 use crate::encode::digest::Algorithm;
 use crate::error::{Error, Result};
 use crate::job::{DEFAULT_CHUNK_SIZE, Settings};
-use crate::journal::Directory;
+use crate::journal::{Destinations, Directory};
+use crate::provider::catalogue::secret::GIVE_AGAIN;
+use crate::transfer::resume::Resume;
 use crate::transfer::verify::Verify;
 use clap::Args;
 use std::path::PathBuf;
@@ -23,6 +25,10 @@ pub struct TransferOptions {
     /// The most bytes a second over all connections, as in 10M
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub bwlimit: Option<u64>,
+    /// How much of an earlier run's work is proved again: a sample where nothing speaks against it (auto), nothing
+    /// (trust), or everything (full)
+    #[arg(long, value_name = "auto|trust|full", default_value = "auto", value_parser = parse::<Resume>)]
+    pub resume: Resume,
     /// How much is read back and compared: none, sample (a hundredth and at least 8 chunks) or full
     #[arg(long, value_name = "none|sample|full", value_parser = parse::<Verify>)]
     pub verify: Option<Verify>,
@@ -61,7 +67,9 @@ impl TransferOptions {
             restart,
             dry_run: self.dry_run,
             manifest: self.manifest.clone(),
+            resume: self.resume,
             journals: Directory::new(dirs.transfers()),
+            destinations: Destinations::new(dirs.destinations()),
             command: super::signals::command_line(),
         }
     }
@@ -74,6 +82,7 @@ impl Default for TransferOptions {
             concurrency: Concurrency(None),
             bwlimit: None,
             verify: None,
+            resume: Resume::default(),
             dry_run: false,
             manifest: None,
             digest: Algorithm::default(),
@@ -123,6 +132,9 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
             Err(format!("{key:?} cannot be a key"))
         }
         Some((_, value)) if value.contains('\n') => Err("a value has one line".to_owned()),
+        Some((key, GIVE_AGAIN)) => {
+            Err(format!("the value of {key} was hidden in the command that was shown: give it again"))
+        }
         Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
         None => Err("KEY=VALUE is meant".to_owned()),
     }

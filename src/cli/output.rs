@@ -2,13 +2,19 @@
 //!
 //! stdout carries data only. Text for people goes to stderr; with `--json` everything that happens is one object a line
 //! on stdout, and stderr is left to what cannot be said there.
+//!
+//! Nothing gets past two rules here, so that no caller can forget them: text that a person reads is escaped ([`escape`]), and
+//! secrets are hidden, by their keys in what providers answer and by their value in messages ([`secret`]).
 
 use super::progress::{Bar, per_second};
 use super::{Color, Global};
 use crate::error::{Error, Kind, Result};
+use crate::escape;
 use crate::event::{Event, Plan, Summary};
+use crate::provider::catalogue::secret::{self, Redactor};
 use crate::wire::elastic::Properties;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +30,8 @@ pub struct Output {
     color: bool,
     bars: bool,
     bar: Arc<Mutex<Option<Bar>>>,
+    redactor: Redactor,
+    reveals: bool,
 }
 
 impl Output {
@@ -42,7 +50,20 @@ impl Output {
             color,
             bars: terminal && !global.quiet && !global.no_progress && !global.json,
             bar: Arc::default(),
+            redactor: Redactor::of_command(super::words::given()),
+            reveals: false,
         }
+    }
+
+    /// The same output, which shows what providers answer with its secrets: for who asked for just these.
+    #[must_use]
+    pub fn revealing(&self, reveals: bool) -> Self {
+        Self { reveals, ..self.clone() }
+    }
+
+    /// What hides secrets by their value; what it is told here no message will have.
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     /// Whether output is JSON.
@@ -60,12 +81,14 @@ impl Output {
         *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = bar;
     }
 
-    /// Prints a line of data.
+    /// Prints a line of data. It stays one line, whatever is in it.
     pub fn data(&self, line: &str) -> Result<()> {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{line}")
-            .and_then(|()| out.flush())
-            .map_err(|e| Error::io("writing to standard output", e))
+        print_line(&escape::line(line))
+    }
+
+    /// Prints a line with colours of our own in it.
+    pub fn painted(&self, line: &str) -> Result<()> {
+        print_line(line)
     }
 
     /// Prints bytes of data as they are.
@@ -76,24 +99,43 @@ impl Output {
             .map_err(|e| Error::io("writing to standard output", e))
     }
 
+    /// Prints a provider's reply: byte by byte as it came into a file or pipe, and escaped on a terminal. It is the provider's
+    /// own text, secrets and all, for who asked the provider for it.
+    pub fn reply(&self, bytes: &[u8]) -> Result<()> {
+        if !std::io::stdout().is_terminal() {
+            return self.raw(bytes);
+        }
+        self.raw(escape::lines(&String::from_utf8_lossy(bytes)).as_bytes())
+    }
+
+    /// An object of a provider, fit to be shown.
+    pub fn shown<'o>(&self, object: &'o Properties) -> Cow<'o, Properties> {
+        if self.reveals { Cow::Borrowed(object) } else { Cow::Owned(secret::without_secrets(object)) }
+    }
+
+    /// A value of a provider, fit to be shown.
+    pub fn shown_value<'v>(&self, value: &'v Value) -> Cow<'v, Value> {
+        if self.reveals { Cow::Borrowed(value) } else { Cow::Owned(secret::json_without_secrets(value)) }
+    }
+
     /// Prints an object of a provider on a line, with `event` before its own keys, which keep their order.
     pub fn object(&self, event: &str, object: &Properties) -> Result<()> {
+        let object = self.shown(object);
         let named = [("event", event)].into_iter().chain(object.iter().filter(|(key, _)| *key != "event"));
-        self.data(&crate::wire::elastic::json::print(&named.collect()))
+        print_line(&crate::wire::elastic::json::print(&named.collect()))
     }
 
     /// Prints a value of a provider on a line, with `event` before its own keys; what has no keys stands under `value`.
     pub fn value(&self, event: &str, value: &Value) -> Result<()> {
         let mut fields = serde_json::Map::new();
         fields.insert("event".into(), event.into());
-        match value {
-            Value::Object(own) => fields
-                .extend(own.iter().filter(|(key, _)| *key != "event").map(|(k, v)| (k.clone(), v.clone()))),
+        match self.shown_value(value).into_owned() {
+            Value::Object(own) => fields.extend(own.into_iter().filter(|(key, _)| key != "event")),
             other => {
-                fields.insert("value".into(), other.clone());
+                fields.insert("value".into(), other);
             }
         }
-        self.data(&Value::Object(fields).to_string())
+        print_line(&Value::Object(fields).to_string())
     }
 
     /// Prints an object, if output is JSON; its first key is `event`.
@@ -107,8 +149,12 @@ impl Output {
             with_event.append(map);
             object = Value::Object(with_event);
         }
+        // What has words of a server or of the command line in it.
+        if matches!(name, "error" | "warning" | "retry") {
+            self.redactor.redact_json(&mut object);
+        }
         // A reader that has gone away does not stop the transfer.
-        let _ = self.data(&object.to_string());
+        let _ = print_line(&object.to_string());
     }
 
     /// Says something to the user, unless that is unwanted.
@@ -122,7 +168,7 @@ impl Output {
     pub fn warn(&self, text: &str) {
         self.event("warning", json!({ "message": text }));
         if !self.quiet && !self.json {
-            self.stderr(&format!("{} {text}", self.paint("warning:", "33;1")));
+            self.labelled("warning:", "33;1", text);
         }
     }
 
@@ -142,16 +188,12 @@ impl Output {
                 "hint": error.what_next(),
             }),
         );
-        self.stderr(&format!("{} {error}", self.paint("error:", "31;1")));
+        self.labelled("error:", "31;1", &error.to_string());
         if let Some(hint) = error.what_next() {
-            self.stderr(&format!("{} {hint}", self.paint("hint:", "36")));
+            self.labelled("hint:", "36", hint);
         }
         if error.kind() == Kind::Interrupted && error.what_next().is_none() {
-            self.stderr(&format!(
-                "{} to go on: {}",
-                self.paint("hint:", "36"),
-                super::signals::command_line()
-            ));
+            self.labelled("hint:", "36", &format!("to go on: {}", super::signals::command_line()));
         }
         ExitCode::from(code)
     }
@@ -188,6 +230,8 @@ impl Output {
 
     fn plan(&self, plan: &Plan) {
         self.event("plan", serde_json::to_value(plan).unwrap_or_default());
+        // Nothing was written before this.
+        super::signals::settles(!plan.dry_run);
         let wanted = plan.dry_run || self.verbose > 0;
         if !wanted || self.json || self.quiet {
             return;
@@ -197,15 +241,22 @@ impl Output {
         } else {
             String::new()
         };
+        let resume = if plan.chunks_resumed > 0 {
+            format!(
+                ", {} of an earlier run (compared: {}; {})",
+                plan.chunks_resumed, plan.resume, plan.resume_why
+            )
+        } else {
+            String::new()
+        };
         self.stderr(&format!(
-            "{} {} to {}: {} in {} chunks of {}, {} done already, {} at a time, compression: {}{zeros}, verify: {}",
+            "{} {} to {}: {} in {} chunks of {}{resume}, {} at a time, compression: {}{zeros}, verify: {}",
             plan.action,
             plan.from,
             plan.to,
             bytes(plan.size),
             plan.chunks_total,
             bytes(plan.chunk_size),
-            plan.chunks_resumed,
             plan.concurrency,
             plan.compress,
             plan.verify,
@@ -213,16 +264,19 @@ impl Output {
     }
 
     /// Reports what a transfer has done; `done` is its first words.
-    pub fn summary(&self, done: &str, summary: &Summary) {
-        self.summary_with(done, summary, serde_json::to_value(summary).unwrap_or_default());
+    pub fn summary(&self, done: &str, summary: &Summary) -> Result<()> {
+        self.summary_with(done, summary, serde_json::to_value(summary).unwrap_or_default())
     }
 
     /// The same, with the object for `--json` given.
-    pub fn summary_with(&self, done: &str, summary: &Summary, object: Value) {
+    pub fn summary_with(&self, done: &str, summary: &Summary, object: Value) -> Result<()> {
         self.set_bar(None);
-        self.event("summary", object);
-        if self.json || self.quiet {
-            return;
+        if self.json {
+            // The result itself: if it cannot be told, the transfer is not over.
+            return self.value("summary", &object);
+        }
+        if self.quiet {
+            return Ok(());
         }
         let s = summary;
         let rate = per_second(s.size, Duration::from_secs_f64(s.elapsed_s));
@@ -254,6 +308,13 @@ impl Output {
         if !s.digest.is_empty() {
             self.stderr(&format!("{} {}", s.digest_kind, s.digest));
         }
+        Ok(())
+    }
+
+    /// Where the library's traces go, a line at a time: to stderr, escaped and without secrets.
+    pub fn log(&self) -> impl Fn() -> Log + Send + Sync + 'static {
+        let redactor = self.redactor.clone();
+        move || Log(redactor.clone())
     }
 
     /// Whether output is coloured.
@@ -265,15 +326,49 @@ impl Output {
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    fn stderr(&self, line: &str) {
+    /// Says something to the user.
+    fn stderr(&self, text: &str) {
+        self.print_message("", text);
+    }
+
+    /// The same, with a word in colour before it.
+    fn labelled(&self, label: &str, code: &str, text: &str) {
+        self.print_message(&(self.paint(label, code) + " "), text);
+    }
+
+    fn print_message(&self, label: &str, text: &str) {
+        let text = self.redactor.redact(text);
+        let text = escape::message(&text);
         let print = || {
             // Nobody can be told that nobody listens.
-            let _ = writeln!(std::io::stderr().lock(), "{line}");
+            let _ = writeln!(std::io::stderr().lock(), "{label}{text}");
         };
         match &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(bar) => bar.suspend(print),
             None => print(),
         }
+    }
+}
+
+fn print_line(line: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|e| Error::io("writing to standard output", e))
+}
+
+/// Takes lines of the log.
+#[derive(Debug)]
+pub struct Log(Redactor);
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let text = self.0.redact(text.trim_end_matches('\n'));
+        writeln!(std::io::stderr().lock(), "{}", escape::message(&text))?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use std::fs::File;
 use std::io::{BufRead, Read, Write};
 use std::path::Path;
+use std::sync::Mutex;
 
 /// The longest secret that is taken.
 const LONGEST: u64 = 64 << 10;
@@ -66,6 +67,23 @@ fn typed(terminal: &mut File, what: &str) -> Result<String> {
     String::from_utf8(line).map_err(|_| Error::usage(format!("the {what} is not UTF-8")))
 }
 
+/// How the terminal was before it was made quiet; for who ends the process meanwhile.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Gives the terminal its echo back, if a prompt has taken it.
+pub(super) fn restore() {
+    if let Ok(mut before) = BEFORE.try_lock()
+        && let Some(before) = before.take()
+        && let Ok(terminal) = File::options().read(true).write(true).open("/dev/tty")
+    {
+        let _ = termios::tcsetattr(&terminal, OptionalActions::Flush, &before);
+    }
+}
+
+fn remember(before: Option<Termios>) {
+    *BEFORE.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = before;
+}
+
 /// A terminal that shows nothing and sends no signals until this is dropped: Ctrl-C then arrives as a character, so
 /// that the terminal cannot be left without its echo.
 struct Quiet {
@@ -77,6 +95,7 @@ impl Quiet {
     fn new(terminal: &File) -> std::io::Result<Self> {
         let terminal = terminal.try_clone()?;
         let before = termios::tcgetattr(&terminal)?;
+        remember(Some(before.clone()));
         let mut modes = before.clone();
         modes.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
         termios::tcsetattr(&terminal, OptionalActions::Flush, &modes)?;
@@ -87,6 +106,7 @@ impl Quiet {
 impl Drop for Quiet {
     fn drop(&mut self) {
         let _ = termios::tcsetattr(&self.terminal, OptionalActions::Flush, &self.before);
+        remember(None);
     }
 }
 

@@ -33,7 +33,14 @@ const USER: &str = "11111111-1111-4111-8111-111111111111";
                         reset=, short=, stall= (shares of the requests), latency=20ms, rate=10M (bytes a second), \
                         refuse=OFFSET (that chunk always fails), dirty=1 (share of new drives that do not read as \
                         zero), balance=AMOUNT (what the account has left), seed=7. Of appliances: ranges=yes|no|wrong, \
-                        etag=yes|no|changing, redirect= (share of the downloads)."
+                        etag=yes|no|changing, redirect= (share of the downloads).\n\n\
+                        Wrong answers, as shares of the requests that can meet them: drop= (writes acknowledged and not \
+                        written), misplace= (written to or read from another offset), bend= (one bit flipped), \
+                        late= (acknowledged after late-for=40s), page= (a page of HTML with status 200, 202 or 206), \
+                        redirect-writes= (307), long= (more bytes than asked for), bomb= (gzip of 16 GiB), headers= and \
+                        interim= (headers or 100 Continue without end), drip= (a byte every drip-every=500ms). The first \
+                        drives/create makes the drive and is answered oddly: create=page|nameless|failed|lost, with \
+                        +refused the next one is refused. error= has none of these."
 )]
 pub struct ServeArgs {
     /// What to emulate and where; without any, everything on loopback
@@ -228,6 +235,8 @@ pub async fn run(mut args: ServeArgs, output: &Output) -> Result<()> {
     stop.asked().await;
     let dealt: u64 = running.iter().map(|(_, e)| e.faults_dealt()).sum();
     let refused: u64 = running.iter().map(|(_, e)| e.refusals()).sum();
-    output.note(&format!("faults dealt: {dealt}, refused: {refused}"));
+    let silent: u64 = running.iter().map(|(_, e)| e.silent_faults()).sum();
+    let silent = if silent > 0 { format!(", silent: {silent}") } else { String::new() };
+    output.note(&format!("faults dealt: {dealt}, refused: {refused}{silent}"));
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::output::Output;
 use super::progress::Progress;
 use super::signals;
 use crate::auth::Auth;
-use crate::config::{Config, Dirs, Endpoint, Environment, Remote};
+use crate::config::{self, Config, Dirs, Endpoint, Environment, Remote};
 use crate::emulator::{self, Emulator};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
@@ -162,6 +162,8 @@ fn reach(remote: Remote, dirs: &Dirs) -> Result<(Remote, String, Option<Emulator
         }
         Endpoint::Local => dirs.local(),
     };
+    config::private_directory(&url)
+        .map_err(|e| Error::io(format!("making {} its owner's alone", url.display()), e))?;
     let secret = uuid::Uuid::new_v4().to_string();
     let emulator =
         Emulator::start(emulator::Config::new(remote.provider, url.clone(), LOCAL_USER, secret.clone()))

@@ -1,46 +1,217 @@
 //! Ctrl-C and SIGTERM: once settles what is in flight, twice leaves at once.
+//!
+//! A thread of its own listens, from the first instruction of the program on, so that a signal is heard whatever the other
+//! threads do. It asks for the stop, ends the waiting for what is in flight after [`GRACE`], and ends the process itself if
+//! that did not help: a kill is safe at any moment, and nobody waits longer than [`SETTLING`] for a command to end. What it
+//! has to say is said by other threads, since standard error may be a pipe that nobody reads.
 
 use super::output::Output;
+use super::prompt;
+use crate::error::{Error, Kind};
+use crate::provider::catalogue::secret;
 use crate::stop::{Stop, Stopper, pair};
-use tokio::signal::unix::{SignalKind, signal};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// A stop that the first signal asks for; the second ends the process.
-pub fn stop_on_signals(output: &Output) -> Stop {
-    let (stopper, stop) = pair();
-    let output = output.clone();
-    tokio::spawn(async move {
-        if let Err(error) = listen(&stopper, &output).await {
-            output.warn(&format!("signals cannot be caught: {error}"));
-        }
-    });
-    stop
+/// How long writes in flight are waited for.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A transfer that has not ended by then is ended: so long, and not longer, a first signal may take.
+const SETTLING: Duration = Duration::from_millis(2700);
+
+/// The same for a command that has nothing to settle. It is given up at once; this is for one that is deaf to that, as while
+/// it waits for a program that gives out a secret.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+/// How long a message, or the terminal, may hold up the stop.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// The exit status of an interrupted command, as shells have it for SIGINT.
+const INTERRUPTED: i32 = 130;
+
+/// The signals of this process.
+struct Signals {
+    stop: Stop,
+    stopper: Stopper,
+    /// Where it is said, once the command line is known.
+    output: Mutex<Option<Output>>,
+    /// Whether the command has something to settle.
+    settles: AtomicBool,
+    /// Why nothing is heard.
+    deaf: Mutex<Option<std::io::Error>>,
 }
 
-async fn listen(stopper: &Stopper, output: &Output) -> std::io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut asked = false;
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        if asked {
-            std::process::exit(130);
-        }
-        asked = true;
-        output.note("stopping: what is in flight is settled first (once more leaves at once)");
-        stopper.stop();
+/// Starts to listen; returns when it does. From then on signals do not kill the process but ask it to stop.
+pub fn listen() {
+    let _ = signals();
+}
+
+/// The stop that the first signal asks for; the second ends the process.
+pub fn stop_on_signals(output: &Output) -> Stop {
+    let signals = signals();
+    *lock(&signals.output) = Some(output.clone());
+    if let Some(error) = lock(&signals.deaf).take() {
+        output.warn(&format!("signals cannot be caught: {error}"));
     }
+    signals.stop.clone()
+}
+
+/// Says whether the command has something to settle when it is stopped, as transfers have once their plan is made.
+pub(super) fn settles(settles: bool) {
+    signals().settles.store(settles, Ordering::Release);
+}
+
+fn signals() -> &'static Signals {
+    static SIGNALS: OnceLock<Arc<Signals>> = OnceLock::new();
+    SIGNALS.get_or_init(|| {
+        let (stopper, stop) = pair();
+        let signals = Arc::new(Signals {
+            stop,
+            stopper,
+            output: Mutex::default(),
+            settles: AtomicBool::new(false),
+            deaf: Mutex::default(),
+        });
+        let (ready, listening) = mpsc::channel();
+        let own = Arc::clone(&signals);
+        let thread = std::thread::Builder::new().name("signals".into()).spawn(move || own.listen(&ready));
+        *lock(&signals.deaf) = match thread {
+            Ok(_) => listening.recv().unwrap_or_else(|_| Some(std::io::Error::other("the thread has died"))),
+            Err(error) => Some(error),
+        };
+        signals
+    })
+}
+
+impl Signals {
+    fn listen(self: &Arc<Self>, ready: &mpsc::Sender<Option<std::io::Error>>) {
+        // A runtime of its own: the main one may be busy.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let heard = runtime.and_then(|runtime| {
+            runtime.block_on(async {
+                let mut ears = Ears::new()?;
+                let _ = ready.send(None);
+                self.hear(&mut ears).await;
+                Ok(())
+            })
+        });
+        if let Err(error) = heard {
+            let _ = ready.send(Some(error));
+        }
+    }
+
+    /// Waits for the first signal, then ends the process if nothing else does.
+    async fn hear(self: &Arc<Self>, ears: &mut Ears) {
+        ears.next().await;
+        self.tell();
+        self.stopper.stop();
+        if ears.hears_within(AT_ONCE).await {
+            self.leave();
+        }
+        if !self.settles.load(Ordering::Acquire) {
+            self.end("stopped");
+        }
+        if ears.hears_within(GRACE - AT_ONCE).await {
+            self.leave();
+        }
+        self.stopper.give_up();
+        if ears.hears_within(SETTLING - GRACE).await {
+            self.leave();
+        }
+        self.end("stopped: what was in flight did not end in time and was given up");
+    }
+
+    /// Says what goes on, before it does.
+    fn tell(self: &Arc<Self>) {
+        let own = Arc::clone(self);
+        say(move || {
+            let output = lock(&own.output).clone();
+            if own.settles.load(Ordering::Acquire)
+                && let Some(output) = output
+            {
+                output.note("stopping: what is in flight is settled first (once more leaves at once)");
+            }
+        });
+    }
+
+    /// Ends the process at once: the second signal.
+    fn leave(self: &Arc<Self>) -> ! {
+        let own = Arc::clone(self);
+        say(move || {
+            prompt::restore();
+            if lock(&own.output).as_ref().is_some_and(Output::draws_bars) {
+                // The shell's prompt gets a line of its own.
+                eprintln!();
+            }
+        });
+        std::process::exit(INTERRUPTED);
+    }
+
+    /// Ends the process with a message: the command has not ended in time.
+    fn end(self: &Arc<Self>, why: &'static str) -> ! {
+        let own = Arc::clone(self);
+        say(move || {
+            prompt::restore();
+            let error = Error::new(Kind::Interrupted, why);
+            match lock(&own.output).clone() {
+                Some(output) => {
+                    let _ = output.fail(&error);
+                }
+                None => eprintln!("error: {error}"),
+            }
+        });
+        std::process::exit(INTERRUPTED);
+    }
+}
+
+/// What hears the signals.
+struct Ears {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Ears {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    async fn hears_within(&mut self, time: Duration) -> bool {
+        tokio::time::timeout(time, self.next()).await.is_ok()
+    }
+}
+
+/// Says something on another thread and waits for it for a moment only.
+fn say(words: impl FnOnce() + Send + 'static) {
+    let (done, said) = mpsc::channel::<()>();
+    // Without a thread it is left out.
+    let _ = std::thread::Builder::new().name("signals-say".into()).spawn(move || {
+        words();
+        drop(done);
+    });
+    let _ = said.recv_timeout(PATIENCE);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// This process's command, as a shell would take it.
 pub fn command_line() -> String {
-    resuming(std::env::args_os().map(|word| word.to_string_lossy().into_owned()))
+    resuming(super::words::given())
 }
 
-/// What began anew goes on without that.
-fn resuming(words: impl IntoIterator<Item = String>) -> String {
+/// What began anew goes on without that, and a secret has to be given again.
+pub(super) fn resuming(words: impl IntoIterator<Item = String>) -> String {
+    let words = secret::command_without_secrets(words);
     let words: Vec<String> =
         words.into_iter().filter(|word| word != "--restart").map(|word| quoted(&word)).collect();
     words.join(" ")

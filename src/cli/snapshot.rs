@@ -110,9 +110,13 @@ async fn act(
 
 async fn create(args: CreateArgs, global: &Global, output: &Output) -> Result<()> {
     let (account, machine) = open(&args.machine, global, output).await?;
-    let name = args.name.map(|name| ("name".to_owned(), name));
+    let name = args.name.clone().map(|name| ("name".to_owned(), name));
     let made = account.value("snapshots.create", &given([&*machine], name)).await?;
-    let name = id(&made, "name")?.to_owned();
+    // A name that was chosen here is taken from here; one that the server has made up has to be an id.
+    let name = match args.name {
+        Some(name) => name,
+        None => id("snapshot", &made, "name")?.into(),
+    };
     if output.is_json() {
         output.value("snapshot", &made)?;
     } else {

@@ -2,6 +2,10 @@
 
 use super::output::Output;
 use crate::error::Result;
+use crate::escape;
+
+/// The widest column that is aligned, in characters.
+const WIDEST: usize = 100;
 
 /// A table that grows a row at a time.
 pub struct Table<const N: usize> {
@@ -22,9 +26,9 @@ impl<const N: usize> Table<N> {
         self
     }
 
-    /// Adds a row. Nothing in it can steer a terminal or break the line.
+    /// Adds a row. Its cells are as wide as they will be printed.
     pub fn row(&mut self, cells: [String; N]) {
-        self.rows.push(cells.map(|cell| plain(&cell)));
+        self.rows.push(cells.map(|cell| escape::line(&cell).into_owned()));
     }
 
     /// The lines.
@@ -32,7 +36,8 @@ impl<const N: usize> Table<N> {
         let mut widths = [0; N];
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
+                // What a server says may be megabytes long: then its column is not aligned.
+                *width = (*width).max(cell.chars().count().min(WIDEST));
             }
         }
         let line = |row: &[String; N]| {
@@ -57,17 +62,6 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// Text on one line, without what could steer a terminal.
-pub fn plain(text: &str) -> String {
-    let harmless = |c: char| {
-        if c.is_whitespace() {
-            return Some(' ');
-        }
-        (!c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')).then_some(c)
-    };
-    text.chars().filter_map(harmless).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +71,9 @@ mod tests {
         let mut table = Table::new(["NAME", "SIZE", "UUID"]).right(1);
         table.row(["a\u{1b}[31m\nb".into(), "1".into(), "u".into()]);
         table.row(["é".into(), "12345".into(), String::new()]);
-        assert_eq!(table.lines(), ["NAME      SIZE  UUID", "a[31m b      1  u", "é        12345"]);
+        assert_eq!(
+            table.lines(),
+            ["NAME             SIZE  UUID", r"a\u{1b}[31m\nb      1  u", "é               12345"]
+        );
     }
 }

@@ -1,16 +1,19 @@
 //! `diskferry transfers`: what can be taken up again on this machine.
 
 use super::output::{Output, bytes};
+use super::words::recorded;
 use crate::chunk::Geometry;
 use crate::config::{Dirs, Environment};
 use crate::encode::digest::Algorithm;
 use crate::error::Result;
 use crate::journal::directory::Entry;
-use crate::journal::{Directory, Replay};
+use crate::journal::{Directory, PartRecord, Replay};
+use crate::sink::PartFile;
 use crate::source::Identity;
 use crate::transfer::ledger::Ledger;
 use clap::Subcommand;
 use serde_json::json;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 /// What `transfers` can do.
@@ -23,10 +26,13 @@ pub enum TransfersCommand {
         /// Its id, or the beginning of it
         id: String,
     },
-    /// Forget one of them; what it has moved stays where it is
+    /// Give one of them up; what it has moved stays where it is
     Discard {
         /// Its id, or the beginning of it
         id: String,
+        /// Remove the FILE.part of a download, too
+        #[arg(long)]
+        part: bool,
     },
 }
 
@@ -36,10 +42,19 @@ pub fn run(command: TransfersCommand, output: &Output) -> Result<()> {
     match command {
         TransfersCommand::List => directory.list()?.iter().try_for_each(|entry| list(entry, output)),
         TransfersCommand::Show { id } => show(&directory.find(&id)?, output),
-        TransfersCommand::Discard { id } => {
+        TransfersCommand::Discard { id, part } => {
             let entry = directory.find(&id)?;
+            let kept = part_of(&entry);
+            match &kept {
+                Some((file, known)) if part => PartFile::discard(file, *known)?,
+                _ => {}
+            }
             directory.discard(&entry.id)?;
-            output.note(&format!("transfer {} is forgotten", entry.id));
+            output.note(&format!("discarded transfer {}", entry.id));
+            if let (Some((file, _)), false) = (&kept, part) {
+                let path = PartFile::path_of(file);
+                output.note(&format!("what it has fetched is still there: {}", path.display()));
+            }
             if let Ok(Replay { drive: Some(drive), header, .. }) = &entry.replay
                 && drive.created
             {
@@ -51,6 +66,13 @@ pub fn run(command: TransfersCommand, output: &Output) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// The file of a download, with what its temporary file is known by.
+fn part_of(entry: &Entry) -> Option<(PathBuf, PartRecord)> {
+    let replay = entry.replay.as_ref().ok()?;
+    let (file, part) = (replay.header.file.clone()?, replay.part?);
+    PartFile::path_of(&file).exists().then_some((file, part))
 }
 
 /// A readable transfer, summed up.
@@ -74,7 +96,9 @@ impl<'a> Look<'a> {
         let drive = self.replay.drive.as_ref().map(|d| &d.drive).or(header.drive.as_ref());
         let far = format!("{}:{}", header.remote, drive.map_or("", String::as_str));
         match (&header.image, &header.file) {
-            (Some(Identity::File { path, .. }), _) => (path.display().to_string(), far),
+            (Some(Identity::File { path, .. } | Identity::Device { path, .. }), _) => {
+                (path.display().to_string(), far)
+            }
             (Some(Identity::Stream { .. }), _) => ("-".to_owned(), far),
             (Some(Identity::Remote { object, .. }), Some(file)) => {
                 (object.clone(), file.display().to_string())
@@ -113,7 +137,10 @@ fn show(entry: &Entry, output: &Output) -> Result<()> {
             output.event("transfer", json!({ "id": entry.id, "error": error.to_string() }));
             return Ok(());
         }
-        Err(error) => return output.data(&format!("id {}\nunreadable {error}", entry.id)),
+        Err(error) => {
+            output.data(&format!("id {}", entry.id))?;
+            return output.data(&format!("unreadable {error}"));
+        }
     };
     let look = Look::new(replay);
     let (from, to) = look.ends();
@@ -126,7 +153,7 @@ fn show(entry: &Entry, output: &Output) -> Result<()> {
                 "id": entry.id, "action": header.action, "from": from, "to": to, "remote": header.remote,
                 "drive": drive, "size": header.size, "chunk_size": header.chunk_size,
                 "chunks_total": look.ledger.geometry().chunks(), "chunks_done": look.ledger.settled(),
-                "command": header.command,
+                "command": recorded(&header.command),
             }),
         );
         return Ok(());
@@ -148,7 +175,7 @@ fn show(entry: &Entry, output: &Output) -> Result<()> {
             ),
         ),
         ("last written", age(entry.modified)),
-        ("command", header.command.clone()),
+        ("command", recorded(&header.command)),
     ];
     lines.iter().try_for_each(|(key, value)| output.data(&format!("{key:13} {value}")))
 }

@@ -7,6 +7,8 @@ use super::session::Session;
 use crate::config::{Object, Target};
 use crate::encode::codec::Compression;
 use crate::error::{Error, Result};
+use crate::event::Summary;
+use crate::job::Done;
 use crate::job::upload::{Image, Upload, Zeros};
 use clap::Args;
 use std::path::PathBuf;
@@ -45,6 +47,15 @@ pub struct UploadArgs {
     transfer: TransferOptions,
 }
 
+/// Prints the summary and the drive's UUID; only then the transfer is over.
+pub(super) fn tell_drive(what: &str, done: Done<Summary>, output: &Output) -> Result<()> {
+    output.summary(what, &done.result)?;
+    if !output.is_json() {
+        output.data(&done.result.drive)?;
+    }
+    done.commit()
+}
+
 /// Runs the command.
 pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<()> {
     let (remote, drive) = match args.to {
@@ -71,11 +82,8 @@ pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<(
     let settings = args.transfer.settings(args.restart, &session.dirs);
     let done = upload.run(image, &session.far()?, &settings, &session.context).await;
     session.settle();
-    if let Some(summary) = done? {
-        output.summary("uploaded", &summary);
-        if !output.is_json() {
-            output.data(&summary.drive)?;
-        }
+    match done? {
+        Some(done) => tell_drive("uploaded", done, output),
+        None => Ok(()),
     }
-    Ok(())
 }

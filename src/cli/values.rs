@@ -1,8 +1,9 @@
 //! Objects as the providers of JSON send them: read liberally, shown in tables and lines.
 
 use super::output::Output;
-use super::table::plain;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
+use crate::escape;
+use crate::provider::id::ObjectId;
 use serde_json::Value;
 
 /// A field as text: a string as it is, a number or boolean in digits or words; nothing for null, for what is not there, and
@@ -39,13 +40,9 @@ fn in_line(value: &Value) -> String {
     }
 }
 
-/// The field that names an object, which must be there.
-pub fn id<'a>(object: &'a Value, key: &str) -> Result<&'a str> {
-    object
-        .get(key)
-        .and_then(Value::as_str)
-        .filter(|id| !id.is_empty())
-        .ok_or_else(|| Error::new(Kind::Protocol, format!("the reply has no {key}")))
+/// The field that names an object, which must be there and an id. `what` is what it names.
+pub fn id(what: &str, object: &Value, key: &str) -> Result<ObjectId> {
+    ObjectId::from_server(what, object.get(key).and_then(Value::as_str).unwrap_or_default())
 }
 
 /// Shows one object: a line a key, or with `--json` the object itself. What has parts is shown by them, as `ips.0`.
@@ -54,11 +51,9 @@ pub fn show(event: &str, object: &Value, output: &Output) -> Result<()> {
         return output.value(event, object);
     }
     let mut lines = Vec::new();
-    flatten("", object, &mut lines);
+    flatten("", &output.shown_value(object), &mut lines);
     let widest = lines.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0);
-    lines
-        .iter()
-        .try_for_each(|(key, value)| output.data(format!("{key:widest$} {}", plain(value)).trim_end()))
+    lines.iter().try_for_each(|(key, value)| output.data(format!("{key:widest$} {value}").trim_end()))
 }
 
 /// Puts objects in the order of a field: by its number, where every value is one, else by its text. What lacks it comes
@@ -84,10 +79,12 @@ pub fn print_table(objects: &[Value], output: &Output) -> Result<()> {
             fields.push(field);
         }
     }
-    let mut rows = vec![fields.iter().map(|field| plain(&field.to_uppercase())).collect::<Vec<_>>()];
-    rows.extend(
-        objects.iter().map(|object| fields.iter().map(|field| plain(&text(object, field))).collect()),
-    );
+    let cell = |text: &str| escape::line(text).into_owned();
+    let mut rows = vec![fields.iter().map(|field| cell(&field.to_uppercase())).collect::<Vec<_>>()];
+    rows.extend(objects.iter().map(|object| {
+        let object = output.shown_value(object);
+        fields.iter().map(|field| cell(&text(&object, field))).collect()
+    }));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..fields.len()).map(width).collect();
     rows.iter().try_for_each(|row| {
@@ -107,10 +104,10 @@ fn flatten(prefix: &str, value: &Value, lines: &mut Vec<(String, String)>) {
         }
         Value::Array(items) => {
             let words: Vec<String> = items.iter().map(in_line).collect();
-            lines.push((plain(prefix), words.join(" ")));
+            lines.push((escape::line(prefix).into_owned(), words.join(" ")));
         }
-        Value::Object(_) => lines.push((plain(prefix), String::new())),
-        other => lines.push((plain(prefix), in_line(other))),
+        Value::Object(_) => lines.push((escape::line(prefix).into_owned(), String::new())),
+        other => lines.push((escape::line(prefix).into_owned(), in_line(other))),
     }
 }
 
@@ -135,7 +132,7 @@ mod tests {
             (vec!["1".into(), "y".into()], vec!["x".into()])
         );
         assert!(words(&object, "d").is_empty());
-        assert!(id(&object, "b").is_err() && id(&object, "a").is_ok());
+        assert!(id("x", &object, "b").is_err() && id("x", &object, "a").is_ok());
     }
 
     #[test]

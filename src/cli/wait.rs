@@ -62,7 +62,13 @@ impl WaitOptions {
         let mut pause = FIRST_PAUSE;
         let mut told = None;
         loop {
-            let (word, percent) = match look().await? {
+            let interrupted = || {
+                let text = format!("{what} of {object} is no longer waited for");
+                Error::new(Kind::Interrupted, text).hint("it goes on at the provider")
+            };
+            let looked = account.stop().unless_asked(look()).await;
+            let looked = looked.map_err(|e| if e.kind() == Kind::Interrupted { interrupted() } else { e });
+            let (word, percent) = match looked? {
                 Look::Done(done) => return Ok(done),
                 Look::GoesOn(word, percent) => (word, percent),
             };
@@ -88,10 +94,7 @@ impl WaitOptions {
             }
             tokio::select! {
                 () = tokio::time::sleep(pause.min(left)) => {}
-                () = account.stop().asked() => {
-                    return Err(Error::new(Kind::Interrupted, format!("{what} of {object} is no longer waited for"))
-                        .hint("it goes on at the provider"));
-                }
+                () = account.stop().asked() => return Err(interrupted()),
             }
             pause = (pause + pause / 2).min(LONGEST_PAUSE);
         }
@@ -116,7 +119,7 @@ impl Bar {
     fn show(&self, word: &str, percent: Option<u8>) {
         if let Some(bar) = &self.0 {
             bar.set_position(u64::from(percent.unwrap_or(0)));
-            bar.set_message(super::table::plain(word));
+            bar.set_message(crate::escape::line(word).into_owned());
         }
     }
 }

@@ -104,6 +104,11 @@ impl Dirs {
         self.data.join("local")
     }
 
+    /// Where it is kept who on this machine writes to what.
+    pub fn destinations(&self) -> PathBuf {
+        self.state.join("destinations")
+    }
+
     /// Where the journals of transfers are.
     pub fn transfers(&self) -> PathBuf {
         self.state.join("transfers")

@@ -26,6 +26,7 @@
 mod environment;
 mod file;
 mod listing;
+mod private;
 mod profile;
 mod remote;
 mod secret;
@@ -39,6 +40,7 @@ use std::path::{Path, PathBuf};
 
 pub use environment::{Dirs, Environment};
 pub use listing::RemoteSummary;
+pub use private::private_directory;
 pub use profile::{Profile, Value};
 pub use remote::{AuthScheme, Endpoint, Origin, Remote, is_loopback, join, parse_base};
 pub use target::{Object, Target, is_remote_name};

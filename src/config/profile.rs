@@ -46,7 +46,7 @@ pub struct Profile {
     /// `SpotCloud`: the OAuth access token's secret.
     #[serde(deserialize_with = "secret")]
     pub token_secret: Option<SecretString>,
-    /// Whether Basic credentials may go over plain http to another machine.
+    /// Whether credentials may go over plain http to another machine.
     pub allow_http: Option<bool>,
     /// A PEM file with authorities to trust.
     pub ca_file: Option<PathBuf>,

@@ -25,7 +25,7 @@ pub struct Remote {
     pub endpoint: Endpoint,
     /// The user of HTTP Basic: a UUID, an e-mail address or a login.
     pub user: Option<String>,
-    /// Whether Basic credentials may cross a network in the clear.
+    /// Whether the credentials, whatever they are, may cross a network in the clear.
     pub allow_http: bool,
     /// A PEM file with the authorities to trust beside the system's.
     pub ca_file: Option<PathBuf>,
@@ -147,14 +147,20 @@ impl Remote {
         }
     }
 
-    /// Refuses to send Basic credentials in the clear to anything but this machine, unless the remote says
-    /// `allow_http = true`. The other schemes send no secret.
+    /// Refuses plain http to anything but this machine, unless the remote says `allow_http = true`. That holds for every
+    /// scheme: Basic sends the secret; a login by OAuth receives a token's secret; a signature that is overheard can be sent
+    /// again, for minutes where only the date is signed; and nothing protects what is moved.
     pub fn check_plain_http(&self) -> Result<()> {
         let Endpoint::Url(url) = &self.endpoint else { return Ok(()) };
         let safe = url.scheme() == "https" || self.allow_http || is_loopback(url);
-        if safe || self.auth_scheme() != AuthScheme::Basic {
+        if safe {
             return Ok(());
         }
+        let what = match self.auth_scheme() {
+            AuthScheme::Basic => "its credentials",
+            AuthScheme::OAuth => "its tokens and signed requests",
+            AuthScheme::Signature => "its signed requests",
+        };
         let hint = match &self.origin {
             Origin::Environment(names) => format!(
                 "use https in {}, or define the remote in the configuration file with allow_http = true",
@@ -163,7 +169,7 @@ impl Remote {
             _ => format!("use https, or add allow_http = true to [remotes.{}]", self.name),
         };
         Err(Error::usage(format!(
-            "remote {} ({}): its credentials would cross the network in the clear, over plain http to {}",
+            "remote {} ({}): {what} would cross the network in the clear, over plain http to {}",
             self.name,
             self.origin,
             url.host_str().unwrap_or_default()

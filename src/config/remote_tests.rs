@@ -86,13 +86,14 @@ fn plain_http_is_for_this_machine() -> Result<()> {
 }
 
 #[test]
-fn only_basic_sends_a_secret() -> Result<()> {
+fn no_scheme_may_be_overheard() -> Result<()> {
     let http = |provider| Profile { url: Some("http://h/".into()), ..profile(provider) };
     let key = Profile { account: Some("me".into()), key_id: Some("k".into()), ..http("joyent") };
     assert_eq!(ready(&key)?.auth_scheme(), AuthScheme::Signature);
-    ready(&key)?.check_plain_http()?;
+    assert!(ready(&key)?.check_plain_http().is_err());
     assert_eq!(ready(&http("spotcloud"))?.auth_scheme(), AuthScheme::OAuth);
-    ready(&http("spotcloud"))?.check_plain_http()?;
+    assert!(ready(&http("spotcloud"))?.check_plain_http().is_err());
+    ready(&Profile { allow_http: Some(true), ..http("spotcloud") })?.check_plain_http()?;
     let password = Profile { user: Some("me".into()), secret: Some("s".into()), ..http("joyent") };
     assert_eq!(ready(&password)?.auth_scheme(), AuthScheme::Basic);
     assert!(ready(&password)?.check_plain_http().is_err());

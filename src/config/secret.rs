@@ -5,17 +5,18 @@
 //! stores print notes below it.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Environment;
 use super::remote::Remote;
+use crate::provider::catalogue::secret::Redactor;
 use crate::{Error, Kind, Result};
 
-/// The most that is read of a `secret_file`; one that is longer is not one.
+/// The most that is read of a `secret_file` or a command; what is longer is no secret.
 const LONGEST: u64 = 64 << 10;
 
 /// The way to a secret.
@@ -103,15 +104,59 @@ fn from_command(command: &SecretString, env: &Environment) -> Result<SecretStrin
         .env_clear()
         .envs(env.all())
         .stdin(Stdio::null())
-        .output()
-        .map_err(|e| failed("could not be started".into()).source(e))?;
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(ended)
+        .map_err(|e| failed("could not be run".into()).source(e))?;
+    if output.stdout.len() as u64 > LONGEST {
+        return Err(failed("printed more than 64 KiB, which is no secret".into()));
+    }
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.trim();
-        let colon = if said.is_empty() { "" } else { ": " };
-        return Err(failed(format!("failed ({}){colon}{said}", output.status)));
+        return Err(failed(format!("failed ({}){}", output.status, complaint(command, &output))));
     }
     first_line(&output.stdout).ok_or_else(|| failed("printed something that is not UTF-8 text".into()))
+}
+
+/// What a command prints until it ends, as far as that is a secret or an error; one that prints on and on is ended.
+fn ended(mut child: Child) -> io::Result<Output> {
+    fn some(from: Option<impl Read>) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        if let Some(from) = from {
+            from.take(LONGEST + 1).read_to_end(&mut bytes)?;
+        }
+        Ok(bytes)
+    }
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let errors = std::thread::spawn(move || some(stderr));
+    let stdout = some(stdout)?;
+    if stdout.len() as u64 > LONGEST {
+        // It may have ended by itself.
+        let _ = child.kill();
+    }
+    let status = child.wait()?;
+    let stderr =
+        if stdout.len() as u64 > LONGEST { Vec::new() } else { errors.join().unwrap_or(Ok(Vec::new()))? };
+    Ok(Output { status, stdout, stderr })
+}
+
+/// What a command that failed has said, without what may be the secret: what it has printed, the words that some people write
+/// the secret into, and what the shell says, which repeats them.
+fn complaint(command: &SecretString, output: &Output) -> String {
+    const LONGEST: usize = 500;
+    let redactor = Redactor::default();
+    redactor.hide(command.expose_secret());
+    String::from_utf8_lossy(&output.stdout).lines().take(1).for_each(|line| redactor.hide(line));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let own = said.lines().filter(|line| !line.starts_with("sh:") && !line.starts_with("/bin/sh:"));
+    let said = own.collect::<Vec<_>>().join(" ");
+    let said: String = redactor.redact(said.trim()).chars().take(LONGEST).collect();
+    match (said.is_empty(), output.status.code()) {
+        (false, _) => format!(": {said}"),
+        (true, Some(127)) => ": there is no such command".to_owned(),
+        (true, Some(126)) => ": it cannot be run".to_owned(),
+        (true, _) => String::new(),
+    }
 }
 
 fn from_variable(name: &str, env: &Environment) -> Result<SecretString> {
@@ -173,7 +218,13 @@ mod tests {
         assert_eq!(e.kind(), Kind::Auth);
         assert!(e.to_string().contains("store is locked") && e.to_string().contains('3'), "{e}");
         assert!(!format!("{e:?}").contains("hunter2"), "{e:?}");
-        for (text, says) in [("true", "empty"), ("echo", "empty"), ("printf '\\377'", "UTF-8")] {
+        for (text, says) in [
+            ("true", "empty"),
+            ("echo", "empty"),
+            ("printf '\\377'", "UTF-8"),
+            ("cat /dev/zero", "64 KiB"),
+            ("yes >&2 | head -n 1; exit 1", "failed"),
+        ] {
             let e = ask(command(text)).unwrap_err();
             assert_eq!(e.kind(), Kind::Auth);
             assert!(e.to_string().contains(says), "{e}");

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::escape::steers;
 use crate::{Error, Result};
 
 /// A remote, and perhaps something on it.
@@ -94,10 +95,13 @@ impl FromStr for Target {
     }
 }
 
-/// What goes into a URL's path must stay one segment of it.
+/// The most bytes of what is named on a remote.
+const LONGEST: usize = 200;
+
+/// What goes into a URL's path must stay one segment of it; what may name a file must be able to.
 fn checked(id: &str, what: &str, text: &str, forms: &str) -> Result<String> {
-    let stray = |c: char| matches!(c, '/' | '?' | '#' | '%' | '\\') || c.is_whitespace() || c.is_control();
-    if id.is_empty() || id == "." || id == ".." || id.contains(stray) {
+    let stray = |c: char| matches!(c, '/' | '?' | '#' | '%' | '\\') || c.is_whitespace() || steers(c);
+    if id.is_empty() || id.len() > LONGEST || id.starts_with('.') || id.contains(stray) {
         return Err(
             Error::usage(format!("{text:?} is not understood: {id:?} cannot be the {what}")).hint(forms)
         );
@@ -152,6 +156,9 @@ mod tests {
             ("oh:..", "REMOTE:"),
             ("oh:a%2fb", "REMOTE:"),
             ("oh:a?x", "REMOTE:"),
+            ("oh:.x", "REMOTE:"),
+            ("oh:a\u{202e}b", "REMOTE:"),
+            ("oh:a\u{7f}", "REMOTE:"),
             ("oh:a b", "REMOTE:"),
             ("spot:appliance/..", "REMOTE:"),
         ] {

@@ -14,6 +14,9 @@ pub fn parse_size(text: &str) -> Result<u64> {
     })
 }
 
+/// The longest duration: ten years. Deadlines are sums and multiples of durations, and these have to be numbers, too.
+const LONGEST: Duration = Duration::from_hours(10 * 8766);
+
 /// A duration: a whole number with `ms`, `s`, `m` or `h`, as in `30s`; without a unit, seconds.
 pub fn parse_duration(text: &str) -> Result<Duration> {
     let wrong = || {
@@ -24,14 +27,19 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
-    match unit {
+    let duration = match unit {
         "ms" => Some(Duration::from_millis(number)),
         "s" | "" => seconds(1),
         "m" => seconds(60),
         "h" => seconds(3600),
         _ => None,
+    };
+    match duration {
+        Some(duration) if duration > LONGEST => {
+            Err(Error::usage(format!("{text:?} is too long: expected at most ten years (87660h)")))
+        }
+        duration => duration.ok_or_else(wrong),
     }
-    .ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -48,7 +56,10 @@ mod tests {
         for bad in ["", "s", "-1s", "1.5s", "1 s", "1d", "30S", "30sec", "99999999999999999999s", "1é"] {
             assert_eq!(parse_duration(bad).unwrap_err().kind().exit_code(), 2, "{bad}");
         }
-        assert!(parse_duration("18446744073709551615h").is_err(), "an overflow is not a duration");
+        for long in ["18446744073709551615h", "18446744073709551615s", "18446744073709551615ms", "87661h"] {
+            assert_eq!(parse_duration(long).unwrap_err().kind().exit_code(), 2, "{long}");
+        }
+        assert_eq!(parse_duration("87660h")?, LONGEST);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! and "Errors"). CloudSigma answers in text whatever is asked for, and has no `X-Elastic-*` headers.
 
 use super::Shared;
+use super::faults::GotWrong;
 use crate::provider::Provider;
 use crate::wire::elastic::{Properties, json, text};
 use axum::body::Body;
@@ -29,6 +30,8 @@ pub(super) enum Reply {
     Objects(Vec<Properties>),
     /// The bytes of a drive.
     Data(Body),
+    /// What this says, but bytes were got wrong on purpose.
+    Wrong(Box<Reply>),
 }
 
 /// Why a call failed: one of the error types of the manual, and a sentence.
@@ -201,6 +204,11 @@ pub(super) fn render(answer: Answer, shared: &Shared, headers: &HeaderMap) -> Re
         Ok(Reply::Done) => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
+            return response;
+        }
+        Ok(Reply::Wrong(reply)) => {
+            let mut response = render(Ok(*reply), shared, headers);
+            response.extensions_mut().insert(GotWrong);
             return response;
         }
         Ok(Reply::Data(body)) => return respond(StatusCode::OK, "application/octet-stream", body),

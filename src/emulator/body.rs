@@ -2,7 +2,7 @@
 //!
 //! [`Watched`] is a request's body: it counts, it can bring the connection down half way, and what its reader leaves
 //! over can be drained, so that a client that is still sending sees the reply instead of a reset. [`Cut`] is a reply's
-//! body that ends or stops early.
+//! body that ends or stops early, [`Announced`] one whose end is told.
 
 use super::line::Line;
 use axum::body::{Body, Bytes};
@@ -182,5 +182,46 @@ impl http_body::Body for Cut {
 
     fn size_hint(&self) -> SizeHint {
         self.announced
+    }
+}
+
+/// A reply's body whose end is told.
+pub(super) struct Announced {
+    inner: Body,
+    line: Arc<Line>,
+    tell: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Announced {
+    /// `tell` is called once the last byte has gone to the operating system.
+    pub(super) fn new(inner: Body, line: Arc<Line>, tell: Box<dyn FnOnce() + Send>) -> Self {
+        Announced { inner, line, tell: Some(tell) }
+    }
+}
+
+impl http_body::Body for Announced {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if (frame.is_none() || self.inner.is_end_stream())
+            && let Some(tell) = self.tell.take()
+        {
+            // The frame is handed over before anything is flushed.
+            self.line.after_flush(tell);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }

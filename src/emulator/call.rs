@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::answer::{Answer, Refusal, RefusalKind, is_json, render};
+use super::faults::WrongBytes;
 use crate::provider::Provider;
 use crate::wire::elastic::{Properties, json, parse_size, text};
 use axum::Router;
@@ -12,8 +13,12 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::routing::{MethodRouter, get, post};
 use std::sync::Arc;
 
-/// The most that the properties of an object may take. Real ones take a few hundred bytes.
+/// The most bytes that the properties of an object may take. Real ones take a few hundred.
 const PROPERTIES: usize = 1 << 20;
+
+/// The most properties. A server with every device has some sixty; what costs time grows with the number of keys, whatever
+/// their size.
+const KEYS: usize = 1000;
 
 /// A request that matched a row.
 pub(super) struct Call {
@@ -22,6 +27,8 @@ pub(super) struct Call {
     /// The request's body, for handlers that take bytes.
     pub(super) body: Body,
     reads_json: bool,
+    /// Bytes that it is to get wrong.
+    pub(super) wrong: Option<WrongBytes>,
 }
 
 /// How the bytes of a write are packed.
@@ -51,6 +58,15 @@ impl Call {
         let body = to_bytes(self.body, PROPERTIES).await;
         let body = body.map_err(|error| Refusal::usage(format!("the body cannot be read: {error}")))?;
         let body = std::str::from_utf8(&body).map_err(|_| Refusal::usage("the body is not UTF-8"))?;
+        // A line, or what a colon follows in JSON, is counted before anything is made of it.
+        let keys = if json {
+            body.split(':').filter(|before| before.trim_end().ends_with('"')).count()
+        } else {
+            body.lines().count()
+        };
+        if keys > KEYS {
+            return Err(Refusal::usage(format!("the object has more than {KEYS} keys")));
+        }
         let mut objects = if json && !body.trim().is_empty() {
             json::parse(body.as_bytes()).map_err(|wrong| Refusal::usage(format!("bad JSON: {wrong}")))?
         } else {
@@ -137,7 +153,8 @@ where
         let (head, body) = request.into_parts();
         let arguments = path.iter().map(|(_, value)| value.to_owned()).collect();
         let reads_json = shared.provider != Provider::CloudSigma;
-        let call = Call { arguments, headers: head.headers.clone(), body, reads_json };
+        let wrong = head.extensions.get::<WrongBytes>().cloned();
+        let call = Call { arguments, headers: head.headers.clone(), body, reads_json, wrong };
         render(handler(Arc::clone(&shared), call).await, &shared, &head.headers)
     };
     match reach {

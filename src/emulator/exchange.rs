@@ -6,15 +6,18 @@
 //! not, the connection goes down together with this exchange and no later request can meet it.
 
 use super::answer::Refused;
-use super::body::{Cut, Watch, Watched};
-use super::faults::{Dealer, Fault, FaultKind, When};
+use super::body::{Announced, Cut, Watch, Watched};
+use super::faults::{CreateFault, Dealer, Fault, FaultKind, GotWrong, OddReply, When, WrongBytes};
 use super::front::Front;
-use super::line::Line;
+use super::hook::{Activity, Hooks, Operation, Stage, Subject};
+use super::line::{Endless, Line};
 use super::log::Log;
+use super::spoiled;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::Response;
 use http_body::Body as _;
 use std::convert::Infallible;
@@ -26,6 +29,9 @@ use tower::ServiceExt;
 /// The longest body that takes part in a signature: a form of a few fields.
 const LONGEST_SIGNED: usize = 1 << 20;
 
+/// The longest request that a hook is told of: a chunk of the largest size, with room to spare.
+const LONGEST_HOOKED: usize = 96 << 20;
+
 /// Everything that an exchange needs, the same for all connections.
 pub(super) struct Exchanges {
     /// What the provider does its own way.
@@ -34,6 +40,9 @@ pub(super) struct Exchanges {
     pub(super) dealer: Arc<Dealer>,
     pub(super) latency: Duration,
     pub(super) log: Arc<Log>,
+    pub(super) hooks: Arc<Hooks>,
+    pub(super) activity: Arc<Activity>,
+    pub(super) scheme: &'static str,
 }
 
 impl Exchanges {
@@ -47,14 +56,15 @@ impl Exchanges {
         let watch = Arc::new(Watch::default());
         let (head, body) = request.into_parts();
         let body = Watched::new(Body::new(body), Arc::clone(&watch));
-        let exchange = Exchange { all: self, line, watch, number };
+        let subject = Subject::of(&head, self.front.route(&head.uri).path());
+        let exchange = Exchange { all: self, line, watch, number, subject };
         if !self.latency.is_zero() {
             tokio::time::sleep(self.latency).await;
         }
         let response = exchange.admitted(head, body).await;
         exchange.watch.drain().await;
         exchange.note(Some(response.status().as_u16()));
-        Ok(response)
+        Ok(exchange.announced(response))
     }
 }
 
@@ -63,11 +73,16 @@ struct Exchange<'a> {
     line: Arc<Line>,
     watch: Arc<Watch>,
     number: usize,
+    subject: Subject,
 }
+
+/// Marks the response to a request that was carried out, with its fault, for [`Stage::Answered`].
+#[derive(Clone, Copy)]
+struct Applied(Option<FaultKind>);
 
 impl Exchange<'_> {
     /// Goes through with the request if whoever makes it may.
-    async fn admitted(&self, head: axum::http::request::Parts, body: Watched) -> Response {
+    async fn admitted(&self, head: Parts, body: Watched) -> Response {
         let front = &self.all.front;
         if !front.signs_body(&head) {
             return match front.admit(&head, &[]) {
@@ -87,43 +102,184 @@ impl Exchange<'_> {
     }
 
     /// Draws a fault and goes through with the request as it says.
-    async fn deal(&self, head: axum::http::request::Parts, body: Watched) -> Response {
-        let dealer = &self.all.dealer;
-        let Some(fault) = dealer.draw() else { return self.carry_out(head, body).await };
-        if matches!(fault, Fault::Reset(When::AfterApplied) | Fault::Short | Fault::Stall) {
-            let response = self.carry_out(head, body).await;
-            // A refused offset fails by itself: one failure must not be counted as two.
-            if response.extensions().get::<Refused>().is_some() {
-                return response;
+    async fn deal(&self, head: Parts, mut body: Watched) -> Response {
+        let (dealer, hooks) = (&self.all.dealer, &self.all.hooks);
+        if hooks.is_set() {
+            // The hook is told of whole requests.
+            let Ok(whole) = to_bytes(Body::new(body), LONGEST_HOOKED).await else {
+                return self.gone().await;
+            };
+            body = Watched::new(Body::from(whole), Arc::default());
+            if !hooks.passes(Stage::Received, &self.subject, None, None).await {
+                return self.gone().await;
             }
-            self.dealt(fault);
-            return self.spoil(fault, response).await;
         }
-        self.dealt(fault);
-        let response = match fault {
-            Fault::Busy => self.all.front.busy(),
-            Fault::Unavailable => self.all.front.unavailable(),
-            // Without a body there is nothing to be within.
-            Fault::Reset(When::WithinBody) if body.size_hint().exact() != Some(0) => {
-                self.carry_out(head, body.reset_half_way(Arc::clone(&self.line))).await;
-                return self.gone().await; // The call did not want the body.
+        let operation = self.subject.operation;
+        let create = if operation == Operation::Create { dealer.create() } else { None };
+        if let Some(create) = create {
+            return self.odd_create(create, head, body).await;
+        }
+        let Some(fault) = dealer.draw(operation) else { return self.carry_out(head, body, None).await };
+        let kind = fault.kind();
+        match fault {
+            Fault::Busy | Fault::Unavailable => {
+                self.dealt(kind);
+                if fault == Fault::Busy { self.all.front.busy() } else { self.all.front.unavailable() }
             }
-            _ => return self.gone().await,
+            Fault::Reset(When::BeforeBody) => {
+                self.dealt(kind);
+                self.gone().await
+            }
+            Fault::Reset(When::WithinBody) => {
+                self.dealt(kind);
+                // Without a body there is nothing to be within.
+                if body.size_hint().exact() != Some(0) {
+                    let body = body.reset_half_way(Arc::clone(&self.line));
+                    self.carry_out(head, body, Some(kind)).await;
+                }
+                self.gone().await // The call did not want the body.
+            }
+            Fault::Reset(When::AfterApplied) | Fault::Short | Fault::Stall => {
+                let response = self.carry_out(head, body, Some(kind)).await;
+                // A refused offset fails by itself: one failure must not be counted as two.
+                if response.extensions().get::<Refused>().is_some() {
+                    return response;
+                }
+                self.dealt(kind);
+                self.spoil(fault, response).await
+            }
+            Fault::Wrong(kind, random) => self.answer_wrongly(fault, kind, random, head, body).await,
+        }
+    }
+
+    /// Gives one of the wrong answers.
+    async fn answer_wrongly(
+        &self,
+        fault: Fault,
+        kind: FaultKind,
+        random: u64,
+        mut head: Parts,
+        body: Watched,
+    ) -> Response {
+        // These do not get as far as the call.
+        let instead = match kind {
+            FaultKind::Page => Some(spoiled::page(random)),
+            FaultKind::RedirectWrite => Some(spoiled::redirect(&head, self.all.scheme)),
+            FaultKind::Bomb => Some(spoiled::bomb()),
+            _ => None,
         };
-        drop(body);
-        response
+        if let Some(response) = instead {
+            self.dealt(kind);
+            return response;
+        }
+        if let Some(wrong) = fault.wrong_bytes(self.subject.operation) {
+            head.extensions.insert(wrong);
+        }
+        let response = self.carry_out(head, body, Some(kind)).await;
+        if !response.status().is_success() {
+            return response; // It failed by itself.
+        }
+        match kind {
+            FaultKind::Bend if self.subject.operation != Operation::Write => {
+                let (response, bent) = spoiled::bent(response, &WrongBytes { kind, random });
+                if bent {
+                    self.dealt(kind);
+                }
+                response
+            }
+            FaultKind::Long => {
+                self.dealt(kind);
+                spoiled::lengthened(response, random)
+            }
+            FaultKind::Late => {
+                self.dealt(kind);
+                tokio::time::sleep(self.all.dealer.late_for()).await;
+                response
+            }
+            FaultKind::Drip => {
+                self.dealt(kind);
+                spoiled::dripping(response, self.all.dealer.drip_every())
+            }
+            FaultKind::Headers | FaultKind::Interim => {
+                self.dealt(kind);
+                self.note(None);
+                let headers = kind == FaultKind::Headers;
+                self.line.fill(if headers { Endless::Headers } else { Endless::Interim });
+                pending().await
+            }
+            _ => {
+                // The call itself got it wrong, if there was a way to.
+                if response.extensions().get::<GotWrong>().is_some() {
+                    self.dealt(kind);
+                }
+                response
+            }
+        }
+    }
+
+    /// Carries a create out and does not answer as documented, or refuses it.
+    async fn odd_create(&self, create: CreateFault, head: Parts, body: Watched) -> Response {
+        let reply = match create {
+            CreateFault::Refused => {
+                self.dealt(FaultKind::Create);
+                let text = "A drive cannot be made now; this is a fault made on purpose\n";
+                return spoiled::reply(StatusCode::BAD_REQUEST, "text/plain", text);
+            }
+            CreateFault::Odd(reply) => reply,
+        };
+        let response = self.carry_out(head, body, Some(FaultKind::Create)).await;
+        if !response.status().is_success() {
+            return response;
+        }
+        self.dealt(FaultKind::Create);
+        match reply {
+            OddReply::Page => spoiled::page(0),
+            OddReply::Nameless => spoiled::nameless(),
+            OddReply::Failed => {
+                spoiled::reply(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "Internal error\n")
+            }
+            OddReply::Lost => {
+                self.watch.drain().await;
+                self.gone().await
+            }
+        }
     }
 
     /// Lets the call happen.
-    async fn carry_out(&self, mut head: axum::http::request::Parts, body: Watched) -> Response {
+    async fn carry_out(&self, mut head: Parts, body: Watched, fault: Option<FaultKind>) -> Response {
         head.uri = self.all.front.route(&head.uri);
         let request = Request::from_parts(head, Body::new(body));
-        let response = self.all.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+        let mut response =
+            self.all.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         if response.extensions().get::<Refused>().is_some() {
             self.all.dealer.refuse();
             self.all.log.note(self.number, |logged| logged.fault = Some(FaultKind::Refuse));
         }
+        if self.all.hooks.is_set() && response.status().is_success() {
+            let status = Some(response.status().as_u16());
+            if !self.all.hooks.passes(Stage::Applied, &self.subject, status, fault).await {
+                return self.gone().await;
+            }
+            response.extensions_mut().insert(Applied(fault));
+        }
         response
+    }
+
+    /// Has the hook told when the reply has gone out.
+    fn announced(self, response: Response) -> Response {
+        let Some(&Applied(fault)) = response.extensions().get::<Applied>() else { return response };
+        let (hooks, line, subject) =
+            (Arc::clone(&self.all.hooks), Arc::clone(&self.line), self.subject.clone());
+        let status = Some(response.status().as_u16());
+        let tell = Box::new(move || {
+            hooks.call(Stage::Answered, &subject, status, fault);
+        });
+        if response.body().is_end_stream() {
+            line.after_flush(tell);
+            return response;
+        }
+        let (head, body) = response.into_parts();
+        Response::from_parts(head, Body::new(Announced::new(body, line, tell)))
     }
 
     /// The call was carried out; the reply does not get through whole.
@@ -156,9 +312,9 @@ impl Exchange<'_> {
         pending().await
     }
 
-    fn dealt(&self, fault: Fault) {
-        self.all.dealer.deal();
-        self.all.log.note(self.number, |logged| logged.fault = Some(fault.kind()));
+    fn dealt(&self, kind: FaultKind) {
+        self.all.dealer.deal(kind);
+        self.all.log.note(self.number, |logged| logged.fault = Some(kind));
     }
 
     fn note(&self, status: Option<u16>) {

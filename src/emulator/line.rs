@@ -7,20 +7,34 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
-/// How the end of a connection is brought about from inside an exchange.
-#[derive(Debug, Default)]
+/// How the end of a connection is brought about from inside an exchange, and how an exchange learns that its reply went
+/// out.
+#[derive(Default)]
 pub(super) struct Line {
     end: AtomicU8,
     ended: Notify,
+    /// Called once, after the next flush.
+    flushed: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 const CLOSED: u8 = 1;
 const RESET: u8 = 2;
+const HEADERS: u8 = 3;
+const INTERIM: u8 = 4;
+
+/// What a connection sends without end once HTTP has let go of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endless {
+    /// Headers of a reply.
+    Headers,
+    /// Interim replies (RFC 9110, section 15.2.1).
+    Interim,
+}
 
 impl Line {
     /// Has the connection closed: the other side reads an end of file after what was sent.
@@ -33,6 +47,35 @@ impl Line {
         self.end(RESET);
     }
 
+    /// Has the connection taken from HTTP and filled without end.
+    pub(super) fn fill(&self, with: Endless) {
+        self.end(match with {
+            Endless::Headers => HEADERS,
+            Endless::Interim => INTERIM,
+        });
+    }
+
+    /// What it is to be filled with.
+    pub(super) fn filling(&self) -> Option<Endless> {
+        match self.end.load(Ordering::Relaxed) {
+            HEADERS => Some(Endless::Headers),
+            INTERIM => Some(Endless::Interim),
+            _ => None,
+        }
+    }
+
+    /// Has this called once everything that was written before it has gone to the operating system.
+    pub(super) fn after_flush(&self, call: Box<dyn FnOnce() + Send>) {
+        *self.flushed.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
+    }
+
+    fn flushed(&self) {
+        let call = self.flushed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(call) = call {
+            call();
+        }
+    }
+
     fn end(&self, how: u8) {
         self.end.store(how, Ordering::Relaxed);
         self.ended.notify_one();
@@ -41,6 +84,76 @@ impl Line {
     /// Waits until one of the two was asked for.
     pub(super) async fn ended(&self) {
         self.ended.notified().await;
+    }
+}
+
+impl Endless {
+    /// Fills a connection until the other side closes it.
+    pub(super) async fn send(self, stream: &mut (impl AsyncWrite + Unpin)) {
+        let (first, piece, pause) = match self {
+            // As fast as they are taken: a client has to stop by itself.
+            Endless::Headers => ("HTTP/1.1 200 OK\r\n", "X-Endless: header\r\n".repeat(50), 1),
+            // Slowly: something moves all the time, and nothing ever comes.
+            Endless::Interim => ("", "HTTP/1.1 100 Continue\r\n\r\n".to_owned(), 50),
+        };
+        let mut sent = stream.write_all(first.as_bytes()).await;
+        while sent.is_ok() {
+            sent = stream.write_all(piece.as_bytes()).await;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+}
+
+/// A stream of which HTTP has a handle and the connection another.
+pub(super) struct Handle<S>(Arc<Mutex<S>>);
+
+impl<S> Handle<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Handle(Arc::new(Mutex::new(stream)))
+    }
+
+    /// Another handle.
+    pub(super) fn again(&self) -> Self {
+        Handle(Arc::clone(&self.0))
+    }
+
+    fn with<T>(&self, call: impl FnOnce(Pin<&mut S>) -> T) -> T
+    where
+        S: Unpin,
+    {
+        call(Pin::new(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Handle<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_read(cx, buf))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Handle<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.with(|stream| stream.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.with(|stream| stream.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.with(|stream| stream.is_write_vectored())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_shutdown(cx))
     }
 }
 
@@ -151,7 +264,9 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.line.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -27,10 +27,12 @@ mod exchange;
 mod faults;
 mod form;
 mod front;
+mod hook;
 mod joyent;
 mod line;
 mod log;
 mod serve;
+mod spoiled;
 mod spotcloud;
 mod stream;
 #[cfg(test)]
@@ -38,6 +40,7 @@ mod tests;
 mod tls;
 
 pub use faults::{FaultKind, Faults};
+pub use hook::{Gate, Hook, Next, Operation, Seen, Stage};
 pub use joyent::{fingerprint as ssh_fingerprint, is_of as signature_is_of};
 pub use log::Logged;
 pub use spotcloud::is_signed as oauth_is_signed;
@@ -51,13 +54,15 @@ use drives::{Drives, Offer};
 use exchange::Exchanges;
 use faults::Dealer;
 use front::Front;
+use hook::{Activity, Hooks};
 use line::Pace;
 use log::Log;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// What to emulate, and where.
@@ -123,6 +128,8 @@ struct Shared {
     dealer: Arc<Dealer>,
     drives: Arc<Drives>,
     account: Accounts,
+    /// Work that goes on although its client may be gone.
+    activity: Arc<Activity>,
 }
 
 /// A running emulator. It stops when dropped.
@@ -132,6 +139,9 @@ pub struct Emulator {
     scheme: &'static str,
     dealer: Arc<Dealer>,
     log: Arc<Log>,
+    hooks: Arc<Hooks>,
+    activity: Arc<Activity>,
+    drives: Option<Arc<Drives>>,
     /// Dropped to stop; the thread is then joined.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -158,13 +168,17 @@ impl Emulator {
         let (log, dealer) = (Arc::new(log), Arc::new(Dealer::new(config.faults.clone())));
         let (listen, faults, tls) = (config.listen, config.faults.clone(), config.tls.clone());
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let Service { front, router, drives } = Service::open(config, &dealer)?;
+        let (hooks, activity) = (Arc::new(Hooks::default()), Arc::new(Activity::default()));
+        let Service { front, router, drives } = Service::open(config, &dealer, &activity)?;
         let exchanges = Arc::new(Exchanges {
             front,
             router,
             dealer: Arc::clone(&dealer),
             latency: faults.latency,
             log: Arc::clone(&log),
+            hooks: Arc::clone(&hooks),
+            activity: Arc::clone(&activity),
+            scheme,
         });
 
         let listener = std::net::TcpListener::bind(listen)?;
@@ -176,17 +190,18 @@ impl Emulator {
             tokio::net::TcpListener::from_std(listener)?
         };
         let (stop, stopped) = oneshot::channel();
-        let rate = faults.rate;
+        let (rate, finished) = (faults.rate, drives.clone());
         let thread = std::thread::Builder::new().name("emulator".to_owned()).spawn(move || {
             let pace = rate.map(|rate| Arc::new(Pace::new(rate)));
             runtime.block_on(serve::serve(listener, exchanges, pace, tls, stopped));
             // Waits for the file work under way, so that what was acknowledged is on disk, and counted.
             drop(runtime);
-            if let Some(drives) = drives {
+            if let Some(drives) = finished {
                 drives.finish();
             }
         })?;
-        Ok(Emulator { address, scheme, dealer, log, stop: Some(stop), thread: Some(thread) })
+        let (stop, thread) = (Some(stop), Some(thread));
+        Ok(Emulator { address, scheme, dealer, log, hooks, activity, drives, stop, thread })
     }
 
     /// The address it listens on.
@@ -210,6 +225,46 @@ impl Emulator {
         self.dealer.refusals()
     }
 
+    /// How many reads and writes were answered as if they had succeeded and got bytes wrong: [`FaultKind::is_silent`].
+    pub fn silent_faults(&self) -> u64 {
+        self.dealer.silent()
+    }
+
+    /// Has a hook called at every stage of every request from now on, instead of the one before. Its counts begin anew.
+    ///
+    /// The body of a request is read whole, up to 96 MiB, before the hook is told of it; a connection whose request is
+    /// longer is reset.
+    pub fn set_hook(&self, hook: impl Fn(&Seen) -> Next + Send + Sync + 'static) {
+        self.hooks.set(Some(Arc::new(hook)));
+    }
+
+    /// Takes the hook away. Requests that wait at a gate stay there.
+    pub fn clear_hook(&self) {
+        self.hooks.set(None);
+    }
+
+    /// Blocks until every connection that was made before has ended, and everything that came over them and was carried
+    /// out at all is on the drives: for after a client's death. False if that is not so within `limit`, as while a client
+    /// that is alive keeps a connection open.
+    pub fn settle(&self, limit: Duration) -> bool {
+        // Connections are accepted in order: when this one ends, those before it were counted.
+        let ended = TcpStream::connect_timeout(&self.address, limit).and_then(|mut last| {
+            last.set_read_timeout(Some(limit.max(Duration::from_millis(1))))?;
+            last.shutdown(Shutdown::Write)?;
+            io::copy(&mut last, &mut io::sink())
+        });
+        ended.is_ok() && self.activity.wait_for_none(limit)
+    }
+
+    /// Writes the drives' counters to their files, so that a copy of the data directory has them; they are written when the
+    /// emulator stops too. Meant for while nothing is written: see [`Emulator::settle`].
+    ///
+    /// # Errors
+    /// A record cannot be written.
+    pub fn save_counters(&self) -> io::Result<()> {
+        self.drives.as_ref().map_or(Ok(()), |drives| drives.save_counters())
+    }
+
     /// The requests so far, oldest first; empty unless started by [`Emulator::start_logged`].
     pub fn log(&self) -> Vec<Logged> {
         self.log.all()
@@ -225,22 +280,25 @@ struct Service {
 }
 
 impl Service {
-    fn open(config: Config, dealer: &Arc<Dealer>) -> io::Result<Self> {
-        match config.provider {
-            Provider::OpenHosting => Self::elastic(config, dealer, elastic::calls(), Vec::new()),
-            Provider::Crosspeer => {
-                Self::elastic(config, dealer, elastic::calls(), elastic::crosspeer_offers())
-            }
-            Provider::CloudSigma => {
-                Self::elastic(config, dealer, cloudsigma::calls(), cloudsigma::OFFERS.to_vec())
-            }
-            Provider::Joyent => joyent::open(config),
-            Provider::SpotCloud => spotcloud::open(config, dealer),
-        }
+    fn open(config: Config, dealer: &Arc<Dealer>, activity: &Arc<Activity>) -> io::Result<Self> {
+        let (calls, offers) = match config.provider {
+            Provider::OpenHosting => (elastic::calls(), Vec::new()),
+            Provider::Crosspeer => (elastic::calls(), elastic::crosspeer_offers()),
+            Provider::CloudSigma => (cloudsigma::calls(), cloudsigma::OFFERS.to_vec()),
+            Provider::Joyent => return joyent::open(config),
+            Provider::SpotCloud => return spotcloud::open(config, dealer),
+        };
+        Self::elastic(config, dealer, activity, calls, offers)
     }
 
     /// A provider of drives.
-    fn elastic(config: Config, dealer: &Arc<Dealer>, calls: Calls, offers: Vec<Offer>) -> io::Result<Self> {
+    fn elastic(
+        config: Config,
+        dealer: &Arc<Dealer>,
+        activity: &Arc<Activity>,
+        calls: Calls,
+        offers: Vec<Offer>,
+    ) -> io::Result<Self> {
         let drives = Arc::new(Drives::open(&config.data, offers)?);
         let bills = config.provider == Provider::CloudSigma;
         let limit = config.faults.balance.map(Money);
@@ -253,6 +311,7 @@ impl Service {
             dealer: Arc::clone(dealer),
             drives: Arc::clone(&drives),
             account,
+            activity: Arc::clone(activity),
         });
         Ok(Service {
             front: Box::new(front::Elastic { provider: config.provider, credentials }),

@@ -1,7 +1,7 @@
 //! The accept loop and the connections.
 
 use super::exchange::Exchanges;
-use super::line::{Line, Pace, Socket};
+use super::line::{Handle, Line, Pace, Socket};
 use super::tls::Tls;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -33,7 +33,13 @@ pub(super) async fn serve(
             _ = &mut stop => return,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, Arc::clone(&exchanges), pace.clone(), tls.clone()));
+                    // Counted before the next is accepted.
+                    let active = exchanges.activity.begin();
+                    let served = connection(stream, Arc::clone(&exchanges), pace.clone(), tls.clone());
+                    connections.spawn(async move {
+                        served.await;
+                        drop(active);
+                    });
                 }
                 Err(error) => {
                     tracing::warn!("a connection cannot be accepted: {error}");
@@ -61,20 +67,13 @@ async fn connection(
         http.max_buf_size(pace.step().max(16 << 10));
     }
     let socket = Socket::new(stream, Arc::clone(&line), pace);
-    let served = async {
-        match tls {
-            None => exchange(&http, socket, exchanges, &line).await,
-            // TLS lies upon the socket: a fault that ends the line ends it for both.
-            Some(tls) => match tls.accept(socket).await {
-                Ok(stream) => exchange(&http, stream, exchanges, &line).await,
-                Err(error) => tracing::debug!("a connection did not get as far as TLS: {error}"),
-            },
-        }
-    };
-    tokio::select! {
-        () = served => {}
-        // Dropping the connection closes or resets its socket.
-        () = line.ended() => {}
+    match tls {
+        None => exchange(&http, socket, exchanges, &line).await,
+        // TLS lies upon the socket: a fault that ends the line ends it for both.
+        Some(tls) => match tls.accept(socket).await {
+            Ok(stream) => exchange(&http, stream, exchanges, &line).await,
+            Err(error) => tracing::debug!("a connection did not get as far as TLS: {error}"),
+        },
     }
 }
 
@@ -87,8 +86,18 @@ where
         let (exchanges, line) = (Arc::clone(&exchanges), Arc::clone(line));
         async move { exchanges.answer(line, request).await }
     });
-    // An error here is the client's going away or not speaking HTTP.
-    if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
-        tracing::debug!("a connection ended: {error}");
+    let mut stream = Handle::new(stream);
+    tokio::select! {
+        // An error here is the client's going away or not speaking HTTP.
+        served = http.serve_connection(TokioIo::new(stream.again()), service) => {
+            if let Err(error) = served {
+                tracing::debug!("a connection ended: {error}");
+            }
+        }
+        // Dropping the connection closes or resets its socket.
+        () = line.ended() => {}
+    }
+    if let Some(endless) = line.filling() {
+        endless.send(&mut stream).await;
     }
 }

@@ -28,6 +28,14 @@ impl Buffers {
         Buffer { bytes, home: self.clone(), permit: None }
     }
 
+    /// A buffer with whatever its last use left in it, and room for `capacity` bytes: for who overwrites it all, so that
+    /// nothing has to be cleared.
+    pub fn take_any(&self, capacity: usize) -> Buffer {
+        let mut bytes = self.lock().pop().unwrap_or_default();
+        bytes.reserve(capacity.saturating_sub(bytes.len()));
+        Buffer { bytes, home: self.clone(), permit: None }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
         // A panic elsewhere cannot leave a list of buffers in a bad state.
         self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -4,11 +4,14 @@
 //! ranges at a time, resumed after any end. Every other one is a stream: its connection may drop and is made again, but a
 //! run that ends before it is whole leaves nothing that another could go on with.
 
-use super::download::{Download, Downloads, Object, file_name, header, is_stream, plan};
-use super::{Earlier, Settings, announce, summary, write_manifest};
+use super::download::{
+    Download, Downloads, Object, begin, file_name, finish, forget, header, is_stream, known_part, plan,
+};
+use super::resumable::Resumable;
+use super::{Done, Settings, announce, summary, write_manifest};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Stage, Summary};
-use crate::journal::{DriveRecord, Header, Journal};
+use crate::journal::Destination;
 use crate::sink::PartFile;
 use crate::source::Identity;
 use crate::source::pipe::PipeReader;
@@ -16,7 +19,8 @@ use crate::source::unpack::{Contents, look, unpack};
 use crate::transfer::Context;
 use crate::transfer::landing::{Ground, Landed, Looking, land};
 use crate::transfer::ledger::Ledger;
-use crate::transfer::pull::pull;
+use crate::transfer::pull::{beside, pull};
+use crate::transfer::resume::Proof;
 use crate::transfer::verify::Verify;
 use crate::transport::appliances::{Access, Appliance, ApplianceDisk};
 use std::time::Instant;
@@ -74,7 +78,13 @@ impl Found {
     /// Looks into its first bytes.
     pub(super) async fn look(&self) -> Result<Contents> {
         let head = self.appliance.head(&self.access, HEAD).await?;
-        look(&head).map_err(|e| e.context(self.appliance.name()))
+        // Unpacking what comes from outside may take long.
+        let looking = tokio::task::spawn_blocking(move || look(&head));
+        let looking = async {
+            looking.await.map_err(|e| Error::new(Kind::Io, "the looking thread has died").source(e))?
+        };
+        let looked = self.appliance.retry().stop.unless_asked(looking).await;
+        looked.map_err(|e| e.context(self.appliance.name()))
     }
 
     /// What it is to the download of something that can be read at any place.
@@ -85,6 +95,7 @@ impl Found {
             id: self.id.clone(),
             file_name,
             identity: Some(self.identity(size)),
+            origin: None,
             remote: self.remote.clone(),
             account: self.account.clone(),
         }
@@ -139,7 +150,7 @@ impl Download {
         unpacking: bool,
         settings: &Settings,
         context: &Context,
-    ) -> Result<Option<Downloads>> {
+    ) -> Result<Option<Done<Downloads>>> {
         match ApplianceDisk::new(found.appliance.clone(), &found.access) {
             Some(disk) if !unpacking => {
                 let size = disk.size();
@@ -156,41 +167,51 @@ impl Download {
         unpacking: bool,
         settings: &Settings,
         context: &Context,
-    ) -> Result<Option<Downloads>> {
+    ) -> Result<Option<Done<Downloads>>> {
         let start = Instant::now();
         let contents = if unpacking { found.look().await? } else { Contents::default() };
         // Of a stream without a length nothing can be planned but that it comes.
         let size = found.access.size().unwrap_or(0);
         let name = if unpacking { found.image_name(&contents) } else { found.file_name() };
         let object = found.object((), size, name);
-        let geometry = crate::chunk::Geometry::new(size, settings.chunk_size);
+        let geometry = crate::chunk::Geometry::checked(size, settings.chunk_size)?;
         let empty = Ledger::new(geometry, settings.digest);
         let file = match self.to.as_deref() {
             Some(to) if is_stream(to) => None,
             _ => Some(self.target(&object.file_name)?),
         };
         let to = file.as_ref().map_or_else(|| "standard output".to_owned(), |f| f.display().to_string());
+        let claim = match &file {
+            Some(file) if !settings.dry_run => Some(settings.destinations.claim(&Destination::file(file))?),
+            _ => None,
+        };
         let earlier = match &file {
             Some(file) => {
                 self.check_free(file)?;
-                let earlier = Earlier::find(settings, &header(file, &object, settings), context)?;
-                if earlier.replay.is_none() {
-                    self.check_stray(file, settings)?;
+                let header = header(file, &object, settings);
+                if settings.restart && !settings.dry_run {
+                    forget(file, &header, settings)?;
                 }
-                Some(earlier)
+                Some(Resumable::find(settings, &header, context)?)
             }
             None => None,
         };
-        announce(plan(&to, &object, settings, context, &empty), context);
+        announce(plan(&to, &object, settings, context, &empty, &Proof::nothing()), context);
         tell(found, unpacking, &contents, earlier.as_ref(), context);
         if settings.dry_run {
             return Ok(None);
         }
-        let journal = match (&file, earlier) {
-            (Some(file), Some(earlier)) => Some(begin(earlier, header(file, &object, settings), &object.id)?),
-            _ => None,
-        };
-        let part = file.as_ref().map(|file| PartFile::create(file, 0)).transpose()?;
+        let (mut journal, mut part, mut claim) = (None, None, claim);
+        if let (Some(file), Some(earlier), Some(claim)) = (&file, earlier, &mut claim) {
+            if let Some(known) = known_part(&earlier) {
+                // Nothing of it can be gone on from.
+                PartFile::discard(file, known)?;
+            }
+            let mut new = earlier.journal(header(file, &object, settings))?;
+            part = Some(begin(file, &object, &mut new, settings)?);
+            new.claim(claim.raise()?)?;
+            journal = Some(new);
+        }
         let ground = match &part {
             Some(part) => Ground::File(part.clone()),
             None => Ground::Stream(Box::new(std::io::stdout())),
@@ -198,19 +219,16 @@ impl Download {
         let (landed, digest) = fetch(found, unpacking, ground, settings, context).await?;
         let verified = verify(found, digest.as_deref(), &landed, settings, context).await?;
         if let Some(part) = part {
-            part.finish(self.force)?;
+            finish(part, self.force).await?;
         }
         write_manifest(settings, &landed.ledger, landed.sha256.clone())?;
-        if let Some(journal) = journal {
-            journal.remove()?;
-        }
         let summary = Summary {
             chunks_sent: landed.data,
             chunks_zero: landed.zero,
             chunks_verified: verified,
             ..summary(&found.id, &landed.ledger, landed.sha256.as_deref(), context, start)
         };
-        Ok(Some(Downloads { file, summary }))
+        Ok(Some(Done::new(Downloads { file, summary }, journal, claim)))
     }
 }
 
@@ -226,7 +244,7 @@ async fn fetch(
     let reader: PipeReader = if unpacking { unpack(pull.reader)? } else { pull.reader };
     let looking =
         Looking { chunk_size: settings.chunk_size, digest: settings.digest, sha256: settings.sha256 };
-    let (landed, digest) = tokio::join!(land(reader, ground, looking, context), pull.feeding);
+    let (landed, digest) = beside(land(reader, ground, looking, context), pull.feeding).await;
     let landed = landed.map_err(|error| match error.kind() {
         kind if kind.is_retryable() => error
             .with_kind(Kind::Incomplete)
@@ -238,7 +256,7 @@ async fn fetch(
 }
 
 /// Says what cannot be had of this appliance.
-fn tell(found: &Found, unpacking: bool, contents: &Contents, earlier: Option<&Earlier>, context: &Context) {
+fn tell(found: &Found, unpacking: bool, contents: &Contents, earlier: Option<&Resumable>, context: &Context) {
     let warn = |text: String| (context.observer)(&Event::Warning(text));
     if let Access::Whole { why, .. } = &found.access {
         warn(format!("{why}: if this run is stopped, the next starts from the beginning"));
@@ -251,18 +269,9 @@ fn tell(found: &Found, unpacking: bool, contents: &Contents, earlier: Option<&Ea
     if unpacking && contents.layers.is_empty() {
         warn(format!("{} is not packed: it is fetched as it is", found.appliance.name()));
     }
-    if earlier.is_some_and(|earlier| earlier.replay.is_some()) {
+    if earlier.is_some_and(Resumable::is_resumed) {
         warn("an earlier run has not finished; this one starts from the beginning".to_owned());
     }
-}
-
-/// The journal of a stream notes whose the `.part` is, and no chunk.
-fn begin(earlier: Earlier, header: Header, id: &str) -> Result<Journal> {
-    let mut journal = earlier.journal(header)?;
-    if journal.drive().is_none() {
-        journal.set_drive(DriveRecord { drive: id.to_owned(), created: false, skip_zeros: false })?;
-    }
-    Ok(journal)
 }
 
 /// Pulls everything a second time and compares it with what came first. How many chunks that vouches for.
@@ -284,8 +293,10 @@ async fn verify(
         std::io::copy(&mut reader, &mut std::io::sink())
             .map_err(|e| failure.behind(e, "reading it again failed"))
     });
-    let (read, again) = tokio::join!(sink, pull.feeding);
-    read.map_err(|e| Error::new(Kind::Io, "the reading thread has died").source(e))??;
+    let sink =
+        async { sink.await.map_err(|e| Error::new(Kind::Io, "the reading thread has died").source(e))? };
+    let (read, again) = beside(context.stop.unless_asked(sink), pull.feeding).await;
+    read?;
     if digest.is_none() || again.as_deref() != digest {
         return Err(Error::new(
             Kind::Differ,

@@ -5,15 +5,15 @@
 //! or read from its start, is a stream that is read again and compared up to where the earlier run had come.
 
 use super::appliance::Found;
-use super::upload::{Image, Upload};
-use super::{Far, Settings, check_usable};
+use super::upload::{Image, Origin, Upload};
+use super::{Done, Far, Settings, check_usable};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Summary};
 use crate::journal::{self, Directory, Header};
 use crate::source::unpack::{Contents, Packing, unpack};
 use crate::source::{Identity, RemoteSource, Source, StreamSource, xz_index};
 use crate::transfer::Context;
-use crate::transfer::pull::pull;
+use crate::transfer::pull::{beside, pull};
 use crate::transport::appliances::ApplianceDisk;
 use crate::transport::{AnyReadable, Readable};
 
@@ -31,12 +31,19 @@ pub async fn drive(drive: &str, from: &Far, context: &Context) -> Result<Image> 
         validator: None,
     };
     let disk = AnyReadable::new(from.drives.disk(drive));
+    let origin = Origin {
+        drives: from.drives.clone(),
+        drive: drive.to_owned(),
+        size: info.size,
+        evidence: info.evidence(),
+    };
     let name = if info.name.trim().is_empty() { drive.to_owned() } else { info.name };
     Ok(Image {
         source: Source::Remote(RemoteSource::new(disk, info.size, identity)?),
         name,
         from: format!("{}:{drive}", from.remote),
         action: "migrate",
+        origin: Some(origin),
     })
 }
 
@@ -48,10 +55,10 @@ pub async fn appliance(
     far: &Far,
     settings: &Settings,
     context: &Context,
-) -> Result<Option<Summary>> {
+) -> Result<Option<Done<Summary>>> {
     let contents = found.look().await?;
     let from = format!("{}:{}", found.remote, found.id);
-    let image = |source, name| Image { source, name, from: from.clone(), action: "migrate" };
+    let image = |source, name| Image { source, name, from: from.clone(), action: "migrate", origin: None };
     let disk = ApplianceDisk::new(found.appliance.clone(), &found.access);
     if let (Some(disk), true) = (disk, contents.layers.is_empty()) {
         let (size, identity) = (disk.size(), found.identity(disk.size()));
@@ -79,7 +86,7 @@ pub async fn appliance(
     let reader = if contents.layers.is_empty() { pull.reader } else { unpack(pull.reader)? };
     let source = StreamSource::piped(reader, &found.appliance.name(), size, found.identity(size))?;
     let image = image(Source::Stream(source), found.image_name(&contents));
-    let (done, _) = tokio::join!(upload.run(image, far, settings, context), pull.feeding);
+    let (done, _) = beside(upload.run(image, far, settings, context), pull.feeding).await;
     done
 }
 
@@ -96,7 +103,7 @@ fn known(found: &Found, upload: &Upload, far: &Far, settings: &Settings) -> Resu
         ..Header::default()
     };
     let path = settings.journals.path(&Directory::id(&header))?;
-    let replay = if path.exists() { journal::peek(&path)? } else { None };
+    let replay = if path.exists() { Some(journal::peek(&path)?) } else { None };
     let same = replay.filter(|replay| {
         let now = found.identity(replay.header.size);
         replay.header.image.as_ref().is_some_and(|was| now.difference(was).is_none())
@@ -144,6 +151,7 @@ async fn count(found: &Found, context: &Context) -> Result<u64> {
         let failure = reader.failure();
         std::io::copy(&mut reader, &mut std::io::sink()).map_err(|e| failure.behind(e, "unpacking failed"))
     });
-    let (counted, _) = tokio::join!(counting, pull.feeding);
-    counted.map_err(|e| Error::new(Kind::Io, "the counting thread has died").source(e))?
+    let counting =
+        async { counting.await.map_err(|e| Error::new(Kind::Io, "the counting thread has died").source(e))? };
+    beside(context.stop.unless_asked(counting), pull.feeding).await.0
 }

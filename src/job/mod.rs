@@ -6,17 +6,18 @@
 pub mod appliance;
 pub mod download;
 pub mod migrate;
+mod resumable;
 pub mod upload;
 pub mod verify;
 
-use crate::chunk::Geometry;
 use crate::encode::digest::Algorithm;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
-use crate::journal::{self, Directory, Header, Journal, Replay};
+use crate::journal::{Claim, Destinations, Directory, Journal};
 use crate::manifest::Manifest;
 use crate::transfer::Context;
 use crate::transfer::ledger::Ledger;
+use crate::transfer::resume::Resume;
 use crate::transfer::verify::Verify;
 use crate::transport::drives::{DriveInfo, Drives};
 use std::path::{Path, PathBuf};
@@ -47,12 +48,16 @@ pub struct Settings {
     pub verify: Verify,
     /// Whether an earlier run's journal is ignored.
     pub restart: bool,
+    /// How much of an earlier run's work is proved again.
+    pub resume: Resume,
     /// Whether only the plan is wanted.
     pub dry_run: bool,
     /// Where a manifest goes.
     pub manifest: Option<PathBuf>,
     /// The journals.
     pub journals: Directory,
+    /// Who writes to what on this machine.
+    pub destinations: Destinations,
     /// The command, as a shell would take it, to be shown by `transfers`.
     pub command: String,
 }
@@ -90,79 +95,32 @@ impl Settings {
     }
 }
 
-/// A journal that was there, or none.
-struct Earlier {
+/// A transfer that is done. Its journal is still there: a result that could not be told can then be told by the next run.
+#[must_use = "the journal goes with `commit`"]
+pub struct Done<T> {
+    /// What was done.
+    pub result: T,
     journal: Option<Journal>,
-    replay: Option<Replay>,
-    path: PathBuf,
+    /// The lock of the destination.
+    claim: Option<Claim>,
 }
 
-impl Earlier {
-    /// Looks for the journal of this command. One that does not fit is refused with the reason.
-    fn find(settings: &Settings, header: &Header, context: &Context) -> Result<Self> {
-        let id = Directory::id(header);
-        let path = settings.journals.path(&id)?;
-        if settings.restart {
-            if path.exists()
-                && let Ok(Some(Replay { drive: Some(old), header: was, .. })) = journal::peek(&path)
-                && old.created
-            {
-                let text = format!(
-                    "the drive that the earlier run made is left as it is: {}:{}",
-                    was.remote, old.drive
-                );
-                (context.observer)(&Event::Warning(text));
-            }
-            return Ok(Self { journal: None, replay: None, path });
-        }
-        let (journal, replay) = if settings.dry_run {
-            (None, if path.exists() { journal::peek(&path)? } else { None })
-        } else {
-            Journal::open(&path)?.map_or((None, None), |(journal, replay)| (Some(journal), Some(replay)))
-        };
-        if let Some(replay) = &replay {
-            if let Some(why) = replay.header.difference(header) {
-                return Err(Error::new(
-                    Kind::Journal,
-                    format!("an earlier run of this transfer cannot be taken up: {why}"),
-                )
-                .hint(format!("start over with --restart, or see it with: diskferry transfers show {id}")));
-            }
-            if replay.torn_bytes > 0 {
-                let text = format!(
-                    "{} bytes at the end of the journal were torn and do not count",
-                    replay.torn_bytes
-                );
-                (context.observer)(&Event::Warning(text));
-            }
-        }
-        Ok(Self { journal, replay, path })
+impl<T> Done<T> {
+    fn new(result: T, journal: Option<Journal>, claim: Option<Claim>) -> Self {
+        Self { result, journal, claim }
     }
 
-    /// What the earlier run has moved.
-    fn ledger(&self, geometry: Geometry, algorithm: Algorithm) -> Ledger {
-        let mut ledger = Ledger::new(geometry, algorithm);
-        if let Some(replay) = &self.replay {
-            replay.fill(&mut ledger);
-        }
-        ledger
+    /// Lets go of the destination before the journal is removed, for a step that needs it.
+    pub fn release(&mut self) {
+        self.claim = None;
     }
 
-    /// The journal, begun if there was none.
-    fn journal(self, header: Header) -> Result<Journal> {
-        match self.journal {
-            Some(journal) => Ok(journal),
-            None => Journal::create(&self.path, header),
-        }
+    /// Removes the journal: the result has been told.
+    pub fn commit(self) -> Result<()> {
+        let removed = self.journal.map_or(Ok(()), Journal::remove);
+        drop(self.claim);
+        removed
     }
-}
-
-/// Counts what an earlier run has moved.
-fn count_resumed(ledger: &Ledger, context: &Context) -> u64 {
-    let bytes = ledger.settled_bytes();
-    context.meters.image.store(bytes, Relaxed);
-    context.meters.resumed.store(bytes, Relaxed);
-    ledger.settled()
 }
 
 /// Refuses a drive that cannot be used now; warns of one that a server uses.

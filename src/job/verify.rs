@@ -4,9 +4,10 @@ use super::{Far, Settings, announce, check_usable, summary, write_manifest};
 use crate::chunk::Geometry;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
-use crate::source::MappedSource;
+use crate::source::FileSource;
 use crate::transfer::Context;
 use crate::transfer::ledger::Ledger;
+use crate::transfer::resume::Extent;
 use crate::transfer::verify::{Verify as Amount, with_file};
 use crate::transfer::whole::Whole;
 use crate::transport::Readable;
@@ -38,7 +39,7 @@ impl Verify {
     pub async fn run(self, far: &Far, settings: &Settings, context: &Context) -> Result<Option<Verified>> {
         let start = Instant::now();
         settings.check()?;
-        let file = MappedSource::open(&self.file)?;
+        let file = FileSource::open(&self.file)?;
         let info = far.drives.info(&self.drive).await?;
         check_usable(&info, context)?;
         if info.size < file.size() {
@@ -62,7 +63,7 @@ impl Verify {
             (context.observer)(&Event::Warning(text));
         }
         let disk = far.drives.disk(&self.drive);
-        let geometry = Geometry::new(file.size(), settings.chunk_size);
+        let geometry = Geometry::checked(file.size(), settings.chunk_size)?;
         let mut ledger = Ledger::new(geometry, settings.digest);
         let amount = if settings.verify == Amount::None { Amount::Full } else { settings.verify };
         announce(
@@ -79,6 +80,8 @@ impl Verify {
                 compress: "none".into(),
                 zeros: "write".into(),
                 verify: amount.name().into(),
+                resume: Extent::None.name().into(),
+                resume_why: String::new(),
                 dry_run: settings.dry_run,
             },
             context,
@@ -87,9 +90,12 @@ impl Verify {
             return Ok(None);
         }
         let whole = if settings.sha256 { Some(Whole::of_source(file.clone())?) } else { None };
-        let chosen = amount.choose(geometry.chunks(), &self.drive);
+        let chosen = amount.choose(geometry.chunks(), &uuid::Uuid::new_v4().to_string());
         let compared = with_file(&disk, &file, &mut ledger, &chosen, context).await?;
-        let sha256 = whole.map(Whole::finish).transpose()?;
+        let sha256 = match whole {
+            Some(whole) => Some(whole.finish(&context.stop).await?),
+            None => None,
+        };
         if amount == Amount::Full {
             write_manifest(settings, &ledger, sha256.clone())?;
         }

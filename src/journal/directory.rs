@@ -1,8 +1,8 @@
 //! The journals of this machine, one file a transfer.
 
-use super::{Header, Replay, peek};
+use super::{Header, PartRecord, Replay, peek};
 use crate::error::{Error, Kind, Result};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Where journals are kept.
 #[derive(Clone, Debug)]
@@ -30,7 +30,9 @@ impl Directory {
     /// a change is refused with its reason and not taken for another transfer.
     pub fn id(header: &Header) -> String {
         let image = match &header.image {
-            Some(crate::source::Identity::File { path, .. }) => path.display().to_string(),
+            Some(
+                crate::source::Identity::File { path, .. } | crate::source::Identity::Device { path, .. },
+            ) => path.display().to_string(),
             // Streams are told apart by the name of what is made of them.
             Some(crate::source::Identity::Stream { .. }) => {
                 format!("- {}", header.new_drive.as_ref().map_or("", |new| &new.name))
@@ -70,7 +72,8 @@ impl Directory {
             .filter_map(|entry| {
                 let path = entry.ok()?.path();
                 let id = path.file_name()?.to_str()?.strip_suffix(".journal")?.to_owned();
-                entry_of(id, &path)
+                let modified = std::fs::metadata(&path).and_then(|m| m.modified()).ok();
+                Some(Entry { id, replay: peek(&path), modified })
             })
             .collect();
         all.sort_by_key(|entry| std::cmp::Reverse(entry.modified));
@@ -88,20 +91,17 @@ impl Directory {
         }
     }
 
+    /// Returns the id of the transfer whose temporary file is known by `part`.
+    pub fn owner(&self, part: PartRecord) -> Option<String> {
+        let of = |entry: &Entry| entry.replay.as_ref().is_ok_and(|replay| replay.part == Some(part));
+        self.list().ok()?.into_iter().find(of).map(|entry| entry.id)
+    }
+
     /// Removes a journal, unless its transfer is running.
     pub fn discard(&self, id: &str) -> Result<()> {
         let path = self.file(id);
-        let file = super::open_locked(&path, false)?;
+        let _held = super::open_locked(&path)?;
         std::fs::remove_file(&path)
-            .map_err(|e| Error::io(format!("removing the journal {}", path.display()), e))?;
-        drop(file);
-        Ok(())
+            .map_err(|e| Error::io(format!("removing the journal {}", path.display()), e))
     }
-}
-
-/// A transfer, unless it never came to begin.
-fn entry_of(id: String, path: &Path) -> Option<Entry> {
-    let modified = std::fs::metadata(path).and_then(|m| m.modified()).ok();
-    let replay = peek(path).transpose()?;
-    Some(Entry { id, replay, modified })
 }

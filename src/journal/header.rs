@@ -1,4 +1,4 @@
-//! What a transfer is, as its journal says first.
+//! What a journal says of a transfer and its ends.
 
 use crate::source::Identity;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub struct Header {
     /// `upload`, `download` or `migrate`.
     pub action: String,
-    /// A UUID of this transfer's own; a drive that it creates carries it as `user:diskferry`.
+    /// The id of this transfer, a UUID; a drive that it creates carries it as `user:diskferry`.
     pub transfer: String,
     /// The remote's name.
     pub remote: String,
@@ -21,9 +21,9 @@ pub struct Header {
     pub image: Option<Identity>,
     /// The file of a download, absolute.
     pub file: Option<PathBuf>,
-    /// Image bytes.
+    /// The size of the image in bytes.
     pub size: u64,
-    /// Bytes.
+    /// The size of a chunk in bytes.
     pub chunk_size: u64,
     /// The algorithm of the chunk digests.
     pub digest: String,
@@ -31,6 +31,9 @@ pub struct Header {
     pub new_drive: Option<NewDrive>,
     /// The working directory and the arguments of the command, to be shown.
     pub command: String,
+    /// Set once a comparison found a difference: the next run compares everything, before and after it sends.
+    #[serde(default)]
+    pub compare_all: bool,
 }
 
 /// A drive to be created, as the command asked for it.
@@ -38,7 +41,7 @@ pub struct Header {
 pub struct NewDrive {
     /// Its name.
     pub name: String,
-    /// Bytes.
+    /// Its size in bytes.
     pub size: u64,
     /// More keys, in order.
     pub keys: Vec<(String, String)>,
@@ -48,7 +51,7 @@ pub struct NewDrive {
 }
 
 impl Header {
-    /// Why a transfer that was begun under `self` cannot go on under `now`; `None` if it can.
+    /// Returns why a transfer that was begun under `self` cannot go on under `now`; `None` if it can.
     pub fn difference(&self, now: &Header) -> Option<String> {
         if let (Some(was), Some(is)) = (&self.image, &now.image)
             && let Some(how) = is.difference(was)
@@ -81,4 +84,28 @@ pub struct DriveRecord {
     pub created: bool,
     /// Whether chunks of zeros are skipped.
     pub skip_zeros: bool,
+}
+
+/// The temporary file of a download: known by its inode, whatever it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartRecord {
+    /// The device number of its file system.
+    pub device: u64,
+    /// The inode number.
+    pub inode: u64,
+    /// When the file was made, in nanoseconds since the epoch, where the file system says so: an inode number is given
+    /// out again once its file is gone.
+    pub born: Option<i64>,
+}
+
+/// What can be told of an end of a transfer without reading its bytes. If it is the same at two moments, nobody has
+/// written in between, as far as the end counts its writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The drive's counters of writes: bytes, then requests (`write:bytes`, `write:requests`; CloudSigma API 1.0, 3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writes: Option<(u64, u64)>,
+    /// When the file was last modified, in nanoseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<i64>,
 }

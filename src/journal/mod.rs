@@ -1,20 +1,24 @@
-//! Which chunks the far end has acknowledged, on disk, so that the same command goes on after any end.
+//! Which chunks a destination has acknowledged, on disk, so that the same command goes on after any end.
 //!
 //! A journal is a line that names the format, then records: a length, a type, a payload and a checksum over the last
-//! two. It is only ever appended to. Reading stops at the first record that is not whole; what comes after it is cut
-//! off, so a torn or damaged journal costs work and never data. A chunk enters it only as an [`AckedChunk`].
+//! two. It comes into being whole, under its name by a rename, with its header in it. From then on it is appended to.
+//! Reading stops at the first record that is not whole; what comes after it is cut off, so a torn or damaged journal
+//! costs work and never data. What has to be taken back is left out of a journal that replaces the old one as a whole,
+//! since a record at the end is what a damaged file loses first. A chunk enters only as an [`AckedChunk`].
 //!
-//! The records of a download say that bytes were written to a file, but not that they have reached the disk. A killed
-//! process loses none of them; a machine that loses power may. So each run notes the kernel's boot id, each sync of the
-//! file is followed by a mark, and after a reboot only the records before the last mark count.
+//! What an earlier run noted is a claim, to be proved before a later run builds on it (`transfer/resume.rs`). The
+//! journal holds what that takes: the generation of the [destination](destinations), what both ends looked like when
+//! the run ended, the inode of a download's temporary file, and which of its chunks were synced to the disk.
 
+pub mod destinations;
 pub mod directory;
 mod header;
 mod record;
 mod replay;
 
+pub use destinations::{Claim, Destination, Destinations};
 pub use directory::Directory;
-pub use header::{DriveRecord, Header, NewDrive};
+pub use header::{DriveRecord, Evidence, Header, NewDrive, PartRecord};
 pub use replay::{Replay, peek};
 
 use crate::chunk::AckedChunk;
@@ -23,97 +27,129 @@ use record::Record;
 use replay::read;
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The first line of every journal.
-const MAGIC: &[u8] = b"diskferry journal 1\n";
+/// How the first line of every journal begins, whatever its version.
+const MAGIC_PREFIX: &[u8] = b"diskferry journal ";
+
+/// The first line of every journal of this version.
+const MAGIC: &[u8] = b"diskferry journal 2\n";
+
+/// How often a journal that is being replaced is looked for again before that is given up.
+const LOCK_TRIES: usize = 8;
 
 /// An open journal, locked against other processes.
 #[derive(Debug)]
 pub struct Journal {
     file: Arc<File>,
     path: PathBuf,
-    header: Header,
-    drive: Option<DriveRecord>,
+    known: Known,
     dirty: Arc<AtomicBool>,
 }
 
+/// What a journal says beside the chunks.
+#[derive(Debug)]
+struct Known {
+    header: Header,
+    drive: Option<DriveRecord>,
+    part: Option<PartRecord>,
+    source: Option<Evidence>,
+    generation: Option<String>,
+    creating: bool,
+}
+
 impl Journal {
-    /// Starts a journal; one that exists is overwritten, unless another process has it.
+    /// Starts a journal; one that exists is replaced.
+    ///
+    /// # Errors
+    /// [`Kind::Journal`] if another process has the one that exists.
     pub fn create(path: &Path, header: Header) -> Result<Self> {
-        let mut file = open_locked(path, true)?;
-        let what = || format!("writing the journal {}", path.display());
-        file.set_len(0).map_err(|e| Error::io(what(), e))?;
-        file.rewind().map_err(|e| Error::io(what(), e))?;
-        let mut start = MAGIC.to_vec();
-        start.extend(Record::Header(Box::new(header.clone())).to_bytes()?);
-        start.extend(Record::Boot(boot_id()).to_bytes()?);
-        file.write_all(&start).and_then(|()| file.sync_all()).map_err(|e| Error::io(what(), e))?;
-        sync_directory(path);
-        Ok(Self {
-            file: Arc::new(file),
-            path: path.to_owned(),
-            header,
-            drive: None,
-            dirty: Arc::new(AtomicBool::new(false)),
-        })
+        // Held until the new one stands in its place.
+        let _old = open_locked(path)?;
+        let known =
+            Known { header, drive: None, part: None, source: None, generation: None, creating: false };
+        let file = known.store(path, &[])?;
+        Ok(Self { file: Arc::new(file), path: path.to_owned(), known, dirty: Arc::default() })
     }
 
-    /// Opens a journal and reads it; `None` if there is none, or if a run was killed while it began one. What is torn at
-    /// the end is cut off.
+    /// Opens a journal and reads it; `None` if there is none. What is torn at the end is cut off.
+    ///
+    /// # Errors
+    /// [`Kind::Journal`] if another process has it, or if it cannot be read (see [`peek`]).
     pub fn open(path: &Path) -> Result<Option<(Self, Replay)>> {
-        if !path.exists() {
-            return Ok(None);
-        }
-        let mut file = open_locked(path, false)?;
-        let Some(replay) = read(&mut file, path)? else { return Ok(None) };
-        let what = || format!("writing the journal {}", path.display());
-        let whole = file.stream_position().map_err(|e| Error::io(what(), e))?;
-        file.set_len(whole).map_err(|e| Error::io(what(), e))?;
-        let journal = Self {
-            file: Arc::new(file),
-            path: path.to_owned(),
+        let Some(mut file) = open_locked(path)? else { return Ok(None) };
+        let replay = read(&mut file, path)?;
+        let whole = file.stream_position().map_err(|e| unwritable(path, e))?;
+        file.set_len(whole).map_err(|e| unwritable(path, e))?;
+        let known = Known {
             header: replay.header.clone(),
             drive: replay.drive.clone(),
-            dirty: Arc::new(AtomicBool::new(false)),
+            part: replay.part,
+            source: replay.source.clone(),
+            generation: replay.generation.clone(),
+            creating: replay.creating,
         };
-        journal.append(&Record::Boot(boot_id()))?;
-        // Or the next mark would vouch for them.
-        for index in &replay.unsafe_chunks {
-            journal.revoke(*index)?;
-        }
+        let journal =
+            Self { file: Arc::new(file), path: path.to_owned(), known, dirty: Arc::new(true.into()) };
         Ok(Some((journal, replay)))
     }
 
-    /// What the transfer is.
+    /// Returns what the transfer is.
     pub fn header(&self) -> &Header {
-        &self.header
+        &self.known.header
     }
 
-    /// The drive, once known.
+    /// Returns the drive, once known.
     pub fn drive(&self) -> Option<&DriveRecord> {
-        self.drive.as_ref()
+        self.known.drive.as_ref()
     }
 
-    /// Where it is.
+    /// Returns where the journal is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Notes the drive, safely on disk when this returns.
     pub fn set_drive(&mut self, drive: DriveRecord) -> Result<()> {
-        self.note_drive(&drive)?;
-        self.drive = Some(drive);
+        self.append_safely(&Record::Drive(drive.clone()))?;
+        self.known.drive = Some(drive);
         Ok(())
     }
 
-    /// Notes for the next run what has turned out about the drive, safely on disk when this returns.
-    pub fn note_drive(&self, drive: &DriveRecord) -> Result<()> {
-        self.append(&Record::Drive(drive.clone()))?;
-        self.sync()
+    /// Notes that a create request is about to be sent, safely on disk when this returns.
+    pub fn set_creating(&mut self) -> Result<()> {
+        self.append_safely(&Record::Creating)?;
+        self.known.creating = true;
+        Ok(())
+    }
+
+    /// Notes the temporary file of a download, safely on disk when this returns.
+    pub fn set_part(&mut self, part: PartRecord) -> Result<()> {
+        self.append_safely(&Record::Part(part))?;
+        self.known.part = Some(part);
+        Ok(())
+    }
+
+    /// Notes what the drive that is read looks like as the transfer begins, safely on disk when this returns.
+    pub fn set_source(&mut self, source: Evidence) -> Result<()> {
+        self.append_safely(&Record::Source(source.clone()))?;
+        self.known.source = Some(source);
+        Ok(())
+    }
+
+    /// Notes that a run begins to write, with the destination at `generation`; safely on disk when this returns.
+    pub fn claim(&mut self, generation: String) -> Result<()> {
+        self.append_safely(&Record::Claim(generation.clone()))?;
+        self.known.generation = Some(generation);
+        Ok(())
+    }
+
+    /// Notes what the destination looks like at the end of a run that another will go on from, and syncs.
+    pub fn settle(&self, evidence: Evidence) -> Result<()> {
+        self.append_safely(&Record::Evidence(evidence))
     }
 
     /// Notes an acknowledged chunk. It survives the process at once, and the machine after the next sync.
@@ -121,9 +157,27 @@ impl Journal {
         self.append(&Record::Chunk(*chunk))
     }
 
-    /// Takes a chunk back: it was found different when it was read back.
-    pub fn revoke(&self, index: u64) -> Result<()> {
-        self.append(&Record::Revoked(index))
+    /// Replaces the journal as a whole by one that knows only `chunks`: everything else that was acknowledged is taken
+    /// back. Safely on disk when this returns. No [`Syncer`] of the old one may be at work.
+    pub fn replace(&mut self, chunks: &[AckedChunk]) -> Result<()> {
+        self.file = Arc::new(self.known.store(&self.path, chunks)?);
+        self.dirty = Arc::default();
+        Ok(())
+    }
+
+    /// The same, for a transfer in which a comparison found a difference: zeros are written from now on, and the next
+    /// run compares everything.
+    pub fn distrust(&mut self, chunks: &[AckedChunk]) -> Result<()> {
+        self.known.header.compare_all = true;
+        self.write_zeros(chunks)
+    }
+
+    /// The same, for a drive that turned out not to read as zero where nothing was written.
+    pub fn write_zeros(&mut self, chunks: &[AckedChunk]) -> Result<()> {
+        if let Some(drive) = &mut self.known.drive {
+            drive.skip_zeros = false;
+        }
+        self.replace(chunks)
     }
 
     /// Syncs what was appended.
@@ -131,7 +185,7 @@ impl Journal {
         self.syncer(None).sync()
     }
 
-    /// A handle that syncs from another thread: first `file`, the download's, then the journal with a mark.
+    /// Returns a handle that syncs from another thread: first `file`, the download's, then the journal with a mark.
     pub fn syncer(&self, file: Option<Arc<File>>) -> Syncer {
         Syncer {
             journal: Arc::clone(&self.file),
@@ -149,9 +203,41 @@ impl Journal {
 
     fn append(&self, record: &Record) -> Result<()> {
         self.dirty.store(true, Ordering::Release);
-        (&*self.file)
-            .write_all(&record.to_bytes()?)
-            .map_err(|e| Error::io(format!("writing the journal {}", self.path.display()), e))
+        (&*self.file).write_all(&record.to_bytes()?).map_err(|e| unwritable(&self.path, e))
+    }
+
+    fn append_safely(&self, record: &Record) -> Result<()> {
+        self.append(record)?;
+        self.file.sync_data().map_err(|e| unwritable(&self.path, e))
+    }
+}
+
+impl Known {
+    /// Writes everything that is known, and `chunks`, into a new file and puts it under the journal's name.
+    fn store(&self, path: &Path, chunks: &[AckedChunk]) -> Result<File> {
+        let mut bytes = MAGIC.to_vec();
+        let mut put = |record: Record| record.to_bytes().map(|record| bytes.extend(record));
+        put(Record::Header(Box::new(self.header.clone())))?;
+        if self.creating {
+            put(Record::Creating)?;
+        }
+        self.drive.clone().map(Record::Drive).map_or(Ok(()), &mut put)?;
+        self.part.map(Record::Part).map_or(Ok(()), &mut put)?;
+        self.source.clone().map(Record::Source).map_or(Ok(()), &mut put)?;
+        self.generation.clone().map(Record::Claim).map_or(Ok(()), &mut put)?;
+        chunks.iter().try_for_each(|chunk| put(Record::Chunk(*chunk)))?;
+        let (mut file, temporary) = new_file(path)?;
+        let stored = file
+            .write_all(&bytes)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| std::fs::rename(&temporary, path));
+        if let Err(error) = stored {
+            // The old journal stands; a half-written one beside it would only be litter.
+            let _ = std::fs::remove_file(&temporary);
+            return Err(unwritable(path, error));
+        }
+        sync_directory(path);
+        Ok(file)
     }
 }
 
@@ -184,31 +270,65 @@ impl Syncer {
     }
 }
 
-fn open_locked(path: &Path, create: bool) -> Result<File> {
-    let what = || format!("opening the journal {}", path.display());
+/// Opens and locks a journal; `None` if there is none.
+fn open_locked(path: &Path) -> Result<Option<File>> {
+    let what = |e| Error::io(format!("opening the journal {}", path.display()), e);
+    for _ in 0..LOCK_TRIES {
+        let file = match OpenOptions::new().read(true).append(true).open(path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(what(e)),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => return Err(busy(path)),
+            Err(std::fs::TryLockError::Error(e)) => return Err(what(e)),
+        }
+        // The lock belongs to the inode, and whoever had it may have put another in its place or have removed it.
+        let (held, named) = (file.metadata().map_err(what)?, std::fs::metadata(path));
+        if named.is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
+            return Ok(Some(file));
+        }
+    }
+    Err(busy(path))
+}
+
+fn busy(path: &Path) -> Error {
+    Error::new(
+        Kind::Journal,
+        format!("another diskferry is busy with this transfer (it holds {})", path.display()),
+    )
+    .hint("wait for it to end, or stop it")
+}
+
+/// A new file beside a journal, locked, to be renamed to its name once it is whole.
+fn new_file(path: &Path) -> Result<(File, PathBuf)> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let temporary = PathBuf::from(name);
+    let what = |e| Error::io(format!("writing the journal {}", path.display()), e);
+    // One of this name was left by a process that had the same number and was killed.
+    if let Err(e) = std::fs::remove_file(&temporary)
+        && e.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(what(e));
+    }
     let file = OpenOptions::new()
         .read(true)
         .append(true)
-        .create(create)
+        .create_new(true)
         .mode(0o600)
-        .open(path)
-        .map_err(|e| Error::io(what(), e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::new(
-            Kind::Journal,
-            format!("another diskferry is busy with this transfer (it holds {})", path.display()),
-        )
-        .hint("wait for it to end, or stop it")),
-        Err(std::fs::TryLockError::Error(e)) => Err(Error::io(what(), e)),
-    }
+        .open(&temporary)
+        .map_err(what)?;
+    file.try_lock().map_err(|e| match e {
+        std::fs::TryLockError::WouldBlock => busy(path),
+        std::fs::TryLockError::Error(e) => what(e),
+    })?;
+    Ok((file, temporary))
 }
 
-/// The kernel's id of this boot; empty where it is not to be had, and then nothing unsynced is trusted.
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|s| s.trim().to_owned())
-        .unwrap_or_default()
+fn unwritable(path: &Path, error: std::io::Error) -> Error {
+    Error::io(format!("writing the journal {}", path.display()), error)
 }
 
 /// Makes a new name in a directory last; where that is not possible the file system is past helping.

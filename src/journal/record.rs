@@ -1,29 +1,40 @@
 //! The records of a journal and their bytes: length (u32), type (u8), payload, checksum (8 bytes of BLAKE3 over type
-//! and payload); integers little-endian.
+//! and payload); integers are little-endian.
+//!
+//! Records only ever add knowledge. Nothing is taken back by a record, because the end of a file is the part that gets
+//! lost: what has to be taken back is left out of a journal that replaces this one
+//! ([`Journal::replace`](super::Journal::replace)).
 
-use super::{DriveRecord, Header};
+use super::{DriveRecord, Evidence, Header, PartRecord};
 use crate::chunk::AckedChunk;
 use crate::encode::digest::Digest;
 use crate::error::{Error, Kind, Result};
+use serde::Serialize;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
-    /// What the transfer is, as JSON.
+    /// What the transfer is, as JSON; always the first record, and the only one of its type.
     Header(Box<Header>),
     /// The drive, as JSON.
     Drive(DriveRecord),
-    /// A run began on this boot of the kernel.
-    Boot(String),
+    /// A run began, with the destination at this generation.
+    Claim(String),
     /// All records before this byte of the journal speak of bytes that are safe on disk.
     Synced(u64),
-    /// The far end has taken a chunk.
+    /// The destination has acknowledged a chunk.
     Chunk(AckedChunk),
-    /// A chunk has to be moved again.
-    Revoked(u64),
+    /// A create request is about to be sent.
+    Creating,
+    /// The temporary file of a download, as JSON.
+    Part(PartRecord),
+    /// What the ends looked like when the run came to its end, as JSON.
+    Evidence(Evidence),
+    /// What the drive that is read looked like when the transfer began, as JSON.
+    Source(Evidence),
 }
 
-/// The longest payload: a header with long paths is far below.
+/// The longest payload in bytes: a header with long paths is far below.
 const MAX_PAYLOAD: usize = 1 << 20;
 const CHECKSUM: usize = 8;
 
@@ -32,21 +43,26 @@ impl Record {
         match self {
             Record::Header(_) => 0,
             Record::Drive(_) => 1,
-            Record::Boot(_) => 2,
+            Record::Claim(_) => 2,
             Record::Synced(_) => 3,
             Record::Chunk(_) => 4,
-            Record::Revoked(_) => 5,
+            Record::Creating => 5,
+            Record::Part(_) => 6,
+            Record::Evidence(_) => 7,
+            Record::Source(_) => 8,
         }
     }
 
-    /// The record as bytes.
+    /// Returns the record as bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let unwritable = |e| Error::new(Kind::Journal, "the journal cannot describe this transfer").source(e);
         let payload = match self {
-            Record::Header(header) => serde_json::to_vec(header).map_err(unwritable)?,
-            Record::Drive(drive) => serde_json::to_vec(drive).map_err(unwritable)?,
-            Record::Boot(id) => id.clone().into_bytes(),
-            Record::Synced(number) | Record::Revoked(number) => number.to_le_bytes().to_vec(),
+            Record::Header(header) => json(header)?,
+            Record::Drive(drive) => json(drive)?,
+            Record::Part(part) => json(part)?,
+            Record::Evidence(evidence) | Record::Source(evidence) => json(evidence)?,
+            Record::Claim(generation) => generation.clone().into_bytes(),
+            Record::Synced(position) => position.to_le_bytes().to_vec(),
+            Record::Creating => Vec::new(),
             Record::Chunk(chunk) => {
                 let mut payload = Vec::with_capacity(49);
                 payload.extend(chunk.index.to_le_bytes());
@@ -56,6 +72,9 @@ impl Record {
                 payload
             }
         };
+        if payload.len() > MAX_PAYLOAD {
+            return Err(Error::new(Kind::Journal, "the journal cannot describe this transfer: too long"));
+        }
         let mut bytes = Vec::with_capacity(payload.len() + 13);
         bytes.extend(u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
         bytes.push(self.kind());
@@ -65,18 +84,7 @@ impl Record {
         Ok(bytes)
     }
 
-    /// Whether some bytes are the beginning of a record and no more: what is left when its writing was interrupted.
-    pub fn is_torn(bytes: &[u8]) -> bool {
-        match bytes.first_chunk() {
-            None => true,
-            Some(len) => {
-                let len = u32::from_le_bytes(*len) as usize;
-                len <= MAX_PAYLOAD && bytes.len() < 5 + len + CHECKSUM
-            }
-        }
-    }
-
-    /// The first record of some bytes and how many it takes; `None` if there is no whole, undamaged one.
+    /// Reads the first record of `bytes` and how many bytes it takes; `None` if there is no whole, undamaged one.
     pub fn from_bytes(bytes: &[u8]) -> Option<(Record, usize)> {
         let len = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
         if len > MAX_PAYLOAD {
@@ -90,7 +98,7 @@ impl Record {
         let record = match kind {
             0 => Record::Header(serde_json::from_slice(payload).ok()?),
             1 => Record::Drive(serde_json::from_slice(payload).ok()?),
-            2 => Record::Boot(String::from_utf8(payload.to_vec()).ok()?),
+            2 => Record::Claim(String::from_utf8(payload.to_vec()).ok()?),
             3 => Record::Synced(u64::from_le_bytes(payload.try_into().ok()?)),
             4 => {
                 let (index, rest) = payload.split_first_chunk()?;
@@ -103,11 +111,19 @@ impl Record {
                     zero: *zero != 0,
                 })
             }
-            5 => Record::Revoked(u64::from_le_bytes(payload.try_into().ok()?)),
+            5 if payload.is_empty() => Record::Creating,
+            6 => Record::Part(serde_json::from_slice(payload).ok()?),
+            7 => Record::Evidence(serde_json::from_slice(payload).ok()?),
+            8 => Record::Source(serde_json::from_slice(payload).ok()?),
             _ => return None,
         };
         Some((record, 5 + len + CHECKSUM))
     }
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value)
+        .map_err(|e| Error::new(Kind::Journal, "the journal cannot describe this transfer").source(e))
 }
 
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {

@@ -1,117 +1,143 @@
-//! Reading a journal back: what of it is whole, and what of that counts.
+//! Reading a journal back: which records are whole, and what they say.
 
 use super::record::Record;
-use super::{DriveRecord, Header, MAGIC, boot_id};
+use super::{DriveRecord, Evidence, Header, MAGIC, MAGIC_PREFIX, PartRecord};
 use crate::chunk::AckedChunk;
 use crate::error::{Error, Kind, Result};
 use crate::transfer::ledger::Ledger;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
+
+/// The longest journal that is read, in bytes: a record of every chunk of the largest image, a few times over.
+const LONGEST: u64 = 4 << 30;
 
 /// What a journal said when it was opened.
 #[derive(Debug)]
 pub struct Replay {
     /// What the transfer is.
     pub header: Header,
-    /// Its drive, if that was known.
+    /// Its drive, once that was known.
     pub drive: Option<DriveRecord>,
-    /// The chunks that count as acknowledged.
+    /// The chunks that were acknowledged, each once, in the order of their last acknowledgement.
     pub acked: Vec<AckedChunk>,
-    /// Bytes at the end that were not whole and do not count.
+    /// How many of `acked`, from the front, were followed by a sync of the file; the others may not be on its disk.
+    /// Only of meaning for a download.
+    pub synced: usize,
+    /// Whether a create request may have been sent.
+    pub creating: bool,
+    /// The generation of the destination that the last run worked on.
+    pub generation: Option<String>,
+    /// The temporary file of a download.
+    pub part: Option<PartRecord>,
+    /// What the ends looked like when the last run ended; `None` if it was killed.
+    pub evidence: Option<Evidence>,
+    /// What the drive that is read looked like when the transfer began.
+    pub source: Option<Evidence>,
+    /// Bytes at the end that do not count, because they are no whole record.
     pub torn_bytes: u64,
-    /// Chunks that do not count because the machine went down before they were safe.
-    pub unsafe_chunks: Vec<u64>,
 }
 
 /// Reads a journal without opening it for writing: for lists.
 ///
-/// A journal whose very beginning is torn has nothing to tell, and is as good as none.
-pub fn peek(path: &Path) -> Result<Option<Replay>> {
-    let mut file = File::open(path).map_err(|e| {
-        Error::new(Kind::Journal, format!("reading the journal {}", path.display())).source(e)
-    })?;
+/// # Errors
+/// [`Kind::Journal`] if it cannot be read, is of another version, or is damaged before the end of its header.
+pub fn peek(path: &Path) -> Result<Replay> {
+    let mut file = File::open(path).map_err(|e| unreadable(path, e))?;
     read(&mut file, path)
 }
 
 /// Reads all whole records and leaves the position at the end of the last.
-pub(super) fn read(file: &mut File, path: &Path) -> Result<Option<Replay>> {
-    let damaged = |why: &str| {
-        Error::new(Kind::Journal, format!("the journal {} is damaged: {why}", path.display()))
-            .hint("start over with --restart; nothing at the far end is lost by that")
-    };
+pub(super) fn read(file: &mut File, path: &Path) -> Result<Replay> {
+    if file.metadata().map_err(|e| unreadable(path, e))?.len() > LONGEST {
+        return Err(damaged(path, "it is longer than any transfer makes it"));
+    }
     let mut bytes = Vec::new();
-    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(|e| {
-        Error::new(Kind::Journal, format!("reading the journal {}", path.display())).source(e)
-    })?;
-    if MAGIC.starts_with(&bytes) {
-        return Ok(None);
-    }
+    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(|e| unreadable(path, e))?;
+    let (replay, end) = parse(&bytes, path)?;
+    file.seek(SeekFrom::Start(end)).map_err(|e| unreadable(path, e))?;
+    Ok(replay)
+}
+
+/// Reads the records of a journal's bytes; also returns where the last whole one ends. `path` is for messages.
+pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<(Replay, u64)> {
     let Some(mut rest) = bytes.strip_prefix(MAGIC) else {
-        return Err(damaged("it does not begin as one"));
+        return Err(foreign(bytes, path));
     };
-    if Record::is_torn(rest) {
-        return Ok(None);
-    }
     let mut at = MAGIC.len() as u64;
-    let mut header = None;
-    let mut drive = None;
-    let mut boots = Vec::new();
-    let mut synced = 0;
-    let mut chunks = Vec::new();
+    let mut found = Found::default();
     while let Some((record, len)) = Record::from_bytes(rest) {
-        match record {
-            Record::Header(h) if header.is_none() => header = Some(*h),
-            Record::Header(_) => return Err(damaged("it has two headers")),
-            Record::Drive(d) => drive = Some(d),
-            Record::Boot(id) => boots.push((at, id)),
-            Record::Synced(upto) => synced = synced.max(upto),
-            Record::Chunk(chunk) => chunks.push((at, Ok(chunk))),
-            Record::Revoked(index) => chunks.push((at, Err(index))),
-        }
+        found.take(at, record).map_err(|why| damaged(path, why))?;
         rest = &rest[len..];
         at += len as u64;
     }
-    file.seek(SeekFrom::Start(at)).map_err(|e| {
-        Error::new(Kind::Journal, format!("reading the journal {}", path.display())).source(e)
-    })?;
-    let header = header.ok_or_else(|| damaged("it has no header"))?;
+    let replay = found.replay(rest.len() as u64).ok_or_else(|| damaged(path, "its header is not whole"))?;
+    Ok((replay, at))
+}
 
-    // Of a download only what was synced counts, unless the machine has been up ever since it was written.
-    let now = boot_id();
-    let up_since = boots
-        .iter()
-        .rev()
-        .take_while(|(_, id)| !id.is_empty() && *id == now)
-        .last()
-        .map_or(u64::MAX, |(at, _)| *at);
-    let counts = |at: u64| header.action != "download" || at < synced || at >= up_since;
-    let mut acked: Vec<AckedChunk> = Vec::new();
-    let mut unsafe_chunks = std::collections::BTreeSet::new();
-    let mut places = std::collections::HashMap::new();
-    for (at, what) in chunks {
-        match what {
-            Ok(chunk) if !counts(at) => drop(unsafe_chunks.insert(chunk.index)),
-            Ok(chunk) => {
-                unsafe_chunks.remove(&chunk.index);
-                places.insert(chunk.index, acked.len());
-                acked.push(chunk);
+/// What the records have said so far.
+#[derive(Default)]
+struct Found {
+    header: Option<Header>,
+    drive: Option<DriveRecord>,
+    creating: bool,
+    generation: Option<String>,
+    part: Option<PartRecord>,
+    evidence: Option<Evidence>,
+    source: Option<Evidence>,
+    /// The byte up to which everything was synced.
+    synced: u64,
+    /// Chunks by index, each with where its last record stands.
+    chunks: HashMap<u64, (u64, AckedChunk)>,
+}
+
+impl Found {
+    fn take(&mut self, at: u64, record: Record) -> Result<(), &'static str> {
+        match record {
+            Record::Header(header) if self.header.is_none() => self.header = Some(*header),
+            Record::Header(_) => return Err("it has two headers"),
+            // The header comes first, whole, in one piece with the file's name.
+            _ if self.header.is_none() => return Err("its header is missing"),
+            Record::Drive(drive) => self.drive = Some(drive),
+            Record::Creating => self.creating = true,
+            Record::Part(part) => self.part = Some(part),
+            Record::Source(source) => self.source = Some(source),
+            Record::Claim(generation) => {
+                self.generation = Some(generation);
+                // What was true when the run before ended says nothing of the end of this one.
+                self.evidence = None;
             }
-            Err(index) => {
-                unsafe_chunks.remove(&index);
-                if let Some(place) = places.remove(&index) {
-                    acked[place].len = 0;
-                }
-            }
+            Record::Evidence(evidence) => self.evidence = Some(evidence),
+            // A mark can speak of what stands before it only.
+            Record::Synced(upto) => self.synced = self.synced.max(upto.min(at)),
+            Record::Chunk(chunk) => drop(self.chunks.insert(chunk.index, (at, chunk))),
         }
+        Ok(())
     }
-    acked.retain(|chunk| chunk.len > 0);
-    let unsafe_chunks = unsafe_chunks.into_iter().collect();
-    Ok(Some(Replay { header, drive, acked, torn_bytes: rest.len() as u64, unsafe_chunks }))
+
+    fn replay(self, torn_bytes: u64) -> Option<Replay> {
+        let header = self.header?;
+        let mut chunks: Vec<(u64, AckedChunk)> = self.chunks.into_values().collect();
+        chunks.sort_unstable_by_key(|(at, _)| *at);
+        let synced = chunks.iter().take_while(|(at, _)| *at < self.synced).count();
+        Some(Replay {
+            header,
+            drive: self.drive,
+            acked: chunks.into_iter().map(|(_, chunk)| chunk).collect(),
+            synced,
+            creating: self.creating,
+            generation: self.generation,
+            part: self.part,
+            evidence: self.evidence,
+            source: self.source,
+            torn_bytes,
+        })
+    }
 }
 
 impl Replay {
-    /// Notes the acknowledged chunks in a ledger; records that do not fit its geometry are left out.
+    /// Settles the acknowledged chunks in a ledger; records that do not fit its geometry are left out.
     pub fn fill(&self, ledger: &mut Ledger) {
         let geometry = ledger.geometry();
         for chunk in &self.acked {
@@ -119,5 +145,32 @@ impl Replay {
                 ledger.settle(chunk);
             }
         }
+    }
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> Error {
+    Error::new(Kind::Journal, format!("cannot read the journal {}", path.display())).source(error)
+}
+
+fn damaged(path: &Path, why: &str) -> Error {
+    Error::new(Kind::Journal, format!("the journal {} is damaged: {why}", path.display())).hint(
+        "`--restart` starts over; look first with `diskferry drive list` for a drive that the earlier run made",
+    )
+}
+
+/// The error for a file that does not begin as a journal of this version does.
+fn foreign(bytes: &[u8], path: &Path) -> Error {
+    let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
+    let version = line
+        .strip_prefix(MAGIC_PREFIX)
+        .and_then(|version| std::str::from_utf8(version).ok())
+        .and_then(|version| version.parse::<u32>().ok());
+    match version {
+        Some(version) if bytes.get(line.len()) == Some(&b'\n') => Error::new(
+            Kind::Journal,
+            format!("the journal {} has version {version}: another diskferry wrote it", path.display()),
+        )
+        .hint("resume with the diskferry that wrote it, or start over with `--restart`"),
+        _ => damaged(path, "it does not begin as a journal does"),
     }
 }

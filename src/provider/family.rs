@@ -56,7 +56,7 @@ pub(super) const VNC_IP: &[Key] = &[Key::optional("vnc:ip", ValueKind::AddressOr
 
 /// A server's screen. One manual prints the limit of the password; the software is the same.
 pub(super) const VNC: &[Key] = &[
-    Key::optional("vnc:password", ValueKind::Password(8)).note("without it there is no VNC"),
+    Key::optional("vnc:password", ValueKind::Password(8)).secret().note("without it there is no VNC"),
     Key::optional("vnc:tls", ValueKind::Usually(&["on"])),
 ];
 

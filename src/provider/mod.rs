@@ -7,6 +7,7 @@ pub mod catalogue;
 mod cloudsigma;
 mod crosspeer;
 mod family;
+pub mod id;
 mod joyent;
 mod openhosting;
 pub mod reply;
@@ -54,11 +55,14 @@ impl Provider {
 
     /// What the provider's drives can do; `None` where there are no drives to read or write.
     pub fn drives(self) -> Option<DriveCapabilities> {
-        let family = DriveCapabilities { gzip: true, read_limit: Some(4 << 20), user_keys: true };
+        let family =
+            DriveCapabilities { gzip: true, read_limit: Some(4 << 20), user_keys: true, marks: false };
         match self {
             // No read limit is printed (Open Hosting API, "Read Binary Data from a Drive"), and its own tool reads
             // 5 MiB; 4 MiB is what the software that it runs allows, so it is what we ask for.
-            Provider::OpenHosting | Provider::Crosspeer => Some(family),
+            Provider::OpenHosting => Some(family),
+            // Only Crosspeer's manual prints `drives set` ("Drive API").
+            Provider::Crosspeer => Some(DriveCapabilities { marks: true, ..family }),
             Provider::CloudSigma => Some(DriveCapabilities { user_keys: false, ..family }),
             Provider::SpotCloud | Provider::Joyent => None,
         }
@@ -74,6 +78,8 @@ pub struct DriveCapabilities {
     pub read_limit: Option<u64>,
     /// Whether a drive carries `user:*` keys of the user's own.
     pub user_keys: bool,
+    /// Whether such a key can be set on a drive that exists.
+    pub marks: bool,
 }
 
 impl fmt::Display for Provider {

@@ -11,15 +11,13 @@
 //! The server's own words go into the error, shortened and without anything that could steer a terminal.
 
 use super::Provider;
+use super::catalogue::secret::is_secret_key;
 use crate::wire::elastic::text;
 use crate::{Error, Kind};
 use std::time::Duration;
 
 /// The most characters of a server's text that an error carries.
 const LONGEST: usize = 500;
-
-/// What starts a line of an echoed object that nobody but its owner may see.
-const SECRET: [&str; 2] = ["secret_key ", "vnc:password "];
 
 /// One field that the server did not accept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,7 +134,7 @@ fn sentence(kind: Kind, status: u16) -> String {
         Kind::Unavailable => "the server failed".into(),
         Kind::Full => "the far end has no room".into(),
         Kind::Refused => "the request was refused".into(),
-        _ => format!("the reply's status {status} makes no sense here"),
+        _ => format!("unexpected status {status}"),
     }
 }
 
@@ -199,7 +197,7 @@ fn said(provider: Provider, body: &str) -> (Option<String>, String) {
     }
     if provider == Provider::CloudSigma {
         // It sends the object back with the error, secrets and all; those do not belong into an error.
-        let open = |line: &&str| !SECRET.iter().any(|key| line.trim_start().starts_with(key));
+        let open = |line: &&str| !line.split_whitespace().next().is_some_and(is_secret_key);
         return (None, clean(&body.lines().filter(open).collect::<Vec<_>>().join("\n")));
     }
     (None, clean(body))

@@ -27,6 +27,9 @@ const MAX_COST: Key = Key::optional("max_cost", ValueKind::Decimal).note("USD an
 
 const STATES: &[&str] = &["running", "pending"];
 
+/// 1: what the two calls for tokens answer beside the token itself, which is secret by its name.
+pub(super) const ANSWERED: &[Key] = &[Key::optional("oauth_token_secret", ValueKind::Text).secret()];
+
 pub(super) const CALLS: &[Call] = &[
     get("oauth.request_token", "/_ah/OAuthGetRequestToken")
         .returns(FORM)

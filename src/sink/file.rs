@@ -1,9 +1,15 @@
 //! A file that bears its own name only once it is whole.
+//!
+//! `FILE.part` is made exclusively, locked, and known by its inode. One that is there already and is not known is
+//! somebody else's: it is neither continued nor removed. Only an empty one is taken, since nothing can be lost with it: a
+//! run killed before it could note the inode leaves such a file.
 
 use crate::encode::zero::data_runs;
 use crate::error::{Error, Kind, Result};
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use crate::journal::{Evidence, PartRecord};
+use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags, renameat_with};
+use std::fs::{File, Metadata, OpenOptions};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,55 +25,114 @@ pub struct PartFile {
     target: PathBuf,
     /// Whether the file is known to read as zero wherever nothing was written in this run.
     fresh: bool,
+    /// Whether it has its own name already: an earlier run ended right after it gave it.
+    named: bool,
 }
 
 impl PartFile {
-    /// Where the bytes of `target` are kept until it is whole.
+    /// Returns where the bytes of `target` are kept until it is whole.
     pub fn path_of(target: &Path) -> PathBuf {
         let mut name = target.as_os_str().to_owned();
         name.push(".part");
         PathBuf::from(name)
     }
 
-    /// Starts anew, with `size` bytes of hole; what was in `FILE.part` is gone.
-    pub fn create(target: &Path, size: u64) -> Result<Self> {
-        Self::open(target, size, true)
+    /// Makes `FILE.part`, empty. `owner` says whose one is that is there already, for the error.
+    ///
+    /// # Errors
+    /// [`Kind::Exists`] if there is one that is not empty, or that another program has locked.
+    pub fn create(target: &Path, owner: impl Fn(PartRecord) -> Option<String>) -> Result<Self> {
+        let part = Self::path_of(target);
+        let failed = |e| Error::io(format!("making {}", part.display()), e);
+        let made = OpenOptions::new().read(true).write(true).create_new(true).open(&part);
+        let file = match made {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                open(&part).map_err(failed)?.ok_or_else(|| stray(&part, None))?
+            }
+            Err(e) => return Err(failed(e)),
+        };
+        lock(&file, &part)?;
+        let meta = file.metadata().map_err(failed)?;
+        if meta.len() > 0 || meta.nlink() != 1 {
+            return Err(stray(&part, owner(record_of(&meta))));
+        }
+        Ok(Self { file: Arc::new(file), part, target: target.to_owned(), fresh: true, named: false })
     }
 
-    /// Takes up what an earlier run has left; `None` if it is not there or not of that size.
-    pub fn resume(target: &Path, size: u64) -> Result<Option<Self>> {
-        match std::fs::metadata(Self::path_of(target)) {
-            Ok(meta) if meta.is_file() && meta.len() == size => Self::open(target, size, false).map(Some),
-            _ => Ok(None),
+    /// Opens what an earlier run has left, under its temporary name or under its own; `None` if the file of that inode
+    /// is not there.
+    ///
+    /// # Errors
+    /// [`Kind::Exists`] if another program has locked it.
+    pub fn resume(target: &Path, known: PartRecord) -> Result<Option<Self>> {
+        let part = Self::path_of(target);
+        for (path, named) in [(part.as_path(), false), (target, true)] {
+            let failed = |e| Error::io(format!("opening {}", path.display()), e);
+            let Some(file) = open(path).map_err(failed)? else { continue };
+            if record_of(&file.metadata().map_err(failed)?) != known {
+                continue;
+            }
+            lock(&file, path)?;
+            let file = Arc::new(file);
+            let target = target.to_owned();
+            return Ok(Some(Self { file, part: Self::path_of(&target), target, fresh: false, named }));
+        }
+        Ok(None)
+    }
+
+    /// Whether the file of an earlier run bears its own name already.
+    pub fn is_at(target: &Path, known: PartRecord) -> bool {
+        std::fs::symlink_metadata(target).is_ok_and(|meta| record_of(&meta) == known)
+    }
+
+    /// Removes the `FILE.part` of an earlier run, if it is still there under that name.
+    pub fn discard(target: &Path, known: PartRecord) -> Result<()> {
+        match Self::resume(target, known)? {
+            Some(old) if !old.named => std::fs::remove_file(&old.part)
+                .map_err(|e| Error::io(format!("removing {}", old.part.display()), e)),
+            _ => Ok(()),
         }
     }
 
-    fn open(target: &Path, size: u64, fresh: bool) -> Result<Self> {
-        let part = Self::path_of(target);
-        let what = || format!("writing {}", part.display());
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(fresh)
-            .open(&part)
-            .map_err(|e| Error::io(what(), e))?;
-        // A file of a size that the file system cannot hold is refused here, before anything is fetched.
-        file.set_len(size).map_err(|e| Error::io(what(), e))?;
-        Ok(Self { file: Arc::new(file), part, target: target.to_owned(), fresh })
+    /// Returns what the file is known by.
+    pub fn record(&self) -> Result<PartRecord> {
+        Ok(record_of(&self.metadata()?))
     }
 
-    /// The file itself, for syncing from another thread.
+    /// Returns when the file was last modified: if that stays the same, nobody has written to it.
+    pub fn evidence(&self) -> Result<Evidence> {
+        let meta = self.metadata()?;
+        let modified = meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec());
+        Ok(Evidence { modified: Some(modified), ..Evidence::default() })
+    }
+
+    /// Returns the length in bytes.
+    pub fn len(&self) -> Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        self.file.metadata().map_err(|e| Error::io(format!("looking at {}", self.path().display()), e))
+    }
+
+    /// Returns the file itself, for reading it and for syncing it from another thread.
     pub fn file(&self) -> &Arc<File> {
         &self.file
     }
 
-    /// Where the bytes are now.
-    pub fn part(&self) -> &Path {
-        &self.part
+    /// Returns where the bytes are now.
+    pub fn path(&self) -> &Path {
+        if self.named { &self.target } else { &self.part }
     }
 
-    /// Gives the file its length, once that is known.
+    /// Whether the file has its own name already.
+    pub fn is_named(&self) -> bool {
+        self.named
+    }
+
+    /// Gives the file its length. One of a size that the file system cannot hold is refused here, before anything is
+    /// fetched.
     pub fn set_len(&self, size: u64) -> Result<()> {
         self.file.set_len(size).map_err(|e| Error::io(format!("writing {}", self.part.display()), e))
     }
@@ -107,19 +172,14 @@ impl PartFile {
 
     /// Syncs the file and gives it its name. Without `replace` a file that stands there by now is not touched.
     pub fn finish(self, replace: bool) -> Result<()> {
-        let what = || format!("finishing {}", self.target.display());
-        self.file.sync_all().map_err(|e| Error::io(what(), e))?;
-        if replace {
-            std::fs::rename(&self.part, &self.target).map_err(|e| Error::io(what(), e))?;
-        } else {
-            // A hard link refuses to replace, where a rename would.
-            match std::fs::hard_link(&self.part, &self.target) {
-                Ok(()) => std::fs::remove_file(&self.part).map_err(|e| Error::io(what(), e))?,
-                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                    return Err(in_the_way(&self.target));
-                }
-                // A file system without hard links.
-                Err(_) => std::fs::rename(&self.part, &self.target).map_err(|e| Error::io(what(), e))?,
+        let failed = |e| Error::io(format!("finishing {}", self.target.display()), e);
+        self.file.sync_all().map_err(failed)?;
+        if !self.named {
+            self.check_name()?;
+            if replace {
+                std::fs::rename(&self.part, &self.target).map_err(failed)?;
+            } else {
+                self.rename_to_free_name()?;
             }
         }
         let dir = self.target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -129,6 +189,76 @@ impl PartFile {
         }
         Ok(())
     }
+
+    /// Fails if `FILE.part` is no longer the file that was written to.
+    fn check_name(&self) -> Result<()> {
+        let named = std::fs::symlink_metadata(&self.part).map(|meta| record_of(&meta));
+        if named.ok() == Some(self.record()?) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Io,
+            format!("{} was moved or replaced during the transfer", self.part.display()),
+        )
+        .hint("run the same command again"))
+    }
+
+    fn rename_to_free_name(&self) -> Result<()> {
+        let failed = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::AlreadyExists => in_the_way(&self.target),
+            _ => Error::io(format!("finishing {}", self.target.display()), e),
+        };
+        match renameat_with(CWD, &self.part, CWD, &self.target, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(()),
+            // A file system without that call. A link refuses to replace, too, but leaves two names if the process is
+            // killed in between: the journal knows the inode, so the next run finds it under its own name.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+                rustix::fs::linkat(CWD, &self.part, CWD, &self.target, AtFlags::empty())
+                    .map_err(|e| failed(e.into()))?;
+                std::fs::remove_file(&self.part).map_err(failed)
+            }
+            Err(e) => Err(failed(e.into())),
+        }
+    }
+}
+
+/// Opens a file for reading and writing; `None` if there is none of that name, or it is no regular file.
+fn open(path: &Path) -> std::io::Result<Option<File>> {
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
+    match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
+        Ok(file) => Ok(file.metadata()?.is_file().then_some(file)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn record_of(meta: &Metadata) -> PartRecord {
+    let born = meta.created().ok().and_then(|born| born.duration_since(std::time::UNIX_EPOCH).ok());
+    let born = born.and_then(|born| i64::try_from(born.as_nanos()).ok());
+    PartRecord { device: meta.dev(), inode: meta.ino(), born }
+}
+
+fn lock(file: &File, path: &Path) -> Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(Error::new(Kind::Exists, format!("another program is writing to {}", path.display()))
+                .hint("wait for it to end, or stop it"))
+        }
+        Err(std::fs::TryLockError::Error(e)) => Err(Error::io(format!("locking {}", path.display()), e)),
+    }
+}
+
+/// The error for a `FILE.part` that this transfer has not made. `owner`: the transfer that has.
+fn stray(part: &Path, owner: Option<String>) -> Error {
+    let error = Error::new(Kind::Exists, format!("{} is in the way", part.display()));
+    error.hint(match owner {
+        Some(id) => format!(
+            "it belongs to another transfer: finish that one (`diskferry transfers show {id}`), or give it up with \
+             `diskferry transfers discard --part {id}`"
+        ),
+        None => "no known transfer made it: look what it is, then move or remove it".to_owned(),
+    })
 }
 
 /// The error for a file that stands where the download should go.
@@ -138,51 +268,5 @@ pub fn in_the_way(path: &Path) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::MetadataExt;
-
-    #[test]
-    fn zeros_become_holes_and_the_name_comes_last() {
-        let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().join("image");
-        let part = PartFile::create(&target, 4 << 20).unwrap();
-        assert!(part.write(0, &vec![0; 1 << 20]).unwrap());
-        let mut bytes = vec![0; 1 << 20];
-        bytes[500_000] = 1;
-        assert!(!part.write(1 << 20, &bytes).unwrap());
-        assert!(!target.exists());
-        part.finish(false).unwrap();
-        let meta = target.metadata().unwrap();
-        assert_eq!(meta.len(), 4 << 20);
-        assert!(meta.blocks() * 512 <= 64 << 10, "{} bytes on disk", meta.blocks() * 512);
-        assert!(!PartFile::path_of(&target).exists());
-        assert_eq!(std::fs::read(&target).unwrap()[(1 << 20) + 500_000], 1);
-    }
-
-    #[test]
-    fn what_an_earlier_run_left_does_not_shine_through() {
-        let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().join("image");
-        PartFile::create(&target, 100_000).unwrap().write(0, &vec![7; 100_000]).unwrap();
-        assert!(PartFile::resume(&target, 99).unwrap().is_none());
-        let part = PartFile::resume(&target, 100_000).unwrap().unwrap();
-        assert!(part.write(10_000, &vec![0; 50_000]).unwrap());
-        part.finish(false).unwrap();
-        let bytes = std::fs::read(&target).unwrap();
-        assert!(bytes[..10_000].iter().all(|b| *b == 7) && bytes[60_000..].iter().all(|b| *b == 7));
-        assert!(bytes[10_000..60_000].iter().all(|b| *b == 0));
-    }
-
-    #[test]
-    fn a_file_that_came_meanwhile_is_not_replaced_unasked() {
-        let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().join("image");
-        let part = PartFile::create(&target, 10).unwrap();
-        std::fs::write(&target, "mine").unwrap();
-        assert_eq!(part.clone().finish(false).unwrap_err().kind(), Kind::Exists);
-        assert_eq!(std::fs::read(&target).unwrap(), b"mine");
-        part.finish(true).unwrap();
-        assert_eq!(std::fs::read(&target).unwrap(), [0; 10]);
-    }
-}
+#[path = "file_tests.rs"]
+mod tests;

@@ -1,20 +1,21 @@
-//! Where the bytes of an image come from: a mapped file or block device, a stream, or a drive on another remote.
+//! Where the bytes of an image come from: a file or block device, a stream, or a drive on another remote.
 //!
 //! A source hands out chunks into a bounded channel: a file or stream in order and on a thread of its own, a remote as its
 //! replies come in. It knows who it is
 //! ([`Identity`]), so that a transfer that is taken up again goes on with the same image, and it can say whether it has
 //! changed since it was opened: a changed image is an error, never a mix of old and new.
 
+mod device;
 pub mod extents;
-pub mod map;
-mod mapped;
+mod file;
 pub mod pipe;
 mod remote;
 mod stream;
 pub mod unpack;
+mod unpack_guard;
 pub mod xz_index;
 
-pub use mapped::MappedSource;
+pub use file::{FileRange, FileSource};
 pub use remote::RemoteSource;
 pub use stream::StreamSource;
 
@@ -27,18 +28,27 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Identity {
-    /// A file or block device.
+    /// A file.
     File {
         /// The path, absolute.
         path: PathBuf,
         /// In bytes.
         size: u64,
-        /// Nanoseconds since the epoch of the last modification; 0 for a block device, whose time says nothing.
+        /// Nanoseconds since the epoch of the last modification.
         mtime_ns: i64,
+        /// Nanoseconds since the epoch of the last change of contents or metadata, which no program can set back.
+        ctime_ns: i64,
         /// The inode number.
         inode: u64,
-        /// The device number of the file system, or of the device itself.
+        /// The device number of the file system.
         device: u64,
+    },
+    /// A block device: told by its path and size alone, so that what was already sent is read and compared again.
+    Device {
+        /// The path, absolute.
+        path: PathBuf,
+        /// In bytes.
+        size: u64,
     },
     /// A drive or an appliance on a remote.
     Remote {
@@ -66,6 +76,14 @@ impl Identity {
         };
         match (was, self) {
             (Identity::Stream { size: a }, Identity::Stream { size: b }) if a != b => changed("size", a, b),
+            (Identity::Device { path: a, size: old_size }, Identity::Device { path: b, size })
+                if a == b && old_size != size =>
+            {
+                changed("size", old_size, size)
+            }
+            (Identity::Device { path: a, .. }, Identity::Device { path: b, .. }) if a != b => {
+                changed("path", &a.display(), &b.display())
+            }
             (
                 Identity::Remote { account: old_account, object: old, size: old_size, validator: was },
                 Identity::Remote { account, object, size, validator: is },
@@ -85,10 +103,11 @@ impl Identity {
                     path: old_path,
                     size: old_size,
                     mtime_ns: old_mtime,
+                    ctime_ns: old_ctime,
                     inode: old_inode,
                     device: old_device,
                 },
-                Identity::File { path, size, mtime_ns, inode, device },
+                Identity::File { path, size, mtime_ns, ctime_ns, inode, device },
             ) => {
                 if old_path != path {
                     changed("path", &old_path.display(), &path.display())
@@ -98,6 +117,10 @@ impl Identity {
                     Some("it is another file under the same name".to_owned())
                 } else if old_mtime != mtime_ns {
                     Some("it was modified".to_owned())
+                } else if old_ctime != ctime_ns {
+                    Some(
+                        "it was modified, its modification time put back, or its metadata changed".to_owned(),
+                    )
                 } else {
                     None
                 }
@@ -112,7 +135,7 @@ impl Identity {
 #[derive(Debug)]
 pub enum Source {
     /// A file or block device.
-    Mapped(MappedSource),
+    File(FileSource),
     /// Standard input or another stream.
     Stream(StreamSource),
     /// A drive or an appliance that can be read at any place.
@@ -130,13 +153,13 @@ impl Source {
             })?;
             return Ok(Source::Stream(StreamSource::stdin(size)?));
         }
-        MappedSource::open(path).map(Source::Mapped)
+        FileSource::open(path).map(Source::File)
     }
 
     /// The size in bytes; not 0.
     pub fn size(&self) -> u64 {
         match self {
-            Source::Mapped(source) => source.size(),
+            Source::File(source) => source.size(),
             Source::Stream(source) => source.size(),
             Source::Remote(source) => source.size(),
         }
@@ -145,7 +168,7 @@ impl Source {
     /// What tells this image from another.
     pub fn identity(&self) -> &Identity {
         match self {
-            Source::Mapped(source) => source.identity(),
+            Source::File(source) => source.identity(),
             Source::Stream(source) => source.identity(),
             Source::Remote(source) => source.identity(),
         }
@@ -154,15 +177,32 @@ impl Source {
     /// The runs of chunks that are known, without reading them, to hold nothing but zeros.
     pub fn holes(&self, geometry: Geometry) -> Result<Vec<std::ops::Range<u64>>> {
         match self {
-            Source::Mapped(source) => source.holes(geometry),
+            Source::File(source) => source.holes(geometry),
             Source::Stream(_) | Source::Remote(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether the image is known to be the same bytes as long as its identity is the same: a regular file.
+    pub fn is_stable(&self) -> bool {
+        match self {
+            Source::File(source) => !source.is_device(),
+            Source::Stream(_) | Source::Remote(_) => false,
+        }
+    }
+
+    /// Whether a later run has to read again what an earlier run has sent: nothing else tells whether it is the same image.
+    pub fn reread(&self) -> bool {
+        match self {
+            Source::File(source) => source.is_device(),
+            Source::Stream(_) => true,
+            Source::Remote(_) => false,
         }
     }
 
     /// A check to be made again and again while the image is read.
     pub fn watch(&self) -> Watch {
         match self {
-            Source::Mapped(source) => Watch(Some(source.clone())),
+            Source::File(source) => Watch(Some(source.clone())),
             Source::Stream(_) | Source::Remote(_) => Watch(None),
         }
     }
@@ -170,12 +210,24 @@ impl Source {
 
 /// Tells whether a source is still what it was when it was opened.
 #[derive(Clone, Debug)]
-pub struct Watch(Option<MappedSource>);
+pub struct Watch(Option<FileSource>);
 
 impl Watch {
-    /// Fails if the file was cut short, has grown, was modified or cannot be asked any more.
+    /// Fails if the image was cut short, has grown, was written to or cannot be asked any more.
     pub fn check(&self) -> Result<()> {
-        self.0.as_ref().map_or(Ok(()), MappedSource::check)
+        self.0.as_ref().map_or(Ok(()), FileSource::check)
+    }
+
+    /// The check at the end, which may wait for a disk and is made on another thread.
+    pub async fn check_last(&self) -> Result<()> {
+        let Some(source) = self.0.clone() else { return Ok(()) };
+        let checking = tokio::task::spawn_blocking(move || source.check_last());
+        checking.await.unwrap_or_else(|_| Err(Error::new(Kind::Io, "checking the image failed")))
+    }
+
+    /// Why changes of the image cannot be noticed, where that is so.
+    pub fn blind(&self) -> Option<String> {
+        self.0.as_ref().and_then(FileSource::blind)
     }
 }
 

@@ -51,9 +51,19 @@ impl PipeWriter {
         let _ = self.0.send(outcome.map(|()| None)).await;
     }
 
+    /// Returns when nobody reads any more.
+    pub async fn closed(&self) {
+        self.0.closed().await;
+    }
+
     /// The same as [`PipeWriter::send`], from a thread.
     pub fn send_blocking(&self, piece: Bytes) -> bool {
         piece.is_empty() || self.0.blocking_send(Ok(Some(piece))).is_ok()
+    }
+
+    /// Whether nobody reads any more.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
     }
 
     /// The same as [`PipeWriter::end`], from a thread.

@@ -4,10 +4,13 @@
 //! is known to be something else is refused by name, since a drive that holds it would not boot.
 
 use super::pipe::{PipeReader, PipeWriter, pipe};
+use super::unpack_guard::{Breach, Guard, Guarded, IN_FRONT, RECORDS, xz_memory};
 use crate::error::{Error, Kind, Result};
 use bytes::Bytes;
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Read};
+use std::rc::Rc;
 
 /// How many layers are looked through: a tar in gzip with a compressed image in it has three.
 const DEEPEST: usize = 4;
@@ -17,9 +20,6 @@ const HEAD: usize = 512;
 
 /// How much is handed on at a time.
 const PIECE: usize = 256 << 10;
-
-/// The most memory that an xz stream may ask for, in KiB: its highest preset needs 65 MiB.
-const XZ_MEMORY: u32 = 256 << 10;
 
 /// What an image may be packed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,17 +65,50 @@ impl Contents {
 }
 
 /// Looks into the first bytes of something, as far as they reach. A megabyte tells the size of an image in a tar archive.
+/// It is work for the processor, up to a second of it: not for a thread that others wait for.
 pub fn look(head: &[u8]) -> Result<Contents> {
     let mut contents = Contents::default();
+    let guard = Guard::new(&|| false);
     // It ends where the bytes end; only what came before counts.
-    let looked = each(Box::new(head), 0, &mut contents, &mut |reader, _| {
+    let looked = each(Box::new(head), 0, &guard, &mut contents, &mut |reader, _| {
         // Anything that is not raw is refused here.
         first_bytes(reader).map_err(Stop::Io).and_then(|head| check_raw(&head).map_err(Stop::Refused))?;
         Err(Stop::Enough)
     });
     match looked {
         Err(Stop::Refused(error)) => Err(error),
-        Ok(()) | Err(Stop::Io(_) | Stop::Enough) => Ok(contents),
+        Err(Stop::Io(error)) => limit(&guard, &error).map_or(Ok(contents), Err),
+        Ok(()) | Err(Stop::Enough) => Ok(contents),
+    }
+}
+
+/// The error of what was ended by a limit.
+fn limit(guard: &Guard<'_>, error: &io::Error) -> Option<Error> {
+    let refused = |message: String| Error::new(Kind::Source, message);
+    let hint = "fetch it as it is with `diskferry download`, unpack it, then upload the image";
+    match guard.breach() {
+        Some(Breach::InFront) => Some(
+            refused(format!("the archive has more than {} MiB in front of the image", IN_FRONT >> 20))
+                .hint(hint),
+        ),
+        Some(Breach::Record) => Some(
+            refused(format!("a record of the archive is larger than the {} MiB limit", RECORDS >> 20))
+                .hint(hint),
+        ),
+        Some(Breach::Unwanted) => None,
+        None if asks_for_memory(error) => {
+            Some(refused("unpacking it takes more memory than the limit of 64 MiB".to_owned()).hint(hint))
+        }
+        None => None,
+    }
+}
+
+/// Whether a decoder was refused its window or dictionary.
+fn asks_for_memory(error: &io::Error) -> bool {
+    // Of a window that is too large zstd has but this text.
+    error.kind() == io::ErrorKind::OutOfMemory || {
+        let text = error.to_string();
+        text.contains("requires too much memory") || text.contains("memory limit")
     }
 }
 
@@ -95,7 +128,9 @@ pub fn unpack(input: PipeReader) -> Result<PipeReader> {
 fn run(input: PipeReader, out: &PipeWriter) -> Result<()> {
     let failure = input.failure();
     let mut contents = Contents::default();
-    let done = each(Box::new(input), 0, &mut contents, &mut |reader, _| {
+    let unwanted = || out.is_closed();
+    let guard = Guard::new(&unwanted);
+    let done = each(Box::new(input), 0, &guard, &mut contents, &mut |reader, _| {
         let head = first_bytes(reader).map_err(Stop::Io)?;
         check_raw(&head).map_err(Stop::Refused)?;
         if !out.send_blocking(head.into()) {
@@ -116,7 +151,11 @@ fn run(input: PipeReader, out: &PipeWriter) -> Result<()> {
     match done {
         Ok(()) | Err(Stop::Enough) => Ok(()),
         Err(Stop::Refused(error)) => Err(error),
+        Err(Stop::Io(_)) if guard.breach() == Some(Breach::Unwanted) => Ok(()),
         Err(Stop::Io(error)) => {
+            if let Some(limit) = limit(&guard, &error) {
+                return Err(limit);
+            }
             let what = format!("unpacking failed: the {} data is damaged or cut short", contents.describe());
             Err(failure.behind(error, &what))
         }
@@ -138,16 +177,20 @@ type Take<'a> = &'a mut dyn FnMut(&mut dyn Read, &Contents) -> Result<(), Stop>;
 
 /// Peels one layer off, and goes on inside.
 fn each(
-    mut input: Box<dyn Read + '_>,
+    input: Box<dyn Read + '_>,
     depth: usize,
+    guard: &Rc<Guard<'_>>,
     contents: &mut Contents,
     take: Take<'_>,
 ) -> Result<(), Stop> {
+    let mut input = Guarded::new(input, guard);
+    let allowance = input.allowance();
     let head = first_bytes(&mut input).map_err(Stop::Io)?;
     let packing = packing_of(&head);
     let whole = io::Cursor::new(head).chain(input);
     let Some(packing) = packing else {
         let mut whole = whole;
+        guard.reached();
         take(&mut whole, contents)?;
         // To the very end: only there a checksum is compared.
         return io::copy(&mut whole, &mut io::sink()).map(drop).map_err(Stop::Io);
@@ -162,22 +205,46 @@ fn each(
     }
     let inside: Box<dyn Read> = match packing {
         Packing::Gzip => Box::new(flate2::read::MultiGzDecoder::new(whole)),
-        Packing::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(whole, true, XZ_MEMORY)),
-        Packing::Zstd => Box::new(zstd::stream::read::Decoder::new(whole).map_err(Stop::Io)?),
-        Packing::Tar => return first_image(whole, depth, contents, take),
+        Packing::Xz => {
+            Box::new(lzma_rust2::XzReader::new_mem_limit(whole, true, xz_memory(guard.window_log())))
+        }
+        Packing::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::new(whole).map_err(Stop::Io)?;
+            decoder.window_log_max(guard.window_log()).map_err(Stop::Io)?;
+            Box::new(decoder)
+        }
+        Packing::Tar => return first_image(whole, &allowance, depth, guard, contents, take),
     };
-    each(inside, depth + 1, contents, take)
+    each(inside, depth + 1, guard, contents, take)
 }
 
-/// The first image of an archive. What comes after it is read too, so that a damaged end is noticed.
-fn first_image(input: impl Read, depth: usize, contents: &mut Contents, take: Take<'_>) -> Result<(), Stop> {
+/// The first image of an archive. What comes after it is read too, so that a damaged end is noticed. `allowance` is that
+/// of the input: the archive's reader takes records into memory as long as they are.
+fn first_image(
+    input: impl Read,
+    allowance: &Cell<u64>,
+    depth: usize,
+    guard: &Rc<Guard<'_>>,
+    contents: &mut Contents,
+    take: Take<'_>,
+) -> Result<(), Stop> {
     let mut archive = tar::Archive::new(input);
     let mut taken = false;
-    for entry in archive.entries().map_err(Stop::Io)? {
+    let mut entries = archive.entries().map_err(Stop::Io)?;
+    // What the next step passes over before it comes to a header.
+    let mut rest = 0_u64;
+    loop {
+        allowance.set(rest.saturating_add(RECORDS).min(u64::MAX - 1));
+        let entry = entries.next();
+        allowance.set(u64::MAX);
+        let Some(entry) = entry else { break };
         let mut entry = entry.map_err(Stop::Io)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let kind = entry.header().entry_type();
         if taken || !(kind.is_file() || kind.is_gnu_sparse()) || is_description(&name) {
+            // A sparse file is as long in the archive as its header says, others may have it in their records.
+            let kept = if kind.is_gnu_sparse() { entry.header().entry_size() } else { Ok(entry.size()) };
+            rest = kept.map_err(Stop::Io)?;
             continue;
         }
         let extensions = entry.pax_extensions().map_err(Stop::Io)?;
@@ -186,20 +253,22 @@ fn first_image(input: impl Read, depth: usize, contents: &mut Contents, take: Ta
             return Err(Stop::Refused(
                 Error::new(
                     Kind::Source,
-                    format!("{name} is a sparse file in a form that cannot be unpacked"),
+                    format!("{name:.200?} is a sparse file in a form that cannot be unpacked"),
                 )
                 .hint("pack it again with tar --format=gnu -S"),
             ));
         }
         (contents.size, contents.member) = (Some(entry.size()), Some(name));
         let inner = contents.layers.len();
-        let done = each(Box::new(&mut entry), depth + 1, contents, take);
+        let done = each(Box::new(&mut entry), depth + 1, guard, contents, take);
         if contents.layers.len() > inner {
             // The size of what is packed in the archive says nothing of the image.
             contents.size = None;
         }
         done?;
-        taken = true;
+        // A decoder may leave something behind its end.
+        io::copy(&mut entry, &mut io::sink()).map_err(Stop::Io)?;
+        (rest, taken) = (0, true);
     }
     // The padding at the end, and with it the checksum of what the archive is packed in.
     io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(Stop::Io)?;

@@ -125,3 +125,78 @@ fn the_error_of_whoever_feeds_the_stream_comes_through() {
     let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
     assert_eq!(reader.failure().behind(error, "reading").kind(), Kind::Interrupted);
 }
+
+/// The head of a zstd frame with this window, and 5 bytes as they are.
+fn frame(window_log: u8, content: &[u8]) -> Vec<u8> {
+    let len = u8::try_from(content.len()).unwrap();
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, (window_log - 10) << 3, (len << 3) | 1, 0, 0];
+    frame.extend_from_slice(content);
+    frame
+}
+
+#[test]
+fn layers_share_the_memory_that_unpacking_may_take() {
+    assert_eq!(unpacked(frame(26, b"hello")).unwrap(), b"hello");
+    assert_eq!(unpacked(frame(26, &frame(21, b"hi"))).unwrap(), b"hi");
+    for packed in [frame(27, b"hello"), frame(26, &frame(22, b"hi"))] {
+        for error in [unpacked(packed.clone()).unwrap_err(), look(&packed).unwrap_err()] {
+            assert!(error.to_string().contains("memory"), "{error}");
+            assert!(error.what_next().is_some());
+        }
+    }
+}
+
+#[test]
+fn a_long_name_is_read_and_a_longer_one_is_refused() {
+    let named = |len: usize| tar(&[(&*format!("{}/disk", "d".repeat(len)), b"hello")]);
+    let fits = named(500_000);
+    assert_eq!(unpacked(fits.clone()).unwrap(), b"hello");
+    assert_eq!(look(&fits).unwrap().member.map(|name| name.len()), Some(500_005));
+    for long in [named(1_100_000), zstd(&named(1_100_000))] {
+        for error in [unpacked(long.clone()).unwrap_err(), look(&long).unwrap_err()] {
+            assert!(error.to_string().contains("record of the archive is larger"), "{error}");
+        }
+    }
+    // Behind the image, too.
+    let mut behind = tar(&[("disk", &[7; 3_000_000])]);
+    behind.truncate(512 + 3_000_000_usize.next_multiple_of(512));
+    behind.extend(named(1_100_000));
+    assert!(unpacked(behind).unwrap_err().to_string().contains("record"));
+}
+
+#[test]
+fn what_comes_in_front_of_the_image_is_bounded() {
+    let long = vec![0; 65 << 20];
+    for error in [
+        unpacked(zstd(&tar(&[("box.ovf", &long), ("disk", b"hello")]))).unwrap_err(),
+        look(&zstd(&tar(&[("box.ovf", &long), ("disk", b"hello")]))).unwrap_err(),
+        // Members of nothing at all, one after the other.
+        unpacked(zstd(&gzip(b"").repeat(4 << 20))).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("64 MiB in front of the image"), "{error}");
+    }
+    // What comes behind it is read to its end.
+    let image = unpacked(zstd(&tar(&[("disk", b"hello"), ("other", &long)]))).unwrap();
+    assert_eq!(image, b"hello");
+}
+
+#[test]
+fn nobody_waits_for_a_thread_that_unpacks_for_nobody() {
+    // Terabytes behind the image.
+    let mut bomb = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+    bomb.write_all(&tar(&[("disk", b"hello")])[..1024]).unwrap();
+    std::io::copy(&mut std::io::repeat(0).take(64 << 30), &mut bomb).unwrap();
+    let bomb = zstd(&bomb.finish().unwrap());
+    let (writer, reader) = pipe();
+    assert!(writer.send_blocking(Bytes::from(bomb)));
+    let mut reader = unpack(reader).unwrap();
+    let mut image = [0; 5];
+    reader.read_exact(&mut image).unwrap();
+    assert_eq!(&image, b"hello");
+    drop(reader);
+    // The thread lets go of its end.
+    let start = std::time::Instant::now();
+    while writer.send_blocking(Bytes::from_static(b"x")) {
+        assert!(start.elapsed().as_secs() < 10, "the thread goes on");
+    }
+}

@@ -3,7 +3,8 @@
 use super::Context;
 use super::fetch::{fetch, fetch_chunk};
 use super::ledger::Ledger;
-use super::syncing::{DOWNLOAD_BATCH, Syncing};
+use super::syncing::{self, Syncing};
+use super::threads;
 use super::whole::Whole;
 use crate::chunk::{AckedChunk, FetchedChunk};
 use crate::encode::buffer::Buffers;
@@ -58,7 +59,7 @@ pub async fn to_file<D: Readable>(
     } else {
         None
     };
-    let syncing = Syncing::start(journal.syncer(Some(part.file().clone())), DOWNLOAD_BATCH)?;
+    let syncing = Syncing::start(journal.syncer(Some(part.file().clone())), syncing::DOWNLOAD)?;
     let missing: Vec<u64> = ledger.missing().collect();
     let mut done = Downloaded::default();
     let sink = part.clone();
@@ -82,7 +83,7 @@ pub async fn to_file<D: Readable>(
         })
         .await?;
     (context.observer)(&Event::Stage(Stage::Finish));
-    let synced = syncing.finish();
+    let synced = syncing.finish(&context.stop).await;
     let left = ledger.missing().count() as u64;
     if let Some(error) = failures.into_error(left, geometry.chunks()) {
         // A sync that failed is the cause of what failed after it.
@@ -92,7 +93,9 @@ pub async fn to_file<D: Readable>(
     if left > 0 {
         return Err(Error::new(Kind::Incomplete, format!("{left} of {} chunks are left", geometry.chunks())));
     }
-    done.sha256 = whole.map(Whole::finish).transpose()?;
+    if let Some(whole) = whole {
+        done.sha256 = Some(whole.finish(&context.stop).await?);
+    }
     Ok(done)
 }
 
@@ -105,7 +108,7 @@ fn landing_threads(algorithm: Algorithm, context: &Context) -> usize {
 }
 
 /// Fetches everything, in order, onto a stream. Several chunks are fetched at a time, so memory holds that many; there is
-/// nothing to resume from.
+/// nothing to resume from, so a stop ends it at once.
 pub async fn to_stream<D: Readable>(
     disk: &D,
     out: Box<dyn Write + Send>,
@@ -114,14 +117,34 @@ pub async fn to_stream<D: Readable>(
     context: &Context,
 ) -> Result<Downloaded> {
     (context.observer)(&Event::Stage(Stage::Transfer));
+    let mut done = Downloaded::default();
+    tokio::select! {
+        biased;
+        streamed = stream_out(disk, out, whole, ledger, context, &mut done) => done.sha256 = streamed?,
+        () = context.stop.asked() => {
+            return Err(Error::new(Kind::Interrupted, "stopped; what goes to a stream cannot be resumed"));
+        }
+    }
+    let (left, total) = (ledger.missing().count(), ledger.geometry().chunks());
+    if left > 0 {
+        return Err(Error::new(Kind::Io, format!("{left} of {total} chunks were not written")));
+    }
+    Ok(done)
+}
+
+/// Gives the digest of it all, if it is wanted.
+async fn stream_out<D: Readable>(
+    disk: &D,
+    out: Box<dyn Write + Send>,
+    whole: bool,
+    ledger: &mut Ledger,
+    context: &Context,
+    done: &mut Downloaded,
+) -> Result<Option<String>> {
     let (geometry, algorithm) = (ledger.geometry(), ledger.algorithm());
     let (to_write, queue) = mpsc::channel(2);
     let (report, mut written) = mpsc::unbounded_channel();
-    let writer = std::thread::Builder::new()
-        .name("write".into())
-        .spawn(move || write_out(out, queue, algorithm, whole, &report))
-        .map_err(|e| Error::io("starting a thread", e))?;
-    let mut done = Downloaded::default();
+    let mut writer = threads::spawn("writing", move || write_out(out, queue, algorithm, whole, &report))?;
     let buffers = Buffers::new();
     let mut chunks = stream::iter(0..geometry.chunks())
         .map(|index| fetch_chunk(disk, geometry, index, context, &buffers))
@@ -131,34 +154,21 @@ pub async fn to_stream<D: Readable>(
         context.meters.image.fetch_add(chunk.len, Relaxed);
         ledger.settle(&chunk);
     };
-    let fetched: Result<()> = async {
-        loop {
-            tokio::select! {
-                () = context.stop.asked() => {
-                    return Err(Error::new(Kind::Interrupted, "stopped; what goes to a stream cannot be resumed"));
-                }
-                Some(chunk) = written.recv() => note(chunk),
-                next = chunks.next() => match next {
-                    None => return Ok(()),
-                    // The writer is gone; it says why below.
-                    Some(chunk) => if to_write.send(chunk?).await.is_err() { return Ok(()) },
-                },
-            }
+    loop {
+        tokio::select! {
+            Some(chunk) = written.recv() => note(chunk),
+            next = chunks.next() => match next {
+                None => break,
+                // The writer is gone; it says why below.
+                Some(chunk) => if to_write.send(chunk?).await.is_err() { break },
+            },
         }
     }
-    .await;
     drop(to_write);
     while let Some(chunk) = written.recv().await {
         note(chunk);
     }
-    let sha256 = writer.join().unwrap_or_else(|_| Err(Error::new(Kind::Io, "the writing thread has died")));
-    fetched?;
-    done.sha256 = sha256?;
-    let left = ledger.missing().count();
-    if left > 0 {
-        return Err(Error::new(Kind::Io, format!("{left} of {} chunks were not written", geometry.chunks())));
-    }
-    Ok(done)
+    writer.wait().await
 }
 
 fn write_out(

@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::failures::Failures;
+use super::threads::died;
 use crate::chunk::{FetchedChunk, Geometry};
 use crate::encode::buffer::Buffers;
 use crate::error::{Error, Result};
@@ -9,6 +10,7 @@ use crate::meters::Meters;
 use crate::transport::Readable;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -18,7 +20,8 @@ use tokio::sync::mpsc;
 const WAITING: usize = 2;
 
 /// Fetches chunks and puts each through `land` on one of `threads` threads; `done` gets what `land` made of it, on this
-/// one. Chunks come in any order. An error of `land` or `done` ends the fetching; see [`Failures`] for those of reads.
+/// one. Chunks come in any order. When a stop is asked for the reads end at once; what the threads have is waited for until
+/// the stop is over. An error of `land` or `done` ends the fetching; see [`Failures`] for those of reads.
 pub async fn fetch<D: Readable, T: Send + 'static>(
     disk: &D,
     geometry: Geometry,
@@ -37,7 +40,8 @@ pub async fn fetch<D: Readable, T: Send + 'static>(
             .name(format!("land-{i}"))
             .spawn(move || {
                 for chunk in arrived {
-                    if report.send(land(chunk)).is_err() {
+                    let landed = catch_unwind(AssertUnwindSafe(|| land(chunk)));
+                    if report.send(landed.unwrap_or_else(|_| Err(died("landing")))).is_err() {
                         return;
                     }
                 }
@@ -83,6 +87,10 @@ pub async fn fetch<D: Readable, T: Send + 'static>(
                 }
             },
             () = context.stop.asked(), if !failures.ends() => failures.interrupt(),
+            () = context.stop.over() => {
+                failures.interrupt();
+                break;
+            }
             else => break,
         }
         if held_up {

@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::ledger::Ledger;
+use super::threads;
 use crate::chunk::{AckedChunk, Geometry};
 use crate::encode::digest::{Algorithm, hex};
 use crate::encode::zero::is_zero;
@@ -47,12 +48,13 @@ pub struct Looking {
     pub sha256: bool,
 }
 
-/// Reads the stream to its end, on a thread of its own. One without any bytes is an error.
+/// Reads the stream to its end, on a thread of its own. One without any bytes is an error. A stop ends the wait at once:
+/// what a stream has left cannot be resumed.
 pub async fn land(reader: PipeReader, ground: Ground, looking: Looking, context: &Context) -> Result<Landed> {
     (context.observer)(&Event::Stage(Stage::Transfer));
     let meters = Arc::clone(&context.meters);
-    let landing = tokio::task::spawn_blocking(move || run(reader, ground, looking, &meters));
-    landing.await.unwrap_or_else(|_| Err(Error::new(Kind::Io, "the writing thread has died")))
+    let mut landing = threads::spawn("writing", move || run(reader, ground, looking, &meters))?;
+    context.stop.unless_asked(landing.wait()).await
 }
 
 fn run(mut reader: PipeReader, mut ground: Ground, looking: Looking, meters: &Meters) -> Result<Landed> {
@@ -93,7 +95,7 @@ fn run(mut reader: PipeReader, mut ground: Ground, looking: Looking, meters: &Me
         Ground::File(part) => part.set_len(at)?,
         Ground::Stream(out) => out.flush().map_err(|e| Error::io("writing to standard output", e))?,
     }
-    let mut ledger = Ledger::new(Geometry::new(at, looking.chunk_size), looking.digest);
+    let mut ledger = Ledger::new(Geometry::checked(at, looking.chunk_size)?, looking.digest);
     for chunk in &chunks {
         ledger.settle(chunk);
     }

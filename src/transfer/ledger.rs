@@ -1,6 +1,6 @@
 //! What is known of each chunk of a transfer: the proof, at the end, that nothing is missing.
 
-use crate::chunk::{AckedChunk, Geometry};
+use crate::chunk::{AckedChunk, Geometry, MAX_CHUNKS};
 use crate::encode::digest::{Algorithm, Digest, ZeroDigests};
 use std::collections::HashMap;
 
@@ -70,6 +70,12 @@ impl Ledger {
         }
     }
 
+    /// Returns a chunk that is done, as a journal knows it.
+    pub fn chunk(&self, index: u64) -> Option<AckedChunk> {
+        let digest = self.get(index)?;
+        Some(AckedChunk { index, len: self.geometry.len(index), digest, zero: self.is_zero(index) })
+    }
+
     /// Whether a settled chunk holds nothing but zeros.
     pub fn is_zero(&self, index: u64) -> bool {
         self.zero.get(index)
@@ -93,7 +99,7 @@ impl Ledger {
     /// How many image bytes are done.
     pub fn settled_bytes(&self) -> u64 {
         let last = self.geometry.chunks().saturating_sub(1);
-        let full = self.settled() * self.geometry.chunk_size();
+        let full = self.settled().saturating_mul(self.geometry.chunk_size());
         if self.geometry.is_empty() || !self.is_settled(last) {
             return full;
         }
@@ -121,9 +127,9 @@ impl Ledger {
 pub struct Bits(Vec<u64>);
 
 impl Bits {
-    /// `len` bits, all 0.
+    /// `len` bits, all 0; [`MAX_CHUNKS`] of them at most, whatever number comes from outside.
     pub fn new(len: u64) -> Self {
-        Self(vec![0; usize::try_from(len.div_ceil(64)).unwrap_or(usize::MAX)])
+        Self(vec![0; usize::try_from(len.min(MAX_CHUNKS).div_ceil(64)).unwrap_or(0)])
     }
 
     fn place(index: u64) -> (usize, u64) {
@@ -157,6 +163,16 @@ mod tests {
     fn acked(index: u64, len: u64, zero: bool) -> AckedChunk {
         let bytes = vec![u8::from(!zero); usize::try_from(len).unwrap()];
         AckedChunk { index, len, digest: Algorithm::Blake3.digest(&bytes), zero }
+    }
+
+    #[test]
+    fn bits_are_bounded_whatever_number_they_are_asked_for() {
+        let mut bits = Bits::new(u64::MAX);
+        assert_eq!(bits.0.len() as u64 * 64, MAX_CHUNKS);
+        bits.set(u64::MAX, true);
+        bits.set(MAX_CHUNKS - 1, true);
+        assert!(!bits.get(u64::MAX) && bits.get(MAX_CHUNKS - 1));
+        assert_eq!(bits.count(), 1);
     }
 
     #[test]

@@ -7,14 +7,18 @@
 pub mod download;
 mod failures;
 mod fetch;
+#[cfg(test)]
+mod hang_tests;
 pub mod landing;
 pub mod ledger;
 pub mod probe;
 pub mod pull;
 mod relay;
+pub mod resume;
 mod sample;
 mod stages;
 mod syncing;
+mod threads;
 pub mod upload;
 pub mod verify;
 pub mod whole;

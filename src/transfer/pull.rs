@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 pub struct Pull {
     /// The stream, to be read on a thread.
     pub reader: PipeReader,
-    /// Feeds the stream, to be run beside whatever reads it. Gives the BLAKE3 digest of it all in hexadecimal, or nothing
+    /// Feeds the stream, to be run beside whatever reads it ([`beside`]). Gives the BLAKE3 digest of it all in hexadecimal, or nothing
     /// if it was not read to its end; why it broke is told by the reader.
     pub feeding: Pin<Box<dyn Future<Output = Option<String>>>>,
 }
@@ -35,7 +35,12 @@ pub fn pull(appliance: &Appliance, access: &Access, count: bool, context: &Conte
         told: false,
     };
     let feeding = Box::pin(async move {
-        let (digest, outcome) = match run.run(&writer).await {
+        let pulled = tokio::select! {
+            pulled = run.run(&writer) => pulled,
+            // The reader may go while the server is silent.
+            () = writer.closed() => return None,
+        };
+        let (digest, outcome) = match pulled {
             Ok(digest) => (digest, Ok(())),
             Err(error) => (None, Err(error)),
         };
@@ -43,6 +48,24 @@ pub fn pull(appliance: &Appliance, access: &Access, count: bool, context: &Conte
         digest
     });
     Pull { reader, feeding }
+}
+
+/// Runs what reads a pull to its end while `feeding` feeds it; also gives the digest of the stream, if it was read to its
+/// end. Once `reading` has ended nothing is fed any more: a thread that still waits for bytes then sees its pipe break.
+pub async fn beside<T>(
+    reading: impl Future<Output = T>,
+    mut feeding: Pin<Box<dyn Future<Output = Option<String>>>>,
+) -> (T, Option<String>) {
+    let mut reading = std::pin::pin!(reading);
+    let mut digest = None;
+    let mut feeds = true;
+    loop {
+        tokio::select! {
+            biased;
+            fed = &mut feeding, if feeds => (digest, feeds) = (fed, false),
+            done = &mut reading => return (done, digest),
+        }
+    }
 }
 
 struct Run {
@@ -96,13 +119,7 @@ impl Run {
         let (mut reply, start) = self.appliance.open_at(from, &self.access).await?;
         let mut again = Again::new(from - start);
         loop {
-            let piece = tokio::select! {
-                piece = reply.piece() => piece,
-                () = self.context.stop.asked() => {
-                    return Err(Error::new(Kind::Interrupted, "stopped"));
-                }
-            };
-            let piece = match piece {
+            let piece = match reply.piece().await {
                 Ok(Some(piece)) => piece,
                 Ok(None) if again.left > 0 => return Err(self.changed()),
                 Ok(None) => return self.ended(from),
@@ -179,6 +196,33 @@ impl Again {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
+
+    /// The thread that reads sees the end of a pull whose reader's task has given up, and is not left waiting.
+    #[tokio::test]
+    async fn feeding_ends_with_the_reading() {
+        let (writer, mut reader) = pipe();
+        let feeding = Box::pin(async move {
+            writer.send(bytes::Bytes::from_static(b"some")).await;
+            std::future::pending().await
+        });
+        let thread = std::thread::spawn(move || reader.read_to_end(&mut Vec::new()));
+        let (done, digest) = beside(async { 7 }, feeding).await;
+        assert_eq!((done, digest), (7, None));
+        assert!(thread.join().unwrap().is_err(), "a stream that was given up looks whole");
+    }
+
+    #[tokio::test]
+    async fn the_digest_is_there_when_the_stream_was_read_to_its_end() {
+        let (writer, mut reader) = pipe();
+        let feeding = Box::pin(async move {
+            writer.end(Ok(())).await;
+            Some("digest".to_owned())
+        });
+        let reading = tokio::task::spawn_blocking(move || reader.read_to_end(&mut Vec::new()));
+        let (read, digest) = beside(reading, feeding).await;
+        assert_eq!((read.unwrap().unwrap(), digest.as_deref()), (0, Some("digest")));
+    }
 
     #[test]
     fn what_comes_again_is_compared_once_and_not_handed_on() {

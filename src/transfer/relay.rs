@@ -8,8 +8,7 @@ use super::Context;
 use super::failures::Failures;
 use super::fetch::fetch_chunk;
 use super::ledger::Bits;
-use super::stages::died;
-use super::whole::Passed;
+use super::threads::died;
 use crate::chunk::{Chunk, ChunkData, FetchedChunk, Geometry};
 use crate::encode::buffer::Buffers;
 use crate::error::Result;
@@ -32,28 +31,27 @@ pub(super) struct Relay {
     source: RemoteSource,
     geometry: Geometry,
     settled: Arc<Bits>,
-    /// Takes the bytes in their order, if the digest of the whole is wanted.
-    passed: Option<Passed>,
+    /// Whether everything is read and handed on in order, also what is settled.
+    all: bool,
     out: Sender<Result<Chunk>>,
 }
 
 impl Relay {
-    /// What is `settled` is read only if the digest of the whole is wanted.
+    /// What is `settled` is read only if `all` is wanted, as for the digest of the whole; then chunks come in order.
     pub(super) fn new(
         source: RemoteSource,
         geometry: Geometry,
         settled: Arc<Bits>,
-        passed: Option<Passed>,
+        all: bool,
         out: Sender<Result<Chunk>>,
     ) -> Self {
-        Self { source, geometry, settled, passed, out }
+        Self { source, geometry, settled, all, out }
     }
 
     /// Reads and hands on until everything is, nobody takes any more, or nothing more can be read. Gives what could not be
     /// read.
     pub(super) async fn run(self, context: &Context) -> Failures {
-        let Relay { source, geometry, settled, passed, out } = self;
-        let in_order = passed.is_some();
+        let Relay { source, geometry, settled, all: in_order, out } = self;
         let mut indices = (0..geometry.chunks()).filter(|index| in_order || !settled.get(*index));
         let buffers = Buffers::new();
         // Chunks that are anywhere between their read and the end of their write: those on one side leave room for as many
@@ -78,7 +76,7 @@ impl Relay {
                 && let Some((index, chunk)) = fetched.pop_first()
             {
                 next_in_order = index + 1;
-                handing = Some(hand_on(chunk, out.clone(), passed.clone()));
+                handing = Some(hand_on(chunk, out.clone()));
             }
             if flying.is_empty() && handing.is_none() {
                 return failures;
@@ -98,9 +96,14 @@ impl Relay {
                     if handing.is_some() =>
                 {
                     handing = None;
-                    if !taken.unwrap_or(false) {
+                    match taken {
+                        Ok(true) => {}
                         // The other side has ended, and says why.
-                        return failures;
+                        Ok(false) => return failures,
+                        Err(_) => {
+                            failures.note(died("reading"));
+                            return failures;
+                        }
                     }
                 }
                 () = context.stop.asked(), if !failures.ends() => failures.interrupt(),
@@ -118,17 +121,16 @@ async fn fetch_under(
     context: &Context,
     buffers: &Buffers,
 ) -> Result<FetchedChunk> {
-    let permit = Arc::clone(held).acquire_owned().await.map_err(|_| died("reading"))?;
+    // Who holds the others may not let go of them before a stop.
+    let permit = async { Arc::clone(held).acquire_owned().await.map_err(|_| died("reading")) };
+    let permit = context.stop.unless_asked(permit).await?;
     let FetchedChunk { index, offset, bytes } = fetch_chunk(disk, geometry, index, context, buffers).await?;
     Ok(FetchedChunk { index, offset, bytes: bytes.under(permit) })
 }
 
 /// Waits on another thread until an encoder takes the chunk; false if none will.
-fn hand_on(chunk: FetchedChunk, out: Sender<Result<Chunk>>, passed: Option<Passed>) -> JoinHandle<bool> {
+fn hand_on(chunk: FetchedChunk, out: Sender<Result<Chunk>>) -> JoinHandle<bool> {
     tokio::task::spawn_blocking(move || {
-        if let Some(passed) = passed {
-            passed.update(&chunk.bytes);
-        }
         let FetchedChunk { index, offset, bytes } = chunk;
         out.send(Ok(Chunk { index, offset, data: ChunkData::Read(bytes.freeze()) })).is_ok()
     })

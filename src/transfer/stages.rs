@@ -3,43 +3,39 @@
 use super::Context;
 use super::ledger::Ledger;
 use super::relay::Relay;
-use super::whole::{Hashing, Passed, Whole};
+use super::threads::died;
 use crate::chunk::{Chunk, EncodedChunk};
 use crate::encode::codec::Compression;
+use crate::encode::ordered::ImageDigest;
 use crate::encode::{self, Encoding};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::source::Source;
 use crossbeam_channel::Sender;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 
-/// What feeds the chunks.
-pub(super) enum Feeder {
-    /// A thread, over a file or a stream.
-    Thread(JoinHandle<Result<()>>),
-    /// Requests to another remote, to be run beside the writes.
-    Relay(Relay),
-}
-
-/// What goes on before the network, and where its work comes out.
+/// What goes on before the network, and where its work comes out: errors and deaths of threads too, so that nobody has to
+/// wait for a thread. The threads end when nobody takes what they have.
 pub(super) struct Stages {
-    pub(super) feeder: Feeder,
-    pub(super) workers: Vec<JoinHandle<()>>,
+    /// Requests to another remote, to be run beside the writes; nothing where a thread feeds the chunks.
+    pub(super) relay: Option<Relay>,
     pub(super) encoded: mpsc::Receiver<Result<EncodedChunk>>,
 }
 
 impl Stages {
-    /// Starts the threads. A chunk that is settled already is not compressed, and not even read where it need not be.
+    /// Starts the threads. A chunk that is settled already is not compressed, and not even read where it need not be:
+    /// `whole` needs every chunk, and what an earlier run has sent of a stream or a device is compared.
     pub(super) fn start(
         source: Source,
-        whole: Option<&WholeOf>,
+        whole: Option<&Arc<ImageDigest>>,
         compression: Compression,
         ledger: &Ledger,
         context: &Context,
     ) -> Result<Self> {
         let geometry = ledger.geometry();
         let settled = Arc::new(ledger.settled_bits());
+        let all = whole.is_some() || source.reread();
         let (chunks, to_encode) = crossbeam_channel::bounded(context.workers);
         let (done, encoded) = mpsc::channel(context.workers);
         let unsettled = Arc::clone(&settled);
@@ -47,78 +43,35 @@ impl Stages {
             compression,
             digest: ledger.algorithm(),
             sent: Arc::new(move |index| !unsettled.get(index)),
+            whole: whole.map(Arc::clone),
         };
-        let workers = encode::spawn(context.workers, &encoding, &to_encode, &done, &context.meters)?;
-        let feeder = match source {
-            Source::Mapped(source) => {
-                thread(chunks, move |out| source.feed(geometry, &|index| !settled.get(index), out))?
+        encode::spawn(context.workers, &encoding, &to_encode, &done, &context.meters)?;
+        let relay = match source {
+            Source::File(source) => {
+                thread(chunks, move |out| source.feed(geometry, &|index| all || !settled.get(index), out))?;
+                None
             }
-            Source::Stream(source) => thread(chunks, move |out| source.feed(geometry, out))?,
-            Source::Remote(source) => {
-                let passed = match whole {
-                    Some(WholeOf::Stream(passed)) => Some(passed.clone()),
-                    _ => None,
-                };
-                Feeder::Relay(Relay::new(source, geometry, settled, passed, chunks))
+            Source::Stream(source) => {
+                thread(chunks, move |out| source.feed(geometry, out))?;
+                None
             }
+            Source::Remote(source) => Some(Relay::new(source, geometry, settled, all, chunks)),
         };
-        Ok(Self { feeder, workers, encoded })
+        Ok(Self { relay, encoded })
     }
 }
 
 fn thread(
     chunks: Sender<Result<Chunk>>,
     feed: impl FnOnce(&Sender<Result<Chunk>>) -> Result<()> + Send + 'static,
-) -> Result<Feeder> {
-    let thread = std::thread::Builder::new().name("read".into()).spawn(move || {
-        let outcome = feed(&chunks);
-        if let Err(error) = &outcome {
-            // The copy ends the pipeline in its turn; the original is told when everything has ended.
-            let _ = chunks.send(Err(Error::new(error.kind(), error.to_string())));
+) -> Result<()> {
+    let feeding = move || {
+        let fed = catch_unwind(AssertUnwindSafe(|| feed(&chunks)));
+        if let Err(error) = fed.unwrap_or_else(|_| Err(died("reading"))) {
+            // Nobody listens any more only if the transfer is over.
+            let _ = chunks.send(Err(error));
         }
-        outcome
-    });
-    thread.map(Feeder::Thread).map_err(|e| Error::io("starting a thread", e))
-}
-
-/// The digest of the whole image, from a thread of its own or from the bytes as they pass.
-pub(super) enum WholeOf {
-    Image(Whole),
-    Stream(Passed),
-}
-
-impl WholeOf {
-    pub(super) fn finish(self) -> Result<String> {
-        match self {
-            WholeOf::Image(whole) => whole.finish(),
-            WholeOf::Stream(passed) => Ok(passed.hex()),
-        }
-    }
-}
-
-/// The source, with what computes its SHA-256 if that is wanted.
-pub(super) fn digesting(source: Source, wanted: bool) -> Result<(Source, Option<WholeOf>)> {
-    Ok(match source {
-        Source::Mapped(mapped) if wanted => {
-            let whole = Whole::of_source(mapped.clone())?;
-            (Source::Mapped(mapped), Some(WholeOf::Image(whole)))
-        }
-        Source::Stream(stream) if wanted => {
-            let mut passed = None;
-            let stream = stream.through(|input| {
-                let (hashing, sha) = Hashing::new(input);
-                passed = Some(sha);
-                Box::new(hashing)
-            });
-            (Source::Stream(stream), passed.map(WholeOf::Stream))
-        }
-        Source::Remote(remote) if wanted => {
-            (Source::Remote(remote), Some(WholeOf::Stream(Passed::default())))
-        }
-        source => (source, None),
-    })
-}
-
-pub(super) fn died(what: &str) -> Error {
-    Error::new(Kind::Io, format!("the {what} thread has died; this is a bug in diskferry"))
+    };
+    let thread = std::thread::Builder::new().name("read".into()).spawn(feeding);
+    thread.map(drop).map_err(|e| Error::io("starting a thread", e))
 }

@@ -1,28 +1,33 @@
 //! An image into a drive.
 //!
-//! A thread (of a file or a stream) or a relay (of another remote) feeds chunks, workers encode them, and this task keeps a bounded number of writes in flight; an acknowledged
-//! chunk goes into the journal and the ledger. Everything between them is bounded, so memory does not depend on the
-//! image.
+//! A thread (of a file or a stream) or a relay (of another remote) feeds chunks, workers encode them, and this task keeps a
+//! bounded number of writes in flight; an acknowledged chunk goes into the journal and the ledger. Everything between them
+//! is bounded, so memory does not depend on the image. No thread is joined: this task also hears the request to stop, and
+//! the threads end when nobody takes what they have.
 
 use super::Context;
 use super::failures::Failures;
 use super::ledger::Ledger;
-use super::stages::{Feeder, Stages, WholeOf, died, digesting};
-use super::syncing::{Syncing, UPLOAD_BATCH};
+use super::stages::Stages;
+use super::syncing::{self, Syncing};
+use super::threads::died;
 use crate::chunk::{AckedChunk, Body, EncodedChunk};
 use crate::encode;
 use crate::encode::codec::Compression;
 use crate::encode::digest::ZeroDigests;
+use crate::encode::ordered::ImageDigest;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Stage};
 use crate::journal::Journal;
 use crate::meters::Meters;
 use crate::source::{Source, Watch};
+use crate::stop::stopped;
 use crate::transport::{RemoteDisk, WriteBody};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 use tokio::sync::mpsc;
@@ -35,7 +40,9 @@ pub struct Upload<'a, D> {
     pub source: Source,
     /// How chunks are compressed, as far as the drive takes gzip.
     pub compression: Compression,
-    /// Whether the drive is known to read as zero wherever nothing was written.
+    /// Whether the drive is known to read as zero in the holes of the source.
+    pub skip_holes: bool,
+    /// Whether it is known to read as zero wherever nothing was written.
     pub skip_zeros: bool,
     /// Whether the SHA-256 of the whole image is wanted.
     pub whole: bool,
@@ -58,14 +65,21 @@ impl<D: RemoteDisk> Upload<'_, D> {
         (context.observer)(&Event::Stage(Stage::Transfer));
         let compression = if self.disk.takes_gzip() { self.compression } else { Compression::None };
         let watch = self.source.watch();
-        let (source, whole) = digesting(self.source, self.whole)?;
-        let mut done = Uploaded::default();
-        if self.skip_zeros {
-            done.zero = settle_holes(&source, ledger, context)?;
+        if let Some(why) = watch.blind() {
+            (context.observer)(&Event::Note(why));
         }
-        let Stages { feeder, workers, mut encoded } =
+        let whole = self.whole.then(Arc::<ImageDigest>::default);
+        let mut done = Uploaded::default();
+        let source = if self.skip_holes {
+            let (source, settled) = settle_holes(self.source, ledger, context).await?;
+            done.zero = settled;
+            source
+        } else {
+            self.source
+        };
+        let Stages { relay, mut encoded } =
             Stages::start(source, whole.as_ref(), compression, ledger, context)?;
-        let syncing = Syncing::start(journal.syncer(None), UPLOAD_BATCH)?;
+        let syncing = Syncing::start(journal.syncer(None), syncing::UPLOAD)?;
         let mut sending = Sending {
             disk: self.disk,
             watch: &watch,
@@ -80,42 +94,58 @@ impl<D: RemoteDisk> Upload<'_, D> {
             drop(encoded);
             failures
         };
-        let (failures, fed) = match feeder {
-            Feeder::Thread(thread) => (sent.await, thread.join().unwrap_or_else(|_| Err(died("reading")))),
-            Feeder::Relay(relay) => {
+        let failures = match relay {
+            None => sent.await,
+            Some(relay) => {
                 let (failures, unread) = tokio::join!(sent, relay.run(context));
-                (failures.and(unread), Ok(()))
+                failures.and(unread)
             }
         };
         let mut done = sending.done;
-        for worker in workers {
-            worker.join().map_err(|_| died("encoding"))?;
-        }
-        syncing.finish()?;
+        syncing.finish(&context.stop).await?;
         let (missing, total) = (ledger.missing().count() as u64, ledger.geometry().chunks());
         // A changed image explains every other failure.
         watch.check()?;
         if let Some(error) = failures.into_error(missing, total) {
             return Err(error);
         }
-        fed?;
         if missing > 0 {
             return Err(Error::new(Kind::Incomplete, format!("{missing} of {total} chunks are left")));
         }
         (context.observer)(&Event::Stage(Stage::Finish));
-        done.sha256 = whole.map(WholeOf::finish).transpose()?;
-        watch.check()?;
+        if let Some(whole) = whole {
+            let sha256 = whole.finish(total).ok_or_else(|| {
+                Error::new(Kind::Io, "the digest of the image is not complete; this is a bug in diskferry")
+            })?;
+            done.sha256 = Some(sha256);
+        }
+        context.stop.unless_asked(watch.check_last()).await?;
         Ok(done)
     }
 }
 
+/// How many chunks are settled before others on this thread get a turn.
+const SETTLED_AT_ONCE: usize = 1 << 14;
+
 /// Settles the chunks that lie in holes, before anything else: a terabyte of them costs milliseconds here, and seconds on
-/// the way through the pipeline. Returns how many.
-fn settle_holes(source: &Source, ledger: &mut Ledger, context: &Context) -> Result<u64> {
+/// the way through the pipeline. Gives the source back, and how many there were.
+async fn settle_holes(source: Source, ledger: &mut Ledger, context: &Context) -> Result<(Source, u64)> {
     let geometry = ledger.geometry();
+    let finding = tokio::task::spawn_blocking(move || {
+        let holes = source.holes(geometry);
+        holes.map(|holes| (source, holes))
+    });
+    let finding = async { finding.await.unwrap_or_else(|_| Err(died("reading"))) };
+    let (source, holes) = context.stop.unless_asked(finding).await?;
     let zeros = ZeroDigests::new(ledger.algorithm());
     let mut settled = 0;
-    for index in source.holes(geometry)?.into_iter().flatten() {
+    for (n, index) in holes.into_iter().flatten().enumerate() {
+        if n % SETTLED_AT_ONCE == 0 {
+            tokio::task::yield_now().await;
+            if context.stop.is_asked() {
+                return Err(stopped());
+            }
+        }
         if ledger.is_settled(index) {
             continue;
         }
@@ -124,7 +154,7 @@ fn settle_holes(source: &Source, ledger: &mut Ledger, context: &Context) -> Resu
         context.meters.image.fetch_add(len, Relaxed);
         settled += 1;
     }
-    Ok(settled)
+    Ok((source, settled))
 }
 
 /// The writes in flight and what is left to be written.
@@ -206,7 +236,8 @@ impl<D: RemoteDisk> Sending<'_, D> {
     ) -> Result<Option<(AckedChunk, (u64, WriteBody))>> {
         self.watch.check()?;
         if ledger.is_settled(chunk.index) {
-            // A stream that is read again: what was sent before must be what comes now.
+            // What is read again, of a stream or a device or for the digest of the whole: what was sent before must be
+            // what comes now.
             if ledger.get(chunk.index) != Some(chunk.digest) {
                 return Err(Error::new(Kind::Source, "the image differs from the one that was begun")
                     .offset(chunk.offset)
@@ -251,7 +282,7 @@ impl<D: RemoteDisk> Sending<'_, D> {
     }
 }
 
-/// Writes one chunk. What comes back is acknowledged.
+/// Writes one chunk. What comes back is acknowledged. A write in flight is waited for until the stop is over.
 async fn write<D: RemoteDisk>(
     disk: &D,
     watch: &Watch,
@@ -262,10 +293,10 @@ async fn write<D: RemoteDisk>(
     let (meters, wire) = (&context.meters, body.bytes.len() as u64);
     let written = context
         .retry
-        .run("writing a chunk", Some(offset), async || {
+        .run_settled("writing a chunk", Some(offset), async || {
             let written = disk.write_at(offset, body.clone()).await;
             if written.is_err() {
-                // A body sent from a mapping whose file was cut short fails like a broken connection.
+                // A changed image explains it, and need not be sent to its end.
                 watch.check()?;
             }
             written

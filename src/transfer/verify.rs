@@ -5,11 +5,12 @@ use super::fetch::fetch;
 use super::ledger::Ledger;
 use super::sample::places;
 use crate::chunk::{AckedChunk, FetchedChunk, Geometry};
+use crate::encode::buffer::Buffers;
 use crate::encode::digest::Algorithm;
 use crate::encode::zero::is_zero;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Stage};
-use crate::source::MappedSource;
+use crate::source::FileSource;
 use crate::transport::Readable;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
@@ -132,20 +133,20 @@ pub async fn with_digests<D: Readable>(
 /// Reads chunks and compares them, byte by byte, with a file; also notes the file's digests in `ledger`.
 pub async fn with_file<D: Readable>(
     disk: &D,
-    file: &MappedSource,
+    file: &FileSource,
     ledger: &mut Ledger,
     indices: &[u64],
     context: &Context,
 ) -> Result<Compared> {
     let algorithm = ledger.algorithm();
     let mut compared = Compared::default();
-    let source = file.clone();
+    let (source, buffers) = (file.clone(), Buffers::new());
     run(
         disk,
         ledger.geometry(),
         indices,
         context,
-        move |chunk| compare(&source, &chunk, algorithm),
+        move |chunk| compare(&source, &chunk, algorithm, &buffers),
         |chunk, same| {
             compared.chunks += 1;
             if !same {
@@ -160,12 +161,15 @@ pub async fn with_file<D: Readable>(
     Ok(compared)
 }
 
-fn compare(file: &MappedSource, chunk: &FetchedChunk, algorithm: Algorithm) -> Result<(AckedChunk, bool)> {
-    let range = file.range(chunk.offset, chunk.bytes.len() as u64)?;
-    let here: &[u8] = range.as_ref();
-    let same = here == chunk.bytes.as_slice();
-    let acked = chunk.landed(algorithm.digest(here), is_zero(here));
-    range.check()?;
+fn compare(
+    file: &FileSource,
+    chunk: &FetchedChunk,
+    algorithm: Algorithm,
+    buffers: &Buffers,
+) -> Result<(AckedChunk, bool)> {
+    let here = file.read(chunk.offset, chunk.bytes.len() as u64, buffers)?;
+    let same = here.as_slice() == chunk.bytes.as_slice();
+    let acked = chunk.landed(algorithm.digest(&here), is_zero(&here));
     Ok((acked, same))
 }
 

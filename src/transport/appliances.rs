@@ -162,7 +162,8 @@ impl Appliance {
             let reply = self.client.open(&self.url, &Wanted::default()).await?;
             return if reply.status() == 200 { Ok((reply, 0)) } else { Err(unexpected(&reply)) };
         };
-        let reply = self.range(offset, size - 1, *size, validator).await?;
+        let last = size.saturating_sub(1);
+        let reply = self.range(offset, last, *size, validator).await?;
         Ok((reply, offset))
     }
 
@@ -222,7 +223,8 @@ impl Readable for ApplianceDisk {
 
     async fn read_at(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()> {
         let Some(last) = len.checked_sub(1) else { return Ok(()) };
-        let mut reply = self.appliance.range(offset, offset + last, self.size, &self.validator).await?;
+        let mut reply =
+            self.appliance.range(offset, offset.saturating_add(last), self.size, &self.validator).await?;
         let mut left = len;
         while let Some(piece) = reply.piece().await? {
             left = left.checked_sub(piece.len() as u64).ok_or_else(|| {
@@ -243,7 +245,7 @@ impl Readable for ApplianceDisk {
 
 /// The size of the whole, if the reply covers just this range (RFC 9110, 14.4) and says no other length.
 fn covers(reply: &Incoming, from: u64, to: u64) -> Option<u64> {
-    let length = reply.length().is_none_or(|length| length == to - from + 1);
+    let length = reply.length().is_none_or(|length| length.checked_sub(1) == to.checked_sub(from));
     let (range, size) = split_range(&range_of(reply))?;
     (reply.status() == 206 && length && range == (from, to)).then_some(size)
 }
@@ -252,11 +254,14 @@ fn range_of(reply: &Incoming) -> String {
     reply.header(&header::CONTENT_RANGE)
 }
 
-/// `bytes 0-99/1234` as its first and last byte and the size of the whole.
+/// `bytes 0-99/1234` as its first and last byte and the size of the whole. `None` also for a range that lies outside of
+/// its whole, or is turned around.
 fn split_range(text: &str) -> Option<((u64, u64), u64)> {
     let (range, size) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (from, to) = range.split_once('-')?;
-    Some(((from.trim().parse().ok()?, to.trim().parse().ok()?), size.trim().parse().ok()?))
+    let (from, to) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
+    let size = size.trim().parse().ok()?;
+    (from <= to && to < size).then_some(((from, to), size))
 }
 
 /// What tells one version from another: a strong `ETag`, else `Last-Modified`. A weak `ETag` vouches for meaning, not for
@@ -269,7 +274,7 @@ fn validator(reply: &Incoming) -> Option<String> {
 }
 
 fn unexpected(reply: &Incoming) -> Error {
-    Error::new(Kind::Protocol, format!("the reply's status {} makes no sense here", reply.status()))
+    Error::new(Kind::Protocol, format!("unexpected status {}", reply.status()))
 }
 
 /// The reply of `appliances.get`. A field may be a number or a string, null, or missing.
@@ -311,7 +316,17 @@ mod tests {
     #[test]
     fn a_content_range_is_read_or_not() {
         assert_eq!(split_range("bytes 0-99/1234"), Some(((0, 99), 1234)));
-        for bad in ["", "bytes 0-99/*", "bytes */1234", "bytes=0-99/1234", "0-99/1234", "bytes 0-x/1"] {
+        for bad in [
+            "",
+            "bytes 0-99/*",
+            "bytes */1234",
+            "bytes=0-99/1234",
+            "0-99/1234",
+            "bytes 0-x/1",
+            "bytes 0-0/0",
+            "bytes 5-5/5",
+            "bytes 2-1/5",
+        ] {
             assert_eq!(split_range(bad), None, "{bad}");
         }
     }

@@ -75,6 +75,7 @@ impl Calls {
             accept: Some(request.accept),
             body: request.body.clone().unwrap_or_default(),
             answers: request.call.success,
+            page: request.output.has(catalogue::Shape::Page),
         };
         let reply = self.client.call(&sending).await?;
         if !request.succeeded(reply.status) {

@@ -1,15 +1,17 @@
 //! The HTTP client of one remote: requests with its credentials, one attempt each, errors classified.
 
+use super::check;
 use super::flow::{PacedBody, Partial, Trace};
 use super::limit::Limiter;
 pub(super) use super::message::TEXT;
 pub use super::message::{Reply, Sending};
-use super::patience::Patience;
+use super::patience::{Patience, Progress, from_now};
 use super::standard;
 use crate::auth::{Auth, Outgoing};
 use crate::config;
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
+use crate::provider::catalogue::secret;
 use crate::provider::{Provider, reply};
 use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderValue};
@@ -24,8 +26,12 @@ const CONNECT: Duration = Duration::from_secs(15);
 /// The default of how long nothing may move on a connection.
 pub const DEFAULT_IDLE: Duration = Duration::from_secs(30);
 
-/// The longest reply that is read whole: a list of a hundred thousand drives.
-pub(super) const LONGEST_REPLY: usize = 64 << 20;
+/// The longest reply to a call that is read: a list of twenty thousand drives. What it is parsed to takes several times as
+/// much memory.
+const LONGEST_REPLY: usize = 16 << 20;
+
+/// The most that is read of what a server says with an error.
+const LONGEST_ERROR: usize = 64 << 10;
 
 /// How a client is to behave.
 #[derive(Debug)]
@@ -128,48 +134,56 @@ impl Client {
         }
         let url = self.url(sending.path);
         let (mut response, deadline, _) =
-            self.exchange(&sending.method, url, headers, sending.body.clone(), sending.answers).await?;
+            self.exchange(&sending.method, url, headers, sending.body.clone(), 0, sending.answers).await?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
-        let content_type = text(&headers, header::CONTENT_TYPE.as_str())
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_owned();
-        let mut body = Vec::new();
-        while let Some(piece) = self.next_piece(&mut response, deadline).await? {
+        check::plain(&headers)?;
+        if !sending.page {
+            check::no_page(status, &headers)?;
+        }
+        let content_type = check::media_type(&headers);
+        let (mut body, mut progress) = (Vec::new(), Progress::default());
+        while let Some(piece) = self.next_piece(&mut response, &mut progress, deadline).await? {
             if body.len() + piece.len() > LONGEST_REPLY {
-                return Err(Error::new(Kind::Protocol, "the reply is too long to be true"));
+                let limit = LONGEST_REPLY >> 20;
+                return Err(Error::new(
+                    Kind::Protocol,
+                    format!("the reply is larger than the {limit} MiB limit"),
+                ));
             }
             body.extend_from_slice(&piece);
         }
+        check::values(&body)?;
         if sending.method != Method::HEAD {
             standard::check_digest(&headers, &body)?;
         }
         Ok(Reply { status, headers, content_type, body: body.into() })
     }
 
-    /// One attempt at writing a body to a path.
+    /// One attempt at writing a body to a path. It has succeeded if the server gives the answer that its manual has for
+    /// a write, and nothing else.
     pub async fn write(&self, path: &str, body: &super::WriteBody) -> Result<()> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         if body.gzip {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let (mut response, deadline, _partial) =
-            self.exchange(&Method::POST, self.url(path), headers, body.bytes.clone(), &[]).await?;
-        // Read to its end, or the connection could not be used again; what it says does not matter.
-        while self.next_piece(&mut response, deadline).await?.is_some() {}
-        Ok(())
+        // The reply is a head alone. One of another status may have a body, which is not waited for.
+        let (response, ..) =
+            self.exchange(&Method::POST, self.url(path), headers, body.bytes.clone(), 0, &[]).await?;
+        let (status, headers) = (response.status().as_u16(), response.headers());
+        check::status(status, check::acknowledging(self.provider()), headers)?;
+        check::empty(status, headers)
     }
 
     /// One attempt at reading exactly `len` bytes from a path, appended to `into`.
     pub async fn read(&self, path: &str, len: u64, into: &mut Vec<u8>) -> Result<()> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/octet-stream, */*;q=0.1"));
         let (mut response, deadline, partial) =
-            self.exchange(&Method::GET, self.url(path), headers, Bytes::new(), &[]).await?;
+            self.exchange(&Method::GET, self.url(path), octets(), Bytes::new(), len, &[]).await?;
+        let (status, headers) = (response.status().as_u16(), response.headers());
+        check::status(status, check::reading(self.provider()), headers)?;
+        check::no_page(status, headers)?;
+        check::plain(headers)?;
         let start = Instant::now();
         let mut left = len;
         if let Some(announced) = response.content_length()
@@ -180,7 +194,8 @@ impl Client {
                 format!("the server answers with {announced} bytes where {len} were asked for"),
             ));
         }
-        while let Some(piece) = self.next_piece(&mut response, deadline).await? {
+        let mut progress = Progress::default();
+        while let Some(piece) = self.next_piece(&mut response, &mut progress, deadline).await? {
             partial.moved(piece.len());
             left = left.checked_sub(piece.len() as u64).ok_or_else(|| {
                 Error::new(
@@ -202,18 +217,20 @@ impl Client {
     }
 
     /// Sends a request and waits for the head of its reply; a reply that is an error becomes one. Also says when the
-    /// attempt has to be over, and gives what is to be held until its last byte has come.
+    /// attempt has to be over, by the length of its body and of the `expected` reply, and gives what is to be held until
+    /// its last byte has come.
     pub(super) async fn exchange(
         &self,
         method: &Method,
         url: Url,
         mut headers: HeaderMap,
         body: Bytes,
+        expected: u64,
         answers: &[u16],
     ) -> Result<(Response, tokio::time::Instant, Partial)> {
         let inner = &*self.inner;
         let len = body.len() as u64;
-        tracing::debug!(%method, %url, bytes = body.len(), "request");
+        tracing::debug!(%method, url = secret::url(&url), bytes = body.len(), "request");
         standard::request_headers(inner.provider, &mut headers);
         let form = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == FORM).then_some(&*body);
         self.auth.sign(Outgoing { method, url: &url, form }, &mut headers).await?;
@@ -230,9 +247,9 @@ impl Client {
                 request = request.header(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
             }
         }
-        let deadline = tokio::time::Instant::now() + inner.patience.attempt(len);
+        let deadline = from_now(inner.patience.attempt(len, expected));
         let sending = self.watched(len, &trace, deadline, request.send());
-        let response = sending.await?.map_err(|e| transport_error(&e));
+        let response = sending.await?.map_err(|e| check::transport_error(&e));
         let (moving, waiting) = trace.split();
         Meters::time(&inner.meters.moving_ns, moving);
         Meters::time(&inner.meters.waiting_ns, waiting);
@@ -272,31 +289,34 @@ impl Client {
         }
     }
 
-    /// The next piece of a reply's body.
+    /// The next piece of a reply's body, as long as it comes along and its deadline is not over.
     async fn next_piece(
         &self,
         response: &mut Response,
+        progress: &mut Progress,
         deadline: tokio::time::Instant,
     ) -> Result<Option<Bytes>> {
-        let until = (tokio::time::Instant::now() + self.inner.patience.idle()).min(deadline);
-        match tokio::time::timeout_at(until, response.chunk()).await {
-            Ok(piece) => piece.map_err(|e| transport_error(&e)),
-            Err(_) => Err(self.stalled()),
+        let (start, idle) = (Instant::now(), self.inner.patience.idle());
+        let Ok(piece) = tokio::time::timeout_at(from_now(idle).min(deadline), response.chunk()).await else {
+            return Err(self.stalled());
+        };
+        let piece = piece.map_err(|e| check::transport_error(&e))?;
+        let bytes = piece.as_ref().map_or(0, Bytes::len);
+        if piece.is_some() && !progress.goes_on(bytes, start.elapsed(), idle) {
+            return Err(self.stalled());
         }
+        Ok(piece)
     }
 
-    /// The next piece of a body that is as long as it is: only standing still ends the wait. Moves under the bandwidth
-    /// limit.
+    /// The same for a body of any length, under the bandwidth limit.
     pub(super) async fn next_of_stream(
         &self,
         response: &mut Response,
+        progress: &mut Progress,
+        deadline: tokio::time::Instant,
         partial: &Partial,
     ) -> Result<Option<Bytes>> {
-        let idle = self.inner.patience.idle();
-        let piece = match tokio::time::timeout(idle, response.chunk()).await {
-            Ok(piece) => piece.map_err(|e| transport_error(&e))?,
-            Err(_) => return Err(self.stalled()),
-        };
+        let piece = self.next_piece(response, progress, deadline).await?;
         if let Some(piece) = &piece {
             partial.moved(piece.len());
             self.pace(piece.len()).await;
@@ -316,7 +336,7 @@ impl Client {
 
     fn stalled(&self) -> Error {
         let idle = self.inner.patience.idle();
-        Error::new(Kind::Timeout, format!("the connection stalled (nothing moved for {idle:?})"))
+        Error::new(Kind::Timeout, format!("the connection stalled (next to nothing moved for {idle:?})"))
     }
 
     async fn error_reply(&self, path: &str, mut response: Response, deadline: tokio::time::Instant) -> Error {
@@ -327,11 +347,11 @@ impl Client {
         let location = text(response.headers(), header::LOCATION.as_str());
         let mut body = Vec::new();
         // What the server says is worth having, but an error reply that is cut short is still that error.
-        while let Ok(Some(piece)) = self.next_piece(&mut response, deadline).await {
-            body.extend_from_slice(&piece);
-            if body.len() > 64 << 10 {
-                break;
-            }
+        let until = from_now(self.inner.patience.idle()).min(deadline);
+        while body.len() < LONGEST_ERROR
+            && let Ok(Ok(Some(piece))) = tokio::time::timeout_at(until, response.chunk()).await
+        {
+            body.extend_from_slice(&piece[..piece.len().min(LONGEST_ERROR - body.len())]);
         }
         let elastic = (!elastic.is_empty()).then_some(&*elastic);
         let body = String::from_utf8_lossy(&body);
@@ -344,10 +364,22 @@ impl Client {
         };
         let error = reply::classify(self.inner.provider, path, told);
         if status.is_redirection() {
+            let location: String = location.chars().take(200).flat_map(char::escape_default).collect();
             return error.hint(format!("the address of the remote may have moved to {location}"));
         }
         error
     }
+}
+
+/// A server that names a longer wait is taken to have named this.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
+
+/// The headers of a request for bytes, as they are.
+pub(super) fn octets() -> HeaderMap {
+    HeaderMap::from_iter([
+        (header::ACCEPT, HeaderValue::from_static("application/octet-stream, */*;q=0.1")),
+        (header::ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+    ])
 }
 
 /// The media type whose body OAuth signs.
@@ -359,35 +391,6 @@ pub(super) fn text(headers: &HeaderMap, name: &str) -> String {
 
 /// Retry-After in seconds (RFC 9110, 10.2.3). Its other form, a date, is not used by any of these servers.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    text(headers, header::RETRY_AFTER.as_str()).trim().parse().ok().map(Duration::from_secs)
-}
-
-fn transport_error(error: &reqwest::Error) -> Error {
-    let mut causes = Vec::new();
-    let mut next: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(cause) = next {
-        causes.push(cause.to_string());
-        next = cause.source();
-    }
-    // The URL is left out: what is being done is known to the caller, and messages stay short.
-    let why = if causes.is_empty() { error.to_string() } else { causes.join(": ") };
-    let certificate = why.contains("certificate");
-    let (kind, what) = match error {
-        e if e.is_builder() => (Kind::Usage, "the request cannot be built"),
-        // Another attempt meets the same certificate.
-        e if e.is_connect() && certificate => (Kind::Refused, "the server's certificate is not trusted"),
-        e if e.is_connect() => (Kind::Connection, "no connection"),
-        e if e.is_timeout() => (Kind::Timeout, "the connection timed out"),
-        e if e.is_body() || e.is_decode() => (Kind::Connection, "the connection broke"),
-        _ => (Kind::Connection, "the connection broke"),
-    };
-    let unsent = kind == Kind::Connection && error.is_connect();
-    let error = Error::new(kind, format!("{what}: {why}"));
-    if unsent {
-        return error.hint("nothing was sent: check the remote's url and the network");
-    }
-    if certificate && kind == Kind::Refused {
-        return error.hint("a certificate authority of your own goes into the remote as ca_file");
-    }
-    error
+    let seconds = text(headers, header::RETRY_AFTER.as_str()).trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
 }

@@ -1,12 +1,15 @@
 //! Bodies that are taken as they come, as long as they are: the one long GET of an appliance, or a range of it.
 
-use super::client::{Client, LONGEST_REPLY, text};
+use super::check;
+use super::client::{Client, octets, text};
 use super::flow::Partial;
+use super::patience::Progress;
 use crate::auth::Auth;
 use crate::error::{Error, Kind, Result};
 use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
+use tokio::time::Instant;
 
 /// How many redirects are followed, one after the other.
 const REDIRECTS: usize = 5;
@@ -16,6 +19,9 @@ const MOVED: [u16; 5] = [301, 302, 303, 307, 308];
 
 /// What a range request may be answered with beside success: nothing lies there.
 const UNSATISFIABLE: u16 = 416;
+
+/// The longest body that is taken into memory.
+const LONGEST_FETCH: usize = 64 << 20;
 
 /// Which part of a resource is asked for.
 #[derive(Clone, Debug, Default)]
@@ -33,15 +39,19 @@ pub(crate) struct Incoming {
     client: Client,
     response: Response,
     partial: Partial,
+    progress: Progress,
+    deadline: Instant,
 }
 
 impl Client {
     /// One attempt at a GET. Redirects are followed, without the credentials: where the bytes are kept is none of the
     /// account's business, and would learn its signature.
     pub(super) async fn open(&self, url: &Url, wanted: &Wanted<'_>) -> Result<Incoming> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/octet-stream, */*;q=0.1"));
+        let mut headers = octets();
+        // The end of what has no length is not known; a part of it has a deadline.
+        let mut expected = u64::MAX;
         if let Some(from) = wanted.from {
+            expected = wanted.to.map_or(expected, |to| to.saturating_sub(from).saturating_add(1));
             let to = wanted.to.map(|to| to.to_string()).unwrap_or_default();
             set(&mut headers, header::RANGE, &format!("bytes={from}-{to}"))?;
             if let Some(validator) = wanted.validator {
@@ -51,10 +61,14 @@ impl Client {
         let answers: Vec<u16> = MOVED.into_iter().chain([UNSATISFIABLE]).collect();
         let (mut client, mut url) = (self.clone(), url.clone());
         for _ in 0..=REDIRECTS {
-            let (response, _, partial) =
-                client.exchange(&Method::GET, url.clone(), headers.clone(), Bytes::new(), &answers).await?;
-            if !MOVED.contains(&response.status().as_u16()) {
-                return Ok(Incoming { client, response, partial });
+            let (response, deadline, partial) = client
+                .exchange(&Method::GET, url.clone(), headers.clone(), Bytes::new(), expected, &answers)
+                .await?;
+            let status = response.status().as_u16();
+            if !MOVED.contains(&status) {
+                check::no_page(status, response.headers())?;
+                check::plain(response.headers())?;
+                return Ok(Incoming { client, response, partial, progress: Progress::default(), deadline });
             }
             url = target(&url, &text(response.headers(), header::LOCATION.as_str()))?;
             client = client.with_auth(Auth::None);
@@ -69,7 +83,7 @@ impl Client {
         let mut reply = self.open(&self.url(path), &Wanted::default()).await?;
         let mut body = Vec::new();
         while let Some(piece) = reply.piece().await? {
-            if body.len() + piece.len() > LONGEST_REPLY {
+            if body.len() + piece.len() > LONGEST_FETCH {
                 return Err(Error::new(Kind::Refused, "the reply is too long to be taken into memory")
                     .hint("`diskferry download` takes what is of any size"));
             }
@@ -97,7 +111,8 @@ impl Incoming {
 
     /// The next piece of the body; `None` at its end. A body that ends before its announced length is an error.
     pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>> {
-        self.client.next_of_stream(&mut self.response, &self.partial).await
+        let Self { client, response, partial, progress, deadline } = self;
+        client.next_of_stream(response, progress, *deadline, partial).await
     }
 }
 

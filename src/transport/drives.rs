@@ -4,7 +4,9 @@ use super::client::{Client, Reply, Sending, TEXT};
 use super::retry::Retry;
 use super::{Readable, RemoteDisk, WriteBody};
 use crate::error::{Error, Kind, Result};
+use crate::journal::Evidence;
 use crate::provider::DriveCapabilities;
+use crate::provider::id::ObjectId;
 use crate::wire::elastic::{Properties, json, parse_size, text};
 use bytes::Bytes;
 use std::time::Duration;
@@ -43,9 +45,10 @@ impl DriveInfo {
             Error::new(Kind::Protocol, format!("the server describes a drive without a usable {key}"))
         };
         let drive = properties.get("drive").filter(|d| !d.is_empty()).ok_or_else(|| missing("drive"))?;
+        let drive = ObjectId::from_server("drive", drive)?;
         let size = properties.get("size").and_then(parse_size).ok_or_else(|| missing("size"))?;
         Ok(Self {
-            drive: drive.to_owned(),
+            drive: drive.into(),
             name: properties.get("name").unwrap_or_default().to_owned(),
             size,
             properties,
@@ -56,6 +59,19 @@ impl DriveInfo {
     /// Drive Info"). Servers leave the key out, or say `false` or 100, when that is over.
     pub fn imaging(&self) -> Option<&str> {
         self.properties.get("imaging").filter(|v| !matches!(*v, "" | "false" | "100" | "100%"))
+    }
+
+    /// Returns the id of the transfer that wrote to the drive last, where drives carry one.
+    pub fn mark(&self) -> Option<&str> {
+        self.properties.get(TRANSFER_KEY).filter(|mark| !mark.is_empty())
+    }
+
+    /// Returns how often and how much was ever written to the drive, where the provider counts that (`write:bytes` and
+    /// `write:requests`; CloudSigma API 1.0, 3).
+    pub fn evidence(&self) -> Evidence {
+        let count = |key| self.properties.get(key)?.parse::<u64>().ok();
+        let writes = count("write:bytes").zip(count("write:requests"));
+        Evidence { writes, ..Evidence::default() }
     }
 
     /// The servers that use the drive, if any.
@@ -116,12 +132,14 @@ impl Drives {
 
     /// What the server says of a drive.
     pub async fn info(&self, drive: &str) -> Result<DriveInfo> {
-        let path = format!("/drives/{drive}/info");
         let what = format!("asking for drive {drive}");
-        let reply = self
-            .retry
-            .run(&what, None, async || self.client.call(&Sending::get(&path).accept(TEXT)).await)
-            .await?;
+        self.retry.run(&what, None, async || self.info_once(drive).await).await
+    }
+
+    /// The same, in one attempt.
+    pub async fn info_once(&self, drive: &str) -> Result<DriveInfo> {
+        let path = format!("/drives/{drive}/info");
+        let reply = self.client.call(&Sending::get(&path).accept(TEXT)).await?;
         first(&reply).and_then(DriveInfo::new)
     }
 
@@ -182,9 +200,12 @@ impl Drives {
         Ok(objects(&reply)?.into_iter().filter_map(|drive| DriveInfo::new(drive).ok()).collect())
     }
 
-    /// Makes a drive, once. A create may not be repeated blindly; but the drive carries the transfer's id, so after an
-    /// attempt of unknown fate the server is asked whether it is there before another is made.
-    pub async fn create(&self, new: &NewDrive<'_>) -> Result<DriveInfo> {
+    /// Makes a drive, once. A create may not be repeated blindly: after an attempt of unknown fate the server is asked
+    /// whether the drive is there before another is made.
+    ///
+    /// # Errors
+    /// [`CreateError::Refused`] if certainly nothing was made, [`CreateError::Unknown`] if something may have been.
+    pub async fn create(&self, new: &NewDrive<'_>) -> Result<DriveInfo, CreateError> {
         let mut keys: Properties = [("name", new.name.to_owned()), ("size", new.size.to_string())]
             .into_iter()
             .map(|(k, v)| (k.to_owned(), v))
@@ -194,22 +215,79 @@ impl Drives {
             keys.set(TRANSFER_KEY, new.transfer);
         }
         let body = Bytes::from(text::print(&[keys]));
-        let mut in_doubt = false;
+        let mut doubtful = false;
         let attempt = async || {
-            if in_doubt {
+            if doubtful {
                 tokio::time::sleep(SETTLE).await;
                 if let Some(found) = self.find_made(new).await? {
                     return Ok(found);
                 }
             }
+            let doubtful_before = std::mem::replace(&mut doubtful, true);
             let sending = Sending::post("/drives/create", body.clone()).accept(TEXT);
-            let sent = self.client.call(&sending).await;
-            // A busy server has said that it did nothing; after anything else it may have.
-            in_doubt = sent.as_ref().is_err_and(|e| !matches!(e.kind(), Kind::Busy | Kind::SlowDown));
-            first(&sent?).and_then(DriveInfo::new)
+            let made = match self.client.call(&sending).await {
+                Ok(reply) => first(&reply).and_then(DriveInfo::new),
+                Err(error) => Err(error),
+            };
+            // An attempt that is given up while it waits never comes here, and stays doubtful.
+            if made.as_ref().is_err_and(|error| says_nothing_was_made(error.kind())) {
+                doubtful = doubtful_before;
+            }
+            made
         };
-        self.retry.run("creating the drive", None, attempt).await
+        match self.retry.run_settled("creating the drive", None, attempt).await {
+            Ok(made) => Ok(made),
+            Err(error) if !doubtful => Err(CreateError::Refused(error)),
+            // Whatever the last answer was, one before it may have made the drive.
+            Err(error) => match self.find_made(new).await {
+                Ok(Some(found)) => Ok(found),
+                Ok(None) | Err(_) => Err(CreateError::Unknown(error)),
+            },
+        }
     }
+
+    /// Leaves the id of a transfer on a drive that exists, where that can be done: a run elsewhere that writes to it
+    /// leaves another.
+    pub async fn mark(&self, drive: &str, transfer: &str) -> Result<()> {
+        if !self.capabilities.marks {
+            return Ok(());
+        }
+        let path = format!("/drives/{drive}/set");
+        let keys: Properties = [(TRANSFER_KEY.to_owned(), transfer.to_owned())].into_iter().collect();
+        let body = Bytes::from(text::print(&[keys]));
+        let what = format!("marking drive {drive}");
+        let attempt = async || {
+            let sending = Sending::post(&path, body.clone()).accept(TEXT);
+            self.client.call(&sending).await
+        };
+        self.retry.run_settled(&what, None, attempt).await.map(drop)
+    }
+}
+
+/// Why a drive was not made.
+#[derive(Debug)]
+pub enum CreateError {
+    /// The server refused every attempt: nothing was made.
+    Refused(Error),
+    /// At least one attempt ended without an answer that says what became of it.
+    Unknown(Error),
+}
+
+/// Whether an error reply to a create says that nothing was made: the server looked at the request and refused it. After
+/// anything else (a lost connection, a failing server, an answer that makes no sense) the drive may be there.
+fn says_nothing_was_made(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Usage
+            | Kind::Auth
+            | Kind::Billing
+            | Kind::NotFound
+            | Kind::Refused
+            | Kind::Busy
+            | Kind::SlowDown
+            | Kind::TooSmall
+            | Kind::Full
+    )
 }
 
 fn objects(reply: &Reply) -> Result<Vec<Properties>> {

@@ -5,7 +5,7 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 
 /// A call with a small body, ready to be sent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sending<'a> {
     /// The method.
     pub method: Method,
@@ -19,12 +19,22 @@ pub struct Sending<'a> {
     pub body: Bytes,
     /// Status codes of this call that are no error though they look like one.
     pub answers: &'a [u16],
+    /// Whether the reply may be a page for a browser.
+    pub page: bool,
 }
 
 impl<'a> Sending<'a> {
     /// A GET.
     pub fn get(path: &'a str) -> Self {
-        Self { method: Method::GET, path, content_type: TEXT, accept: None, body: Bytes::new(), answers: &[] }
+        Self {
+            method: Method::GET,
+            path,
+            content_type: TEXT,
+            accept: None,
+            body: Bytes::new(),
+            answers: &[],
+            page: false,
+        }
     }
 
     /// The same, accepting this media type.
@@ -36,6 +46,16 @@ impl<'a> Sending<'a> {
     /// A POST of this text.
     pub fn post(path: &'a str, body: Bytes) -> Self {
         Self { method: Method::POST, body, ..Self::get(path) }
+    }
+}
+
+/// Without the body, which may hold a password.
+impl std::fmt::Debug for Sending<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sending")
+            .field("method", &self.method)
+            .field("body", &self.body.len())
+            .finish_non_exhaustive()
     }
 }
 

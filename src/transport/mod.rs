@@ -5,6 +5,7 @@
 
 pub mod appliances;
 pub mod calls;
+mod check;
 pub mod client;
 mod download;
 pub mod drives;

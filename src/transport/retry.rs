@@ -3,7 +3,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::event::{self, Observer};
 use crate::meters::Meters;
-use crate::stop::Stop;
+use crate::stop::{Stop, stopped};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -35,18 +35,57 @@ pub struct Retry {
     pub stop: Stop,
 }
 
+/// What a stop does to an attempt that is under way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Under {
+    /// A read, a listing: it is given up when the stop is asked for.
+    GivenUp,
+    /// A write, a create: it is waited for until the stop is over.
+    Settled,
+}
+
 impl Retry {
     /// Runs `attempt` until it succeeds, fails for good, or has been repeated often enough. Only for what may be
     /// repeated. The error says after how many attempts, and at which offset.
+    ///
+    /// A stop that is asked for ends it at once, an attempt under way too: for reads, listings and waits.
     pub async fn run<T>(
         &self,
+        what: &str,
+        offset: Option<u64>,
+        attempt: impl AsyncFnMut() -> Result<T>,
+    ) -> Result<T> {
+        self.run_under(Under::GivenUp, what, offset, attempt).await
+    }
+
+    /// The same for what changes something at the far end: an attempt under way is waited for until the stop is over, so
+    /// that its outcome is known if it can be. It is not begun, and not repeated, once a stop is asked for.
+    pub async fn run_settled<T>(
+        &self,
+        what: &str,
+        offset: Option<u64>,
+        attempt: impl AsyncFnMut() -> Result<T>,
+    ) -> Result<T> {
+        self.run_under(Under::Settled, what, offset, attempt).await
+    }
+
+    async fn run_under<T>(
+        &self,
+        under: Under,
         what: &str,
         offset: Option<u64>,
         mut attempt: impl AsyncFnMut() -> Result<T>,
     ) -> Result<T> {
         let mut made = 0;
         loop {
-            let error = match attempt().await {
+            if self.stop.is_asked() {
+                return Err(stopped().context(what));
+            }
+            let attempted = match under {
+                Under::GivenUp => self.stop.unless_asked(attempt()).await,
+                Under::Settled => self.stop.unless_over(attempt()).await,
+            };
+            let error = match attempted {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
@@ -58,6 +97,9 @@ impl Retry {
                     None => error.context(what),
                 }
             };
+            if self.stop.is_asked() && error.kind().is_retryable() {
+                return Err(located(error).with_kind(Kind::Interrupted));
+            }
             if !error.kind().is_retryable() || made > self.retries {
                 return Err(located(error));
             }
@@ -155,6 +197,43 @@ mod tests {
         };
         let (ended, ()) = tokio::join!(task, stopping);
         assert_eq!(ended.unwrap_err().kind(), Kind::Interrupted);
+    }
+
+    /// A read is given up when the stop is asked for, a write is settled; neither is repeated or begun after.
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_gives_up_reads_and_settles_writes() {
+        let (stopper, stop) = crate::stop::pair();
+        let retry = Retry { stop, ..retry(100) };
+        let mut writes = 0;
+        let slow = async || {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            Ok(())
+        };
+        let slow_failure = async || {
+            writes += 1;
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            Err::<(), _>(Error::new(Kind::Busy, "busy"))
+        };
+        let stopping = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            stopper.stop();
+        };
+        let start = tokio::time::Instant::now();
+        let (read, written, failed, ()) = tokio::join!(
+            async {
+                let read = retry.run("reading", None, slow).await;
+                (read, start.elapsed())
+            },
+            retry.run_settled("writing", None, slow),
+            retry.run_settled("writing", None, slow_failure),
+            stopping
+        );
+        assert_eq!((read.0.unwrap_err().kind(), read.1), (Kind::Interrupted, Duration::from_secs(5)));
+        written.unwrap();
+        assert_eq!((failed.unwrap_err().kind(), writes), (Kind::Interrupted, 1));
+        let begun = retry.run_settled("writing", None, async || Ok(())).await;
+        assert_eq!(begun.unwrap_err().kind(), Kind::Interrupted);
+        stopper.give_up();
     }
 
     #[test]

@@ -30,7 +30,10 @@ pub(super) fn check_digest(headers: &HeaderMap, body: &[u8]) -> Result<()> {
     }
     Err(Error::new(
         Kind::ShortReply,
-        format!("the reply was damaged: its Content-MD5 says {} and its body has {found}", expected.trim()),
+        format!(
+            "the reply was damaged: its Content-MD5 says {:.100} and its body has {found}",
+            expected.trim()
+        ),
     ))
 }
 

@@ -1,9 +1,11 @@
 //! Appliances: by ranges, as one stream, unpacked, and into drives of another provider.
 
+use crate::support::moment::{LONG, stop_while_held};
 use crate::world::{Ended, World, noise};
+use diskferry::emulator::{Operation, Stage};
+use rustix::process::Signal;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
 
@@ -58,9 +60,11 @@ fn ranges_are_fetched_side_by_side_and_verified() {
     assert!(world.run(&["download", "spot:appliance/raw", "out"]).stderr.contains("--force"));
 }
 
+/// After a SIGKILL what was not synced may be fetched again, so it is not asserted that nothing is; after an orderly stop
+/// something is resumed. Eight kills at the 3rd to the 18th request, four more in flight: less than the 192 chunks.
 #[test]
 fn a_killed_download_goes_on_where_the_server_has_ranges() {
-    let (world, image) = world("error=0.1,latency=20ms,seed=8", 12 * MIB);
+    let (world, image) = world("error=0.1,seed=8", 12 * MIB);
     let args = [
         "download",
         "spot:appliance/raw",
@@ -74,17 +78,19 @@ fn a_killed_download_goes_on_where_the_server_has_ranges() {
         "--concurrency",
         "4",
     ];
-    for byte in noise(5, 8) {
-        let mut child = world.spawn(&args);
-        std::thread::sleep(Duration::from_millis(150 + u64::from(byte)));
-        assert!(child.try_wait().unwrap().is_none(), "the appliance is too small for the test");
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(!world.path("out").exists() && world.journals().len() == 1);
+    let stages = [Stage::Received, Stage::Applied, Stage::Answered].into_iter().cycle();
+    for (byte, stage) in noise(5, 8).into_iter().zip(stages) {
+        world.kill_at(world.added(), &args, (stage, Operation::Download, 3 + u64::from(byte % 16)));
+        assert!(!world.path("out").exists() && world.journals().len() <= 1);
     }
+    let (child, gate) = world.spawn_held(world.added(), &args, (Stage::Applied, Operation::Download, 20));
+    assert!(gate.wait_for(1, LONG));
+    let stopped = Ended::new(stop_while_held(child, Signal::TERM, &gate));
+    assert_eq!(stopped.code, 130, "{}", stopped.stderr);
+    world.added().clear_hook();
     let last = world.run(&[&["--json"], &args[..]].concat());
     assert_eq!(last.code, 0, "{}", last.stderr);
-    assert!(last.event("summary")["chunks_resumed"].as_u64().unwrap() > 20, "{}", last.stdout);
+    assert!(last.event("summary")["chunks_resumed"].as_u64().unwrap() > 0, "{}", last.stdout);
     assert!(std::fs::read(world.path("out")).unwrap() == std::fs::read(image).unwrap());
 }
 
@@ -177,10 +183,11 @@ fn an_appliance_becomes_a_drive_of_its_raw_size() {
     assert!(wrong.stderr.contains("goes on past that"), "{}", wrong.stderr);
 }
 
+/// Ten kills at one of the first eight writes, two more in flight: less than the 128 chunks.
 #[test]
 fn spotcloud_to_open_hosting_killed_ten_times_over_faults_ends_equal() {
     for key in ["raw", "gz"] {
-        let faults = "error=0.1,latency=10ms,seed=5";
+        let faults = "error=0.1,seed=5";
         let mut world = World::new(faults);
         let image = world.image("root.img", 8 * MIB);
         let packed = gzip(&world, &image);
@@ -201,18 +208,13 @@ fn spotcloud_to_open_hosting_killed_ten_times_over_faults_ends_equal() {
             "--concurrency",
             "2",
         ];
-        for byte in noise(7, 10) {
-            let mut child = world.spawn(&args);
-            std::thread::sleep(Duration::from_millis(40 + u64::from(byte)));
-            let done = child.try_wait().unwrap().is_some();
-            let _ = child.kill();
-            let ended = Ended::new(child.wait_with_output().unwrap());
-            assert!(!done, "{key}: the image is too small for the test: {}", ended.stderr);
+        let stages = [Stage::Received, Stage::Applied, Stage::Answered].into_iter().cycle();
+        for (byte, stage) in noise(7, 10).into_iter().zip(stages) {
+            world.kill_at(world.emulator(), &args, (stage, Operation::Write, 1 + u64::from(byte % 8)));
         }
         let last = world.run(&[&["--json"], &args[..]].concat());
         assert_eq!(last.code, 0, "{key}: {}", last.stderr);
         let summary = last.event("summary");
-        assert!(summary["chunks_resumed"].as_u64().unwrap() > 0, "{key}: {summary}");
         assert!(
             world.drive_bytes(summary["drive"].as_str().unwrap()) == std::fs::read(&image).unwrap(),
             "{key}"

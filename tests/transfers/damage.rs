@@ -1,29 +1,24 @@
 //! Disks that fill up and files that are damaged between two runs.
 
-use crate::world::{Ended, World, acknowledged_writes, data_requests};
+use crate::world::{Ended, World};
+use diskferry::emulator::{Operation, Stage};
 use std::os::unix::fs::FileExt;
 use std::process::Command;
-use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
 
-/// An upload that was killed half way.
-fn half_an_upload() -> (World, usize) {
-    let world = World::new("latency=20ms");
+/// An upload that was killed half way: 60 of its 112 writes were answered, and at most four were in flight.
+fn half_an_upload() -> World {
+    let world = World::new("");
     world.image("a.img", 16 * MIB);
-    let mut child = world.spawn(&["upload", "a.img", "oh:", "--chunk-size", "128k"]);
-    while acknowledged_writes(&world.emulator().log()).len() < 30 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let sent = acknowledged_writes(&world.emulator().log()).len();
-    (world, sent)
+    let args = ["upload", "a.img", "oh:", "--chunk-size", "128k", "--concurrency", "4"];
+    world.kill_at(world.emulator(), &args, (Stage::Answered, Operation::Write, 60));
+    world
 }
 
 #[test]
 fn a_torn_journal_costs_work_and_no_data() {
-    let (world, _) = half_an_upload();
+    let world = half_an_upload();
     let path = world.journals().remove(0);
     let len = path.metadata().unwrap().len();
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
@@ -37,7 +32,7 @@ fn a_torn_journal_costs_work_and_no_data() {
 
 #[test]
 fn a_corrupt_journal_is_refused_and_restart_starts_over() {
-    let (world, _) = half_an_upload();
+    let world = half_an_upload();
     let path = world.journals().remove(0);
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().write_all_at(b"?", 3).unwrap();
     let args = ["upload", "a.img", "oh:", "--chunk-size", "128k"];
@@ -52,7 +47,7 @@ fn a_corrupt_journal_is_refused_and_restart_starts_over() {
 
 #[test]
 fn a_journal_of_other_settings_is_refused_with_the_reason() {
-    let (world, _) = half_an_upload();
+    let world = half_an_upload();
     let other = world.run(&["upload", "a.img", "oh:", "--chunk-size", "256k"]);
     assert_eq!(other.code, 1, "{}", other.stderr);
     assert!(other.stderr.contains("the chunk size was 131072 and is 262144"), "{}", other.stderr);
@@ -62,17 +57,11 @@ fn a_journal_of_other_settings_is_refused_with_the_reason() {
 
 #[test]
 fn a_part_file_that_is_gone_is_noticed() {
-    let mut world = World::new("");
+    let world = World::new("");
     let image = world.image("a.img", 16 * MIB);
     let target = format!("oh:{}", world.upload(&["a.img", "oh:"]));
-    world.restart("latency=20ms");
     let args = ["--json", "download", &target, "b.img", "--chunk-size", "128k"];
-    let mut child = world.spawn(&args);
-    while data_requests(&world.emulator().log(), "read").len() < 40 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    world.kill_at(world.emulator(), &args, (Stage::Answered, Operation::Read, 40));
     std::fs::remove_file(world.path("b.img.part")).unwrap();
     let again = world.run(&args);
     assert_eq!(again.code, 0, "{}", again.stderr);

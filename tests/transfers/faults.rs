@@ -1,6 +1,9 @@
 //! Servers and lines that misbehave.
 
+use crate::support::moment::LONG;
 use crate::world::{World, acknowledged_writes, data_requests};
+use diskferry::emulator::{Operation, Stage};
+use diskferry::provider::Provider;
 
 const MIB: u64 = 1 << 20;
 
@@ -81,15 +84,38 @@ fn a_chunk_that_fails_for_good_is_named_and_everything_else_is_sent() {
     assert!(std::fs::read(world.path("b.img")).unwrap() == std::fs::read(&image).unwrap());
 }
 
+/// The helper itself: the bytes and the counters are those of the time of the snapshot, at the same address.
+#[test]
+fn a_far_end_is_put_back_to_an_older_state() {
+    for provider in [Provider::OpenHosting, Provider::CloudSigma] {
+        let mut world = World::of(provider, "");
+        let first = world.image("a.img", 4 * MIB);
+        let drive = world.upload(&["a.img", "oh:", "--zeros", "write"]);
+        let target = format!("oh:{drive}");
+        let writes = |world: &World| {
+            let info = world.run(&["drive", "info", &target]).stdout;
+            let line = info.lines().find(|line| line.starts_with("write:requests")).unwrap().to_owned();
+            line.split_whitespace().last().unwrap().parse::<u64>().unwrap()
+        };
+        world.snapshot("older");
+        let (address, before) = (world.emulator().address(), writes(&world));
+        std::fs::write(world.path("b.img"), crate::world::noise(1, 4 << 20)).unwrap();
+        world.upload(&["b.img", &target, "--zeros", "write"]);
+        assert_eq!(writes(&world), 2 * before);
+        world.restore("older", "");
+        assert_eq!((writes(&world), world.emulator().address()), (before, address));
+        assert!(world.drive_bytes(&drive) == std::fs::read(&first).unwrap());
+    }
+}
+
 #[test]
 fn a_server_that_is_gone_ends_the_transfer_resumably() {
-    let mut world = World::new("latency=20ms");
+    let mut world = World::new("");
     let image = world.image("a.img", 32 * MIB);
     let args = ["upload", "a.img", "oh:", "--chunk-size", "256k", "--retries", "1", "--timeout", "1s"];
-    let child = world.spawn(&args);
-    while acknowledged_writes(&world.emulator().log()).len() < 20 {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    // It goes away while it has requests that it has not answered.
+    let (child, gate) = world.spawn_held(world.emulator(), &args, (Stage::Received, Operation::Write, 20));
+    assert!(gate.wait_for(1, LONG));
     world.stop();
     let ended = crate::world::Ended::new(child.wait_with_output().unwrap());
     assert_eq!(ended.code, 3, "{}", ended.stderr);

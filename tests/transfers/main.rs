@@ -2,10 +2,13 @@
 
 mod appliances;
 mod damage;
+mod devices;
 mod faults;
 mod interruptions;
 mod migrations;
 mod moves;
 mod refusals;
 mod sources;
+#[path = "../support/mod.rs"]
+mod support;
 mod world;

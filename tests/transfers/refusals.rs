@@ -1,6 +1,7 @@
 //! What is refused, with which status and in which words; and that nothing was sent before it was.
 
 use crate::world::{Ended, World};
+use diskferry::emulator::{Operation, Stage};
 
 const MIB: u64 = 1 << 20;
 
@@ -89,12 +90,8 @@ fn the_secret_is_nowhere() {
     let json = world.run(&[&["--json"], &args[1..]].concat());
     let manifest = std::fs::read_to_string(world.path("m.json")).unwrap();
     // A journal, as a kill leaves it.
-    let mut child = world.spawn(&["upload", "a.img", "oh:", "--chunk-size", "4k", "--timeout", "1s"]);
-    while world.journals().first().is_none_or(|j| j.metadata().unwrap().len() < 200) {
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let args = ["upload", "a.img", "oh:", "--chunk-size", "4k", "--timeout", "1s"];
+    world.kill_at(world.emulator(), &args, (Stage::Applied, Operation::Write, 30));
     let journal = String::from_utf8_lossy(&std::fs::read(&world.journals()[0]).unwrap()).into_owned();
     assert!(journal.contains("a.img"));
     let basic = base64(b"22222222-2222-4222-8222-222222222222:the-secret-of-this-test");

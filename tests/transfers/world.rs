@@ -1,6 +1,8 @@
 //! A user's world for one test: a home, a configuration, an emulator, and the binary.
 
-use diskferry::emulator::{Config, Emulator, Faults, Logged};
+use crate::support::copy::copy_tree;
+use crate::support::moment;
+use diskferry::emulator::{Config, Emulator, Faults, Gate, Logged, Operation, Stage};
 use diskferry::provider::Provider;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -150,6 +152,52 @@ impl World {
     /// Starts and goes on.
     pub fn spawn(&self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Runs until the n-th request of an operation comes to a stage at an emulator, and kills; then waits until all that was
+    /// sent has been carried out or dropped.
+    pub fn kill_at(&self, emulator: &Emulator, args: &[&str], moment: (Stage, Operation, u64)) {
+        self.kill_command_at(emulator, &mut self.command(args), moment);
+    }
+
+    /// The same with a command that was prepared otherwise.
+    pub fn kill_command_at(
+        &self,
+        emulator: &Emulator,
+        command: &mut Command,
+        moment: (Stage, Operation, u64),
+    ) {
+        let (output, killed) = moment::run_until(emulator, command, moment);
+        assert!(killed, "it ended before {moment:?}: {:?}", Ended::new(output));
+        for emulator in self.emulator.iter().chain(&self.others) {
+            assert!(emulator.settle(moment::LONG));
+        }
+    }
+
+    /// Starts, and has the requests of an operation held at a stage by an emulator once `free` of them have passed.
+    pub fn spawn_held(
+        &self,
+        emulator: &Emulator,
+        args: &[&str],
+        (stage, operation, free): (Stage, Operation, u64),
+    ) -> (Child, Gate) {
+        let gate = moment::hold(emulator, stage, operation, free);
+        (self.spawn(args), gate)
+    }
+
+    /// The far end's data as it is, under a name, for [`World::restore`].
+    pub fn snapshot(&self, name: &str) {
+        let emulator = self.emulator();
+        assert!(emulator.settle(moment::LONG));
+        emulator.save_counters().unwrap();
+        copy_tree(&self.path("drives"), &self.path(name)).unwrap();
+    }
+
+    /// Puts the far end back to what it was, as an operator does from a backup, at the same address.
+    pub fn restore(&mut self, name: &str, faults: &str) {
+        self.stop();
+        copy_tree(&self.path(name), &self.path("drives")).unwrap();
+        self.restart(faults);
     }
 
     /// Runs an upload that has to succeed; the drive.

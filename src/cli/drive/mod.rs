@@ -10,10 +10,12 @@ use super::Global;
 use super::account::{Account, RequestOptions, add_keys, given, named, only_remote};
 use super::options::{pair, parse, size};
 use super::output::{Output, bytes};
-use super::table::{Table, plain};
+use super::table::Table;
 use super::wait::{Look, WaitOptions, percent};
 use crate::config::Target;
 use crate::error::{Error, Kind, Result};
+use crate::escape;
+use crate::provider::id::ObjectId;
 use crate::transport::drives::DriveInfo;
 use crate::wire::elastic::{Properties, parse_size};
 use clap::{Args, Subcommand};
@@ -184,7 +186,7 @@ async fn clone(args: CloneArgs, global: &Global, output: &Output) -> Result<()> 
     made("drive", &new, output)?;
     if args.wait.wanted() {
         let id = uuid_of("drive", &new)?;
-        wait_for_imaging(args.wait, "cloning", id, &account, output).await?;
+        wait_for_imaging(args.wait, "cloning", &id, &account, output).await?;
     }
     Ok(())
 }
@@ -197,7 +199,11 @@ async fn destroy(args: &OneArgs, global: &Global, output: &Output) -> Result<()>
     let info = account.object("drives.info", &given([drive], [])).await?;
     account.objects("drives.destroy", &given([drive], [])).await?;
     let name = info.get("name").unwrap_or_default();
-    output.note(&format!("destroyed drive {drive} ({}, {})", plain(name), size_of(&info)));
+    output.note(&format!(
+        "destroyed drive {drive} ({}, {})",
+        escape::line(name),
+        escape::line(&size_of(&info))
+    ));
     output.event("summary", serde_json::json!({ "action": "destroy", "drive": drive, "name": name }));
     Ok(())
 }
@@ -213,28 +219,32 @@ pub(super) fn show(event: &str, object: &Properties, output: &Output) -> Result<
     if output.is_json() {
         return output.object(event, object);
     }
-    let widest = object.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0);
+    let object = output.shown(object);
+    let widest = object.iter().map(|(key, _)| escape::line(key).chars().count()).max().unwrap_or(0);
     object.iter().try_for_each(|(key, value)| {
         let readable = match (key, value.parse()) {
             ("size", Ok(size)) if size >= 1024 => format!(" ({})", bytes(size)),
             _ => String::new(),
         };
-        output.data(format!("{:widest$} {}{readable}", plain(key), plain(value)).trim_end())
+        output.data(format!("{:widest$} {value}{readable}", escape::line(key)).trim_end())
     })
 }
 
 /// Prints the UUID of what was made.
 pub(super) fn made(kind: &str, object: &Properties, output: &Output) -> Result<()> {
     let id = uuid_of(kind, object)?;
-    if output.is_json() { output.object(kind, object) } else { output.data(&plain(id)) }
+    if output.is_json() { output.object(kind, object) } else { output.data(&id) }
 }
 
 /// The UUID of what a reply describes.
-pub(super) fn uuid_of<'a>(kind: &str, object: &'a Properties) -> Result<&'a str> {
-    object.get(kind).filter(|id| !id.is_empty()).ok_or_else(|| {
+pub(super) fn uuid_of(kind: &str, object: &Properties) -> Result<ObjectId> {
+    let hint = || format!("`diskferry {kind} list` shows it; it is not made again by itself");
+    let id = object.get(kind).filter(|id| !id.is_empty()).ok_or_else(|| {
         Error::new(Kind::Protocol, format!("the {kind} was made, but the reply does not say its UUID"))
-            .hint(format!("`diskferry {kind} list` shows it; it is not made again by itself"))
-    })
+            .hint(hint())
+    })?;
+    ObjectId::from_server(kind, id)
+        .map_err(|error| error.context(format_args!("the {kind} was made")).hint(hint()))
 }
 
 /// A drive's size for people.

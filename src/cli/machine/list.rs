@@ -92,6 +92,7 @@ pub(super) async fn run(args: ListArgs, global: &Global, output: &Output) -> Res
         output.warn(odd);
     }
     if output.is_json() {
+        let output = output.revealing(args.credentials);
         return machines.iter().try_for_each(|machine| output.value("machine", machine));
     }
     let mut table = Table::new(["NAME", "STATE", "TYPE", "MEMORY MB", "ADDRESSES", "ID"]).right(3);

@@ -120,7 +120,8 @@ pub async fn run(command: MachineCommand, global: &Global, output: &Output) -> R
         MachineCommand::Info(args) => {
             let (account, machine) = open(&args.one, global, output).await?;
             let credentials = args.credentials.then(|| ("credentials".to_owned(), "true".to_owned()));
-            show("machine", &account.value("machines.get", &given([&*machine], credentials)).await?, output)
+            let now = account.value("machines.get", &given([&*machine], credentials)).await?;
+            show("machine", &now, &output.revealing(args.credentials))
         }
         MachineCommand::Create(args) => create(args, global, output).await,
         MachineCommand::Start(args) => {
@@ -173,7 +174,7 @@ async fn create(args: CreateArgs, global: &Global, output: &Output) -> Result<()
         )?;
     }
     let machine = account.value("machines.create", &given([], keys)).await?;
-    let machine_id = id(&machine, "id")?.to_owned();
+    let machine_id = id("machine", &machine, "id")?;
     if output.is_json() {
         output.value("machine", &machine)?;
     } else {
@@ -246,6 +247,6 @@ fn tell(machine: &str, now: &Value, output: &Output) {
     output.note(&format!("machine {machine} is {state}"));
     let addresses = words(now, "ips");
     if state == "running" && !addresses.is_empty() {
-        output.note(&format!("its addresses are {}", super::table::plain(&addresses.join(" "))));
+        output.note(&format!("its addresses are {}", crate::escape::line(&addresses.join(" "))));
     }
 }

@@ -6,7 +6,7 @@ mod test;
 
 use super::Global;
 use super::output::Output;
-use super::table::{Table, plain};
+use super::table::Table;
 use crate::config::{Config, Environment, RemoteSummary};
 use crate::error::{Error, Result};
 use clap::Subcommand;
@@ -103,7 +103,7 @@ fn show(name: &str, config: &Config, output: &Output) -> Result<()> {
         return Ok(());
     }
     let widest = shown.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
-    shown.iter().try_for_each(|(key, value)| output.data(&format!("{key:widest$} {}", plain(value))))?;
+    shown.iter().try_for_each(|(key, value)| output.data(&format!("{key:widest$} {value}")))?;
     match config.summary(name)?.problem {
         Some(problem) => Err(Error::usage(problem)),
         None => Ok(()),

@@ -87,7 +87,7 @@ pub(super) async fn run(args: CreateArgs, global: &Global, output: &Output) -> R
     }
     start_if_needed(&server, &account).await?;
     if args.wait.wanted() {
-        let server = until_active(args.wait, id, &account, output).await?;
+        let server = until_active(args.wait, &id, &account, output).await?;
         tell_address(&server, output);
     }
     Ok(())
@@ -118,7 +118,7 @@ pub async fn create(mut keys: Vec<(String, String)>, stopped: bool, account: &Ac
 pub async fn start_if_needed(server: &Properties, account: &Account) -> Result<()> {
     if account.provider() == Provider::CloudSigma && server.get("status") != Some("active") {
         let id = uuid_of("server", server)?;
-        account.objects("servers.start", &given([id], [])).await?;
+        account.objects("servers.start", &given([&*id], [])).await?;
     }
     Ok(())
 }

@@ -10,10 +10,11 @@ use super::account::{Account, RequestOptions, add_keys, given, named, only_remot
 use super::drive::show;
 use super::options::{pair, parse};
 use super::output::Output;
-use super::table::{Table, plain};
+use super::table::Table;
 use super::wait::{Look, WaitOptions};
 use crate::config::Target;
 use crate::error::{Error, Kind, Result};
+use crate::escape;
 use crate::wire::elastic::Properties;
 use clap::{Args, Subcommand};
 use std::net::IpAddr;
@@ -160,7 +161,7 @@ async fn act(act: Act, args: &OneArgs, wait: WaitOptions, global: &Global, outpu
     let name = match act {
         Act::Destroy => {
             let info = account.object("servers.info", &given([&*id], [])).await?;
-            format!(" ({})", plain(info.get("name").unwrap_or_default()))
+            format!(" ({})", escape::line(info.get("name").unwrap_or_default()))
         }
         _ => String::new(),
     };
@@ -231,7 +232,7 @@ pub(super) fn address(server: &Properties) -> Option<String> {
 /// Says a server's address.
 pub(super) fn tell_address(server: &Properties, output: &Output) {
     if let Some(address) = address(server) {
-        output.note(&format!("its address is {}", plain(&address)));
+        output.note(&format!("its address is {}", escape::line(&address)));
     }
 }
 

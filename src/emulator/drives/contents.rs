@@ -87,6 +87,12 @@ impl Contents {
         self.write_pieces(offset, &[bytes])
     }
 
+    /// Flips bits of one byte.
+    pub(in crate::emulator) fn flip(&self, offset: u64, bits: u8) -> io::Result<()> {
+        let byte = self.read(offset, 1)?.first().copied().unwrap_or_default();
+        self.write_bytes(offset, Bytes::from(vec![byte ^ bits]))
+    }
+
     /// Makes a range read as zeros.
     pub(in crate::emulator) fn zero(&self, range: Range<u64>) -> io::Result<()> {
         const ZEROS: &[u8] = &[0; 64 << 10];

@@ -15,7 +15,7 @@ pub(super) use contents::{Contents, PIECE};
 pub(super) use drive::Drive;
 pub(super) use imaging::{Conversion, Job};
 pub(super) use payload::Payload;
-pub(super) use record::{Record, Stamp, Traffic, load, lock, store};
+pub(super) use record::{Record, Stamp, Traffic, load, lock, make_dir, store};
 pub(super) use standard::{Holds, Offer};
 
 use super::answer::Refusal;
@@ -25,6 +25,7 @@ use standard::Standard;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -74,7 +75,7 @@ impl Drives {
     /// Opens the drives under a data directory, making it if need be. Beside them there are those on offer.
     pub(super) fn open(data: &Path, offers: Vec<Offer>) -> io::Result<Self> {
         let dir = data.join("drives");
-        std::fs::create_dir_all(&dir)?;
+        make_dir(&dir)?;
         let standard = Standard::new(data.join("standard"), offers);
         Ok(Drives { dir, known: Mutex::default(), standard, imager: Imager::default() })
     }
@@ -159,7 +160,11 @@ impl Drives {
     pub(super) fn create(&self, record: Record) -> Result<Arc<Drive>, Refusal> {
         let uuid = record.drive.clone();
         let raw = self.raw_path(&uuid);
-        let made = File::create_new(&raw)
+        let made = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&raw)
             .and_then(|file| file.set_len(record.size))
             .and_then(|()| store(&self.record_path(&uuid), &record));
         let stamp = made.inspect_err(|_| {
@@ -217,6 +222,12 @@ impl Drives {
                 tracing::warn!("the counters of a drive are lost: {error}");
             }
         }
+    }
+
+    /// Writes the counters down.
+    pub(super) fn save_counters(&self) -> io::Result<()> {
+        let drives: Vec<_> = self.known().values().cloned().collect();
+        drives.iter().try_for_each(|drive| self.save_traffic(drive))
     }
 
     fn save_traffic(&self, drive: &Drive) -> io::Result<()> {

@@ -2,9 +2,9 @@
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use std::fs::{File, Metadata};
+use std::fs::{DirBuilder, File, Metadata};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// The metadata of a drive.
@@ -89,6 +89,11 @@ pub(super) fn store_with(path: &Path, write: impl FnOnce(&mut File) -> io::Resul
     Ok(Stamp::of(&file.metadata()?))
 }
 
+/// Makes a directory that its owner alone can enter, if it is not there.
+pub(in crate::emulator) fn make_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 /// Held while a file is read, changed and replaced; other emulators over the same directory wait.
 pub(in crate::emulator) struct Lock {
     _file: File,
@@ -96,7 +101,7 @@ pub(in crate::emulator) struct Lock {
 
 /// Waits for the lock that a file stands for.
 pub(in crate::emulator) fn lock(path: &Path) -> io::Result<Lock> {
-    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     flock(&file, FlockOperation::LockExclusive)?;
     Ok(Lock { _file: file })
 }

@@ -4,7 +4,7 @@
 //! the size that the manual prints, a CD is its volume descriptor.
 
 use super::contents::Contents;
-use super::record::store_with;
+use super::record::{make_dir, store_with};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs::File;
@@ -62,7 +62,7 @@ impl Standard {
         let path = self.dir.join(format!("{}.raw", offer.uuid));
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                std::fs::create_dir_all(&self.dir)?;
+                make_dir(&self.dir)?;
                 store_with(&path, |file| offer.make(file))?;
                 File::open(&path)?
             }

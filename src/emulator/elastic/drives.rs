@@ -45,7 +45,9 @@ pub(in crate::emulator) async fn info(shared: Arc<Shared>, call: Call) -> Answer
 pub(in crate::emulator) async fn create(shared: Arc<Shared>, call: Call) -> Answer {
     let input = call.properties().await?;
     let wanted = Wanted::read(shared.provider, &input, &["name", "size"])?;
+    let active = shared.activity.begin();
     blocking(move || {
+        let _active = active;
         shared.account.read()?.ledger.must_be_solvent()?;
         let drive = make(&shared, wanted, 0)?;
         Ok(Reply::Object(describe(&shared, &*shared.account.read()?, &drive)))

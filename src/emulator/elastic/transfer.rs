@@ -4,11 +4,13 @@
 use super::{Shared, blocking};
 use crate::emulator::answer::{Answer, Refusal, RefusalKind, Reply};
 use crate::emulator::call::{Call, Encoding};
-use crate::emulator::drives::Payload;
+use crate::emulator::drives::{Contents, Payload};
+use crate::emulator::faults::{FaultKind, WrongBytes};
 use crate::emulator::stream::{Reading, streamed};
 use crate::provider::Provider;
 use axum::body::Body;
 use http_body_util::BodyExt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,7 +21,8 @@ const READ_LIMIT: u64 = 4 << 20;
 /// `GET drives/DRIVE/read[/OFFSET[/SIZE]]`
 pub(in crate::emulator) async fn read(shared: Arc<Shared>, call: Call) -> Answer {
     let (offset, size) = (call.size(1)?.unwrap_or(0), call.size(2)?);
-    let (first, rest) = blocking(move || {
+    let wrong = call.wrong.clone();
+    let (first, rest, misplaced) = blocking(move || {
         let drive = shared.drives.find(call.argument(0))?;
         let contents = drive.open()?;
         let Some(left) = contents.size().checked_sub(offset) else {
@@ -41,10 +44,15 @@ pub(in crate::emulator) async fn read(shared: Arc<Shared>, call: Call) -> Answer
             ));
         }
         drive.count_read(len);
-        Ok(Reading::new(move |at, len| contents.read(at, len), offset, offset + len).next()?)
+        let elsewhere = wrong.and_then(|wrong| wrong.elsewhere(offset, len, contents.size()));
+        let offset = elsewhere.unwrap_or(offset);
+        let (first, rest) =
+            Reading::new(move |at, len| contents.read(at, len), offset, offset + len).next()?;
+        Ok((first, rest, elsewhere.is_some()))
     })
     .await?;
-    Ok(Reply::Data(streamed(first, rest)))
+    let data = Reply::Data(streamed(first, rest));
+    Ok(if misplaced { Reply::Wrong(Box::new(data)) } else { data })
 }
 
 /// `POST drives/DRIVE/write[/OFFSET]`
@@ -63,7 +71,9 @@ pub(in crate::emulator) async fn write(shared: Arc<Shared>, call: Call) -> Answe
         .await?;
     }
     let payload = collect(call.body, shared.drives.spool().to_owned()).await?;
+    let (wrong, active) = (call.wrong, shared.activity.begin());
     blocking(move || {
+        let _active = active;
         let drive = shared.drives.get(&uuid)?;
         shared.unclaimed(&uuid)?;
         let contents = drive.open()?;
@@ -84,11 +94,39 @@ pub(in crate::emulator) async fn write(shared: Arc<Shared>, call: Call) -> Answe
         }
         let _writing = drive.writing()?;
         let _noisy = contents.has_noise().then(|| drive.noisy());
-        contents.write(offset, payload)?;
+        let got_wrong = write_wrongly(&contents, offset, payload, wrong.as_ref())?;
+        // What is lost behind the API was written as far as the API can tell.
         drive.count_write(len);
-        Ok(Reply::Done)
+        Ok(if got_wrong { Reply::Wrong(Box::new(Reply::Done)) } else { Reply::Done })
     })
     .await
+}
+
+/// Writes a payload, or gets it wrong as asked; whether it did.
+fn write_wrongly(
+    contents: &Contents,
+    offset: u64,
+    payload: Payload,
+    wrong: Option<&WrongBytes>,
+) -> io::Result<bool> {
+    let len = payload.len();
+    let Some(wrong) = wrong.filter(|_| len > 0) else {
+        return contents.write(offset, payload).map(|()| false);
+    };
+    match wrong.kind {
+        FaultKind::Drop => Ok(true),
+        FaultKind::Bend => {
+            let (at, bit) = wrong.bit(len);
+            contents.write(offset, payload)?;
+            contents.flip(offset + at, bit)?;
+            Ok(true)
+        }
+        _ => {
+            let elsewhere = wrong.elsewhere(offset, len, contents.size());
+            contents.write(elsewhere.unwrap_or(offset), payload)?;
+            Ok(elsewhere.is_some())
+        }
+    }
 }
 
 /// From this size on a body is checked against the drive before it is taken in.

@@ -1,7 +1,10 @@
 //! The draws: which request meets which fault.
 
-use super::{FaultKind, Faults, Share};
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::wrong::OddCreate;
+use super::{FaultKind, Faults, OddReply, Share, WrongBytes};
+use crate::emulator::hook::Operation;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Keeps the numbers of one purpose apart from those of another under the same seed.
 #[derive(Clone, Copy)]
@@ -10,6 +13,8 @@ enum Stream {
     When = 0x5768,
     Drive = 0x4472,
     Redirect = 0x5264,
+    Wrong = 0x5772,
+    Where = 0x5765,
 }
 
 /// When in the course of a request its connection is reset.
@@ -31,6 +36,8 @@ pub(in crate::emulator) enum Fault {
     Reset(When),
     Short,
     Stall,
+    /// A wrong answer, with a random number for its choices.
+    Wrong(FaultKind, u64),
 }
 
 impl Fault {
@@ -41,8 +48,31 @@ impl Fault {
             Fault::Reset(_) => FaultKind::Reset,
             Fault::Short => FaultKind::Short,
             Fault::Stall => FaultKind::Stall,
+            Fault::Wrong(kind, _) => kind,
         }
     }
+
+    /// What the call itself is to get wrong, if that is the fault.
+    pub(in crate::emulator) fn wrong_bytes(self, operation: Operation) -> Option<WrongBytes> {
+        match self {
+            Fault::Wrong(kind @ (FaultKind::Drop | FaultKind::Misplace), random) => {
+                Some(WrongBytes { kind, random })
+            }
+            Fault::Wrong(kind @ FaultKind::Bend, random) if operation == Operation::Write => {
+                Some(WrongBytes { kind, random })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What becomes of a `drives/create`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::emulator) enum CreateFault {
+    /// It is carried out, and answered so.
+    Odd(OddReply),
+    /// It is refused.
+    Refused,
 }
 
 /// Deals the faults of one emulator and counts them.
@@ -54,6 +84,9 @@ pub(in crate::emulator) struct Dealer {
     downloads: AtomicU64,
     dealt: AtomicU64,
     refusals: AtomicU64,
+    silent: AtomicU64,
+    /// How many of the creates that `create=` is about have come.
+    creates: AtomicU8,
 }
 
 impl Dealer {
@@ -62,9 +95,12 @@ impl Dealer {
     }
 
     /// The fault of the next request, if it is to meet one. Not counted yet: see [`Dealer::dealt`].
-    pub(in crate::emulator) fn draw(&self) -> Option<Fault> {
+    pub(in crate::emulator) fn draw(&self, operation: Operation) -> Option<Fault> {
         let n = self.requests.fetch_add(1, Ordering::Relaxed);
-        self.nth(n)
+        self.nth(n).or_else(|| {
+            let kind = self.faults.wrong.draw(operation, self.random(Stream::Wrong, n))?;
+            Some(Fault::Wrong(kind, self.random(Stream::Where, n)))
+        })
     }
 
     fn nth(&self, n: u64) -> Option<Fault> {
@@ -82,7 +118,7 @@ impl Dealer {
                         1 => When::WithinBody,
                         _ => When::AfterApplied,
                     })),
-                    FaultKind::Refuse => None,
+                    _ => None,
                 };
             }
             from += share;
@@ -108,9 +144,35 @@ impl Dealer {
         self.faults.refuse.iter().any(covered)
     }
 
+    /// What the next `drives/create` meets, if anything.
+    pub(in crate::emulator) fn create(&self) -> Option<CreateFault> {
+        let OddCreate { first, then_refused } = self.faults.wrong.create?;
+        let step = |n: u8| Some(n.saturating_add(1));
+        match self.creates.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).unwrap_or(u8::MAX) {
+            0 => Some(CreateFault::Odd(first)),
+            1 if then_refused => Some(CreateFault::Refused),
+            _ => None,
+        }
+    }
+
+    /// How long `late=` keeps an acknowledgement back.
+    pub(in crate::emulator) fn late_for(&self) -> Duration {
+        self.faults.wrong.late_for
+    }
+
+    /// The time between two bytes of `drip=`.
+    pub(in crate::emulator) fn drip_every(&self) -> Duration {
+        self.faults.wrong.drip_every
+    }
+
     /// Counts a fault that a request is now going to meet.
-    pub(in crate::emulator) fn deal(&self) {
-        self.dealt.fetch_add(1, Ordering::Relaxed);
+    pub(in crate::emulator) fn deal(&self, kind: FaultKind) {
+        let count = if kind.is_silent() { &self.silent } else { &self.dealt };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(in crate::emulator) fn silent(&self) -> u64 {
+        self.silent.load(Ordering::Relaxed)
     }
 
     /// Counts a request that was refused for its offset.
@@ -145,7 +207,7 @@ mod tests {
 
     fn draws(spec: &str, n: u64) -> Vec<Option<Fault>> {
         let dealer = Dealer::new(Faults::parse(spec).unwrap());
-        (0..n).map(|_| dealer.draw()).collect()
+        (0..n).map(|_| dealer.draw(Operation::Other)).collect()
     }
 
     #[test]

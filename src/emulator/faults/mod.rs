@@ -3,13 +3,18 @@
 //! [`Faults::parse`] reads the specification; [`mod@draw`] decides, request by request, what goes wrong. Two
 //! rules hold: the n-th draw depends on the seed and on n alone, so that a run can be repeated; and a dealt fault makes
 //! exactly one request fail exactly once, so that a client's count of retries can be compared with the count dealt.
+//! The kinds that get bytes wrong and say that all is well ([`FaultKind::is_silent`]) make no request fail and are counted
+//! apart. Whether the other wrong answers fail is for the client to see.
 
 mod draw;
 mod share;
+mod wrong;
 
-pub(super) use draw::{Dealer, Fault, When, mix};
+pub(super) use draw::{CreateFault, Dealer, Fault, When, mix};
 use share::Share;
 use std::time::Duration;
+use wrong::WrongAnswers;
+pub(super) use wrong::{GotWrong, OddReply, WrongBytes};
 
 /// A kind of fault, as counted and logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,12 +31,42 @@ pub enum FaultKind {
     Stall,
     /// 500 with the error type `failed`, every time: see `refuse=` of [`Faults::parse`].
     Refuse,
+    /// A write is acknowledged, and its bytes are not written.
+    Drop,
+    /// A write is acknowledged, and its bytes are written to another offset; a read gives the bytes of another offset.
+    Misplace,
+    /// One bit of the bytes is flipped, of a write on the drive, of a read or download in the reply.
+    Bend,
+    /// A write is carried out, and its acknowledgement comes too late.
+    Late,
+    /// 200, 202 or 206 with a page of HTML, as a captive portal answers; nothing is carried out.
+    Page,
+    /// A write is answered 307 to another address; nothing is carried out.
+    RedirectWrite,
+    /// A read is answered with more bytes than were asked for.
+    Long,
+    /// `Content-Encoding: gzip`, and a body of 16 MiB that unpacks to 16 GiB; nothing is carried out.
+    Bomb,
+    /// The request is carried out, and the headers of its reply never end.
+    Headers,
+    /// The request is carried out, and answered with `100 Continue` again and again.
+    Interim,
+    /// The request is carried out, and the body of its reply comes byte by byte; where there is none, one that never ends.
+    Drip,
+    /// A drive is made and its making not acknowledged as documented, or, after that, refused: see `create=` of
+    /// [`Faults::parse`].
+    Create,
 }
 
 impl FaultKind {
     /// The kinds that `error=` mixes, in the order in which they share a draw.
     const MIXED: [FaultKind; 5] =
         [FaultKind::Busy, FaultKind::Unavailable, FaultKind::Reset, FaultKind::Short, FaultKind::Stall];
+
+    /// Whether the request looks as if it had succeeded.
+    pub fn is_silent(self) -> bool {
+        matches!(self, FaultKind::Drop | FaultKind::Misplace | FaultKind::Bend)
+    }
 }
 
 /// Which faults to deal, and how often. The default is none.
@@ -57,6 +92,8 @@ pub struct Faults {
     pub(super) etag: Etag,
     /// The share of downloads that are answered with a redirect.
     redirect: Share,
+    /// Wrong answers.
+    wrong: WrongAnswers,
 }
 
 /// What the server of appliances makes of ranges.
@@ -99,6 +136,22 @@ impl Faults {
     /// - `redirect=`: the share of an appliance's downloads that are answered with a redirect to an unsigned address
     /// - `seed=7`: another run of draws
     ///
+    /// Wrong answers, each a share of the requests that can meet it; `error=` has none of them:
+    ///
+    /// - `drop=`: a write is acknowledged and not written
+    /// - `misplace=`: a write is acknowledged and lands a whole number of 4 KiB blocks away, within the drive; a read gives
+    ///   the bytes from there
+    /// - `bend=`: one bit of what is written, or read, is flipped
+    /// - `late=`: a write is carried out and acknowledged after `late-for=` (40s unless given)
+    /// - `page=`: 200, 202 or 206 with a page of HTML; nothing is carried out
+    /// - `redirect-writes=`: a write is answered 307 to another address
+    /// - `long=`: a read gives more bytes than were asked for
+    /// - `bomb=`: anything but a write is answered with gzip that unpacks to 16 GiB
+    /// - `headers=`, `interim=`: the headers of the reply never end; `100 Continue` comes again and again
+    /// - `drip=`: the body of the reply comes byte by byte, one every `drip-every=` (500ms unless given)
+    /// - `create=page|nameless|failed|lost`: the first `drives/create` makes the drive and is answered 200 with a page of
+    ///   HTML, 200 without a UUID, 500, or not at all; with `+refused` behind it the second is answered 400
+    ///
     /// # Errors
     /// One sentence that names the item and what is wrong with it.
     pub fn parse(spec: &str) -> Result<Faults, String> {
@@ -113,7 +166,7 @@ impl Faults {
             seen.push(key);
             faults.set(key, value).map_err(|wrong| format!("fault {item:?}: {wrong}"))?;
         }
-        if faults.shares.iter().copied().sum::<Share>() > Share::ONE {
+        if faults.shares.iter().copied().sum::<Share>() > Share::ONE || !faults.wrong.add_up() {
             return Err("the shares of faults add up to more than 1".to_owned());
         }
         Ok(faults)
@@ -158,10 +211,12 @@ impl Faults {
             }
             "redirect" => self.redirect = Share::parse(value)?,
             "balance" => self.balance = Some(amount(value)?),
+            _ if self.wrong.set(key, value)? => {}
             _ => {
                 return Err(
                     "there is no such fault; there are error, busy, unavailable, reset, short, stall, \
-                     latency, rate, refuse, dirty, balance, ranges, etag, redirect and seed"
+                     latency, rate, refuse, dirty, balance, ranges, etag, redirect, seed, drop, misplace, bend, \
+                     late, late-for, page, redirect-writes, long, bomb, headers, interim, drip, drip-every and create"
                         .to_owned(),
                 );
             }
@@ -235,6 +290,10 @@ mod tests {
             ("ranges=maybe", "wrong"),
             ("etag=maybe", "changing"),
             ("redirect=2", "between 0 and 1"),
+            ("drop=2", "between 0 and 1"),
+            ("drop=0.6,bend=0.5", "more than 1"),
+            ("late-for=2", "unit"),
+            ("create=odd", "nameless"),
         ] {
             let message = Faults::parse(spec).unwrap_err();
             assert!(message.contains(says), "{spec}: {message}");

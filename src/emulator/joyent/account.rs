@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::machine::{Machine, State};
 use super::public_key::PublicKey;
 use crate::emulator::clock::{Date, SECOND, now};
-use crate::emulator::drives::{Stamp, load, lock, store};
+use crate::emulator::drives::{Stamp, load, lock, make_dir, store};
 use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -117,7 +117,7 @@ pub(super) struct Accounts {
 impl Accounts {
     /// The account under a data directory, which is made if need be, with these keys among its own.
     pub(super) fn open(data: &Path, keys: &[(String, String)]) -> io::Result<Self> {
-        std::fs::create_dir_all(data)?;
+        make_dir(data)?;
         let accounts = Accounts { path: data.join("account.json"), known: Mutex::default() };
         for (name, key) in keys {
             PublicKey::parse(key)

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 /// Where redirects lead.
-pub(super) const BLOBS: &str = "blobs";
+pub(in crate::emulator) const BLOBS: &str = "blobs";
 
 /// `GET /api/v1/download/appliance/{key}`
 pub(super) fn download(site: &Site, head: &Parts, root: &str, key: &str) -> Result<Response<Body>, Refusal> {

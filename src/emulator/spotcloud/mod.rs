@@ -27,7 +27,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::response::Response;
-use download::BLOBS;
+pub(super) use download::BLOBS;
 use oauth::{Presented, is_form, url_of};
 use reply::{Format, Refusal, respond};
 use state::{Account, Accounts, Token};

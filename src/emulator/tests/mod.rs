@@ -4,9 +4,11 @@ mod client;
 mod cloudsigma;
 mod drives;
 mod faults;
+mod hooks;
 mod rows;
 mod servers;
 mod transfer;
+mod wrong;
 
 use super::{Config, Emulator, Faults};
 use crate::provider::Provider;

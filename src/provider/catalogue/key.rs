@@ -125,6 +125,8 @@ pub struct Key {
     pub kind: ValueKind,
     /// Another name under which it is understood; it is sent under its own.
     pub alias: Option<&'static str>,
+    /// Whether its value is a secret, which is printed and stored nowhere: see [`secret`](super::secret).
+    pub secret: bool,
     /// What else is worth knowing.
     pub note: &'static str,
 }
@@ -132,7 +134,7 @@ pub struct Key {
 impl Key {
     /// A key that must be there.
     pub const fn required(name: &'static str, kind: ValueKind) -> Self {
-        Key { name, required: true, kind, alias: None, note: "" }
+        Key { name, required: true, kind, alias: None, secret: false, note: "" }
     }
 
     /// A key that may be there.
@@ -144,6 +146,12 @@ impl Key {
     #[must_use]
     pub const fn alias(self, alias: &'static str) -> Self {
         Key { alias: Some(alias), ..self }
+    }
+
+    /// The key, whose value is a secret.
+    #[must_use]
+    pub const fn secret(self) -> Self {
+        Key { secret: true, ..self }
     }
 
     /// The key with a note.

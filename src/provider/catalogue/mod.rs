@@ -18,6 +18,7 @@ mod nearest;
 mod output;
 mod path;
 mod request;
+pub mod secret;
 mod warning;
 
 pub use key::{Key, ValueKind};
@@ -303,6 +304,16 @@ pub fn calls(provider: Provider) -> &'static [Call] {
         Provider::CloudSigma => cloudsigma::CALLS,
         Provider::SpotCloud => spotcloud::CALLS,
         Provider::Joyent => joyent::CALLS,
+    }
+}
+
+/// Keys that only replies have, of which the manuals say more than that they are there.
+pub(super) fn answered(provider: Provider) -> &'static [Key] {
+    match provider {
+        Provider::OpenHosting | Provider::Crosspeer => &[],
+        Provider::CloudSigma => cloudsigma::ANSWERED,
+        Provider::SpotCloud => spotcloud::ANSWERED,
+        Provider::Joyent => joyent::ANSWERED,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::key::Key;
 use super::warning::Warning;
-use super::{Call, Input, Method, Output, Repeat, Shape, ValueKind, nearest, path};
+use super::{Call, Input, Method, Output, Repeat, Shape, ValueKind, nearest, path, secret};
 use crate::provider::Provider;
 use crate::wire::elastic::{Properties, json, parse_size, text};
 use crate::{Error, Result};
@@ -350,6 +350,12 @@ impl Call {
                 (name, None)
             }
         };
+        if value == secret::GIVE_AGAIN {
+            return Err(Error::usage(format!(
+                "the value of {name} was hidden in the command that was shown"
+            ))
+            .hint(format!("give it again: {name}=VALUE")));
+        }
         let value = match key {
             // An empty value takes a key away, whatever its kind.
             Some(_) if value.is_empty() => String::new(),

@@ -88,3 +88,6 @@ pub(super) const START: &[Key] = &[Key::required("start_time", ValueKind::Date).
 
 /// 11.9 to 11.18.
 pub(super) const MONTHS: &[Key] = &[Key::required("months", ValueKind::Integer)];
+
+/// 6.1 and 6.2, in the samples alone.
+pub(in crate::provider) const ANSWERED: &[Key] = &[Key::optional("secret_key", ValueKind::Text).secret()];

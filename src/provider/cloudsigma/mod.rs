@@ -67,6 +67,8 @@ const START_MULTI: Call = post("servers.start_multi", "/servers/start")
     .repeat(Repeat::Allowed)
     .section("8.14");
 
+pub(super) use self::keys::ANSWERED;
+
 pub(super) const CALLS: &[Call] = &[
     get("profile.info", "/profile/info").section("6.1").note("the reply holds a secret key"),
     post("profile.set", "/profile/set")

@@ -94,3 +94,8 @@ pub(super) const INSTRUMENTATION: &[Key] = &[
     Key::optional("persist-data", ValueKind::Boolean),
     Key::optional("idle-max", ValueKind::Integer).note("seconds"),
 ];
+
+/// "`CreateMachine`": the passwords that a dataset has generated, by their users. Beside it stands the key of the same name
+/// that asks for them.
+pub(in crate::provider) const ANSWERED: &[Key] =
+    &[Key::optional("credentials", ValueKind::JsonText).secret()];

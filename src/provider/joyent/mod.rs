@@ -34,6 +34,8 @@ const TEXT: Output = Output(&[Shape::Text]);
 const COUNT: Output = Output(&[Shape::Headers(&["x-resource-count", "x-query-limit"])]);
 const GOES_ON: &str = "goes on after the reply: see state in machines.get";
 
+pub(super) use self::keys::ANSWERED;
+
 pub(super) const CALLS: &[Call] = &[
     list("keys.list", "/{LOGIN}/keys").section("ListKeys"),
     get("keys.get", "/{LOGIN}/keys/{KEY}").section("GetKey").note("KEY is a name or a fingerprint"),

@@ -6,9 +6,35 @@
 pub mod json;
 pub mod text;
 
+use std::collections::HashMap;
+
+/// An object of more keys than this has an index; in a shorter one a search is as fast.
+const SEARCHED: usize = 32;
+
 /// The properties of one object: keys with values, in the order they came. A key stands at most once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Properties(Vec<(String, String)>);
+///
+/// However many keys there are, each is set and found in the same time: a server, or a client of the emulator, may send a
+/// hundred thousand.
+#[derive(Clone, Default)]
+pub struct Properties {
+    pairs: Vec<(String, String)>,
+    /// Where each key stands, once there are more than [`SEARCHED`].
+    index: Option<HashMap<String, usize>>,
+}
+
+impl PartialEq for Properties {
+    fn eq(&self, other: &Self) -> bool {
+        self.pairs == other.pairs
+    }
+}
+
+impl Eq for Properties {}
+
+impl std::fmt::Debug for Properties {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
 
 impl Properties {
     /// An object without properties.
@@ -16,17 +42,37 @@ impl Properties {
         Self::default()
     }
 
+    /// Where a key stands.
+    fn place(&self, key: &str) -> Option<usize> {
+        match &self.index {
+            Some(index) => index.get(key).copied(),
+            None => self.pairs.iter().position(|(k, _)| k == key),
+        }
+    }
+
+    fn build_index(&mut self) {
+        self.index = (self.pairs.len() > SEARCHED)
+            .then(|| self.pairs.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)).collect());
+    }
+
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(k, _)| k == key).map(|(_, v)| &**v)
+        self.place(key).map(|at| &*self.pairs[at].1)
     }
 
     /// Sets a key, in its old place if it had one.
     pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) {
         let (key, value) = (key.into(), value.into());
-        match self.0.iter_mut().find(|(k, _)| *k == key) {
-            Some(old) => old.1 = value,
-            None => self.0.push((key, value)),
+        if let Some(at) = self.place(&key) {
+            self.pairs[at].1 = value;
+            return;
+        }
+        if let Some(index) = &mut self.index {
+            index.insert(key.clone(), self.pairs.len());
+        }
+        self.pairs.push((key, value));
+        if self.index.is_none() && self.pairs.len() > SEARCHED {
+            self.build_index();
         }
     }
 
@@ -39,28 +85,33 @@ impl Properties {
 
     /// Takes a key out.
     pub fn remove(&mut self, key: &str) -> Option<String> {
-        let at = self.0.iter().position(|(k, _)| k == key)?;
-        Some(self.0.remove(at).1)
+        let at = self.place(key)?;
+        let (_, value) = self.pairs.remove(at);
+        if self.index.is_some() {
+            // Everything behind it has moved.
+            self.build_index();
+        }
+        Some(value)
     }
 
     /// Whether the key is there.
     pub fn contains(&self, key: &str) -> bool {
-        self.get(key).is_some()
+        self.place(key).is_some()
     }
 
     /// All keys and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(k, v)| (&**k, &**v))
+        self.pairs.iter().map(|(k, v)| (&**k, &**v))
     }
 
     /// How many keys there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.pairs.len()
     }
 
     /// Whether there is no key.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.pairs.is_empty()
     }
 }
 
@@ -92,7 +143,53 @@ pub fn parse_size(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_size;
+    use super::{Properties, parse_size};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn two_hundred_thousand_keys_are_read_in_no_time() {
+        let keys = 0..200_000_u32;
+        let text: String = keys.clone().map(|i| format!("user:key{i} {i}\n")).collect();
+        let object =
+            format!("{{{}}}", keys.map(|i| format!(r#""user:key{i}":{i}"#)).collect::<Vec<_>>().join(","));
+        let start = Instant::now();
+        let read = super::text::parse(&text);
+        assert_eq!((read.len(), read[0].len(), read[0].get("user:key99999")), (1, 200_000, Some("99999")));
+        assert_eq!(super::json::parse(object.as_bytes()).unwrap(), read);
+        // A quadratic reading takes minutes.
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    }
+
+    proptest! {
+        #[test]
+        fn an_object_with_an_index_is_one_without(
+            steps in vec((0..100_u8, 0..9_u8, any::<bool>()), 0..300)
+        ) {
+            let mut object = Properties::new();
+            let mut plain: Vec<(String, String)> = Vec::new();
+            for (key, value, set) in steps {
+                let (key, value) = (key.to_string(), value.to_string());
+                let at = plain.iter().position(|(k, _)| *k == key);
+                prop_assert_eq!(object.get(&key), at.map(|at| &*plain[at].1));
+                match (set || value != "0", at) {
+                    (true, Some(at)) => plain[at].1.clone_from(&value),
+                    (true, None) => plain.push((key.clone(), value.clone())),
+                    (false, Some(at)) => drop(plain.remove(at)),
+                    (false, None) => {}
+                }
+                if set || value != "0" {
+                    object.set(key, value);
+                } else {
+                    object.remove(&key);
+                }
+                prop_assert_eq!(&object, &plain.iter().cloned().collect::<Properties>());
+            }
+            let pairs: Vec<_> = plain.iter().map(|(k, v)| (&**k, &**v)).collect();
+            prop_assert_eq!(object.iter().collect::<Vec<_>>(), pairs);
+        }
+    }
 
     #[test]
     fn sizes_are_binary_and_strict() {

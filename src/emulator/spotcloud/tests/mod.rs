@@ -171,3 +171,18 @@ fn an_address_that_was_redirected_to_takes_no_credentials() {
     // Signed, and refused for it.
     assert_eq!(world.send("GET", "/blobs/x", &[], "").0, 400);
 }
+
+#[test]
+fn an_appliance_is_bent_or_too_long() {
+    let download = |faults| {
+        let world = World::new(faults);
+        let (status, _, body) = world.send("GET", "/api/v1/download/appliance/own", &[], "");
+        assert_eq!(status, 200);
+        (body, world.emulator.silent_faults(), world.emulator.faults_dealt())
+    };
+    let (bent, silent, _) = download("bend=1,seed=1");
+    let differ: u32 = bent.bytes().zip(*b"0123456789").map(|(a, b)| (a ^ b).count_ones()).sum();
+    assert_eq!((bent.len(), differ, silent), (10, 1, 1));
+    let (long, _, dealt) = download("long=1");
+    assert!(long.len() > 10 && long.starts_with("0123456789") && dealt == 1, "{long}");
+}

@@ -1,0 +1,520 @@
+//! `download`: a drive, or an appliance whose server has ranges, into a file or onto standard output.
+
+mod prove;
+
+use super::resumable::{Resumable, changed_since, count_resumed};
+use super::upload::Origin;
+use super::{Done, Far, Settings, announce, check_usable, summary, write_manifest};
+use crate::chunk::{AckedChunk, Geometry};
+use crate::error::{Error, Kind, Result};
+use crate::escape::steers;
+use crate::event::{Plan, Summary};
+use crate::journal::{
+    self, Claim, Destination, Directory, DriveRecord, Evidence, Header, Journal, PartRecord, Replay,
+};
+use crate::sink::{PartFile, in_the_way};
+use crate::source::{FileSource, Identity};
+use crate::transfer::Context;
+use crate::transfer::download::{Downloaded, to_file, to_stream};
+use crate::transfer::ledger::Ledger;
+use crate::transfer::resume::Proof;
+use crate::transfer::verify::{Verify, with_digests, with_file};
+use crate::transport::Readable;
+use crate::transport::drives::Drive;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// A download.
+#[derive(Clone, Debug)]
+pub struct Download {
+    /// Where it goes; `-` is standard output, a directory takes a file named after what is fetched, and so does `None`.
+    pub to: Option<PathBuf>,
+    /// Whether a file that stands there is replaced.
+    pub force: bool,
+}
+
+/// What is fetched.
+#[derive(Clone)]
+pub struct Object<D> {
+    /// Its bytes.
+    pub disk: D,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The drive's UUID, or `appliance/KEY`.
+    pub id: String,
+    /// The name of a file for it.
+    pub file_name: String,
+    /// What tells one version from another, where the server says it.
+    pub identity: Option<Identity>,
+    /// What a drive is asked for at the end.
+    pub origin: Option<Origin>,
+    /// The remote's name.
+    pub remote: String,
+    /// Its address and user, or `local`.
+    pub account: String,
+}
+
+impl Object<Drive> {
+    /// A drive, asked for and found usable.
+    pub async fn drive(drive: &str, far: &Far, context: &Context) -> Result<Self> {
+        let info = far.drives.info(drive).await?;
+        check_usable(&info, context)?;
+        if info.size == 0 {
+            return Err(Error::new(Kind::Source, format!("drive {} is empty", info.drive)));
+        }
+        let origin = Origin {
+            drives: far.drives.clone(),
+            drive: drive.to_owned(),
+            size: info.size,
+            evidence: info.evidence(),
+        };
+        Ok(Self {
+            disk: far.drives.disk(drive),
+            size: info.size,
+            id: drive.to_owned(),
+            // Never what the server calls the drive's id: this may become a path.
+            file_name: file_name(&info.name, &format!("{drive}.raw")),
+            identity: None,
+            origin: Some(origin),
+            remote: far.remote.clone(),
+            account: far.account.clone(),
+        })
+    }
+}
+
+impl<D> Object<D> {
+    /// Whether a change between two runs would be told without reading: the server has a validator, or counts writes.
+    fn tells_changes(&self) -> bool {
+        self.identity.is_some() || self.origin.as_ref().is_some_and(|origin| origin.evidence.writes.is_some())
+    }
+
+    fn evidence(&self) -> Evidence {
+        self.origin.as_ref().map(|origin| origin.evidence.clone()).unwrap_or_default()
+    }
+}
+
+/// The end of a download.
+#[derive(Debug)]
+pub struct Downloads {
+    /// Where the image is now; `None` for standard output.
+    pub file: Option<PathBuf>,
+    /// What was done.
+    pub summary: Summary,
+}
+
+/// A transfer that may write: the journal, the file and its name are its own.
+struct Claimed {
+    journal: Journal,
+    claim: Claim,
+    part: PartFile,
+    ledger: Ledger,
+    resumed: u64,
+}
+
+impl Download {
+    /// Refuses, before the server is asked, what is known to be in the way. `remote` and `id` say what is fetched;
+    /// `image` who it is, where that is part of a journal's name.
+    pub fn check(&self, remote: &str, id: &str, image: Option<Identity>, settings: &Settings) -> Result<()> {
+        settings.check()?;
+        let Some(file) = self.to.as_deref().filter(|p| !is_stream(p) && !p.is_dir()) else { return Ok(()) };
+        let file =
+            std::path::absolute(file).map_err(|e| Error::io(format!("finding {}", file.display()), e))?;
+        let header = Header {
+            action: "download".into(),
+            remote: remote.to_owned(),
+            drive: Some(id.to_owned()),
+            image,
+            file: Some(file.clone()),
+            ..Header::default()
+        };
+        // An earlier run may have ended right after it gave the file its name.
+        match journal_of(&header, settings)?.and_then(|replay| replay.part) {
+            Some(known) if PartFile::is_at(&file, known) => Ok(()),
+            _ => self.check_free(&file),
+        }
+    }
+
+    /// Runs the download, several ranges at a time; `None` if only the plan was wanted.
+    pub async fn run<D: Readable>(
+        self,
+        object: &Object<D>,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Option<Done<Downloads>>> {
+        let start = Instant::now();
+        let geometry = Geometry::checked(object.size, settings.chunk_size)?;
+        if self.to.as_deref().is_some_and(is_stream) {
+            return self.to_stdout(object, geometry, settings, context, start).await;
+        }
+        let file = self.target(&object.file_name)?;
+        let Some(mut claimed) = self.claim(&file, object, geometry, settings, context).await? else {
+            return Ok(None);
+        };
+        let ended = transfer(object, settings, &mut claimed, context).await;
+        let Claimed { journal, claim, part, ledger, resumed } = claimed;
+        let (done, verified) = match ended {
+            Ok(done) => done,
+            Err(error) => {
+                settle(&journal, &part);
+                return Err(error);
+            }
+        };
+        finish(part, self.force).await?;
+        write_manifest(settings, &ledger, done.sha256.clone())?;
+        let summary = summary_of(object, &done, resumed, verified, &ledger, context, start);
+        Ok(Some(Done::new(Downloads { file: Some(file), summary }, Some(journal), Some(claim))))
+    }
+
+    /// Takes the journal and the file, tells the plan, and proves what an earlier run did; `None` if only the plan was
+    /// wanted.
+    async fn claim<D: Readable>(
+        &self,
+        file: &Path,
+        object: &Object<D>,
+        geometry: Geometry,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Option<Claimed>> {
+        let claim = match settings.dry_run {
+            true => None,
+            false => Some(settings.destinations.claim(&Destination::file(file))?),
+        };
+        let header = header(file, object, settings);
+        if settings.restart && !settings.dry_run {
+            forget(file, &header, settings)?;
+        }
+        let found = Resumable::find(settings, &header, context)?;
+        let known = found.replay.as_ref().and_then(|replay| replay.part);
+        let part = known.map(|known| PartFile::resume(file, known)).transpose()?.flatten();
+        if part.as_ref().is_none_or(|part| !part.is_named()) {
+            self.check_free(file)?;
+        }
+        let mut ledger = match &part {
+            Some(_) => found.ledger(geometry, settings.digest),
+            None => Ledger::new(geometry, settings.digest),
+        };
+        let acked = found.acked(&ledger);
+        if part.is_none() && found.replay.as_ref().is_some_and(|replay| !replay.acked.is_empty()) {
+            let text =
+                format!("{} of the earlier run is gone: starting over", PartFile::path_of(file).display());
+            (context.observer)(&crate::event::Event::Warning(text));
+        }
+        let touched = part.as_ref().map(PartFile::evidence).transpose()?;
+        let proof = Proof::decide(
+            settings.resume,
+            [found.difference_found(), found.written_here(claim.as_ref()), changed(&found, touched.as_ref())],
+        );
+        announce(plan(&file.display().to_string(), object, settings, context, &ledger, &proof), context);
+        let Some(mut claim) = claim else { return Ok(None) };
+        if let Some(how) = found.source_changed(&object.evidence()).filter(|_| !acked.is_empty()) {
+            return Err(changed_since(&object.id, &how));
+        }
+        let synced = found.replay.as_ref().map_or(0, |replay| replay.synced);
+        let mut journal = found.journal(header)?;
+        let part = match part {
+            Some(part) => {
+                // What has its name was synced before it got it.
+                let unsynced = if part.is_named() { Vec::new() } else { unsynced(&acked, synced, &ledger) };
+                let noted = prove::Noted { acked: &acked, unsynced };
+                prove::earlier_run(&proof, &noted, &mut ledger, &part, object, &mut journal, context).await?;
+                part
+            }
+            None => begin(file, object, &mut journal, settings)?,
+        };
+        if part.is_named() && ledger.missing().next().is_some() {
+            return Err(Error::new(
+                Kind::Exists,
+                format!("{} was changed since it was downloaded", file.display()),
+            )
+            .hint("`--restart --force` downloads it again"));
+        }
+        let resumed = count_resumed(&ledger, context);
+        // From here on the file is written to: whoever comes later has to know.
+        journal.claim(claim.raise()?)?;
+        Ok(Some(Claimed { journal, claim, part, ledger, resumed }))
+    }
+
+    async fn to_stdout<D: Readable>(
+        &self,
+        object: &Object<D>,
+        geometry: Geometry,
+        settings: &Settings,
+        context: &Context,
+        start: Instant,
+    ) -> Result<Option<Done<Downloads>>> {
+        let mut ledger = Ledger::new(geometry, settings.digest);
+        let nothing = Proof::nothing();
+        announce(plan("standard output", object, settings, context, &ledger, &nothing), context);
+        if settings.dry_run {
+            return Ok(None);
+        }
+        let out = Box::new(std::io::stdout());
+        let done = to_stream(&object.disk, out, settings.sha256, &mut ledger, context).await?;
+        let chosen = settings.verify.choose(geometry.chunks(), &uuid::Uuid::new_v4().to_string());
+        let verified = if chosen.is_empty() {
+            0
+        } else {
+            // What went down the pipe cannot be read again; that the drive says the same twice is what can be known.
+            let compared = with_digests(&object.disk, &ledger, &chosen, context).await?;
+            let chunks = compared.chunks;
+            if let Some(error) = compared.into_error(geometry, "a second reading") {
+                return Err(error);
+            }
+            chunks
+        };
+        check_unchanged(object).await?;
+        write_manifest(settings, &ledger, done.sha256.clone())?;
+        let summary = summary_of(object, &done, 0, verified, &ledger, context, start);
+        Ok(Some(Done::new(Downloads { file: None, summary }, None, None)))
+    }
+
+    /// The file that the image goes to, absolute.
+    pub(super) fn target(&self, name: &str) -> Result<PathBuf> {
+        let given = self.to.clone().unwrap_or_else(|| PathBuf::from("."));
+        let file = if given.is_dir() { given.join(name) } else { given };
+        std::path::absolute(&file).map_err(|e| Error::io(format!("finding {}", file.display()), e))
+    }
+
+    pub(super) fn check_free(&self, file: &Path) -> Result<()> {
+        self.check_kind(file)?;
+        if self.force || !file.exists() { Ok(()) } else { Err(in_the_way(file)) }
+    }
+
+    fn check_kind(&self, file: &Path) -> Result<()> {
+        match std::fs::metadata(file) {
+            Ok(meta) if !meta.is_file() => {
+                Err(Error::new(Kind::Exists, format!("{} is not a file", file.display())).hint(
+                    "to write to a device, use standard output: diskferry download REMOTE:DRIVE - > DEVICE",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Removes the temporary file of the journal that is about to be replaced, so that it does not stand in the way.
+pub(super) fn forget(file: &Path, header: &Header, settings: &Settings) -> Result<()> {
+    let known = journal_of(header, settings)?.and_then(|replay| replay.part);
+    known.map_or(Ok(()), |known| PartFile::discard(file, known))
+}
+
+/// The journal of a download, as far as it can be read.
+fn journal_of(header: &Header, settings: &Settings) -> Result<Option<Replay>> {
+    let path = settings.journals.path(&Directory::id(header))?;
+    Ok(if path.exists() { journal::peek(&path).ok() } else { None })
+}
+
+/// Makes the temporary file and notes it.
+pub(super) fn begin<D>(
+    file: &Path,
+    object: &Object<D>,
+    journal: &mut Journal,
+    settings: &Settings,
+) -> Result<PartFile> {
+    let part = PartFile::create(file, |part| settings.journals.owner(part))?;
+    journal.set_drive(DriveRecord { drive: object.id.clone(), created: false, skip_zeros: false })?;
+    journal.set_source(object.evidence())?;
+    // Only then it may have a length: an empty one that no journal knows can be taken.
+    journal.set_part(part.record()?)?;
+    part.set_len(object.size)?;
+    Ok(part)
+}
+
+/// The reason to doubt that nobody has written to the file since.
+fn changed(found: &Resumable, now: Option<&Evidence>) -> Option<String> {
+    let replay = found.replay.as_ref()?;
+    match (&replay.evidence, now) {
+        (Some(then), Some(now)) if then.modified == now.modified => None,
+        (None, _) => Some("the earlier run was killed".to_owned()),
+        _ => Some("the file was modified since".to_owned()),
+    }
+}
+
+/// The chunks that were not followed by a sync.
+fn unsynced(acked: &[AckedChunk], synced: usize, ledger: &Ledger) -> Vec<u64> {
+    acked.iter().skip(synced).map(|chunk| chunk.index).filter(|index| ledger.is_settled(*index)).collect()
+}
+
+/// Fetches what is missing and compares what was asked for; returns how many chunks that were.
+async fn transfer<D: Readable>(
+    object: &Object<D>,
+    settings: &Settings,
+    claimed: &mut Claimed,
+    context: &Context,
+) -> Result<(Downloaded, u64)> {
+    let Claimed { journal, part, ledger, .. } = claimed;
+    let done = to_file(&object.disk, part, settings.sha256, journal, ledger, context).await?;
+    let verified = verify(&object.disk, part, ledger, settings, journal, context).await?;
+    check_unchanged(object).await?;
+    Ok((done, verified))
+}
+
+/// Fails if the drive says that it was written to during the transfer.
+async fn check_unchanged<D>(object: &Object<D>) -> Result<()> {
+    match &object.origin {
+        Some(origin) => origin.check_unchanged().await,
+        None => Ok(()),
+    }
+}
+
+/// Notes what the file looks like, for the next run.
+fn settle(journal: &Journal, part: &PartFile) {
+    if let Ok(evidence) = part.evidence() {
+        // Without it the next run reads the whole file.
+        let _ = journal.settle(evidence);
+    }
+}
+
+/// Gives the file its name, on a thread that may wait for the disk.
+pub(super) async fn finish(part: PartFile, replace: bool) -> Result<()> {
+    tokio::task::spawn_blocking(move || part.finish(replace))
+        .await
+        .unwrap_or_else(|_| Err(Error::new(Kind::Io, "the thread that names the file has died")))
+}
+
+/// What a download's journal says of it.
+pub(super) fn header<D>(file: &Path, object: &Object<D>, settings: &Settings) -> Header {
+    Header {
+        action: "download".into(),
+        transfer: uuid::Uuid::new_v4().to_string(),
+        remote: object.remote.clone(),
+        account: object.account.clone(),
+        drive: Some(object.id.clone()),
+        image: object.identity.clone(),
+        file: Some(file.to_owned()),
+        size: object.size,
+        chunk_size: settings.chunk_size,
+        digest: settings.digest.name().into(),
+        new_drive: None,
+        command: settings.command.clone(),
+        compare_all: false,
+    }
+}
+
+/// The plan of a download.
+pub(super) fn plan<D>(
+    to: &str,
+    object: &Object<D>,
+    settings: &Settings,
+    context: &Context,
+    ledger: &Ledger,
+    proof: &Proof,
+) -> Plan {
+    Plan {
+        action: "download",
+        from: format!("{}:{}", object.remote, object.id),
+        to: to.to_owned(),
+        drive: Some(object.id.clone()),
+        size: ledger.geometry().image_size(),
+        chunk_size: settings.chunk_size,
+        chunks_total: ledger.geometry().chunks(),
+        chunks_resumed: ledger.settled(),
+        concurrency: context.concurrency,
+        // These APIs compress no reads.
+        compress: "none".into(),
+        zeros: "skip".into(),
+        verify: settings.verify.name().into(),
+        resume: proof.extent.name().into(),
+        resume_why: if ledger.settled() > 0 { proof.why.clone() } else { String::new() },
+        dry_run: settings.dry_run,
+    }
+}
+
+fn summary_of<D>(
+    object: &Object<D>,
+    done: &Downloaded,
+    resumed: u64,
+    verified: u64,
+    ledger: &Ledger,
+    context: &Context,
+    start: Instant,
+) -> Summary {
+    Summary {
+        chunks_sent: done.sent,
+        chunks_zero: done.zero,
+        chunks_resumed: resumed,
+        chunks_verified: verified,
+        ..summary(&object.id, ledger, done.sha256.as_deref(), context, start)
+    }
+}
+
+pub(super) fn is_stream(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// A file name for what has a name: that, if a file can be called so, else `instead`, which is never a server's. A name has at
+/// most 200 bytes, begins as no hidden file and no option does, and has nothing in it that separates directories or that
+/// changes how the name is read.
+pub(super) fn file_name(name: &str, instead: &str) -> String {
+    let name = name.trim();
+    let usable = !name.is_empty()
+        && !name.starts_with(['.', '-', '~'])
+        && name.len() <= 200
+        && !name.contains(|c: char| matches!(c, '/' | '\\') || steers(c));
+    if usable { name.to_owned() } else { instead.to_owned() }
+}
+
+/// Reads a second time what was asked for, and everything once a comparison has found a difference, and compares it with
+/// what is in the file. A difference takes chunks back, so that the same command fetches them again.
+async fn verify<D: Readable>(
+    disk: &D,
+    part: &PartFile,
+    ledger: &mut Ledger,
+    settings: &Settings,
+    journal: &mut Journal,
+    context: &Context,
+) -> Result<u64> {
+    let amount = if journal.header().compare_all { Verify::Full } else { settings.verify };
+    if amount == Verify::None {
+        return Ok(0);
+    }
+    let geometry = ledger.geometry();
+    let chosen = amount.choose(geometry.chunks(), &uuid::Uuid::new_v4().to_string());
+    let file = FileSource::open(part.path())?;
+    let compared = with_file(disk, &file, ledger, &chosen, context).await?;
+    if !compared.differ.is_empty() {
+        let kept: Vec<AckedChunk> = (0..geometry.chunks())
+            .filter(|index| compared.differ.binary_search(index).is_err())
+            .filter_map(|index| ledger.chunk(index))
+            .collect();
+        journal.distrust(&kept)?;
+    }
+    let chunks = compared.chunks;
+    match compared.into_error(geometry, &part.path().display().to_string()) {
+        None => Ok(chunks),
+        Some(error) => {
+            Err(error
+                .hint("run the same command again: it fetches these chunks anew, then compares everything"))
+        }
+    }
+}
+
+/// Whether a journal knows a temporary file.
+pub(super) fn known_part(found: &Resumable) -> Option<PartRecord> {
+    found.replay.as_ref()?.part
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_files_name_unless_it_cannot_be() {
+        assert_eq!(file_name(" root.img ", "u-1.raw"), "root.img");
+        for bad in [
+            "",
+            "..",
+            ".hidden",
+            "-rf",
+            "~",
+            "a/b",
+            "a\\b",
+            "a\nb",
+            "a\u{202e}b",
+            "a\u{2028}b",
+            &"é".repeat(101),
+        ] {
+            assert_eq!(file_name(bad, "u-1.raw"), "u-1.raw", "{bad:?}");
+        }
+    }
+}

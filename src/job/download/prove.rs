@@ -1,0 +1,161 @@
+//! Proving that a file still holds what an earlier run wrote to it, and that the drive still holds the same.
+//!
+//! The file is here, so reading it costs no request: whatever may not have reached the disk, and everything if there is
+//! any doubt, is digested again. What was not synced is also written again, from what was just read and found right: a
+//! page whose writing failed once is clean in memory and missing on the disk, and only a new write makes the next sync
+//! speak of it.
+
+use super::Object;
+use crate::chunk::{AckedChunk, Geometry};
+use crate::encode::digest::Algorithm;
+use crate::error::{Error, Kind, Result};
+use crate::job::resumable::{changed_since, still_settled, tell_lost};
+use crate::journal::Journal;
+use crate::sink::PartFile;
+use crate::stop::Stop;
+use crate::transfer::Context;
+use crate::transfer::ledger::Ledger;
+use crate::transfer::resume::{
+    Extent, Proof, choose_chunks, choose_places, differing_chunks, differing_places, read_place,
+};
+use crate::transport::Readable;
+use std::os::unix::fs::FileExt;
+
+/// What an earlier run noted.
+pub(super) struct Noted<'a> {
+    /// In the order of acknowledgement.
+    pub(super) acked: &'a [AckedChunk],
+    /// Of these, the chunks that were not followed by a sync.
+    pub(super) unsynced: Vec<u64>,
+}
+
+/// Takes back, in `ledger` and `journal`, every chunk that the file does not hold any more.
+///
+/// # Errors
+/// [`Kind::Source`] if it is the drive that changed.
+pub(super) async fn earlier_run<D: Readable>(
+    proof: &Proof,
+    noted: &Noted<'_>,
+    ledger: &mut Ledger,
+    part: &PartFile,
+    object: &Object<D>,
+    journal: &mut Journal,
+    context: &Context,
+) -> Result<()> {
+    if noted.acked.is_empty() {
+        return Ok(());
+    }
+    let all: Vec<u64> = noted.acked.iter().map(|chunk| chunk.index).collect();
+    let sample = || choose_chunks(noted.acked, &uuid::Uuid::new_v4().to_string());
+    // A file that has lost its length has lost bytes.
+    let whole = part.len()? == object.size;
+    if !whole {
+        part.set_len(object.size)?;
+    }
+    let here = match proof.extent {
+        Extent::None if whole => Vec::new(),
+        Extent::Sample if whole => sample(),
+        _ => all.clone(),
+    };
+    let mut lost = in_file(&here, &noted.unsynced, ledger, part, context).await?;
+    if !lost.is_empty() && here.len() < all.len() {
+        // The sample shows that the file is not what the journal says.
+        lost = in_file(&all, &noted.unsynced, ledger, part, context).await?;
+    }
+    lost.iter().for_each(|index| ledger.revoke(*index));
+    let left: Vec<AckedChunk> = still_settled(noted.acked, ledger);
+    same_source(proof, &left, ledger, part, object, context).await?;
+    if !lost.is_empty() {
+        tell_lost(lost.len(), "in the file", context);
+        journal.replace(&left)?;
+    }
+    Ok(())
+}
+
+/// Digests chunks of the file again, and writes those of `unsynced` anew; returns those that are not what the ledger says.
+async fn in_file(
+    indices: &[u64],
+    unsynced: &[u64],
+    ledger: &Ledger,
+    part: &PartFile,
+    context: &Context,
+) -> Result<Vec<u64>> {
+    let mut expected: Vec<(AckedChunk, bool)> = Vec::new();
+    let rewrite: std::collections::BTreeSet<u64> = unsynced.iter().copied().collect();
+    let read: std::collections::BTreeSet<u64> =
+        indices.iter().copied().chain(unsynced.iter().copied()).collect();
+    for index in read {
+        expected.extend(ledger.chunk(index).map(|chunk| (chunk, rewrite.contains(&index))));
+    }
+    let (file, geometry, algorithm) = (part.clone(), ledger.geometry(), ledger.algorithm());
+    let stop = context.stop.clone();
+    tokio::task::spawn_blocking(move || digest_again(&file, geometry, algorithm, &expected, &stop))
+        .await
+        .unwrap_or_else(|_| Err(Error::new(Kind::Io, "the thread that reads the file has died")))
+}
+
+fn digest_again(
+    part: &PartFile,
+    geometry: Geometry,
+    algorithm: Algorithm,
+    expected: &[(AckedChunk, bool)],
+    stop: &Stop,
+) -> Result<Vec<u64>> {
+    let mut lost = Vec::new();
+    let mut buffer = Vec::new();
+    for (chunk, rewrite) in expected {
+        if stop.is_asked() {
+            return Err(Error::new(Kind::Interrupted, "stopped while reading what an earlier run wrote"));
+        }
+        let offset = geometry.offset(chunk.index);
+        buffer.resize(usize::try_from(chunk.len).unwrap_or(usize::MAX), 0);
+        let read = part.file().read_exact_at(&mut buffer, offset);
+        if read.is_err() || algorithm.digest(&buffer) != chunk.digest {
+            lost.push(chunk.index);
+        } else if *rewrite {
+            part.write(offset, &buffer)?;
+        }
+    }
+    Ok(lost)
+}
+
+/// Fails if the drive no longer holds what the file has of it.
+async fn same_source<D: Readable>(
+    proof: &Proof,
+    acked: &[AckedChunk],
+    ledger: &Ledger,
+    part: &PartFile,
+    object: &Object<D>,
+    context: &Context,
+) -> Result<()> {
+    let changed = |index: u64| {
+        changed_since(&object.id, "it reads differently now").offset(ledger.geometry().offset(index))
+    };
+    let all: Vec<u64> = acked.iter().map(|chunk| chunk.index).collect();
+    let differ = match proof.extent {
+        Extent::None => return Ok(()),
+        // The user asked for it.
+        Extent::All if proof.is_asked() => differing_chunks(&object.disk, ledger, &all, context).await?,
+        _ if object.tells_changes() => return Ok(()),
+        Extent::Sample | Extent::All => {
+            let seed = uuid::Uuid::new_v4().to_string();
+            let here = async |offset, len| read_small(part, offset, len);
+            let there = async |offset, len| read_place(&object.disk, offset, len, context).await;
+            let peek = |offset, len| read_small(part, offset, len).ok();
+            let places = choose_places(ledger.geometry(), &all, &seed, peek);
+            let mut differ = differing_places(&places, here, there, context).await?;
+            let whole = choose_chunks(acked, &seed);
+            differ.extend(differing_chunks(&object.disk, ledger, &whole, context).await?);
+            differ
+        }
+    };
+    differ.first().map_or(Ok(()), |index| Err(changed(*index)))
+}
+
+fn read_small(part: &PartFile, offset: u64, len: u64) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+    part.file()
+        .read_exact_at(&mut bytes, offset)
+        .map_err(|e| Error::io(format!("reading {}", part.path().display()), e).offset(offset))?;
+    Ok(bytes)
+}

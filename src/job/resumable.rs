@@ -1,0 +1,165 @@
+//! The journal that belongs to a command, if an earlier run left one, and whether what it says can be built upon.
+
+use super::Settings;
+use crate::chunk::{AckedChunk, Geometry};
+use crate::encode::digest::Algorithm;
+use crate::error::{Error, Kind, Result};
+use crate::event::Event;
+use crate::journal::{self, Claim, Directory, DriveRecord, Evidence, Header, Journal, Replay};
+use crate::transfer::Context;
+use crate::transfer::ledger::Ledger;
+use crate::transport::drives::DriveInfo;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A journal that was there, or none.
+pub(super) struct Resumable {
+    journal: Option<Journal>,
+    pub(super) replay: Option<Replay>,
+    path: PathBuf,
+}
+
+impl Resumable {
+    /// Looks for the journal of this command. One that does not fit is refused with the reason. With `--restart` there
+    /// is none; the warning that goes with it names what the earlier run made.
+    pub(super) fn find(settings: &Settings, header: &Header, context: &Context) -> Result<Self> {
+        let id = Directory::id(header);
+        let path = settings.journals.path(&id)?;
+        if settings.restart {
+            let old = if path.exists() { journal::peek(&path).ok() } else { None };
+            if let Some(Replay { drive: Some(old), header: was, .. }) = &old
+                && old.created
+            {
+                let text = format!(
+                    "the drive that the earlier run made is left as it is: {}:{}",
+                    was.remote, old.drive
+                );
+                (context.observer)(&Event::Warning(text));
+            }
+            return Ok(Self { journal: None, replay: None, path });
+        }
+        let (journal, replay) = if settings.dry_run {
+            (None, if path.exists() { Some(journal::peek(&path)?) } else { None })
+        } else {
+            Journal::open(&path)?.map_or((None, None), |(journal, replay)| (Some(journal), Some(replay)))
+        };
+        if let Some(replay) = &replay {
+            if let Some(why) = replay.header.difference(header) {
+                return Err(Error::new(Kind::Journal, format!("cannot resume the earlier transfer: {why}"))
+                    .hint(format!(
+                        "start over with `--restart`, or see it with `diskferry transfers show {id}`"
+                    )));
+            }
+            if replay.torn_bytes > 0 {
+                let text = format!(
+                    "{} bytes at the end of the journal were torn and do not count",
+                    replay.torn_bytes
+                );
+                (context.observer)(&Event::Warning(text));
+            }
+        }
+        Ok(Self { journal, replay, path })
+    }
+
+    /// Returns what the earlier run noted as done.
+    pub(super) fn ledger(&self, geometry: Geometry, algorithm: Algorithm) -> Ledger {
+        let mut ledger = Ledger::new(geometry, algorithm);
+        if let Some(replay) = &self.replay {
+            replay.fill(&mut ledger);
+        }
+        ledger
+    }
+
+    /// Returns the chunks that the earlier run noted as done and that fit `ledger`, in the order of their
+    /// acknowledgement.
+    pub(super) fn acked(&self, ledger: &Ledger) -> Vec<AckedChunk> {
+        let all = self.replay.as_ref().map_or(&[][..], |replay| &replay.acked);
+        all.iter().filter(|chunk| ledger.chunk(chunk.index) == Some(**chunk)).copied().collect()
+    }
+
+    /// Whether the journal belongs to an earlier run.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.replay.is_some()
+    }
+
+    /// Returns the drive that the earlier run noted.
+    pub(super) fn drive(&self) -> Option<&DriveRecord> {
+        self.replay.as_ref()?.drive.as_ref()
+    }
+
+    /// Returns the journal, begun if there was none.
+    pub(super) fn journal(self, header: Header) -> Result<Journal> {
+        match self.journal {
+            Some(journal) => Ok(journal),
+            None => Journal::create(&self.path, header),
+        }
+    }
+
+    /// Whether an earlier comparison found a difference.
+    pub(super) fn compares_all(&self) -> bool {
+        self.replay.as_ref().is_some_and(|replay| replay.header.compare_all)
+    }
+
+    /// Returns the reason to doubt a journal whose transfer found a difference.
+    pub(super) fn difference_found(&self) -> Option<String> {
+        self.compares_all().then(|| "an earlier comparison found a difference".to_owned())
+    }
+
+    /// Returns the reason to doubt that nobody on this machine has written to the destination since; `claim` is its lock.
+    pub(super) fn written_here(&self, claim: Option<&Claim>) -> Option<String> {
+        let (replay, claim) = (self.replay.as_ref()?, claim?);
+        (replay.generation.as_deref() != claim.generation())
+            .then(|| "another run on this machine has written there since".to_owned())
+    }
+
+    /// Returns the reason to doubt that nobody elsewhere has written to the drive that is the destination. `marks`: whether
+    /// each run leaves its mark on the drive.
+    pub(super) fn written_elsewhere(&self, now: &DriveInfo, marks: bool) -> Option<String> {
+        let replay = self.replay.as_ref()?;
+        let writes = now.evidence().writes;
+        if marks && now.mark() != Some(replay.header.transfer.as_str()) {
+            return Some("the drive carries the mark of another transfer".to_owned());
+        }
+        match (&replay.evidence, writes) {
+            (_, None) => None,
+            (None, Some(_)) => {
+                Some("the earlier run was killed, so the drive's counters prove nothing".to_owned())
+            }
+            (Some(then), now) if then.writes == now => None,
+            _ => Some("the drive's counters say that it was written to since".to_owned()),
+        }
+    }
+
+    /// Returns why the drive that is read is not what it was when the transfer began, as far as it counts its writes.
+    pub(super) fn source_changed(&self, now: &Evidence) -> Option<String> {
+        let then = self.replay.as_ref()?.source.as_ref()?;
+        (then != now).then(|| "it was written to since the earlier run".to_owned())
+    }
+}
+
+/// Counts what an earlier run has moved.
+pub(super) fn count_resumed(ledger: &Ledger, context: &Context) -> u64 {
+    let bytes = ledger.settled_bytes();
+    context.meters.image.store(bytes, Relaxed);
+    context.meters.resumed.store(bytes, Relaxed);
+    ledger.settled()
+}
+
+/// The settled ones of `acked`, as a journal that replaces the old one has them.
+pub(super) fn still_settled(acked: &[AckedChunk], ledger: &Ledger) -> Vec<AckedChunk> {
+    acked.iter().filter(|chunk| ledger.is_settled(chunk.index)).copied().collect()
+}
+
+/// The error for a source that another run read differently.
+pub(super) fn changed_since(what: &str, how: &str) -> Error {
+    Error::new(Kind::Source, format!("cannot resume the earlier transfer: {what} changed: {how}"))
+        .hint("start over with `--restart`")
+}
+
+/// Says that chunks have to be moved again.
+pub(super) fn tell_lost(chunks: usize, place: &str, context: &Context) {
+    let (s, are) = if chunks == 1 { ("", "is") } else { ("s", "are") };
+    let text =
+        format!("{chunks} chunk{s} of the earlier run {are} no longer {place} and will be moved again");
+    (context.observer)(&Event::Warning(text));
+}

@@ -1,0 +1,88 @@
+//! What the kernel says about a block device: which one it is, and how much was written to it.
+//!
+//! A device has no modification time. But sysfs counts the sectors that were written and discarded
+//! (`Documentation/block/stat.rst`, fields 7 and 14), and gives each device that appears a number that is never used again
+//! (`diskseq`). If neither has moved, nobody wrote to it. Completed writes (field 5) are not looked at: the device mapper
+//! counts flushes among them, and a flush changes nothing.
+
+use rustix::fs::{major, minor};
+use std::path::PathBuf;
+
+/// A block device in sysfs.
+#[derive(Clone, Debug)]
+pub(super) struct Device(PathBuf);
+
+/// What was counted at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counters {
+    /// Sectors written and sectors discarded since the device appeared.
+    written: Option<(u64, u64)>,
+    /// The number of the device, or of the disk that a partition is on.
+    diskseq: Option<u64>,
+}
+
+impl Device {
+    /// The device of that number.
+    pub(super) fn of(number: u64) -> Self {
+        Self(PathBuf::from(format!("/sys/dev/block/{}:{}", major(number), minor(number))))
+    }
+
+    /// What is counted now.
+    pub(super) fn counters(&self) -> Counters {
+        let read = |name: &str| std::fs::read_to_string(self.0.join(name)).ok();
+        // A partition has neither of its own: the folder above it is the disk's.
+        let either = |name: &str| read(name).or_else(|| read(&format!("../{name}")));
+        let counts = either("queue/iostats").is_none_or(|text| text.trim() != "0");
+        Counters {
+            written: read("stat").filter(|_| counts).and_then(|text| written(&text)),
+            diskseq: either("diskseq").and_then(|text| text.trim().parse().ok()),
+        }
+    }
+}
+
+impl Counters {
+    /// Whether writes can be noticed at all.
+    pub(super) fn known(&self) -> bool {
+        self.written.is_some()
+    }
+
+    /// What has happened since, in words.
+    pub(super) fn difference(&self, was: &Counters) -> Option<&'static str> {
+        if self.diskseq != was.diskseq {
+            Some("it is another device under the same name")
+        } else if self.written != was.written {
+            Some("the device was written to")
+        } else {
+            None
+        }
+    }
+}
+
+/// Sectors written, and discarded where that is counted, from the text of `stat`.
+fn written(stat: &str) -> Option<(u64, u64)> {
+    let fields: Vec<u64> = stat.split_whitespace().map_while(|field| field.parse().ok()).collect();
+    Some((*fields.get(6)?, fields.get(13).copied().unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sectors_are_read_from_old_and_new_kernels() {
+        assert_eq!(written("  1 2 3 4 5 6 7 8 9 10 11\n"), Some((7, 0)));
+        assert_eq!(written("1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17"), Some((7, 14)));
+        assert_eq!(written("1 2 x"), None);
+    }
+
+    #[test]
+    fn a_write_and_another_device_are_told_apart_from_nothing() {
+        let was = Counters { written: Some((7, 0)), diskseq: Some(3) };
+        assert_eq!(was.difference(&was), None);
+        let written = Counters { written: Some((8, 0)), ..was };
+        assert_eq!(written.difference(&was), Some("the device was written to"));
+        let other = Counters { diskseq: Some(4), ..written };
+        assert!(other.difference(&was).unwrap().contains("another device"));
+        assert!(!Device::of(u64::MAX).counters().known());
+    }
+}

@@ -1,0 +1,184 @@
+//! What a reply has to be before anything of it counts: of the status that is documented, of a kind that makes sense, as it is.
+//!
+//! Between here and a provider stands whatever a network puts there. A captive portal or a proxy answers every request with
+//! a page and a status of success; taken at its word it has acknowledged writes, and its page is the bytes of a drive.
+
+use super::client::text;
+use crate::error::{Error, Kind, Result};
+use crate::provider::Provider;
+use crate::provider::catalogue::{self, Call};
+use reqwest::header::{self, HeaderMap};
+
+/// The statuses by which a provider acknowledges a write to a drive: those of the catalogue's row, and so of the manual.
+///
+/// That is 204 in all three. Open Hosting and Crosspeer print it ("Write Binary Data to a Drive", "Write binary data to a
+/// drive"); CloudSigma API 1.0, 7.2 prints none and runs the same software. No client or recorded reply is known to have
+/// met another, so nothing else is taken: a chunk that is wrongly not acknowledged is sent again, one that is wrongly
+/// acknowledged is lost.
+pub(super) fn acknowledging(provider: Provider) -> &'static [u16] {
+    success_of(provider, "drives.write")
+}
+
+/// The statuses by which a provider answers a read of a drive.
+pub(super) fn reading(provider: Provider) -> &'static [u16] {
+    success_of(provider, "drives.read")
+}
+
+fn success_of(provider: Provider, id: &str) -> &'static [u16] {
+    let row = catalogue::calls(provider).iter().find(|call: &&Call| call.id == id);
+    row.map_or(&[], |call| call.success)
+}
+
+/// Refuses a reply whose status is none of these.
+pub(super) fn status(status: u16, expected: &[u16], headers: &HeaderMap) -> Result<()> {
+    if expected.contains(&status) {
+        return Ok(());
+    }
+    let expected: Vec<String> = expected.iter().map(u16::to_string).collect();
+    let media = media_type(headers);
+    let with = if media.is_empty() { String::new() } else { format!(" ({media})") };
+    let error = Error::new(
+        Kind::Protocol,
+        format!("unexpected status {status}{with}, expected {}", expected.join(" or ")),
+    );
+    Err(if is_page(&media) { error.hint(PORTAL) } else { error.hint(OTHER_SERVER) })
+}
+
+/// Refuses a page for a browser.
+pub(super) fn no_page(status: u16, headers: &HeaderMap) -> Result<()> {
+    let media = media_type(headers);
+    if !is_page(&media) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Protocol, format!("unexpected reply: status {status} with a web page ({media})"))
+        .hint(PORTAL))
+}
+
+/// Refuses a reply in an encoding: none is asked for, and what it unpacks to has no bound.
+pub(super) fn plain(headers: &HeaderMap) -> Result<()> {
+    let encoding = text(headers, header::CONTENT_ENCODING.as_str());
+    let encoding = encoding.trim();
+    if encoding.is_empty() || encoding.eq_ignore_ascii_case("identity") {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Protocol, format!("unexpected Content-Encoding {encoding:?}: none was asked for"))
+        .hint("a proxy may be in between: check the remote's url and the network"))
+}
+
+/// Refuses a body where there must be none.
+pub(super) fn empty(status: u16, headers: &HeaderMap) -> Result<()> {
+    match text(headers, header::CONTENT_LENGTH.as_str()).trim() {
+        "" | "0" => Ok(()),
+        length => Err(Error::new(
+            Kind::Protocol,
+            format!("unexpected reply: status {status} with a body of {length:?} bytes").replace('"', ""),
+        )
+        .hint(OTHER_SERVER)),
+    }
+}
+
+/// The most values of a reply, by the separators in it: those of ten thousand drives with 20 keys each. Once it is parsed
+/// and printed a value takes up to 400 bytes.
+const MOST_VALUES: usize = 3 << 16;
+
+/// Refuses a reply of so many values that they would take more memory than they are worth, before they are parsed.
+pub(super) fn values(body: &[u8]) -> Result<()> {
+    let separators = match body.trim_ascii_start().first() {
+        Some(b'{' | b'[') => body.iter().filter(|byte| matches!(byte, b',' | b'{' | b'[')).count(),
+        Some(b'<') => body.iter().filter(|byte| **byte == b'<').count(),
+        _ => body.iter().filter(|byte| **byte == b'\n').count(),
+    };
+    if separators <= MOST_VALUES {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Protocol, format!("the reply has more than the limit of {MOST_VALUES} values")))
+}
+
+/// The error of an exchange that could not be made or broke.
+pub(super) fn transport_error(error: &reqwest::Error) -> Error {
+    let mut causes = Vec::new();
+    let mut next: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(cause) = next {
+        causes.push(cause.to_string());
+        next = cause.source();
+    }
+    // The URL is left out: what is being done is known to the caller, and messages stay short.
+    let why = if causes.is_empty() { error.to_string() } else { causes.join(": ") };
+    let certificate = why.contains("certificate");
+    let (kind, what) = match error {
+        e if e.is_builder() => (Kind::Usage, "the request cannot be built"),
+        // Another attempt meets the same certificate.
+        e if e.is_connect() && certificate => (Kind::Refused, "the server's certificate is not trusted"),
+        e if e.is_connect() => (Kind::Connection, "no connection"),
+        e if e.is_timeout() => (Kind::Timeout, "the connection timed out"),
+        e if e.is_body() || e.is_decode() => (Kind::Connection, "the connection broke"),
+        _ => (Kind::Connection, "the connection broke"),
+    };
+    let unsent = kind == Kind::Connection && error.is_connect();
+    let error = Error::new(kind, format!("{what}: {why}"));
+    if unsent {
+        return error.hint("nothing was sent: check the remote's url and the network");
+    }
+    if certificate && kind == Kind::Refused {
+        return error.hint("a certificate authority of your own goes into the remote as ca_file");
+    }
+    error
+}
+
+const PORTAL: &str = "a captive portal or a proxy seems to answer: log in to the network with a browser, \
+                      or check the remote's url, then run the same command again";
+
+const OTHER_SERVER: &str = "another server or a proxy seems to answer: check the remote's url and the network, \
+                            then run the same command again";
+
+/// The media type in lower case, without its parameters and without anything but what such a name has in it.
+pub(super) fn media_type(headers: &HeaderMap) -> String {
+    let value = text(headers, header::CONTENT_TYPE.as_str());
+    let name = value.split(';').next().unwrap_or_default().trim();
+    let known = |c: &char| c.is_ascii_alphanumeric() || "!#$&-^_.+/".contains(*c);
+    name.chars().filter(known).take(100).collect::<String>().to_ascii_lowercase()
+}
+
+fn is_page(media: &str) -> bool {
+    matches!(media, "text/html" | "application/xhtml+xml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::HeaderValue;
+
+    fn headers(name: &'static str, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::HeaderName::from_static(name), HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn a_write_is_acknowledged_by_what_the_catalogue_has() {
+        for provider in [Provider::OpenHosting, Provider::Crosspeer, Provider::CloudSigma] {
+            assert_eq!((acknowledging(provider), reading(provider)), (&[204][..], &[200][..]), "{provider}");
+        }
+        assert!(acknowledging(Provider::Joyent).is_empty());
+        let page = headers("content-type", "Text/HTML; charset=x");
+        let error = status(200, &[204], &page).unwrap_err();
+        assert!(!error.kind().is_retryable() && error.what_next().is_some_and(|h| h.contains("portal")));
+        assert_eq!(error.to_string(), "unexpected status 200 (text/html), expected 204");
+        assert!(status(204, &[204], &page).is_ok());
+    }
+
+    #[test]
+    fn pages_encodings_and_bodies_are_told() {
+        assert!(no_page(200, &headers("content-type", "application/xhtml+xml")).is_err());
+        assert!(no_page(200, &headers("content-type", "text/plain")).is_ok());
+        assert!(no_page(200, &HeaderMap::new()).is_ok());
+        assert!(plain(&headers("content-encoding", "Identity")).is_ok());
+        assert!(
+            plain(&headers("content-encoding", "gzip, br")).unwrap_err().to_string().contains("gzip, br")
+        );
+        assert!(empty(204, &headers("content-length", "0")).is_ok());
+        assert!(empty(204, &headers("content-length", "9")).unwrap_err().to_string().contains("9 bytes"));
+        for (one, more) in [("a 1\n", ""), ("{\"a\":1},", "["), ("<a/>", "<list>")] {
+            assert!(values((more.to_owned() + &one.repeat(1000)).as_bytes()).is_ok());
+            assert!(values((more.to_owned() + &one.repeat(MOST_VALUES + 1)).as_bytes()).is_err(), "{one}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What several suites need. Each uses some of it.
+#![allow(dead_code, reason = "every suite has a copy of its own and uses a part")]
+
+pub mod copy;
+pub mod moment;

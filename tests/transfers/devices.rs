@@ -1,0 +1,118 @@
+//! Block devices, which have no modification time.
+
+use crate::world::{Ended, World, acknowledged_writes};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const MIB: u64 = 1 << 20;
+
+/// A loop device, detached when dropped.
+struct Loop(PathBuf);
+
+impl Loop {
+    /// `None`, and a word about it, where this machine gives no loop devices.
+    fn over(image: &Path) -> Option<Self> {
+        let made = Command::new("losetup").args(["--find", "--show"]).arg(image).output();
+        let path = made
+            .ok()
+            .filter(|made| made.status.success())
+            .map(|made| PathBuf::from(String::from_utf8_lossy(&made.stdout).trim().to_owned()));
+        if path.is_none() {
+            assert!(std::env::var_os("CI").is_none(), "losetup does not work here");
+            eprintln!("skipped: losetup does not work here");
+        }
+        path.map(Self)
+    }
+
+    /// Writes a byte as any program would, which leaves it in the page cache.
+    fn write(&self, offset: u64) {
+        self.write_all(b"x", offset);
+    }
+
+    fn write_all(&self, bytes: &[u8], offset: u64) {
+        let device = std::fs::OpenOptions::new().write(true).open(&self.0).unwrap();
+        device.write_all_at(bytes, offset).unwrap();
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").arg("--detach").arg(&self.0).status();
+    }
+}
+
+fn args(device: &Loop) -> Vec<String> {
+    [
+        "upload",
+        device.0.to_str().unwrap(),
+        "oh:",
+        "--name",
+        "disk",
+        "--chunk-size",
+        "128k",
+        "--zeros",
+        "write",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+fn words(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
+}
+
+fn wait_for_writes(world: &World, writes: usize) {
+    while acknowledged_writes(&world.emulator().log()).len() < writes {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_device_that_is_written_to_during_the_transfer_is_an_error() {
+    let world = World::new("latency=20ms");
+    let Some(device) = Loop::over(&world.image("a.img", 16 * MIB)) else { return };
+    let args = args(&device);
+    let child = world.spawn(&words(&args));
+    wait_for_writes(&world, 10);
+    // At a place that was sent already, by somebody who does not sync.
+    device.write(0);
+    let ended = Ended::new(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("the device was written to"), "{}", ended.stderr);
+    // What was written before a transfer begins is no change during it.
+    device.write(1);
+    let again = world.run(&[&words(&args)[..], &["--restart"]].concat());
+    assert_eq!(again.code, 0, "{}", again.stderr);
+}
+
+#[test]
+fn a_device_that_has_changed_between_two_runs_is_not_mixed() {
+    let mut world = World::new("latency=20ms");
+    let image = world.image("a.img", 16 * MIB);
+    let Some(device) = Loop::over(&image) else { return };
+    let original = std::fs::read(&image).unwrap()[..64].to_vec();
+    let args = args(&device);
+    let mut child = world.spawn(&words(&args));
+    wait_for_writes(&world, 20);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    world.restart("");
+    // Chunk 0 was sent: it holds another byte now.
+    device.write(5);
+    let refused = world.run(&words(&args));
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("the image differs from the one that was begun at offset 0"),
+        "{}",
+        refused.stderr
+    );
+    // The same bytes as at first are the same image, and only what is missing is written.
+    device.write_all(&original, 0);
+    let resumed = world.run(&[&["--json"], &words(&args)[..]].concat());
+    assert_eq!(resumed.code, 0, "{}", resumed.stderr);
+    let summary = resumed.event("summary");
+    assert!(summary["chunks_resumed"].as_u64().unwrap() >= 10, "{summary}");
+    assert!(world.drive_bytes(summary["drive"].as_str().unwrap()) == std::fs::read(&device.0).unwrap());
+}
