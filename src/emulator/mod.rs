@@ -41,7 +41,9 @@ mod tls;
 
 pub use faults::{FaultKind, Faults};
 pub use hook::{Gate, Hook, Next, Operation, Seen, Stage};
+pub use joyent::{fingerprint as ssh_fingerprint, is_of as signature_is_of};
 pub use log::Logged;
+pub use spotcloud::is_signed as oauth_is_signed;
 pub use tls::Tls;
 
 use crate::provider::Provider;

@@ -1,5 +1,6 @@
 //! Private RSA keys in files: PEM of PKCS#1 and PKCS#8, and OpenSSH's own form; each in the clear or encrypted.
 
+use super::cost::{check_openssh, check_pkcs8};
 use super::pem::{self, Armoured};
 use super::public::PublicKey;
 use crate::error::{Error, Kind, Result};
@@ -27,7 +28,7 @@ pub struct Loaded {
 pub fn load(path: &Path, passphrase: &mut dyn FnMut() -> Result<SecretString>) -> Result<Loaded> {
     let shown = path.display().to_string();
     let bad = |why: &str| Error::new(Kind::Auth, format!("the key {shown} cannot be used: {why}"));
-    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|e| bad("it cannot be read").source(e))?);
+    let text = Zeroizing::new(pem::read(path).map_err(|e| bad("it cannot be read").source(e))?);
     if PublicKey::parse(&text).is_some() {
         return Err(
             bad("it is the public half").hint("identity is the file of the private key, without .pub")
@@ -47,6 +48,7 @@ pub fn load(path: &Path, passphrase: &mut dyn FnMut() -> Result<SecretString>) -
         "ENCRYPTED PRIVATE KEY" => {
             let sealed = ::pkcs8::EncryptedPrivateKeyInfo::try_from(&**armoured.bytes)
                 .map_err(|_| bad("it is damaged, or encrypted in an unknown way"))?;
+            check_pkcs8(&sealed).map_err(|why| costly(&shown, &why))?;
             let open = sealed.decrypt(passphrase()?.expose_secret()).map_err(|_| wrong(&shown))?;
             pkcs8(open.as_bytes()).ok_or_else(|| not_rsa(&shown))?
         }
@@ -62,6 +64,11 @@ pub fn load(path: &Path, passphrase: &mut dyn FnMut() -> Result<SecretString>) -
 
 fn wrong(shown: &str) -> Error {
     Error::new(Kind::Auth, format!("the passphrase of {shown} is wrong, or the key is damaged"))
+}
+
+fn costly(shown: &str, why: &str) -> Error {
+    Error::new(Kind::Auth, format!("the key {shown} cannot be used: {why}"))
+        .hint("`ssh-keygen -p -f KEY` encrypts it anew, at a cost that is usual")
 }
 
 fn not_rsa(shown: &str) -> Error {
@@ -92,6 +99,7 @@ fn openssh(text: &str, shown: &str, passphrase: &mut dyn FnMut() -> Result<Secre
         |e| Error::new(Kind::Auth, format!("the key {shown} cannot be used: it is damaged")).source(e);
     let mut key = ssh_key::PrivateKey::from_openssh(text).map_err(damaged)?;
     if key.is_encrypted() {
+        check_openssh(key.kdf()).map_err(|why| costly(shown, &why))?;
         key = key.decrypt(passphrase()?.expose_secret()).map_err(|_| wrong(shown))?;
     }
     let ssh_key::private::KeypairData::Rsa(rsa) = key.key_data() else { return Err(not_rsa(shown)) };

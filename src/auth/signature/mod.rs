@@ -6,6 +6,7 @@
 //! ([`key`]) or lies with an SSH agent ([`agent`]).
 
 pub mod agent;
+mod cost;
 pub mod key;
 mod pem;
 pub mod public;

@@ -2,7 +2,23 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 use zeroize::Zeroizing;
+
+/// The longest file of a key, in bytes: one of 16,384 bits takes 13 KiB.
+const LONGEST: u64 = 64 << 10;
+
+/// The text of a key's file.
+pub(super) fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::with_capacity(16 << 10);
+    File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST {
+        return Err(io::Error::other("it is longer than 64 KiB"));
+    }
+    Ok(text)
+}
 
 /// What stood between two lines of dashes.
 pub(super) struct Armoured {

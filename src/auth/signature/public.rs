@@ -20,7 +20,7 @@ impl PublicKey {
     /// The key in a `.pub` file. A private key that is given by mistake is told as such, and nothing of it is repeated.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path).map_err(|e| {
+        let text = super::pem::read(path).map_err(|e| {
             Error::new(Kind::Auth, format!("the public key {shown} cannot be read")).source(e)
         })?;
         if text.contains("PRIVATE KEY-----") {

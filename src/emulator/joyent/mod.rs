@@ -25,6 +25,9 @@ mod snapshots;
 mod tests;
 mod version;
 
+pub use public_key::fingerprint;
+pub use signature::is_of;
+
 use super::auth::Credentials;
 use super::front::Front;
 use super::{Config, Service};

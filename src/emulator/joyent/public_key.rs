@@ -49,6 +49,14 @@ impl PublicKey {
     }
 }
 
+/// The MD5 fingerprint of a key, given as in a `.pub` file, by the emulator's own reading.
+///
+/// # Errors
+/// It is no key that can sign requests; the error is a sentence.
+pub fn fingerprint(text: &str) -> Result<String, String> {
+    PublicKey::parse(text).map(|key| key.fingerprint())
+}
+
 /// Takes a field from the front: four bytes of length, then the bytes.
 fn field<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, behind) = rest.split_first_chunk::<4>()?;

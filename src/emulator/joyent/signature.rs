@@ -80,6 +80,16 @@ impl<'a> Claim<'a> {
     }
 }
 
+/// Whether what stands behind `Signature ` was made with the private half of a key, given as in a `.pub` file, of a `Date`
+/// header. This is the emulator's judgement without a connection, for tests that sign with other code.
+///
+/// # Errors
+/// The header or the key cannot be read; the error is a sentence.
+pub fn is_of(header: &str, key: &str, date: &str) -> Result<bool, String> {
+    let claim = Claim::parse(header)?;
+    Ok(claim.is_of(&PublicKey::parse(key)?, date))
+}
+
 /// Whether a `Date` header is near enough to a time; the error is a sentence.
 pub(super) fn check_date(date: &str, now: SystemTime) -> Result<(), String> {
     let then = httpdate::parse_http_date(date).map_err(|_| "the Date header is no date")?;

@@ -14,6 +14,8 @@ mod state;
 mod tests;
 mod tokens;
 
+pub use oauth::is_signed;
+
 use super::faults::{Dealer, Faults};
 use super::form::{boundary, parts};
 use super::front::Front;
