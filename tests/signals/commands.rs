@@ -37,6 +37,8 @@ pub enum FarEnd {
 /// When the signal comes.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Moment {
+    /// As soon as signals are heard.
+    Start,
     /// After the n-th request.
     Requests,
     /// The same, of the first so many: more do not come.
@@ -78,7 +80,8 @@ pub const COMMANDS: &[Command] = &[
     ),
     Command {
         input: Input::Silent(0),
-        moment: Moment::FirstRequest,
+        // Its first bytes are looked at before anything is asked for.
+        moment: Moment::Start,
         ..command(
             "upload of a silent stream",
             &["upload", "-", "oh:", "--size", "64M", "--restart"],
@@ -280,6 +283,7 @@ impl Case {
                 running.wait_until(|_| self.seen() >= before + wanted)
             }
             Moment::UpTo(most) => running.wait_until(|_| self.seen() >= before + requests.min(most)),
+            Moment::Start => running.wait_until(|_| true),
             Moment::FirstRequest => running.wait_until(|_| self.seen() > before),
             Moment::File(name) => running.wait_until(|_| self.world.path(name).exists()),
             Moment::Line => {

@@ -7,7 +7,6 @@
 mod commands;
 mod hung;
 mod process;
-#[allow(dead_code, reason = "the transfers' tests use the rest")]
 #[path = "../support/mod.rs"]
 mod support;
 #[expect(dead_code, reason = "the transfers' tests use the rest")]
