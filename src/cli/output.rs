@@ -265,15 +265,15 @@ impl Output {
 
     /// Reports what a transfer has done; `done` is its first words.
     pub fn summary(&self, done: &str, summary: &Summary) -> Result<()> {
-        self.summary_with(done, summary, serde_json::to_value(summary).unwrap_or_default())
+        self.summary_with(done, summary, &serde_json::to_value(summary).unwrap_or_default())
     }
 
     /// The same, with the object for `--json` given.
-    pub fn summary_with(&self, done: &str, summary: &Summary, object: Value) -> Result<()> {
+    pub fn summary_with(&self, done: &str, summary: &Summary, object: &Value) -> Result<()> {
         self.set_bar(None);
         if self.json {
             // The result itself: if it cannot be told, the transfer is not over.
-            return self.value("summary", &object);
+            return self.value("summary", object);
         }
         if self.quiet {
             return Ok(());

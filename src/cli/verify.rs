@@ -47,6 +47,6 @@ pub async fn run(args: VerifyArgs, global: &Global, output: &Output) -> Result<(
     let words = if done.error.is_some() { "compared" } else { "equal" };
     let mut summary = serde_json::to_value(&done.summary).unwrap_or_default();
     summary["offsets_differ"] = done.differ.into();
-    output.summary_with(words, &done.summary, summary)?;
+    output.summary_with(words, &done.summary, &summary)?;
     done.error.map_or(Ok(()), Err)
 }

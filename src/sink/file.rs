@@ -107,8 +107,8 @@ impl PartFile {
         Ok(Evidence { modified: Some(modified), ..Evidence::default() })
     }
 
-    /// Returns the length in bytes.
-    pub fn len(&self) -> Result<u64> {
+    /// Returns the length of the file in bytes.
+    pub fn size(&self) -> Result<u64> {
         Ok(self.metadata()?.len())
     }
 

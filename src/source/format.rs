@@ -41,9 +41,9 @@ pub enum Container {
     Packed(&'static str),
 }
 
-/// The first bytes of what is no raw image. QEMU's qcow2 documentation ("Header"), VMware's "Virtual Disk Format" (sparse
+/// The first bytes of what is no raw image. QEMU's qcow2 documentation ("Header"), `VMware`'s "Virtual Disk Format" (sparse
 /// extents and descriptors), Microsoft's MS-VHDX 2.2 and "Virtual Hard Disk Image Format" (dynamic disks begin with a copy of
-/// the footer), VirtualBox's VDI preamble.
+/// the footer), `VirtualBox`'s VDI preamble.
 const KNOWN: [(&[u8], Container); 9] = [
     (b"QFI\xfb", Container::Image("a QCOW2 image")),
     (b"KDMV", Container::Image("a VMDK image")),

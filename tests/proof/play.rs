@@ -328,12 +328,11 @@ impl Player<'_> {
     /// Gives up the transfer that a FILE.part belongs to, if the hint names one; else looks at the file and removes it.
     fn clear_part(&mut self, said: &str) {
         let named = said.split_once("transfers discard --part ").map(|(_, rest)| rest);
-        match named.and_then(|rest| rest.split('`').next()) {
-            Some(id) => self.world.command(&["transfers", "discard", "--part", id]),
-            None => {
-                self.files.part = None;
-                let _ = std::fs::remove_file(part_file(&self.world));
-            }
+        if let Some(id) = named.and_then(|rest| rest.split('`').next()) {
+            self.world.command(&["transfers", "discard", "--part", id]);
+        } else {
+            self.files.part = None;
+            let _ = std::fs::remove_file(part_file(&self.world));
         }
     }
 }

@@ -233,7 +233,7 @@ pub fn knows_resume() -> bool {
 
 /// Starts an emulator; its port may have been lent to a connection for a moment since it stopped.
 fn start(config: &Config) -> Emulator {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     loop {
         match Emulator::start(config.clone()) {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < until => {

@@ -175,9 +175,10 @@ impl Download {
         settings: &Settings,
         context: &Context,
     ) -> Result<Option<Claimed>> {
-        let claim = match settings.dry_run {
-            true => None,
-            false => Some(settings.destinations.claim(&Destination::file(file))?),
+        let claim = if settings.dry_run {
+            None
+        } else {
+            Some(settings.destinations.claim(&Destination::file(file))?)
         };
         let header = header(file, object, settings);
         if settings.restart && !settings.dry_run {
@@ -276,19 +277,20 @@ impl Download {
     }
 
     pub(super) fn check_free(&self, file: &Path) -> Result<()> {
-        self.check_kind(file)?;
+        check_kind(file)?;
         if self.force || !file.exists() { Ok(()) } else { Err(in_the_way(file)) }
     }
+}
 
-    fn check_kind(&self, file: &Path) -> Result<()> {
-        match std::fs::metadata(file) {
-            Ok(meta) if !meta.is_file() => {
-                Err(Error::new(Kind::Exists, format!("{} is not a file", file.display())).hint(
-                    "to write to a device, use standard output: diskferry download REMOTE:DRIVE - > DEVICE",
-                ))
-            }
-            _ => Ok(()),
+/// Refuses what stands there and is no file.
+fn check_kind(file: &Path) -> Result<()> {
+    match std::fs::metadata(file) {
+        Ok(meta) if !meta.is_file() => {
+            Err(Error::new(Kind::Exists, format!("{} is not a file", file.display())).hint(
+                "to write to a device, use standard output: diskferry download REMOTE:DRIVE - > DEVICE",
+            ))
         }
+        _ => Ok(()),
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn earlier_run<D: Readable>(
     let all: Vec<u64> = noted.acked.iter().map(|chunk| chunk.index).collect();
     let sample = || choose_chunks(noted.acked, &uuid::Uuid::new_v4().to_string());
     // A file that has lost its length has lost bytes.
-    let whole = part.len()? == object.size;
+    let whole = part.size()? == object.size;
     if !whole {
         part.set_len(object.size)?;
     }
@@ -62,7 +62,9 @@ pub(super) async fn earlier_run<D: Readable>(
         // The sample shows that the file is not what the journal says.
         lost = in_file(&all, &noted.unsynced, ledger, part, context).await?;
     }
-    lost.iter().for_each(|index| ledger.revoke(*index));
+    for index in &lost {
+        ledger.revoke(*index);
+    }
     let left: Vec<AckedChunk> = still_settled(noted.acked, ledger);
     same_source(proof, &left, ledger, part, object, context).await?;
     if !lost.is_empty() {

@@ -31,21 +31,18 @@ pub(super) async fn make(
         before: &new.before,
     };
     let found = if creating { far.drives.find_made(&create).await? } else { None };
-    let made = match found {
-        Some(found) => found,
-        None => {
-            journal.set_creating()?;
-            match far.drives.create(&create).await {
-                Ok(made) => made,
-                // Nothing was made, now or before: there is nothing to go on with.
-                Err(CreateError::Refused(error)) if !creating && !error.kind().is_retryable() => {
-                    journal.remove()?;
-                    return Err(error);
-                }
-                Err(CreateError::Refused(error) | CreateError::Unknown(error)) => {
-                    return Err(goes_on(error));
-                }
+    let made = if let Some(found) = found {
+        found
+    } else {
+        journal.set_creating()?;
+        match far.drives.create(&create).await {
+            Ok(made) => made,
+            // Nothing was made, now or before: there is nothing to go on with.
+            Err(CreateError::Refused(error)) if !creating && !error.kind().is_retryable() => {
+                journal.remove()?;
+                return Err(error);
             }
+            Err(CreateError::Refused(error) | CreateError::Unknown(error)) => return Err(goes_on(error)),
         }
     };
     let claim = destinations.claim(&Destination::drive(&far.account, &made.drive))?;
@@ -91,7 +88,7 @@ impl Upload {
         }
         let disk = far.drives.disk(&blank.drive.drive);
         let seed = uuid::Uuid::new_v4().to_string();
-        let (holes, rest) = split(source, ledger.geometry())?;
+        let Ranges { holes, rest } = split(source, ledger.geometry())?;
         if blank.untouched {
             let mut zero = true;
             for within in [&holes, &rest] {
@@ -121,8 +118,15 @@ fn acked_of(ledger: &Ledger) -> Vec<crate::chunk::AckedChunk> {
     (0..ledger.geometry().chunks()).filter_map(|index| ledger.chunk(index)).collect()
 }
 
-/// The byte ranges of the chunks that are known to be holes, and of all others.
-fn split(source: &Source, geometry: Geometry) -> Result<(Vec<Range<u64>>, Vec<Range<u64>>)> {
+/// The byte ranges of an image.
+struct Ranges {
+    /// Those of the chunks that are known to be holes.
+    holes: Vec<Range<u64>>,
+    /// All others.
+    rest: Vec<Range<u64>>,
+}
+
+fn split(source: &Source, geometry: Geometry) -> Result<Ranges> {
     let bytes = |chunks: &Range<u64>| {
         geometry.offset(chunks.start)..geometry.offset(chunks.end).min(geometry.image_size())
     };
@@ -137,5 +141,5 @@ fn split(source: &Source, geometry: Geometry) -> Result<(Vec<Range<u64>>, Vec<Ra
     if next < geometry.chunks() {
         rest.push(bytes(&(next..geometry.chunks())));
     }
-    Ok((holes, rest))
+    Ok(Ranges { holes, rest })
 }

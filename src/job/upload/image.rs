@@ -26,11 +26,9 @@ impl Zeros {
     pub(super) fn planned(self, known: Option<&DriveRecord>, exists: bool) -> &'static str {
         match (self, known) {
             (Zeros::Skip, _) => "skip",
-            (Zeros::Write, _) => "write",
             (Zeros::Auto, Some(record)) if record.skip_zeros => "skip",
-            (Zeros::Auto, Some(_)) => "write",
-            (Zeros::Auto, None) if exists => "write",
-            (Zeros::Auto, None) => "probe",
+            (Zeros::Auto, None) if !exists => "probe",
+            (Zeros::Write | Zeros::Auto, _) => "write",
         }
     }
 }

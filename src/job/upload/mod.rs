@@ -85,13 +85,16 @@ impl Upload {
     ) -> Result<Option<Done<Summary>>> {
         let start = Instant::now();
         settings.check()?;
-        let planned = self.plan(&image, far, settings, context).await?;
+        // Boxed, phase by phase: together their state would be kept on the stack.
+        let planned = Box::pin(self.plan(&image, far, settings, context)).await?;
         if settings.dry_run {
             return Ok(None);
         }
         let original = Original::of(&image);
-        let mut claimed = self.claim(planned, &image, &original, far, settings, context).await?;
-        let ended = self.transfer(image.source, &original, far, settings, &mut claimed, context).await;
+        let claiming = self.claim(planned, &image, &original, far, settings, context);
+        let mut claimed = Box::pin(claiming).await?;
+        let transfer = self.transfer(image.source, &original, far, settings, &mut claimed, context);
+        let ended = Box::pin(transfer).await;
         let (done, verified) = match ended {
             Ok(done) => done,
             Err(error) => {

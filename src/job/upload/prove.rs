@@ -59,7 +59,9 @@ pub(super) async fn earlier_run<D: Readable>(
             differ = differing_chunks(disk, ledger, &all, context).await?;
         }
     }
-    differ.into_iter().for_each(|index| ledger.revoke(index));
+    for index in differ {
+        ledger.revoke(index);
+    }
     Ok(())
 }
 

@@ -18,7 +18,7 @@ pub(super) enum Original {
     /// A stream cannot be read again: its digests, as this run read it, stand for it.
     Stream,
     /// Something on another remote: it is read again.
-    Remote(RemoteOriginal),
+    Remote(Box<RemoteOriginal>),
 }
 
 /// Something on another remote that is read.
@@ -48,7 +48,8 @@ impl Original {
             Source::File(file) => Original::File(file.clone()),
             Source::Stream(_) => Original::Stream,
             Source::Remote(remote) => {
-                Original::Remote(RemoteOriginal { disk: remote.disk().clone(), origin: image.origin.clone() })
+                let (disk, origin) = (remote.disk().clone(), image.origin.clone());
+                Original::Remote(Box::new(RemoteOriginal { disk, origin }))
             }
         }
     }
@@ -56,8 +57,10 @@ impl Original {
     /// Returns what the source counted when it was opened.
     pub(super) fn evidence(&self) -> Evidence {
         match self {
-            Original::Remote(RemoteOriginal { origin: Some(origin), .. }) => origin.evidence.clone(),
-            _ => Evidence::default(),
+            Original::Remote(remote) => {
+                remote.origin.as_ref().map(|origin| origin.evidence.clone()).unwrap_or_default()
+            }
+            Original::File(_) | Original::Stream => Evidence::default(),
         }
     }
 
