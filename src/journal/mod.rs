@@ -58,7 +58,6 @@ struct Known {
     part: Option<PartRecord>,
     source: Option<Evidence>,
     generation: Option<String>,
-    creating: bool,
 }
 
 impl Journal {
@@ -69,8 +68,7 @@ impl Journal {
     pub fn create(path: &Path, header: Header) -> Result<Self> {
         // Held until the new one stands in its place.
         let _old = open_locked(path)?;
-        let known =
-            Known { header, drive: None, part: None, source: None, generation: None, creating: false };
+        let known = Known { header, drive: None, part: None, source: None, generation: None };
         let file = known.store(path, &[])?;
         Ok(Self { file: Arc::new(file), path: path.to_owned(), known, dirty: Arc::default() })
     }
@@ -90,7 +88,6 @@ impl Journal {
             part: replay.part,
             source: replay.source.clone(),
             generation: replay.generation.clone(),
-            creating: replay.creating,
         };
         let journal =
             Self { file: Arc::new(file), path: path.to_owned(), known, dirty: Arc::new(true.into()) };
@@ -116,13 +113,6 @@ impl Journal {
     pub fn set_drive(&mut self, drive: DriveRecord) -> Result<()> {
         self.append_safely(&Record::Drive(drive.clone()))?;
         self.known.drive = Some(drive);
-        Ok(())
-    }
-
-    /// Notes that a create request is about to be sent, safely on disk when this returns.
-    pub fn set_creating(&mut self) -> Result<()> {
-        self.append_safely(&Record::Creating)?;
-        self.known.creating = true;
         Ok(())
     }
 
@@ -218,9 +208,6 @@ impl Known {
         let mut bytes = MAGIC.to_vec();
         let mut put = |record: Record| record.to_bytes().map(|record| bytes.extend(record));
         put(Record::Header(Box::new(self.header.clone())))?;
-        if self.creating {
-            put(Record::Creating)?;
-        }
         self.drive.clone().map(Record::Drive).map_or(Ok(()), &mut put)?;
         self.part.map(Record::Part).map_or(Ok(()), &mut put)?;
         self.source.clone().map(Record::Source).map_or(Ok(()), &mut put)?;

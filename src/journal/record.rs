@@ -24,8 +24,6 @@ pub enum Record {
     Synced(u64),
     /// The destination has acknowledged a chunk.
     Chunk(AckedChunk),
-    /// A create request is about to be sent.
-    Creating,
     /// The temporary file of a download, as JSON.
     Part(PartRecord),
     /// What the ends looked like when the run came to its end, as JSON.
@@ -46,10 +44,9 @@ impl Record {
             Record::Claim(_) => 2,
             Record::Synced(_) => 3,
             Record::Chunk(_) => 4,
-            Record::Creating => 5,
-            Record::Part(_) => 6,
-            Record::Evidence(_) => 7,
-            Record::Source(_) => 8,
+            Record::Part(_) => 5,
+            Record::Evidence(_) => 6,
+            Record::Source(_) => 7,
         }
     }
 
@@ -62,7 +59,6 @@ impl Record {
             Record::Evidence(evidence) | Record::Source(evidence) => json(evidence)?,
             Record::Claim(generation) => generation.clone().into_bytes(),
             Record::Synced(position) => position.to_le_bytes().to_vec(),
-            Record::Creating => Vec::new(),
             Record::Chunk(chunk) => {
                 let mut payload = Vec::with_capacity(49);
                 payload.extend(chunk.index.to_le_bytes());
@@ -111,10 +107,9 @@ impl Record {
                     zero: *zero != 0,
                 })
             }
-            5 if payload.is_empty() => Record::Creating,
-            6 => Record::Part(serde_json::from_slice(payload).ok()?),
-            7 => Record::Evidence(serde_json::from_slice(payload).ok()?),
-            8 => Record::Source(serde_json::from_slice(payload).ok()?),
+            5 => Record::Part(serde_json::from_slice(payload).ok()?),
+            6 => Record::Evidence(serde_json::from_slice(payload).ok()?),
+            7 => Record::Source(serde_json::from_slice(payload).ok()?),
             _ => return None,
         };
         Some((record, 5 + len + CHECKSUM))

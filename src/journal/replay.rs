@@ -25,8 +25,6 @@ pub struct Replay {
     /// How many of `acked`, from the front, were followed by a sync of the file; the others may not be on its disk.
     /// Only of meaning for a download.
     pub synced: usize,
-    /// Whether a create request may have been sent.
-    pub creating: bool,
     /// The generation of the destination that the last run worked on.
     pub generation: Option<String>,
     /// The temporary file of a download.
@@ -81,7 +79,6 @@ pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<(Replay, u64)> {
 struct Found {
     header: Option<Header>,
     drive: Option<DriveRecord>,
-    creating: bool,
     generation: Option<String>,
     part: Option<PartRecord>,
     evidence: Option<Evidence>,
@@ -100,7 +97,6 @@ impl Found {
             // The header comes first, whole, in one piece with the file's name.
             _ if self.header.is_none() => return Err("its header is missing"),
             Record::Drive(drive) => self.drive = Some(drive),
-            Record::Creating => self.creating = true,
             Record::Part(part) => self.part = Some(part),
             Record::Source(source) => self.source = Some(source),
             Record::Claim(generation) => {
@@ -126,7 +122,6 @@ impl Found {
             drive: self.drive,
             acked: chunks.into_iter().map(|(_, chunk)| chunk).collect(),
             synced,
-            creating: self.creating,
             generation: self.generation,
             part: self.part,
             evidence: self.evidence,

@@ -52,19 +52,17 @@ fn what_was_written_is_read() {
         assert_eq!(journal.header(), &header("upload"));
         assert_eq!(journal.drive(), Some(&drive()));
         assert_eq!(replay.acked, (0..5).map(chunk).collect::<Vec<_>>());
-        assert!(!replay.creating && replay.part.is_none() && replay.generation.is_none());
+        assert!(replay.part.is_none() && replay.generation.is_none());
         let mut ledger = Ledger::new(Geometry::new(100, 10), Algorithm::Blake3);
         replay.fill(&mut ledger);
         assert_eq!(ledger.settled(), 5);
         assert!(ledger.is_zero(3));
-        journal.set_creating().unwrap();
         journal.set_part(part).unwrap();
         journal.set_source(counted.clone()).unwrap();
         journal.claim("7".into()).unwrap();
         journal.settle(Evidence { modified: Some(-1), ..Evidence::default() }).unwrap();
     }
     let (mut journal, replay) = reopened(&path);
-    assert!(replay.creating);
     assert_eq!((replay.part, replay.source), (Some(part), Some(counted)));
     assert_eq!(replay.generation.as_deref(), Some("7"));
     assert_eq!(replay.evidence.unwrap().modified, Some(-1));

@@ -101,13 +101,16 @@ const HARDLY_WRITTEN: u64 = 64 << 10;
 impl NewDrive<'_> {
     /// Whether a drive may be the one that was made, where drives carry no mark.
     fn may_be(&self, drive: &DriveInfo) -> bool {
-        let written = drive.properties.get("write:bytes").and_then(parse_size).unwrap_or(0);
         drive.name == self.name
             && drive.size >= self.size
             && drive.claimed().is_none()
-            && written <= HARDLY_WRITTEN
             && !self.before.contains(&drive.drive)
     }
+}
+
+/// Whether something was written to a drive. It may have been this transfer, whose journal lost the note of it, or anybody.
+fn is_written(drive: &DriveInfo) -> bool {
+    drive.properties.get("write:bytes").and_then(parse_size).unwrap_or(0) > HARDLY_WRITTEN
 }
 
 impl Drives {
@@ -146,7 +149,8 @@ impl Drives {
     /// The drive that a transfer has made, if it has and the server says so.
     ///
     /// Where drives cannot be marked (CloudSigma), it is the one of that name and size that was not there before, that no
-    /// server uses and that nothing was written to. If several are like that the user has to decide.
+    /// server uses and that nothing was written to. If several are like that, or one was written to, the user has to
+    /// decide.
     pub async fn find_made(&self, new: &NewDrive<'_>) -> Result<Option<DriveInfo>> {
         let marked = self.capabilities.user_keys;
         let drives = self.all().await?.into_iter();
@@ -159,12 +163,12 @@ impl Drives {
             return Ok(None);
         }
         let first = made.remove(0);
-        let Some(second) = made.first() else { return Ok(Some(first)) };
-        if !marked {
+        if !marked && (!made.is_empty() || is_written(&first)) {
+            let (are, s) = if made.is_empty() { ("is", "") } else { ("are", "s") };
             return Err(Error::new(
                 Kind::Incomplete,
                 format!(
-                    "there are {} drives named {:?} that this transfer may have made",
+                    "there {are} {} drive{s} named {:?} that this transfer may have made",
                     made.len() + 1,
                     first.name
                 ),
@@ -174,6 +178,7 @@ impl Drives {
                 first.drive
             )));
         }
+        let Some(second) = made.first() else { return Ok(Some(first)) };
         let text = format!(
             "the server made two drives for one request: {} is used, {} can be destroyed",
             first.drive, second.drive

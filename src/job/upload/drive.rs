@@ -11,11 +11,11 @@ use crate::transfer::{Context, probe};
 use crate::transport::drives::{CreateError, DriveInfo, NewDrive as Create};
 use std::ops::Range;
 
-/// Makes the drive, or finds the one that an earlier run has made without having come to note it. `creating`: whether
-/// there may be such a one; `keys`: those that the drive is made with. The journal is given back, unless nothing was made and it has gone.
+/// Makes the drive, or finds the one that an earlier run has made without having come to note it, or whose note was lost
+/// with the journal's end. `is_resumed`: whether there may be such a one; `keys`: those that the drive is made with. The journal is given back, unless nothing was made and it has gone.
 pub(super) async fn make(
-    mut journal: Journal,
-    creating: bool,
+    journal: Journal,
+    is_resumed: bool,
     keys: &[(String, String)],
     destinations: &Destinations,
     far: &Far,
@@ -30,15 +30,14 @@ pub(super) async fn make(
         transfer: &header.transfer,
         before: &new.before,
     };
-    let found = if creating { far.drives.find_made(&create).await? } else { None };
+    let found = if is_resumed { far.drives.find_made(&create).await? } else { None };
     let made = if let Some(found) = found {
         found
     } else {
-        journal.set_creating()?;
         match far.drives.create(&create).await {
             Ok(made) => made,
             // Nothing was made, now or before: there is nothing to go on with.
-            Err(CreateError::Refused(error)) if !creating && !error.kind().is_retryable() => {
+            Err(CreateError::Refused(error)) if !is_resumed && !error.kind().is_retryable() => {
                 journal.remove()?;
                 return Err(error);
             }

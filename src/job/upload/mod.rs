@@ -183,7 +183,6 @@ impl Upload {
         }
         let known = found.drive().cloned();
         let replay = found.replay.as_ref();
-        let creating = replay.is_some_and(|replay| replay.creating);
         let untouched = replay.is_none_or(|replay| replay.generation.is_none());
         let mut journal = found.journal(header)?;
         if !is_resumed {
@@ -197,7 +196,7 @@ impl Upload {
             }
             _ => {
                 let (made, kept, claim) =
-                    drive::make(journal, creating, &self.keys, &settings.destinations, far).await?;
+                    drive::make(journal, is_resumed, &self.keys, &settings.destinations, far).await?;
                 journal = kept;
                 (DriveRecord { drive: made.drive, created: true, skip_zeros: false }, claim)
             }
