@@ -21,6 +21,7 @@ use crate::job::Done;
 use crate::job::upload::{Image, Upload, Zeros};
 use crate::provider::catalogue::Call;
 use crate::provider::catalogue::secret::is_secret_key;
+use crate::source::format::SourceFormat;
 use crate::wire::elastic::Properties;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -63,6 +64,9 @@ pub struct BootArgs {
     /// Another key of the new drive, such as tags; may be repeated
     #[arg(long = "drive-set", value_name = "KEY=VALUE", value_parser = pair)]
     drive_keys: Vec<(String, String)>,
+    /// What the image is: what its first bytes say, refused unless it is raw (auto), or raw whatever it looks like
+    #[arg(long, value_name = "auto|raw", default_value = "auto", value_parser = parse::<SourceFormat>)]
+    source_format: SourceFormat,
     /// How chunks are compressed: auto, none, or a level from 1 (fast) to 12 (small)
     #[arg(long, value_name = "auto|none|1..12", default_value = "auto", value_parser = parse::<Compression>)]
     compress: Compression,
@@ -210,9 +214,9 @@ async fn upload(
         zeros: args.zeros,
     };
     let settings = args.transfer.settings(args.restart, &session.dirs);
-    let done = upload
-        .run(Image::open(Path::new(&args.from), args.size)?, &session.far()?, &settings, &session.context)
-        .await;
+    let context = &session.context;
+    let image = Image::open(Path::new(&args.from), args.size, args.source_format, &context.stop).await?;
+    let done = upload.run(image, &session.far()?, &settings, context).await;
     session.settle();
     let Some(done) = done? else { return Ok(None) };
     output.summary(&format!("uploaded to drive {}", done.result.drive), &done.result)?;

@@ -174,7 +174,7 @@ impl Cli {
         match self.command {
             Command::Upload(args) => upload::run(args, global, output).await,
             Command::Download(args) => download::run(args, global, output).await,
-            Command::Migrate(args) => migrate::run(args, global, output).await,
+            Command::Migrate(args) => Box::pin(migrate::run(args, global, output)).await,
             Command::Verify(args) => verify::run(args, global, output).await,
             Command::Transfers(command) => transfers::run(command, output),
             Command::Call(args) => call::run(args, global, output).await,

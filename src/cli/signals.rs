@@ -113,11 +113,11 @@ impl Signals {
         if !self.settles.load(Ordering::Acquire) {
             self.end("stopped");
         }
-        if ears.hears_within(GRACE - AT_ONCE).await {
+        if ears.hears_within(GRACE.saturating_sub(AT_ONCE)).await {
             self.leave();
         }
         self.stopper.give_up();
-        if ears.hears_within(SETTLING - GRACE).await {
+        if ears.hears_within(SETTLING.saturating_sub(GRACE)).await {
             self.leave();
         }
         self.end("stopped: what was in flight did not end in time and was given up");

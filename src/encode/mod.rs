@@ -218,6 +218,13 @@ mod tests {
         use std::io::Read;
         use std::os::unix::fs::FileExt;
         use std::sync::atomic::{AtomicBool, Ordering};
+        /// Also set when an assertion fails, or the writer would go on for ever.
+        struct Done<'a>(&'a AtomicBool);
+        impl Drop for Done<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
         let file = tempfile::NamedTempFile::new().unwrap();
         let len = 1_u64 << 20;
         file.as_file().set_len(len).unwrap();
@@ -225,6 +232,7 @@ mod tests {
         let source = crate::source::FileSource::open(file.path()).unwrap();
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
+            let _done = Done(&done);
             scope.spawn(|| {
                 let mut bytes = vec![0; 1 << 20];
                 for round in 1_u64.. {
@@ -256,7 +264,6 @@ mod tests {
                 let whole = encoding.whole.unwrap().finish(1).unwrap();
                 assert_eq!(whole, Algorithm::Sha256.digest(&sent).to_string());
             }
-            done.store(true, Ordering::Relaxed);
         });
     }
 

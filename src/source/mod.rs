@@ -8,6 +8,7 @@
 mod device;
 pub mod extents;
 mod file;
+pub mod format;
 pub mod pipe;
 mod remote;
 mod stream;
@@ -103,7 +104,7 @@ impl Identity {
                     path: old_path,
                     size: old_size,
                     mtime_ns: old_mtime,
-                    ctime_ns: old_ctime,
+                    ctime_ns: changed_before,
                     inode: old_inode,
                     device: old_device,
                 },
@@ -117,7 +118,7 @@ impl Identity {
                     Some("it is another file under the same name".to_owned())
                 } else if old_mtime != mtime_ns {
                     Some("it was modified".to_owned())
-                } else if old_ctime != ctime_ns {
+                } else if changed_before != ctime_ns {
                     Some(
                         "it was modified, its modification time put back, or its metadata changed".to_owned(),
                     )
@@ -154,6 +155,25 @@ impl Source {
             return Ok(Source::Stream(StreamSource::stdin(size)?));
         }
         FileSource::open(path).map(Source::File)
+    }
+
+    /// Reads the first bytes, [`format::HEAD`] of them if there are so many, and leaves them where they are.
+    ///
+    /// Of a stream this waits for whoever writes to it, on a thread of its own.
+    pub async fn head(self) -> Result<(Self, Vec<u8>)> {
+        let reading = tokio::task::spawn_blocking(move || match self {
+            Source::File(file) => {
+                let head = file.read_small(0, file.size().min(format::HEAD as u64))?;
+                Ok((Source::File(file), head))
+            }
+            Source::Stream(stream) => {
+                let (stream, head) = stream.head(format::HEAD)?;
+                Ok((Source::Stream(stream), head))
+            }
+            // What lies on a remote is looked at where it is asked for.
+            Source::Remote(remote) => Ok((Source::Remote(remote), Vec::new())),
+        });
+        reading.await.unwrap_or_else(|_| Err(Error::new(Kind::Io, "reading the image failed")))
     }
 
     /// The size in bytes; not 0.

@@ -47,6 +47,14 @@ impl StreamSource {
         self
     }
 
+    /// Reads up to `len` of the first bytes, and puts them back.
+    pub fn head(mut self, len: usize) -> Result<(Self, Vec<u8>)> {
+        let mut head = Vec::new();
+        (&mut self.input).take(len as u64).read_to_end(&mut head).map_err(|e| self.failed(e).offset(0))?;
+        let again = std::io::Cursor::new(head.clone());
+        Ok((self.through(|input| Box::new(again.chain(input))), head))
+    }
+
     /// The declared size in bytes.
     pub fn size(&self) -> u64 {
         self.size

@@ -3,6 +3,7 @@
 //! Of a tar archive the first file is taken that is not a description of one. What comes out is a raw image: anything that
 //! is known to be something else is refused by name, since a drive that holds it would not boot.
 
+use super::format::{Container, HEAD, unreadable};
 use super::pipe::{PipeReader, PipeWriter, pipe};
 use super::unpack_guard::{Breach, Guard, Guarded, IN_FRONT, RECORDS, xz_memory};
 use crate::error::{Error, Kind, Result};
@@ -14,9 +15,6 @@ use std::rc::Rc;
 
 /// How many layers are looked through: a tar in gzip with a compressed image in it has three.
 const DEEPEST: usize = 4;
-
-/// How much is looked at to tell what something is: the header of a tar archive.
-const HEAD: usize = 512;
 
 /// How much is handed on at a time.
 const PIECE: usize = 256 << 10;
@@ -95,11 +93,10 @@ fn limit(guard: &Guard<'_>, error: &io::Error) -> Option<Error> {
             refused(format!("a record of the archive is larger than the {} MiB limit", RECORDS >> 20))
                 .hint(hint),
         ),
-        Some(Breach::Unwanted) => None,
         None if asks_for_memory(error) => {
             Some(refused("unpacking it takes more memory than the limit of 64 MiB".to_owned()).hint(hint))
         }
-        None => None,
+        Some(Breach::Unwanted) | None => None,
     }
 }
 
@@ -307,7 +304,8 @@ fn is_description(name: &str) -> bool {
         )
 }
 
-fn packing_of(head: &[u8]) -> Option<Packing> {
+/// Tells how something is packed, by its first bytes.
+pub fn packing_of(head: &[u8]) -> Option<Packing> {
     let skippable = |head: &[u8]| head.len() >= 4 && head[1..4] == [0x2a, 0x4d, 0x18] && head[0] >> 4 == 5;
     if head.starts_with(&[0x1f, 0x8b, 8]) {
         Some(Packing::Gzip)
@@ -338,25 +336,12 @@ fn is_tar(head: &[u8]) -> bool {
 
 /// Refuses what is known not to be a raw image.
 pub fn check_raw(head: &[u8]) -> Result<()> {
-    const KNOWN: [(&[u8], &str, bool); 9] = [
-        (b"QFI\xfb", "a QCOW2 image", true),
-        (b"KDMV", "a VMDK image", true),
-        (b"# Disk DescriptorFile", "a VMDK image's description", true),
-        (b"vhdxfile", "a VHDX image", true),
-        (b"conectix", "a VHD image", true),
-        (b"<<< ", "a VDI image", true),
-        (b"PK\x03\x04", "a ZIP archive", false),
-        (b"BZh", "packed by bzip2", false),
-        (b"7z\xbc\xaf\x27\x1c", "a 7z archive", false),
-    ];
-    let Some((_, what, image)) = KNOWN.iter().find(|(magic, ..)| head.starts_with(magic)) else {
-        return Ok(());
+    let Some(container) = unreadable(head) else { return Ok(()) };
+    let (what, then) = match container {
+        Container::Image(what) => (what, "convert it with `qemu-img convert -O raw`, then upload that"),
+        Container::Packed(what) => (what, "unpack it, then upload the image"),
     };
-    let hint = if *image {
-        "fetch it as it is with `diskferry download`, convert it with qemu-img convert -O raw, then upload that"
-    } else {
-        "fetch it as it is with `diskferry download`, unpack it, then upload the image"
-    };
+    let hint = format!("fetch it as it is with `diskferry download`, {then}");
     Err(Error::new(Kind::Source, format!("this is no raw image: it is {what}")).hint(hint))
 }
 

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::rc::Rc;
 
 /// The most that may come in front of the image, all layers together: descriptions, names, empty parts of a stream. The
-/// descriptions of the appliances of VMware and VirtualBox have some 10 KiB.
+/// description of an appliance in the OVF format has some 10 KiB.
 pub(super) const IN_FRONT: u64 = 64 << 20;
 
 /// The longest records of one file in a tar archive together: its long names, its extended header, and the map of a sparse

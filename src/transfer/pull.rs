@@ -52,18 +52,20 @@ pub fn pull(appliance: &Appliance, access: &Access, count: bool, context: &Conte
 
 /// Runs what reads a pull to its end while `feeding` feeds it; also gives the digest of the stream, if it was read to its
 /// end. Once `reading` has ended nothing is fed any more: a thread that still waits for bytes then sees its pipe break.
-pub async fn beside<T>(
+pub fn beside<T>(
     reading: impl Future<Output = T>,
     mut feeding: Pin<Box<dyn Future<Output = Option<String>>>>,
-) -> (T, Option<String>) {
-    let mut reading = std::pin::pin!(reading);
-    let mut digest = None;
-    let mut feeds = true;
-    loop {
-        tokio::select! {
-            biased;
-            fed = &mut feeding, if feeds => (digest, feeds) = (fed, false),
-            done = &mut reading => return (done, digest),
+) -> impl Future<Output = (T, Option<String>)> {
+    let mut reading = Box::pin(reading);
+    async move {
+        let mut digest = None;
+        let mut feeds = true;
+        loop {
+            tokio::select! {
+                biased;
+                fed = &mut feeding, if feeds => (digest, feeds) = (fed, false),
+                done = &mut reading => return (done, digest),
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 /// Reads in flight at first. Each time that the encoders are found waiting there is one more, up to what is allowed: over a
@@ -48,9 +48,12 @@ impl Relay {
         Self { source, geometry, settled, all, out }
     }
 
-    /// Reads and hands on until everything is, nobody takes any more, or nothing more can be read. Gives what could not be
-    /// read.
-    pub(super) async fn run(self, context: &Context) -> Failures {
+    /// Reads and hands on until everything is, nobody takes any more, or nothing more can be read; `written` ends with the
+    /// writing. Gives what could not be read.
+    ///
+    /// A write that was answered before its body was sent leaves the body, and with it the room that it takes, to a
+    /// connection that nobody may read from: without `written` a read could wait for that room for ever.
+    pub(super) async fn run(self, mut written: oneshot::Receiver<()>, context: &Context) -> Failures {
         let Relay { source, geometry, settled, all: in_order, out } = self;
         let mut indices = (0..geometry.chunks()).filter(|index| in_order || !settled.get(*index));
         let buffers = Buffers::new();
@@ -106,6 +109,7 @@ impl Relay {
                         }
                     }
                 }
+                _ = &mut written => return failures,
                 () = context.stop.asked(), if !failures.ends() => failures.interrupt(),
             }
         }

@@ -66,8 +66,8 @@ fn thread(
     feed: impl FnOnce(&Sender<Result<Chunk>>) -> Result<()> + Send + 'static,
 ) -> Result<()> {
     let feeding = move || {
-        let fed = catch_unwind(AssertUnwindSafe(|| feed(&chunks)));
-        if let Err(error) = fed.unwrap_or_else(|_| Err(died("reading"))) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| feed(&chunks)));
+        if let Err(error) = outcome.unwrap_or_else(|_| Err(died("reading"))) {
             // Nobody listens any more only if the transfer is over.
             let _ = chunks.send(Err(error));
         }

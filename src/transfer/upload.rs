@@ -30,7 +30,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// An upload that is about to run.
 pub struct Upload<'a, D> {
@@ -88,16 +88,17 @@ impl<D: RemoteDisk> Upload<'_, D> {
             skip_zeros: self.skip_zeros,
             done,
         };
+        let (writing, written) = oneshot::channel();
         let sent = async {
             let failures = sending.run(&mut encoded, journal, ledger, &syncing).await;
-            // Or whoever waits to hand on a chunk would wait for ever.
-            drop(encoded);
+            // Or whoever waits to hand on a chunk, or to read another, would wait for ever.
+            drop((encoded, writing));
             failures
         };
         let failures = match relay {
             None => sent.await,
             Some(relay) => {
-                let (failures, unread) = tokio::join!(sent, relay.run(context));
+                let (failures, unread) = tokio::join!(sent, relay.run(written, context));
                 failures.and(unread)
             }
         };

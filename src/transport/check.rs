@@ -85,8 +85,8 @@ const MOST_VALUES: usize = 3 << 16;
 pub(super) fn values(body: &[u8]) -> Result<()> {
     let separators = match body.trim_ascii_start().first() {
         Some(b'{' | b'[') => body.iter().filter(|byte| matches!(byte, b',' | b'{' | b'[')).count(),
-        Some(b'<') => body.iter().filter(|byte| **byte == b'<').count(),
-        _ => body.iter().filter(|byte| **byte == b'\n').count(),
+        Some(b'<') => body.split(|byte| *byte == b'<').count(),
+        _ => body.split(|byte| *byte == b'\n').count(),
     };
     if separators <= MOST_VALUES {
         return Ok(());

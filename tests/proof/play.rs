@@ -237,6 +237,8 @@ impl Player<'_> {
                 Event::Paused => {
                     self.world.trap.disarm();
                     if let Stop::Pause(_, meanwhile) = run.stop {
+                        // It may have made its drive, and has not printed it.
+                        self.made.open[usize::from(run.which == Which::B)] = true;
                         changed |= self.meanwhile(meanwhile, run.which)?;
                     }
                     running.resume();

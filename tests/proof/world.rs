@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub const USER: &str = "22222222-2222-4222-8222-222222222222";
@@ -84,7 +84,7 @@ impl World {
             appliances: end.appliances.clone(),
             ..Config::new(end.provider, data, USER, SECRET)
         };
-        let emulator = Emulator::start(config).expect("the far end starts");
+        let emulator = start(&config);
         emulator.set_hook(move |seen| trap.hook(seen));
         end.address = emulator.address();
         faults.clone_into(&mut end.faults);
@@ -229,6 +229,19 @@ pub fn knows_resume() -> bool {
         let help = Command::new(env!("CARGO_BIN_EXE_diskferry")).args(["upload", "--help"]).output().unwrap();
         String::from_utf8_lossy(&help.stdout).contains("--resume")
     })
+}
+
+/// Starts an emulator; its port may have been lent to a connection for a moment since it stopped.
+fn start(config: &Config) -> Emulator {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        match Emulator::start(config.clone()) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            started => return started.expect("the far end starts"),
+        }
+    }
 }
 
 /// Copies a directory tree, with its holes.

@@ -37,6 +37,8 @@ pub enum FarEnd {
 /// When the signal comes.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Moment {
+    /// As soon as signals are heard.
+    Start,
     /// After the n-th request.
     Requests,
     /// The same, of the first so many: more do not come.
@@ -78,7 +80,8 @@ pub const COMMANDS: &[Command] = &[
     ),
     Command {
         input: Input::Silent(0),
-        moment: Moment::FirstRequest,
+        // Its first bytes are looked at before anything is asked for.
+        moment: Moment::Start,
         ..command(
             "upload of a silent stream",
             &["upload", "-", "oh:", "--size", "64M", "--restart"],
@@ -160,7 +163,19 @@ pub const COMMANDS: &[Command] = &[
 /// The first eight writes fail for good, which ends a transfer; the appliance's stream has ten seconds to go.
 pub const DEAD_TARGET: Command = command(
     "migrate to a dead target",
-    &["migrate", "spot:appliance/gz", "oh:", "--chunk-size", "64k", "--size", "8M", "--retries", "0"],
+    &[
+        "migrate",
+        "spot:appliance/gz",
+        "oh:",
+        "--chunk-size",
+        "64k",
+        "--size",
+        "8M",
+        "--retries",
+        "0",
+        "--zeros",
+        "write",
+    ],
     FarEnd::SpotCloud(
         "refuse=0,refuse=64k,refuse=128k,refuse=192k,refuse=256k,refuse=320k,refuse=384k,refuse=448k",
         "ranges=no,rate=600k",
@@ -186,9 +201,9 @@ impl Case {
         }
         let mut hung = None;
         match command.far {
-            FarEnd::Emulator(faults) => world.restart(faults),
+            FarEnd::Emulator(faults) => world.replace(faults),
             FarEnd::SpotCloud(faults, others) => {
-                world.restart(faults);
+                world.replace(faults);
                 let packed = gzip(&world);
                 world.add_spotcloud(others, &[("gz", &packed)]);
             }
@@ -268,6 +283,7 @@ impl Case {
                 running.wait_until(|_| self.seen() >= before + wanted)
             }
             Moment::UpTo(most) => running.wait_until(|_| self.seen() >= before + requests.min(most)),
+            Moment::Start => running.wait_until(|_| true),
             Moment::FirstRequest => running.wait_until(|_| self.seen() > before),
             Moment::File(name) => running.wait_until(|_| self.world.path(name).exists()),
             Moment::Line => {

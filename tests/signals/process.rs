@@ -47,17 +47,25 @@ impl Running {
     /// Waits for something that must come soon; false if the command has ended instead.
     pub fn wait_until(&mut self, mut come: impl FnMut(&mut Child) -> bool) -> bool {
         let start = Instant::now();
-        while !come(&mut self.child) {
+        while !self.listens() || !come(&mut self.child) {
             if self.has_ended() {
                 return false;
             }
-            if start.elapsed() > Duration::from_secs(60) {
+            if start.elapsed() > Duration::from_mins(1) {
                 let _ = self.child.kill();
                 panic!("{}: the moment never came", self.command);
             }
             std::thread::sleep(LOOK);
         }
         !self.has_ended()
+    }
+
+    /// Whether the process catches signals: from its first instructions on, and before these any signal just kills it.
+    pub fn listens(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+        caught & (1 << (rustix::process::Signal::TERM.as_raw() - 1)) != 0
     }
 
     pub fn has_ended(&mut self) -> bool {

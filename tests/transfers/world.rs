@@ -57,6 +57,13 @@ impl World {
         self.emulator = Some(emulator);
     }
 
+    /// Another emulator over the same drives, wherever there is room: an address that was given back may be taken.
+    #[allow(dead_code, reason = "for the tests of signals")]
+    pub fn replace(&mut self, faults: &str) {
+        self.address = None;
+        self.restart(faults);
+    }
+
     /// Another provider beside it, as the remote NAME; its drives are in a directory of that name.
     pub fn add(&mut self, name: &str, provider: Provider, faults: &str) -> &Emulator {
         self.add_with(name, provider, faults, Vec::new())

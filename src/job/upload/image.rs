@@ -4,6 +4,8 @@ use super::Origin;
 use crate::error::{Error, Result};
 use crate::journal::DriveRecord;
 use crate::source::Source;
+use crate::source::format::{self, SourceFormat};
+use crate::stop::Stop;
 use std::path::Path;
 
 /// How chunks of zeros are written.
@@ -61,14 +63,20 @@ pub struct Image {
 }
 
 impl Image {
-    /// A file, a block device, or with `-` standard input, whose size has to be given.
-    pub fn open(path: &Path, size: Option<u64>) -> Result<Self> {
+    /// A file, a block device, or with `-` standard input, whose size has to be given. One that is no raw image by its
+    /// first bytes is refused, unless `format` says that it is meant as it is.
+    pub async fn open(path: &Path, size: Option<u64>, format: SourceFormat, stop: &Stop) -> Result<Self> {
         let name = if path.as_os_str() == "-" {
             "stdin".to_owned()
         } else {
             path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
         };
-        let source = Source::open(path, size)?;
+        let mut source = Source::open(path, size)?;
+        if format == SourceFormat::Auto {
+            let head;
+            (source, head) = stop.unless_asked(source.head()).await?;
+            format::check(&head, path)?;
+        }
         Ok(Self { source, name, from: path.display().to_string(), action: "upload", origin: None })
     }
 }

@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn two_hundred_thousand_keys_are_read_in_no_time() {
         let keys = 0..200_000_u32;
-        let text: String = keys.clone().map(|i| format!("user:key{i} {i}\n")).collect();
+        let text = keys.clone().map(|i| format!("user:key{i} {i}")).collect::<Vec<_>>().join("\n");
         let object =
             format!("{{{}}}", keys.map(|i| format!(r#""user:key{i}":{i}"#)).collect::<Vec<_>>().join(","));
         let start = Instant::now();
