@@ -36,7 +36,8 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
     };
     match duration {
         Some(duration) if duration > LONGEST => {
-            Err(Error::usage(format!("{text:?} is too long: expected at most ten years (87660h)")))
+            Err(Error::usage(format!("{text:?} is too long: expected at most ten years"))
+                .hint("the longest duration is `87660h`"))
         }
         duration => duration.ok_or_else(wrong),
     }

@@ -188,17 +188,21 @@ fn said(provider: Provider, body: &str) -> (Option<String>, String) {
     {
         return (Some(clean(code)), clean(message));
     }
+    // CloudSigma sends the object back with the error, secrets and all; those do not belong into an error.
+    let without_secrets;
+    let body = if provider == Provider::CloudSigma {
+        let open = |line: &&str| !line.split_whitespace().next().is_some_and(is_secret_key);
+        without_secrets = body.lines().filter(open).collect::<Vec<_>>().join("\n");
+        &*without_secrets
+    } else {
+        body
+    };
     // A proxy in between answers with a page; its title is the only line that says anything.
     if body.trim_start().starts_with('<')
         && let Some((_, rest)) = body.split_once("<title>")
         && let Some((title, _)) = rest.split_once('<')
     {
         return (None, clean(title));
-    }
-    if provider == Provider::CloudSigma {
-        // It sends the object back with the error, secrets and all; those do not belong into an error.
-        let open = |line: &&str| !line.split_whitespace().next().is_some_and(is_secret_key);
-        return (None, clean(&body.lines().filter(open).collect::<Vec<_>>().join("\n")));
     }
     (None, clean(body))
 }
@@ -340,6 +344,8 @@ mod tests {
         assert_eq!(one.said(), Some("400: first_name: This field is required."));
         let echo = error(CloudSigma, "/x", 400, None, "name a\nsecret_key K\nvnc:password P\nno\n");
         assert_eq!(echo.said(), Some("400: name a no"));
+        let page = error(CloudSigma, "/x", 400, None, "<title>no\nvnc:password P\n</title>");
+        assert_eq!(page.said(), Some("400: no"));
     }
 
     #[test]

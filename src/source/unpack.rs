@@ -247,13 +247,11 @@ fn first_image(
         let extensions = entry.pax_extensions().map_err(Stop::Io)?;
         let mut sparse = extensions.into_iter().flatten().flatten();
         if sparse.any(|extension| extension.key_bytes().starts_with(b"GNU.sparse.")) {
-            return Err(Stop::Refused(
-                Error::new(
-                    Kind::Source,
-                    format!("{name:.200?} is a sparse file in a form that cannot be unpacked"),
-                )
-                .hint("pack it again with tar --format=gnu -S"),
-            ));
+            // A name can be as long as a record.
+            let shown: String = name.chars().take(200).collect();
+            let why = format!("{shown:?} is a sparse file in a form that cannot be unpacked");
+            let error = Error::new(Kind::Source, why).hint("pack it again with tar --format=gnu -S");
+            return Err(Stop::Refused(error));
         }
         (contents.size, contents.member) = (Some(entry.size()), Some(name));
         let inner = contents.layers.len();
