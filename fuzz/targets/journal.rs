@@ -7,7 +7,7 @@
 use super::input::{Input, file, scratch};
 use diskferry::chunk::{AckedChunk, Geometry};
 use diskferry::encode::digest::{Algorithm, Digest};
-use diskferry::journal::{DriveRecord, Evidence, Header, Journal, Replay, peek};
+use diskferry::journal::{DriveRecord, Evidence, Header, Journal, PartRecord, Replay, peek};
 use diskferry::transfer::ledger::Ledger;
 use std::path::Path;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ struct Model {
     /// How many of them a mark speaks of.
     synced: usize,
     drive: Option<DriveRecord>,
-    creating: bool,
+    part: Option<PartRecord>,
     generation: Option<String>,
     evidence: Option<Evidence>,
     compare_all: bool,
@@ -81,7 +81,7 @@ impl Model {
     fn check(&self, replay: &Replay) {
         assert_eq!(replay.acked, self.acked);
         assert_eq!(replay.synced, self.synced, "{self:?}");
-        assert_eq!((&replay.drive, replay.creating), (&self.drive, self.creating));
+        assert_eq!((&replay.drive, replay.part), (&self.drive, self.part));
         assert_eq!((&replay.generation, &replay.evidence), (&self.generation, &self.evidence));
         assert_eq!((replay.header.compare_all, replay.torn_bytes), (self.compare_all, 0));
     }
@@ -138,8 +138,9 @@ fn script(mut input: Input<'_>) {
                 model.dirty = false;
             }
             6 => {
-                journal.set_creating().expect("a record");
-                model.creating = true;
+                let part = PartRecord { device: 1, inode: u64::from(argument), born: None };
+                journal.set_part(part).expect("a record");
+                model.part = Some(part);
             }
             7 => {
                 journal.claim(argument.to_string()).expect("a record");

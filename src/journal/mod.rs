@@ -170,11 +170,6 @@ impl Journal {
         self.replace(chunks)
     }
 
-    /// Syncs what was appended.
-    pub fn sync(&self) -> Result<()> {
-        self.syncer(None).sync()
-    }
-
     /// Returns a handle that syncs from another thread: first `file`, the download's, then the journal with a mark.
     pub fn syncer(&self, file: Option<Arc<File>>) -> Syncer {
         Syncer {

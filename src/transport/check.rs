@@ -77,9 +77,9 @@ pub(super) fn empty(status: u16, headers: &HeaderMap) -> Result<()> {
     }
 }
 
-/// The most values of a reply, by the separators in it: those of ten thousand drives with 20 keys each. Once it is parsed
+/// The most values of a reply, by the separators in it: those of 6,500 drives with 20 keys each. Once it is parsed
 /// and printed a value takes up to 400 bytes.
-const MOST_VALUES: usize = 3 << 16;
+const MOST_VALUES: usize = 1 << 17;
 
 /// Refuses a reply of so many values that they would take more memory than they are worth, before they are parsed.
 pub(super) fn values(body: &[u8]) -> Result<()> {

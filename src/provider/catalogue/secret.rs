@@ -56,6 +56,9 @@ fn is_telling(name: &str) -> bool {
         || name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| WORDS.contains(&word))
 }
 
+/// A secret of fewer characters is not looked for in texts: it stands in every other word.
+const SHORTEST: usize = 4;
+
 /// Whether a value has something to hide: a switch has not.
 fn hides(value: &str) -> bool {
     !matches!(value, "" | "true" | "false" | "on" | "off" | HIDDEN | GIVE_AGAIN)
@@ -169,7 +172,7 @@ impl Redactor {
 
     /// Hides a secret from now on, in every form in which it may come back.
     pub fn hide(&self, secret: &str) {
-        if !hides(secret) {
+        if !hides(secret) || secret.chars().count() < SHORTEST {
             return;
         }
         let debug = format!("{secret:?}");
