@@ -17,6 +17,10 @@ use crate::transfer::pull::{beside, pull};
 use crate::transport::appliances::ApplianceDisk;
 use crate::transport::{AnyReadable, Readable};
 
+/// Requests in flight while an archive is unpacked: with them and the largest window of a decoder a migration stays below
+/// 128 MiB.
+const UNPACKING_REQUESTS: usize = 4;
+
 /// A drive as the image of an upload to another remote.
 pub async fn drive(drive: &str, from: &Far, context: &Context) -> Result<Image> {
     let info = from.drives.info(drive).await?;
@@ -82,6 +86,12 @@ pub async fn appliance(
         let text = format!("{from} holds {} ({size} bytes raw), unpacked on the way", contents.describe());
         (context.observer)(&Event::Note(text));
     }
+    let context = &if contents.layers.is_empty() {
+        context.clone()
+    } else {
+        // A decoder may need 64 MiB for its window, and is slower than a few requests in flight.
+        Context { concurrency: context.concurrency.min(UNPACKING_REQUESTS), ..context.clone() }
+    };
     let pull = pull(&found.appliance, &found.access, false, context);
     let reader = if contents.layers.is_empty() { pull.reader } else { unpack(pull.reader)? };
     let source = StreamSource::piped(reader, &found.appliance.name(), size, found.identity(size))?;
