@@ -40,7 +40,6 @@ fn holds(setup: Setup, steps: Vec<Step>) {
 }
 
 /// Plays the schedule of a seed that once failed.
-#[expect(dead_code, reason = "for the seeds to come")]
 fn seed_holds(seed: u64) {
     let schedule = draw(seed);
     holds(schedule.setup, schedule.steps);
@@ -334,4 +333,22 @@ fn one_interrupt_ends_writes_that_stall() {
     let mut setup = Setup { faults, ..setup(Direction::Named) };
     setup.options = ["--timeout", "60s", "--retries", "3", "--concurrency", "4"].map(str::to_owned).to_vec();
     holds(setup, vec![run(interrupt), Step::Finish(A)]);
+}
+
+/// A create that Ctrl-C gave up was taken for one that was never sent, and the next run made another drive.
+#[test]
+fn seed_43_a_create_that_was_given_up_stays_in_doubt() {
+    seed_holds(43);
+}
+
+/// A write was answered with a redirect before its body was sent; its room was waited for, for ever.
+#[test]
+fn seed_139_a_dead_write_holds_up_no_read() {
+    seed_holds(139);
+}
+
+/// The journal lost the note of the drive, and the next run made another.
+#[test]
+fn seed_1315_a_journal_that_lost_its_drive_makes_no_second_one() {
+    seed_holds(1315);
 }

@@ -1,14 +1,16 @@
 //! `download`: a drive, or an appliance whose server has ranges, into a file or onto standard output.
 
+mod object;
 mod prove;
 
+pub use object::Object;
+pub(super) use object::{file_name, header, plan};
+
 use super::resumable::{Resumable, changed_since, count_resumed};
-use super::upload::Origin;
-use super::{Done, Far, Settings, announce, check_usable, summary, write_manifest};
+use super::{Done, Settings, announce, summary, write_manifest};
 use crate::chunk::{AckedChunk, Geometry};
 use crate::error::{Error, Kind, Result};
-use crate::escape::steers;
-use crate::event::{Plan, Summary};
+use crate::event::Summary;
 use crate::journal::{
     self, Claim, Destination, Directory, DriveRecord, Evidence, Header, Journal, PartRecord, Replay,
 };
@@ -20,7 +22,6 @@ use crate::transfer::ledger::Ledger;
 use crate::transfer::resume::Proof;
 use crate::transfer::verify::{Verify, with_digests, with_file};
 use crate::transport::Readable;
-use crate::transport::drives::Drive;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -31,66 +32,6 @@ pub struct Download {
     pub to: Option<PathBuf>,
     /// Whether a file that stands there is replaced.
     pub force: bool,
-}
-
-/// What is fetched.
-#[derive(Clone)]
-pub struct Object<D> {
-    /// Its bytes.
-    pub disk: D,
-    /// Its size in bytes.
-    pub size: u64,
-    /// The drive's UUID, or `appliance/KEY`.
-    pub id: String,
-    /// The name of a file for it.
-    pub file_name: String,
-    /// What tells one version from another, where the server says it.
-    pub identity: Option<Identity>,
-    /// What a drive is asked for at the end.
-    pub origin: Option<Origin>,
-    /// The remote's name.
-    pub remote: String,
-    /// Its address and user, or `local`.
-    pub account: String,
-}
-
-impl Object<Drive> {
-    /// A drive, asked for and found usable.
-    pub async fn drive(drive: &str, far: &Far, context: &Context) -> Result<Self> {
-        let info = far.drives.info(drive).await?;
-        check_usable(&info, context)?;
-        if info.size == 0 {
-            return Err(Error::new(Kind::Source, format!("drive {} is empty", info.drive)));
-        }
-        let origin = Origin {
-            drives: far.drives.clone(),
-            drive: drive.to_owned(),
-            size: info.size,
-            evidence: info.evidence(),
-        };
-        Ok(Self {
-            disk: far.drives.disk(drive),
-            size: info.size,
-            id: drive.to_owned(),
-            // Never what the server calls the drive's id: this may become a path.
-            file_name: file_name(&info.name, &format!("{drive}.raw")),
-            identity: None,
-            origin: Some(origin),
-            remote: far.remote.clone(),
-            account: far.account.clone(),
-        })
-    }
-}
-
-impl<D> Object<D> {
-    /// Whether a change between two runs would be told without reading: the server has a validator, or counts writes.
-    fn tells_changes(&self) -> bool {
-        self.identity.is_some() || self.origin.as_ref().is_some_and(|origin| origin.evidence.writes.is_some())
-    }
-
-    fn evidence(&self) -> Evidence {
-        self.origin.as_ref().map(|origin| origin.evidence.clone()).unwrap_or_default()
-    }
 }
 
 /// The end of a download.
@@ -263,7 +204,7 @@ impl Download {
             }
             chunks
         };
-        check_unchanged(object).await?;
+        object.check_unchanged().await?;
         write_manifest(settings, &ledger, done.sha256.clone())?;
         let summary = summary_of(object, &done, 0, verified, &ledger, context, start);
         Ok(Some(Done::new(Downloads { file: None, summary }, None, None)))
@@ -347,16 +288,8 @@ async fn transfer<D: Readable>(
     let Claimed { journal, part, ledger, .. } = claimed;
     let done = to_file(&object.disk, part, settings.sha256, journal, ledger, context).await?;
     let verified = verify(&object.disk, part, ledger, settings, journal, context).await?;
-    check_unchanged(object).await?;
+    object.check_unchanged().await?;
     Ok((done, verified))
-}
-
-/// Fails if the drive says that it was written to during the transfer.
-async fn check_unchanged<D>(object: &Object<D>) -> Result<()> {
-    match &object.origin {
-        Some(origin) => origin.check_unchanged().await,
-        None => Ok(()),
-    }
 }
 
 /// Notes what the file looks like, for the next run.
@@ -372,54 +305,6 @@ pub(super) async fn finish(part: PartFile, replace: bool) -> Result<()> {
     tokio::task::spawn_blocking(move || part.finish(replace))
         .await
         .unwrap_or_else(|_| Err(Error::new(Kind::Io, "the thread that names the file has died")))
-}
-
-/// What a download's journal says of it.
-pub(super) fn header<D>(file: &Path, object: &Object<D>, settings: &Settings) -> Header {
-    Header {
-        action: "download".into(),
-        transfer: uuid::Uuid::new_v4().to_string(),
-        remote: object.remote.clone(),
-        account: object.account.clone(),
-        drive: Some(object.id.clone()),
-        image: object.identity.clone(),
-        file: Some(file.to_owned()),
-        size: object.size,
-        chunk_size: settings.chunk_size,
-        digest: settings.digest.name().into(),
-        new_drive: None,
-        command: settings.command.clone(),
-        compare_all: false,
-    }
-}
-
-/// The plan of a download.
-pub(super) fn plan<D>(
-    to: &str,
-    object: &Object<D>,
-    settings: &Settings,
-    context: &Context,
-    ledger: &Ledger,
-    proof: &Proof,
-) -> Plan {
-    Plan {
-        action: "download",
-        from: format!("{}:{}", object.remote, object.id),
-        to: to.to_owned(),
-        drive: Some(object.id.clone()),
-        size: ledger.geometry().image_size(),
-        chunk_size: settings.chunk_size,
-        chunks_total: ledger.geometry().chunks(),
-        chunks_resumed: ledger.settled(),
-        concurrency: context.concurrency,
-        // These APIs compress no reads.
-        compress: "none".into(),
-        zeros: "skip".into(),
-        verify: settings.verify.name().into(),
-        resume: proof.extent.name().into(),
-        resume_why: if ledger.settled() > 0 { proof.why.clone() } else { String::new() },
-        dry_run: settings.dry_run,
-    }
 }
 
 fn summary_of<D>(
@@ -442,18 +327,6 @@ fn summary_of<D>(
 
 pub(super) fn is_stream(path: &Path) -> bool {
     path.as_os_str() == "-"
-}
-
-/// A file name for what has a name: that, if a file can be called so, else `instead`, which is never a server's. A name has at
-/// most 200 bytes, begins as no hidden file and no option does, and has nothing in it that separates directories or that
-/// changes how the name is read.
-pub(super) fn file_name(name: &str, instead: &str) -> String {
-    let name = name.trim();
-    let usable = !name.is_empty()
-        && !name.starts_with(['.', '-', '~'])
-        && name.len() <= 200
-        && !name.contains(|c: char| matches!(c, '/' | '\\') || steers(c));
-    if usable { name.to_owned() } else { instead.to_owned() }
 }
 
 /// Reads a second time what was asked for, and everything once a comparison has found a difference, and compares it with
@@ -494,29 +367,4 @@ async fn verify<D: Readable>(
 /// Whether a journal knows a temporary file.
 pub(super) fn known_part(found: &Resumable) -> Option<PartRecord> {
     found.replay.as_ref()?.part
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_a_files_name_unless_it_cannot_be() {
-        assert_eq!(file_name(" root.img ", "u-1.raw"), "root.img");
-        for bad in [
-            "",
-            "..",
-            ".hidden",
-            "-rf",
-            "~",
-            "a/b",
-            "a\\b",
-            "a\nb",
-            "a\u{202e}b",
-            "a\u{2028}b",
-            &"é".repeat(101),
-        ] {
-            assert_eq!(file_name(bad, "u-1.raw"), "u-1.raw", "{bad:?}");
-        }
-    }
 }

@@ -56,8 +56,8 @@ fn is_telling(name: &str) -> bool {
         || name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| WORDS.contains(&word))
 }
 
-/// A secret of fewer characters is not looked for in texts: it stands in every other word.
-const SHORTEST: usize = 4;
+/// A secret of fewer characters is not looked for in texts: a single letter stands everywhere.
+const SHORTEST: usize = 2;
 
 /// Whether a value has something to hide: a switch has not.
 fn hides(value: &str) -> bool {

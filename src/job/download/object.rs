@@ -1,0 +1,167 @@
+//! What a download fetches, and what is said of it.
+
+use crate::error::{Error, Kind, Result};
+use crate::escape::steers;
+use crate::event::Plan;
+use crate::job::upload::Origin;
+use crate::job::{Far, Settings, check_usable};
+use crate::journal::{Evidence, Header};
+use crate::source::Identity;
+use crate::transfer::Context;
+use crate::transfer::ledger::Ledger;
+use crate::transfer::resume::Proof;
+use crate::transport::drives::Drive;
+use std::path::Path;
+
+/// What is fetched.
+#[derive(Clone)]
+pub struct Object<D> {
+    /// Its bytes.
+    pub disk: D,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The drive's UUID, or `appliance/KEY`.
+    pub id: String,
+    /// The name of a file for it.
+    pub file_name: String,
+    /// What tells one version from another, where the server says it.
+    pub identity: Option<Identity>,
+    /// What a drive is asked for at the end.
+    pub origin: Option<Origin>,
+    /// The remote's name.
+    pub remote: String,
+    /// Its address and user, or `local`.
+    pub account: String,
+}
+
+impl Object<Drive> {
+    /// A drive, asked for and found usable.
+    pub async fn drive(drive: &str, far: &Far, context: &Context) -> Result<Self> {
+        let info = far.drives.info(drive).await?;
+        check_usable(&info, context)?;
+        if info.size == 0 {
+            return Err(Error::new(Kind::Source, format!("drive {} is empty", info.drive)));
+        }
+        let origin = Origin {
+            drives: far.drives.clone(),
+            drive: drive.to_owned(),
+            size: info.size,
+            evidence: info.evidence(),
+        };
+        Ok(Self {
+            disk: far.drives.disk(drive),
+            size: info.size,
+            id: drive.to_owned(),
+            // Never what the server calls the drive's id: this may become a path.
+            file_name: file_name(&info.name, &format!("{drive}.raw")),
+            identity: None,
+            origin: Some(origin),
+            remote: far.remote.clone(),
+            account: far.account.clone(),
+        })
+    }
+}
+
+impl<D> Object<D> {
+    /// Whether a change between two runs would be told without reading: the server has a validator, or counts writes.
+    pub(super) fn tells_changes(&self) -> bool {
+        self.identity.is_some() || self.origin.as_ref().is_some_and(|origin| origin.evidence.writes.is_some())
+    }
+
+    pub(super) fn evidence(&self) -> Evidence {
+        self.origin.as_ref().map(|origin| origin.evidence.clone()).unwrap_or_default()
+    }
+
+    /// Fails if the drive says that it was written to during the transfer.
+    pub(super) async fn check_unchanged(&self) -> Result<()> {
+        match &self.origin {
+            Some(origin) => origin.check_unchanged().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a download's journal says of it.
+pub(in crate::job) fn header<D>(file: &Path, object: &Object<D>, settings: &Settings) -> Header {
+    Header {
+        action: "download".into(),
+        transfer: uuid::Uuid::new_v4().to_string(),
+        remote: object.remote.clone(),
+        account: object.account.clone(),
+        drive: Some(object.id.clone()),
+        image: object.identity.clone(),
+        file: Some(file.to_owned()),
+        size: object.size,
+        chunk_size: settings.chunk_size,
+        digest: settings.digest.name().into(),
+        new_drive: None,
+        command: settings.command.clone(),
+        compare_all: false,
+    }
+}
+
+/// The plan of a download.
+pub(in crate::job) fn plan<D>(
+    to: &str,
+    object: &Object<D>,
+    settings: &Settings,
+    context: &Context,
+    ledger: &Ledger,
+    proof: &Proof,
+) -> Plan {
+    Plan {
+        action: "download",
+        from: format!("{}:{}", object.remote, object.id),
+        to: to.to_owned(),
+        drive: Some(object.id.clone()),
+        size: ledger.geometry().image_size(),
+        chunk_size: settings.chunk_size,
+        chunks_total: ledger.geometry().chunks(),
+        chunks_resumed: ledger.settled(),
+        concurrency: context.concurrency,
+        // These APIs compress no reads.
+        compress: "none".into(),
+        zeros: "skip".into(),
+        verify: settings.verify.name().into(),
+        resume: proof.extent.name().into(),
+        resume_why: if ledger.settled() > 0 { proof.why.clone() } else { String::new() },
+        dry_run: settings.dry_run,
+    }
+}
+
+/// A file name for what has a name: that, if a file can be called so, else `instead`, which is never a server's. A name has at
+/// most 200 bytes, begins as no hidden file and no option does, and has nothing in it that separates directories or that
+/// changes how the name is read.
+pub(in crate::job) fn file_name(name: &str, instead: &str) -> String {
+    let name = name.trim();
+    let usable = !name.is_empty()
+        && !name.starts_with(['.', '-', '~'])
+        && name.len() <= 200
+        && !name.contains(|c: char| matches!(c, '/' | '\\') || steers(c));
+    if usable { name.to_owned() } else { instead.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_files_name_unless_it_cannot_be() {
+        assert_eq!(file_name(" root.img ", "u-1.raw"), "root.img");
+        for bad in [
+            "",
+            "..",
+            ".hidden",
+            "-rf",
+            "~",
+            "a/b",
+            "a\\b",
+            "a\nb",
+            "a\u{202e}b",
+            "a\u{2028}b",
+            &"é".repeat(101),
+        ] {
+            assert_eq!(file_name(bad, "u-1.raw"), "u-1.raw", "{bad:?}");
+        }
+    }
+}
