@@ -239,7 +239,10 @@ impl Player<'_> {
                     if let Stop::Pause(_, meanwhile) = run.stop {
                         // It may have made its drive, and has not printed it.
                         self.made.open[usize::from(run.which == Which::B)] = true;
+                        self.made.restarts += usize::from(run.restart);
                         changed |= self.meanwhile(meanwhile, run.which)?;
+                        // At its end it is counted for good.
+                        self.made.restarts -= usize::from(run.restart);
                     }
                     running.resume();
                 }
