@@ -46,9 +46,8 @@ impl Foreign {
         let mut last = String::new();
         for _ in 0..ATTEMPTS {
             match self.send(method, path, body) {
-                Ok((200..=299, reply)) => return reply,
-                // The drive was made for a source that was shorter: nothing is written.
-                Ok((507, reply)) => return reply,
+                // 507: the drive was made for a source that was shorter, and nothing is written.
+                Ok((200..=299 | 507, reply)) => return reply,
                 Ok((status, reply)) => last = format!("{status} {}", String::from_utf8_lossy(&reply)),
                 Err(error) => last = error.to_string(),
             }
