@@ -2,7 +2,7 @@
 
 use crate::random::Random;
 use crate::schedule::{Change, Direction, Run, Setup, Which};
-use crate::world::{World, knows_resume};
+use crate::world::World;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -169,7 +169,7 @@ pub fn arguments(setup: &Setup, objects: &Objects, run: Run) -> Vec<String> {
     args.extend(setup.options.iter().cloned());
     args.extend(run.restart.then(|| "--restart".into()));
     args.extend((run.force && setup.direction.to_file()).then(|| "--force".into()));
-    if setup.full && knows_resume() {
+    if setup.full {
         args.extend(["--resume".into(), "full".into()]);
     }
     args

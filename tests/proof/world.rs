@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -220,15 +219,6 @@ impl World {
         }
         Running::start(command, &stem, target)
     }
-}
-
-/// Whether the binary knows the option `--resume`.
-pub fn knows_resume() -> bool {
-    static KNOWS: OnceLock<bool> = OnceLock::new();
-    *KNOWS.get_or_init(|| {
-        let help = Command::new(env!("CARGO_BIN_EXE_diskferry")).args(["upload", "--help"]).output().unwrap();
-        String::from_utf8_lossy(&help.stdout).contains("--resume")
-    })
 }
 
 /// Starts an emulator; its port may have been lent to a connection for a moment since it stopped.
