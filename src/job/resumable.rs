@@ -123,7 +123,7 @@ impl Resumable {
         match (&replay.evidence, writes) {
             (_, None) => None,
             (None, Some(_)) => {
-                Some("the earlier run was killed, so the drive's counters prove nothing".to_owned())
+                Some("the earlier run ended before it could note the drive's counters".to_owned())
             }
             (Some(then), now) if then.writes == now => None,
             _ => Some("the drive's counters say that it was written to since".to_owned()),

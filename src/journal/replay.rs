@@ -29,7 +29,7 @@ pub struct Replay {
     pub generation: Option<String>,
     /// The temporary file of a download.
     pub part: Option<PartRecord>,
-    /// What the ends looked like when the last run ended; `None` if it was killed.
+    /// What the ends looked like when the last run ended; `None` if it could not note that.
     pub evidence: Option<Evidence>,
     /// What the drive that is read looked like when the transfer began.
     pub source: Option<Evidence>,

@@ -66,7 +66,15 @@ impl Failures {
     pub fn into_error(self, missing: u64, total: u64) -> Option<Error> {
         let gave_up = self.in_a_row >= IN_A_ROW;
         if let Some(fatal) = self.fatal {
-            return Some(fatal);
+            if fatal.kind() != Kind::Protocol {
+                return Some(fatal);
+            }
+            // What was acknowledged stays so, whatever stands between here and the far end now.
+            let fatal = fatal.with_kind(Kind::Incomplete);
+            return Some(match fatal.what_next() {
+                Some(_) => fatal,
+                None => fatal.hint("what was moved is kept: the same command goes on from there"),
+            });
         }
         if self.interrupted {
             return Some(Error::new(
@@ -130,5 +138,18 @@ mod tests {
         assert!(failures.ends());
         assert_eq!(failures.into_error(1, 2).unwrap().kind(), Kind::Auth);
         assert!(Failures::default().into_error(0, 2).is_none());
+    }
+
+    #[test]
+    fn an_answer_that_is_none_can_be_asked_again_later() {
+        let mut failures = Failures::default();
+        failures.note(Error::new(Kind::Protocol, "a web page").offset(0));
+        assert!(failures.ends());
+        let error = failures.into_error(1, 2).unwrap();
+        assert_eq!(
+            (error.kind(), error.to_string().contains("a web page")),
+            (Kind::Incomplete, true),
+            "{error}"
+        );
     }
 }

@@ -254,9 +254,6 @@ impl Player<'_> {
         if depth == 0 {
             self.world.settle();
         }
-        if matches!(run.stop, Stop::Disk(rule) if rule.action == Action::Crash) && sprung.kills {
-            self.world.reboot();
-        }
         self.told.push(format!("   {}", ended.brief()));
         ended_well(&ended, run, &sprung)?;
         if ended.code == Some(0) {

@@ -12,7 +12,7 @@
  *              int    the process gets SIGINT, then goes on
  *              eio, enospc  the call fails. A failed sync also loses the pages that were written since the last good one:
  *                     they read as zero. A failed write is no write, and neither is any after it.
- * PROOF_MARK is a file that is made when a rule acts. PROOF_BOOT is a file that is read in place of the kernel's boot id.
+ * PROOF_MARK is a file that is made when a rule acts.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -256,13 +256,3 @@ int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags
     return naming(from) ? -1 : real_linkat(from_dir, from, to_dir, to, flags);
 }
 int link(const char *from, const char *to) { return linkat(AT_FDCWD, from, AT_FDCWD, to, 0); }
-
-int open64(const char *path, int flags, ...) {
-    va_list rest;
-    va_start(rest, flags);
-    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;
-    va_end(rest);
-    const char *boot = getenv("PROOF_BOOT");
-    if (boot && strcmp(path, "/proc/sys/kernel/random/boot_id") == 0) path = boot;
-    return real_open64(path, flags, mode);
-}

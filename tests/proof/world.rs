@@ -32,14 +32,12 @@ pub struct World {
     ends: Vec<End>,
     pub trap: Trap,
     runs: usize,
-    /// Goes up when the machine loses its power.
-    boots: usize,
 }
 
 impl World {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("diskferry-proof-").tempdir().unwrap();
-        World { dir, ends: Vec::new(), trap: Trap::default(), runs: 0, boots: 0 }
+        World { dir, ends: Vec::new(), trap: Trap::default(), runs: 0 }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -169,13 +167,6 @@ impl World {
         all
     }
 
-    /// From now on it is another boot of the machine.
-    pub fn reboot(&mut self) {
-        self.boots += 1;
-        std::fs::write(self.path("boot_id"), format!("00000000-0000-4000-8000-{:012}\n", self.boots))
-            .unwrap();
-    }
-
     /// Where the preloaded library notes that a rule has acted, for the run that was started last.
     pub fn mark(&self) -> PathBuf {
         self.path(&format!("run-{}.mark", self.runs))
@@ -208,14 +199,11 @@ impl World {
         command
             .args(args)
             .stdin(stdin.map_or_else(Stdio::null, |path| std::fs::File::open(path).unwrap().into()));
-        if !rules.is_empty() || self.boots > 0 {
+        if !rules.is_empty() {
             command
                 .env("LD_PRELOAD", preload::library())
                 .env("PROOF_RULES", rules)
                 .env("PROOF_MARK", self.mark());
-        }
-        if self.boots > 0 {
-            command.env("PROOF_BOOT", self.path("boot_id"));
         }
         Running::start(command, &stem, target)
     }

@@ -268,7 +268,7 @@ fn changed(found: &Resumable, now: Option<&Evidence>) -> Option<String> {
     let replay = found.replay.as_ref()?;
     match (&replay.evidence, now) {
         (Some(then), Some(now)) if then.modified == now.modified => None,
-        (None, _) => Some("the earlier run was killed".to_owned()),
+        (None, _) => Some("the earlier run ended before it could note the file's times".to_owned()),
         _ => Some("the file was modified since".to_owned()),
     }
 }
