@@ -4,9 +4,9 @@
 //! are taken from it. Criterion prints the throughput; the ratios are printed once at the start.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use diskferry::encode::codec::{Codec, Libdeflate, ZlibRs};
-use diskferry::encode::digest::Algorithm;
-use diskferry::encode::zero::is_zero;
+use diskferry::digest::Algorithm;
+use diskferry::disk::zero::is_zero;
+use diskferry::engine::encode::codec::{Codec, Libdeflate, ZlibRs};
 use std::hint::black_box;
 
 const CHUNK: usize = 4 << 20;

@@ -1,12 +1,11 @@
 //! Where an image is cut, and what becomes of a chunk on its way.
 //!
-//! The state of a chunk is its type: a [`Chunk`] has bytes, an [`EncodedChunk`] has a digest and a body ready for the
-//! wire, an [`AckedChunk`] was acknowledged by the far end. Only the last can enter a journal.
+//! The state of a chunk is its type: a [`DigestedChunk`] is on its way, an [`AckedChunk`] has arrived, which takes the
+//! [`Receipt`] of a disk. Only the last can enter a journal.
 
-use crate::encode::digest::Digest;
+use crate::digest::Digest;
+use crate::disk::Receipt;
 use crate::error::{Error, Result};
-use crate::source::FileRange;
-use bytes::Bytes;
 use std::ops::Range;
 
 /// The most chunks that an image may have: 128 TiB at the default chunk size of 4 MiB, 2 PiB at the largest of 64 MiB.
@@ -97,101 +96,36 @@ impl Geometry {
     }
 }
 
-/// A chunk as it comes from a source.
-#[derive(Debug)]
-pub struct Chunk {
+/// A chunk that was digested and is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DigestedChunk {
     /// Its place in the image, from 0.
     pub index: u64,
-    /// Its byte offset.
-    pub offset: u64,
-    /// Its bytes.
-    pub data: ChunkData,
-}
-
-/// The bytes of a chunk.
-#[derive(Debug)]
-pub enum ChunkData {
-    /// A hole: this many zeros that nobody had to read.
-    Hole(u64),
-    /// A range of a file, to be read by whoever encodes it.
-    File(FileRange),
-    /// Bytes that have come from a stream or a remote.
-    Read(Bytes),
-}
-
-impl Chunk {
-    /// The length in bytes.
-    pub fn len(&self) -> u64 {
-        match &self.data {
-            ChunkData::Hole(len) => *len,
-            ChunkData::File(range) => range.len,
-            ChunkData::Read(bytes) => bytes.len() as u64,
-        }
-    }
-
-    /// Whether it has no bytes at all.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// What a chunk looks like on the wire.
-#[derive(Clone, Debug)]
-pub enum Body {
-    /// Nothing but zeros, of this length: to be skipped, or sent in whatever way is shortest.
-    Zeros(u64),
-    /// The bytes themselves.
-    Raw(Bytes),
-    /// One gzip member.
-    Gzip(Bytes),
-}
-
-/// A chunk with its digest and its wire form.
-#[derive(Clone, Debug)]
-pub struct EncodedChunk {
-    /// Its place in the image, from 0.
-    pub index: u64,
-    /// Its byte offset.
-    pub offset: u64,
-    /// Its length in the image, in bytes.
+    /// Its length in bytes.
     pub len: u64,
     /// The digest of its bytes.
     pub digest: Digest,
-    /// Its wire form.
-    pub body: Body,
-}
-
-impl EncodedChunk {
     /// Whether it holds nothing but zeros.
-    pub fn is_zero(&self) -> bool {
-        matches!(self.body, Body::Zeros(_))
-    }
-
-    /// The chunk once the far end has acknowledged it.
-    pub(crate) fn acknowledged(&self) -> AckedChunk {
-        AckedChunk { index: self.index, len: self.len, digest: self.digest, zero: self.is_zero() }
-    }
+    pub zero: bool,
 }
 
-/// A chunk that has come from the far end, whole.
-#[derive(Debug)]
-pub struct FetchedChunk {
-    /// Its place in the image, from 0.
-    pub index: u64,
-    /// Its byte offset.
-    pub offset: u64,
-    /// Its bytes.
-    pub bytes: crate::encode::buffer::Buffer,
-}
+impl DigestedChunk {
+    /// The chunk once a disk has acknowledged just its bytes.
+    pub fn acknowledged(self, receipt: Receipt) -> AckedChunk {
+        // Spent: one receipt vouches for one chunk.
+        drop(receipt);
+        let Self { index, len, digest, zero } = self;
+        AckedChunk { index, len, digest, zero }
+    }
 
-impl FetchedChunk {
-    /// The chunk once it has landed.
-    pub(crate) fn landed(&self, digest: Digest, zero: bool) -> AckedChunk {
-        AckedChunk { index: self.index, len: self.bytes.len() as u64, digest, zero }
+    /// The chunk where nothing had to be written: its place is known to hold these bytes.
+    pub fn known(self) -> AckedChunk {
+        let Self { index, len, digest, zero } = self;
+        AckedChunk { index, len, digest, zero }
     }
 }
 
-/// A chunk that the far end (of an upload) or the file (of a download) has taken.
+/// A chunk that the destination is known to hold: a disk has acknowledged it, or it was there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AckedChunk {
     /// Its place in the image, from 0.

@@ -112,8 +112,9 @@ pub struct Summary {
     pub digest: String,
     /// What `digest` is: `sha256` (of the image), or `blake3-chunks` or `sha256-chunks` (over the chunk digests).
     pub digest_kind: String,
-    /// What held the transfer up most: `reading`, `compressing`, `network`, `server`, `writing` or `bwlimit`.
-    pub limited_by: &'static str,
+    /// What held the transfer up most: `source`, `cpu`, `network`, `server`, `destination` or `bwlimit`; nothing of a transfer
+    /// that took less than a second.
+    pub limited_by: Option<&'static str>,
 }
 
 /// An observer that takes no notice.

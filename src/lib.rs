@@ -1,18 +1,15 @@
 //! diskferry moves whole drive images into, out of and between IaaS clouds whose API takes a drive as many small
 //! offset-addressed HTTP requests.
 //!
-//! One way through, each stage knowing only the next:
+//! One way through for every image:
 //!
 //! ```text
-//! source ──► chunk ──► encode (threads) ──► transfer (async, bounded) ──► remote drive or file
-//!                                                │
-//!                                                └──► journal ◄─ acknowledged chunks only
+//! plan ──► read ──► work (threads: zero? digest, compare, encode) ──► write ──► acknowledge ──► journal, ledger
 //! ```
 //!
-//! A [`source`] maps, streams or relays an image and cuts it into [`chunk`]s; [`encode`] finds zeros, digests and compresses
-//! on a few threads; [`transfer`] keeps a bounded number of requests in flight to a [`transport::RemoteDisk`], repeats what may
-//! be repeated, and proves at the end that no chunk is missing; the [`journal`] is what a later run goes on from. A
-//! download runs the other way, into a [`sink`].
+//! Whatever holds an image is a [`disk`]; the [`engine`] moves chunks from a disk that can be read to a disk that can be
+//! written, and proves at the end that none is missing; the [`journal`] is what a later run goes on from. A [`job`] is a whole
+//! command.
 //!
 //! The library reports through [`event`]s and [`meters`] and never prints; [`error`] decides what is retried and how a
 //! run ends.
@@ -21,8 +18,10 @@ pub mod auth;
 pub mod chunk;
 pub mod cli;
 pub mod config;
+pub mod digest;
+pub mod disk;
 pub mod emulator;
-pub mod encode;
+pub mod engine;
 pub mod error;
 pub mod escape;
 pub mod event;
@@ -31,10 +30,7 @@ pub mod journal;
 pub mod manifest;
 pub mod meters;
 pub mod provider;
-pub mod sink;
-pub mod source;
 pub mod stop;
-pub mod transfer;
 pub mod transport;
 pub mod wire;
 

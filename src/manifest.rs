@@ -1,9 +1,9 @@
 //! The chunk digests of an image, as JSON that other tools can read.
 
 use crate::chunk::Geometry;
-use crate::encode::digest::Algorithm;
+use crate::digest::Algorithm;
+use crate::engine::ledger::Ledger;
 use crate::error::{Error, Result};
-use crate::transfer::ledger::Ledger;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::Path;

@@ -24,20 +24,24 @@ pub struct Meters {
     pub retries: AtomicU64,
     /// Requests in flight now.
     pub in_flight: AtomicU64,
-    /// Nanoseconds that encoders waited for the source, and spent in touching its bytes for the first time.
+    /// Nanoseconds in which there was room for more and the source had none.
+    pub source_ns: AtomicU64,
+    /// Nanoseconds in which there was room for more and all workers were at work.
+    pub work_ns: AtomicU64,
+    /// Nanoseconds in which as many requests were in flight as may be.
+    pub far_ns: AtomicU64,
+    /// Nanoseconds that workers spent in reading what is on this machine.
     pub reading_ns: AtomicU64,
-    /// Nanoseconds that encoders spent in digests and compression.
+    /// Nanoseconds that workers spent in work on bytes: digests, comparing, compression, and writing to a disk of this machine.
     pub encoding_ns: AtomicU64,
-    /// Nanoseconds in which a request could have been sent but no chunk was ready.
-    pub starved_ns: AtomicU64,
+    /// Of these, nanoseconds in writing.
+    pub landing_ns: AtomicU64,
     /// Nanoseconds of requests from their start until their body was sent, or while a reply's body came in.
     pub moving_ns: AtomicU64,
     /// Nanoseconds of requests from the end of their body until the reply began.
     pub waiting_ns: AtomicU64,
     /// Nanoseconds that requests were held back by the bandwidth limit.
     pub throttled_ns: AtomicU64,
-    /// Nanoseconds that fetched chunks waited for, or spent in, being written.
-    pub landing_ns: AtomicU64,
 }
 
 impl Meters {
@@ -62,29 +66,42 @@ impl Meters {
         u64::try_from(u128::from(partial.min(wire)) * u128::from(image) / u128::from(wire)).unwrap_or(image)
     }
 
-    /// What held the transfer up most in a run of `elapsed` with `slots` requests allowed at a time.
+    /// What held a transfer up most that took so long: `source`, `cpu`, `destination`, `network`, `server` or `bwlimit`. Of one
+    /// that took less than [`SHORT`] there is nothing to tell.
     ///
-    /// Starved of chunks for over a third of the time: the cause is before the network, and the encoders' own
-    /// clocks tell which. Else the requests' clocks tell.
-    pub fn limited_by(&self, elapsed: Duration, slots: usize) -> &'static str {
+    /// The pipeline's clocks tell whether it was before, in or behind the workers; the workers' and the requests' clocks tell
+    /// what they did in that time.
+    pub fn limited_by(&self, elapsed: Duration) -> Option<&'static str> {
         let get = |counter: &AtomicU64| counter.load(Relaxed);
-        let wall = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        if get(&self.starved_ns) > wall / 3 {
-            return if get(&self.reading_ns) > get(&self.encoding_ns) { "reading" } else { "compressing" };
+        if elapsed < SHORT {
+            return None;
         }
-        let (throttled, landing) = (get(&self.throttled_ns), get(&self.landing_ns));
-        let (moving, waiting) = (get(&self.moving_ns), get(&self.waiting_ns));
-        if throttled > wall.saturating_mul(slots as u64) / 3 {
-            "bwlimit"
-        } else if landing > moving + waiting {
-            "writing"
-        } else if waiting > moving.saturating_sub(throttled) {
-            "server"
+        let (source, work, far) = (get(&self.source_ns), get(&self.work_ns), get(&self.far_ns));
+        let (reading, landing) = (get(&self.reading_ns), get(&self.landing_ns));
+        let encoding = get(&self.encoding_ns).saturating_sub(landing);
+        let (moving, waiting, throttled) =
+            (get(&self.moving_ns), get(&self.waiting_ns), get(&self.throttled_ns));
+        Some(if far >= source.max(work) {
+            // A request that is held back counts as moving.
+            if throttled > (moving + waiting) / 3 {
+                "bwlimit"
+            } else if waiting > moving {
+                "server"
+            } else {
+                "network"
+            }
+        } else if source >= work || reading >= encoding.max(landing) {
+            "source"
+        } else if landing > encoding {
+            "destination"
         } else {
-            "network"
-        }
+            "cpu"
+        })
     }
 }
+
+/// A transfer below this is over before its parts show what they can do.
+const SHORT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -106,17 +123,26 @@ mod tests {
     fn the_largest_clock_names_the_limit() {
         let second = Duration::from_secs(1);
         let m = Meters::default();
-        assert_eq!(m.limited_by(second, 4), "network");
+        assert_eq!(m.limited_by(second / 2), None);
+        assert_eq!(m.limited_by(second), Some("network"));
         Meters::time(&m.waiting_ns, second);
-        assert_eq!(m.limited_by(second, 4), "server");
+        assert_eq!(m.limited_by(second), Some("server"));
         Meters::time(&m.moving_ns, 2 * second);
-        assert_eq!(m.limited_by(second, 4), "network");
+        assert_eq!(m.limited_by(second), Some("network"));
         Meters::time(&m.throttled_ns, 2 * second);
-        assert_eq!(m.limited_by(second, 4), "bwlimit");
-        Meters::time(&m.starved_ns, second / 2);
+        assert_eq!(m.limited_by(second), Some("bwlimit"));
+        Meters::time(&m.work_ns, second);
         Meters::time(&m.encoding_ns, second);
-        assert_eq!(m.limited_by(second, 4), "compressing");
-        Meters::time(&m.reading_ns, 2 * second);
-        assert_eq!(m.limited_by(second, 4), "reading");
+        assert_eq!(m.limited_by(second), Some("cpu"));
+        Meters::time(&m.encoding_ns, 2 * second);
+        Meters::time(&m.landing_ns, 2 * second);
+        assert_eq!(m.limited_by(second), Some("destination"));
+        Meters::time(&m.reading_ns, 3 * second);
+        assert_eq!(m.limited_by(second), Some("source"));
+        Meters::time(&m.reading_ns, 3 * second);
+        Meters::time(&m.source_ns, 2 * second);
+        assert_eq!(m.limited_by(second), Some("source"));
+        Meters::time(&m.far_ns, 3 * second);
+        assert_eq!(m.limited_by(second), Some("bwlimit"));
     }
 }

@@ -6,9 +6,10 @@
 
 use super::input::{Input, file, scratch};
 use diskferry::chunk::{AckedChunk, Geometry};
-use diskferry::encode::digest::{Algorithm, Digest};
-use diskferry::journal::{DriveRecord, Evidence, Header, Journal, PartRecord, Replay, peek};
-use diskferry::transfer::ledger::Ledger;
+use diskferry::digest::{Algorithm, Digest};
+use diskferry::disk::Evidence;
+use diskferry::engine::ledger::Ledger;
+use diskferry::journal::{DriveRecord, Header, Journal, PartRecord, Replay, peek};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -133,7 +134,11 @@ fn script(mut input: Input<'_>) {
                 journal = opened;
             }
             5 => {
-                journal.syncer(Some(Arc::clone(&image))).sync().expect("a sync");
+                let syncer = journal.syncer(true);
+                if let Some(upto) = syncer.begin().expect("the length of the journal") {
+                    image.sync_data().expect("a sync");
+                    syncer.sync(upto).expect("a sync");
+                }
                 model.synced = if dirty { model.acked.len() } else { model.synced };
                 model.dirty = false;
             }
@@ -164,7 +169,7 @@ fn script(mut input: Input<'_>) {
     let replay = peek(&path).expect("a journal");
     model.check(&replay);
     let mut ledger = Ledger::new(Geometry::new(CHUNKS * CHUNK_SIZE, CHUNK_SIZE), Algorithm::Blake3);
-    replay.fill(&mut ledger);
+    ledger.fill(&replay.acked);
     assert_eq!(ledger.settled(), model.acked.len() as u64);
     damage(&path, input, &history);
 }

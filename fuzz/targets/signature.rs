@@ -11,6 +11,9 @@ use secrecy::ExposeSecret;
 const PRIVATE: &str = include_str!("../../testdata/keys/test-rsa.pem");
 const PUBLIC: &str = include_str!("../../testdata/keys/test-rsa.pub");
 
+const GOLDEN: &str = include_str!("../../testdata/keys/golden.txt");
+const GOLDEN_DATE: &str = "Tue, 10 May 2011 05:15:30 GMT";
+
 /// A byte, then a header and a date that nobody signed; or an account and the name of a key; or a public key.
 pub fn run(bytes: &[u8]) {
     let mut input = Input::new(bytes);
@@ -22,7 +25,9 @@ pub fn run(bytes: &[u8]) {
         1 => public(&String::from_utf8_lossy(input.rest())),
         _ => {
             let (header, date) = (input.line(), input.line());
-            assert_ne!(signature_is_of(&header, PUBLIC, &date), Ok(true), "nobody has the key");
+            // One signature was made with the key and is public: that of the manual's date.
+            let is_golden = date == GOLDEN_DATE && header.contains(GOLDEN.trim());
+            assert!(is_golden || signature_is_of(&header, PUBLIC, &date) != Ok(true), "nobody has the key");
             let key = input.line();
             let _ = signature_is_of(&header, &key, &date);
         }

@@ -3,9 +3,9 @@
 
 use super::input::{Input, wait};
 use bytes::Bytes;
-use diskferry::source::pipe::pipe;
-use diskferry::source::unpack::{Contents, Packing, look, unpack};
-use diskferry::source::xz_index::raw_size;
+use diskferry::disk::stream::pipe::pipe;
+use diskferry::disk::stream::unpack::{Contents, Packing, look, unpack};
+use diskferry::disk::stream::xz_index::raw_size;
 use std::io::{Read, Write};
 
 /// The most that is taken of an image: a small archive may hold a large one.

@@ -8,17 +8,17 @@ const COLUMNS: [&str; 3] = ["type", "name", "size"];
 
 /// The first byte names the format; the rest is the text of a reply.
 pub fn run(data: &[u8]) {
+    // One input alone, which is in the corpus: it takes long, and a fuzzer would stay with it.
+    if data == b"\xffmany" {
+        return many("many");
+    }
     let mut input = Input::new(data);
-    match input.byte() {
-        // Seldom, since it takes long.
-        255 => many(&String::from_utf8_lossy(input.rest())),
-        format => match format % 5 {
-            0 => plain(&String::from_utf8_lossy(input.rest())),
-            1 => object(input.rest()),
-            2 => xml(&String::from_utf8_lossy(input.rest())),
-            3 => size(&String::from_utf8_lossy(input.rest())),
-            _ => printed(input),
-        },
+    match input.byte() % 5 {
+        0 => plain(&String::from_utf8_lossy(input.rest())),
+        1 => object(input.rest()),
+        2 => xml(&String::from_utf8_lossy(input.rest())),
+        3 => size(&String::from_utf8_lossy(input.rest())),
+        _ => printed(input),
     }
 }
 

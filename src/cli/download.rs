@@ -5,12 +5,12 @@ use super::options::{TransferOptions, parse};
 use super::output::Output;
 use super::session::Session;
 use crate::config::{Object, Target};
+use crate::disk::Identity;
+use crate::disk::appliance::Appliance;
 use crate::error::{Error, Result};
 use crate::job::appliance::Found;
 use crate::job::download::{Download, Downloads, Object as Fetched};
 use crate::job::{Done, Settings};
-use crate::source::Identity;
-use crate::transport::appliances::Appliance;
 use clap::Args;
 use std::path::PathBuf;
 

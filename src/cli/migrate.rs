@@ -6,14 +6,14 @@ use super::output::Output;
 use super::session::Session;
 use super::upload::tell_drive;
 use crate::config::{Object, Target};
-use crate::encode::codec::Compression;
+use crate::disk::appliance::Appliance;
+use crate::engine::encode::codec::Compression;
 use crate::error::{Error, Result};
 use crate::event::Summary;
 use crate::job::Done;
 use crate::job::appliance::Found;
 use crate::job::migrate;
 use crate::job::upload::{Upload, Zeros};
-use crate::transport::appliances::Appliance;
 use clap::Args;
 
 /// What `migrate` takes.

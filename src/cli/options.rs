@@ -1,13 +1,13 @@
 //! The options of every transfer.
 
 use crate::config::{self, Dirs};
-use crate::encode::digest::Algorithm;
+use crate::digest::Algorithm;
+use crate::engine::compare::Verify;
+use crate::engine::resume::Resume;
 use crate::error::{Error, Result};
 use crate::job::{DEFAULT_CHUNK_SIZE, Settings};
 use crate::journal::{Destinations, Directory};
 use crate::provider::catalogue::secret::GIVE_AGAIN;
-use crate::transfer::resume::Resume;
-use crate::transfer::verify::Verify;
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -120,8 +120,8 @@ fn timeout(text: &str) -> Result<Duration, String> {
 fn concurrency(text: &str) -> Result<Concurrency, String> {
     match (text, text.parse::<usize>()) {
         ("auto", _) => Ok(Concurrency(None)),
-        (_, Ok(n)) if (1..=crate::transfer::MAX_CONCURRENCY).contains(&n) => Ok(Concurrency(Some(n))),
-        _ => Err(format!("auto or a number from 1 to {} is meant", crate::transfer::MAX_CONCURRENCY)),
+        (_, Ok(n)) if (1..=crate::engine::MAX_CONCURRENCY).contains(&n) => Ok(Concurrency(Some(n))),
+        _ => Err(format!("auto or a number from 1 to {} is meant", crate::engine::MAX_CONCURRENCY)),
     }
 }
 

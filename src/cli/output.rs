@@ -293,9 +293,9 @@ impl Output {
             1 => ", 1 retry".to_owned(),
             n => format!(", {n} retries"),
         };
+        let limit = s.limited_by.map(|limit| format!("; limited by {limit}")).unwrap_or_default();
         self.stderr(&format!(
-            "{done}: {} in {:.1} s ({}/s), {} on the wire; {} chunks: {} moved, {} zero{resumed}{verified}{retries}; \
-             limited by {}",
+            "{done}: {} in {:.1} s ({}/s), {} on the wire; {} chunks: {} moved, {} zero{resumed}{verified}{retries}{limit}",
             bytes(s.size),
             s.elapsed_s,
             bytes(rate),
@@ -303,7 +303,6 @@ impl Output {
             s.chunks_total,
             s.chunks_sent,
             s.chunks_zero,
-            s.limited_by,
         ));
         if !s.digest.is_empty() {
             self.stderr(&format!("{} {}", s.digest_kind, s.digest));

@@ -41,7 +41,6 @@ struct Look<'a> {
     meters: &'a Meters,
     total: u64,
     verify_total: u64,
-    slots: usize,
     start: Instant,
 }
 
@@ -80,8 +79,8 @@ impl Look<'_> {
         if retries > 0 {
             parts.push(format!("{retries} retries"));
         }
-        if self.start.elapsed() > Duration::from_secs(1) {
-            parts.push(format!("limit: {}", self.meters.limited_by(self.start.elapsed(), self.slots)));
+        if let Some(limit) = self.meters.limited_by(self.start.elapsed()) {
+            parts.push(format!("limit: {limit}"));
         }
         parts.join(", ")
     }
@@ -108,8 +107,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Starts, if there is anything to be shown. `total` and `verify_total` in image bytes; `slots` requests in flight.
-    pub fn start(output: &Output, meters: &Arc<Meters>, total: u64, verify_total: u64, slots: usize) -> Self {
+    /// Starts, if there is anything to be shown. `total` and `verify_total` in image bytes.
+    pub fn start(output: &Output, meters: &Arc<Meters>, total: u64, verify_total: u64) -> Self {
         let none = Self { ending: None, thread: None };
         if !output.draws_bars() && !output.is_json() {
             return none;
@@ -124,7 +123,7 @@ impl Progress {
         let (ending, end) = channel();
         let (output, meters) = (output.clone(), Arc::clone(meters));
         let thread = std::thread::Builder::new().name("progress".into()).spawn(move || {
-            let look = Look { meters: &meters, total, verify_total, slots, start: Instant::now() };
+            let look = Look { meters: &meters, total, verify_total, start: Instant::now() };
             let mut stage = 0;
             let mut since = look.start;
             let every = if bar.is_some() { REDRAW } else { REPORT };
@@ -172,7 +171,7 @@ fn report(output: &Output, look: &Look<'_>) {
             "retries": m.retries.load(Relaxed),
             "in_flight": m.in_flight.load(Relaxed),
             "elapsed_s": look.start.elapsed().as_secs_f64(),
-            "limited_by": m.limited_by(look.start.elapsed(), look.slots),
+            "limited_by": m.limited_by(look.start.elapsed()),
         }),
     );
 }

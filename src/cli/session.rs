@@ -8,15 +8,15 @@ use super::progress::Progress;
 use super::signals;
 use crate::auth::Auth;
 use crate::config::{self, Config, Dirs, Endpoint, Environment, Remote};
+use crate::disk::elastic::drives::Drives;
 use crate::emulator::{self, Emulator};
+use crate::engine::{Context, governor, window, workers};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
 use crate::job::Far;
 use crate::meters::Meters;
 use crate::stop::Stop;
-use crate::transfer::{Context, concurrency, workers};
 use crate::transport::client::{Client, Options};
-use crate::transport::drives::Drives;
 use crate::transport::retry::Retry;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -62,7 +62,6 @@ struct Opener {
     env: Environment,
     config: Config,
     options: TransferOptions,
-    slots: usize,
 }
 
 impl Session {
@@ -90,17 +89,16 @@ impl Session {
         };
         let meters = Arc::new(Meters::default());
         let stop = signals::stop_on_signals(output);
-        let slots = concurrency(options.concurrency.0, options.chunk_size, workers());
         let progress: Arc<Mutex<Option<Progress>>> = Arc::default();
-        let observer = observer(output, &meters, &progress, slots);
+        let observer = observer(output, &meters, &progress);
         let retry = Retry {
             retries: options.retries,
             observer: observer.clone(),
             meters: meters.clone(),
             stop: stop.clone(),
         };
-        let context = context(observer, meters, stop, retry, slots);
-        let opener = Opener { env, config, options: options.clone(), slots };
+        let context = context(observer, meters, stop, retry, options.concurrency.0);
+        let opener = Opener { env, config, options: options.clone() };
         let end = opener.end(remote, &dirs, &context, output).await?;
         Ok(Self { end, context, dirs, progress, opener })
     }
@@ -122,17 +120,20 @@ impl Session {
     }
 }
 
-fn context(observer: Observer, meters: Arc<Meters>, stop: Stop, retry: Retry, slots: usize) -> Context {
-    Context { observer, meters, stop, retry, concurrency: slots, workers: workers() }
+fn context(
+    observer: Observer,
+    meters: Arc<Meters>,
+    stop: Stop,
+    retry: Retry,
+    asked: Option<usize>,
+) -> Context {
+    let workers = workers();
+    let (reads, writes) = (governor(asked), governor(asked));
+    Context { observer, meters, stop, retry, reads, writes, workers, window: window(false, workers) }
 }
 
 /// Hands events to the output; the plan of a transfer starts its progress.
-fn observer(
-    output: &Output,
-    meters: &Arc<Meters>,
-    progress: &Arc<Mutex<Option<Progress>>>,
-    slots: usize,
-) -> Observer {
+fn observer(output: &Output, meters: &Arc<Meters>, progress: &Arc<Mutex<Option<Progress>>>) -> Observer {
     let (output, meters, progress) = (output.clone(), Arc::clone(meters), Arc::clone(progress));
     Arc::new(move |event| {
         output.observe(event);
@@ -146,7 +147,7 @@ fn observer(
             };
             // A migration reads both ends again.
             let verify_total = if plan.action == "migrate" { 2 * verify_total } else { verify_total };
-            let started = Progress::start(&output, &meters, plan.size, verify_total, slots);
+            let started = Progress::start(&output, &meters, plan.size, verify_total);
             *progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
         }
     })
@@ -178,7 +179,7 @@ impl Opener {
     async fn end(&self, remote: Remote, dirs: &Dirs, context: &Context, output: &Output) -> Result<End> {
         let (remote, account, emulator) = reach(remote, dirs)?;
         let auth = auth_of(&remote, &self.env, output).await?;
-        let client = client(&remote, auth, &self.options, self.slots, &context.meters)?;
+        let client = client(&remote, auth, &self.options, context.most_in_flight(), &context.meters)?;
         let retry = context.retry.clone();
         Ok(End { remote: remote.name, account, client, retry, _emulator: emulator })
     }

@@ -4,13 +4,13 @@ use super::output::{Output, bytes};
 use super::words::recorded;
 use crate::chunk::Geometry;
 use crate::config::{Dirs, Environment};
-use crate::encode::digest::Algorithm;
+use crate::digest::Algorithm;
+use crate::disk::Identity;
+use crate::disk::file::PartFile;
+use crate::engine::ledger::Ledger;
 use crate::error::Result;
 use crate::journal::directory::Entry;
 use crate::journal::{Directory, PartRecord, Replay};
-use crate::sink::PartFile;
-use crate::source::Identity;
-use crate::transfer::ledger::Ledger;
 use clap::Subcommand;
 use serde_json::json;
 use std::path::PathBuf;
@@ -86,7 +86,7 @@ impl<'a> Look<'a> {
         let header = &replay.header;
         let geometry = Geometry::new(header.size, header.chunk_size);
         let mut ledger = Ledger::new(geometry, header.digest.parse().unwrap_or(Algorithm::Blake3));
-        replay.fill(&mut ledger);
+        ledger.fill(&replay.acked);
         Self { replay, ledger }
     }
 

@@ -5,12 +5,12 @@ use super::options::{TransferOptions, pair, parse, size};
 use super::output::Output;
 use super::session::Session;
 use crate::config::{Object, Target};
-use crate::encode::codec::Compression;
+use crate::disk::format::SourceFormat;
+use crate::engine::encode::codec::Compression;
 use crate::error::{Error, Result};
 use crate::event::Summary;
 use crate::job::Done;
 use crate::job::upload::{Image, Upload, Zeros};
-use crate::source::format::SourceFormat;
 use clap::Args;
 use std::path::PathBuf;
 

@@ -30,7 +30,7 @@ pub async fn run(args: VerifyArgs, global: &Global, output: &Output) -> Result<(
     let Some(Object::Drive(drive)) = args.drive.object else {
         return Err(Error::usage("no drive is named").hint("the form is REMOTE:DRIVE, with the drive's UUID"));
     };
-    if args.transfer.verify == Some(crate::transfer::verify::Verify::None) {
+    if args.transfer.verify == Some(crate::engine::compare::Verify::None) {
         return Err(Error::usage("a comparison with --verify none compares nothing"));
     }
     let session = Session::open(Some(&args.drive.remote), &args.transfer, global, output).await?;

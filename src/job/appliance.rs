@@ -9,20 +9,21 @@ use super::download::{
 };
 use super::resumable::Resumable;
 use super::{Done, Settings, announce, summary, write_manifest};
+use crate::disk::appliance::pull::{beside, pull};
+use crate::disk::appliance::{Access, Appliance, ApplianceDisk};
+use crate::disk::file::{PartDisk, PartFile};
+use crate::disk::stdout::StreamWriter;
+use crate::disk::stream::Stream;
+use crate::disk::stream::unpack::{Contents, look, unpack};
+use crate::disk::{Evidence, Identity, ReadAt, WriteAt};
+use crate::engine::compare::Verify;
+use crate::engine::ledger::Ledger;
+use crate::engine::resume::Proof;
+use crate::engine::{Context, Landed, Looking, land};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Stage, Summary};
 use crate::journal::Destination;
-use crate::sink::PartFile;
-use crate::source::Identity;
-use crate::source::pipe::PipeReader;
-use crate::source::unpack::{Contents, look, unpack};
-use crate::transfer::Context;
-use crate::transfer::landing::{Ground, Landed, Looking, land};
-use crate::transfer::ledger::Ledger;
-use crate::transfer::pull::{beside, pull};
-use crate::transfer::resume::Proof;
-use crate::transfer::verify::Verify;
-use crate::transport::appliances::{Access, Appliance, ApplianceDisk};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// How much of an appliance is looked at to tell what is in it: archives may have small files before the image.
@@ -95,7 +96,6 @@ impl Found {
             id: self.id.clone(),
             file_name,
             identity: Some(self.identity(size)),
-            origin: None,
             remote: self.remote.clone(),
             account: self.account.clone(),
         }
@@ -153,7 +153,8 @@ impl Download {
     ) -> Result<Option<Done<Downloads>>> {
         match ApplianceDisk::new(found.appliance.clone(), &found.access) {
             Some(disk) if !unpacking => {
-                let size = disk.size();
+                let size = disk.info().size;
+                let disk: Arc<dyn ReadAt> = Arc::new(disk);
                 self.run(&found.object(disk, size, found.file_name()), settings, context).await
             }
             _ => self.stream(found, unpacking, settings, context).await,
@@ -208,17 +209,18 @@ impl Download {
                 PartFile::discard(file, known)?;
             }
             let mut new = earlier.journal(header(file, &object, settings))?;
-            part = Some(begin(file, &object, &mut new, settings)?);
+            part = Some(begin(file, &object, Evidence::default(), &mut new, settings)?);
             new.claim(claim.raise()?)?;
             journal = Some(new);
         }
-        let ground = match &part {
-            Some(part) => Ground::File(part.clone()),
-            None => Ground::Stream(Box::new(std::io::stdout())),
+        let ground: Arc<dyn WriteAt> = match &part {
+            Some(part) => Arc::new(PartDisk::new(part.clone(), 0)),
+            None => Arc::new(StreamWriter::start(Box::new(std::io::stdout()), 0)?),
         };
         let (landed, digest) = fetch(found, unpacking, ground, settings, context).await?;
         let verified = verify(found, digest.as_deref(), &landed, settings, context).await?;
         if let Some(part) = part {
+            part.set_len(landed.ledger.geometry().image_size())?;
             finish(part, self.force).await?;
         }
         write_manifest(settings, &landed.ledger, landed.sha256.clone())?;
@@ -236,15 +238,16 @@ impl Download {
 async fn fetch(
     found: &Found,
     unpacking: bool,
-    ground: Ground,
+    ground: Arc<dyn WriteAt>,
     settings: &Settings,
     context: &Context,
 ) -> Result<(Landed, Option<String>)> {
-    let pull = pull(&found.appliance, &found.access, true, context);
-    let reader: PipeReader = if unpacking { unpack(pull.reader)? } else { pull.reader };
+    let pull = pull(&found.appliance, &found.access, true);
+    let reader = if unpacking { unpack(pull.reader)? } else { pull.reader };
+    let stream = Stream::endless(reader, "the stream").start()?;
     let looking =
         Looking { chunk_size: settings.chunk_size, digest: settings.digest, sha256: settings.sha256 };
-    let (landed, digest) = beside(land(reader, ground, looking, context), pull.feeding).await;
+    let (landed, digest) = beside(land(stream, ground, looking, context), pull.feeding).await;
     let landed = landed.map_err(|error| match error.kind() {
         kind if kind.is_retryable() => error
             .with_kind(Kind::Incomplete)
@@ -286,7 +289,7 @@ async fn verify(
         return Ok(0);
     }
     (context.observer)(&Event::Stage(Stage::Verify));
-    let pull = pull(&found.appliance, &found.access, false, context);
+    let pull = pull(&found.appliance, &found.access, false);
     let sink = tokio::task::spawn_blocking(move || {
         let mut reader = pull.reader;
         let failure = reader.failure();

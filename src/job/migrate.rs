@@ -5,21 +5,19 @@
 //! or read from its start, is a stream that is read again and compared up to where the earlier run had come.
 
 use super::appliance::Found;
-use super::upload::{Image, Origin, Upload};
+use super::upload::{Image, ImageBytes, Upload};
 use super::{Done, Far, Settings, check_usable};
+use crate::disk::appliance::ApplianceDisk;
+use crate::disk::appliance::pull::{beside, pull};
+use crate::disk::stream::unpack::{Contents, Packing, unpack};
+use crate::disk::stream::{Stream, xz_index};
+use crate::disk::{Identity, ReadAt};
+use crate::engine::resume::read_place;
+use crate::engine::{Context, window};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Summary};
 use crate::journal::{self, Directory, Header};
-use crate::source::unpack::{Contents, Packing, unpack};
-use crate::source::{Identity, RemoteSource, Source, StreamSource, xz_index};
-use crate::transfer::Context;
-use crate::transfer::pull::{beside, pull};
-use crate::transport::appliances::ApplianceDisk;
-use crate::transport::{AnyReadable, Readable};
-
-/// Requests in flight while an archive is unpacked: with them and the largest window of a decoder a migration stays below
-/// 128 MiB.
-const UNPACKING_REQUESTS: usize = 4;
+use std::sync::Arc;
 
 /// A drive as the image of an upload to another remote.
 pub async fn drive(drive: &str, from: &Far, context: &Context) -> Result<Image> {
@@ -34,20 +32,13 @@ pub async fn drive(drive: &str, from: &Far, context: &Context) -> Result<Image> 
         size: info.size,
         validator: None,
     };
-    let disk = AnyReadable::new(from.drives.disk(drive));
-    let origin = Origin {
-        drives: from.drives.clone(),
-        drive: drive.to_owned(),
-        size: info.size,
-        evidence: info.evidence(),
-    };
+    let disk = from.drives.disk(&info).known_as(identity);
     let name = if info.name.trim().is_empty() { drive.to_owned() } else { info.name };
     Ok(Image {
-        source: Source::Remote(RemoteSource::new(disk, info.size, identity)?),
+        bytes: ImageBytes::Disk(Arc::new(disk)),
         name,
         from: format!("{}:{drive}", from.remote),
         action: "migrate",
-        origin: Some(origin),
     })
 }
 
@@ -62,14 +53,12 @@ pub async fn appliance(
 ) -> Result<Option<Done<Summary>>> {
     let contents = found.look().await?;
     let from = format!("{}:{}", found.remote, found.id);
-    let image = |source, name| Image { source, name, from: from.clone(), action: "migrate", origin: None };
+    let image = |bytes, name| Image { bytes, name, from: from.clone(), action: "migrate" };
     let disk = ApplianceDisk::new(found.appliance.clone(), &found.access);
     if let (Some(disk), true) = (disk, contents.layers.is_empty()) {
-        let (size, identity) = (disk.size(), found.identity(disk.size()));
-        let source = RemoteSource::new(AnyReadable::new(disk), size, identity)?;
-        return upload
-            .run(image(Source::Remote(source), found.image_name(&contents)), far, settings, context)
-            .await;
+        let identity = found.identity(disk.info().size);
+        let bytes = ImageBytes::Disk(Arc::new(disk.known_as(identity)));
+        return upload.run(image(bytes, found.image_name(&contents)), far, settings, context).await;
     }
     let size = match (size, known(found, &upload, far, settings)?, contents.size) {
         (Some(given), _, told) => {
@@ -89,13 +78,13 @@ pub async fn appliance(
     let context = &if contents.layers.is_empty() {
         context.clone()
     } else {
-        // A decoder may need 64 MiB for its window, and is slower than a few requests in flight.
-        Context { concurrency: context.concurrency.min(UNPACKING_REQUESTS), ..context.clone() }
+        // A decoder may need 64 MiB for its window.
+        Context { window: window(false, context.workers), ..context.clone() }
     };
-    let pull = pull(&found.appliance, &found.access, false, context);
+    let pull = pull(&found.appliance, &found.access, false);
     let reader = if contents.layers.is_empty() { pull.reader } else { unpack(pull.reader)? };
-    let source = StreamSource::piped(reader, &found.appliance.name(), size, found.identity(size))?;
-    let image = image(Source::Stream(source), found.image_name(&contents));
+    let stream = Stream::piped(reader, &found.appliance.name(), size, found.identity(size))?;
+    let image = image(ImageBytes::Stream(Box::new(stream)), found.image_name(&contents));
     let (done, _) = beside(upload.run(image, far, settings, context), pull.feeding).await;
     done
 }
@@ -132,16 +121,8 @@ async fn find_size(found: &Found, contents: &Contents, context: &Context) -> Res
     if let ([Packing::Xz], Some(disk)) =
         (&contents.layers[..], ApplianceDisk::new(found.appliance.clone(), &found.access))
     {
-        let read = async |offset: u64, len: u64| {
-            let mut bytes = Vec::new();
-            let attempt = async || {
-                bytes.clear();
-                disk.read_at(offset, len, &mut bytes).await
-            };
-            context.retry.run("looking for the raw size", Some(offset), attempt).await?;
-            Ok(bytes)
-        };
-        if let Some(raw) = xz_index::raw_size(disk.size(), read).await? {
+        let read = async |offset: u64, len: u64| read_place(&disk, offset, len, context).await;
+        if let Some(raw) = xz_index::raw_size(disk.info().size, read).await? {
             return Ok(raw);
         }
     }
@@ -155,7 +136,7 @@ async fn find_size(found: &Found, contents: &Contents, context: &Context) -> Res
 
 /// Unpacks everything once and counts.
 async fn count(found: &Found, context: &Context) -> Result<u64> {
-    let pull = pull(&found.appliance, &found.access, false, context);
+    let pull = pull(&found.appliance, &found.access, false);
     let mut reader = unpack(pull.reader)?;
     let counting = tokio::task::spawn_blocking(move || {
         let failure = reader.failure();

@@ -10,16 +10,17 @@ mod resumable;
 pub mod upload;
 pub mod verify;
 
-use crate::encode::digest::Algorithm;
+use crate::digest::Algorithm;
+use crate::disk::ReadAt;
+use crate::disk::elastic::drives::{DriveInfo, Drives};
+use crate::engine::Context;
+use crate::engine::compare::Verify;
+use crate::engine::ledger::Ledger;
+use crate::engine::resume::Resume;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
 use crate::journal::{Claim, Destinations, Directory, Journal};
 use crate::manifest::Manifest;
-use crate::transfer::Context;
-use crate::transfer::ledger::Ledger;
-use crate::transfer::resume::Resume;
-use crate::transfer::verify::Verify;
-use crate::transport::drives::{DriveInfo, Drives};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -137,6 +138,16 @@ fn check_usable(info: &DriveInfo, context: &Context) -> Result<()> {
     Ok(())
 }
 
+/// Fails if a disk says that it is not what it was when it was opened.
+async fn check_unchanged(disk: &dyn ReadAt, context: &Context) -> Result<()> {
+    if let Some(local) = disk.local() {
+        return local.glance();
+    }
+    let what = format!("asking for {}", disk.info().name);
+    let changed = context.retry.run(&what, None, async || disk.changed().await).await?;
+    changed.map_or(Ok(()), Err)
+}
+
 /// The digest for the summary, and what it is a digest of.
 fn digest_of(ledger: &Ledger, sha256: Option<&str>) -> (String, String) {
     match sha256 {
@@ -168,7 +179,7 @@ fn summary(drive: &str, ledger: &Ledger, sha256: Option<&str>, context: &Context
         elapsed_s: (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
         digest,
         digest_kind,
-        limited_by: meters.limited_by(elapsed, context.concurrency),
+        limited_by: meters.limited_by(elapsed),
         ..Summary::default()
     }
 }

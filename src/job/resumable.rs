@@ -2,13 +2,14 @@
 
 use super::Settings;
 use crate::chunk::{AckedChunk, Geometry};
-use crate::encode::digest::Algorithm;
+use crate::digest::Algorithm;
+use crate::disk::Evidence;
+use crate::disk::elastic::drives::DriveInfo;
+use crate::engine::Context;
+use crate::engine::ledger::Ledger;
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
-use crate::journal::{self, Claim, Directory, DriveRecord, Evidence, Header, Journal, Replay};
-use crate::transfer::Context;
-use crate::transfer::ledger::Ledger;
-use crate::transport::drives::DriveInfo;
+use crate::journal::{self, Claim, Directory, DriveRecord, Header, Journal, Replay};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -65,7 +66,7 @@ impl Resumable {
     pub(super) fn ledger(&self, geometry: Geometry, algorithm: Algorithm) -> Ledger {
         let mut ledger = Ledger::new(geometry, algorithm);
         if let Some(replay) = &self.replay {
-            replay.fill(&mut ledger);
+            ledger.fill(&replay.acked);
         }
         ledger
     }

@@ -2,16 +2,16 @@
 
 use super::{Far, Settings, announce, check_usable, summary, write_manifest};
 use crate::chunk::Geometry;
+use crate::disk::ReadAt;
+use crate::disk::file::FileDisk;
+use crate::engine::Context;
+use crate::engine::compare::{Verify as Amount, whole, with_original};
+use crate::engine::ledger::Ledger;
+use crate::engine::resume::Extent;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
-use crate::source::FileSource;
-use crate::transfer::Context;
-use crate::transfer::ledger::Ledger;
-use crate::transfer::resume::Extent;
-use crate::transfer::verify::{Verify as Amount, with_file};
-use crate::transfer::whole::Whole;
-use crate::transport::Readable;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A comparison.
@@ -39,7 +39,7 @@ impl Verify {
     pub async fn run(self, far: &Far, settings: &Settings, context: &Context) -> Result<Option<Verified>> {
         let start = Instant::now();
         settings.check()?;
-        let file = FileSource::open(&self.file)?;
+        let file = FileDisk::open(&self.file)?;
         let info = far.drives.info(&self.drive).await?;
         check_usable(&info, context)?;
         if info.size < file.size() {
@@ -62,7 +62,7 @@ impl Verify {
             );
             (context.observer)(&Event::Warning(text));
         }
-        let disk = far.drives.disk(&self.drive);
+        let disk: Arc<dyn ReadAt> = Arc::new(far.drives.disk(&info));
         let geometry = Geometry::checked(file.size(), settings.chunk_size)?;
         let mut ledger = Ledger::new(geometry, settings.digest);
         let amount = if settings.verify == Amount::None { Amount::Full } else { settings.verify };
@@ -76,7 +76,7 @@ impl Verify {
                 chunk_size: settings.chunk_size,
                 chunks_total: geometry.chunks(),
                 chunks_resumed: 0,
-                concurrency: context.concurrency,
+                concurrency: context.most_in_flight(),
                 compress: "none".into(),
                 zeros: "write".into(),
                 verify: amount.name().into(),
@@ -89,13 +89,13 @@ impl Verify {
         if settings.dry_run {
             return Ok(None);
         }
-        let whole = if settings.sha256 { Some(Whole::of_source(file.clone())?) } else { None };
+        let here: Arc<dyn ReadAt> = Arc::new(file);
         let chosen = amount.choose(geometry.chunks(), &uuid::Uuid::new_v4().to_string());
-        let compared = with_file(&disk, &file, &mut ledger, &chosen, context).await?;
-        let sha256 = match whole {
-            Some(whole) => Some(whole.finish(&context.stop).await?),
-            None => None,
+        let sha256 = async {
+            if settings.sha256 { whole(&here, geometry, context).await.map(Some) } else { Ok(None) }
         };
+        let comparing = with_original(&disk, &here, &mut ledger, &chosen, context);
+        let (compared, sha256) = tokio::try_join!(comparing, sha256)?;
         if amount == Amount::Full {
             write_manifest(settings, &ledger, sha256.clone())?;
         }
@@ -109,6 +109,6 @@ impl Verify {
             (summary.digest, summary.digest_kind) = (String::new(), String::new());
         }
         let differ = compared.differ.iter().map(|index| geometry.offset(*index)).collect();
-        Ok(Some(Verified { summary, differ, error: compared.into_error(geometry, &disk.name()) }))
+        Ok(Some(Verified { summary, differ, error: compared.into_error(geometry, &disk.info().name) }))
     }
 }

@@ -72,7 +72,7 @@ impl Destinations {
         let what = |e| Error::io(format!("claiming {}", destination.name), e);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(what)?;
         let digest = blake3::hash(destination.key.as_bytes());
-        let path = self.0.join(crate::encode::digest::hex(&digest.as_bytes()[..16]));
+        let path = self.0.join(crate::digest::hex(&digest.as_bytes()[..16]));
         let file = OpenOptions::new()
             .read(true)
             .write(true)

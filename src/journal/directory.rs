@@ -30,20 +30,20 @@ impl Directory {
     /// a change is refused with its reason and not taken for another transfer.
     pub fn id(header: &Header) -> String {
         let image = match &header.image {
-            Some(
-                crate::source::Identity::File { path, .. } | crate::source::Identity::Device { path, .. },
-            ) => path.display().to_string(),
+            Some(crate::disk::Identity::File { path, .. } | crate::disk::Identity::Device { path, .. }) => {
+                path.display().to_string()
+            }
             // Streams are told apart by the name of what is made of them.
-            Some(crate::source::Identity::Stream { .. }) => {
+            Some(crate::disk::Identity::Stream { .. }) => {
                 format!("- {}", header.new_drive.as_ref().map_or("", |new| &new.name))
             }
-            Some(crate::source::Identity::Remote { account, object, .. }) => format!("{account} {object}"),
+            Some(crate::disk::Identity::Remote { account, object, .. }) => format!("{account} {object}"),
             None => String::new(),
         };
         let file = header.file.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
         let key = [&*header.action, &*header.remote, header.drive.as_deref().unwrap_or(""), &*image, &*file]
             .join("\0");
-        crate::encode::digest::hex(&blake3::hash(key.as_bytes()).as_bytes()[..6])
+        crate::digest::hex(&blake3::hash(key.as_bytes()).as_bytes()[..6])
     }
 
     /// The journal's file, its directory made.

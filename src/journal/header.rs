@@ -1,6 +1,6 @@
 //! What a journal says of a transfer and its ends.
 
-use crate::source::Identity;
+use crate::disk::Identity;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -96,16 +96,4 @@ pub struct PartRecord {
     /// When the file was made, in nanoseconds since the epoch, where the file system says so: an inode number is given
     /// out again once its file is gone.
     pub born: Option<i64>,
-}
-
-/// What can be told of an end of a transfer without reading its bytes. If it is the same at two moments, nobody has
-/// written in between, as far as the end counts its writes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence {
-    /// The drive's counters of writes: bytes, then requests (`write:bytes`, `write:requests`; CloudSigma API 1.0, 3).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub writes: Option<(u64, u64)>,
-    /// When the file was last modified, in nanoseconds since the epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub modified: Option<i64>,
 }

@@ -18,10 +18,11 @@ mod replay;
 
 pub use destinations::{Claim, Destination, Destinations};
 pub use directory::Directory;
-pub use header::{DriveRecord, Evidence, Header, NewDrive, PartRecord};
+pub use header::{DriveRecord, Header, NewDrive, PartRecord};
 pub use replay::{Replay, peek};
 
 use crate::chunk::AckedChunk;
+use crate::disk::Evidence;
 use crate::error::{Error, Kind, Result};
 use record::Record;
 use replay::read;
@@ -170,11 +171,12 @@ impl Journal {
         self.replace(chunks)
     }
 
-    /// Returns a handle that syncs from another thread: first `file`, the download's, then the journal with a mark.
-    pub fn syncer(&self, file: Option<Arc<File>>) -> Syncer {
+    /// Returns a handle that makes safe what was appended. `marks`: whether a record counts only once what it speaks of
+    /// is safe, too, as for a download.
+    pub fn syncer(&self, marks: bool) -> Syncer {
         Syncer {
             journal: Arc::clone(&self.file),
-            file,
+            marks,
             dirty: Arc::clone(&self.dirty),
             path: self.path.clone(),
         }
@@ -223,32 +225,38 @@ impl Known {
     }
 }
 
-/// Syncs a journal, and the file that it speaks of, from another thread.
+/// Makes safe what was appended to a journal, from another thread.
 #[derive(Clone, Debug)]
 pub struct Syncer {
     journal: Arc<File>,
-    file: Option<Arc<File>>,
+    marks: bool,
     dirty: Arc<AtomicBool>,
     path: PathBuf,
 }
 
 impl Syncer {
-    /// Makes everything appended so far safe; costs nothing if there is nothing new.
-    pub fn sync(&self) -> Result<()> {
+    /// Returns how far the journal reaches now; `None` if there is nothing new since the last time. What it speaks of is to
+    /// be made safe next, then [`Syncer::sync`] is called.
+    pub fn begin(&self) -> Result<Option<u64>> {
         if !self.dirty.swap(false, Ordering::AcqRel) {
-            return Ok(());
+            return Ok(None);
         }
-        let what = || format!("syncing the journal {}", self.path.display());
-        if let Some(file) = &self.file {
-            // The mark counts for the records before it, so its place is taken before the file is synced: what is
-            // appended meanwhile comes after the place and counts with the next mark.
-            let upto = self.journal.metadata().map_err(|e| Error::io(what(), e))?.len();
-            file.sync_data().map_err(|e| Error::io("syncing the file", e))?;
-            (&*self.journal)
-                .write_all(&Record::Synced(upto).to_bytes()?)
-                .map_err(|e| Error::io(what(), e))?;
+        let meta = self.journal.metadata();
+        meta.map(|meta| Some(meta.len())).map_err(|e| self.failed(e))
+    }
+
+    /// Syncs the journal. Everything before byte `upto` speaks of what is safe; a mark says so. What was appended since
+    /// [`Syncer::begin`] comes after that place, and counts with the next mark.
+    pub fn sync(&self, upto: u64) -> Result<()> {
+        if self.marks {
+            let mark = Record::Synced(upto).to_bytes()?;
+            (&*self.journal).write_all(&mark).map_err(|e| self.failed(e))?;
         }
-        self.journal.sync_data().map_err(|e| Error::io(what(), e))
+        self.journal.sync_data().map_err(|e| self.failed(e))
+    }
+
+    fn failed(&self, error: std::io::Error) -> Error {
+        Error::io(format!("syncing the journal {}", self.path.display()), error)
     }
 }
 

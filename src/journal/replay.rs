@@ -1,10 +1,10 @@
 //! Reading a journal back: which records are whole, and what they say.
 
 use super::record::Record;
-use super::{DriveRecord, Evidence, Header, MAGIC, MAGIC_PREFIX, PartRecord};
+use super::{DriveRecord, Header, MAGIC, MAGIC_PREFIX, PartRecord};
 use crate::chunk::AckedChunk;
+use crate::disk::Evidence;
 use crate::error::{Error, Kind, Result};
-use crate::transfer::ledger::Ledger;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -128,18 +128,6 @@ impl Found {
             source: self.source,
             torn_bytes,
         })
-    }
-}
-
-impl Replay {
-    /// Settles the acknowledged chunks in a ledger; records that do not fit its geometry are left out.
-    pub fn fill(&self, ledger: &mut Ledger) {
-        let geometry = ledger.geometry();
-        for chunk in &self.acked {
-            if chunk.index < geometry.chunks() && chunk.len == geometry.len(chunk.index) {
-                ledger.settle(chunk);
-            }
-        }
     }
 }
 

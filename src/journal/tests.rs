@@ -1,8 +1,8 @@
 use super::*;
 use crate::chunk::Geometry;
-use crate::encode::digest::Algorithm;
-use crate::source::Identity;
-use crate::transfer::ledger::Ledger;
+use crate::digest::Algorithm;
+use crate::disk::Identity;
+use crate::engine::ledger::Ledger;
 
 fn header(action: &str) -> Header {
     Header {
@@ -54,7 +54,7 @@ fn what_was_written_is_read() {
         assert_eq!(replay.acked, (0..5).map(chunk).collect::<Vec<_>>());
         assert!(replay.part.is_none() && replay.generation.is_none());
         let mut ledger = Ledger::new(Geometry::new(100, 10), Algorithm::Blake3);
-        replay.fill(&mut ledger);
+        ledger.fill(&replay.acked);
         assert_eq!(ledger.settled(), 5);
         assert!(ledger.is_zero(3));
         journal.set_part(part).unwrap();
@@ -190,7 +190,10 @@ fn only_what_stands_before_a_mark_was_synced() {
     {
         let (journal, replay) = reopened(&path);
         assert_eq!((replay.acked.len(), replay.synced), (2, 0));
-        journal.syncer(Some(file)).sync().unwrap();
+        let syncer = journal.syncer(true);
+        let upto = syncer.begin().unwrap().unwrap();
+        file.sync_data().unwrap();
+        syncer.sync(upto).unwrap();
         journal.acknowledge(&chunk(2)).unwrap();
         // The same chunk again: its newest bytes were not synced.
         journal.acknowledge(&chunk(0)).unwrap();

@@ -3,7 +3,7 @@
 use super::check;
 use super::flow::{PacedBody, Partial, Trace};
 use super::limit::Limiter;
-pub(super) use super::message::TEXT;
+pub(crate) use super::message::TEXT;
 pub use super::message::{Reply, Sending};
 use super::patience::{Patience, Progress, from_now};
 use super::standard;
@@ -162,15 +162,14 @@ impl Client {
 
     /// One attempt at writing a body to a path. It has succeeded if the server gives the answer that its manual has for
     /// a write, and nothing else.
-    pub async fn write(&self, path: &str, body: &super::WriteBody) -> Result<()> {
+    pub async fn write(&self, path: &str, body: Bytes, gzip: bool) -> Result<()> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-        if body.gzip {
+        if gzip {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         // The reply is a head alone. One of another status may have a body, which is not waited for.
-        let (response, ..) =
-            self.exchange(&Method::POST, self.url(path), headers, body.bytes.clone(), 0, &[]).await?;
+        let (response, ..) = self.exchange(&Method::POST, self.url(path), headers, body, 0, &[]).await?;
         let (status, headers) = (response.status().as_u16(), response.headers());
         check::status(status, check::acknowledging(self.provider()), headers)?;
         check::empty(status, headers)

@@ -25,13 +25,13 @@ const LONGEST_FETCH: usize = 64 << 20;
 
 /// Which part of a resource is asked for.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// The first byte; without it everything is asked for.
-    pub(super) from: Option<u64>,
+    pub(crate) from: Option<u64>,
     /// The last byte; without it everything from the first.
-    pub(super) to: Option<u64>,
+    pub(crate) to: Option<u64>,
     /// What it must still be, or everything is sent instead (RFC 9110, 13.1.5).
-    pub(super) validator: Option<&'a str>,
+    pub(crate) validator: Option<&'a str>,
 }
 
 /// A reply whose body is still to come.
@@ -46,7 +46,7 @@ pub(crate) struct Incoming {
 impl Client {
     /// One attempt at a GET. Redirects are followed, without the credentials: where the bytes are kept is none of the
     /// account's business, and would learn its signature.
-    pub(super) async fn open(&self, url: &Url, wanted: &Wanted<'_>) -> Result<Incoming> {
+    pub(crate) async fn open(&self, url: &Url, wanted: &Wanted<'_>) -> Result<Incoming> {
         let mut headers = octets();
         // The end of what has no length is not known; a part of it has a deadline.
         let mut expected = u64::MAX;
@@ -79,7 +79,7 @@ impl Client {
 
 impl Client {
     /// One attempt at everything that is at a path, redirects followed; for what is known to be small.
-    pub(super) async fn fetch(&self, path: &str) -> Result<Bytes> {
+    pub(crate) async fn fetch(&self, path: &str) -> Result<Bytes> {
         let mut reply = self.open(&self.url(path), &Wanted::default()).await?;
         let mut body = Vec::new();
         while let Some(piece) = reply.piece().await? {
@@ -95,17 +95,17 @@ impl Client {
 
 impl Incoming {
     /// The status code.
-    pub(super) fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.response.status().as_u16()
     }
 
     /// A header, empty if it is not there.
-    pub(super) fn header(&self, name: &header::HeaderName) -> String {
+    pub(crate) fn header(&self, name: &header::HeaderName) -> String {
         text(self.response.headers(), name.as_str())
     }
 
     /// How long the body is, if that was said.
-    pub(super) fn length(&self) -> Option<u64> {
+    pub(crate) fn length(&self) -> Option<u64> {
         self.response.content_length()
     }
 

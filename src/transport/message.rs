@@ -60,7 +60,7 @@ impl std::fmt::Debug for Sending<'_> {
 }
 
 /// The media type of what has no other.
-pub(in crate::transport) const TEXT: &str = "text/plain";
+pub(crate) const TEXT: &str = "text/plain";
 
 /// A reply, its body read.
 #[derive(Debug, Default)]

@@ -13,10 +13,10 @@ use super::output::{Output, bytes};
 use super::table::Table;
 use super::wait::{Look, WaitOptions, percent};
 use crate::config::Target;
+use crate::disk::elastic::drives::DriveInfo;
 use crate::error::{Error, Kind, Result};
 use crate::escape;
 use crate::provider::id::ObjectId;
-use crate::transport::drives::DriveInfo;
 use crate::wire::elastic::{Properties, parse_size};
 use clap::{Args, Subcommand};
 

@@ -7,23 +7,28 @@ pub use object::Object;
 pub(super) use object::{file_name, header, plan};
 
 use super::resumable::{Resumable, changed_since, count_resumed};
-use super::{Done, Settings, announce, summary, write_manifest};
+use super::{Done, Settings, announce, check_unchanged, summary, write_manifest};
 use crate::chunk::{AckedChunk, Geometry};
+use crate::disk::file::{PartDisk, PartFile, in_the_way};
+use crate::disk::stdout::StreamWriter;
+use crate::disk::{Evidence, Identity, ReadAt, WriteAt};
+use crate::engine::Context;
+use crate::engine::compare::{Verify, with_digests, with_original};
+use crate::engine::copy::{Copied, Copy};
+use crate::engine::encode::codec::Compression;
+use crate::engine::ledger::Ledger;
+use crate::engine::pipeline::Source;
+use crate::engine::resume::Proof;
+use crate::engine::syncing;
 use crate::error::{Error, Kind, Result};
 use crate::event::Summary;
-use crate::journal::{
-    self, Claim, Destination, Directory, DriveRecord, Evidence, Header, Journal, PartRecord, Replay,
-};
-use crate::sink::{PartFile, in_the_way};
-use crate::source::{FileSource, Identity};
-use crate::transfer::Context;
-use crate::transfer::download::{Downloaded, to_file, to_stream};
-use crate::transfer::ledger::Ledger;
-use crate::transfer::resume::Proof;
-use crate::transfer::verify::{Verify, with_digests, with_file};
-use crate::transport::Readable;
+use crate::journal::{self, Claim, Destination, Directory, DriveRecord, Header, Journal, PartRecord, Replay};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
+
+/// What can be read at any place.
+type Disk = Arc<dyn ReadAt>;
 
 /// A download.
 #[derive(Clone, Debug)]
@@ -76,9 +81,9 @@ impl Download {
     }
 
     /// Runs the download, several ranges at a time; `None` if only the plan was wanted.
-    pub async fn run<D: Readable>(
+    pub async fn run(
         self,
-        object: &Object<D>,
+        object: &Object<Disk>,
         settings: &Settings,
         context: &Context,
     ) -> Result<Option<Done<Downloads>>> {
@@ -108,10 +113,10 @@ impl Download {
 
     /// Takes the journal and the file, tells the plan, and proves what an earlier run did; `None` if only the plan was
     /// wanted.
-    async fn claim<D: Readable>(
+    async fn claim(
         &self,
         file: &Path,
-        object: &Object<D>,
+        object: &Object<Disk>,
         geometry: Geometry,
         settings: &Settings,
         context: &Context,
@@ -161,7 +166,7 @@ impl Download {
                 prove::earlier_run(&proof, &noted, &mut ledger, &part, object, &mut journal, context).await?;
                 part
             }
-            None => begin(file, object, &mut journal, settings)?,
+            None => begin(file, object, object.evidence(), &mut journal, settings)?,
         };
         if part.is_named() && ledger.missing().next().is_some() {
             return Err(Error::new(
@@ -176,9 +181,9 @@ impl Download {
         Ok(Some(Claimed { journal, claim, part, ledger, resumed }))
     }
 
-    async fn to_stdout<D: Readable>(
+    async fn to_stdout(
         &self,
-        object: &Object<D>,
+        object: &Object<Disk>,
         geometry: Geometry,
         settings: &Settings,
         context: &Context,
@@ -190,8 +195,9 @@ impl Download {
         if settings.dry_run {
             return Ok(None);
         }
-        let out = Box::new(std::io::stdout());
-        let done = to_stream(&object.disk, out, settings.sha256, &mut ledger, context).await?;
+        let to = StreamWriter::start(Box::new(std::io::stdout()), object.size)?;
+        let copy = copy(&object.disk, Arc::new(to), None, settings);
+        let done = copy.run_once(&mut ledger, context).await?;
         let chosen = settings.verify.choose(geometry.chunks(), &uuid::Uuid::new_v4().to_string());
         let verified = if chosen.is_empty() {
             0
@@ -204,7 +210,7 @@ impl Download {
             }
             chunks
         };
-        object.check_unchanged().await?;
+        check_unchanged(&*object.disk, context).await?;
         write_manifest(settings, &ledger, done.sha256.clone())?;
         let summary = summary_of(object, &done, 0, verified, &ledger, context, start);
         Ok(Some(Done::new(Downloads { file: None, summary }, None, None)))
@@ -251,12 +257,13 @@ fn journal_of(header: &Header, settings: &Settings) -> Result<Option<Replay>> {
 pub(super) fn begin<D>(
     file: &Path,
     object: &Object<D>,
+    evidence: Evidence,
     journal: &mut Journal,
     settings: &Settings,
 ) -> Result<PartFile> {
     let part = PartFile::create(file, |part| settings.journals.owner(part))?;
     journal.set_drive(DriveRecord { drive: object.id.clone(), created: false, skip_zeros: false })?;
-    journal.set_source(object.evidence())?;
+    journal.set_source(evidence)?;
     // Only then it may have a length: an empty one that no journal knows can be taken.
     journal.set_part(part.record()?)?;
     part.set_len(object.size)?;
@@ -279,17 +286,34 @@ fn unsynced(acked: &[AckedChunk], synced: usize, ledger: &Ledger) -> Vec<u64> {
 }
 
 /// Fetches what is missing and compares what was asked for; returns how many chunks that were.
-async fn transfer<D: Readable>(
-    object: &Object<D>,
+async fn transfer(
+    object: &Object<Disk>,
     settings: &Settings,
     claimed: &mut Claimed,
     context: &Context,
-) -> Result<(Downloaded, u64)> {
+) -> Result<(Copied, u64)> {
     let Claimed { journal, part, ledger, .. } = claimed;
-    let done = to_file(&object.disk, part, settings.sha256, journal, ledger, context).await?;
-    let verified = verify(&object.disk, part, ledger, settings, journal, context).await?;
-    object.check_unchanged().await?;
+    let to = Arc::new(PartDisk::new(part.clone(), object.size));
+    let copy =
+        copy(&object.disk, Arc::clone(&to) as Arc<dyn WriteAt>, Some(Arc::clone(&to) as Disk), settings);
+    let done = copy.run(journal, syncing::DOWNLOAD, ledger, context).await?;
+    let here: Disk = to;
+    let verified = verify(&object.disk, &here, ledger, settings, journal, context).await?;
+    check_unchanged(&*object.disk, context).await?;
     Ok((done, verified))
+}
+
+/// A copy as it is: these APIs compress no reads, and nothing here needs to be smaller.
+fn copy(from: &Disk, to: Arc<dyn WriteAt>, kept: Option<Disk>, settings: &Settings) -> Copy {
+    Copy {
+        from: Source::At(Arc::clone(from)),
+        to,
+        kept,
+        compression: Compression::None,
+        skip_holes: false,
+        skip_zeros: false,
+        whole: settings.sha256,
+    }
 }
 
 /// Notes what the file looks like, for the next run.
@@ -309,7 +333,7 @@ pub(super) async fn finish(part: PartFile, replace: bool) -> Result<()> {
 
 fn summary_of<D>(
     object: &Object<D>,
-    done: &Downloaded,
+    done: &Copied,
     resumed: u64,
     verified: u64,
     ledger: &Ledger,
@@ -331,9 +355,9 @@ pub(super) fn is_stream(path: &Path) -> bool {
 
 /// Reads a second time what was asked for, and everything once a comparison has found a difference, and compares it with
 /// what is in the file. A difference takes chunks back, so that the same command fetches them again.
-async fn verify<D: Readable>(
-    disk: &D,
-    part: &PartFile,
+async fn verify(
+    disk: &Disk,
+    part: &Disk,
     ledger: &mut Ledger,
     settings: &Settings,
     journal: &mut Journal,
@@ -345,8 +369,7 @@ async fn verify<D: Readable>(
     }
     let geometry = ledger.geometry();
     let chosen = amount.choose(geometry.chunks(), &uuid::Uuid::new_v4().to_string());
-    let file = FileSource::open(part.path())?;
-    let compared = with_file(disk, &file, ledger, &chosen, context).await?;
+    let compared = with_original(disk, part, ledger, &chosen, context).await?;
     if !compared.differ.is_empty() {
         let kept: Vec<AckedChunk> = (0..geometry.chunks())
             .filter(|index| compared.differ.binary_search(index).is_err())
@@ -355,7 +378,7 @@ async fn verify<D: Readable>(
         journal.distrust(&kept)?;
     }
     let chunks = compared.chunks;
-    match compared.into_error(geometry, &part.path().display().to_string()) {
+    match compared.into_error(geometry, &part.info().name) {
         None => Ok(chunks),
         Some(error) => {
             Err(error

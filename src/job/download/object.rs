@@ -1,17 +1,16 @@
 //! What a download fetches, and what is said of it.
 
+use crate::disk::{Evidence, Identity, ReadAt};
+use crate::engine::Context;
+use crate::engine::ledger::Ledger;
+use crate::engine::resume::Proof;
 use crate::error::{Error, Kind, Result};
 use crate::escape::steers;
 use crate::event::Plan;
-use crate::job::upload::Origin;
 use crate::job::{Far, Settings, check_usable};
-use crate::journal::{Evidence, Header};
-use crate::source::Identity;
-use crate::transfer::Context;
-use crate::transfer::ledger::Ledger;
-use crate::transfer::resume::Proof;
-use crate::transport::drives::Drive;
+use crate::journal::Header;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What is fetched.
 #[derive(Clone)]
@@ -26,15 +25,13 @@ pub struct Object<D> {
     pub file_name: String,
     /// What tells one version from another, where the server says it.
     pub identity: Option<Identity>,
-    /// What a drive is asked for at the end.
-    pub origin: Option<Origin>,
     /// The remote's name.
     pub remote: String,
     /// Its address and user, or `local`.
     pub account: String,
 }
 
-impl Object<Drive> {
+impl Object<Arc<dyn ReadAt>> {
     /// A drive, asked for and found usable.
     pub async fn drive(drive: &str, far: &Far, context: &Context) -> Result<Self> {
         let info = far.drives.info(drive).await?;
@@ -42,42 +39,25 @@ impl Object<Drive> {
         if info.size == 0 {
             return Err(Error::new(Kind::Source, format!("drive {} is empty", info.drive)));
         }
-        let origin = Origin {
-            drives: far.drives.clone(),
-            drive: drive.to_owned(),
-            size: info.size,
-            evidence: info.evidence(),
-        };
         Ok(Self {
-            disk: far.drives.disk(drive),
+            disk: Arc::new(far.drives.disk(&info)),
             size: info.size,
             id: drive.to_owned(),
             // Never what the server calls the drive's id: this may become a path.
             file_name: file_name(&info.name, &format!("{drive}.raw")),
             identity: None,
-            origin: Some(origin),
             remote: far.remote.clone(),
             account: far.account.clone(),
         })
     }
-}
 
-impl<D> Object<D> {
     /// Whether a change between two runs would be told without reading: the server has a validator, or counts writes.
     pub(super) fn tells_changes(&self) -> bool {
-        self.identity.is_some() || self.origin.as_ref().is_some_and(|origin| origin.evidence.writes.is_some())
+        self.identity.is_some() || self.disk.info().evidence.writes.is_some()
     }
 
     pub(super) fn evidence(&self) -> Evidence {
-        self.origin.as_ref().map(|origin| origin.evidence.clone()).unwrap_or_default()
-    }
-
-    /// Fails if the drive says that it was written to during the transfer.
-    pub(super) async fn check_unchanged(&self) -> Result<()> {
-        match &self.origin {
-            Some(origin) => origin.check_unchanged().await,
-            None => Ok(()),
-        }
+        self.disk.info().evidence.clone()
     }
 }
 
@@ -118,7 +98,7 @@ pub(in crate::job) fn plan<D>(
         chunk_size: settings.chunk_size,
         chunks_total: ledger.geometry().chunks(),
         chunks_resumed: ledger.settled(),
-        concurrency: context.concurrency,
+        concurrency: context.most_in_flight(),
         // These APIs compress no reads.
         compress: "none".into(),
         zeros: "skip".into(),

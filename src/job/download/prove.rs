@@ -7,19 +7,19 @@
 
 use super::Object;
 use crate::chunk::{AckedChunk, Geometry};
-use crate::encode::digest::Algorithm;
+use crate::digest::Algorithm;
+use crate::disk::ReadAt;
+use crate::disk::file::{PartDisk, PartFile};
+use crate::engine::Context;
+use crate::engine::ledger::Ledger;
+use crate::engine::resume::{
+    Extent, Proof, choose_chunks, choose_places, differing_chunks, differing_places, peek,
+};
 use crate::error::{Error, Kind, Result};
 use crate::job::resumable::{changed_since, still_settled, tell_lost};
 use crate::journal::Journal;
-use crate::sink::PartFile;
 use crate::stop::Stop;
-use crate::transfer::Context;
-use crate::transfer::ledger::Ledger;
-use crate::transfer::resume::{
-    Extent, Proof, choose_chunks, choose_places, differing_chunks, differing_places, read_place,
-};
-use crate::transport::Readable;
-use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 /// What an earlier run noted.
 pub(super) struct Noted<'a> {
@@ -33,12 +33,12 @@ pub(super) struct Noted<'a> {
 ///
 /// # Errors
 /// [`Kind::Source`] if it is the drive that changed.
-pub(super) async fn earlier_run<D: Readable>(
+pub(super) async fn earlier_run(
     proof: &Proof,
     noted: &Noted<'_>,
     ledger: &mut Ledger,
     part: &PartFile,
-    object: &Object<D>,
+    object: &Object<Arc<dyn ReadAt>>,
     journal: &mut Journal,
     context: &Context,
 ) -> Result<()> {
@@ -110,8 +110,7 @@ fn digest_again(
             return Err(Error::new(Kind::Interrupted, "stopped while reading what an earlier run wrote"));
         }
         let offset = geometry.offset(chunk.index);
-        buffer.resize(usize::try_from(chunk.len).unwrap_or(usize::MAX), 0);
-        let read = part.file().read_exact_at(&mut buffer, offset);
+        let read = part.read_into(offset, chunk.len, &mut buffer);
         if read.is_err() || algorithm.digest(&buffer) != chunk.digest {
             lost.push(chunk.index);
         } else if *rewrite {
@@ -122,12 +121,12 @@ fn digest_again(
 }
 
 /// Fails if the drive no longer holds what the file has of it.
-async fn same_source<D: Readable>(
+async fn same_source(
     proof: &Proof,
     acked: &[AckedChunk],
     ledger: &Ledger,
     part: &PartFile,
-    object: &Object<D>,
+    object: &Object<Arc<dyn ReadAt>>,
     context: &Context,
 ) -> Result<()> {
     let changed = |index: u64| {
@@ -141,23 +140,14 @@ async fn same_source<D: Readable>(
         _ if object.tells_changes() => return Ok(()),
         Extent::Sample | Extent::All => {
             let seed = uuid::Uuid::new_v4().to_string();
-            let here = async |offset, len| read_small(part, offset, len);
-            let there = async |offset, len| read_place(&object.disk, offset, len, context).await;
-            let peek = |offset, len| read_small(part, offset, len).ok();
+            let here = PartDisk::new(part.clone(), object.size);
+            let peek = |offset, len| peek(&here, offset, len);
             let places = choose_places(ledger.geometry(), &all, &seed, peek);
-            let mut differ = differing_places(&places, here, there, context).await?;
+            let mut differ = differing_places(&places, &here, &*object.disk, context).await?;
             let whole = choose_chunks(acked, &seed);
             differ.extend(differing_chunks(&object.disk, ledger, &whole, context).await?);
             differ
         }
     };
     differ.first().map_or(Ok(()), |index| Err(changed(*index)))
-}
-
-fn read_small(part: &PartFile, offset: u64, len: u64) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-    part.file()
-        .read_exact_at(&mut bytes, offset)
-        .map_err(|e| Error::io(format!("reading {}", part.path().display()), e).offset(offset))?;
-    Ok(bytes)
 }

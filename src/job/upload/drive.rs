@@ -1,15 +1,14 @@
 //! Making the drive of an upload, once, and finding out where its zeros need not be written.
 
 use super::{Upload, Zeros};
-use crate::chunk::Geometry;
+use crate::disk::ReadAt;
+use crate::disk::elastic::drives::{CreateError, DriveInfo, NewDrive as Create};
+use crate::engine::ledger::{Bits, Ledger};
+use crate::engine::{Context, plan, probe};
 use crate::error::{Error, Result};
 use crate::job::Far;
 use crate::journal::{Claim, Destination, Destinations, DriveRecord, Journal};
-use crate::source::Source;
-use crate::transfer::ledger::Ledger;
-use crate::transfer::{Context, probe};
-use crate::transport::drives::{CreateError, DriveInfo, NewDrive as Create};
-use std::ops::Range;
+use std::sync::Arc;
 
 /// Makes the drive, or finds the one that an earlier run has made without having come to note it, or whose note was lost
 /// with the journal's end. `is_resumed`: whether there may be such a one; `keys`: those that the drive is made with. The journal is given back, unless nothing was made and it has gone.
@@ -73,10 +72,10 @@ impl Upload {
     pub(super) async fn zeros_to_skip(
         &self,
         blank: Blank<'_>,
-        source: &Source,
+        source: Option<&Arc<dyn ReadAt>>,
+        disk: &dyn ReadAt,
         ledger: &Ledger,
         journal: &mut Journal,
-        far: &Far,
         context: &Context,
     ) -> Result<(bool, bool)> {
         match self.zeros {
@@ -85,13 +84,16 @@ impl Upload {
             Zeros::Auto if !blank.drive.created => return Ok((false, false)),
             Zeros::Auto => {}
         }
-        let disk = far.drives.disk(&blank.drive.drive);
         let seed = uuid::Uuid::new_v4().to_string();
-        let Ranges { holes, rest } = split(source, ledger.geometry())?;
+        let holes = match source {
+            Some(source) => plan::holes(&**source, ledger.geometry(), context).await?,
+            None => Bits::new(0),
+        };
+        let plan::Ranges { holes, rest } = plan::split(&holes, ledger.geometry());
         if blank.untouched {
             let mut zero = true;
             for within in [&holes, &rest] {
-                zero = zero && probe::reads_as_zero(&disk, within, u64::MAX, &seed, context).await?;
+                zero = zero && probe::reads_as_zero(disk, within, u64::MAX, &seed, context).await?;
             }
             if zero {
                 journal.set_drive(DriveRecord { skip_zeros: true, ..blank.drive.clone() })?;
@@ -103,8 +105,8 @@ impl Upload {
         }
         let every = ledger.geometry().chunk_size();
         let zero = !blank.doubted
-            && source.is_stable()
-            && probe::reads_as_zero(&disk, &holes, every, &seed, context).await?;
+            && source.is_some_and(|source| source.info().stable && source.local().is_some())
+            && probe::reads_as_zero(disk, &holes, every, &seed, context).await?;
         if !zero {
             journal.write_zeros(&acked_of(ledger))?;
         }
@@ -115,30 +117,4 @@ impl Upload {
 /// The chunks that a journal which replaces another has.
 fn acked_of(ledger: &Ledger) -> Vec<crate::chunk::AckedChunk> {
     (0..ledger.geometry().chunks()).filter_map(|index| ledger.chunk(index)).collect()
-}
-
-/// The byte ranges of an image.
-struct Ranges {
-    /// Those of the chunks that are known to be holes.
-    holes: Vec<Range<u64>>,
-    /// All others.
-    rest: Vec<Range<u64>>,
-}
-
-fn split(source: &Source, geometry: Geometry) -> Result<Ranges> {
-    let bytes = |chunks: &Range<u64>| {
-        geometry.offset(chunks.start)..geometry.offset(chunks.end).min(geometry.image_size())
-    };
-    let (mut holes, mut rest, mut next) = (Vec::new(), Vec::new(), 0);
-    for run in source.holes(geometry)? {
-        if run.start > next {
-            rest.push(bytes(&(next..run.start)));
-        }
-        holes.push(bytes(&run));
-        next = run.end;
-    }
-    if next < geometry.chunks() {
-        rest.push(bytes(&(next..geometry.chunks())));
-    }
-    Ok(Ranges { holes, rest })
 }

@@ -9,26 +9,28 @@ mod image;
 mod prove;
 mod verification;
 
-pub use image::{Image, Zeros};
-pub use verification::Origin;
+pub use image::{Image, ImageBytes, Zeros};
 
 use super::resumable::{Resumable, changed_since, count_resumed, still_settled, tell_lost};
-use super::{Done, Far, Settings, announce, check_usable, summary, write_manifest};
+use super::{Done, Far, Settings, announce, check_unchanged, check_usable, summary, write_manifest};
 use crate::chunk::{AckedChunk, Geometry};
-use crate::encode::codec::Compression;
+use crate::disk::elastic::ElasticDisk;
+use crate::disk::elastic::drives::DriveInfo;
+use crate::disk::{DiskInfo, Evidence, ReadAt, WriteAt};
+use crate::engine::copy::{Copied, Copy};
+use crate::engine::encode::codec::Compression;
+use crate::engine::ledger::Ledger;
+use crate::engine::pipeline::Source;
+use crate::engine::resume::{Extent, Proof, Resume};
+use crate::engine::syncing;
+use crate::engine::{Context, window};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
-use crate::journal::{Claim, Destination, DriveRecord, Evidence, Header, Journal, NewDrive};
+use crate::journal::{Claim, Destination, DriveRecord, Header, Journal, NewDrive};
 use crate::provider::catalogue::secret;
-use crate::source::Source;
-use crate::transfer::Context;
-use crate::transfer::ledger::Ledger;
-use crate::transfer::resume::{Extent, Proof, Resume};
-use crate::transfer::upload::{Upload as Moving, Uploaded};
-use crate::transport::drives::DriveInfo;
 use drive::Blank;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use verification::Original;
 
 /// How long the drive may take to say what it counts when a run ends early.
 const SETTLING: Duration = Duration::from_secs(1);
@@ -67,6 +69,7 @@ struct Claimed {
     /// Held until the transfer ends, or the drive could be written to by another run.
     claim: Claim,
     drive: DriveRecord,
+    disk: ElasticDisk,
     ledger: Ledger,
     /// Whether chunks of zeros need not be written: those that are known to be holes, and those found by reading.
     skip_holes: bool,
@@ -85,15 +88,23 @@ impl Upload {
     ) -> Result<Option<Done<Summary>>> {
         let start = Instant::now();
         settings.check()?;
+        let elsewhere = image.bytes.disk().is_some_and(|disk| disk.local().is_none());
+        let context = &if elsewhere {
+            // What is on its way here has to have room beside what is on its way on.
+            Context { window: window(true, context.workers), ..context.clone() }
+        } else {
+            context.clone()
+        };
         // Boxed, phase by phase: together their state would be kept on the stack.
         let planned = Box::pin(self.plan(&image, far, settings, context)).await?;
         if settings.dry_run {
             return Ok(None);
         }
-        let original = Original::of(&image);
-        let claiming = self.claim(planned, &image, &original, far, settings, context);
+        let claiming = self.claim(planned, &image, far, settings, context);
         let mut claimed = Box::pin(claiming).await?;
-        let transfer = self.transfer(image.source, &original, far, settings, &mut claimed, context);
+        let original = image.bytes.disk().cloned();
+        let source = image.bytes.start()?;
+        let transfer = self.transfer(source, original.as_ref(), far, settings, &mut claimed, context);
         let ended = Box::pin(transfer).await;
         let (done, verified) = match ended {
             Ok(done) => done,
@@ -121,14 +132,16 @@ impl Upload {
         settings: &Settings,
         context: &Context,
     ) -> Result<Planned> {
-        let geometry = Geometry::checked(image.source.size(), settings.chunk_size)?;
+        let geometry = Geometry::checked(image.bytes.size(), settings.chunk_size)?;
         let header = self.header(image, far, settings)?;
         let found = Resumable::find(settings, &header, context)?;
         let ledger = found.ledger(geometry, settings.digest);
         let acked = found.acked(&ledger);
         let known = found.drive().map(|record| record.drive.clone());
         let info = match known.as_ref().or(self.drive.as_ref()) {
-            Some(drive) => Some(self.existing(drive, known.is_some(), &image.source, far, context).await?),
+            Some(drive) => {
+                Some(self.existing(drive, known.is_some(), image.bytes.info(), far, context).await?)
+            }
             None => None,
         };
         let claim = match &info {
@@ -145,14 +158,14 @@ impl Upload {
                 found.difference_found(),
                 found.written_here(claim.as_ref()),
                 info.as_ref().and_then(|info| found.written_elsewhere(info, marks)),
-                prove::unreadable_at_places(&image.source),
+                prove::unreadable_at_places(&image.bytes),
             ],
         );
         announce(
             self.describe(image, far, settings, context, &ledger, &found, info.as_ref(), &proof),
             context,
         );
-        if !acked.is_empty() && image.action == "migrate" && matches!(image.source, Source::Stream(_)) {
+        if !acked.is_empty() && image.action == "migrate" && image.bytes.disk().is_none() {
             let text = format!(
                 "{} cannot be read from the middle: it is read again from its start, and what was written before is compared",
                 image.from
@@ -167,7 +180,6 @@ impl Upload {
         &self,
         planned: Planned,
         image: &Image,
-        original: &Original,
         far: &Far,
         settings: &Settings,
         context: &Context,
@@ -177,7 +189,7 @@ impl Upload {
         if let Some(new) = header.new_drive.as_mut().filter(|_| !is_resumed) {
             new.before = far.drives.like(&new.name).await?;
         }
-        let evidence = original.evidence();
+        let evidence = image.bytes.info().evidence.clone();
         if let Some(how) = found.source_changed(&evidence) {
             return Err(changed_since(&image.from, &how));
         }
@@ -188,25 +200,26 @@ impl Upload {
         if !is_resumed {
             journal.set_source(evidence)?;
         }
-        let (drive, mut claim) = match (known, info, claim) {
-            (Some(known), _, Some(claim)) => (known, claim),
+        let (drive, info, mut claim) = match (known, info, claim) {
+            (Some(known), Some(info), Some(claim)) => (known, info, claim),
             (None, Some(info), Some(claim)) => {
                 let skip_zeros = self.zeros == Zeros::Skip;
-                (DriveRecord { drive: info.drive, created: false, skip_zeros }, claim)
+                (DriveRecord { drive: info.drive.clone(), created: false, skip_zeros }, info, claim)
             }
             _ => {
                 let (made, kept, claim) =
                     drive::make(journal, is_resumed, &self.keys, &settings.destinations, far).await?;
                 journal = kept;
-                (DriveRecord { drive: made.drive, created: true, skip_zeros: false }, claim)
+                (DriveRecord { drive: made.drive.clone(), created: true, skip_zeros: false }, made, claim)
             }
         };
+        let disk = far.drives.disk(&info);
         if journal.drive().is_none() {
             journal.set_drive(drive.clone())?;
         }
         if !acked.is_empty() {
-            let disk = far.drives.disk(&drive.drive);
-            prove::earlier_run(&proof, &acked, &mut ledger, original, &disk, context).await?;
+            let there: Arc<dyn ReadAt> = Arc::new(disk.clone());
+            prove::earlier_run(&proof, &acked, &mut ledger, image.bytes.disk(), &there, context).await?;
             let kept = still_settled(&acked, &ledger);
             if kept.len() < acked.len() {
                 tell_lost(acked.len() - kept.len(), "on the drive", context);
@@ -218,40 +231,44 @@ impl Upload {
         let doubted = proof.extent == Extent::All && settings.resume != Resume::Full;
         let blank = Blank { drive: &drive, untouched, doubted };
         let (skip_holes, skip_zeros) =
-            self.zeros_to_skip(blank, &image.source, &ledger, &mut journal, far, context).await?;
+            self.zeros_to_skip(blank, image.bytes.disk(), &disk, &ledger, &mut journal, context).await?;
         // From here on the drive is written to: whoever comes later has to know.
         journal.claim(claim.raise()?)?;
         far.drives.mark(&drive.drive, &journal.header().transfer).await?;
-        Ok(Claimed { journal, claim, drive, ledger, skip_holes, skip_zeros, resumed })
+        Ok(Claimed { journal, claim, drive, disk, ledger, skip_holes, skip_zeros, resumed })
     }
 
     /// Moves what is missing and reads back what was asked for; returns how many chunks that were.
     async fn transfer(
         &self,
         source: Source,
-        original: &Original,
+        original: Option<&Arc<dyn ReadAt>>,
         far: &Far,
         settings: &Settings,
         claimed: &mut Claimed,
         context: &Context,
-    ) -> Result<(Uploaded, u64)> {
-        let disk = far.drives.disk(&claimed.drive.drive);
-        let moving = Moving {
-            disk: &disk,
-            source,
+    ) -> Result<(Copied, u64)> {
+        let to: Arc<dyn WriteAt> = Arc::new(claimed.disk.clone());
+        let copy = Copy {
+            from: source,
+            to,
+            kept: None,
             compression: self.compression,
             skip_holes: claimed.skip_holes,
             skip_zeros: claimed.skip_zeros,
             whole: settings.sha256,
         };
-        let done = moving.run(&claimed.journal, &mut claimed.ledger, context).await?;
+        let done = copy.run(&claimed.journal, syncing::UPLOAD, &mut claimed.ledger, context).await?;
         let comparison = verification::Comparison {
             original,
             asked: settings.verify,
             zeros_written: !claimed.skip_holes && !claimed.skip_zeros,
         };
-        let verified = comparison.run(&disk, &mut claimed.ledger, &mut claimed.journal, context).await?;
-        original.check_unchanged().await?;
+        let there: Arc<dyn ReadAt> = Arc::new(claimed.disk.clone());
+        let verified = comparison.run(&there, &mut claimed.ledger, &mut claimed.journal, context).await?;
+        if let Some(original) = original {
+            check_unchanged(&**original, context).await?;
+        }
         self.check_mark(far, claimed).await?;
         Ok((done, verified))
     }
@@ -275,13 +292,13 @@ impl Upload {
     }
 
     fn header(&self, image: &Image, far: &Far, settings: &Settings) -> Result<Header> {
-        let source = &image.source;
+        let source = image.bytes.info();
         let new_drive = if self.drive.is_some() {
             None
         } else {
-            let size = self.size.unwrap_or(source.size());
-            if size < source.size() {
-                return Err(too_small("the drive to be made", size, source.size()));
+            let size = self.size.unwrap_or(source.size);
+            if size < source.size {
+                return Err(too_small("the drive to be made", size, source.size));
             }
             let (name, keys) = (self.drive_name(image), secret::kept(&self.keys));
             Some(NewDrive { name, size, keys, before: Vec::new() })
@@ -292,9 +309,9 @@ impl Upload {
             remote: far.remote.clone(),
             account: far.account.clone(),
             drive: self.drive.clone(),
-            image: Some(source.identity().clone()),
+            image: image.bytes.identity().cloned(),
             file: None,
-            size: source.size(),
+            size: source.size,
             chunk_size: settings.chunk_size,
             digest: settings.digest.name().into(),
             new_drive,
@@ -315,7 +332,7 @@ impl Upload {
         &self,
         drive: &str,
         from_journal: bool,
-        source: &Source,
+        image: &DiskInfo,
         far: &Far,
         context: &Context,
     ) -> Result<DriveInfo> {
@@ -328,8 +345,8 @@ impl Upload {
                 error
             }
         })?;
-        if info.size < source.size() {
-            return Err(too_small(&format!("drive {drive}"), info.size, source.size()));
+        if info.size < image.size {
+            return Err(too_small(&format!("drive {drive}"), info.size, image.size));
         }
         check_usable(&info, context)?;
         Ok(info)
@@ -355,11 +372,11 @@ impl Upload {
                 Some(drive) => format!("{}:{drive}", far.remote),
                 None => format!("{}: (a new drive, {:?})", far.remote, self.drive_name(image)),
             },
-            size: image.source.size(),
+            size: image.bytes.size(),
             chunk_size: settings.chunk_size,
             chunks_total: ledger.geometry().chunks(),
             chunks_resumed: ledger.settled(),
-            concurrency: context.concurrency,
+            concurrency: context.most_in_flight(),
             compress: match self.compression {
                 Compression::None => "none".into(),
                 _ if !far.drives.capabilities().gzip => "none".into(),

@@ -1,0 +1,115 @@
+//! A drive of the ElasticHosts kind as a disk (Open Hosting, Crosspeer, CloudSigma 1.0).
+
+pub mod drives;
+
+use super::{
+    Attempt, Body, Buffer, DiskInfo, Extent, Identity, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt,
+};
+use crate::error::{Error, Kind};
+use drives::{DriveInfo, Drives};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// One drive.
+#[derive(Clone)]
+pub struct ElasticDisk {
+    drives: Drives,
+    uuid: String,
+    info: Arc<DiskInfo>,
+}
+
+impl ElasticDisk {
+    pub(super) fn new(drives: Drives, drive: &DriveInfo) -> Self {
+        let can = drives.capabilities();
+        let info = DiskInfo {
+            read_limit: can.read_limit.unwrap_or(u64::MAX),
+            gzip: can.gzip,
+            evidence: drive.evidence(),
+            ..DiskInfo::new(format!("drive {}", drive.drive), drive.size)
+        };
+        Self { drives, uuid: drive.drive.clone(), info: Arc::new(info) }
+    }
+
+    /// The same, known as `identity`.
+    #[must_use]
+    pub fn known_as(mut self, identity: Identity) -> Self {
+        Arc::make_mut(&mut self.info).identity = Some(identity);
+        self
+    }
+}
+
+impl ReadAt for ElasticDisk {
+    fn info(&self) -> &DiskInfo {
+        &self.info
+    }
+
+    fn read_at(&self, offset: u64, len: u64, mut into: Buffer) -> Attempt<Buffer> {
+        let client = self.drives.client().clone();
+        let path = format!("/drives/{}/read/{offset}/{len}", self.uuid);
+        let inside = self.info.check_range(offset, len);
+        Box::pin(async move {
+            inside?;
+            client.read(&path, len, &mut into).await?;
+            Ok(into)
+        })
+    }
+
+    /// These APIs do not say where a drive was never written.
+    fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
+        Box::pin(async move { Ok(vec![Extent { range: window, zero: false }]) })
+    }
+
+    fn changed(&self) -> Attempt<Option<Error>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let now = this.drives.info_once(&this.uuid).await?;
+            let how = if now.size != this.info.size {
+                format!("its size was {} and is {}", this.info.size, now.size)
+            } else if now.evidence() != this.info.evidence {
+                "it was written to".to_owned()
+            } else {
+                return Ok(None);
+            };
+            let what = format!("drive {} changed during the transfer: {how}", this.uuid);
+            Ok(Some(
+                Error::new(Kind::Source, what).hint(
+                    "stop what writes to it, or copy the drive first; then start over with `--restart`",
+                ),
+            ))
+        })
+    }
+
+    fn local(&self) -> Option<&dyn LocalRead> {
+        None
+    }
+}
+
+impl WriteAt for ElasticDisk {
+    fn info(&self) -> &DiskInfo {
+        &self.info
+    }
+
+    fn write_at(&self, offset: u64, body: Body) -> Attempt<Receipt> {
+        let client = self.drives.client().clone();
+        let path = format!("/drives/{}/write/{offset}", self.uuid);
+        Box::pin(async move {
+            let gzip = matches!(body, Body::Gzip(_));
+            client.write(&path, body.bytes().clone(), gzip).await?;
+            Ok(Receipt::acknowledged())
+        })
+    }
+
+    /// There is no call for it: zeros are written, gzipped.
+    fn zero_at(&self, _range: Range<u64>) -> Attempt<Option<Receipt>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// A write is answered once it is as safe as these servers make it.
+    fn flush(&self) -> Attempt<()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn local(&self) -> Option<&dyn LocalWrite> {
+        None
+    }
+}

@@ -1,0 +1,263 @@
+//! A file or block device: read at offsets into private buffers, holes never touched.
+//!
+//! Bytes are private before anything looks at them: whoever writes to the file meanwhile, the digest, the body on the
+//! wire and the journal speak of the same bytes. Positioned reads cost no more than a copy out of a mapping, and a file
+//! that was cut short or whose disk failed gives an error at its offset instead of a signal.
+
+mod device;
+mod extents;
+mod part;
+
+pub use part::{PartDisk, PartFile, in_the_way};
+
+use super::{Attempt, Buffer, DiskInfo, Extent, Identity, LocalRead, ReadAt};
+use crate::error::{Error, Kind, Result};
+use device::{Counters, Device};
+use std::fs::{File, Metadata};
+use std::io::{ErrorKind, Seek, SeekFrom};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes of one read call: small enough that what was read is still in the processor's cache when it is used.
+const STEP: usize = 256 << 10;
+
+/// An image in a file or on a block device. Clones share the open file.
+#[derive(Clone, Debug)]
+pub struct FileDisk {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    file: File,
+    identity: Identity,
+    info: DiskInfo,
+    /// Of a block device: who it is, and how much had been written to it when it was opened.
+    device: Option<(Device, Counters)>,
+}
+
+impl FileDisk {
+    /// Opens a file or block device. An empty one, a directory or a pipe is refused.
+    ///
+    /// What is still to be written back to a block device is written first, so that the write counter stands still from
+    /// then on unless somebody writes.
+    pub fn open(path: &Path) -> Result<Self> {
+        let what =
+            |e| Error::new(Kind::Source, format!("the image {} cannot be read", path.display())).source(e);
+        let mut file = File::open(path).map_err(what)?;
+        let meta = file.metadata().map_err(what)?;
+        let is_device = meta.file_type().is_block_device();
+        if !meta.is_file() && !is_device {
+            return Err(Error::new(
+                Kind::Source,
+                format!("the image {} is neither a file nor a block device", path.display()),
+            )
+            .hint("pipe it in: diskferry upload - --size BYTES"));
+        }
+        // A block device has no length of its own; its end is where a seek takes us.
+        let size = file.seek(SeekFrom::End(0)).map_err(what)?;
+        if size == 0 {
+            return Err(Error::new(Kind::Source, format!("the image {} is empty", path.display())));
+        }
+        let path = path.canonicalize().map_err(what)?;
+        let device = if is_device {
+            file.sync_data().map_err(what)?;
+            let device = Device::of(meta.rdev());
+            let counters = device.counters();
+            Some((device, counters))
+        } else {
+            None
+        };
+        let identity = identity(&path, &meta, size);
+        let info = DiskInfo {
+            identity: Some(identity.clone()),
+            stable: !is_device,
+            ..DiskInfo::new(path.display().to_string(), size)
+        };
+        Ok(Self { inner: Arc::new(Inner { path, file, identity, info, device }) })
+    }
+
+    /// The size in bytes.
+    pub fn size(&self) -> u64 {
+        self.inner.info.size
+    }
+
+    /// What tells this image from another.
+    pub fn identity(&self) -> &Identity {
+        &self.inner.identity
+    }
+
+    /// The absolute path.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    fn is_device(&self) -> bool {
+        self.inner.device.is_some()
+    }
+
+    /// Reads `len` bytes at `offset` in place of what is in `into`, which then belong to the caller alone.
+    ///
+    /// # Errors
+    /// A file that ends before them was cut short; any other failure names its offset.
+    fn read_range(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()> {
+        let inner = &*self.inner;
+        let outside = || Error::new(Kind::Source, "a range outside the image was asked for").offset(offset);
+        let end = offset.checked_add(len).filter(|end| *end <= inner.info.size).ok_or_else(outside)?;
+        let len = usize::try_from(len).map_err(|_| outside())?;
+        // A buffer that is used again has its length already: only the first use clears it.
+        into.resize(len, 0);
+        let mut at = 0;
+        while at < len {
+            let place = offset + at as u64;
+            match inner.file.read_at(&mut into[at..len.min(at + STEP)], place) {
+                Ok(0) => {
+                    let (was, now) =
+                        (inner.info.size, inner.file.metadata().map_or(place, |meta| meta.len()));
+                    let now = if self.is_device() { place } else { now };
+                    return Err(changed(&inner.path, &format!("it was cut from {was} to {now} bytes"))
+                        .offset(place.min(end)));
+                }
+                Ok(got) => at += got,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => {
+                    let what = format!("reading the image {}", inner.path.display());
+                    return Err(Error::new(Kind::Source, what).source(e).offset(place));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a few bytes at a place.
+    pub fn read_small(&self, offset: u64, len: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.read_range(offset, len, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Fails if the image is no longer what it was when it was opened.
+    fn check(&self) -> Result<()> {
+        let inner = &*self.inner;
+        let unreadable = |e| {
+            Error::new(Kind::Source, format!("the image {} cannot be read", inner.path.display())).source(e)
+        };
+        let meta = inner.file.metadata().map_err(unreadable)?;
+        let size = match inner.device {
+            Some(_) => (&inner.file).seek(SeekFrom::End(0)).map_err(unreadable)?,
+            None => meta.len(),
+        };
+        if size < inner.info.size {
+            return Err(changed(
+                &inner.path,
+                &format!("it was cut from {} to {size} bytes", inner.info.size),
+            ));
+        }
+        if let Some(how) = identity(&inner.path, &meta, size).difference(&inner.identity) {
+            return Err(changed(&inner.path, &how));
+        }
+        match &inner.device {
+            Some((device, was)) => match device.counters().difference(was) {
+                Some(how) => Err(changed(&inner.path, how)),
+                None => Ok(()),
+            },
+            None => Ok(()),
+        }
+    }
+
+    /// The last check: writes to a block device that are still in memory are counted too. May wait for the disk.
+    fn check_last(&self) -> Result<()> {
+        if self.is_device() {
+            let what = || format!("syncing {}", self.inner.path.display());
+            self.inner.file.sync_data().map_err(|e| Error::new(Kind::Source, what()).source(e))?;
+        }
+        self.check()
+    }
+}
+
+impl ReadAt for FileDisk {
+    fn info(&self) -> &DiskInfo {
+        &self.inner.info
+    }
+
+    fn read_at(&self, offset: u64, len: u64, mut into: Buffer) -> Attempt<Buffer> {
+        let this = self.clone();
+        on_a_thread(move || {
+            let mut bytes = Vec::new();
+            this.read_range(offset, len, &mut bytes)?;
+            into.extend_from_slice(&bytes);
+            Ok(into)
+        })
+    }
+
+    fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
+        let this = self.clone();
+        on_a_thread(move || extents::cover(&this.inner.file, window))
+    }
+
+    fn changed(&self) -> Attempt<Option<Error>> {
+        let this = self.clone();
+        on_a_thread(move || Ok(this.check_last().err()))
+    }
+
+    fn local(&self) -> Option<&dyn LocalRead> {
+        Some(self)
+    }
+}
+
+impl LocalRead for FileDisk {
+    fn read_into(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()> {
+        self.read_range(offset, len, into)
+    }
+
+    fn glance(&self) -> Result<()> {
+        self.check()
+    }
+
+    fn blind(&self) -> Option<String> {
+        let (_, counters) = self.inner.device.as_ref()?;
+        (!counters.known()).then(|| {
+            format!(
+                "the system does not count writes to {}: a write during the transfer is not noticed",
+                self.inner.path.display()
+            )
+        })
+    }
+}
+
+/// Runs what may wait for a disk on another thread, which is not joined.
+fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Attempt<T> {
+    Box::pin(async {
+        tokio::task::spawn_blocking(work)
+            .await
+            .unwrap_or_else(|_| Err(Error::new(Kind::Io, "the thread that uses the file has died")))
+    })
+}
+
+/// The error for an image that is not what it was.
+fn changed(path: &Path, how: &str) -> Error {
+    Error::new(Kind::Source, format!("the image {} changed during the transfer: {how}", path.display()))
+        .hint("stop whatever writes to it (or work on a snapshot), then start over with --restart")
+}
+
+fn identity(path: &Path, meta: &Metadata, size: u64) -> Identity {
+    let path = path.to_owned();
+    if meta.file_type().is_block_device() {
+        return Identity::Device { path, size };
+    }
+    let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+    Identity::File {
+        path,
+        size,
+        mtime_ns: nanoseconds(meta.mtime(), meta.mtime_nsec()),
+        ctime_ns: nanoseconds(meta.ctime(), meta.ctime_nsec()),
+        inode: meta.ino(),
+        device: meta.dev(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,418 @@
+//! A file that bears its own name only once it is whole.
+//!
+//! `FILE.part` is made exclusively, locked, and known by its inode. One that is there already and is not known is
+//! somebody else's: it is neither continued nor removed. Only an empty one is taken, since nothing can be lost with it: a
+//! run killed before it could note the inode leaves such a file.
+
+use super::on_a_thread;
+use crate::disk::zero::data_runs;
+use crate::disk::{
+    Attempt, Body, Buffer, DiskInfo, Evidence, Extent, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt,
+};
+use crate::error::{Error, Kind, Result};
+use crate::journal::PartRecord;
+use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags, renameat_with};
+use std::collections::BTreeMap;
+use std::fs::{File, Metadata, OpenOptions};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What a hole is aligned to and the least it takes: the page and allocation unit of every common file system. Images
+/// are made of holes this small; a coarser grain made a downloaded ext4 image a tenth larger than its source.
+const GRAIN: usize = 4096;
+
+/// `FILE.part`, on its way to becoming `FILE`.
+#[derive(Clone, Debug)]
+pub struct PartFile {
+    file: Arc<File>,
+    part: PathBuf,
+    target: PathBuf,
+    /// Where bytes were written in this run, of a file that reads as zero everywhere else; `None` of another.
+    written: Option<Arc<Mutex<Ranges>>>,
+    /// Whether it has its own name already: an earlier run ended right after it gave it.
+    named: bool,
+}
+
+impl PartFile {
+    /// Returns where the bytes of `target` are kept until it is whole.
+    pub fn path_of(target: &Path) -> PathBuf {
+        let mut name = target.as_os_str().to_owned();
+        name.push(".part");
+        PathBuf::from(name)
+    }
+
+    /// Makes `FILE.part`, empty. `owner` says whose one is that is there already, for the error.
+    ///
+    /// # Errors
+    /// [`Kind::Exists`] if there is one that is not empty, or that another program has locked.
+    pub fn create(target: &Path, owner: impl Fn(PartRecord) -> Option<String>) -> Result<Self> {
+        let part = Self::path_of(target);
+        let failed = |e| Error::io(format!("making {}", part.display()), e);
+        let made = OpenOptions::new().read(true).write(true).create_new(true).open(&part);
+        let file = match made {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                open(&part).map_err(failed)?.ok_or_else(|| stray(&part, None))?
+            }
+            Err(e) => return Err(failed(e)),
+        };
+        lock(&file, &part)?;
+        let meta = file.metadata().map_err(failed)?;
+        if meta.len() > 0 || meta.nlink() != 1 {
+            return Err(stray(&part, owner(record_of(&meta))));
+        }
+        Ok(Self {
+            file: Arc::new(file),
+            part,
+            target: target.to_owned(),
+            written: Some(Arc::default()),
+            named: false,
+        })
+    }
+
+    /// Opens what an earlier run has left, under its temporary name or under its own; `None` if the file of that inode
+    /// is not there.
+    ///
+    /// # Errors
+    /// [`Kind::Exists`] if another program has locked it.
+    pub fn resume(target: &Path, known: PartRecord) -> Result<Option<Self>> {
+        let part = Self::path_of(target);
+        for (path, named) in [(part.as_path(), false), (target, true)] {
+            let failed = |e| Error::io(format!("opening {}", path.display()), e);
+            let Some(file) = open(path).map_err(failed)? else { continue };
+            if record_of(&file.metadata().map_err(failed)?) != known {
+                continue;
+            }
+            lock(&file, path)?;
+            let file = Arc::new(file);
+            let target = target.to_owned();
+            return Ok(Some(Self { file, part: Self::path_of(&target), target, written: None, named }));
+        }
+        Ok(None)
+    }
+
+    /// Whether the file of an earlier run bears its own name already.
+    pub fn is_at(target: &Path, known: PartRecord) -> bool {
+        std::fs::symlink_metadata(target).is_ok_and(|meta| record_of(&meta) == known)
+    }
+
+    /// Removes the `FILE.part` of an earlier run, if it is still there under that name.
+    pub fn discard(target: &Path, known: PartRecord) -> Result<()> {
+        match Self::resume(target, known)? {
+            Some(old) if !old.named => std::fs::remove_file(&old.part)
+                .map_err(|e| Error::io(format!("removing {}", old.part.display()), e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns what the file is known by.
+    pub fn record(&self) -> Result<PartRecord> {
+        Ok(record_of(&self.metadata()?))
+    }
+
+    /// Returns when the file was last modified: if that stays the same, nobody has written to it.
+    pub fn evidence(&self) -> Result<Evidence> {
+        let meta = self.metadata()?;
+        let modified = meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec());
+        Ok(Evidence { modified: Some(modified), ..Evidence::default() })
+    }
+
+    /// Returns the length of the file in bytes.
+    pub fn size(&self) -> Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        self.file.metadata().map_err(|e| Error::io(format!("looking at {}", self.path().display()), e))
+    }
+
+    /// Reads bytes back in place of what is in `into`.
+    pub fn read_into(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()> {
+        let failed = |e| Error::io(format!("reading {}", self.path().display()), e).offset(offset);
+        into.resize(usize::try_from(len).unwrap_or(usize::MAX), 0);
+        self.file.read_exact_at(into, offset).map_err(failed)
+    }
+
+    /// Returns where the bytes are now.
+    pub fn path(&self) -> &Path {
+        if self.named { &self.target } else { &self.part }
+    }
+
+    /// Whether the file has its own name already.
+    pub fn is_named(&self) -> bool {
+        self.named
+    }
+
+    /// Gives the file its length. One of a size that the file system cannot hold is refused here, before anything is
+    /// fetched.
+    pub fn set_len(&self, size: u64) -> Result<()> {
+        self.file.set_len(size).map_err(|e| Error::io(format!("writing {}", self.part.display()), e))
+    }
+
+    /// Writes a chunk; its zeros become holes. Returns whether it was nothing but zeros.
+    pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<bool> {
+        let failed = |e| Error::io(format!("writing {}", self.part.display()), e).offset(offset);
+        let range = offset..offset + bytes.len() as u64;
+        self.zero(range.clone())?;
+        let runs = data_runs(bytes, GRAIN);
+        if let (Some(written), false) = (&self.written, runs.is_empty()) {
+            lock_ranges(written).add(range);
+        }
+        for run in &runs {
+            self.file.write_all_at(&bytes[run.clone()], offset + run.start as u64).map_err(failed)?;
+        }
+        Ok(runs.is_empty())
+    }
+
+    /// Makes a range read as zero.
+    pub fn zero(&self, range: Range<u64>) -> Result<()> {
+        let failed = |e| Error::io(format!("writing {}", self.part.display()), e).offset(range.start);
+        if self.written.as_ref().is_some_and(|written| !lock_ranges(written).touches(&range)) {
+            return Ok(());
+        }
+        self.clear(range.start, range.end - range.start).map_err(failed)
+    }
+
+    /// Makes a range read as zero. An earlier run may have written something here that the journal does not know of.
+    fn clear(&self, offset: u64, len: u64) -> std::io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match fallocate(&self.file, flags, offset, len) {
+            Ok(()) => Ok(()),
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
+                let zeros = vec![0; 64 << 10];
+                let mut at = offset;
+                while at < offset + len {
+                    let step = (offset + len - at).min(zeros.len() as u64);
+                    self.file.write_all_at(&zeros[..usize::try_from(step).unwrap_or(0)], at)?;
+                    at += step;
+                }
+                Ok(())
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Syncs the file and gives it its name. Without `replace` a file that stands there by now is not touched.
+    pub fn finish(self, replace: bool) -> Result<()> {
+        let failed = |e| Error::io(format!("finishing {}", self.target.display()), e);
+        self.file.sync_all().map_err(failed)?;
+        if !self.named {
+            self.check_name()?;
+            if replace {
+                std::fs::rename(&self.part, &self.target).map_err(failed)?;
+            } else {
+                self.rename_to_free_name()?;
+            }
+        }
+        let dir = self.target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // The name is safe once its directory is; a file system that cannot sync a directory needs no sync.
+        if let Ok(dir) = File::open(dir) {
+            let _ = dir.sync_all();
+        }
+        Ok(())
+    }
+
+    /// Fails if `FILE.part` is no longer the file that was written to.
+    fn check_name(&self) -> Result<()> {
+        let named = std::fs::symlink_metadata(&self.part).map(|meta| record_of(&meta));
+        if named.ok() == Some(self.record()?) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Io,
+            format!("{} was moved or replaced during the transfer", self.part.display()),
+        )
+        .hint("run the same command again"))
+    }
+
+    fn rename_to_free_name(&self) -> Result<()> {
+        let failed = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::AlreadyExists => in_the_way(&self.target),
+            _ => Error::io(format!("finishing {}", self.target.display()), e),
+        };
+        match renameat_with(CWD, &self.part, CWD, &self.target, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(()),
+            // A file system without that call. A link refuses to replace, too, but leaves two names if the process is
+            // killed in between: the journal knows the inode, so the next run finds it under its own name.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+                rustix::fs::linkat(CWD, &self.part, CWD, &self.target, AtFlags::empty())
+                    .map_err(|e| failed(e.into()))?;
+                std::fs::remove_file(&self.part).map_err(failed)
+            }
+            Err(e) => Err(failed(e.into())),
+        }
+    }
+}
+
+/// Ranges of bytes, those that touch made into one.
+#[derive(Debug, Default)]
+struct Ranges(BTreeMap<u64, u64>);
+
+impl Ranges {
+    fn touches(&self, range: &Range<u64>) -> bool {
+        self.0.range(..range.end).next_back().is_some_and(|(_, end)| *end > range.start)
+    }
+
+    fn add(&mut self, mut range: Range<u64>) {
+        while let Some((start, end)) = self.0.range(..=range.end).next_back().map(|(s, e)| (*s, *e))
+            && end >= range.start
+        {
+            self.0.remove(&start);
+            range = range.start.min(start)..range.end.max(end);
+        }
+        self.0.insert(range.start, range.end);
+    }
+}
+
+fn lock_ranges(ranges: &Mutex<Ranges>) -> MutexGuard<'_, Ranges> {
+    ranges.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A [`PartFile`] as a disk that the engine writes to, and reads back.
+#[derive(Clone, Debug)]
+pub struct PartDisk {
+    part: PartFile,
+    info: Arc<DiskInfo>,
+}
+
+impl PartDisk {
+    /// For an image of `size` bytes; 0 where only its end will tell.
+    pub fn new(part: PartFile, size: u64) -> Self {
+        let info = DiskInfo::new(part.path().display().to_string(), size);
+        Self { part, info: Arc::new(info) }
+    }
+}
+
+impl WriteAt for PartDisk {
+    fn info(&self) -> &DiskInfo {
+        &self.info
+    }
+
+    fn write_at(&self, offset: u64, body: Body) -> Attempt<Receipt> {
+        let this = self.clone();
+        on_a_thread(move || match body {
+            Body::Raw(bytes) => this.write(offset, &bytes),
+            Body::Gzip(_) => Err(Error::usage("a file takes no gzip")),
+        })
+    }
+
+    fn zero_at(&self, range: Range<u64>) -> Attempt<Option<Receipt>> {
+        let this = self.clone();
+        on_a_thread(move || this.zero(range).map(Some))
+    }
+
+    fn flush(&self) -> Attempt<()> {
+        let file = Arc::clone(&self.part.file);
+        on_a_thread(move || file.sync_data().map_err(|e| Error::io("syncing the file", e)))
+    }
+
+    fn local(&self) -> Option<&dyn LocalWrite> {
+        Some(self)
+    }
+}
+
+impl LocalWrite for PartDisk {
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<Receipt> {
+        self.part.write(offset, bytes)?;
+        Ok(Receipt::acknowledged())
+    }
+
+    fn zero(&self, range: Range<u64>) -> Result<Receipt> {
+        self.part.zero(range)?;
+        Ok(Receipt::acknowledged())
+    }
+}
+
+impl ReadAt for PartDisk {
+    fn info(&self) -> &DiskInfo {
+        &self.info
+    }
+
+    fn read_at(&self, offset: u64, len: u64, mut into: Buffer) -> Attempt<Buffer> {
+        let this = self.clone();
+        on_a_thread(move || {
+            let mut bytes = Vec::new();
+            this.part.read_into(offset, len, &mut bytes)?;
+            into.extend_from_slice(&bytes);
+            Ok(into)
+        })
+    }
+
+    fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
+        Box::pin(async move { Ok(vec![Extent { range: window, zero: false }]) })
+    }
+
+    fn changed(&self) -> Attempt<Option<Error>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn local(&self) -> Option<&dyn LocalRead> {
+        Some(self)
+    }
+}
+
+impl LocalRead for PartDisk {
+    fn read_into(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()> {
+        self.part.read_into(offset, len, into)
+    }
+
+    fn glance(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn blind(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Opens a file for reading and writing; `None` if there is none of that name, or it is no regular file.
+fn open(path: &Path) -> std::io::Result<Option<File>> {
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
+    match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
+        Ok(file) => Ok(file.metadata()?.is_file().then_some(file)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn record_of(meta: &Metadata) -> PartRecord {
+    let born = meta.created().ok().and_then(|born| born.duration_since(std::time::UNIX_EPOCH).ok());
+    let born = born.and_then(|born| i64::try_from(born.as_nanos()).ok());
+    PartRecord { device: meta.dev(), inode: meta.ino(), born }
+}
+
+fn lock(file: &File, path: &Path) -> Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(Error::new(Kind::Exists, format!("another program is writing to {}", path.display()))
+                .hint("wait for it to end, or stop it"))
+        }
+        Err(std::fs::TryLockError::Error(e)) => Err(Error::io(format!("locking {}", path.display()), e)),
+    }
+}
+
+/// The error for a `FILE.part` that this transfer has not made. `owner`: the transfer that has.
+fn stray(part: &Path, owner: Option<String>) -> Error {
+    let error = Error::new(Kind::Exists, format!("{} is in the way", part.display()));
+    error.hint(match owner {
+        Some(id) => format!(
+            "it belongs to another transfer: finish that one (`diskferry transfers show {id}`), or give it up with \
+             `diskferry transfers discard --part {id}`"
+        ),
+        None => "no known transfer made it: look what it is, then move or remove it".to_owned(),
+    })
+}
+
+/// The error for a file that stands where the download should go.
+pub fn in_the_way(path: &Path) -> Error {
+    Error::new(Kind::Exists, format!("{} is in the way", path.display()))
+        .hint("--force replaces it once the download is whole")
+}
+
+#[cfg(test)]
+#[path = "part_tests.rs"]
+mod tests;

@@ -1,0 +1,213 @@
+//! Whatever holds an image: a file, a block device, a stream, a drive, an appliance, standard output.
+//!
+//! The engine moves chunks from a [`ReadAt`] or a [`ReadStream`] to a [`WriteAt`] and knows nothing else of either end:
+//! what a disk is and can do, it says in its [`DiskInfo`]. `conformance` runs over every disk that can be read or written at
+//! offsets.
+//!
+//! Every method makes exactly one attempt and takes what it needs by value, so that a future may be dropped at any time:
+//! a buffer belongs to whoever may still write to it. Whether to try again is decided by
+//! [`Retry`](crate::transport::retry::Retry) alone.
+
+pub mod appliance;
+mod buffer;
+#[cfg(test)]
+mod conformance;
+pub mod elastic;
+pub mod file;
+pub mod format;
+mod identity;
+pub mod memory;
+pub mod stdout;
+pub mod stream;
+pub mod zero;
+
+pub use buffer::{Buffer, Buffers, Permit, Window};
+pub use identity::{Evidence, Identity};
+
+use crate::error::{Error, Kind, Result};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use std::ops::Range;
+
+/// One attempt at something; it may be dropped at any time.
+pub type Attempt<T> = BoxFuture<'static, Result<T>>;
+
+/// What a disk is and can do, as far as it was known when it was opened.
+#[derive(Clone, Debug)]
+pub struct DiskInfo {
+    /// What it is called in messages.
+    pub name: String,
+    /// Its size in bytes; 0 where only its end will tell.
+    pub size: u64,
+    /// The most bytes that one read may ask for.
+    pub read_limit: u64,
+    /// The most writes at a time.
+    pub parallel: usize,
+    /// Whether writes have to come in the order of their offsets.
+    pub in_order: bool,
+    /// Whether writes may come gzipped.
+    pub gzip: bool,
+    /// What tells this image from another.
+    pub identity: Option<Identity>,
+    /// What tells whether it was written to since; empty where nothing does.
+    pub evidence: Evidence,
+    /// Whether its bytes are the same as long as its identity is: what an earlier run has sent need not be read again.
+    pub stable: bool,
+}
+
+impl DiskInfo {
+    /// A disk without any limits of which nothing is known but its name and size.
+    pub fn new(name: impl Into<String>, size: u64) -> Self {
+        Self {
+            name: name.into(),
+            size,
+            read_limit: u64::MAX,
+            parallel: usize::MAX,
+            in_order: false,
+            gzip: false,
+            identity: None,
+            evidence: Evidence::default(),
+            stable: true,
+        }
+    }
+}
+
+impl DiskInfo {
+    /// Fails if a range is not on the disk: what a server makes of such a request is anybody's guess.
+    fn check_range(&self, offset: u64, len: u64) -> Result<()> {
+        match offset.checked_add(len) {
+            Some(end) if end <= self.size => Ok(()),
+            _ => {
+                let what = format!("a range outside of {} was asked for", self.name);
+                Err(Error::new(Kind::Refused, what).offset(offset))
+            }
+        }
+    }
+}
+
+/// A part of a disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Its bytes.
+    pub range: Range<u64>,
+    /// Whether it is known, without reading it, to hold nothing but zeros.
+    pub zero: bool,
+}
+
+/// A disk that can be read at any place.
+///
+/// # Contract
+/// Reads may be made in any order and at the same time.
+///
+/// # Errors
+/// A read outside of the disk is refused. What may be tried again is said by the error's kind.
+///
+/// # Cancellation
+/// A read that is dropped has no effect.
+pub trait ReadAt: Send + Sync {
+    /// What it is.
+    fn info(&self) -> &DiskInfo;
+
+    /// Appends exactly `len` bytes from `offset` to `into`; `len` is at most [`DiskInfo::read_limit`].
+    fn read_at(&self, offset: u64, len: u64, into: Buffer) -> Attempt<Buffer>;
+
+    /// What is known of the bytes of `window` without reading them: extents that follow each other and cover it whole.
+    fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>>;
+
+    /// How the disk has changed since it was opened, as far as it tells; `None` if it has not. May wait for a disk or a server.
+    fn changed(&self) -> Attempt<Option<Error>>;
+
+    /// The disk as one of this machine, if it is one.
+    fn local(&self) -> Option<&dyn LocalRead>;
+}
+
+/// A disk of this machine, for the thread that works on its bytes. Calls return when they are done.
+pub trait LocalRead: Send + Sync {
+    /// Reads `len` bytes at `offset` in place of what is in `into`, which then belong to the caller alone.
+    fn read_into(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()>;
+
+    /// Fails if the disk is known, without reading it, to have changed. Cheap enough to be asked for every chunk.
+    fn glance(&self) -> Result<()>;
+
+    /// Why changes of the disk cannot be noticed, where that is so.
+    fn blind(&self) -> Option<String>;
+}
+
+/// An image that comes in order, once.
+///
+/// # Errors
+/// A stream that ends before its size or goes on past it is an error.
+///
+/// # Cancellation
+/// What a dropped attempt would have given is lost: nothing can be read after it.
+pub trait ReadStream: Send {
+    /// What it is.
+    fn info(&self) -> &DiskInfo;
+
+    /// Appends the next `len` bytes to `into`, or as many as there are before the end of a stream of unknown size. May be
+    /// called again before an earlier attempt has ended; they are served one after the other.
+    fn next(&mut self, len: u64, into: Buffer) -> Attempt<Buffer>;
+}
+
+/// A disk that can be written at any place, though maybe in order only ([`DiskInfo::in_order`]).
+///
+/// # Contract
+/// A write may be repeated: the same bytes at the same place.
+///
+/// # Cancellation
+/// What a dropped write would have written may be there or not, or in part.
+pub trait WriteAt: Send + Sync {
+    /// What it is.
+    fn info(&self) -> &DiskInfo;
+
+    /// Writes at `offset`. It has succeeded only if the far end gave the answer that is documented for a write.
+    fn write_at(&self, offset: u64, body: Body) -> Attempt<Receipt>;
+
+    /// Makes a range read as zero; `None` if that takes a write of zeros.
+    fn zero_at(&self, range: Range<u64>) -> Attempt<Option<Receipt>>;
+
+    /// Makes safe what was written: every receipt from before is durable after it.
+    fn flush(&self) -> Attempt<()>;
+
+    /// The disk as one of this machine, if it is one.
+    fn local(&self) -> Option<&dyn LocalWrite>;
+}
+
+/// A disk of this machine that the working thread writes to itself.
+pub trait LocalWrite: Send + Sync {
+    /// Writes bytes at `offset`.
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<Receipt>;
+
+    /// Makes a range read as zero.
+    fn zero(&self, range: Range<u64>) -> Result<Receipt>;
+}
+
+/// What a chunk looks like on the wire.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// The bytes themselves.
+    Raw(Bytes),
+    /// One gzip member.
+    Gzip(Bytes),
+}
+
+impl Body {
+    /// The bytes on the wire.
+    pub fn bytes(&self) -> &Bytes {
+        match self {
+            Body::Raw(bytes) | Body::Gzip(bytes) => bytes,
+        }
+    }
+}
+
+/// That a disk has acknowledged a write. Only a disk can make one, and without one no chunk counts as written.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "it is what a chunk is acknowledged with"]
+pub struct Receipt(());
+
+impl Receipt {
+    /// For a write that the far end has acknowledged as it documents.
+    pub(in crate::disk) fn acknowledged() -> Self {
+        Self(())
+    }
+}

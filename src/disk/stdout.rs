@@ -1,0 +1,80 @@
+//! Standard output, or anything else that takes bytes in order and gives nothing back.
+
+use super::{Attempt, Body, DiskInfo, LocalWrite, Receipt, WriteAt};
+use crate::error::{Error, Kind, Result};
+use std::io::Write;
+use std::ops::Range;
+use std::sync::mpsc::{Sender, channel};
+use tokio::sync::oneshot;
+
+/// A stream that is written to, on a thread of its own which nobody joins: it may wait for its reader for ever.
+pub struct StreamWriter {
+    info: DiskInfo,
+    requests: Sender<Request>,
+}
+
+struct Request {
+    /// `None` flushes.
+    write: Option<(u64, bytes::Bytes)>,
+    answer: oneshot::Sender<Result<()>>,
+}
+
+impl StreamWriter {
+    /// Starts the thread that writes to `out`, an image of `size` bytes; 0 where only its end will tell.
+    pub fn start(mut out: Box<dyn Write + Send>, size: u64) -> Result<Self> {
+        let (requests, asked) = channel::<Request>();
+        let failed = |e| Error::io("writing to standard output", e);
+        let work = move || {
+            for Request { write, answer } in asked {
+                let done = match write {
+                    Some((offset, bytes)) => out.write_all(&bytes).map_err(|e| failed(e).offset(offset)),
+                    None => out.flush().map_err(failed),
+                };
+                // Nobody waits any more: what comes next has no place in the stream.
+                if answer.send(done).is_err() {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("output".to_owned()).spawn(work);
+        thread.map_err(|e| Error::io("starting a thread", e))?;
+        let info = DiskInfo { parallel: 1, in_order: true, ..DiskInfo::new("standard output", size) };
+        Ok(Self { info, requests })
+    }
+
+    fn ask(&self, write: Option<(u64, bytes::Bytes)>) -> Attempt<()> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.requests.send(Request { write, answer });
+        Box::pin(async move {
+            let died = || Error::new(Kind::Io, "the writing thread has died; this is a bug in diskferry");
+            sent.map_err(|_| died())?;
+            answered.await.unwrap_or_else(|_| Err(died()))
+        })
+    }
+}
+
+impl WriteAt for StreamWriter {
+    fn info(&self) -> &DiskInfo {
+        &self.info
+    }
+
+    fn write_at(&self, offset: u64, body: Body) -> Attempt<Receipt> {
+        let Body::Raw(bytes) = body else {
+            return Box::pin(async { Err(Error::usage("a stream takes no gzip")) });
+        };
+        let written = self.ask(Some((offset, bytes)));
+        Box::pin(async { written.await.map(|()| Receipt::acknowledged()) })
+    }
+
+    fn zero_at(&self, _range: Range<u64>) -> Attempt<Option<Receipt>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn flush(&self) -> Attempt<()> {
+        self.ask(None)
+    }
+
+    fn local(&self) -> Option<&dyn LocalWrite> {
+        None
+    }
+}

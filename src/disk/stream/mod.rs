@@ -1,0 +1,220 @@
+//! An image that comes as a stream: standard input, an appliance without ranges, what an unpacker gives.
+
+pub mod pipe;
+pub mod unpack;
+mod unpack_guard;
+pub mod xz_index;
+
+use super::{Attempt, Buffer, DiskInfo, Identity, ReadStream};
+use crate::error::{Error, Kind, Result};
+use pipe::{Failure, PipeReader};
+use std::fmt;
+use std::io::Read;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::oneshot;
+
+/// A stream that is about to be read.
+pub struct Stream {
+    input: Input,
+    info: DiskInfo,
+}
+
+struct Input {
+    bytes: Box<dyn Read + Send>,
+    /// What it is called in messages.
+    name: String,
+    /// Bytes, where that is known.
+    size: Option<u64>,
+    /// The error behind a failed read, where the input knows it.
+    failure: Failure,
+}
+
+impl Stream {
+    /// Standard input, of `size` bytes.
+    pub fn stdin(size: u64) -> Result<Self> {
+        let failure = Failure::default();
+        Self::new(Box::new(std::io::stdin()), "standard input", size, Identity::Stream { size }, failure)
+    }
+
+    /// What comes through a pipe: `size` bytes of `name`, known as `identity`.
+    pub fn piped(input: PipeReader, name: &str, size: u64, identity: Identity) -> Result<Self> {
+        let failure = input.failure();
+        Self::new(Box::new(input), name, size, identity, failure)
+    }
+
+    /// What comes through a pipe until it ends.
+    pub fn endless(input: PipeReader, name: &str) -> Self {
+        let failure = input.failure();
+        let input = Input { bytes: Box::new(input), name: name.to_owned(), size: None, failure };
+        Self { input, info: DiskInfo { stable: false, ..DiskInfo::new(name, 0) } }
+    }
+
+    /// Any input, of `size` bytes; 0 is refused.
+    fn new(
+        bytes: Box<dyn Read + Send>,
+        name: &str,
+        size: u64,
+        identity: Identity,
+        failure: Failure,
+    ) -> Result<Self> {
+        if size == 0 {
+            return Err(Error::new(Kind::Source, "an image of 0 bytes is empty"));
+        }
+        let input = Input { bytes, name: name.to_owned(), size: Some(size), failure };
+        let info = DiskInfo { identity: Some(identity), stable: false, ..DiskInfo::new(name, size) };
+        Ok(Self { input, info })
+    }
+
+    /// What it is.
+    pub fn info(&self) -> &DiskInfo {
+        &self.info
+    }
+
+    /// Reads up to `len` of the first bytes, and puts them back. Waits for whoever writes to the stream.
+    pub fn head(mut self, len: usize) -> Result<(Self, Vec<u8>)> {
+        let mut head = Vec::new();
+        let read = (&mut self.input.bytes).take(len as u64).read_to_end(&mut head);
+        read.map_err(|e| self.input.failed(e).offset(0))?;
+        let again = std::io::Cursor::new(head.clone());
+        self.input.bytes = Box::new(again.chain(self.input.bytes));
+        Ok((self, head))
+    }
+
+    /// Starts the thread that reads. Nobody joins it: it may wait for its input for ever.
+    pub fn start(self) -> Result<StreamReader> {
+        let (requests, asked) = channel();
+        let Self { input, info } = self;
+        let thread = std::thread::Builder::new().name("read".to_owned()).spawn(move || input.serve(&asked));
+        thread.map_err(|e| Error::io("starting a thread", e))?;
+        Ok(StreamReader { info, requests })
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+/// A stream that is being read.
+#[derive(Debug)]
+pub struct StreamReader {
+    info: DiskInfo,
+    requests: Sender<Request>,
+}
+
+#[derive(Debug)]
+struct Request {
+    len: u64,
+    into: Buffer,
+    answer: oneshot::Sender<Result<Buffer>>,
+}
+
+impl ReadStream for StreamReader {
+    fn info(&self) -> &DiskInfo {
+        &self.info
+    }
+
+    fn next(&mut self, len: u64, into: Buffer) -> Attempt<Buffer> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.requests.send(Request { len, into, answer });
+        Box::pin(async move {
+            let died = || Error::new(Kind::Io, "the reading thread has died; this is a bug in diskferry");
+            sent.map_err(|_| died())?;
+            answered.await.unwrap_or_else(|_| Err(died()))
+        })
+    }
+}
+
+impl Input {
+    fn serve(mut self, asked: &Receiver<Request>) {
+        let mut at = 0;
+        for Request { len, mut into, answer } in asked {
+            let read = self.read(at, len, &mut into);
+            let failed = read.is_err();
+            at += read.as_ref().copied().unwrap_or(0);
+            // Without somebody to take the bytes, or after an error, nothing that follows has its place.
+            if answer.send(read.map(|_| into)).is_err() || failed {
+                return;
+            }
+        }
+    }
+
+    /// Appends the next `len` bytes, at offset `at`, or those up to the end; returns how many. The last ones of a stream of
+    /// known size come only once it is known that nothing follows them.
+    fn read(&mut self, at: u64, len: u64, into: &mut Vec<u8>) -> Result<u64> {
+        let read = (&mut self.bytes).take(len).read_to_end(into);
+        let got = read.map_err(|e| self.failed(e).offset(at))? as u64;
+        let Some(size) = self.size else { return Ok(got) };
+        if got < len {
+            return Err(self.wrong_size(size, &format!("ended after {}", at + got)));
+        }
+        if at + got < size {
+            return Ok(got);
+        }
+        match (&mut self.bytes).take(1).read_to_end(&mut Vec::new()) {
+            Ok(0) => Ok(got),
+            Ok(_) => Err(self.wrong_size(size, "goes on past that")),
+            Err(e) => Err(self.failed(e)),
+        }
+    }
+
+    fn failed(&self, error: std::io::Error) -> Error {
+        self.failure.behind(error, &format!("reading {} failed", self.name))
+    }
+
+    fn wrong_size(&self, size: u64, how: &str) -> Error {
+        Error::new(Kind::Source, format!("{} was to be {size} bytes and {how}", self.name))
+            .hint("give the exact size with --size")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::Buffers;
+
+    async fn read(bytes: &'static [u8], size: u64) -> (usize, Result<()>) {
+        let identity = Identity::Stream { size };
+        let stream = Stream::new(Box::new(bytes), "it", size, identity, Failure::default()).unwrap();
+        let (stream, head) = stream.head(3).unwrap();
+        assert_eq!(head, bytes[..3]);
+        let mut stream = stream.start().unwrap();
+        let (buffers, mut all) = (Buffers::new(), Vec::new());
+        while (all.len() as u64) < size {
+            match stream.next(4.min(size - all.len() as u64), buffers.take(4)).await {
+                Ok(piece) => all.extend_from_slice(&piece),
+                Err(error) => return (all.len(), Err(error)),
+            }
+        }
+        assert!(all == bytes[..all.len()]);
+        (all.len(), Ok(()))
+    }
+
+    #[tokio::test]
+    async fn only_the_declared_size_will_do() {
+        assert!(matches!(read(b"0123456789", 10).await, (10, Ok(()))));
+        let (_, short) = read(b"012345678", 10).await;
+        assert!(short.unwrap_err().to_string().contains("ended after 9"));
+        let (got, long) = read(b"0123456789x", 10).await;
+        assert!(long.unwrap_err().to_string().contains("goes on"));
+        assert_eq!(got, 8, "the last bytes come only once nothing follows");
+        assert!(Stream::stdin(0).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_unknown_size_ends_with_a_short_piece() {
+        let (writer, reader) = pipe::pipe();
+        let mut stream = Stream::endless(reader, "it").start().unwrap();
+        writer.send(bytes::Bytes::from_static(b"012345")).await;
+        writer.end(Ok(())).await;
+        let buffers = Buffers::new();
+        // Asked for ahead, as the engine does.
+        let (first, second) = (stream.next(4, buffers.take(4)), stream.next(4, buffers.take(4)));
+        assert_eq!(
+            (first.await.unwrap().as_slice(), second.await.unwrap().as_slice()),
+            (&b"0123"[..], &b"45"[..])
+        );
+        assert!(stream.next(4, buffers.take(4)).await.unwrap().is_empty());
+    }
+}

@@ -1,0 +1,96 @@
+//! One chunk's read and one chunk's write, each repeated as far as that helps.
+
+use super::Context;
+use super::governor::Governor;
+use super::pipeline::Written;
+use crate::chunk::Geometry;
+use crate::disk::{Body, Buffer, Buffers, ReadAt, WriteAt};
+use crate::error::{Error, Kind, Result};
+use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Reads one chunk, in as many reads as the disk wants.
+pub(super) async fn read_chunk(
+    disk: &dyn ReadAt,
+    geometry: Geometry,
+    index: u64,
+    context: &Context,
+    buffers: &Buffers,
+) -> Result<Buffer> {
+    let (offset, len) = (geometry.offset(index), geometry.len(index));
+    let (limit, mut at) = (disk.info().read_limit.max(1), offset);
+    let mut whole: Option<Buffer> = None;
+    while at < offset + len {
+        let step = limit.min(offset + len - at);
+        let attempt = async || {
+            let room = if whole.is_none() { len } else { step };
+            let into = buffers.take(usize::try_from(room).unwrap_or(usize::MAX));
+            let read = disk.read_at(at, step, into).await;
+            heed(&read, &context.reads);
+            read
+        };
+        let read = context.retry.run("reading a chunk", Some(at), attempt).await;
+        let piece = read.map_err(|e| e.context(&disk.info().name))?;
+        match &mut whole {
+            Some(whole) => whole.extend_from_slice(&piece),
+            None => whole = Some(piece),
+        }
+        at += step;
+    }
+    Ok(whole.unwrap_or_else(|| buffers.take(0)))
+}
+
+/// A far end that says that it is too much gets less.
+fn heed<T>(attempted: &Result<T>, governor: &Governor) {
+    let too_much = |kind| matches!(kind, Kind::Busy | Kind::SlowDown | Kind::Unavailable);
+    if attempted.as_ref().is_err_and(|error| too_much(error.kind())) {
+        governor.pushed_back();
+    }
+}
+
+/// Writes one chunk. A write in flight is waited for until the stop is over.
+pub(super) async fn write_chunk(
+    to: &dyn WriteAt,
+    watched: Option<&dyn ReadAt>,
+    context: &Context,
+    range: Range<u64>,
+    body: Option<Body>,
+    zeros: Option<Body>,
+) -> Result<Written> {
+    let meters = &context.meters;
+    let (image, wire) =
+        (range.end - range.start, body.as_ref().or(zeros.as_ref()).map_or(0, |b| b.bytes().len() as u64));
+    meters.flying_image.fetch_add(image, Relaxed);
+    meters.flying_wire.fetch_add(wire, Relaxed);
+    let attempt = async || {
+        let written = attempt_write(to, range.clone(), body.as_ref(), zeros.as_ref()).await;
+        heed(&written, &context.writes);
+        if let (Err(_), Some(local)) = (&written, watched.and_then(ReadAt::local)) {
+            // A changed image explains it, and need not be sent to its end.
+            local.glance()?;
+        }
+        written
+    };
+    let written = context.retry.run_settled("writing a chunk", Some(range.start), attempt).await;
+    meters.flying_image.fetch_sub(image, Relaxed);
+    meters.flying_wire.fetch_sub(wire, Relaxed);
+    written.map_err(|e| e.context(&to.info().name))
+}
+
+async fn attempt_write(
+    to: &dyn WriteAt,
+    range: Range<u64>,
+    body: Option<&Body>,
+    zeros: Option<&Body>,
+) -> Result<Written> {
+    if body.is_none()
+        && let Some(receipt) = to.zero_at(range.clone()).await?
+    {
+        return Ok(Written { receipt, as_hole: true, wire: 0 });
+    }
+    let Some(body) = body.or(zeros) else {
+        return Err(Error::new(Kind::Io, "a chunk without a body; this is a bug in diskferry"));
+    };
+    let wire = body.bytes().len() as u64;
+    to.write_at(range.start, body.clone()).await.map(|receipt| Written { receipt, as_hole: false, wire })
+}

@@ -1,0 +1,268 @@
+//! Reading chunks and comparing them: verification, and the proof of an earlier run.
+
+use super::copy::finish;
+use super::ledger::Ledger;
+use super::pipeline::{Content, Hand, Item, Loaded, Pipeline, Place, Source, Worked};
+use super::sample::places;
+use super::tap::Tap;
+use super::{Context, plan};
+use crate::chunk::{DigestedChunk, Geometry};
+use crate::digest::Algorithm;
+use crate::disk::zero::is_zero;
+use crate::disk::{Buffer, Buffers, ReadAt};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Stage};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// How much is read back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// Nothing: every write was acknowledged.
+    #[default]
+    None,
+    /// A hundredth of the chunks, at random, and at least [`LEAST`].
+    Sample,
+    /// Everything.
+    Full,
+}
+
+/// The fewest chunks of a sample.
+pub const LEAST: u64 = 8;
+
+impl Verify {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verify::None => "none",
+            Verify::Sample => "sample",
+            Verify::Full => "full",
+        }
+    }
+
+    /// The chunks to read back, in order; `seed` makes the choice repeatable.
+    pub fn choose(self, chunks: u64, seed: &str) -> Vec<u64> {
+        let wanted = match self {
+            Verify::None => 0,
+            Verify::Sample => chunks.div_ceil(100).max(LEAST).min(chunks),
+            Verify::Full => chunks,
+        };
+        if wanted == chunks {
+            return (0..chunks).collect();
+        }
+        let mut chosen = BTreeSet::new();
+        let mut random = places(seed, chunks);
+        while (chosen.len() as u64) < wanted {
+            chosen.extend(random.next());
+        }
+        chosen.into_iter().collect()
+    }
+}
+
+impl std::str::FromStr for Verify {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        [Verify::None, Verify::Sample, Verify::Full]
+            .into_iter()
+            .find(|v| v.name() == text)
+            .ok_or_else(|| Error::usage(format!("there is no verification {text:?}: none, sample or full")))
+    }
+}
+
+/// What a comparison found.
+#[derive(Debug, Default)]
+pub struct Compared {
+    /// How many chunks were compared.
+    pub chunks: u64,
+    /// Those that differ, in order.
+    pub differ: Vec<u64>,
+}
+
+impl Compared {
+    /// The error that names what differs; `None` if nothing does.
+    pub fn into_error(self, geometry: Geometry, what: &str) -> Option<Error> {
+        if self.differ.is_empty() {
+            return None;
+        }
+        let offsets: Vec<String> =
+            self.differ.iter().take(20).map(|i| geometry.offset(*i).to_string()).collect();
+        let more = match self.differ.len() - offsets.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Some(Error::new(
+            Kind::Differ,
+            format!(
+                "{what}: {} of {} chunks compared differ, at offsets {}{more}",
+                self.differ.len(),
+                self.chunks,
+                offsets.join(", ")
+            ),
+        ))
+    }
+}
+
+/// Reads chunks and compares them with the digests in a ledger.
+pub async fn with_digests(
+    disk: &Arc<dyn ReadAt>,
+    ledger: &Ledger,
+    indices: &[u64],
+    context: &Context,
+) -> Result<Compared> {
+    let algorithm = ledger.algorithm();
+    let mut compared = Compared::default();
+    let hand = move |chunk: Loaded| {
+        let Content::Bytes(bytes) = &chunk.content else { return Err(unread()) };
+        Ok(Worked::Done((digested(&chunk, bytes, algorithm), true)))
+    };
+    let note = |chunk: DigestedChunk, _: bool| {
+        compared.chunks += 1;
+        if ledger.get(chunk.index) != Some(chunk.digest) {
+            compared.differ.push(chunk.index);
+        }
+    };
+    run(disk, ledger.geometry(), indices, context, hand, note).await?;
+    compared.differ.sort_unstable();
+    Ok(compared)
+}
+
+/// Reads chunks and compares them, byte by byte, with those of `original`, a disk of this machine; also notes its digests
+/// in `ledger`.
+pub async fn with_original(
+    disk: &Arc<dyn ReadAt>,
+    original: &Arc<dyn ReadAt>,
+    ledger: &mut Ledger,
+    indices: &[u64],
+    context: &Context,
+) -> Result<Compared> {
+    let (geometry, algorithm) = (ledger.geometry(), ledger.algorithm());
+    let mut compared = Compared::default();
+    let here = Here { disk: Arc::clone(original), buffers: Buffers::new() };
+    let hand = move |chunk: Loaded| {
+        let Content::Bytes(there) = &chunk.content else { return Err(unread()) };
+        let bytes = here.read(chunk.offset, there.len())?;
+        let same = bytes.as_slice() == there.as_slice();
+        Ok(Worked::Done((digested(&chunk, &bytes, algorithm), same)))
+    };
+    let note = |chunk: DigestedChunk, same: bool| {
+        compared.chunks += 1;
+        if !same {
+            compared.differ.push(chunk.index);
+        }
+        ledger.settle(&chunk.known());
+    };
+    run(disk, geometry, indices, context, hand, note).await?;
+    if let Some(local) = original.local() {
+        local.glance()?;
+    }
+    compared.differ.sort_unstable();
+    Ok(compared)
+}
+
+/// The SHA-256 of a disk's first bytes, as many as `geometry` has.
+pub async fn whole(disk: &Arc<dyn ReadAt>, geometry: Geometry, context: &Context) -> Result<String> {
+    let tap = Arc::<Tap>::default();
+    let holes = plan::holes(&**disk, geometry, context).await?;
+    let items = (0..geometry.chunks()).map(|index| {
+        let from = if holes.get(index) { Place::Hole } else { Place::Source };
+        Item { index, from }
+    });
+    // A digest that needs every byte in order keeps one thread busy.
+    let hands: Vec<Hand<()>> = vec![Box::new(|_| Ok(Worked::Done(())))];
+    let pipeline = Pipeline {
+        geometry,
+        source: Source::At(Arc::clone(disk)),
+        kept: None,
+        hands,
+        tap: Some(Arc::clone(&tap)),
+        to: None,
+        room: 1,
+    };
+    let failures = pipeline.run(items, context, |(), _| Ok(())).await?;
+    match failures.into_error(0, geometry.chunks()) {
+        Some(error) => Err(error.context("digesting the image")),
+        None => finish(&tap, geometry.chunks()),
+    }
+}
+
+/// What a worker reads of the disk on this machine.
+#[derive(Clone)]
+struct Here {
+    disk: Arc<dyn ReadAt>,
+    buffers: Buffers,
+}
+
+impl Here {
+    fn read(&self, offset: u64, len: usize) -> Result<Buffer> {
+        let local = self.disk.local().ok_or_else(unread)?;
+        let mut bytes = self.buffers.take_any(len);
+        local.read_into(offset, len as u64, &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+fn unread() -> Error {
+    Error::new(Kind::Io, "there is nothing to compare; this is a bug in diskferry")
+}
+
+fn digested(chunk: &Loaded, bytes: &[u8], algorithm: Algorithm) -> DigestedChunk {
+    DigestedChunk {
+        index: chunk.index,
+        len: bytes.len() as u64,
+        digest: algorithm.digest(bytes),
+        zero: is_zero(bytes),
+    }
+}
+
+async fn run(
+    disk: &Arc<dyn ReadAt>,
+    geometry: Geometry,
+    indices: &[u64],
+    context: &Context,
+    hand: impl FnMut(Loaded) -> Result<Worked<(DigestedChunk, bool)>> + Clone + Send + 'static,
+    mut note: impl FnMut(DigestedChunk, bool),
+) -> Result<()> {
+    (context.observer)(&Event::Stage(Stage::Verify));
+    let mut left = indices.len() as u64;
+    let pipeline = Pipeline {
+        geometry,
+        source: Source::At(Arc::clone(disk)),
+        kept: None,
+        hands: (0..context.workers).map(|_| Box::new(hand.clone()) as Hand<_>).collect(),
+        tap: None,
+        to: None,
+        // The bytes of both sides.
+        room: 2,
+    };
+    let items = indices.iter().map(|index| Item { index: *index, from: Place::Source });
+    let done = |(chunk, same): (DigestedChunk, bool), _| {
+        left -= 1;
+        context.meters.verified.fetch_add(chunk.len, Relaxed);
+        note(chunk, same);
+        Ok(())
+    };
+    let failures = pipeline.run(items, context, done).await?;
+    match failures.into_error(left, indices.len() as u64) {
+        Some(error) => Err(error.context("reading back")),
+        None if left > 0 => Err(Error::new(Kind::Incomplete, format!("{left} chunks were not read back"))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_a_hundredth_and_at_least_eight() {
+        assert_eq!(Verify::Sample.choose(5, "s"), [0, 1, 2, 3, 4]);
+        assert_eq!(Verify::Sample.choose(100, "s").len(), 8);
+        assert_eq!(Verify::Sample.choose(10_000, "s").len(), 100);
+        assert_eq!(Verify::Sample.choose(10_000, "s"), Verify::Sample.choose(10_000, "s"));
+        assert_ne!(Verify::Sample.choose(10_000, "s"), Verify::Sample.choose(10_000, "t"));
+        assert_eq!(Verify::Full.choose(3, "s"), [0, 1, 2]);
+        assert!(Verify::None.choose(3, "s").is_empty());
+    }
+}

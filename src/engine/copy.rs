@@ -1,0 +1,362 @@
+//! An image from one disk to another: upload, download, migration, standard output.
+
+use super::encode::Encoder;
+use super::encode::codec::Compression;
+use super::ledger::{Bits, Ledger};
+use super::pipeline::{Content, Hand, Item, Loaded, Pipeline, Place, Source, Worked, Written};
+use super::syncing::{Schedule, Syncing};
+use super::tap::Tap;
+use super::{Context, plan};
+use crate::chunk::{AckedChunk, DigestedChunk, Geometry};
+use crate::digest::{Algorithm, ZeroDigests};
+use crate::disk::{Buffers, LocalRead, ReadAt, WriteAt};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Stage};
+use crate::journal::Journal;
+use crate::meters::Meters;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+/// A copy that is about to run.
+pub struct Copy {
+    /// Where from.
+    pub from: Source,
+    /// Where to.
+    pub to: Arc<dyn WriteAt>,
+    /// Where the chunks can be read that an earlier run has moved, if that is nearer than the source.
+    pub kept: Option<Arc<dyn ReadAt>>,
+    /// How chunks are compressed, as far as the destination takes gzip.
+    pub compression: Compression,
+    /// Whether the destination is known to read as zero in the holes of the source.
+    pub skip_holes: bool,
+    /// Whether it is known to read as zero wherever nothing was written.
+    pub skip_zeros: bool,
+    /// Whether the SHA-256 of the whole image is wanted.
+    pub whole: bool,
+}
+
+/// What a copy has done.
+#[derive(Debug, Default)]
+pub struct Copied {
+    /// Chunks written.
+    pub sent: u64,
+    /// Chunks of zeros that nothing was moved for.
+    pub zero: u64,
+    /// The SHA-256 of the whole image, if it was asked for.
+    pub sha256: Option<String>,
+}
+
+impl Copied {
+    pub(super) fn count(&mut self, hole: bool) {
+        if hole {
+            self.zero += 1;
+        } else {
+            self.sent += 1;
+        }
+    }
+}
+
+/// What has become of a chunk.
+pub(super) enum Step {
+    /// It was read again only to be compared with what an earlier run has moved.
+    Again(DigestedChunk, Place),
+    /// Zeros, where the destination reads as zero anyway.
+    Skipped(AckedChunk),
+    /// The worker has written it; whether as a hole.
+    Wrote(AckedChunk, bool),
+    /// It is written by the pipeline.
+    Sent(DigestedChunk),
+}
+
+impl Copy {
+    /// Runs until every chunk is settled in `ledger`, or as far as it comes. In any case the journal is synced.
+    pub async fn run(
+        self,
+        journal: &Journal,
+        schedule: Schedule,
+        ledger: &mut Ledger,
+        context: &Context,
+    ) -> Result<Copied> {
+        let syncing = Syncing::start(Arc::clone(&self.to), journal.syncer(schedule.marks), schedule);
+        let note = |chunk: &AckedChunk| {
+            journal.acknowledge(chunk)?;
+            if syncing.has_failed() {
+                return Err(Error::new(Kind::Io, "what was written, or the journal, cannot be synced"));
+            }
+            Ok(())
+        };
+        let source = self.source();
+        let moved = self.transfer(ledger, note, context).await;
+        let synced = syncing.finish(&context.stop).await;
+        let copied = match moved {
+            // A sync that failed is the cause of what failed after it.
+            Err(error) if error.kind() == Kind::Io => Err(synced.err().unwrap_or(error)),
+            Err(error) => Err(error),
+            Ok(copied) => synced.map(|()| copied),
+        };
+        let Some(source) = source else { return copied };
+        if let Some(local) = source.local() {
+            // A changed image explains every other failure.
+            local.glance()?;
+            let copied = copied?;
+            return match context.stop.unless_asked(source.changed()).await? {
+                Some(changed) => Err(changed),
+                None => Ok(copied),
+            };
+        }
+        copied
+    }
+
+    /// The same without a journal: for what cannot be gone on with.
+    pub async fn run_once(self, ledger: &mut Ledger, context: &Context) -> Result<Copied> {
+        let to = Arc::clone(&self.to);
+        let copied = self.transfer(ledger, |_| Ok(()), context).await?;
+        context.stop.unless_asked(to.flush()).await?;
+        Ok(copied)
+    }
+
+    fn source(&self) -> Option<Arc<dyn ReadAt>> {
+        match &self.from {
+            Source::At(disk) => Some(Arc::clone(disk)),
+            Source::Stream(_) => None,
+        }
+    }
+
+    async fn transfer(
+        self,
+        ledger: &mut Ledger,
+        mut note: impl FnMut(&AckedChunk) -> Result<()>,
+        context: &Context,
+    ) -> Result<Copied> {
+        (context.observer)(&Event::Stage(Stage::Transfer));
+        let geometry = ledger.geometry();
+        let mut done = Copied::default();
+        let source = self.source();
+        let holes = match &source {
+            Some(disk) => plan::holes(&**disk, geometry, context).await?,
+            None => Bits::new(0),
+        };
+        if let Some(why) = source.as_deref().and_then(ReadAt::local).and_then(LocalRead::blind) {
+            (context.observer)(&Event::Note(why));
+        }
+        if self.skip_holes {
+            done.zero = plan::settle(&holes, ledger, context).await?;
+        }
+        let settled = Arc::new(ledger.settled_bits());
+        // What nothing but its bytes tells from another image is read again, and compared.
+        let reread = source.as_ref().is_none_or(|disk| !disk.info().stable);
+        let tap = self.whole.then(Arc::<Tap>::default);
+        let items = items(geometry, &settled, holes, self.whole || reread, self.kept.is_some());
+        let hands = CopyHands {
+            to: self.to,
+            compression: self.compression,
+            settled: &settled,
+            skip_holes: self.skip_holes,
+            skip_zeros: self.skip_zeros,
+        };
+        let pipeline =
+            hands.pipeline(self.from, self.kept, ledger.algorithm(), geometry, tap.clone(), context)?;
+        let failures = pipeline
+            .run(items, context, |step, written| {
+                settle_step(step, written, ledger, &mut done, &mut note, context)
+            })
+            .await?;
+        let (missing, total) = (ledger.missing().count() as u64, geometry.chunks());
+        if let Some(error) = failures.into_error(missing, total) {
+            return Err(error);
+        }
+        if missing > 0 {
+            return Err(Error::new(Kind::Incomplete, format!("{missing} of {total} chunks are left")));
+        }
+        (context.observer)(&Event::Stage(Stage::Finish));
+        if let Some(tap) = tap {
+            done.sha256 = Some(finish(&tap, total)?);
+        }
+        Ok(done)
+    }
+}
+
+/// The digest of an image all of whose chunks went by.
+pub(super) fn finish(tap: &Tap, chunks: u64) -> Result<String> {
+    tap.finish(chunks).ok_or_else(|| {
+        Error::new(Kind::Io, "the digest of the image is not complete; this is a bug in diskferry")
+    })
+}
+
+/// One thread writes as fast as any disk takes it, and costs half of what several do; SHA-256 needs them all.
+fn landing_threads(algorithm: Algorithm, context: &Context) -> usize {
+    match algorithm {
+        Algorithm::Blake3 => 1,
+        Algorithm::Sha256 => context.workers,
+    }
+}
+
+/// The chunks to be read, in order: those that are not settled, or all.
+fn items(
+    geometry: Geometry,
+    settled: &Arc<Bits>,
+    holes: Bits,
+    all: bool,
+    kept: bool,
+) -> impl Iterator<Item = Item> + use<> {
+    let settled = Arc::clone(settled);
+    (0..geometry.chunks()).filter_map(move |index| {
+        let again = settled.get(index);
+        let from = match (holes.get(index), again && kept) {
+            (true, _) => Place::Hole,
+            (false, true) => Place::Kept,
+            (false, false) => Place::Source,
+        };
+        (all || !again).then_some(Item { index, from })
+    })
+}
+
+/// What the workers of a copy are told.
+pub(super) struct CopyHands<'a> {
+    pub(super) to: Arc<dyn WriteAt>,
+    pub(super) compression: Compression,
+    pub(super) settled: &'a Arc<Bits>,
+    pub(super) skip_holes: bool,
+    pub(super) skip_zeros: bool,
+}
+
+impl CopyHands<'_> {
+    /// The pipeline that they work in.
+    pub(super) fn pipeline(
+        self,
+        source: Source,
+        kept: Option<Arc<dyn ReadAt>>,
+        algorithm: Algorithm,
+        geometry: Geometry,
+        tap: Option<Arc<Tap>>,
+        context: &Context,
+    ) -> Result<Pipeline<Step>> {
+        let is_local = self.to.local().is_some();
+        let compression = if self.to.info().gzip { self.compression } else { Compression::None };
+        let zeros = Arc::new(ZeroDigests::new(algorithm));
+        let buffers = Buffers::new();
+        let width = if is_local { landing_threads(algorithm, context) } else { context.workers };
+        let hands = (0..width.max(1))
+            .map(|_| {
+                let encoder = Encoder::new(compression, algorithm, Arc::clone(&zeros), buffers.clone())?;
+                let hand = CopyHand {
+                    encoder,
+                    settled: Arc::clone(self.settled),
+                    to: Arc::clone(&self.to),
+                    skip_holes: self.skip_holes,
+                    skip_zeros: self.skip_zeros,
+                    meters: Arc::clone(&context.meters),
+                };
+                Ok(hand.into_hand())
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Pipeline {
+            geometry,
+            source,
+            kept,
+            hands,
+            tap,
+            to: (!is_local).then_some(self.to),
+            room: if compression == Compression::None { 1 } else { 2 },
+        })
+    }
+}
+
+struct CopyHand {
+    encoder: Encoder,
+    /// Chunks that an earlier run has moved, or that need not be.
+    settled: Arc<Bits>,
+    to: Arc<dyn WriteAt>,
+    skip_holes: bool,
+    skip_zeros: bool,
+    meters: Arc<Meters>,
+}
+
+impl CopyHand {
+    fn into_hand(mut self) -> Hand<Step> {
+        Box::new(move |chunk| self.work(chunk))
+    }
+
+    fn work(&mut self, chunk: Loaded) -> Result<Worked<Step>> {
+        let Loaded { index, offset, from, content } = chunk;
+        let (len, (digest, zero)) = match &content {
+            Content::Zeros(len) => (*len, (self.encoder.digest_of_zeros(*len), true)),
+            Content::Bytes(bytes) => (bytes.len() as u64, self.encoder.digest(bytes)),
+        };
+        let chunk = DigestedChunk { index, len, digest, zero };
+        if self.settled.get(index) {
+            return Ok(Worked::Done(Step::Again(chunk, from)));
+        }
+        if zero && (self.skip_zeros || (from == Place::Hole && self.skip_holes)) {
+            return Ok(Worked::Done(Step::Skipped(chunk.known())));
+        }
+        let range = offset..offset + len;
+        if let Some(local) = self.to.local() {
+            let start = Instant::now();
+            let receipt = match &content {
+                Content::Bytes(bytes) if !zero => local.write(offset, bytes)?,
+                _ => local.zero(range)?,
+            };
+            Meters::since(&self.meters.landing_ns, start);
+            return Ok(Worked::Done(Step::Wrote(chunk.acknowledged(receipt), zero)));
+        }
+        let body = match content {
+            Content::Bytes(bytes) if !zero => Some(self.encoder.encode(bytes)?),
+            _ => None,
+        };
+        Ok(Worked::Write(Step::Sent(chunk), range, body))
+    }
+}
+
+/// Notes what has become of a chunk.
+fn settle_step(
+    step: Step,
+    written: Option<Written>,
+    ledger: &mut Ledger,
+    done: &mut Copied,
+    note: &mut impl FnMut(&AckedChunk) -> Result<()>,
+    context: &Context,
+) -> Result<()> {
+    let known = match step {
+        Step::Again(chunk, from) => return same_as_before(chunk, from, ledger),
+        Step::Skipped(_) => true,
+        Step::Wrote(..) | Step::Sent(_) => false,
+    };
+    let (chunk, hole) = arrived(step, written)?;
+    if !known {
+        note(&chunk)?;
+    }
+    ledger.settle(&chunk);
+    context.meters.image.fetch_add(chunk.len, Relaxed);
+    done.count(hole);
+    Ok(())
+}
+
+/// The chunk, once its bytes are known to be at the destination, and whether as a hole.
+pub(super) fn arrived(step: Step, written: Option<Written>) -> Result<(AckedChunk, bool)> {
+    match (step, written) {
+        (Step::Again(chunk, _), _) => Ok((chunk.known(), false)),
+        (Step::Skipped(chunk), _) => Ok((chunk, true)),
+        (Step::Wrote(chunk, hole), _) => Ok((chunk, hole)),
+        (Step::Sent(chunk), Some(written)) => Ok((chunk.acknowledged(written.receipt), written.as_hole)),
+        (Step::Sent(_), None) => {
+            Err(Error::new(Kind::Io, "a chunk was not written; this is a bug in diskferry"))
+        }
+    }
+}
+
+/// What was moved before must be what is read now.
+fn same_as_before(chunk: DigestedChunk, from: Place, ledger: &Ledger) -> Result<()> {
+    if ledger.get(chunk.index) == Some(chunk.digest) {
+        return Ok(());
+    }
+    let offset = ledger.geometry().offset(chunk.index);
+    Err(if from == Place::Kept {
+        Error::new(Kind::Io, "the file no longer holds what was written to it").offset(offset)
+    } else {
+        Error::new(Kind::Source, "the image differs from the one that was begun")
+            .offset(offset)
+            .hint("to send this one instead, start over with --restart")
+    })
+}

@@ -1,0 +1,114 @@
+//! From the bytes of a chunk to what goes over the wire.
+
+pub mod codec;
+
+use crate::digest::{Algorithm, Digest, ZeroDigests};
+use crate::disk::zero::is_zero;
+use crate::disk::{Body, Buffer, Buffers};
+use crate::error::{Error, Kind, Result};
+use bytes::Bytes;
+use codec::{Codec, Compression};
+use std::sync::Arc;
+
+/// Digests and encodes chunks, one after the other, for one thread.
+pub(super) struct Encoder {
+    codec: Option<Box<dyn Codec>>,
+    digest: Algorithm,
+    zeros: Arc<ZeroDigests>,
+    /// What compressed chunks come out in.
+    buffers: Buffers,
+    scratch: Vec<u8>,
+}
+
+impl Encoder {
+    /// An encoder; a compression level that does not exist is a usage error.
+    pub(super) fn new(
+        compression: Compression,
+        digest: Algorithm,
+        zeros: Arc<ZeroDigests>,
+        buffers: Buffers,
+    ) -> Result<Self> {
+        Ok(Self { codec: compression.codec()?, digest, zeros, buffers, scratch: Vec::new() })
+    }
+
+    /// The digest of a chunk, and whether it holds nothing but zeros.
+    pub(super) fn digest(&self, bytes: &[u8]) -> (Digest, bool) {
+        if is_zero(bytes) {
+            (self.zeros.of(bytes.len() as u64), true)
+        } else {
+            (self.digest.digest(bytes), false)
+        }
+    }
+
+    /// The digest of so many zeros.
+    pub(super) fn digest_of_zeros(&self, len: u64) -> Digest {
+        self.zeros.of(len)
+    }
+
+    /// The wire form of a chunk, under the permit of its bytes, of which it keeps what it needs.
+    pub(super) fn encode(&mut self, mut bytes: Buffer) -> Result<Body> {
+        let len = bytes.len();
+        if let Some(codec) = &mut self.codec
+            && codec::is_worth(codec.as_mut(), &bytes, &mut self.scratch)?
+        {
+            let mut out = self.buffers.take(len / 2);
+            codec.gzip(&bytes, &mut out)?;
+            if codec::pays(len, out.len()) {
+                let mut permit = bytes.take_permit();
+                permit.shrink(out.len() as u64);
+                return Ok(Body::Gzip(out.under(permit).freeze()));
+            }
+        }
+        let mut permit = bytes.take_permit();
+        permit.shrink(len as u64);
+        Ok(Body::Raw(bytes.under(permit).freeze()))
+    }
+}
+
+/// A body of `len` zeros: 4 MiB of them are about 4 KiB as one gzip member.
+pub(super) fn zeros(len: u64, gzip: bool) -> Result<Body> {
+    let len = usize::try_from(len).map_err(|_| Error::new(Kind::Usage, "the chunk size is too large"))?;
+    let zeros = vec![0; len];
+    if !gzip {
+        return Ok(Body::Raw(Bytes::from(zeros)));
+    }
+    let mut out = Vec::new();
+    codec::Libdeflate::new(6)?.gzip(&zeros, &mut out)?;
+    Ok(Body::Gzip(out.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    fn encode(bytes: &[u8], compression: Compression) -> Body {
+        let zeros = Arc::new(ZeroDigests::new(Algorithm::Blake3));
+        let mut encoder = Encoder::new(compression, Algorithm::Blake3, zeros, Buffers::new()).unwrap();
+        let mut buffer = Buffers::new().take(bytes.len());
+        buffer.extend_from_slice(bytes);
+        encoder.encode(buffer).unwrap()
+    }
+
+    #[test]
+    fn text_and_noise_go_their_own_ways() {
+        assert!(matches!(encode(&[65; 1000], Compression::Auto), Body::Gzip(_)));
+        assert!(matches!(encode(&[65; 1000], Compression::None), Body::Raw(_)));
+        // Fifty bytes that never repeat: too short to shrink.
+        let short: Vec<u8> = (0..50u8).map(|i| i.wrapping_mul(151).wrapping_add(i << 3) ^ 0xA5).collect();
+        assert!(matches!(encode(&short, Compression::Auto), Body::Raw(_)));
+    }
+
+    #[test]
+    fn zeros_are_told_and_small() {
+        let zeros = Arc::new(ZeroDigests::new(Algorithm::Blake3));
+        let encoder = Encoder::new(Compression::None, Algorithm::Blake3, zeros, Buffers::new()).unwrap();
+        assert_eq!(encoder.digest(&[0; 1000]), (Algorithm::Blake3.digest(&[0; 1000]), true));
+        assert_eq!(encoder.digest_of_zeros(1000), encoder.digest(&[0; 1000]).0);
+        let Body::Gzip(body) = super::zeros(4 << 20, true).unwrap() else { panic!("it was to be gzip") };
+        assert!(body.len() < 8 << 10);
+        let mut back = Vec::new();
+        flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut back).unwrap();
+        assert!(back == vec![0; 4 << 20]);
+    }
+}

@@ -1,0 +1,253 @@
+//! How many requests are in flight: found out while they run.
+//!
+//! It starts small and grows as long as that pays: twice the requests have to bring at least a fifth of what twice would
+//! (a plain line gives all of it until it is full). When more brings less than that, it goes back to what did as
+//! well. A far end that says that it is too much (420, 429, 503, a busy drive) halves it.
+//!
+//! A round is as many answers as there may be requests in flight. A time per request that grows with the requests while the
+//! bytes do not is no gain, so growing ends there; more is asked for again after a while, since lines change.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Requests in flight at first: over a short way one of them fills the line while the others are being made.
+const FIRST: usize = 4;
+
+/// The share of a linear gain that has to come for growing to go on.
+const LEAST_GAIN: f64 = 0.2;
+
+/// After growing did not pay, or a far end asked for less, this many rounds pass before more is tried again.
+const ROUNDS_UNTIL_ASKED_AGAIN: u32 = 16;
+
+/// A pushed-back far end is not pushed down again for this long: the requests in flight were all made before it said so.
+const CALM: Duration = Duration::from_secs(1);
+
+/// So many rounds in a row have to bring nothing before growing is given up: in the first round at a level many answers are
+/// to requests of the level before, and a connection needs some round trips to come up to its speed.
+const ROUNDS_WITHOUT_GAIN: u32 = 2;
+
+/// The level of one kind of request, reads or writes.
+#[derive(Debug)]
+pub struct Governor {
+    /// Fixed by the user.
+    fixed: Option<usize>,
+    most: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    level: usize,
+    phase: Phase,
+    /// The lowest level that did as well as any, and its goodput in bytes a second.
+    best: Option<(usize, f64)>,
+    began: Instant,
+    answers: usize,
+    bytes: u64,
+    pushed_back: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// More is being tried; so many rounds have brought nothing.
+    Growing(u32),
+    /// So many rounds are left until more is tried again.
+    Resting(u32),
+}
+
+impl Governor {
+    /// Up to `most` requests, or exactly `fixed`.
+    pub fn new(fixed: Option<usize>, most: usize) -> Self {
+        let most = most.max(1);
+        let fixed = fixed.map(|fixed| fixed.clamp(1, most));
+        let state = State {
+            level: FIRST.min(most),
+            phase: Phase::Growing(0),
+            best: None,
+            began: Instant::now(),
+            answers: 0,
+            bytes: 0,
+            pushed_back: None,
+        };
+        Self { fixed, most, state: Mutex::new(state) }
+    }
+
+    /// How many requests may be in flight now.
+    pub fn level(&self) -> usize {
+        self.fixed.unwrap_or_else(|| self.lock().level)
+    }
+
+    /// The most there can ever be.
+    pub fn most(&self) -> usize {
+        self.fixed.unwrap_or(self.most)
+    }
+
+    /// A request of so many bytes on the wire has succeeded. `full`: whether as many were in flight as may be; a level that
+    /// was not made use of says nothing.
+    pub fn answered(&self, bytes: u64, full: bool) {
+        self.answered_at(bytes, full, Instant::now());
+    }
+
+    /// The far end has asked for less.
+    pub fn pushed_back(&self) {
+        self.pushed_back_at(Instant::now());
+    }
+
+    fn answered_at(&self, bytes: u64, full: bool, now: Instant) {
+        let mut state = self.lock();
+        if !full {
+            state.begin_round(now);
+            return;
+        }
+        state.answers += 1;
+        state.bytes += bytes;
+        if state.answers >= state.level {
+            let spent = now.saturating_duration_since(state.began).as_secs_f64().max(1e-6);
+            let goodput = state.bytes as f64 / spent;
+            state.judge(goodput, self.most);
+            state.begin_round(now);
+        }
+    }
+
+    fn pushed_back_at(&self, now: Instant) {
+        let mut state = self.lock();
+        if state.pushed_back.is_some_and(|last| now.saturating_duration_since(last) < CALM) {
+            return;
+        }
+        state.pushed_back = Some(now);
+        state.level = (state.level / 2).max(1);
+        (state.best, state.phase) = (None, Phase::Resting(ROUNDS_UNTIL_ASKED_AGAIN));
+        state.begin_round(now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn begin_round(&mut self, now: Instant) {
+        (self.began, self.answers, self.bytes) = (now, 0, 0);
+    }
+
+    /// Decides, by the goodput of a round at this level, what the next level is.
+    fn judge(&mut self, goodput: f64, most: usize) {
+        match self.phase {
+            Phase::Growing(without) => {
+                let pays = self.best.is_none_or(|(level, was)| {
+                    let linear = self.level as f64 / level as f64 - 1.0;
+                    self.level > level && goodput >= was * (1.0 + LEAST_GAIN * linear)
+                });
+                if pays {
+                    self.grow(goodput, most);
+                } else if without + 1 < ROUNDS_WITHOUT_GAIN {
+                    self.phase = Phase::Growing(without + 1);
+                } else {
+                    // It does not pay: what is in flight only waits longer.
+                    self.level = self.best.map_or(self.level, |(level, _)| level);
+                    self.phase = Phase::Resting(ROUNDS_UNTIL_ASKED_AGAIN);
+                }
+            }
+            Phase::Resting(0) => self.grow(goodput, most),
+            Phase::Resting(left) => self.phase = Phase::Resting(left - 1),
+        }
+    }
+
+    fn grow(&mut self, goodput: f64, most: usize) {
+        self.best = Some((self.level, goodput));
+        if self.level >= most {
+            self.phase = Phase::Resting(ROUNDS_UNTIL_ASKED_AGAIN);
+            return;
+        }
+        // By twos at first, then by halves: past sixteen a step is worth many chunks.
+        let step = if self.level < 16 { self.level } else { self.level / 2 };
+        self.level = (self.level + step).min(most);
+        self.phase = Phase::Growing(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHUNK: u64 = 4 << 20;
+
+    /// A line of `rate` bytes a second and `trip` seconds for a request and its answer; `windows`: bytes that one connection
+    /// may have under way. Plays requests at whatever level the governor gives; returns the level at the end and the
+    /// bytes a second from the start.
+    fn play(governor: &Governor, rate: f64, trip: f64, window: f64, requests: u32) -> (usize, f64) {
+        let start = Instant::now();
+        let (mut now, mut line_free) = (0.0_f64, 0.0_f64);
+        // When each request in flight is answered.
+        let mut flying: Vec<f64> = Vec::new();
+        let mut made = 0;
+        for _ in 0..requests {
+            while flying.len() < governor.level() {
+                let pace = CHUNK as f64 / (window / trip).min(rate);
+                let sent = (now.max(line_free) + CHUNK as f64 / rate).max(now + pace);
+                line_free = now.max(line_free) + CHUNK as f64 / rate;
+                flying.push(sent + trip);
+                made += 1;
+            }
+            flying.sort_by(f64::total_cmp);
+            now = now.max(flying.remove(0));
+            governor.answered_at(CHUNK, true, start + Duration::from_secs_f64(now));
+        }
+        (governor.level(), f64::from(requests) * CHUNK as f64 / now.max(1e-9) * f64::from(u8::from(made > 0)))
+    }
+
+    fn best_fixed(rate: f64, trip: f64, window: f64, requests: u32) -> f64 {
+        [1, 2, 4, 8, 16, 32]
+            .into_iter()
+            .map(|n| play(&Governor::new(Some(n), 64), rate, trip, window, requests).1)
+            .fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn a_long_line_is_filled_and_a_short_one_is_not_crowded() {
+        let free = f64::INFINITY;
+        let (level, goodput) = play(&Governor::new(None, 32), 119e6, 0.1, free, 1000);
+        assert!(goodput > 0.95 * best_fixed(119e6, 0.1, free, 1000), "{goodput}");
+        assert!((4..=16).contains(&level), "{level}");
+        // Connections that may have 512 KiB under way each: only many of them fill the line.
+        let (level, goodput) = play(&Governor::new(None, 32), 119e6, 0.1, 524_288.0, 1000);
+        assert!(level >= 16, "{level}");
+        assert!(goodput > 0.85 * best_fixed(119e6, 0.1, 524_288.0, 1000), "{goodput}");
+        let (level, _) = play(&Governor::new(None, 32), 12.5e6, 0.001, free, 1000);
+        assert!(level <= 8, "{level}");
+    }
+
+    #[test]
+    fn a_far_end_that_asks_for_less_gets_less_and_then_more_again() {
+        let governor = Governor::new(None, 32);
+        let (level, _) = play(&governor, 119e6, 0.1, 524_288.0, 400);
+        let now = Instant::now();
+        governor.pushed_back_at(now);
+        assert_eq!(governor.level(), level / 2);
+        // Its other requests in flight say the same.
+        governor.pushed_back_at(now + Duration::from_millis(300));
+        assert_eq!(governor.level(), level / 2);
+        for n in 1..20 {
+            governor.pushed_back_at(now + n * Duration::from_secs(2));
+        }
+        assert_eq!(governor.level(), 1, "never none");
+        let (again, _) = play(&governor, 119e6, 0.1, 524_288.0, 3000);
+        assert!(again >= 8, "{again}");
+    }
+
+    #[test]
+    fn what_the_user_asked_for_stays() {
+        let governor = Governor::new(Some(5), 32);
+        governor.pushed_back();
+        assert_eq!((play(&governor, 1e9, 0.1, 1e6, 300).0, governor.most()), (5, 5));
+    }
+
+    #[test]
+    fn a_level_that_is_not_used_says_nothing() {
+        let governor = Governor::new(None, 32);
+        for _ in 0..1000 {
+            governor.answered(CHUNK, false);
+        }
+        assert_eq!(governor.level(), FIRST);
+    }
+}

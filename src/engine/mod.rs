@@ -1,0 +1,108 @@
+//! Moving whole images, once for all of them: plan, read, work, write, acknowledge.
+//!
+//! Everything here is written against the disks' traits; no provider is known by name. [`copy`] and [`compare`] are
+//! compositions of the one [`pipeline`]. A transfer succeeds only if its [`ledger`] has no chunk missing at the end.
+
+mod attempts;
+pub mod compare;
+pub mod copy;
+pub mod encode;
+mod failures;
+mod flow;
+pub mod governor;
+pub mod ledger;
+pub mod pipeline;
+pub mod plan;
+pub mod probe;
+pub mod resume;
+mod sample;
+pub mod syncing;
+pub mod tap;
+#[cfg(test)]
+mod tests;
+mod unsized_copy;
+mod workers;
+
+pub use unsized_copy::{Landed, Looking, land};
+
+use crate::disk::Window;
+use crate::error::{Error, Kind};
+use crate::event::Observer;
+use crate::meters::Meters;
+use crate::stop::Stop;
+use crate::transport::retry::Retry;
+use governor::Governor;
+use std::sync::Arc;
+
+/// What every transfer needs.
+#[derive(Clone)]
+pub struct Context {
+    /// Told of everything worth telling.
+    pub observer: Observer,
+    /// The counters.
+    pub meters: Arc<Meters>,
+    /// A request to stop.
+    pub stop: Stop,
+    /// The one retry layer.
+    pub retry: Retry,
+    /// How many reads may be in flight.
+    pub reads: Arc<Governor>,
+    /// How many writes may be in flight.
+    pub writes: Arc<Governor>,
+    /// Threads for digests and compression.
+    pub workers: usize,
+    /// Room for the bytes of all chunks.
+    pub window: Window,
+}
+
+/// The most requests in flight where nothing else was said: more connections than this are rude to a server, and gain
+/// nothing on any line that was measured.
+const MOST_BY_ITSELF: usize = 32;
+
+impl Context {
+    /// The most requests in flight at a time.
+    pub fn most_in_flight(&self) -> usize {
+        self.reads.most().max(self.writes.most())
+    }
+}
+
+/// Small requests in flight: samples and probes, whose bytes do not matter.
+const SMALL_AT_ONCE: usize = 8;
+
+/// The most requests in flight, whatever was asked for.
+pub const MAX_CONCURRENCY: usize = 64;
+
+/// Room for the chunks of an image that is on this machine, in bytes, with two workers: with it an upload stays below 64 MiB.
+const LOCAL_WINDOW: u64 = 40 << 20;
+
+/// The same for an image that comes from elsewhere: what is on its way here has room beside what is on its way on. With it a
+/// migration stays below 128 MiB.
+const FAR_WINDOW: u64 = 88 << 20;
+
+/// Room for each more worker, and the most there is: with it no transfer takes 256 MiB on any machine.
+const WORKER_WINDOW: u64 = 8 << 20;
+const LARGEST_WINDOW: u64 = 160 << 20;
+
+/// Room for the chunks of a transfer, by where its image is.
+pub fn window(far: bool, workers: usize) -> Window {
+    let more = (workers as u64).saturating_sub(2).saturating_mul(WORKER_WINDOW);
+    let base = if far { FAR_WINDOW } else { LOCAL_WINDOW };
+    Window::new(base.saturating_add(more).min(LARGEST_WINDOW))
+}
+
+/// How many requests may be in flight: what was asked for, within bounds, or what turns out to be best. The window bounds
+/// their bytes.
+pub fn governor(asked: Option<usize>) -> Arc<Governor> {
+    let most = asked.map_or(MOST_BY_ITSELF, |_| MAX_CONCURRENCY);
+    Arc::new(Governor::new(asked, most))
+}
+
+/// Threads for digests and compression: one a core.
+pub fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The error for a task that has panicked.
+fn died(what: &str) -> Error {
+    Error::new(Kind::Io, format!("the {what} task has died; this is a bug in diskferry"))
+}

@@ -1,0 +1,111 @@
+//! What is known of an image before it is read.
+
+use super::Context;
+use super::ledger::{Bits, Ledger};
+use crate::chunk::{AckedChunk, Geometry};
+use crate::digest::ZeroDigests;
+use crate::disk::ReadAt;
+use crate::error::Result;
+use crate::stop::stopped;
+use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Chunks whose extents are asked for at a time: 4 GiB at the default chunk size, and so at most a million extents.
+const WINDOW: u64 = 1024;
+
+/// How many chunks are settled before others on this thread get a turn.
+const SETTLED_AT_ONCE: u64 = 1 << 14;
+
+/// The chunks that are known, without reading them, to hold nothing but zeros.
+pub async fn holes(disk: &dyn ReadAt, geometry: Geometry, context: &Context) -> Result<Bits> {
+    let mut holes = Bits::new(geometry.chunks());
+    let mut first = 0;
+    while first < geometry.chunks() {
+        let last = first.saturating_add(WINDOW).min(geometry.chunks());
+        let end = geometry.offset(last).min(geometry.image_size());
+        (first..last).for_each(|index| holes.set(index, true));
+        for extent in context.stop.unless_asked(disk.extents(geometry.offset(first)..end)).await? {
+            if !extent.zero {
+                geometry.touching(extent.range).for_each(|index| holes.set(index, false));
+            }
+        }
+        first = last;
+    }
+    Ok(holes)
+}
+
+/// The byte ranges of an image.
+pub struct Ranges {
+    /// Those of the chunks that are known to be holes.
+    pub holes: Vec<Range<u64>>,
+    /// All others.
+    pub rest: Vec<Range<u64>>,
+}
+
+/// Splits the bytes of an image into those of its holes and the rest.
+pub fn split(holes: &Bits, geometry: Geometry) -> Ranges {
+    let mut ranges = Ranges { holes: Vec::new(), rest: Vec::new() };
+    for index in 0..geometry.chunks() {
+        let into = if holes.get(index) { &mut ranges.holes } else { &mut ranges.rest };
+        let (start, end) = (geometry.offset(index), geometry.offset(index) + geometry.len(index));
+        match into.last_mut() {
+            Some(last) if last.end == start => last.end = end,
+            _ => into.push(start..end),
+        }
+    }
+    ranges
+}
+
+/// Settles the chunks that lie in holes, before anything else: a terabyte of them costs milliseconds here, and seconds on
+/// the way through the pipeline. Returns how many there were.
+pub(super) async fn settle(holes: &Bits, ledger: &mut Ledger, context: &Context) -> Result<u64> {
+    let geometry = ledger.geometry();
+    let zeros = ZeroDigests::new(ledger.algorithm());
+    let mut settled = 0;
+    for index in 0..geometry.chunks() {
+        if index % SETTLED_AT_ONCE == 0 {
+            tokio::task::yield_now().await;
+            if context.stop.is_asked() {
+                return Err(stopped());
+            }
+        }
+        if !holes.get(index) || ledger.is_settled(index) {
+            continue;
+        }
+        let len = geometry.len(index);
+        ledger.settle(&AckedChunk { index, len, digest: zeros.of(len), zero: true });
+        context.meters.image.fetch_add(len, Relaxed);
+        settled += 1;
+    }
+    Ok(settled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::file::FileDisk;
+    use std::os::unix::fs::FileExt;
+
+    #[tokio::test]
+    async fn every_chunk_is_a_hole_or_the_rest() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len((10 << 20) + 5).unwrap();
+        file.as_file().write_all_at(b"x", 3 << 20).unwrap();
+        let disk = FileDisk::open(file.path()).unwrap();
+        let geometry = Geometry::new(disk.size(), 2 << 20);
+        let context = super::super::tests::context();
+        let found = holes(&disk, geometry, &context).await.unwrap();
+        assert_eq!(
+            (0..7).map(|i| found.get(i)).collect::<Vec<_>>(),
+            [true, false, true, true, true, true, false]
+        );
+        let ranges = split(&found, geometry);
+        assert_eq!(ranges.holes, [0..2 << 20, 4 << 20..(10 << 20) + 5]);
+        assert_eq!(ranges.rest, [2 << 20..4 << 20]);
+        // More chunks than one window has.
+        let geometry = Geometry::new(disk.size(), 4096);
+        let found = holes(&disk, geometry, &context).await.unwrap();
+        assert_eq!(found.count(), geometry.chunks() - 1);
+        assert!(!found.get((3 << 20) / 4096));
+    }
+}

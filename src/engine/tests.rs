@@ -1,0 +1,208 @@
+//! What must not hang: threads that panic, threads that block for ever, disks that never answer.
+
+use super::copy::Copy;
+use super::encode::codec::Compression;
+use super::ledger::Ledger;
+use super::pipeline::{Content, Hand, Item, Pipeline, Place, Source, Worked};
+use super::{Context, governor, window};
+use crate::chunk::Geometry;
+use crate::digest::Algorithm;
+use crate::disk::memory::MemoryDisk;
+use crate::disk::stdout::StreamWriter;
+use crate::disk::{Attempt, Buffer, DiskInfo, Extent, LocalRead, ReadAt};
+use crate::error::{Error, Kind, Result};
+use crate::event;
+use crate::stop::{Stopper, pair};
+use crate::transport::retry::Retry;
+use std::future::pending;
+use std::io::Write;
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+
+/// A disk that never answers.
+struct Silent(DiskInfo);
+
+impl ReadAt for Silent {
+    fn info(&self) -> &DiskInfo {
+        &self.0
+    }
+
+    fn read_at(&self, _offset: u64, _len: u64, _into: Buffer) -> Attempt<Buffer> {
+        Box::pin(pending())
+    }
+
+    fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
+        Box::pin(async move { Ok(vec![Extent { range: window, zero: false }]) })
+    }
+
+    fn changed(&self) -> Attempt<Option<Error>> {
+        Box::pin(pending())
+    }
+
+    fn local(&self) -> Option<&dyn LocalRead> {
+        None
+    }
+}
+
+/// Standard output that nobody reads.
+struct Blocked(Receiver<()>);
+
+impl Write for Blocked {
+    fn write(&mut self, _bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = self.0.recv();
+        Ok(0)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn stoppable() -> (Context, Stopper) {
+    let (stopper, stop) = pair();
+    let meters = Arc::default();
+    let retry =
+        Retry { retries: 2, observer: event::nobody(), meters: Arc::clone(&meters), stop: stop.clone() };
+    let window = window(false, 2);
+    let (reads, writes) = (governor(Some(4)), governor(Some(4)));
+    let context =
+        Context { observer: event::nobody(), meters, stop, retry, reads, writes, workers: 2, window };
+    (context, stopper)
+}
+
+/// A context that nobody stops.
+pub(super) fn context() -> Context {
+    stoppable().0
+}
+
+fn geometry() -> Geometry {
+    Geometry::new(40_000, 4_000)
+}
+
+fn pipeline<T>(disk: impl ReadAt + 'static, hands: Vec<Hand<T>>) -> Pipeline<T> {
+    let source = Source::At(Arc::new(disk));
+    Pipeline { geometry: geometry(), source, kept: None, hands, tap: None, to: None, room: 1 }
+}
+
+fn items() -> impl Iterator<Item = Item> {
+    (0..10).map(|index| Item { index, from: Place::Source })
+}
+
+fn image() -> Vec<u8> {
+    (0..40_000_u32).map(|n| (n * 7 % 251).to_le_bytes()[0]).collect()
+}
+
+#[tokio::test]
+async fn every_chunk_comes_once_with_its_bytes() {
+    let (context, _stopper) = stoppable();
+    let hand = |_| -> Hand<(u64, Vec<u8>)> {
+        Box::new(|chunk| match chunk.content {
+            Content::Bytes(bytes) => Ok(Worked::Done((chunk.offset, bytes.to_vec()))),
+            Content::Zeros(_) => panic!("there are no holes"),
+        })
+    };
+    let mut all = vec![0; 40_000];
+    let mut chunks = 0;
+    let moving = pipeline(MemoryDisk::new(image()), (0..3).map(hand).collect());
+    let done = |(offset, bytes): (u64, Vec<u8>), _| {
+        let at = usize::try_from(offset).unwrap();
+        all[at..at + bytes.len()].copy_from_slice(&bytes);
+        chunks += 1;
+        Ok(())
+    };
+    let failures = moving.run(items(), &context, done).await.unwrap();
+    assert!(failures.into_error(0, 10).is_none());
+    assert_eq!(chunks, 10);
+    assert!(all == image());
+}
+
+#[tokio::test]
+async fn a_copy_is_equal_and_has_the_digest_of_its_source() {
+    use sha2::{Digest as _, Sha256};
+    let (context, _stopper) = stoppable();
+    let to = MemoryDisk::new(vec![0; 40_000]);
+    let mut ledger = Ledger::new(geometry(), Algorithm::Blake3);
+    let copy = Copy {
+        from: Source::At(Arc::new(MemoryDisk::new(image()))),
+        to: Arc::new(to.clone()),
+        kept: None,
+        compression: Compression::Auto,
+        skip_holes: false,
+        skip_zeros: false,
+        whole: true,
+    };
+    let copied = copy.run_once(&mut ledger, &context).await.unwrap();
+    assert_eq!((copied.sent, copied.zero), (10, 0));
+    assert_eq!(copied.sha256, Some(crate::digest::hex(&Sha256::digest(image()))));
+    assert!(to.to_vec() == image());
+}
+
+#[tokio::test]
+async fn a_panic_of_a_worker_is_an_error() {
+    let (context, _stopper) = stoppable();
+    let hand = |_| -> Hand<u64> {
+        Box::new(|chunk| if chunk.index == 1 { panic!("a bug for the test") } else { Ok(Worked::Done(0)) })
+    };
+    let moving = pipeline(MemoryDisk::new(image()), (0..2).map(hand).collect());
+    let failures = moving.run(items(), &context, |_, _| Ok(())).await.unwrap();
+    let error = failures.into_error(1, 10).unwrap();
+    assert!(error.to_string().contains("working thread has died"), "{error}");
+}
+
+#[tokio::test]
+async fn a_panic_of_all_workers_is_an_error() {
+    let (context, _stopper) = stoppable();
+    let hand: Hand<u64> = Box::new(|_| panic!("a bug for the test"));
+    let moving = pipeline(MemoryDisk::new(image()), vec![hand]);
+    let failures = moving.run(items(), &context, |_, _| Ok(())).await.unwrap();
+    assert!(failures.into_error(10, 10).unwrap().to_string().contains("has died"));
+}
+
+#[tokio::test]
+async fn reads_that_never_end_are_given_up_when_the_stop_is_asked_for() {
+    let (context, stopper) = stoppable();
+    let hand: Hand<()> = Box::new(|_| Ok(Worked::Done(())));
+    let moving = pipeline(Silent(DiskInfo::new("silent", 40_000)), vec![hand]);
+    let moving = moving.run(items(), &context, |(), _| Ok(()));
+    let (failures, ()) = tokio::join!(moving, async { stopper.stop() });
+    assert_eq!(failures.unwrap().into_error(10, 10).unwrap().kind(), Kind::Interrupted);
+}
+
+#[tokio::test]
+async fn a_worker_that_blocks_for_ever_is_given_up_when_the_stop_is_over() {
+    let (context, stopper) = stoppable();
+    let (_open, blocked) = channel::<()>();
+    let blocked = Mutex::new(blocked);
+    let hand: Hand<()> = Box::new(move |_| {
+        let _ = blocked.lock().unwrap().recv();
+        Err(Error::new(Kind::Io, "never"))
+    });
+    let moving = pipeline(MemoryDisk::new(image()), vec![hand]).run(items(), &context, |(), _| Ok(()));
+    let stopping = async {
+        stopper.stop();
+        tokio::task::yield_now().await;
+        stopper.give_up();
+    };
+    let (failures, ()) = tokio::join!(moving, stopping);
+    assert_eq!(failures.unwrap().into_error(10, 10).unwrap().kind(), Kind::Interrupted);
+}
+
+#[tokio::test]
+async fn standard_output_that_nobody_reads_does_not_hold_up_a_stop() -> Result<()> {
+    let (context, stopper) = stoppable();
+    let (_open, blocked) = channel();
+    let mut ledger = Ledger::new(geometry(), Algorithm::Blake3);
+    let copy = Copy {
+        from: Source::At(Arc::new(MemoryDisk::new(image()))),
+        to: Arc::new(StreamWriter::start(Box::new(Blocked(blocked)), 40_000)?),
+        kept: None,
+        compression: Compression::None,
+        skip_holes: false,
+        skip_zeros: false,
+        whole: false,
+    };
+    let (ended, ()) = tokio::join!(copy.run_once(&mut ledger, &context), async { stopper.stop() });
+    assert_eq!(ended.unwrap_err().kind(), Kind::Interrupted);
+    Ok(())
+}
