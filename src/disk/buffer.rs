@@ -62,6 +62,10 @@ impl Permit {
     }
 }
 
+/// Buffers that a stock keeps for later: enough that none is made anew while as many are in use as before, and little enough
+/// that they do not show beside the window.
+const KEPT: usize = 6;
+
 /// A stock of buffers.
 #[derive(Clone, Debug, Default)]
 pub struct Buffers {
@@ -76,17 +80,28 @@ impl Buffers {
 
     /// An empty buffer with room for `capacity` bytes.
     pub fn take(&self, capacity: usize) -> Buffer {
-        let mut buffer = self.take_any(0);
+        let mut buffer = self.take_any(capacity);
         buffer.clear();
-        buffer.reserve(capacity);
         buffer
     }
 
     /// A buffer with whatever its last use left in it, and room for `capacity` bytes: for who overwrites it all, so that
     /// nothing has to be cleared.
     pub fn take_any(&self, capacity: usize) -> Buffer {
-        let mut bytes = self.lock().pop().unwrap_or_default();
-        bytes.reserve(capacity.saturating_sub(bytes.len()));
+        let mut free = self.lock();
+        // The smallest that will do: what is in use holds no more than it needs, or little more.
+        let fits = |bytes: &Vec<u8>| bytes.capacity() >= capacity && bytes.capacity() / 2 <= capacity;
+        let best = (0..free.len()).filter(|at| fits(&free[*at])).min_by_key(|at| free[*at].capacity());
+        let bytes = match best {
+            Some(at) => free.swap_remove(at),
+            None => {
+                if free.len() >= KEPT {
+                    free.swap_remove(0);
+                }
+                Vec::with_capacity(capacity)
+            }
+        };
+        drop(free);
         Buffer { bytes, home: self.clone(), permit: Permit::default() }
     }
 
@@ -146,7 +161,10 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.home.lock().push(std::mem::take(&mut self.bytes));
+        let mut free = self.home.lock();
+        if free.len() < KEPT && self.bytes.capacity() > 0 {
+            free.push(std::mem::take(&mut self.bytes));
+        }
     }
 }
 
@@ -166,6 +184,16 @@ mod tests {
         let second = stock.take(1000);
         assert_eq!(second.as_ptr(), at);
         assert!(second.is_empty());
+    }
+
+    #[test]
+    fn a_stock_neither_grows_nor_hands_out_more_than_is_needed() {
+        let stock = Buffers::new();
+        drop((0..20).map(|_| stock.take(5000)).collect::<Vec<_>>());
+        assert_eq!(stock.lock().len(), KEPT);
+        assert!(stock.take(100).capacity() < 1000);
+        assert!(stock.take(9000).capacity() >= 9000);
+        assert!(stock.lock().len() <= KEPT);
     }
 
     #[tokio::test]

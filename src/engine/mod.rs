@@ -73,7 +73,7 @@ const SMALL_AT_ONCE: usize = 8;
 pub const MAX_CONCURRENCY: usize = 64;
 
 /// Room for the chunks of an image that is on this machine, in bytes, with two workers: with it an upload stays below 64 MiB.
-const LOCAL_WINDOW: u64 = 40 << 20;
+const LOCAL_WINDOW: u64 = 32 << 20;
 
 /// The same for an image that comes from elsewhere: what is on its way here has room beside what is on its way on. With it a
 /// migration stays below 128 MiB.
