@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
 use buffer::Buffers;
 use bytes::Bytes;
-use codec::{Codec, Compression};
+use codec::{Codec, Compression, Rung};
 use crossbeam_channel::Receiver;
 use digest::{Algorithm, ZeroDigests};
 use ordered::ImageDigest;
@@ -118,7 +118,7 @@ impl Encoder {
         buffers: Buffers,
         meters: Arc<Meters>,
     ) -> Result<Self> {
-        let codec = encoding.compression.codec()?;
+        let codec = encoding.compression.codec(&Rung::default())?;
         let (encoding, read) = (encoding.clone(), Buffers::new());
         Ok(Self { codec, encoding, zeros, read, buffers, scratch: Vec::new(), meters })
     }
