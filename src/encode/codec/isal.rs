@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use std::ffi::{c_int, c_void};
 use std::ptr::{null, null_mut};
 
-/// `struct isal_zstream` of `igzip_lib.h`, version 2: the fields that its callers set, then its own state.
+/// `struct isal_zstream` of `igzip_lib.h`, version 2: the fields that its callers set, then `struct isal_zstate`.
 #[repr(C, align(64))]
 struct Stream {
     next_in: *const u8,
@@ -28,11 +28,15 @@ struct Stream {
     flush: u16,
     gzip_flag: u16,
     hist_bits: u16,
-    internal_state: [u8; STATE],
+    positions: [u32; 5],
+    /// `enum isal_zstate_state`.
+    state: u32,
+    /// The rest takes 82,296 bytes in 2.30.
+    internal: [u8; 128 << 10],
 }
 
-/// Room for `struct isal_zstate`, which takes 82,320 bytes in 2.30.
-const STATE: usize = 128 << 10;
+/// `ZSTATE_END`: the trailer is written. Room that is left says nothing: ISA-L stops when there are fewer than 8 bytes.
+const END: u32 = 11;
 
 /// `IGZIP_GZIP`: a gzip header and trailer around the stream.
 const GZIP: u16 = 1;
@@ -73,7 +77,6 @@ impl Isal {
         unsafe { isal_deflate_init(&raw mut *stream) };
         stream.level = LEVEL;
         stream.level_buf_size = LEVEL_BYTES;
-        stream.gzip_flag = GZIP;
         let tables = vec![Line([0; 64]); LEVEL_BYTES as usize / size_of::<Line>()].into_boxed_slice();
         Self { stream, tables }
     }
@@ -90,8 +93,7 @@ impl Isal {
         if status != 0 {
             return Err(Error::new(Kind::Io, format!("ISA-L cannot compress a chunk: status {status}")));
         }
-        let left = self.stream.avail_out;
-        Ok(((len - left) as usize, self.stream.avail_in == 0 && left > 0))
+        Ok(((len - self.stream.avail_out) as usize, self.stream.state == END))
     }
 }
 
@@ -108,6 +110,8 @@ impl Codec for Isal {
         self.stream.next_in = input.as_ptr();
         self.stream.avail_in = len;
         self.stream.end_of_stream = 1;
+        // A reset keeps this flag, which turns into `IGZIP_GZIP_NO_HDR` once a header is written.
+        self.stream.gzip_flag = GZIP;
         self.stream.flush = 0;
         let done = super::fill(out, input.len(), input.len(), |room| self.write(room));
         (self.stream.next_in, self.stream.next_out) = (null(), null_mut());
