@@ -77,20 +77,20 @@ impl std::str::FromStr for Compression {
 /// Runs a streaming encoder until its member is complete, in a buffer that grows as needed: most chunks shrink to less
 /// than half, so room for the worst case would be memory for nothing.
 ///
-/// `write` fills the room that it is given, and returns how much it wrote and whether the member is complete.
+/// `encode` fills the room that it is given, and returns how much it wrote and whether the member is complete.
 fn fill(
     out: &mut Vec<u8>,
     input: usize,
     bound: usize,
-    mut write: impl FnMut(&mut [u8]) -> Result<(usize, bool)>,
+    mut encode: impl FnMut(&mut [u8]) -> Result<(usize, bool)>,
 ) -> Result<()> {
     let step = input / 4 + 64;
     let mut len = 0;
     out.resize(out.capacity().clamp(step, bound.max(step)), 0);
     loop {
-        let (wrote, done) = write(&mut out[len..])?;
+        let (wrote, complete) = encode(&mut out[len..])?;
         len += wrote;
-        if done {
+        if complete {
             out.truncate(len);
             return Ok(());
         }

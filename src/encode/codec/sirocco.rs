@@ -12,7 +12,7 @@
 //!   of tables, and reuses them for any number of streams; it writes into any buffer and continues in a larger one.
 //! - `crc32fast` computes the CRC-32 from the input, apart from the parsing. So a wrong stream does not match its own
 //!   trailer, and the remote refuses it.
-//! - Its published tests decode with itself and with miniz_oxide. Ours add libdeflate and zlib-rs: unit tests, and the
+//! - Its published tests decode with itself and with `miniz_oxide`. Ours add libdeflate and zlib-rs: unit tests, and the
 //!   fuzz target `codec`.
 
 use super::Codec;

@@ -29,15 +29,13 @@ fn by_zlib_rs(member: &[u8], limit: usize) -> std::result::Result<Vec<u8>, Strin
 
 /// It reads raw deflate only, so the header and the trailer are read here.
 fn by_miniz_oxide(member: &[u8], limit: usize) -> std::result::Result<Vec<u8>, String> {
-    let ([0x1F, 0x8B, 8, 0, _, _, _, _, _, _, body @ ..], [.., a, b, c, d, e, f, g, h]) = (member, member)
-    else {
-        return Err("no header or no trailer".into());
-    };
-    let body = &body[..body.len().checked_sub(8).ok_or("no trailer")?];
+    let short = || "no header or no trailer".to_owned();
+    let (member, len) = member.split_last_chunk().ok_or_else(short)?;
+    let (member, crc) = member.split_last_chunk().ok_or_else(short)?;
+    let [0x1F, 0x8B, 8, 0, _, _, _, _, _, _, body @ ..] = member else { return Err(short()) };
     let out = miniz_oxide::inflate::decompress_to_vec_with_limit(body, limit).map_err(|e| e.to_string())?;
-    let (crc, len) = (u32::from_le_bytes([*a, *b, *c, *d]), u32::from_le_bytes([*e, *f, *g, *h]));
-    if crc != crc32(&out) || len as usize != out.len() {
-        return Err(format!("the trailer says {crc:x} and {len} bytes"));
+    if u32::from_le_bytes(*crc) != crc32(&out) || u32::from_le_bytes(*len) as usize != out.len() {
+        return Err("the trailer does not match".into());
     }
     Ok(out)
 }
@@ -46,7 +44,8 @@ fn by_miniz_oxide(member: &[u8], limit: usize) -> std::result::Result<Vec<u8>, S
 fn crc32(bytes: &[u8]) -> u32 {
     static TABLE: std::sync::LazyLock<[u32; 256]> = std::sync::LazyLock::new(|| {
         let step = |c: u32| if c & 1 == 1 { 0xEDB8_8320 ^ (c >> 1) } else { c >> 1 };
-        std::array::from_fn(|n| (0..8).fold(n as u32, |c, _| step(c)))
+        let mut all = 0..=255_u8;
+        [(); 256].map(|()| (0..8).fold(u32::from(all.next().unwrap()), |c, _| step(c)))
     });
     !bytes.iter().fold(!0, |c: u32, byte| TABLE[((c ^ u32::from(*byte)) & 0xFF) as usize] ^ (c >> 8))
 }
