@@ -13,7 +13,7 @@ use std::ptr::{null, null_mut};
 
 /// `struct isal_zstream` of `igzip_lib.h`, version 2: the fields that its callers set, then `struct isal_zstate`.
 #[repr(C, align(64))]
-struct Stream {
+struct ZStream {
     next_in: *const u8,
     avail_in: u32,
     total_in: u32,
@@ -52,14 +52,14 @@ struct Line([u8; 64]);
 
 #[link(name = "isal")]
 unsafe extern "C" {
-    fn isal_deflate_init(stream: *mut Stream);
-    fn isal_deflate_reset(stream: *mut Stream);
-    fn isal_deflate(stream: *mut Stream) -> c_int;
+    fn isal_deflate_init(stream: *mut ZStream);
+    fn isal_deflate_reset(stream: *mut ZStream);
+    fn isal_deflate(stream: *mut ZStream) -> c_int;
 }
 
 /// ISA-L at level 1.
 pub struct Isal {
-    stream: Box<Stream>,
+    stream: Box<ZStream>,
     /// What `stream.level_buf` points to.
     tables: Box<[Line]>,
 }
@@ -68,11 +68,10 @@ pub struct Isal {
 // to buffers that are borrowed for as long.
 unsafe impl Send for Isal {}
 
-impl Isal {
-    /// Makes a compressor.
-    pub fn new() -> Self {
-        // SAFETY: numbers, and pointers that may be null: all zeros is a valid `Stream`.
-        let mut stream = unsafe { Box::<Stream>::new_zeroed().assume_init() };
+impl Default for Isal {
+    fn default() -> Self {
+        // SAFETY: numbers, and pointers that may be null: all zeros is a valid `ZStream`.
+        let mut stream = unsafe { Box::<ZStream>::new_zeroed().assume_init() };
         // SAFETY: it points to a whole stream, which this call sets up.
         unsafe { isal_deflate_init(&raw mut *stream) };
         stream.level = LEVEL;
@@ -80,7 +79,9 @@ impl Isal {
         let tables = vec![Line([0; 64]); LEVEL_BYTES as usize / size_of::<Line>()].into_boxed_slice();
         Self { stream, tables }
     }
+}
 
+impl Isal {
     /// Continues the member in `room`. Returns how much was written, and whether that was all.
     fn write(&mut self, room: &mut [u8]) -> Result<(usize, bool)> {
         let len = u32::try_from(room.len()).unwrap_or(u32::MAX);
@@ -113,7 +114,7 @@ impl Codec for Isal {
         // A reset keeps this flag, which turns into `IGZIP_GZIP_NO_HDR` once a header is written.
         self.stream.gzip_flag = GZIP;
         self.stream.flush = 0;
-        let done = super::fill(out, input.len(), input.len(), |room| self.write(room));
+        let done = super::fill(out, input.len(), |room| self.write(room));
         (self.stream.next_in, self.stream.next_out) = (null(), null_mut());
         done
     }

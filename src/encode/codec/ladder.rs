@@ -16,7 +16,7 @@ type Make = fn() -> Result<Box<dyn Codec>>;
 /// a tenth of the speed. ISA-L is twice as fast as sirocco and 1 % behind in bytes, so it takes its place.
 const RUNGS: [(&str, Make); 3] = [
     #[cfg(feature = "isal")]
-    ("isal 1", || Ok(Box::new(super::Isal::new()))),
+    ("isal 1", || Ok(Box::new(super::Isal::default()))),
     #[cfg(not(feature = "isal"))]
     ("sirocco 1", || Ok(Box::new(super::Sirocco::new(1)?))),
     ("libdeflate 1", || Ok(Box::new(Libdeflate::new(1)?))),

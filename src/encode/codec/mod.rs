@@ -27,7 +27,7 @@ pub use sample::{is_worth, pays};
 pub use sirocco::Sirocco;
 pub use zlib_rs::ZlibRs;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// A compressor of whole buffers into the gzip format, used again and again by one thread.
 pub trait Codec: Send {
@@ -74,20 +74,19 @@ impl std::str::FromStr for Compression {
     }
 }
 
-/// Runs a streaming encoder until its member is complete, in a buffer that grows as needed: most chunks shrink to less
-/// than half, so room for the worst case would be memory for nothing.
+/// Runs a streaming encoder until its member of `input` bytes is complete, in a buffer that grows as needed: most chunks
+/// shrink to less than half, so room for the worst case would be memory for nothing.
 ///
 /// `encode` fills the room that it is given, and returns how much it wrote and whether the member is complete.
 fn fill(
     out: &mut Vec<u8>,
     input: usize,
-    bound: usize,
     mut encode: impl FnMut(&mut [u8]) -> Result<(usize, bool)>,
 ) -> Result<()> {
     let step = input / 4 + 64;
     let mut len = 0;
-    out.resize(out.capacity().clamp(step, bound.max(step)), 0);
-    loop {
+    out.resize(out.capacity().clamp(step, input + step), 0);
+    while out.len() <= 2 * (input + step) {
         let (wrote, complete) = encode(&mut out[len..])?;
         len += wrote;
         if complete {
@@ -96,4 +95,5 @@ fn fill(
         }
         out.resize(out.len() + step, 0);
     }
+    Err(Error::new(Kind::Io, "compressing a chunk does not end; this is a bug in diskferry"))
 }

@@ -18,7 +18,7 @@
 use super::Codec;
 use crate::error::{Error, Kind, Result};
 use ::sirocco::Format;
-use ::sirocco::deflate::{Encoder, Flush, Level, compress_bound};
+use ::sirocco::deflate::{Encoder, Flush, Level};
 
 /// sirocco, levels 1 to 9.
 pub struct Sirocco {
@@ -43,7 +43,7 @@ impl Codec for Sirocco {
     fn gzip(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
         // A stream that was given up halfway must not be continued with other bytes.
         self.encoder.reset();
-        super::fill(out, input.len(), compress_bound(Format::Gzip, input.len()), |room| {
+        super::fill(out, input.len(), |room| {
             let progress = self.encoder.compress(input, room, Flush::Finish);
             match (progress.done, progress.full) {
                 (true, _) => Ok((progress.output.len(), true)),

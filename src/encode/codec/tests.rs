@@ -266,6 +266,13 @@ fn room_does_not_matter() {
 }
 
 #[test]
+fn an_encoder_that_never_ends_is_an_error() {
+    for input in [0, 1000] {
+        assert!(fill(&mut Vec::new(), input, |_| Ok((0, false))).is_err());
+    }
+}
+
+#[test]
 fn each_rung_is_stronger_than_the_one_before() {
     let input = executable(8 << 20);
     let sizes: Vec<usize> = rungs().iter_mut().map(|codec| gzip(codec.as_mut(), &input).len()).collect();
