@@ -1,13 +1,12 @@
-//! Compression: what every rung and sirocco's next levels write is read back by two decoders that share no code with
-//! each other, and by nobody as anything else.
+//! Compression: two decoders that share no code read back what every rung and sirocco's levels 1 to 3 write.
 
 use super::input::Input;
 use diskferry::encode::codec::{Codec, Compression, Rung, Sirocco};
 use std::cell::RefCell;
 use std::io::Read;
 
-/// The most that a script builds: several of the windows and blocks that encoders think in.
-const MOST: usize = 512 << 10;
+/// The most that a script builds: several times an encoder's window and its largest block.
+const MOST: usize = 160 << 10;
 
 thread_local! {
     /// Used again for every input, as a worker does: what one chunk leaves behind must not show in the next.
