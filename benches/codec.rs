@@ -1,9 +1,10 @@
 //! The codecs side by side on chunks of real data: `cargo bench --bench codec -- [FILTER]`.
 //!
-//! `DISKFERRY_BENCH_IMAGE` names the image (the files of `/usr/bin` without it), and `DISKFERRY_BENCH_CHUNKS` says how
-//! many chunks of 4 MiB that hold data are taken from it, spread over it. A table comes first: ratio, and megabytes per
-//! second of CPU time on one thread, which other work on the machine disturbs less than the wall clock; the codecs take
-//! turns, and the median of the rounds counts. Then Criterion measures the throughput of eight chunks.
+//! `DISKFERRY_BENCH_IMAGE` names the image (the files of `/usr/bin` without it), and `DISKFERRY_BENCH_CHUNKS`
+//! says how many chunks of 4 MiB that hold data are taken from it, spread over it. A table comes first:
+//! ratio, and megabytes per second of CPU time on one thread, which other work on the machine disturbs less
+//! than the wall clock; the codecs take turns, and the median of the rounds counts. Then Criterion measures
+//! the throughput of eight chunks.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use diskferry::encode::codec::{Codec, Compression, Libdeflate, Rung, Sirocco, ZlibRs};

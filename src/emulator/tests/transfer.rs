@@ -93,8 +93,8 @@ fn a_write_is_applied_whole_or_not_at_all() {
     assert_eq!(site.client.connections, 1);
 }
 
-/// A chunk that was compressed wrongly, or damaged on its way, does not get onto a drive: its gzip member carries the
-/// checksum of what went in.
+/// A chunk that was compressed wrongly, or damaged on its way, does not get onto a drive: its gzip member
+/// carries the checksum of what went in.
 #[test]
 fn a_body_with_a_wrong_checksum_is_refused() {
     let mut site = Site::new(OpenHosting, "");

@@ -1,8 +1,8 @@
 //! ISA-L, in assembler: the fastest rung, where the feature `isal` links the system's library.
 //!
-//! The one file of the program with unsafe code. The crate that wraps ISA-L (isal-rs, last released in October 2024)
-//! allocates for each buffer, cuts lengths to 32 bits unseen and copies ISA-L's sources even where the system's library
-//! is linked; what is needed of the library is three functions.
+//! The one file of the program with unsafe code. The crate that wraps ISA-L (isal-rs, last released in
+//! October 2024) allocates for each buffer, cuts lengths to 32 bits unseen and copies ISA-L's sources even
+//! where the system's library is linked; what is needed of the library is three functions.
 
 #![allow(unsafe_code)]
 
@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use std::ffi::{c_int, c_void};
 use std::ptr::{null, null_mut};
 
-/// `struct isal_zstream` of `igzip_lib.h`, version 2: the fields that its callers set, then `struct isal_zstate`.
+/// `struct isal_zstream` of `igzip_lib.h`, version 2: the fields that callers set, then the library's state.
 #[repr(C, align(64))]
 struct ZStream {
     next_in: *const u8,
@@ -35,7 +35,8 @@ struct ZStream {
     internal: [u8; 128 << 10],
 }
 
-/// `ZSTATE_END`: the trailer is written. Room that is left says nothing: ISA-L stops when there are fewer than 8 bytes.
+/// `ZSTATE_END`: the trailer is written. Room that is left says nothing: ISA-L stops when there are fewer
+/// than 8 bytes.
 const END: u32 = 11;
 
 /// `IGZIP_GZIP`: a gzip header and trailer around the stream.
@@ -64,8 +65,8 @@ pub struct Isal {
     tables: Box<[Line]>,
 }
 
-// SAFETY: the pointers in `stream` lead to `tables`, which it owns, to a constant of the library, or, while `gzip` runs,
-// to buffers that are borrowed for as long.
+// SAFETY: the pointers in `stream` lead to `tables`, which it owns, to a constant of the library, or, while
+// `gzip` runs, to buffers that are borrowed for as long.
 unsafe impl Send for Isal {}
 
 impl Default for Isal {
@@ -88,8 +89,8 @@ impl Isal {
         self.stream.next_out = room.as_mut_ptr();
         self.stream.avail_out = len;
         self.stream.level_buf = self.tables.as_mut_ptr();
-        // SAFETY: the stream was set up by `isal_deflate_init`; `next_in` and `next_out` have the lengths that stand
-        // beside them, and so has `level_buf`, which nothing else uses.
+        // SAFETY: the stream was set up by `isal_deflate_init`; `next_in` and `next_out` have the lengths
+        // that stand beside them, and so has `level_buf`, which nothing else uses.
         let status = unsafe { isal_deflate(&raw mut *self.stream) };
         if status != 0 {
             return Err(Error::new(Kind::Io, format!("ISA-L cannot compress a chunk: status {status}")));

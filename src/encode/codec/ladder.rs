@@ -10,10 +10,11 @@ type Make = fn() -> Result<Box<dyn Codec>>;
 
 /// The rungs by name, from the fastest to the strongest.
 ///
-/// Measured by `benches/codec.rs` on executables, one core, in MB/s and ratio: sirocco 1 does 278 at 2.50, libdeflate 1
-/// 215 at 2.60, libdeflate 4 143 at 2.69. So each step costs 30 to 50 % more CPU time and saves 4 % of the bytes. What
-/// lies between (sirocco 2 and 3, libdeflate 2 and 3) saves less for its time, and above, libdeflate 6 saves another 3 %
-/// at 105 MB/s, and 9 not 4 % at 32. ISA-L, 556 at 2.48, takes the place of sirocco: twice as fast, 1 % more bytes.
+/// Measured by `benches/codec.rs` on executables, one core, in MB/s and ratio: sirocco 1 does 278 at 2.50,
+/// libdeflate 1 215 at 2.60, libdeflate 4 143 at 2.69. So each step costs 30 to 50 % more CPU time and saves
+/// 4 % of the bytes. What lies between (sirocco 2 and 3, libdeflate 2 and 3) saves less for its time, and
+/// above, libdeflate 6 saves another 3 % at 105 MB/s, and 9 less than 4 % at 32. ISA-L, 556 at 2.48, takes
+/// the place of sirocco: twice as fast, 1 % more bytes.
 const RUNGS: [(&str, Make); 3] = [
     #[cfg(feature = "isal")]
     ("isal 1", || Ok(Box::new(super::Isal::default()))),
@@ -23,8 +24,8 @@ const RUNGS: [(&str, Make); 3] = [
     ("libdeflate 4", || Ok(Box::new(Libdeflate::new(4)?))),
 ];
 
-/// The rung that `auto` compresses at: a handle shared by the workers, who look at it for every chunk, and by whoever
-/// moves it. It starts at the fastest.
+/// The rung that `auto` compresses at: a handle shared by the workers, who look at it for every chunk, and by
+/// whoever moves it. It starts at the fastest.
 #[derive(Clone, Debug, Default)]
 pub struct Rung(Arc<AtomicUsize>);
 
@@ -55,8 +56,8 @@ impl Rung {
 
 /// A codec that follows a [`Rung`].
 ///
-/// It keeps only the current rung's codec: making one costs far less than compressing a chunk, and the tables of all of
-/// them, times the workers, would be memory for nothing.
+/// It keeps only the current rung's codec: making one costs far less than compressing a chunk, and the tables
+/// of all of them, times the workers, would be memory for nothing.
 pub struct Ladder {
     rung: Rung,
     current: Option<(usize, Box<dyn Codec>)>,

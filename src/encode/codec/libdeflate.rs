@@ -7,8 +7,8 @@ use crate::error::{Error, Kind, Result};
 pub struct Libdeflate {
     level: u8,
     compressor: libdeflater::Compressor,
-    /// As large as the worst case and kept, because libdeflate cannot continue in a larger buffer. The finished member
-    /// is copied, so that what is handed on takes only as much room as it needs.
+    /// As large as the worst case and kept, because libdeflate cannot continue in a larger buffer. The
+    /// finished member is copied, so that what is handed on takes only as much room as it needs.
     scratch: Vec<u8>,
 }
 

@@ -6,8 +6,9 @@
 //! | `1` to `12` | libdeflate at that level |
 //! | `none` | no compression |
 //!
-//! The fastest rung, [`sirocco`], is a young library; its file says why it is trusted with disks. [`sample`] finds the
-//! chunks that do not shrink before they cost time. `benches/codec.rs` compares the codecs on real data.
+//! The fastest rung, [`sirocco`], is a young library; its file says why it is trusted with disks. [`sample`]
+//! finds the chunks that do not shrink before they cost time. `benches/codec.rs` compares the codecs on real
+//! data.
 
 #[cfg(feature = "isal")]
 mod isal;
@@ -74,10 +75,10 @@ impl std::str::FromStr for Compression {
     }
 }
 
-/// Runs a streaming encoder until its member of `input` bytes is complete, in a buffer that grows as needed: most chunks
-/// shrink to less than half, so room for the worst case would be memory for nothing.
+/// Runs a streaming encoder until its member of `input` bytes is complete, in a buffer that grows as needed:
+/// most chunks shrink to less than half, so room for the worst case would be memory for nothing.
 ///
-/// `encode` fills the room that it is given, and returns how much it wrote and whether the member is complete.
+/// `encode` fills the room that it is given. It returns how much it wrote, and whether the member is complete.
 fn fill(
     out: &mut Vec<u8>,
     input: usize,

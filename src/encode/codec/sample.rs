@@ -7,13 +7,13 @@ use crate::error::Result;
 const SAMPLE_PIECE: usize = 16 << 10;
 const SAMPLE_PIECES: usize = 4;
 
-/// A chunk whose sample shrinks to more than this share, in percent, goes raw: what compression would save on the wire
-/// costs the remote as much time to undo.
+/// A chunk whose sample shrinks to more than this share, in percent, goes raw: what compression would save on
+/// the wire costs the remote as much time to undo.
 const WORTH_PERCENT: usize = 95;
 
-/// Returns whether compressing `input` is likely to pay. Random data runs at half the speed of text through libdeflate
-/// and zlib-rs and comes out larger, so a sample of 64 KiB is tried first. A chunk not much larger than that is always
-/// worth a full try.
+/// Returns whether compressing `input` is likely to pay. Random data runs at half the speed of text through
+/// libdeflate and zlib-rs and comes out larger, so a sample of 64 KiB is tried first. A chunk not much larger
+/// than that is always worth a full try.
 pub fn is_worth(codec: &mut dyn Codec, input: &[u8], scratch: &mut Vec<u8>) -> Result<bool> {
     if input.len() < 4 * SAMPLE_PIECE * SAMPLE_PIECES {
         return Ok(true);

@@ -2,18 +2,19 @@
 //!
 //! What was found when version 0.3.1 was read, before it was trusted with disks:
 //!
-//! - Its author also maintains `crc32fast`, which flate2 rests on. It is young: first published in October 2026, the
-//!   fifth and latest release nine days later. MIT or Apache-2.0. The version is fixed in `Cargo.toml`; a newer one is to
-//!   be read again.
-//! - The encoder is a port of libdeflate's in safe code (`deny(unsafe_code)` on its module). Every match is compared
-//!   byte by byte before it is used, so stale tables cost ratio but cannot corrupt. The decoder's one `unsafe` is not on
-//!   this path, and neither is Adler-32.
-//! - It panics only for a buffer shorter than what it has consumed, and for levels above 9. It allocates once, 340 KiB
-//!   of tables, and reuses them for any number of streams; it writes into any buffer and continues in a larger one.
-//! - `crc32fast` computes the CRC-32 from the input, apart from the parsing. So a wrong stream does not match its own
-//!   trailer, and the remote refuses it.
-//! - Its published tests decode with itself and with `miniz_oxide`. Ours add libdeflate and zlib-rs: unit tests, and the
-//!   fuzz target `codec`.
+//! - Its author also maintains `crc32fast`, which flate2 rests on. It is young: first published in October
+//!   2026, the fifth and latest release nine days later. MIT or Apache-2.0. The version is fixed in
+//!   `Cargo.toml`; a newer one is to be read again.
+//! - The encoder is a port of libdeflate's in safe code (`deny(unsafe_code)` on its module). Every match is
+//!   compared byte by byte before it is used, so stale tables cost ratio but cannot corrupt. The decoder's
+//!   one `unsafe` is not on this path, and neither is Adler-32.
+//! - It panics only for a buffer shorter than what it has consumed, and for levels above 9. It allocates
+//!   once, 340 KiB of tables, and reuses them for any number of streams; it writes into any buffer and
+//!   continues in a larger one.
+//! - `crc32fast` computes the CRC-32 from the input, apart from the parsing. So a wrong stream does not match
+//!   its own trailer, and the remote refuses it.
+//! - Its published tests decode with itself and with `miniz_oxide`. Ours add libdeflate and zlib-rs: unit
+//!   tests, and the fuzz target `codec`.
 
 use super::Codec;
 use crate::error::{Error, Kind, Result};
