@@ -61,6 +61,11 @@ fn agent() {
 }
 
 #[test]
+fn codec() {
+    replay("codec");
+}
+
+#[test]
 fn config() {
     replay("config");
 }

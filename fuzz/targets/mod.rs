@@ -5,6 +5,7 @@
 //! breaks a promise panics; one that takes too long or too much memory is for the caller to notice.
 
 mod agent;
+mod codec;
 mod config;
 mod input;
 mod journal;
@@ -19,8 +20,9 @@ mod wire;
 pub type Target = fn(&[u8]);
 
 /// The targets by their names, which are those of the folders of inputs.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("agent", agent::run),
+    ("codec", codec::run),
     ("config", config::run),
     ("journal", journal::run),
     ("keys", keys::run),

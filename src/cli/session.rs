@@ -10,7 +10,7 @@ use crate::auth::Auth;
 use crate::config::{self, Config, Dirs, Endpoint, Environment, Remote};
 use crate::disk::elastic::drives::Drives;
 use crate::emulator::{self, Emulator};
-use crate::engine::{Context, governor, window, workers};
+use crate::engine::{Context, Route, governor, window, workers};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
 use crate::job::Far;
@@ -129,7 +129,7 @@ fn context(
 ) -> Context {
     let workers = workers();
     let (reads, writes) = (governor(asked), governor(asked));
-    Context { observer, meters, stop, retry, reads, writes, workers, window: window(false, workers) }
+    Context { observer, meters, stop, retry, reads, writes, workers, window: window(Route::Plain, workers) }
 }
 
 /// Hands events to the output; the plan of a transfer starts its progress.

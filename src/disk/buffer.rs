@@ -62,20 +62,18 @@ impl Permit {
     }
 }
 
-/// Buffers that a stock keeps for later: enough that none is made anew while as many are in use as before, and little enough
-/// that they do not show beside the window.
-const KEPT: usize = 6;
-
 /// A stock of buffers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Buffers {
     free: Arc<Mutex<Vec<Vec<u8>>>>,
+    kept: usize,
 }
 
 impl Buffers {
-    /// An empty stock.
-    pub fn new() -> Self {
-        Self::default()
+    /// An empty stock that keeps up to `kept` buffers for later: enough that none is made anew while as many are in use as
+    /// before, and few, since no window counts them.
+    pub fn new(kept: usize) -> Self {
+        Self { free: Arc::default(), kept }
     }
 
     /// An empty buffer with room for `capacity` bytes.
@@ -92,14 +90,13 @@ impl Buffers {
         // The smallest that will do: what is in use holds no more than it needs, or little more.
         let fits = |bytes: &Vec<u8>| bytes.capacity() >= capacity && bytes.capacity() / 2 <= capacity;
         let best = (0..free.len()).filter(|at| fits(&free[*at])).min_by_key(|at| free[*at].capacity());
-        let bytes = match best {
-            Some(at) => free.swap_remove(at),
-            None => {
-                if free.len() >= KEPT {
-                    free.swap_remove(0);
-                }
-                Vec::with_capacity(capacity)
+        let bytes = if let Some(at) = best {
+            free.swap_remove(at)
+        } else {
+            if free.len() >= self.kept {
+                free.swap_remove(0);
             }
+            Vec::with_capacity(capacity)
         };
         drop(free);
         Buffer { bytes, home: self.clone(), permit: Permit::default() }
@@ -162,7 +159,7 @@ impl AsRef<[u8]> for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let mut free = self.home.lock();
-        if free.len() < KEPT && self.bytes.capacity() > 0 {
+        if free.len() < self.home.kept && self.bytes.capacity() > 0 {
             free.push(std::mem::take(&mut self.bytes));
         }
     }
@@ -174,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_dropped_buffer_is_used_again() {
-        let stock = Buffers::new();
+        let stock = Buffers::new(4);
         let mut first = stock.take(1000);
         first.extend_from_slice(b"abc");
         let at = first.as_ptr();
@@ -188,12 +185,12 @@ mod tests {
 
     #[test]
     fn a_stock_neither_grows_nor_hands_out_more_than_is_needed() {
-        let stock = Buffers::new();
+        let stock = Buffers::new(4);
         drop((0..20).map(|_| stock.take(5000)).collect::<Vec<_>>());
-        assert_eq!(stock.lock().len(), KEPT);
+        assert_eq!(stock.lock().len(), 4);
         assert!(stock.take(100).capacity() < 1000);
         assert!(stock.take(9000).capacity() >= 9000);
-        assert!(stock.lock().len() <= KEPT);
+        assert!(stock.lock().len() <= 4);
     }
 
     #[tokio::test]
@@ -204,7 +201,7 @@ mod tests {
         permit.shrink(4 * UNIT);
         let room = window.try_acquire(36 * UNIT).unwrap();
         drop(room);
-        let bytes = Buffers::new().take(10).under(permit).freeze();
+        let bytes = Buffers::new(1).take(10).under(permit).freeze();
         assert!(window.try_acquire(37 * UNIT).is_none());
         let part = bytes.slice(0..0);
         drop(bytes);

@@ -24,8 +24,10 @@ const SIZE: u64 = (9 << 20) + 4_321;
 
 /// Bytes, an empty stretch among them.
 fn image() -> Vec<u8> {
-    let byte =
-        |n: u64| if (3 << 20..5 << 20).contains(&n) { 0 } else { (n / 3 * 0x9e37_79b9 >> 7) as u8 | 1 };
+    let byte = |n: u64| {
+        let empty = (3 << 20..5 << 20).contains(&n);
+        if empty { 0 } else { ((n / 3 * 0x9e37_79b9) >> 7).to_le_bytes()[0] | 1 }
+    };
     (0..SIZE).map(byte).collect()
 }
 
@@ -51,7 +53,7 @@ fn slice(bytes: &[u8], range: &Range<u64>) -> Vec<u8> {
 
 /// Holds for a disk that can be read and has `bytes` on it.
 async fn reads(disk: &dyn ReadAt, bytes: &[u8]) {
-    let (info, buffers) = (disk.info(), Buffers::new());
+    let (info, buffers) = (disk.info(), Buffers::new(2));
     assert_eq!(info.size, bytes.len() as u64, "{}", info.name);
     assert!(!info.name.is_empty() && info.read_limit > 0);
     let read = |range: Range<u64>| disk.read_at(range.start, range.end - range.start, buffers.take(0));
@@ -97,12 +99,12 @@ async fn reads(disk: &dyn ReadAt, bytes: &[u8]) {
     assert!(disk.changed().await.unwrap().is_none(), "{}", info.name);
     if let Some(local) = disk.local() {
         local.glance().unwrap();
-        let mut into = vec![7; 10];
+        let mut got = vec![7; 10];
         for range in ranges(u64::MAX) {
-            local.read_into(range.start, range.end - range.start, &mut into).unwrap();
-            assert!(into == slice(bytes, &range), "{} {range:?}", info.name);
+            local.read_into(range.start, range.end - range.start, &mut got).unwrap();
+            assert!(got == slice(bytes, &range), "{} {range:?}", info.name);
         }
-        assert!(local.read_into(SIZE - 1, 2, &mut into).is_err(), "{}", info.name);
+        assert!(local.read_into(SIZE - 1, 2, &mut got).is_err(), "{}", info.name);
     }
 }
 
@@ -149,9 +151,11 @@ async fn writes(disk: &dyn WriteAt, back: &dyn ReadAt) {
     for receipt in join_all(all).await {
         let _ = receipt.unwrap();
     }
-    chunks.iter().for_each(|chunk| expect(chunk, slice(&bytes, chunk)));
+    for chunk in &chunks {
+        expect(chunk, slice(&bytes, chunk));
+    }
     disk.flush().await.unwrap();
-    let buffers = Buffers::new();
+    let buffers = Buffers::new(2);
     let mut read = Vec::new();
     while (read.len() as u64) < SIZE {
         let at = read.len() as u64;
@@ -269,7 +273,7 @@ async fn appliances() {
     reads(&disk, &image()).await;
     // Another version under the same name is never read as if it were the first.
     std::fs::write(site.data.path().join("image"), vec![9; usize::try_from(SIZE).unwrap()]).unwrap();
-    let error = disk.read_at(0, 10, Buffers::new().take(10)).await.unwrap_err();
+    let error = disk.read_at(0, 10, Buffers::new(2).take(10)).await.unwrap_err();
     assert!(error.to_string().contains("changed during the transfer"), "{error}");
     assert!(ApplianceDisk::new(appliance, &Access::Whole { size: Some(SIZE), why: "" }).is_none());
 }

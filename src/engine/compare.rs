@@ -139,7 +139,7 @@ pub async fn with_original(
 ) -> Result<Compared> {
     let (geometry, algorithm) = (ledger.geometry(), ledger.algorithm());
     let mut compared = Compared::default();
-    let here = Here { disk: Arc::clone(original), buffers: Buffers::new() };
+    let here = Here { disk: Arc::clone(original), buffers: Buffers::new(context.workers) };
     let hand = move |chunk: Loaded| {
         let Content::Bytes(there) = &chunk.content else { return Err(unread()) };
         let bytes = here.read(chunk.offset, there.len())?;
@@ -179,6 +179,7 @@ pub async fn whole(disk: &Arc<dyn ReadAt>, geometry: Geometry, context: &Context
         tap: Some(Arc::clone(&tap)),
         to: None,
         room: 1,
+        rung: None,
     };
     let failures = pipeline.run(items, context, |(), _| Ok(())).await?;
     match failures.into_error(0, geometry.chunks()) {
@@ -230,11 +231,14 @@ async fn run(
         geometry,
         source: Source::At(Arc::clone(disk)),
         kept: None,
-        hands: (0..context.workers).map(|_| Box::new(hand.clone()) as Hand<_>).collect(),
+        hands: (0..context.width(2 * geometry.chunk_size()))
+            .map(|_| Box::new(hand.clone()) as Hand<_>)
+            .collect(),
         tap: None,
         to: None,
         // The bytes of both sides.
         room: 2,
+        rung: None,
     };
     let items = indices.iter().map(|index| Item { index: *index, from: Place::Source });
     let done = |(chunk, same): (DigestedChunk, bool), _| {

@@ -1,7 +1,7 @@
 //! An image from one disk to another: upload, download, migration, standard output.
 
 use super::encode::Encoder;
-use super::encode::codec::Compression;
+use super::encode::codec::{Compression, Rung};
 use super::ledger::{Bits, Ledger};
 use super::pipeline::{Content, Hand, Item, Loaded, Pipeline, Place, Source, Worked, Written};
 use super::syncing::{Schedule, Syncing};
@@ -177,6 +177,9 @@ impl Copy {
     }
 }
 
+/// Buffers of bodies that are kept for the next.
+const BODIES_KEPT: usize = 4;
+
 /// The digest of an image all of whose chunks went by.
 pub(super) fn finish(tap: &Tap, chunks: u64) -> Result<String> {
     tap.finish(chunks).ok_or_else(|| {
@@ -185,10 +188,10 @@ pub(super) fn finish(tap: &Tap, chunks: u64) -> Result<String> {
 }
 
 /// One thread writes as fast as any disk takes it, and costs half of what several do; SHA-256 needs them all.
-fn landing_threads(algorithm: Algorithm, context: &Context) -> usize {
+fn landing_threads(algorithm: Algorithm, width: usize) -> usize {
     match algorithm {
         Algorithm::Blake3 => 1,
-        Algorithm::Sha256 => context.workers,
+        Algorithm::Sha256 => width,
     }
 }
 
@@ -235,11 +238,14 @@ impl CopyHands<'_> {
         let is_local = self.to.local().is_some();
         let compression = if self.to.info().gzip { self.compression } else { Compression::None };
         let zeros = Arc::new(ZeroDigests::new(algorithm));
-        let buffers = Buffers::new();
-        let width = if is_local { landing_threads(algorithm, context) } else { context.workers };
-        let hands = (0..width.max(1))
+        let (buffers, rung) = (Buffers::new(BODIES_KEPT), Rung::default());
+        let room = if compression == Compression::None { 1 } else { 2 };
+        let width = context.width(geometry.chunk_size().saturating_mul(room));
+        let width = if is_local { landing_threads(algorithm, width) } else { width };
+        let hands = (0..width)
             .map(|_| {
-                let encoder = Encoder::new(compression, algorithm, Arc::clone(&zeros), buffers.clone())?;
+                let encoder =
+                    Encoder::new(compression, &rung, algorithm, Arc::clone(&zeros), buffers.clone())?;
                 let hand = CopyHand {
                     encoder,
                     settled: Arc::clone(self.settled),
@@ -258,7 +264,8 @@ impl CopyHands<'_> {
             hands,
             tap,
             to: (!is_local).then_some(self.to),
-            room: if compression == Compression::None { 1 } else { 2 },
+            room,
+            rung: Some(rung).filter(|_| compression == Compression::Auto),
         })
     }
 }

@@ -3,6 +3,7 @@
 use super::Context;
 use super::attempts::{read_chunk, write_chunk};
 use super::failures::Failures;
+use super::pace::Waits;
 use super::pipeline::{Item, Place, Source, Worked, Written};
 use super::workers::{Task, Workers};
 use crate::chunk::Geometry;
@@ -15,6 +16,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+
+/// Buffers of fetched chunks that are kept for the next.
+const FETCHED_KEPT: usize = 4;
 
 /// Reads of a stream that are asked for ahead.
 const STREAM_AHEAD: usize = 2;
@@ -74,7 +78,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
             in_order: false,
             width: 1,
             room: 1,
-            buffers: Buffers::new(),
+            buffers: Buffers::new(FETCHED_KEPT),
             zeros: HashMap::new(),
             waiting: None,
             reads: FuturesUnordered::new(),
@@ -328,6 +332,17 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
             &meters.work_ns
         } else {
             &meters.source_ns
+        }
+    }
+
+    /// What is waited for, as far as the strength of compression can change it.
+    pub(super) fn waits_for(&self) -> Waits {
+        let line_is_full =
+            self.writes.len() >= self.most_writes() || (self.waiting.is_some() && self.ready.is_empty());
+        match (self.working > 0, line_is_full) {
+            (false, true) => Waits::Line,
+            (true, false) if self.working >= self.width => Waits::Workers,
+            _ => Waits::Neither,
         }
     }
 

@@ -77,6 +77,11 @@ impl Governor {
         self.fixed.unwrap_or_else(|| self.lock().level)
     }
 
+    /// The number that the user asked for.
+    pub fn fixed(&self) -> Option<usize> {
+        self.fixed
+    }
+
     /// The most there can ever be.
     pub fn most(&self) -> usize {
         self.fixed.unwrap_or(self.most)

@@ -11,6 +11,7 @@ mod failures;
 mod flow;
 pub mod governor;
 pub mod ledger;
+mod pace;
 pub mod pipeline;
 pub mod plan;
 pub mod probe;
@@ -64,29 +65,61 @@ impl Context {
     pub fn most_in_flight(&self) -> usize {
         self.reads.most().max(self.writes.most())
     }
+
+    /// The same, with room for what a transfer of that kind does.
+    #[must_use]
+    pub fn on(&self, route: Route) -> Self {
+        Self { window: window(route, self.workers), ..self.clone() }
+    }
+
+    /// How many workers can be at work at a time, where each has a chunk that takes `bytes` of the window.
+    fn width(&self, bytes: u64) -> usize {
+        let room = self.window.capacity() / bytes.max(1);
+        usize::try_from(room).unwrap_or(usize::MAX).min(self.workers).max(1)
+    }
+
+    /// How many small requests may be in flight at a time: their bytes do not matter, and over a long way only their number
+    /// makes up for the way.
+    fn small_at_once(&self) -> usize {
+        self.reads.fixed().unwrap_or(SMALL_AT_ONCE)
+    }
 }
 
-/// Small requests in flight: samples and probes, whose bytes do not matter.
-const SMALL_AT_ONCE: usize = 8;
+/// Small requests in flight: samples and probes. With 460 places and 100 ms of round trip a probe takes under a second.
+const SMALL_AT_ONCE: usize = 64;
 
 /// The most requests in flight, whatever was asked for.
 pub const MAX_CONCURRENCY: usize = 64;
 
-/// Room for the chunks of an image that is on this machine, in bytes, with two workers: with it an upload stays below 64 MiB.
-const LOCAL_WINDOW: u64 = 32 << 20;
+/// What a transfer does with its chunks, as far as the room that they need depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// They are read here, or come in order, and go as they are.
+    Plain,
+    /// The same, and they are compressed: beside the window each worker has what it reads into and compresses into.
+    Encoded,
+    /// They come from one far end and go to another: what is on its way here has room beside what is on its way on.
+    Between,
+}
 
-/// The same for an image that comes from elsewhere: what is on its way here has room beside what is on its way on. With it a
-/// migration stays below 128 MiB.
-const FAR_WINDOW: u64 = 88 << 20;
+/// Room for the chunks of a transfer on two processors, in bytes. With these a transfer of an image on this machine stays below
+/// 64 MiB, and one between far ends below 128 MiB; about 18 MiB of that are the program itself.
+const PLAIN_WINDOW: u64 = 40 << 20;
+const ENCODED_WINDOW: u64 = 28 << 20;
+const BETWEEN_WINDOW: u64 = 72 << 20;
 
 /// Room for each more worker, and the most there is: with it no transfer takes 256 MiB on any machine.
 const WORKER_WINDOW: u64 = 8 << 20;
-const LARGEST_WINDOW: u64 = 160 << 20;
+const LARGEST_WINDOW: u64 = 112 << 20;
 
-/// Room for the chunks of a transfer, by where its image is.
-pub fn window(far: bool, workers: usize) -> Window {
+/// Room for the chunks of a transfer.
+pub fn window(route: Route, workers: usize) -> Window {
     let more = (workers as u64).saturating_sub(2).saturating_mul(WORKER_WINDOW);
-    let base = if far { FAR_WINDOW } else { LOCAL_WINDOW };
+    let base = match route {
+        Route::Plain => PLAIN_WINDOW,
+        Route::Encoded => ENCODED_WINDOW,
+        Route::Between => BETWEEN_WINDOW,
+    };
     Window::new(base.saturating_add(more).min(LARGEST_WINDOW))
 }
 

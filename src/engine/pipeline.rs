@@ -9,8 +9,10 @@
 //! and what is being written is waited for, until the stop is over.
 
 use super::Context;
+use super::encode::codec::Rung;
 use super::failures::Failures;
 use super::flow::Flow;
+use super::pace::Pace;
 use super::tap::Tap;
 use super::workers::Workers;
 use crate::chunk::Geometry;
@@ -106,6 +108,8 @@ pub struct Pipeline<T> {
     pub tap: Option<Arc<Tap>>,
     /// Where chunks go, unless the workers write them.
     pub to: Option<Arc<dyn WriteAt>>,
+    /// How strongly the workers compress, where that may be moved.
+    pub rung: Option<Rung>,
     /// How many bytes of the window a byte of a chunk takes: two where a worker makes a body of it.
     pub room: u64,
 }
@@ -123,7 +127,7 @@ impl<T: Send + 'static> Pipeline<T> {
         context: &Context,
         mut done: impl FnMut(T, Option<Written>) -> Result<()>,
     ) -> Result<Failures> {
-        let Self { geometry, source, kept, hands, tap, to, room } = self;
+        let Self { geometry, source, kept, hands, tap, to, room, rung } = self;
         let width = hands.len().max(1);
         let local = match &source {
             Source::At(disk) if disk.local().is_some() => Some(Arc::clone(disk)),
@@ -134,6 +138,7 @@ impl<T: Send + 'static> Pipeline<T> {
         flow.in_order = tap.is_some() || flow.writes_in_order();
         (flow.is_local, flow.width, flow.room) = (local.is_some(), width, room);
         let mut items = items.fuse();
+        let mut pace = rung.map(Pace::new);
         loop {
             flow.begin(&mut items, &workers);
             if flow.is_over() {
@@ -178,7 +183,11 @@ impl<T: Send + 'static> Pipeline<T> {
                     if flow.waiting.is_some() => if let Some((item, _)) = flow.waiting.take() { flow.read(item, permit) },
                 () = tokio::time::sleep(STUCK), if stuck => flow.note(Err(full(context))),
             }
-            Meters::since(held_up_by, start);
+            let spent = start.elapsed();
+            Meters::time(held_up_by, spent);
+            if let Some(pace) = &mut pace {
+                pace.note(flow.waits_for(), spent);
+            }
         }
         context.meters.in_flight.store(0, Relaxed);
         if let (Some(tap), true) = (&tap, flow.ends()) {

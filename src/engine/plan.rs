@@ -101,7 +101,7 @@ mod tests {
         );
         let ranges = split(&found, geometry);
         assert_eq!(ranges.holes, [0..2 << 20, 4 << 20..(10 << 20) + 5]);
-        assert_eq!(ranges.rest, [2 << 20..4 << 20]);
+        assert_eq!((ranges.rest.len(), ranges.rest[0].clone()), (1, 2 << 20..4 << 20));
         // More chunks than one window has.
         let geometry = Geometry::new(disk.size(), 4096);
         let found = holes(&disk, geometry, &context).await.unwrap();

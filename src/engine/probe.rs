@@ -5,9 +5,9 @@
 //! not read as zero settles it. If one per cent of what is looked at holds stale data, 460 places at random miss it in
 //! one case of a hundred (0.99^460). `--verify full` reads the rest too.
 
+use super::Context;
 use super::resume::{MOST_PLACES, PLACE, read_place};
 use super::sample::places;
-use super::{Context, SMALL_AT_ONCE};
 use crate::disk::ReadAt;
 use crate::disk::zero::is_zero;
 use crate::error::Result;
@@ -29,7 +29,7 @@ pub async fn reads_as_zero(
     let reads = choose(within, every, seed)
         .into_iter()
         .map(|(offset, len)| async move { Ok(is_zero(&read_place(disk, offset, len, context).await?)) });
-    stream::iter(reads).buffer_unordered(SMALL_AT_ONCE).try_all(|zero| async move { zero }).await
+    stream::iter(reads).buffer_unordered(context.small_at_once()).try_all(|zero| async move { zero }).await
 }
 
 /// The offsets and lengths of the places: the ranges laid end to end are cut into equal strides, and one place is drawn

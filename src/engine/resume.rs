@@ -5,10 +5,10 @@
 //! sample is read: a small place in each chunk, which finds whatever was written by whole chunks, and some chunks whole.
 //! Any doubt, and every chunk is compared.
 
+use super::Context;
 use super::compare::with_digests;
 use super::ledger::Ledger;
 use super::sample::places;
-use super::{Context, SMALL_AT_ONCE};
 use crate::chunk::{AckedChunk, Geometry};
 use crate::disk::zero::is_zero;
 use crate::disk::{Buffers, ReadAt};
@@ -189,7 +189,8 @@ pub async fn differing_places(
         let same = first == read_place(other, place.offset, place.len, context).await?;
         Ok::<_, Error>((!same).then_some(place.index))
     });
-    let found: Vec<Option<u64>> = stream::iter(reads).buffer_unordered(SMALL_AT_ONCE).try_collect().await?;
+    let found: Vec<Option<u64>> =
+        stream::iter(reads).buffer_unordered(context.small_at_once()).try_collect().await?;
     let mut differ: Vec<u64> = found.into_iter().flatten().collect();
     differ.sort_unstable();
     Ok(differ)
@@ -197,7 +198,7 @@ pub async fn differing_places(
 
 /// Reads a small piece of a disk, repeated as far as that helps.
 pub async fn read_place(disk: &dyn ReadAt, offset: u64, len: u64, context: &Context) -> Result<Vec<u8>> {
-    let buffers = Buffers::new();
+    let buffers = Buffers::new(0);
     let attempt = async || {
         let into = buffers.take(usize::try_from(len).unwrap_or(0));
         disk.read_at(offset, len, into).await

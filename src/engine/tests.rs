@@ -4,7 +4,7 @@ use super::copy::Copy;
 use super::encode::codec::Compression;
 use super::ledger::Ledger;
 use super::pipeline::{Content, Hand, Item, Pipeline, Place, Source, Worked};
-use super::{Context, governor, window};
+use super::{Context, Route, governor, window};
 use crate::chunk::Geometry;
 use crate::digest::Algorithm;
 use crate::disk::memory::MemoryDisk;
@@ -64,7 +64,7 @@ fn stoppable() -> (Context, Stopper) {
     let meters = Arc::default();
     let retry =
         Retry { retries: 2, observer: event::nobody(), meters: Arc::clone(&meters), stop: stop.clone() };
-    let window = window(false, 2);
+    let window = window(Route::Plain, 2);
     let (reads, writes) = (governor(Some(4)), governor(Some(4)));
     let context =
         Context { observer: event::nobody(), meters, stop, retry, reads, writes, workers: 2, window };
@@ -82,7 +82,7 @@ fn geometry() -> Geometry {
 
 fn pipeline<T>(disk: impl ReadAt + 'static, hands: Vec<Hand<T>>) -> Pipeline<T> {
     let source = Source::At(Arc::new(disk));
-    Pipeline { geometry: geometry(), source, kept: None, hands, tap: None, to: None, room: 1 }
+    Pipeline { geometry: geometry(), source, kept: None, hands, tap: None, to: None, room: 1, rung: None }
 }
 
 fn items() -> impl Iterator<Item = Item> {

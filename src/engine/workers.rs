@@ -56,7 +56,7 @@ impl<T: Send + 'static> Workers<T> {
         let (tasks, input) = crossbeam_channel::unbounded();
         let (output, results) = mpsc::unbounded_channel();
         let meters = Arc::clone(&context.meters);
-        let shop = Shop { source, kept, tap, buffers: Buffers::new(), meters, geometry };
+        let shop = Shop { source, kept, tap, buffers: Buffers::new(hands.len()), meters, geometry };
         for (i, hand) in hands.into_iter().enumerate() {
             let (shop, input, output) = (shop.clone(), input.clone(), output.clone());
             std::thread::Builder::new()

@@ -12,8 +12,8 @@ use crate::disk::appliance::pull::{beside, pull};
 use crate::disk::stream::unpack::{Contents, Packing, unpack};
 use crate::disk::stream::{Stream, xz_index};
 use crate::disk::{Identity, ReadAt};
+use crate::engine::Context;
 use crate::engine::resume::read_place;
-use crate::engine::{Context, window};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Summary};
 use crate::journal::{self, Directory, Header};
@@ -75,12 +75,6 @@ pub async fn appliance(
         let text = format!("{from} holds {} ({size} bytes raw), unpacked on the way", contents.describe());
         (context.observer)(&Event::Note(text));
     }
-    let context = &if contents.layers.is_empty() {
-        context.clone()
-    } else {
-        // A decoder may need 64 MiB for its window.
-        Context { window: window(false, context.workers), ..context.clone() }
-    };
     let pull = pull(&found.appliance, &found.access, false);
     let reader = if contents.layers.is_empty() { pull.reader } else { unpack(pull.reader)? };
     let stream = Stream::piped(reader, &found.appliance.name(), size, found.identity(size))?;

@@ -180,7 +180,7 @@ mod tests {
         let (stream, head) = stream.head(3).unwrap();
         assert_eq!(head, bytes[..3]);
         let mut stream = stream.start().unwrap();
-        let (buffers, mut all) = (Buffers::new(), Vec::new());
+        let (buffers, mut all) = (Buffers::new(2), Vec::new());
         while (all.len() as u64) < size {
             match stream.next(4.min(size - all.len() as u64), buffers.take(4)).await {
                 Ok(piece) => all.extend_from_slice(&piece),
@@ -208,7 +208,7 @@ mod tests {
         let mut stream = Stream::endless(reader, "it").start().unwrap();
         writer.send(bytes::Bytes::from_static(b"012345")).await;
         writer.end(Ok(())).await;
-        let buffers = Buffers::new();
+        let buffers = Buffers::new(2);
         // Asked for ahead, as the engine does.
         let (first, second) = (stream.next(4, buffers.take(4)), stream.next(4, buffers.take(4)));
         assert_eq!(

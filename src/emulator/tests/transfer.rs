@@ -2,6 +2,7 @@
 
 use super::Site;
 use super::client::{Client, Ending, Request};
+use crate::engine::encode::codec::{self, Rung};
 use crate::provider::Provider::{Crosspeer, OpenHosting};
 use flate2::{Compression, write::GzEncoder};
 use std::io::Write;
@@ -90,6 +91,34 @@ fn a_write_is_applied_whole_or_not_at_all() {
     assert!(site.client.get(&format!("/drives/{uuid}/read")).body == vec![0; 1 << 20]);
     assert_eq!(site.client.post(&format!("{write}/1048575"), "x").status, 204);
     assert_eq!(site.client.connections, 1);
+}
+
+/// A chunk that was compressed wrongly, or damaged on its way, does not get onto a drive: its gzip member
+/// carries the checksum of what went in.
+#[test]
+fn a_body_with_a_wrong_checksum_is_refused() {
+    let mut site = Site::new(OpenHosting, "");
+    let bytes = pattern(100_000);
+    let rung = Rung::default();
+    loop {
+        let uuid = site.drive(100_000);
+        let (read, write) = (format!("/drives/{uuid}/read"), format!("/drives/{uuid}/write/0"));
+        let mut body = Vec::new();
+        let mut codec = codec::Compression::Auto.codec(&rung).unwrap().unwrap();
+        codec.gzip(&bytes, &mut body).unwrap();
+        // In the compressed data, in the CRC-32, in the length.
+        for at in [body.len() / 2, body.len() - 8, body.len() - 4] {
+            let mut damaged = body.clone();
+            damaged[at] ^= 1;
+            assert_eq!(write_gzip(&mut site.client, &write, damaged), 400, "{}, byte {at}", rung.name());
+            assert!(site.client.get(&read).body == vec![0; 100_000], "{}, byte {at}", rung.name());
+        }
+        assert_eq!(write_gzip(&mut site.client, &write, body), 204);
+        assert!(site.client.get(&read).body == bytes, "{}", rung.name());
+        if !rung.stronger() {
+            break;
+        }
+    }
 }
 
 #[test]

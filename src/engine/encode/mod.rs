@@ -7,7 +7,7 @@ use crate::disk::zero::is_zero;
 use crate::disk::{Body, Buffer, Buffers};
 use crate::error::{Error, Kind, Result};
 use bytes::Bytes;
-use codec::{Codec, Compression};
+use codec::{Codec, Compression, Rung};
 use std::sync::Arc;
 
 /// Digests and encodes chunks, one after the other, for one thread.
@@ -15,20 +15,22 @@ pub(super) struct Encoder {
     codec: Option<Box<dyn Codec>>,
     digest: Algorithm,
     zeros: Arc<ZeroDigests>,
-    /// What compressed chunks come out in.
+    /// What compressed chunks are handed on in: as large as they are, since that is what the window counts.
     buffers: Buffers,
-    scratch: Vec<u8>,
+    /// What they are compressed into.
+    out: Vec<u8>,
 }
 
 impl Encoder {
-    /// An encoder; a compression level that does not exist is a usage error.
+    /// An encoder; a compression level that does not exist is a usage error. `auto` compresses at `rung`.
     pub(super) fn new(
         compression: Compression,
+        rung: &Rung,
         digest: Algorithm,
         zeros: Arc<ZeroDigests>,
         buffers: Buffers,
     ) -> Result<Self> {
-        Ok(Self { codec: compression.codec()?, digest, zeros, buffers, scratch: Vec::new() })
+        Ok(Self { codec: compression.codec(rung)?, digest, zeros, buffers, out: Vec::new() })
     }
 
     /// The digest of a chunk, and whether it holds nothing but zeros.
@@ -49,14 +51,16 @@ impl Encoder {
     pub(super) fn encode(&mut self, mut bytes: Buffer) -> Result<Body> {
         let len = bytes.len();
         if let Some(codec) = &mut self.codec
-            && codec::is_worth(codec.as_mut(), &bytes, &mut self.scratch)?
+            && codec::is_worth(codec.as_mut(), &bytes, &mut self.out)?
         {
-            let mut out = self.buffers.take(len / 2);
-            codec.gzip(&bytes, &mut out)?;
-            if codec::pays(len, out.len()) {
+            self.out.clear();
+            codec.gzip(&bytes, &mut self.out)?;
+            if codec::pays(len, self.out.len()) {
                 let mut permit = bytes.take_permit();
-                permit.shrink(out.len() as u64);
-                return Ok(Body::Gzip(out.under(permit).freeze()));
+                permit.shrink(self.out.len() as u64);
+                let mut body = self.buffers.take(self.out.len());
+                body.extend_from_slice(&self.out);
+                return Ok(Body::Gzip(body.under(permit).freeze()));
             }
         }
         let mut permit = bytes.take_permit();
@@ -84,8 +88,9 @@ mod tests {
 
     fn encode(bytes: &[u8], compression: Compression) -> Body {
         let zeros = Arc::new(ZeroDigests::new(Algorithm::Blake3));
-        let mut encoder = Encoder::new(compression, Algorithm::Blake3, zeros, Buffers::new()).unwrap();
-        let mut buffer = Buffers::new().take(bytes.len());
+        let mut encoder =
+            Encoder::new(compression, &Rung::default(), Algorithm::Blake3, zeros, Buffers::new(1)).unwrap();
+        let mut buffer = Buffers::new(1).take(bytes.len());
         buffer.extend_from_slice(bytes);
         encoder.encode(buffer).unwrap()
     }
@@ -102,7 +107,9 @@ mod tests {
     #[test]
     fn zeros_are_told_and_small() {
         let zeros = Arc::new(ZeroDigests::new(Algorithm::Blake3));
-        let encoder = Encoder::new(Compression::None, Algorithm::Blake3, zeros, Buffers::new()).unwrap();
+        let encoder =
+            Encoder::new(Compression::None, &Rung::default(), Algorithm::Blake3, zeros, Buffers::new(1))
+                .unwrap();
         assert_eq!(encoder.digest(&[0; 1000]), (Algorithm::Blake3.digest(&[0; 1000]), true));
         assert_eq!(encoder.digest_of_zeros(1000), encoder.digest(&[0; 1000]).0);
         let Body::Gzip(body) = super::zeros(4 << 20, true).unwrap() else { panic!("it was to be gzip") };

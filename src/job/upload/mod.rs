@@ -23,7 +23,7 @@ use crate::engine::ledger::Ledger;
 use crate::engine::pipeline::Source;
 use crate::engine::resume::{Extent, Proof, Resume};
 use crate::engine::syncing;
-use crate::engine::{Context, window};
+use crate::engine::{Context, Route};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
 use crate::journal::{Claim, Destination, DriveRecord, Header, Journal, NewDrive};
@@ -89,12 +89,11 @@ impl Upload {
         let start = Instant::now();
         settings.check()?;
         let elsewhere = image.bytes.disk().is_some_and(|disk| disk.local().is_none());
-        let context = &if elsewhere {
-            // What is on its way here has to have room beside what is on its way on.
-            Context { window: window(true, context.workers), ..context.clone() }
-        } else {
-            context.clone()
-        };
+        let context = &context.on(match self.compression {
+            _ if elsewhere => Route::Between,
+            Compression::None => Route::Plain,
+            Compression::Auto | Compression::Level(_) => Route::Encoded,
+        });
         // Boxed, phase by phase: together their state would be kept on the stack.
         let planned = Box::pin(self.plan(&image, far, settings, context)).await?;
         if settings.dry_run {

@@ -1,0 +1,43 @@
+//! libdeflate, in C: the strong rungs of [`auto`](super::ladder), and every level that `--compress` names.
+
+use super::Codec;
+use crate::error::{Error, Kind, Result};
+
+/// libdeflate, levels 1 to 12.
+pub struct Libdeflate {
+    level: u8,
+    compressor: libdeflater::Compressor,
+    /// As large as the worst case and kept, because libdeflate cannot continue in a larger buffer. The
+    /// finished member is copied, so that what is handed on takes only as much room as it needs.
+    scratch: Vec<u8>,
+}
+
+impl Libdeflate {
+    /// Makes a compressor of a level; outside 1 to 12 is a usage error.
+    pub fn new(level: u8) -> Result<Self> {
+        let valid = if level == 0 { None } else { libdeflater::CompressionLvl::new(level.into()).ok() };
+        let lvl =
+            valid.ok_or_else(|| Error::usage(format!("there is no compression level {level}: 1 to 12")))?;
+        Ok(Self { level, compressor: libdeflater::Compressor::new(lvl), scratch: Vec::new() })
+    }
+}
+
+impl Codec for Libdeflate {
+    fn name(&self) -> String {
+        format!("libdeflate {}", self.level)
+    }
+
+    fn gzip(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let bound = self.compressor.gzip_compress_bound(input.len());
+        if self.scratch.len() < bound {
+            // From the allocator's zeros: what the member does not reach takes no memory.
+            self.scratch = vec![0; bound];
+        }
+        let len = self
+            .compressor
+            .gzip_compress(input, &mut self.scratch)
+            .map_err(|e| Error::new(Kind::Io, "compressing a chunk").source(e))?;
+        out.extend_from_slice(&self.scratch[..len]);
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! Compression of whole chunks into gzip members (RFC 1952).
+//!
+//! | `--compress` | library and level |
+//! | --- | --- |
+//! | `auto` | a rung of the [`ladder`], which a running transfer can change |
+//! | `1` to `12` | libdeflate at that level |
+//! | `none` | no compression |
+//!
+//! The fastest rung, [`sirocco`], is a young library; its file says why it is trusted with disks. [`sample`]
+//! finds the chunks that do not shrink before they cost time. `benches/codec.rs` compares the codecs on real
+//! data.
+
+#[cfg(feature = "isal")]
+mod isal;
+pub mod ladder;
+mod libdeflate;
+pub mod sample;
+mod sirocco;
+#[cfg(test)]
+mod tests;
+mod zlib_rs;
+
+#[cfg(feature = "isal")]
+pub use isal::Isal;
+pub use ladder::{Ladder, Rung};
+pub use libdeflate::Libdeflate;
+pub use sample::{is_worth, pays};
+pub use sirocco::Sirocco;
+pub use zlib_rs::ZlibRs;
+
+use crate::error::{Error, Kind, Result};
+
+/// A compressor of whole buffers into the gzip format, used again and again by one thread.
+pub trait Codec: Send {
+    /// Returns its library and level, as `libdeflate 4`.
+    fn name(&self) -> String;
+
+    /// Appends one gzip member with `input` to the empty `out`.
+    fn gzip(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<()>;
+}
+
+/// How chunks are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// At the rung of the [`ladder`] that is set at the moment; the fastest unless somebody moves it.
+    #[default]
+    Auto,
+    /// Not at all.
+    None,
+    /// libdeflate at that level, 1 to 12.
+    Level(u8),
+}
+
+impl Compression {
+    /// Makes the codec of this setting, if it has one. `Auto` follows `rung`.
+    pub fn codec(self, rung: &Rung) -> Result<Option<Box<dyn Codec>>> {
+        Ok(match self {
+            Compression::Auto => Some(Box::new(Ladder::new(rung.clone()))),
+            Compression::None => None,
+            Compression::Level(level) => Some(Box::new(Libdeflate::new(level)?)),
+        })
+    }
+}
+
+impl std::str::FromStr for Compression {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match (text, text.parse::<u8>()) {
+            ("auto", _) => Ok(Compression::Auto),
+            ("none", _) => Ok(Compression::None),
+            (_, Ok(level @ 1..=12)) => Ok(Compression::Level(level)),
+            _ => Err(Error::usage(format!("there is no compression {text:?}: auto, none or 1 to 12"))),
+        }
+    }
+}
+
+/// Runs a streaming encoder until its member of `input` bytes is complete, in a buffer that grows as needed:
+/// most chunks shrink to less than half, so room for the worst case would be memory for nothing.
+///
+/// `encode` fills the room that it is given. It returns how much it wrote, and whether the member is complete.
+fn fill(
+    out: &mut Vec<u8>,
+    input: usize,
+    mut encode: impl FnMut(&mut [u8]) -> Result<(usize, bool)>,
+) -> Result<()> {
+    let step = input / 4 + 64;
+    let mut len = 0;
+    out.resize(out.capacity().clamp(step, input + step), 0);
+    while out.len() <= 2 * (input + step) {
+        let (wrote, complete) = encode(&mut out[len..])?;
+        len += wrote;
+        if complete {
+            out.truncate(len);
+            return Ok(());
+        }
+        out.resize(out.len() + step, 0);
+    }
+    Err(Error::new(Kind::Io, "compressing a chunk does not end; this is a bug in diskferry"))
+}

@@ -1,0 +1,35 @@
+//! Which chunks are worth compressing.
+
+use super::Codec;
+use crate::error::Result;
+
+/// How much of a chunk is tried before the whole is compressed: four pieces of 16 KiB, spread over it.
+const SAMPLE_PIECE: usize = 16 << 10;
+const SAMPLE_PIECES: usize = 4;
+
+/// A chunk whose sample shrinks to more than this share, in percent, goes raw: what compression would save on
+/// the wire costs the remote as much time to undo.
+const WORTH_PERCENT: usize = 95;
+
+/// Returns whether compressing `input` is likely to pay. Random data runs at half the speed of text through
+/// libdeflate and zlib-rs and comes out larger, so a sample of 64 KiB is tried first. A chunk not much larger
+/// than that is always worth a full try.
+pub fn is_worth(codec: &mut dyn Codec, input: &[u8], scratch: &mut Vec<u8>) -> Result<bool> {
+    if input.len() < 4 * SAMPLE_PIECE * SAMPLE_PIECES {
+        return Ok(true);
+    }
+    let stride = input.len() / SAMPLE_PIECES;
+    let mut out = 0;
+    for i in 0..SAMPLE_PIECES {
+        let start = i * stride + (stride - SAMPLE_PIECE) / 2;
+        scratch.clear();
+        codec.gzip(&input[start..start + SAMPLE_PIECE], scratch)?;
+        out += scratch.len();
+    }
+    Ok(pays(SAMPLE_PIECE * SAMPLE_PIECES, out))
+}
+
+/// Returns whether sending `out` bytes instead of `input` pays.
+pub fn pays(input: usize, out: usize) -> bool {
+    out < input / 100 * WORTH_PERCENT + input % 100 * WORTH_PERCENT / 100
+}

@@ -1,0 +1,31 @@
+//! zlib-rs, in Rust: not used for chunks, but the baseline that the benchmark measures the others against.
+
+use super::Codec;
+use crate::error::{Error, Result};
+use std::io::Write;
+
+/// flate2 over zlib-rs, levels 1 to 9.
+pub struct ZlibRs {
+    level: u32,
+}
+
+impl ZlibRs {
+    /// Makes a compressor of a level, brought into 1 to 9.
+    pub fn new(level: u32) -> Self {
+        Self { level: level.clamp(1, 9) }
+    }
+}
+
+impl Codec for ZlibRs {
+    fn name(&self) -> String {
+        format!("zlib-rs {}", self.level)
+    }
+
+    fn gzip(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::new(self.level));
+        encoder
+            .write_all(input)
+            .and_then(|()| encoder.finish().map(drop))
+            .map_err(|e| Error::io("compressing a chunk", e))
+    }
+}
