@@ -106,7 +106,8 @@ line_up() {
     ip -n "$namespace" link set line0 txqueuelen 10000 gso_max_size 16384 up
     # No run may profit or suffer from what the one before it learnt of the line.
     in_namespace "$namespace" tcp_no_metrics_save 1
-    in_namespace "$namespace" tcp_congestion_control "$congestion"
+    # A namespace may not change its default to any algorithm that the machine has; a route may ask for it.
+    ip -n "$namespace" route replace "$peer" dev line0 src "$address" congctl "$congestion"
   done
   in_client=(ip netns exec "$client")
   in_server=(ip netns exec "$server")

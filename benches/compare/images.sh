@@ -22,7 +22,7 @@ make_dense() {
     cat "$1.more" >>"$1"
     rm "$1.more"
   done
-  # The first program's head would make it something else than a raw image.
+  # The head of a program must not be taken for that of a container format.
   dd if=/dev/zero of="$1" bs=4096 count=1 conv=notrunc status=none
 }
 executables() {
@@ -40,10 +40,10 @@ make_sparse() {
   rm "$1.data"
 }
 
-# A file system of 2 GiB with $SOURCE, or as much of the system's documentation as there is.
+# A file system of 2 GiB that holds $SOURCE.
 make_ext4() {
   has mke2fs e2fsprogs 'the ext4 image' || return 1
-  mke2fs -q -t ext4 -d "${SOURCE:-/usr/share}" "$1" 2G
+  mke2fs -q -t ext4 -d "${SOURCE:-/usr/share}" "$1" 2G >/dev/null
 }
 
 make_random() { head -c $((size_mib << 20)) /dev/urandom >"$1"; }

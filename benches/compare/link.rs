@@ -3,8 +3,8 @@
 //!
 //! A direction is one thread with one queue. As the delay is the same for all packets, they leave in the order in which
 //! they came, and the thread sleeps until the first is due or another comes. While packets flow it wakes every
-//! [`TICK`] instead of for each of them, which costs a fifth of the CPU time: a packet may be up to two ticks late then, and
-//! the rate stays exact, since it is reckoned from when the packet before it has left and not from when it was seen.
+//! [`TICK`] instead of for each of them, to save CPU time. A packet may be two ticks late then. The rate stays exact: a
+//! packet's turn begins when the one before it has left, not when the thread saw it.
 
 #![allow(unsafe_code)] // Namespaces, TUN devices, precise waits and signals have no safe interface in the standard library.
 
@@ -153,7 +153,8 @@ impl Direction {
         while let Some(packet) = self.queue.pop(now) {
             left = true;
             // The device is down before the script has set it up: then the packet is lost, as on any line.
-            let count = if self.to.write(&packet).is_ok() { &self.counts.delivered } else { &self.counts.lost };
+            let count =
+                if self.to.write(&packet).is_ok() { &self.counts.delivered } else { &self.counts.lost };
             count.fetch_add(1, Ordering::Relaxed);
             self.queue.spare.push(packet);
         }
@@ -193,7 +194,8 @@ impl Queue {
         if turn - now > self.longest {
             return false;
         }
-        self.busy_until = turn + Duration::from_secs_f64(bytes_on_line(packet) as f64 / self.bytes_per_second);
+        self.busy_until =
+            turn + Duration::from_secs_f64(bytes_on_line(packet) as f64 / self.bytes_per_second);
         let mut buffer = self.spare.pop().unwrap_or_default();
         buffer.clear();
         buffer.extend_from_slice(packet);

@@ -34,7 +34,10 @@ run_scenario() {
   line_down
 }
 
-title() { printf '%s: %s, %s MiB' "$1" "$image_name" "$((image_bytes >> 20))"; }
+title() {
+  printf '%s: %s, %s MiB' "$1" "$image_name" "$((image_bytes >> 20))"
+  if [ ${#server_options[@]} -gt 0 ]; then printf ', server %s' "${server_options[*]}"; fi
+}
 
 # The vendors' loop and the same four wide, where they were asked for and can be had.
 loops() {
@@ -48,7 +51,10 @@ uploads() {
   side_by_side "$(title "$1")" "$image_bytes" upload_once "${all[@]}"
 }
 
-downloads() { side_by_side "$(title "$1")" "$image_bytes" download_once "${peers[@]}"; }
+downloads() {
+  drive=
+  side_by_side "$(title "$1")" "$image_bytes" download_once "${peers[@]}"
+}
 
 # upload_once PEER. Sets: drive.
 upload_once() {
@@ -102,7 +108,6 @@ over_emulator() {
     done
   done
   rm -rf "$work/data"
-  drive=
   for table in upload download; do
     print_table "$(title "$table, emulator")" "$image_bytes" "${all[@]}"
   done

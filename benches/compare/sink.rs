@@ -250,6 +250,7 @@ fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Head>> {
 /// Sends a reply of text in one piece.
 fn reply(mut out: &TcpStream, status: &str, text: &str) -> io::Result<()> {
     let len = text.len();
-    let reply = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len}\r\n\r\n{text}");
+    let reply =
+        format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len}\r\n\r\n{text}");
     out.write_all(reply.as_bytes())
 }
