@@ -2,9 +2,9 @@
 //! them, each way with a rate, a delay, a queue that drops what it cannot hold, and random loss.
 //!
 //! A direction is one thread with one queue. As the delay is the same for all packets, they leave in the order in which
-//! they came, and the thread sleeps until the first is due or another comes. While packets flow it wakes every
-//! [`TICK`] instead of for each of them, to save CPU time. A packet may be two ticks late then. The rate stays exact: a
-//! packet's turn begins when the one before it has left, not when the thread saw it.
+//! they came, and the thread sleeps until the first is due or another comes. While packets flow it wakes once a
+//! tick instead of for each of them, to save CPU time. The rate stays exact: a packet's turn begins when the one before it has
+//! left, not when the thread saw it.
 
 #![allow(unsafe_code)] // Namespaces, TUN devices, precise waits and signals have no safe interface in the standard library.
 
@@ -31,8 +31,16 @@ const HEADER: usize = 10;
 /// as it does to a network card. Below, such a packet would hold the line up for too long; and loss is of single packets.
 const SEGMENTED_FROM: f64 = 200.0;
 
-/// How long the thread sleeps between looks at a line that is in use. At 1 Gbit/s four full packets come in this time.
-const TICK: Duration = Duration::from_micros(50);
+/// How long the thread sleeps between looks at a line that is in use: this share of the round trip, within
+/// [`SHORTEST_TICK`] and [`LONGEST_TICK`]. Packets are a tick late each way on average, so that the round trip is one
+/// per cent longer.
+const TICKS_A_ROUND_TRIP: f64 = 200.0;
+
+/// Below, the thread would not sleep any more.
+const SHORTEST_TICK: f64 = 50e-6;
+
+/// At 1 Gbit/s, 21 full packets come in this time; a network card collects as many before it interrupts.
+const LONGEST_TICK: f64 = 250e-6;
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -84,6 +92,9 @@ pub fn run(options: &Options) -> io::Result<()> {
             from: from.try_clone()?,
             to: to.try_clone()?,
             queue: Queue::new(options),
+            tick: Duration::from_secs_f64(
+                (options.rtt / 1e3 / TICKS_A_ROUND_TRIP).clamp(SHORTEST_TICK, LONGEST_TICK),
+            ),
             loss: options.loss / 100.0,
             random: Random(seed),
             counts,
@@ -105,6 +116,7 @@ struct Direction {
     from: File,
     to: File,
     queue: Queue,
+    tick: Duration,
     loss: f64,
     random: Random,
     counts: &'static Counts,
@@ -119,7 +131,7 @@ impl Direction {
             let came = self.take(&mut buffer)?;
             let left = self.deliver();
             if came || left {
-                std::thread::sleep(TICK);
+                std::thread::sleep(self.tick);
             } else {
                 let until = self.queue.next_due();
                 wait_readable(&self.from, until.map(|due| due.saturating_duration_since(Instant::now())))?;
