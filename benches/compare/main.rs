@@ -1,0 +1,47 @@
+//! The helpers of `benches/compare/run`, in one binary: a far end that costs nothing, a long line, and what measures
+//! them. They are a bench target only so that they are built and linted with the rest; they are not shipped.
+
+mod link;
+mod measure;
+mod probe;
+mod sink;
+
+use clap::{CommandFactory, Parser};
+use std::process::ExitCode;
+
+/// Helpers of benches/compare/run
+#[derive(Parser)]
+enum Helper {
+    /// Serve drives that discard what is written to them
+    Sink(sink::Options),
+    /// Join two network namespaces by a line with a rate, a delay and loss
+    Link(link::Options),
+    /// Measure the round trip and the rate to a sink
+    Probe(probe::Options),
+    /// Run a command and write down its time and memory
+    Measure(measure::Options),
+    /// Print how many processors the standard library sees
+    Processors,
+}
+
+fn main() -> ExitCode {
+    // `cargo test --all-targets` and `cargo bench` start every bench target.
+    if std::env::args().skip(1).all(|arg| arg == "--bench") {
+        println!("{}", Helper::command().render_help());
+        return ExitCode::SUCCESS;
+    }
+    let result = match Helper::parse() {
+        Helper::Sink(options) => sink::run(&options).map(|()| ExitCode::SUCCESS),
+        Helper::Link(options) => link::run(&options).map(|()| ExitCode::SUCCESS),
+        Helper::Probe(options) => probe::run(&options).map(|()| ExitCode::SUCCESS),
+        Helper::Measure(options) => measure::run(&options),
+        Helper::Processors => std::thread::available_parallelism().map(|processors| {
+            println!("{processors}");
+            ExitCode::SUCCESS
+        }),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}
