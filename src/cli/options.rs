@@ -22,9 +22,9 @@ pub struct TransferOptions {
     /// Requests in flight at a time, or auto
     #[arg(long, value_name = "auto|N", default_value = "auto", value_parser = concurrency)]
     pub concurrency: Concurrency,
-    /// The most bytes a second over all connections, as in 10M
-    #[arg(long, value_name = "RATE", value_parser = rate)]
-    pub bwlimit: Option<u64>,
+    /// The most bytes a second over all connections, each way: 10M, or UP:DOWN as in 10M:1M, either of them left out for none
+    #[arg(long, value_name = "RATE|UP:DOWN", value_parser = rates)]
+    pub bwlimit: Option<Rates>,
     /// How much of an earlier run's work is proved again: a sample where nothing speaks against it (auto), nothing
     /// (trust), or everything (full)
     #[arg(long, value_name = "auto|trust|full", default_value = "auto", value_parser = parse::<Resume>)]
@@ -51,6 +51,10 @@ pub struct TransferOptions {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = timeout)]
     pub timeout: Duration,
 }
+
+/// Bytes a second, up and down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates(pub Option<u64>, pub Option<u64>);
 
 /// Requests in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +111,15 @@ fn rate(text: &str) -> Result<u64, String> {
     match size(text)? {
         0 => Err("a limit of 0 would move nothing; leave the option out for no limit".to_owned()),
         rate => Ok(rate),
+    }
+}
+
+fn rates(text: &str) -> Result<Rates, String> {
+    let side = |text: &str| if text.is_empty() { Ok(None) } else { rate(text).map(Some) };
+    match text.split_once(':') {
+        None => rate(text).map(|both| Rates(Some(both), Some(both))),
+        Some(("", "")) => Err("neither way has a limit: leave the option out".to_owned()),
+        Some((up, down)) => Ok(Rates(side(up)?, side(down)?)),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::job::Far;
 use crate::meters::Meters;
 use crate::stop::Stop;
 use crate::transport::client::{Client, Options};
+use crate::transport::limit::Bandwidth;
 use crate::transport::retry::Retry;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -62,6 +63,7 @@ struct Opener {
     env: Environment,
     config: Config,
     options: TransferOptions,
+    bandwidth: Bandwidth,
 }
 
 impl Session {
@@ -89,6 +91,9 @@ impl Session {
         };
         let meters = Arc::new(Meters::default());
         let stop = signals::stop_on_signals(output);
+        let bandwidth =
+            options.bwlimit.map_or_else(Bandwidth::default, |rates| Bandwidth::new(rates.0, rates.1));
+        signals::throttles(&bandwidth);
         let progress: Arc<Mutex<Option<Progress>>> = Arc::default();
         let observer = observer(output, &meters, &progress);
         let retry = Retry {
@@ -98,7 +103,7 @@ impl Session {
             stop: stop.clone(),
         };
         let context = context(observer, meters, stop, retry, options.concurrency.0);
-        let opener = Opener { env, config, options: options.clone() };
+        let opener = Opener { env, config, options: options.clone(), bandwidth };
         let end = opener.end(remote, &dirs, &context, output).await?;
         Ok(Self { end, context, dirs, progress, opener })
     }
@@ -179,7 +184,8 @@ impl Opener {
     async fn end(&self, remote: Remote, dirs: &Dirs, context: &Context, output: &Output) -> Result<End> {
         let (remote, account, emulator) = reach(remote, dirs)?;
         let auth = auth_of(&remote, &self.env, output).await?;
-        let client = client(&remote, auth, &self.options, context.most_in_flight(), &context.meters)?;
+        let client =
+            client(&remote, auth, &self.options, &self.bandwidth, context.most_in_flight(), &context.meters)?;
         let retry = context.retry.clone();
         Ok(End { remote: remote.name, account, client, retry, _emulator: emulator })
     }
@@ -190,6 +196,7 @@ pub fn client(
     remote: &Remote,
     auth: Auth,
     options: &TransferOptions,
+    bandwidth: &Bandwidth,
     slots: usize,
     meters: &Arc<Meters>,
 ) -> Result<Client> {
@@ -200,6 +207,6 @@ pub fn client(
         ),
         None => None,
     };
-    let options = Options { idle: options.timeout, bwlimit: options.bwlimit, ca_pem, connections: slots };
+    let options = Options { idle: options.timeout, bandwidth: bandwidth.clone(), ca_pem, connections: slots };
     Client::new(remote.provider, remote.url_for("")?, auth, &options, Arc::clone(meters))
 }

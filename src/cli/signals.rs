@@ -10,6 +10,7 @@ use super::prompt;
 use crate::error::{Error, Kind};
 use crate::provider::catalogue::secret;
 use crate::stop::{Stop, Stopper, pair};
+use crate::transport::limit::Bandwidth;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
@@ -39,6 +40,8 @@ struct Signals {
     output: Mutex<Option<Output>>,
     /// Whether the command has something to settle.
     settles: AtomicBool,
+    /// What SIGUSR1 halves and SIGUSR2 doubles.
+    bandwidth: Mutex<Bandwidth>,
     /// Why nothing is heard.
     deaf: Mutex<Option<std::io::Error>>,
 }
@@ -58,6 +61,11 @@ pub fn stop_on_signals(output: &Output) -> Stop {
     signals.stop.clone()
 }
 
+/// From now on SIGUSR1 halves these limits and SIGUSR2 doubles them.
+pub(super) fn throttles(bandwidth: &Bandwidth) {
+    *lock(&signals().bandwidth) = bandwidth.clone();
+}
+
 /// Says whether the command has something to settle when it is stopped, as transfers have once their plan is made.
 pub(super) fn settles(settles: bool) {
     signals().settles.store(settles, Ordering::Release);
@@ -72,6 +80,7 @@ fn signals() -> &'static Signals {
             stopper,
             output: Mutex::default(),
             settles: AtomicBool::new(false),
+            bandwidth: Mutex::default(),
             deaf: Mutex::default(),
         });
         let (ready, listening) = mpsc::channel();
@@ -104,7 +113,9 @@ impl Signals {
 
     /// Waits for the first signal, then ends the process if nothing else does.
     async fn hear(self: &Arc<Self>, ears: &mut Ears) {
-        ears.next().await;
+        while let Some(slower) = ears.changes_pace().await {
+            self.change_pace(slower);
+        }
         self.tell();
         self.stopper.stop();
         if ears.hears_within(AT_ONCE).await {
@@ -121,6 +132,24 @@ impl Signals {
             self.leave();
         }
         self.end("stopped: what was in flight did not end in time and was given up");
+    }
+
+    /// Halves or doubles the bandwidth limits, and says what they are.
+    fn change_pace(self: &Arc<Self>, slower: bool) {
+        let bandwidth = lock(&self.bandwidth).clone();
+        let now = if slower { bandwidth.halve() } else { bandwidth.double() };
+        let rate = |rate: u64| format!("{}/s", super::output::bytes(rate));
+        let text = match now {
+            (None, None) => "there is no --bwlimit to change".to_owned(),
+            (Some(up), Some(down)) if up == down => format!("the bandwidth limit is {} now", rate(up)),
+            (up, down) => {
+                let side = |limit: Option<u64>| limit.map_or_else(|| "none".to_owned(), rate);
+                format!("the bandwidth limits are now: up {}, down {}", side(up), side(down))
+            }
+        };
+        if let Some(output) = lock(&self.output).clone() {
+            say(move || output.note(&text));
+        }
     }
 
     /// Says what goes on, before it does.
@@ -170,11 +199,29 @@ impl Signals {
 struct Ears {
     interrupt: Signal,
     terminate: Signal,
+    slower: Signal,
+    faster: Signal,
 }
 
 impl Ears {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            slower: signal(SignalKind::user_defined1())?,
+            faster: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// Whether it is to go slower or faster from now on; `None` if it is to stop.
+    async fn changes_pace(&mut self) -> Option<bool> {
+        tokio::select! {
+            biased;
+            _ = self.interrupt.recv() => None,
+            _ = self.terminate.recv() => None,
+            _ = self.slower.recv() => Some(true),
+            _ = self.faster.recv() => Some(false),
+        }
     }
 
     async fn next(&mut self) {

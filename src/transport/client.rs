@@ -2,7 +2,7 @@
 
 use super::check;
 use super::flow::{PacedBody, Partial, Trace};
-use super::limit::Limiter;
+use super::limit::Bandwidth;
 pub(crate) use super::message::TEXT;
 pub use super::message::{Reply, Sending};
 use super::patience::{Patience, Progress, from_now};
@@ -39,7 +39,7 @@ pub struct Options {
     /// How long nothing may move on a connection before it is given up.
     pub idle: Duration,
     /// Bytes a second, all connections together, both ways.
-    pub bwlimit: Option<u64>,
+    pub bandwidth: Bandwidth,
     /// A certificate authority of the remote's own, in PEM.
     pub ca_pem: Option<Vec<u8>>,
     /// Connections that are kept open between requests.
@@ -48,7 +48,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { idle: DEFAULT_IDLE, bwlimit: None, ca_pem: None, connections: 8 }
+        Self { idle: DEFAULT_IDLE, bandwidth: Bandwidth::default(), ca_pem: None, connections: 8 }
     }
 }
 
@@ -64,7 +64,7 @@ struct Inner {
     http: reqwest::Client,
     provider: Provider,
     base: Url,
-    limiter: Option<Arc<Limiter>>,
+    bandwidth: Bandwidth,
     patience: Patience,
     meters: Arc<Meters>,
 }
@@ -102,8 +102,8 @@ impl Client {
             http,
             provider,
             base,
-            limiter: options.bwlimit.map(|rate| Arc::new(Limiter::new(rate))),
-            patience: Patience::new(options.idle, options.bwlimit),
+            bandwidth: options.bandwidth.clone(),
+            patience: Patience::new(options.idle, options.bandwidth.clone()),
             meters,
         };
         Ok(Self { inner: Arc::new(inner), auth })
@@ -236,7 +236,7 @@ impl Client {
         let path = url.path().to_owned();
         let trace = Trace::new(Arc::clone(&inner.meters));
         let partial = trace.partial();
-        let limiter = if len > 0 { inner.limiter.clone() } else { None };
+        let limiter = if len > 0 { inner.bandwidth.up.clone() } else { None };
         let body = PacedBody::new(body, limiter, trace.clone());
         let mut request = inner.http.request(method.clone(), url).headers(headers);
         if *method != Method::GET && *method != Method::HEAD {
@@ -325,7 +325,7 @@ impl Client {
 
     /// Waits until so many bytes may have come.
     async fn pace(&self, bytes: usize) {
-        if let Some(limiter) = &self.inner.limiter {
+        if let Some(limiter) = &self.inner.bandwidth.down {
             let until = limiter.take(bytes);
             let now = tokio::time::Instant::now();
             Meters::time(&self.inner.meters.throttled_ns, until.saturating_duration_since(now));

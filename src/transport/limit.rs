@@ -1,16 +1,57 @@
 //! The bandwidth limit, shared by all connections of a transfer.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// How much may go at once after a pause: enough not to stutter, too little to show in any second's figure.
 const BURST: Duration = Duration::from_millis(50);
 
+/// The limits of a process, each shared by all its connections.
+#[derive(Clone, Debug, Default)]
+pub struct Bandwidth {
+    /// Of what is sent.
+    pub up: Option<Arc<Limiter>>,
+    /// Of what is received.
+    pub down: Option<Arc<Limiter>>,
+}
+
+impl Bandwidth {
+    /// Limits in bytes a second; `None` is no limit.
+    pub fn new(up: Option<u64>, down: Option<u64>) -> Self {
+        let limiter = |rate: Option<u64>| rate.map(|rate| Arc::new(Limiter::new(rate)));
+        Self { up: limiter(up), down: limiter(down) }
+    }
+
+    /// Halves both limits; returns what they are then, up and down.
+    pub fn halve(&self) -> (Option<u64>, Option<u64>) {
+        self.change(|rate| rate / 2)
+    }
+
+    /// Doubles both limits; returns what they are then, up and down.
+    pub fn double(&self) -> (Option<u64>, Option<u64>) {
+        self.change(|rate| rate.saturating_mul(2))
+    }
+
+    fn change(&self, to: impl Fn(u64) -> u64) -> (Option<u64>, Option<u64>) {
+        let change = |limiter: &Option<Arc<Limiter>>| {
+            limiter.as_ref().map(|limiter| {
+                limiter.bytes_per_second.store(to(limiter.rate()).max(SLOWEST), Relaxed);
+                limiter.rate()
+            })
+        };
+        (change(&self.up), change(&self.down))
+    }
+}
+
+/// No limit is halved below this many bytes a second: requests would time out.
+const SLOWEST: u64 = 1024;
+
 /// Hands out the line's time, first come first served.
 #[derive(Debug)]
 pub struct Limiter {
-    bytes_per_second: u64,
+    bytes_per_second: AtomicU64,
     /// When the line is free again.
     free: Mutex<Instant>,
 }
@@ -18,22 +59,22 @@ pub struct Limiter {
 impl Limiter {
     /// A limit in bytes a second; 0 counts as 1.
     pub fn new(bytes_per_second: u64) -> Self {
-        Self { bytes_per_second: bytes_per_second.max(1), free: Mutex::new(Instant::now()) }
+        Self { bytes_per_second: AtomicU64::new(bytes_per_second.max(1)), free: Mutex::new(Instant::now()) }
     }
 
     /// The limit in bytes a second.
     pub fn rate(&self) -> u64 {
-        self.bytes_per_second
+        self.bytes_per_second.load(Relaxed)
     }
 
     /// How many bytes to ask for at a time: a twentieth of a second's worth, so that the line is shared evenly.
     pub fn piece(&self) -> usize {
-        usize::try_from(self.bytes_per_second / 20).unwrap_or(usize::MAX).clamp(512, 256 << 10)
+        usize::try_from(self.rate() / 20).unwrap_or(usize::MAX).clamp(512, 256 << 10)
     }
 
     /// Takes the line for `bytes` and says when they may go.
     pub fn take(&self, bytes: usize) -> Instant {
-        let cost = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+        let cost = Duration::from_secs_f64(bytes as f64 / self.rate() as f64);
         let mut free = self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = Instant::now();
         let start = (*free).max(now.checked_sub(BURST).unwrap_or(now));
@@ -46,7 +87,6 @@ impl Limiter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     /// Eight senders of pieces of different sizes, for ten seconds of the clock of the runtime (which does not run by
     /// itself here, so that nothing depends on the machine).
@@ -73,5 +113,30 @@ mod tests {
         let rate = sent.load(std::sync::atomic::Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64();
         let off = rate / f64::from(10 << 20);
         assert!((0.98..1.02).contains(&off), "{off}");
+    }
+
+    /// The limit is changed in the middle: before and after it is kept.
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_can_be_halved_and_doubled_while_it_holds() {
+        let bandwidth = Bandwidth::new(Some(8 << 20), None);
+        let limiter = Arc::clone(bandwidth.up.as_ref().unwrap());
+        let sent_in = async |time: Duration| {
+            let (start, mut sent) = (Instant::now(), 0);
+            while start.elapsed() < time {
+                sent += limiter.piece();
+                tokio::time::sleep_until(limiter.take(limiter.piece())).await;
+            }
+            sent as f64 / start.elapsed().as_secs_f64() / f64::from(1 << 20)
+        };
+        let ten = Duration::from_secs(10);
+        assert!((7.8..8.2).contains(&sent_in(ten).await));
+        assert_eq!(bandwidth.halve(), (Some(4 << 20), None));
+        assert!((3.9..4.1).contains(&sent_in(ten).await));
+        assert_eq!(bandwidth.double(), (Some(8 << 20), None));
+        assert!((7.8..8.2).contains(&sent_in(ten).await));
+        for _ in 0..100 {
+            bandwidth.halve();
+        }
+        assert_eq!(limiter.rate(), SLOWEST);
     }
 }

@@ -4,6 +4,8 @@
 //! take minutes to leave. So after a body is handed over, the wait for its reply grows with its length, by the speed
 //! that exchanges have shown so far.
 
+use super::limit::{Bandwidth, Limiter};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -69,12 +71,12 @@ pub struct Patience {
     /// Bytes a second of one connection; 0 while unknown.
     speed: AtomicU64,
     /// The bandwidth limit, which makes exchanges long without making them bad.
-    limit: Option<u64>,
+    limit: Bandwidth,
 }
 
 impl Patience {
-    /// `idle`: how long nothing may move; `limit`: the bandwidth limit in bytes a second.
-    pub fn new(idle: Duration, limit: Option<u64>) -> Self {
+    /// `idle`: how long nothing may move; `limit`: the bandwidth limits.
+    pub fn new(idle: Duration, limit: Bandwidth) -> Self {
         Self { idle, speed: AtomicU64::new(0), limit }
     }
 
@@ -96,9 +98,11 @@ impl Patience {
 
     /// How long an exchange may take in all that sends `len` bytes and expects `reply` bytes.
     pub fn attempt(&self, len: u64, reply: u64) -> Duration {
-        let both = len.saturating_add(reply);
         // Under a limit, as many requests as there may be (64) share the line.
-        let limited = self.limit.map_or(0, |limit| both.saturating_mul(64) / limit.max(1));
+        let under = |limiter: &Option<Arc<Limiter>>, bytes: u64| {
+            limiter.as_ref().map_or(0, |limiter| bytes.saturating_mul(64) / limiter.rate())
+        };
+        let limited = under(&self.limit.up, len).saturating_add(under(&self.limit.down, reply));
         self.idle
             .saturating_mul(ATTEMPT_FACTOR)
             .saturating_add(self.after_sending(len))
@@ -133,7 +137,7 @@ mod tests {
 
     #[test]
     fn patience_follows_the_line() {
-        let p = Patience::new(Duration::from_secs(30), None);
+        let p = Patience::new(Duration::from_secs(30), Bandwidth::default());
         // A body of 1.6 MB on one of eight connections over 1 Mbit/s takes 102 s.
         assert!(p.after_sending(1_600_000) > Duration::from_secs(102));
         p.learn(1_600_000, Duration::from_millis(10));
@@ -149,7 +153,7 @@ mod tests {
 
     #[test]
     fn no_number_is_too_large_for_a_deadline() {
-        let p = Patience::new(Duration::MAX, Some(1));
+        let p = Patience::new(Duration::MAX, Bandwidth::new(Some(1), Some(1)));
         p.learn(u64::MAX, Duration::MAX);
         assert!(p.after_sending(u64::MAX) <= FURTHEST && p.attempt(u64::MAX, u64::MAX) <= FURTHEST);
         assert!(from_now(Duration::MAX) > Instant::now());

@@ -12,6 +12,7 @@ use crate::cli::{Global, prompt, session};
 use crate::config::{AuthScheme, Config, Dirs, Environment, Profile, Remote, Write, write_private};
 use crate::error::{Error, Result};
 use crate::transport::client::Client;
+use crate::transport::limit::Bandwidth;
 use crate::transport::login::{Requested, access_token, request_token};
 use clap::Args;
 use serde_json::json;
@@ -51,7 +52,8 @@ pub(super) async fn run(args: LoginArgs, global: &Global, output: &Output) -> Re
     }
     let consumer = consumer(&remote)?;
     let options = transfer_options(&args.request);
-    let client: Client = session::client(&remote, Auth::None, &options, 1, &Arc::default())?;
+    let client: Client =
+        session::client(&remote, Auth::None, &options, &Bandwidth::default(), 1, &Arc::default())?;
     let pending = Pending::new(&remote, &Dirs::from_environment(&env)?);
 
     let (requested, verifier) = if let Some(verifier) = args.verifier {
