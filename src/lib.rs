@@ -13,25 +13,47 @@
 //!
 //! The library reports through [`event`]s and [`meters`] and never prints; [`error`] decides what is retried and how a
 //! run ends.
+//!
+//! A program that moves images makes a [`remote`] client and a [`Context`](engine::Context), and runs a [`job`];
+//! `examples/` has an upload and a migration. What is not documented here belongs to the program `diskferry` and may change
+//! at any time.
 
-pub mod auth;
 pub mod chunk;
-pub mod cli;
-pub mod config;
 pub mod digest;
 pub mod disk;
-pub mod emulator;
 pub mod engine;
 pub mod error;
-pub mod escape;
 pub mod event;
 pub mod job;
 pub mod journal;
-pub mod manifest;
 pub mod meters;
-pub mod provider;
 pub mod stop;
+
+#[doc(hidden)]
+pub mod auth;
+#[doc(hidden)]
+pub mod config;
+#[doc(hidden)]
+pub mod emulator;
+#[doc(hidden)]
+pub mod escape;
+#[doc(hidden)]
+pub mod manifest;
+#[doc(hidden)]
+pub mod provider;
+#[doc(hidden)]
 pub mod transport;
+#[doc(hidden)]
 pub mod wire;
 
 pub use error::{Error, Kind, Result};
+
+/// Who is talked to, and how.
+pub mod remote {
+    pub use crate::auth::Auth;
+    pub use crate::disk::elastic::drives::Drives;
+    pub use crate::provider::Provider;
+    pub use crate::transport::client::{Client, Options};
+    pub use crate::transport::limit::Bandwidth;
+    pub use crate::transport::retry::Retry;
+}

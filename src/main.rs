@@ -1,6 +1,15 @@
 //! The command line of diskferry: parse, run, and turn the outcome into an exit status.
+//!
+//! Clap, the terminal and the bars are here; the library knows nothing of them.
 
-use diskferry::cli::{Cli, output::Output, signals};
+mod cli;
+
+// What the program uses of the library, under the names that its files know.
+use cli::{Cli, output::Output, signals};
+use diskferry::{
+    auth, chunk, config, digest, disk, emulator, engine, error, escape, event, job, journal, meters,
+    provider, stop, transport, wire,
+};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -11,7 +20,7 @@ fn main() -> ExitCode {
     cli.global.start_logging(&output);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(e) => return output.fail(&diskferry::Error::io("starting the runtime", e)),
+        Err(e) => return output.fail(&error::Error::io("starting the runtime", e)),
     };
     let ended = runtime.block_on(cli.run(&output));
     // A thread that still waits for standard input must not keep the process alive.

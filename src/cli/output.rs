@@ -82,16 +82,19 @@ impl Output {
     }
 
     /// Prints a line of data. It stays one line, whatever is in it.
+    #[expect(clippy::unused_self, reason = "whoever prints does it through the output")]
     pub fn data(&self, line: &str) -> Result<()> {
         print_line(&escape::line(line))
     }
 
     /// Prints a line with colours of our own in it.
+    #[expect(clippy::unused_self, reason = "whoever prints does it through the output")]
     pub fn painted(&self, line: &str) -> Result<()> {
         print_line(line)
     }
 
     /// Prints bytes of data as they are.
+    #[expect(clippy::unused_self, reason = "whoever prints does it through the output")]
     pub fn raw(&self, bytes: &[u8]) -> Result<()> {
         let mut out = std::io::stdout().lock();
         out.write_all(bytes)

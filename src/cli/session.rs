@@ -10,12 +10,11 @@ use crate::auth::Auth;
 use crate::config::{self, Config, Dirs, Endpoint, Environment, Remote};
 use crate::disk::elastic::drives::Drives;
 use crate::emulator::{self, Emulator};
-use crate::engine::{Context, Route, governor, window, workers};
+use crate::engine::Context;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
 use crate::job::Far;
 use crate::meters::Meters;
-use crate::stop::Stop;
 use crate::transport::client::{Client, Options};
 use crate::transport::limit::Bandwidth;
 use crate::transport::retry::Retry;
@@ -96,13 +95,7 @@ impl Session {
         signals::throttles(&bandwidth);
         let progress: Arc<Mutex<Option<Progress>>> = Arc::default();
         let observer = observer(output, &meters, &progress);
-        let retry = Retry {
-            retries: options.retries,
-            observer: observer.clone(),
-            meters: meters.clone(),
-            stop: stop.clone(),
-        };
-        let context = context(observer, meters, stop, retry, options.concurrency.0);
+        let context = Context::new(meters, observer, stop, options.retries, options.concurrency.0);
         let opener = Opener { env, config, options: options.clone(), bandwidth };
         let end = opener.end(remote, &dirs, &context, output).await?;
         Ok(Self { end, context, dirs, progress, opener })
@@ -123,18 +116,6 @@ impl Session {
     pub fn settle(&self) {
         drop(self.progress.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
-}
-
-fn context(
-    observer: Observer,
-    meters: Arc<Meters>,
-    stop: Stop,
-    retry: Retry,
-    asked: Option<usize>,
-) -> Context {
-    let workers = workers();
-    let (reads, writes) = (governor(asked), governor(asked));
-    Context { observer, meters, stop, retry, reads, writes, workers, window: window(Route::Plain, workers) }
 }
 
 /// Hands events to the output; the plan of a transfer starts its progress.

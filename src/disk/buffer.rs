@@ -93,8 +93,9 @@ impl Buffers {
         let bytes = if let Some(at) = best {
             free.swap_remove(at)
         } else {
+            // Of no use for a buffer like this one.
             if free.len() >= self.kept {
-                free.swap_remove(0);
+                free.pop();
             }
             Vec::with_capacity(capacity)
         };
@@ -191,6 +192,10 @@ mod tests {
         assert!(stock.take(100).capacity() < 1000);
         assert!(stock.take(9000).capacity() >= 9000);
         assert!(stock.lock().len() <= 4);
+        let none = Buffers::new(0);
+        drop(none.take(10));
+        assert!(none.take(10).capacity() >= 10);
+        assert!(none.lock().is_empty());
     }
 
     #[tokio::test]

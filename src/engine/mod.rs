@@ -61,6 +61,26 @@ pub struct Context {
 const MOST_BY_ITSELF: usize = 32;
 
 impl Context {
+    /// Counts with `meters`, tells `observer` what happens and ends when `stop` says so. `requests`: how many may be in flight;
+    /// what turns out to be best without it.
+    pub fn new(
+        meters: Arc<Meters>,
+        observer: Observer,
+        stop: Stop,
+        retries: u32,
+        requests: Option<usize>,
+    ) -> Self {
+        let retry = Retry {
+            retries,
+            observer: Arc::clone(&observer),
+            meters: Arc::clone(&meters),
+            stop: stop.clone(),
+        };
+        let (reads, writes, workers) = (governor(requests), governor(requests), workers());
+        let window = window(Route::Plain, workers);
+        Self { observer, meters, stop, retry, reads, writes, workers, window }
+    }
+
     /// The most requests in flight at a time.
     pub fn most_in_flight(&self) -> usize {
         self.reads.most().max(self.writes.most())
@@ -113,7 +133,7 @@ const WORKER_WINDOW: u64 = 8 << 20;
 const LARGEST_WINDOW: u64 = 112 << 20;
 
 /// Room for the chunks of a transfer.
-pub fn window(route: Route, workers: usize) -> Window {
+fn window(route: Route, workers: usize) -> Window {
     let more = (workers as u64).saturating_sub(2).saturating_mul(WORKER_WINDOW);
     let base = match route {
         Route::Plain => PLAIN_WINDOW,
@@ -125,13 +145,13 @@ pub fn window(route: Route, workers: usize) -> Window {
 
 /// How many requests may be in flight: what was asked for, within bounds, or what turns out to be best. The window bounds
 /// their bytes.
-pub fn governor(asked: Option<usize>) -> Arc<Governor> {
+fn governor(asked: Option<usize>) -> Arc<Governor> {
     let most = asked.map_or(MOST_BY_ITSELF, |_| MAX_CONCURRENCY);
     Arc::new(Governor::new(asked, most))
 }
 
 /// Threads for digests and compression: one a core.
-pub fn workers() -> usize {
+fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 

@@ -74,6 +74,24 @@ pub const MIN_CHUNK_SIZE: u64 = 4 << 10;
 pub const MAX_CHUNK_SIZE: u64 = 64 << 20;
 
 impl Settings {
+    /// Settings that keep their state below `state`, a directory that belongs to one user; all else as on the command line without
+    /// options.
+    pub fn new(state: &Path) -> Self {
+        Self {
+            chunk_size: DEFAULT_CHUNK_SIZE,
+            digest: Algorithm::default(),
+            sha256: false,
+            verify: Verify::default(),
+            restart: false,
+            resume: Resume::default(),
+            dry_run: false,
+            manifest: None,
+            journals: Directory::new(state.join("transfers")),
+            destinations: Destinations::new(state.join("destinations")),
+            command: String::new(),
+        }
+    }
+
     /// Refuses what can be known to be wrong before anything is begun.
     pub fn check(&self) -> Result<()> {
         if !(MIN_CHUNK_SIZE..=MAX_CHUNK_SIZE).contains(&self.chunk_size) {
