@@ -78,7 +78,7 @@ impl std::str::FromStr for Compression {
 /// Runs a streaming encoder until its member of `input` bytes is complete, in a buffer that grows as needed:
 /// most chunks shrink to less than half, so room for the worst case would be memory for nothing.
 ///
-/// `encode` fills the room that it is given. It returns how much it wrote, and whether the member is complete.
+/// `encode` fills the room that it is given. It returns the bytes written and whether that was all.
 fn fill(
     out: &mut Vec<u8>,
     input: usize,
