@@ -338,7 +338,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
     /// What is waited for, as far as the strength of compression can change it.
     pub(super) fn waits_for(&self) -> Waits {
         let line_is_full =
-            self.writes.len() >= self.most_writes() || (self.waiting.is_some() && self.ready.is_empty());
+            self.writes.len() >= self.most_writes() || (self.waiting.is_some() && self.working == 0);
         match (self.working > 0, line_is_full) {
             (false, true) => Waits::Line,
             (true, false) if self.working >= self.width => Waits::Workers,

@@ -53,13 +53,12 @@ impl Encoder {
         if let Some(codec) = &mut self.codec
             && codec::is_worth(codec.as_mut(), &bytes, &mut self.out)?
         {
-            self.out.clear();
-            codec.gzip(&bytes, &mut self.out)?;
-            if codec::pays(len, self.out.len()) {
+            let member = codec.gzip(&bytes, &mut self.out)?;
+            if codec::pays(len, member.len()) {
                 let mut permit = bytes.take_permit();
-                permit.shrink(self.out.len() as u64);
-                let mut body = self.buffers.take(self.out.len());
-                body.extend_from_slice(&self.out);
+                permit.shrink(member.len() as u64);
+                let mut body = self.buffers.take(member.len());
+                body.extend_from_slice(member);
                 return Ok(Body::Gzip(body.under(permit).freeze()));
             }
         }
@@ -76,9 +75,9 @@ pub(super) fn zeros(len: u64, gzip: bool) -> Result<Body> {
     if !gzip {
         return Ok(Body::Raw(Bytes::from(zeros)));
     }
-    let mut out = Vec::new();
-    codec::Libdeflate::new(6)?.gzip(&zeros, &mut out)?;
-    Ok(Body::Gzip(out.into()))
+    let mut room = Vec::new();
+    let member = codec::Libdeflate::new(6)?.gzip(&zeros, &mut room)?;
+    Ok(Body::Gzip(Bytes::copy_from_slice(member)))
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ impl Codec for Isal {
         format!("isal {LEVEL}")
     }
 
-    fn gzip(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    fn gzip<'a>(&mut self, input: &[u8], room: &'a mut Vec<u8>) -> Result<&'a [u8]> {
         let len = u32::try_from(input.len())
             .map_err(|_| Error::new(Kind::Usage, "a chunk is larger than ISA-L takes"))?;
         // SAFETY: the stream was set up by `isal_deflate_init`.
@@ -115,7 +115,7 @@ impl Codec for Isal {
         // A reset keeps this flag, which turns into `IGZIP_GZIP_NO_HDR` once a header is written.
         self.stream.gzip_flag = GZIP;
         self.stream.flush = 0;
-        let done = super::fill(out, input.len(), |room| self.write(room));
+        let done = super::fill(room, input.len(), |room| self.write(room));
         (self.stream.next_in, self.stream.next_out) = (null(), null_mut());
         done
     }

@@ -75,14 +75,14 @@ impl Codec for Ladder {
         self.rung.name().to_owned()
     }
 
-    fn gzip(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    fn gzip<'a>(&mut self, input: &[u8], room: &'a mut Vec<u8>) -> Result<&'a [u8]> {
         let now = self.rung.now();
         match &mut self.current {
-            Some((at, codec)) if *at == now => codec.gzip(input, out),
+            Some((at, codec)) if *at == now => codec.gzip(input, room),
             current => {
                 // Freed before the next is made.
                 *current = None;
-                current.insert((now, RUNGS[now].1()?)).1.gzip(input, out)
+                current.insert((now, RUNGS[now].1()?)).1.gzip(input, room)
             }
         }
     }

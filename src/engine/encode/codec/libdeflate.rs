@@ -7,9 +7,6 @@ use crate::error::{Error, Kind, Result};
 pub struct Libdeflate {
     level: u8,
     compressor: libdeflater::Compressor,
-    /// As large as the worst case and kept, because libdeflate cannot continue in a larger buffer. The
-    /// finished member is copied, so that what is handed on takes only as much room as it needs.
-    scratch: Vec<u8>,
 }
 
 impl Libdeflate {
@@ -18,7 +15,7 @@ impl Libdeflate {
         let valid = if level == 0 { None } else { libdeflater::CompressionLvl::new(level.into()).ok() };
         let lvl =
             valid.ok_or_else(|| Error::usage(format!("there is no compression level {level}: 1 to 12")))?;
-        Ok(Self { level, compressor: libdeflater::Compressor::new(lvl), scratch: Vec::new() })
+        Ok(Self { level, compressor: libdeflater::Compressor::new(lvl) })
     }
 }
 
@@ -27,17 +24,17 @@ impl Codec for Libdeflate {
         format!("libdeflate {}", self.level)
     }
 
-    fn gzip(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    fn gzip<'a>(&mut self, input: &[u8], room: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        // Room for the worst case, because libdeflate cannot continue in a larger buffer.
         let bound = self.compressor.gzip_compress_bound(input.len());
-        if self.scratch.len() < bound {
+        if room.len() < bound {
             // From the allocator's zeros: what the member does not reach takes no memory.
-            self.scratch = vec![0; bound];
+            *room = vec![0; bound];
         }
         let len = self
             .compressor
-            .gzip_compress(input, &mut self.scratch)
+            .gzip_compress(input, room)
             .map_err(|e| Error::new(Kind::Io, "compressing a chunk").source(e))?;
-        out.extend_from_slice(&self.scratch[..len]);
-        Ok(())
+        Ok(&room[..len])
     }
 }

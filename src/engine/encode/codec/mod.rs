@@ -35,8 +35,9 @@ pub trait Codec: Send {
     /// Returns its library and level, as `libdeflate 4`.
     fn name(&self) -> String;
 
-    /// Appends one gzip member with `input` to the empty `out`.
-    fn gzip(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<()>;
+    /// Writes one gzip member with `input` into `room`, which grows as needed and may hold anything; returns the member.
+    /// Room that is used again is not cleared again.
+    fn gzip<'a>(&mut self, input: &[u8], room: &'a mut Vec<u8>) -> Result<&'a [u8]>;
 }
 
 /// How chunks are compressed.
@@ -75,26 +76,30 @@ impl std::str::FromStr for Compression {
     }
 }
 
-/// Runs a streaming encoder until its member of `input` bytes is complete, in a buffer that grows as needed:
-/// most chunks shrink to less than half, so room for the worst case would be memory for nothing.
+/// Runs a streaming encoder until its member of `input` bytes is complete, in room that grows as needed: most chunks shrink
+/// to less than half, so room for the worst case would be memory for nothing.
 ///
-/// `encode` fills the room that it is given. It returns the bytes written and whether that was all.
+/// `encode` fills the room that it is given. It returns how much it wrote, and whether the member is complete.
 fn fill(
-    out: &mut Vec<u8>,
+    room: &mut Vec<u8>,
     input: usize,
     mut encode: impl FnMut(&mut [u8]) -> Result<(usize, bool)>,
-) -> Result<()> {
+) -> Result<&[u8]> {
     let step = input / 4 + 64;
-    let mut len = 0;
-    out.resize(out.capacity().clamp(step, input + step), 0);
-    while out.len() <= 2 * (input + step) {
-        let (wrote, complete) = encode(&mut out[len..])?;
+    let most = 2 * (input + step);
+    let (mut len, mut end) = (0, room.len().clamp(step, most));
+    loop {
+        if room.len() < end {
+            room.resize(end, 0);
+        }
+        let (wrote, complete) = encode(&mut room[len..end])?;
         len += wrote;
         if complete {
-            out.truncate(len);
-            return Ok(());
+            return Ok(&room[..len]);
         }
-        out.resize(out.len() + step, 0);
+        if end == most {
+            return Err(Error::new(Kind::Io, "compressing a chunk does not end; this is a bug in diskferry"));
+        }
+        end = (end + step).min(most);
     }
-    Err(Error::new(Kind::Io, "compressing a chunk does not end; this is a bug in diskferry"))
 }

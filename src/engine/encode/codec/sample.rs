@@ -22,9 +22,7 @@ pub fn is_worth(codec: &mut dyn Codec, input: &[u8], scratch: &mut Vec<u8>) -> R
     let mut out = 0;
     for i in 0..SAMPLE_PIECES {
         let start = i * stride + (stride - SAMPLE_PIECE) / 2;
-        scratch.clear();
-        codec.gzip(&input[start..start + SAMPLE_PIECE], scratch)?;
-        out += scratch.len();
+        out += codec.gzip(&input[start..start + SAMPLE_PIECE], scratch)?.len();
     }
     Ok(pays(SAMPLE_PIECE * SAMPLE_PIECES, out))
 }

@@ -41,10 +41,10 @@ impl Codec for Sirocco {
         format!("sirocco {}", self.encoder.level().get())
     }
 
-    fn gzip(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    fn gzip<'a>(&mut self, input: &[u8], room: &'a mut Vec<u8>) -> Result<&'a [u8]> {
         // A stream that was given up halfway must not be continued with other bytes.
         self.encoder.reset();
-        super::fill(out, input.len(), |room| {
+        super::fill(room, input.len(), |room| {
             let progress = self.encoder.compress(input, room, Flush::Finish);
             match (progress.done, progress.full) {
                 (true, _) => Ok((progress.output.len(), true)),

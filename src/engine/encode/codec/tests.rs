@@ -74,9 +74,7 @@ fn all() -> Vec<Box<dyn Codec>> {
 }
 
 fn gzip(codec: &mut dyn Codec, input: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    codec.gzip(input, &mut out).unwrap();
-    out
+    codec.gzip(input, &mut Vec::new()).unwrap().to_vec()
 }
 
 /// Compresses `input` and lets every decoder read it.
@@ -258,9 +256,9 @@ fn room_does_not_matter() {
     for mut codec in all() {
         let expected = gzip(codec.as_mut(), &input);
         for room in 0..600 {
-            let mut out = Vec::with_capacity(room);
-            codec.gzip(&input, &mut out).unwrap();
-            assert!(out == expected, "{}, {room}", codec.name());
+            // Another chunk's member may be in it.
+            let mut used = vec![7; room];
+            assert!(codec.gzip(&input, &mut used).unwrap() == expected, "{}, {room}", codec.name());
         }
     }
 }

@@ -21,11 +21,13 @@ impl Codec for ZlibRs {
         format!("zlib-rs {}", self.level)
     }
 
-    fn gzip(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::new(self.level));
+    fn gzip<'a>(&mut self, input: &[u8], room: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        room.clear();
+        let mut encoder = flate2::write::GzEncoder::new(&mut *room, flate2::Compression::new(self.level));
         encoder
             .write_all(input)
             .and_then(|()| encoder.finish().map(drop))
-            .map_err(|e| Error::io("compressing a chunk", e))
+            .map_err(|e| Error::io("compressing a chunk", e))?;
+        Ok(room)
     }
 }
