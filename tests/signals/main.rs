@@ -6,6 +6,7 @@
 
 mod commands;
 mod hung;
+mod pace;
 mod process;
 #[path = "../support/mod.rs"]
 mod support;
