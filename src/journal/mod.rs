@@ -6,7 +6,7 @@
 //! costs work and never data. What has to be taken back is left out of a journal that replaces the old one as a whole,
 //! since a record at the end is what a damaged file loses first. A chunk enters only as an [`AckedChunk`].
 //!
-//! What an earlier run noted is a claim, to be proved before a later run builds on it (`transfer/resume.rs`). The
+//! What an earlier run noted is a claim, to be proved before a later run builds on it (`engine/resume.rs`). The
 //! journal holds what that takes: the generation of the [destination](destinations), what both ends looked like when
 //! the run ended, the inode of a download's temporary file, and which of its chunks were synced to the disk.
 

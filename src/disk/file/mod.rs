@@ -7,6 +7,7 @@
 mod device;
 mod extents;
 mod part;
+mod ranges;
 
 pub use part::{PartDisk, PartFile, in_the_way};
 

@@ -5,6 +5,7 @@
 //! run killed before it could note the inode leaves such a file.
 
 use super::on_a_thread;
+use super::ranges::{self, Ranges};
 use crate::disk::zero::data_runs;
 use crate::disk::{
     Attempt, Body, Buffer, DiskInfo, Evidence, Extent, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt,
@@ -12,12 +13,11 @@ use crate::disk::{
 use crate::error::{Error, Kind, Result};
 use crate::journal::PartRecord;
 use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags, renameat_with};
-use std::collections::BTreeMap;
 use std::fs::{File, Metadata, OpenOptions};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// What a hole is aligned to and the least it takes: the page and allocation unit of every common file system. Images
 /// are made of holes this small; a coarser grain made a downloaded ext4 image a tenth larger than its source.
@@ -158,7 +158,7 @@ impl PartFile {
         self.zero(range.clone())?;
         let runs = data_runs(bytes, GRAIN);
         if let (Some(written), false) = (&self.written, runs.is_empty()) {
-            lock_ranges(written).add(range);
+            ranges::lock(written).add(range);
         }
         for run in &runs {
             self.file.write_all_at(&bytes[run.clone()], offset + run.start as u64).map_err(failed)?;
@@ -169,7 +169,7 @@ impl PartFile {
     /// Makes a range read as zero.
     pub fn zero(&self, range: Range<u64>) -> Result<()> {
         let failed = |e| Error::io(format!("writing {}", self.part.display()), e).offset(range.start);
-        if self.written.as_ref().is_some_and(|written| !lock_ranges(written).touches(&range)) {
+        if self.written.as_ref().is_some_and(|written| !ranges::lock(written).touches(&range)) {
             return Ok(());
         }
         self.clear(range.start, range.end - range.start).map_err(failed)
@@ -245,30 +245,6 @@ impl PartFile {
             Err(e) => Err(failed(e.into())),
         }
     }
-}
-
-/// Ranges of bytes, those that touch made into one.
-#[derive(Debug, Default)]
-struct Ranges(BTreeMap<u64, u64>);
-
-impl Ranges {
-    fn touches(&self, range: &Range<u64>) -> bool {
-        self.0.range(..range.end).next_back().is_some_and(|(_, end)| *end > range.start)
-    }
-
-    fn add(&mut self, mut range: Range<u64>) {
-        while let Some((start, end)) = self.0.range(..=range.end).next_back().map(|(s, e)| (*s, *e))
-            && end >= range.start
-        {
-            self.0.remove(&start);
-            range = range.start.min(start)..range.end.max(end);
-        }
-        self.0.insert(range.start, range.end);
-    }
-}
-
-fn lock_ranges(ranges: &Mutex<Ranges>) -> MutexGuard<'_, Ranges> {
-    ranges.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A [`PartFile`] as a disk that the engine writes to, and reads back.

@@ -1,0 +1,55 @@
+//! Which bytes of a file were written.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Ranges of bytes, those that touch made into one.
+#[derive(Debug, Default)]
+pub(super) struct Ranges(BTreeMap<u64, u64>);
+
+impl Ranges {
+    /// Whether some of `range` is among them.
+    pub(super) fn touches(&self, range: &Range<u64>) -> bool {
+        self.0.range(..range.end).next_back().is_some_and(|(_, end)| *end > range.start)
+    }
+
+    /// Takes `range` in.
+    pub(super) fn add(&mut self, mut range: Range<u64>) {
+        while let Some((start, end)) = self.0.range(..=range.end).next_back().map(|(s, e)| (*s, *e))
+            && end >= range.start
+        {
+            self.0.remove(&start);
+            range = range.start.min(start)..range.end.max(end);
+        }
+        self.0.insert(range.start, range.end);
+    }
+}
+
+/// The ranges, whatever became of who had them last: they are never left half changed.
+pub(super) fn lock(ranges: &Mutex<Ranges>) -> MutexGuard<'_, Ranges> {
+    ranges.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_touches_becomes_one_and_what_does_not_stays_apart() {
+        let mut ranges = Ranges::default();
+        for range in [10..20, 40..50, 20..30, 5..12, 60..60] {
+            ranges.add(range);
+        }
+        assert_eq!(
+            ranges.0.iter().map(|(s, e)| (*s, *e)).filter(|(s, e)| s < e).collect::<Vec<_>>(),
+            [(5, 30), (40, 50)]
+        );
+        for (range, touched) in [(0..5, false), (0..6, true), (29..40, true), (30..40, false), (49..99, true)]
+        {
+            assert_eq!(ranges.touches(&range), touched, "{range:?}");
+        }
+        ranges.add(0..100);
+        assert_eq!(ranges.0.len(), 1);
+    }
+}
