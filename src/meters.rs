@@ -40,6 +40,10 @@ pub struct Meters {
     pub moving_ns: AtomicU64,
     /// Nanoseconds of requests from the end of their body until the reply began.
     pub waiting_ns: AtomicU64,
+    /// How often bytes of requests were found in the kernel that the far end had not acknowledged, and how often none.
+    pub looks_queued: AtomicU64,
+    /// See above.
+    pub looks_empty: AtomicU64,
     /// Nanoseconds that requests were held back by the bandwidth limit.
     pub throttled_ns: AtomicU64,
 }
@@ -85,7 +89,7 @@ impl Meters {
             // A request that is held back counts as moving.
             if throttled > (moving + waiting) / 3 {
                 "bwlimit"
-            } else if waiting > moving {
+            } else if waiting > moving && get(&self.looks_queued) <= get(&self.looks_empty) {
                 "server"
             } else {
                 "network"
@@ -126,6 +130,12 @@ mod tests {
         assert_eq!(m.limited_by(second / 2), None);
         assert_eq!(m.limited_by(second), Some("network"));
         Meters::time(&m.waiting_ns, second);
+        assert_eq!(m.limited_by(second), Some("server"));
+        // What looked like waiting was the kernel at work.
+        m.looks_queued.store(5, Relaxed);
+        m.looks_empty.store(4, Relaxed);
+        assert_eq!(m.limited_by(second), Some("network"));
+        m.looks_empty.store(5, Relaxed);
         assert_eq!(m.limited_by(second), Some("server"));
         Meters::time(&m.moving_ns, 2 * second);
         assert_eq!(m.limited_by(second), Some("network"));

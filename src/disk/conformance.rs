@@ -2,7 +2,7 @@
 //! attempts that are dropped.
 
 use super::appliance::{Appliance, ApplianceDisk};
-use super::elastic::drives::{Drives, NewDrive};
+use super::elastic::drives::{DriveToMake, Drives};
 use super::file::{FileDisk, PartDisk, PartFile};
 use super::memory::MemoryDisk;
 use super::{Body, Buffers, ReadAt, WriteAt};
@@ -244,7 +244,7 @@ async fn drives_of_the_elastic_kind() {
     for provider in [Provider::OpenHosting, Provider::Crosspeer, Provider::CloudSigma] {
         let site = Site::new(provider);
         let drives = Drives::new(site.client.clone(), Site::retry()).unwrap();
-        let new = NewDrive { name: "disk", size: SIZE, keys: &[], transfer: "t", before: &[] };
+        let new = DriveToMake { name: "disk", size: SIZE, keys: &[], transfer: "t", before: &[] };
         let info = drives.create(&new).await.unwrap();
         let disk = drives.disk(&info);
         writes(&disk, &disk).await;

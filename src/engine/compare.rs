@@ -2,7 +2,7 @@
 
 use super::copy::finish;
 use super::ledger::Ledger;
-use super::pipeline::{Content, Hand, Item, Loaded, Pipeline, Place, Source, Worked};
+use super::pipeline::{Content, Hand, Item, Loaded, Origin, Pipeline, Source, Worked};
 use super::sample::places;
 use super::tap::Tap;
 use super::{Context, plan};
@@ -166,7 +166,7 @@ pub async fn whole(disk: &Arc<dyn ReadAt>, geometry: Geometry, context: &Context
     let tap = Arc::<Tap>::default();
     let holes = plan::holes(&**disk, geometry, context).await?;
     let items = (0..geometry.chunks()).map(|index| {
-        let from = if holes.get(index) { Place::Hole } else { Place::Source };
+        let from = if holes.get(index) { Origin::Hole } else { Origin::Source };
         Item { index, from }
     });
     // A digest that needs every byte in order keeps one thread busy.
@@ -240,7 +240,7 @@ async fn run(
         room: 2,
         rung: None,
     };
-    let items = indices.iter().map(|index| Item { index: *index, from: Place::Source });
+    let items = indices.iter().map(|index| Item { index: *index, from: Origin::Source });
     let done = |(chunk, same): (DigestedChunk, bool), _| {
         left -= 1;
         context.meters.verified.fetch_add(chunk.len, Relaxed);

@@ -3,7 +3,7 @@
 use super::encode::Encoder;
 use super::encode::codec::{Compression, Rung};
 use super::ledger::{Bits, Ledger};
-use super::pipeline::{Content, Hand, Item, Loaded, Pipeline, Place, Source, Worked, Written};
+use super::pipeline::{Content, Hand, Item, Loaded, Origin, Pipeline, Source, Worked, Written};
 use super::syncing::{Schedule, Syncing};
 use super::tap::Tap;
 use super::{Context, plan};
@@ -60,7 +60,7 @@ impl Copied {
 /// What has become of a chunk.
 pub(super) enum Step {
     /// It was read again only to be compared with what an earlier run has moved.
-    Again(DigestedChunk, Place),
+    Again(DigestedChunk, Origin),
     /// Zeros, where the destination reads as zero anyway.
     Skipped(AckedChunk),
     /// The worker has written it; whether as a hole.
@@ -207,9 +207,9 @@ fn items(
     (0..geometry.chunks()).filter_map(move |index| {
         let again = settled.get(index);
         let from = match (holes.get(index), again && kept) {
-            (true, _) => Place::Hole,
-            (false, true) => Place::Kept,
-            (false, false) => Place::Source,
+            (true, _) => Origin::Hole,
+            (false, true) => Origin::Kept,
+            (false, false) => Origin::Source,
         };
         (all || !again).then_some(Item { index, from })
     })
@@ -295,7 +295,7 @@ impl CopyHand {
         if self.settled.get(index) {
             return Ok(Worked::Done(Step::Again(chunk, from)));
         }
-        if zero && (self.skip_zeros || (from == Place::Hole && self.skip_holes)) {
+        if zero && (self.skip_zeros || (from == Origin::Hole && self.skip_holes)) {
             return Ok(Worked::Done(Step::Skipped(chunk.known())));
         }
         let range = offset..offset + len;
@@ -354,12 +354,12 @@ pub(super) fn arrived(step: Step, written: Option<Written>) -> Result<(AckedChun
 }
 
 /// What was moved before must be what is read now.
-fn same_as_before(chunk: DigestedChunk, from: Place, ledger: &Ledger) -> Result<()> {
+fn same_as_before(chunk: DigestedChunk, from: Origin, ledger: &Ledger) -> Result<()> {
     if ledger.get(chunk.index) == Some(chunk.digest) {
         return Ok(());
     }
     let offset = ledger.geometry().offset(chunk.index);
-    Err(if from == Place::Kept {
+    Err(if from == Origin::Kept {
         Error::new(Kind::Io, "the file no longer holds what was written to it").offset(offset)
     } else {
         Error::new(Kind::Source, "the image differs from the one that was begun")

@@ -4,7 +4,7 @@ use super::Context;
 use super::attempts::{read_chunk, write_chunk};
 use super::failures::Failures;
 use super::pace::Waits;
-use super::pipeline::{Item, Place, Source, Worked, Written};
+use super::pipeline::{Item, Origin, Source, Worked, Written};
 use super::workers::{Task, Workers};
 use crate::chunk::Geometry;
 use crate::disk::{Body, Buffer, Buffers, Permit, ReadAt, WriteAt};
@@ -161,7 +161,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
         if self.in_order {
             self.turns.push_back(item.index);
         }
-        if item.from == Place::Hole {
+        if item.from == Origin::Hole {
             self.arrived.insert(item.index, Task::Hole(self.geometry.len(item.index)));
             return;
         }
@@ -177,8 +177,8 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
         let len = geometry.len(index);
         let buffers = self.buffers.clone();
         match &mut self.source {
-            _ if self.is_local || item.from == Place::Kept => {
-                self.arrived.insert(index, Task::Here { len, permit, kept: item.from == Place::Kept });
+            _ if self.is_local || item.from == Origin::Kept => {
+                self.arrived.insert(index, Task::Here { len, permit, kept: item.from == Origin::Kept });
             }
             Source::At(disk) => {
                 let disk = Arc::clone(disk);

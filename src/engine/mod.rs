@@ -15,6 +15,7 @@ mod pace;
 pub mod pipeline;
 pub mod plan;
 pub mod probe;
+mod queues;
 pub mod resume;
 mod sample;
 pub mod syncing;

@@ -8,13 +8,13 @@
 //! Once a stop is asked for, or nothing better can come, nothing new is begun and reads are dropped; what the workers have
 //! and what is being written is waited for, until the stop is over.
 
-use super::Context;
 use super::encode::codec::Rung;
 use super::failures::Failures;
 use super::flow::Flow;
 use super::pace::Pace;
 use super::tap::Tap;
 use super::workers::Workers;
+use super::{Context, queues};
 use crate::chunk::Geometry;
 use crate::disk::{Body, Buffer, Permit, ReadAt, ReadStream, Receipt, WriteAt};
 use crate::error::{Error, Kind, Result};
@@ -39,12 +39,12 @@ pub struct Item {
     /// Its place in the image, from 0.
     pub index: u64,
     /// Where its bytes are.
-    pub from: Place,
+    pub from: Origin,
 }
 
 /// Where the bytes of a chunk are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Origin {
     /// In the source.
     Source,
     /// In what an earlier run has kept of it.
@@ -60,7 +60,7 @@ pub struct Loaded {
     /// Its byte offset.
     pub offset: u64,
     /// Where its bytes were.
-    pub from: Place,
+    pub from: Origin,
     /// Its bytes.
     pub content: Content,
 }
@@ -118,6 +118,9 @@ pub struct Pipeline<T> {
 /// their bodies, and the room that they take, to connections that may never end.
 const STUCK: Duration = Duration::from_secs(30);
 
+/// How often the connections are looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
 impl<T: Send + 'static> Pipeline<T> {
     /// Moves `items`, which come in the order of the image. `done` gets what the workers made of each chunk, on this task, and
     /// how it was written if it was. See [`Failures`] for what becomes of errors.
@@ -139,6 +142,8 @@ impl<T: Send + 'static> Pipeline<T> {
         (flow.is_local, flow.width, flow.room) = (local.is_some(), width, room);
         let mut items = items.fuse();
         let mut pace = rung.map(Pace::new);
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             flow.begin(&mut items, &workers);
             if flow.is_over() {
@@ -181,6 +186,7 @@ impl<T: Send + 'static> Pipeline<T> {
                 Some((index, read)) = flow.reads.next(), if !flow.reads.is_empty() => flow.fetched(index, read),
                 permit = async { match &mut flow.waiting { Some((_, permit)) => permit.await, None => Permit::default() } },
                     if flow.waiting.is_some() => if let Some((item, _)) = flow.waiting.take() { flow.read(item, permit) },
+                _ = looks.tick(), if !flow.writes.is_empty() => look(&context.meters),
                 () = tokio::time::sleep(STUCK), if stuck => flow.note(Err(full(context))),
             }
             let spent = start.elapsed();
@@ -195,6 +201,15 @@ impl<T: Send + 'static> Pipeline<T> {
         }
         Ok(flow.failures)
     }
+}
+
+/// Notes whether the line has something to carry.
+fn look(meters: &Meters) {
+    match queues::unacknowledged() {
+        Some(0) => meters.looks_empty.fetch_add(1, Relaxed),
+        Some(_) => meters.looks_queued.fetch_add(1, Relaxed),
+        None => 0,
+    };
 }
 
 fn full(context: &Context) -> Error {

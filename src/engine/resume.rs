@@ -46,7 +46,7 @@ impl std::str::FromStr for Resume {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
     /// How many of them.
-    pub extent: Extent,
+    pub extent: Coverage,
     /// The reason, in words.
     pub why: String,
     asked: bool,
@@ -54,7 +54,7 @@ pub struct Proof {
 
 /// How many of an earlier run's chunks are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
+pub enum Coverage {
     /// None.
     None,
     /// A small place of each, and some of them whole.
@@ -63,13 +63,13 @@ pub enum Extent {
     All,
 }
 
-impl Extent {
+impl Coverage {
     /// Returns the name in plans.
     pub fn name(self) -> &'static str {
         match self {
-            Extent::None => "trust",
-            Extent::Sample => "sample",
-            Extent::All => "full",
+            Coverage::None => "trust",
+            Coverage::Sample => "sample",
+            Coverage::All => "full",
         }
     }
 }
@@ -79,17 +79,17 @@ impl Proof {
     pub fn decide(asked: Resume, doubts: impl IntoIterator<Item = Option<String>>) -> Self {
         let doubt = doubts.into_iter().flatten().next();
         let (extent, why) = match (asked, doubt) {
-            (Resume::Trust, _) => (Extent::None, "asked for".to_owned()),
-            (Resume::Full, _) => (Extent::All, "asked for".to_owned()),
-            (Resume::Auto, Some(why)) => (Extent::All, why),
-            (Resume::Auto, None) => (Extent::Sample, "nothing speaks against the journal".to_owned()),
+            (Resume::Trust, _) => (Coverage::None, "asked for".to_owned()),
+            (Resume::Full, _) => (Coverage::All, "asked for".to_owned()),
+            (Resume::Auto, Some(why)) => (Coverage::All, why),
+            (Resume::Auto, None) => (Coverage::Sample, "nothing speaks against the journal".to_owned()),
         };
         Self { extent, why, asked: asked != Resume::Auto }
     }
 
     /// For a transfer that no earlier run can have begun.
     pub fn nothing() -> Self {
-        Self { extent: Extent::None, why: String::new(), asked: false }
+        Self { extent: Coverage::None, why: String::new(), asked: false }
     }
 
     /// Whether the user asked for just that.
@@ -239,10 +239,10 @@ mod tests {
     fn any_doubt_means_everything_unless_the_user_says_otherwise() {
         let doubt = || [None, Some("it was touched".to_owned())];
         let proof = Proof::decide(Resume::Auto, doubt());
-        assert_eq!((proof.extent, proof.why.as_str()), (Extent::All, "it was touched"));
-        assert_eq!(Proof::decide(Resume::Auto, [None, None]).extent, Extent::Sample);
-        assert_eq!(Proof::decide(Resume::Trust, doubt()).extent, Extent::None);
-        assert_eq!(Proof::decide(Resume::Full, [None]).extent, Extent::All);
+        assert_eq!((proof.extent, proof.why.as_str()), (Coverage::All, "it was touched"));
+        assert_eq!(Proof::decide(Resume::Auto, [None, None]).extent, Coverage::Sample);
+        assert_eq!(Proof::decide(Resume::Trust, doubt()).extent, Coverage::None);
+        assert_eq!(Proof::decide(Resume::Full, [None]).extent, Coverage::All);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::copy::Copy;
 use super::encode::codec::Compression;
 use super::ledger::Ledger;
-use super::pipeline::{Content, Hand, Item, Pipeline, Place, Source, Worked};
+use super::pipeline::{Content, Hand, Item, Origin, Pipeline, Source, Worked};
 use super::{Context, Route, governor, window};
 use crate::chunk::Geometry;
 use crate::digest::Algorithm;
@@ -86,7 +86,7 @@ fn pipeline<T>(disk: impl ReadAt + 'static, hands: Vec<Hand<T>>) -> Pipeline<T> 
 }
 
 fn items() -> impl Iterator<Item = Item> {
-    (0..10).map(|index| Item { index, from: Place::Source })
+    (0..10).map(|index| Item { index, from: Origin::Source })
 }
 
 fn image() -> Vec<u8> {

@@ -4,7 +4,7 @@ use super::Context;
 use super::copy::{Copied, CopyHands, finish};
 use super::encode::codec::Compression;
 use super::ledger::{Bits, Ledger};
-use super::pipeline::{Item, Place, Source};
+use super::pipeline::{Item, Origin, Source};
 use super::tap::Tap;
 use crate::chunk::{AckedChunk, Geometry};
 use crate::digest::Algorithm;
@@ -66,7 +66,7 @@ pub async fn land(
         context,
     )?;
     let mut chunks: Vec<AckedChunk> = Vec::new();
-    let items = (0..geometry.chunks()).map(|index| Item { index, from: Place::Source });
+    let items = (0..geometry.chunks()).map(|index| Item { index, from: Origin::Source });
     let mut done = Copied::default();
     let note = |step, written| {
         let (chunk, hole) = super::copy::arrived(step, written)?;

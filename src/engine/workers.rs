@@ -4,7 +4,7 @@
 //! more. Neither channel has a bound; the pipeline counts what is in them.
 
 use super::Context;
-use super::pipeline::{Content, Hand, Loaded, Place, Worked};
+use super::pipeline::{Content, Hand, Loaded, Origin, Worked};
 use super::tap::Tap;
 use crate::chunk::Geometry;
 use crate::disk::{Buffer, Buffers, Permit, ReadAt};
@@ -112,11 +112,11 @@ impl Shop {
     /// Has the bytes of a chunk here, and lets the tap have them in their turn.
     fn load(&self, index: u64, task: Task) -> Result<Loaded> {
         let (content, from) = match task {
-            Task::Hole(len) => (Content::Zeros(len), Place::Hole),
-            Task::Fetched(bytes) => (Content::Bytes(bytes), Place::Source),
+            Task::Hole(len) => (Content::Zeros(len), Origin::Hole),
+            Task::Fetched(bytes) => (Content::Bytes(bytes), Origin::Source),
             Task::Here { len, permit, kept } => {
                 let (disk, from) =
-                    if kept { (&self.kept, Place::Kept) } else { (&self.source, Place::Source) };
+                    if kept { (&self.kept, Origin::Kept) } else { (&self.source, Origin::Source) };
                 let start = Instant::now();
                 let bytes = self.read(disk.as_deref(), index, len)?;
                 Meters::since(&self.meters.reading_ns, start);

@@ -7,7 +7,7 @@ use crate::disk::file::FileDisk;
 use crate::engine::Context;
 use crate::engine::compare::{Verify as Amount, whole, with_original};
 use crate::engine::ledger::Ledger;
-use crate::engine::resume::Extent;
+use crate::engine::resume::Coverage;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
 use std::path::PathBuf;
@@ -80,7 +80,7 @@ impl Verify {
                 compress: "none".into(),
                 zeros: "write".into(),
                 verify: amount.name().into(),
-                resume: Extent::None.name().into(),
+                resume: Coverage::None.name().into(),
                 resume_why: String::new(),
                 dry_run: settings.dry_run,
             },

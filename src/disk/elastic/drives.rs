@@ -82,7 +82,7 @@ impl DriveInfo {
 
 /// A drive to be made.
 #[derive(Clone, Debug)]
-pub struct NewDrive<'a> {
+pub struct DriveToMake<'a> {
     /// Its name.
     pub name: &'a str,
     /// Bytes.
@@ -98,7 +98,7 @@ pub struct NewDrive<'a> {
 /// A drive that nothing was written to may still count some bytes: a new one's sample has 4096 (CloudSigma API 1.0, 3).
 const HARDLY_WRITTEN: u64 = 64 << 10;
 
-impl NewDrive<'_> {
+impl DriveToMake<'_> {
     /// Whether a drive may be the one that was made, where drives carry no mark.
     fn may_be(&self, drive: &DriveInfo) -> bool {
         drive.name == self.name
@@ -155,7 +155,7 @@ impl Drives {
     /// Where drives cannot be marked (CloudSigma), it is the one of that name and size that was not there before, that no
     /// server uses and that nothing was written to. If several are like that, or one was written to, the user has to
     /// decide.
-    pub async fn find_made(&self, new: &NewDrive<'_>) -> Result<Option<DriveInfo>> {
+    pub async fn find_made(&self, new: &DriveToMake<'_>) -> Result<Option<DriveInfo>> {
         let marked = self.capabilities.user_keys;
         let drives = self.all().await?.into_iter();
         let mut made: Vec<DriveInfo> = if marked {
@@ -214,7 +214,7 @@ impl Drives {
     ///
     /// # Errors
     /// [`CreateError::Refused`] if certainly nothing was made, [`CreateError::Unknown`] if something may have been.
-    pub async fn create(&self, new: &NewDrive<'_>) -> Result<DriveInfo, CreateError> {
+    pub async fn create(&self, new: &DriveToMake<'_>) -> Result<DriveInfo, CreateError> {
         let mut keys: Properties = [("name", new.name.to_owned()), ("size", new.size.to_string())]
             .into_iter()
             .map(|(k, v)| (k.to_owned(), v))

@@ -5,7 +5,7 @@
 //! run killed before it could note the inode leaves such a file.
 
 use super::on_a_thread;
-use super::ranges::{self, Ranges};
+use super::ranges::{self, WrittenRanges};
 use crate::disk::zero::data_runs;
 use crate::disk::{
     Attempt, Body, Buffer, DiskInfo, Evidence, Extent, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt,
@@ -30,7 +30,7 @@ pub struct PartFile {
     part: PathBuf,
     target: PathBuf,
     /// Where bytes were written in this run, of a file that reads as zero everywhere else; `None` of another.
-    written: Option<Arc<Mutex<Ranges>>>,
+    written: Option<Arc<Mutex<WrittenRanges>>>,
     /// Whether it has its own name already: an earlier run ended right after it gave it.
     named: bool,
 }

@@ -6,9 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Ranges of bytes, those that touch made into one.
 #[derive(Debug, Default)]
-pub(super) struct Ranges(BTreeMap<u64, u64>);
+pub(super) struct WrittenRanges(BTreeMap<u64, u64>);
 
-impl Ranges {
+impl WrittenRanges {
     /// Whether some of `range` is among them.
     pub(super) fn touches(&self, range: &Range<u64>) -> bool {
         self.0.range(..range.end).next_back().is_some_and(|(_, end)| *end > range.start)
@@ -27,7 +27,7 @@ impl Ranges {
 }
 
 /// The ranges, whatever became of who had them last: they are never left half changed.
-pub(super) fn lock(ranges: &Mutex<Ranges>) -> MutexGuard<'_, Ranges> {
+pub(super) fn lock(ranges: &Mutex<WrittenRanges>) -> MutexGuard<'_, WrittenRanges> {
     ranges.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn what_touches_becomes_one_and_what_does_not_stays_apart() {
-        let mut ranges = Ranges::default();
+        let mut ranges = WrittenRanges::default();
         for range in [10..20, 40..50, 20..30, 5..12, 60..60] {
             ranges.add(range);
         }

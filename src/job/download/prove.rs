@@ -13,7 +13,7 @@ use crate::disk::file::{PartDisk, PartFile};
 use crate::engine::Context;
 use crate::engine::ledger::Ledger;
 use crate::engine::resume::{
-    Extent, Proof, choose_chunks, choose_places, differing_chunks, differing_places, peek,
+    Coverage, Proof, choose_chunks, choose_places, differing_chunks, differing_places, peek,
 };
 use crate::error::{Error, Kind, Result};
 use crate::job::resumable::{changed_since, still_settled, tell_lost};
@@ -53,8 +53,8 @@ pub(super) async fn earlier_run(
         part.set_len(object.size)?;
     }
     let here = match proof.extent {
-        Extent::None if whole => Vec::new(),
-        Extent::Sample if whole => sample(),
+        Coverage::None if whole => Vec::new(),
+        Coverage::Sample if whole => sample(),
         _ => all.clone(),
     };
     let mut lost = in_file(&here, &noted.unsynced, ledger, part, context).await?;
@@ -134,11 +134,11 @@ async fn same_source(
     };
     let all: Vec<u64> = acked.iter().map(|chunk| chunk.index).collect();
     let differ = match proof.extent {
-        Extent::None => return Ok(()),
+        Coverage::None => return Ok(()),
         // The user asked for it.
-        Extent::All if proof.is_asked() => differing_chunks(&object.disk, ledger, &all, context).await?,
+        Coverage::All if proof.is_asked() => differing_chunks(&object.disk, ledger, &all, context).await?,
         _ if object.tells_changes() => return Ok(()),
-        Extent::Sample | Extent::All => {
+        Coverage::Sample | Coverage::All => {
             let seed = uuid::Uuid::new_v4().to_string();
             let here = PartDisk::new(part.clone(), object.size);
             let peek = |offset, len| peek(&here, offset, len);

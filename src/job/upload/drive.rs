@@ -2,7 +2,7 @@
 
 use super::{Upload, Zeros};
 use crate::disk::ReadAt;
-use crate::disk::elastic::drives::{CreateError, DriveInfo, NewDrive as Create};
+use crate::disk::elastic::drives::{CreateError, DriveInfo, DriveToMake};
 use crate::engine::ledger::{Bits, Ledger};
 use crate::engine::{Context, plan, probe};
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ pub(super) async fn make(
 ) -> Result<(DriveInfo, Journal, Claim)> {
     let header = journal.header().clone();
     let new = header.new_drive.ok_or_else(|| Error::usage("there is neither a drive nor a name for one"))?;
-    let create = Create {
+    let create = DriveToMake {
         name: &new.name,
         size: new.size,
         // As the command gives them: a journal keeps no secrets.

@@ -21,7 +21,7 @@ use crate::engine::copy::{Copied, Copy};
 use crate::engine::encode::codec::Compression;
 use crate::engine::ledger::Ledger;
 use crate::engine::pipeline::Source;
-use crate::engine::resume::{Extent, Proof, Resume};
+use crate::engine::resume::{Coverage, Proof, Resume};
 use crate::engine::syncing;
 use crate::engine::{Context, Route};
 use crate::error::{Error, Kind, Result};
@@ -227,7 +227,7 @@ impl Upload {
         }
         let resumed = count_resumed(&ledger, context);
         let drive = journal.drive().cloned().unwrap_or(drive);
-        let doubted = proof.extent == Extent::All && settings.resume != Resume::Full;
+        let doubted = proof.extent == Coverage::All && settings.resume != Resume::Full;
         let blank = Blank { drive: &drive, untouched, doubted };
         let (skip_holes, skip_zeros) =
             self.zeros_to_skip(blank, image.bytes.disk(), &disk, &ledger, &mut journal, context).await?;

@@ -6,7 +6,7 @@ use crate::disk::ReadAt;
 use crate::engine::Context;
 use crate::engine::ledger::Ledger;
 use crate::engine::resume::{
-    Extent, Proof, choose_chunks, choose_places, differing_chunks, differing_places, peek,
+    Coverage, Proof, choose_chunks, choose_places, differing_chunks, differing_places, peek,
 };
 use crate::error::Result;
 use crate::event::Event;
@@ -33,9 +33,9 @@ pub(super) async fn earlier_run(
 ) -> Result<()> {
     let all: Vec<u64> = acked.iter().map(|chunk| chunk.index).collect();
     let compared: Vec<u64> = match proof.extent {
-        Extent::None => return Ok(()),
-        Extent::Sample => choose_chunks(acked, &uuid::Uuid::new_v4().to_string()),
-        Extent::All => all.clone(),
+        Coverage::None => return Ok(()),
+        Coverage::Sample => choose_chunks(acked, &uuid::Uuid::new_v4().to_string()),
+        Coverage::All => all.clone(),
     };
     let elsewhere = original.filter(|original| original.local().is_none());
     if let Some(original) = elsewhere
@@ -45,7 +45,7 @@ pub(super) async fn earlier_run(
         same_as(original, ledger, &compared, context).await?;
     }
     let mut differ = differing_chunks(disk, ledger, &compared, context).await?;
-    if proof.extent == Extent::Sample {
+    if proof.extent == Coverage::Sample {
         if differ.is_empty()
             && let Some(original) = original
         {
