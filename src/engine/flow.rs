@@ -326,9 +326,14 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
         } else {
             reads && self.reads.len() >= self.context.reads.level()
         };
-        if full || (self.waiting.is_some() && self.working == 0) || (self.all_read && self.working == 0) {
+        // Without a worker at work there is nothing between the source and the requests; what is on this machine is read by
+        // workers.
+        let idle = self.working == 0 && (self.waiting.is_some() || self.all_read || self.is_local);
+        // What is in flight holds the room that the next chunk needs.
+        let held = self.waiting.is_some() && self.working < self.width && !self.writes.is_empty();
+        if full || idle || held {
             &meters.far_ns
-        } else if self.working >= self.width {
+        } else if self.working >= self.width || self.is_local {
             &meters.work_ns
         } else {
             &meters.source_ns
