@@ -126,7 +126,7 @@ pub enum Route {
 /// Room for the chunks of a transfer on two processors, in bytes. With these a transfer of an image on this machine stays below
 /// 64 MiB, and one between far ends below 128 MiB; about 18 MiB of that are the program itself.
 const PLAIN_WINDOW: u64 = 40 << 20;
-const ENCODED_WINDOW: u64 = 28 << 20;
+const ENCODED_WINDOW: u64 = 24 << 20;
 const BETWEEN_WINDOW: u64 = 72 << 20;
 
 /// Room for each more worker, and the most there is: with it no transfer takes 256 MiB on any machine.
