@@ -1,6 +1,8 @@
 //! A disk in memory: for tests, and for images that a program has made itself.
 
-use super::{Attempt, Body, Buffer, DiskInfo, Extent, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt};
+use super::{
+    Attempt, Body, Buffer, DiskInfo, Extent, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt, data_everywhere,
+};
 use crate::error::{Error, Kind, Result};
 use std::io::Read;
 use std::ops::Range;
@@ -50,7 +52,7 @@ impl ReadAt for MemoryDisk {
     }
 
     fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
-        Box::pin(async move { Ok(vec![Extent { range: window, zero: false }]) })
+        data_everywhere(window)
     }
 
     fn changed(&self) -> Attempt<Option<Error>> {

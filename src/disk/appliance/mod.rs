@@ -6,7 +6,7 @@
 
 pub mod pull;
 
-use super::{Attempt, Buffer, DiskInfo, Extent, Identity, LocalRead, ReadAt};
+use super::{Attempt, Buffer, DiskInfo, Extent, Identity, LocalRead, ReadAt, data_everywhere};
 use crate::error::{Error, Kind, Result};
 use crate::provider::Provider;
 use crate::transport::client::{Client, Sending};
@@ -250,7 +250,7 @@ impl ReadAt for ApplianceDisk {
     }
 
     fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
-        Box::pin(async move { Ok(vec![Extent { range: window, zero: false }]) })
+        data_everywhere(window)
     }
 
     /// Each read carries the validator: one of another version is refused.

@@ -4,6 +4,7 @@ pub mod drives;
 
 use super::{
     Attempt, Body, Buffer, DiskInfo, Extent, Identity, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt,
+    data_everywhere,
 };
 use crate::error::{Error, Kind};
 use drives::{DriveInfo, Drives};
@@ -56,7 +57,7 @@ impl ReadAt for ElasticDisk {
 
     /// These APIs do not say where a drive was never written.
     fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
-        Box::pin(async move { Ok(vec![Extent { range: window, zero: false }]) })
+        data_everywhere(window)
     }
 
     fn changed(&self) -> Attempt<Option<Error>> {

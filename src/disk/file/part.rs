@@ -9,6 +9,7 @@ use super::ranges::{self, WrittenRanges};
 use crate::disk::zero::data_runs;
 use crate::disk::{
     Attempt, Body, Buffer, DiskInfo, Evidence, Extent, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt,
+    data_everywhere,
 };
 use crate::error::{Error, Kind, Result};
 use crate::journal::PartRecord;
@@ -318,7 +319,7 @@ impl ReadAt for PartDisk {
     }
 
     fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
-        Box::pin(async move { Ok(vec![Extent { range: window, zero: false }]) })
+        data_everywhere(window)
     }
 
     fn changed(&self) -> Attempt<Option<Error>> {
