@@ -188,6 +188,12 @@ pub fn client(
         ),
         None => None,
     };
-    let options = Options { idle: options.timeout, bandwidth: bandwidth.clone(), ca_pem, connections: slots };
+    let options = Options {
+        idle: options.timeout,
+        bandwidth: bandwidth.clone(),
+        ca_pem,
+        connections: slots,
+        socket: None,
+    };
     Client::new(remote.provider, remote.url_for("")?, auth, &options, Arc::clone(meters))
 }

@@ -117,6 +117,9 @@ pub struct Evidence {
     /// The drive's counters of writes: bytes, then requests (`write:bytes`, `write:requests`; CloudSigma API 1.0, 3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writes: Option<(u64, u64)>,
+    /// What the server calls the state that it is in: an `ETag` (RFC 9110, 8.8.3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
     /// When the file was last modified, in nanoseconds since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<i64>,

@@ -22,6 +22,13 @@ impl MemoryDisk {
         Self { bytes: Arc::new(Mutex::new(bytes)), info: Arc::new(info) }
     }
 
+    /// The same with other limits: `limit` sets them.
+    #[must_use]
+    pub fn limited(mut self, limit: impl FnOnce(&mut DiskInfo)) -> Self {
+        limit(Arc::make_mut(&mut self.info));
+        self
+    }
+
     /// A copy of the bytes.
     pub fn to_vec(&self) -> Vec<u8> {
         self.lock().clone()
@@ -83,6 +90,9 @@ impl WriteAt for MemoryDisk {
                 }
             };
             let place = self.place(offset, bytes.len() as u64)?;
+            if bytes.len() as u64 > self.info.write_limit {
+                return Err(Error::new(Kind::Refused, "a write is longer than the disk takes").offset(offset));
+            }
             self.lock()[place].copy_from_slice(&bytes);
             Ok(Receipt::acknowledged())
         };

@@ -41,12 +41,20 @@ pub struct DiskInfo {
     pub size: u64,
     /// The most bytes that one read may ask for.
     pub read_limit: u64,
+    /// The most bytes of one write, as they are on the disk.
+    pub write_limit: u64,
+    /// The most reads at a time.
+    pub readers: usize,
     /// The most writes at a time.
-    pub parallel: usize,
+    pub writers: usize,
     /// Whether writes have to come in the order of their offsets.
     pub in_order: bool,
     /// Whether writes may come gzipped.
     pub gzip: bool,
+    /// Whether what was written may be lost until the [`WriteAt::flush`] after it.
+    pub volatile: bool,
+    /// Whether it is documented that it reads as zero wherever nothing was written since it was made.
+    pub fresh_is_zero: bool,
     /// What tells this image from another.
     pub identity: Option<Identity>,
     /// What tells whether it was written to since; empty where nothing does.
@@ -62,9 +70,13 @@ impl DiskInfo {
             name: name.into(),
             size,
             read_limit: u64::MAX,
-            parallel: usize::MAX,
+            write_limit: u64::MAX,
+            readers: usize::MAX,
+            writers: usize::MAX,
             in_order: false,
             gzip: false,
+            volatile: false,
+            fresh_is_zero: false,
             identity: None,
             evidence: Evidence::default(),
             stable: true,
@@ -157,7 +169,7 @@ pub trait ReadStream: Send {
 /// A disk that can be written at any place, though maybe in order only ([`DiskInfo::in_order`]).
 ///
 /// # Contract
-/// A write may be repeated: the same bytes at the same place.
+/// A write may be repeated: the same bytes at the same place. A write is of at most [`DiskInfo::write_limit`] bytes.
 ///
 /// # Cancellation
 /// What a dropped write would have written may be there or not, or in part.

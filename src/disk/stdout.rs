@@ -38,7 +38,7 @@ impl StreamWriter {
         };
         let thread = std::thread::Builder::new().name("output".to_owned()).spawn(work);
         thread.map_err(|e| Error::io("starting a thread", e))?;
-        let info = DiskInfo { parallel: 1, in_order: true, ..DiskInfo::new("standard output", size) };
+        let info = DiskInfo { writers: 1, in_order: true, ..DiskInfo::new("standard output", size) };
         Ok(Self { info, requests })
     }
 

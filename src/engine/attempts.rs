@@ -4,8 +4,9 @@ use super::Context;
 use super::governor::Governor;
 use super::pipeline::Written;
 use crate::chunk::Geometry;
-use crate::disk::{Body, Buffer, Buffers, ReadAt, WriteAt};
+use crate::disk::{Body, Buffer, Buffers, LocalRead, ReadAt, Receipt, WriteAt};
 use crate::error::{Error, Kind, Result};
+use bytes::Bytes;
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -62,12 +63,13 @@ pub(super) async fn write_chunk(
         (range.end - range.start, body.as_ref().or(zeros.as_ref()).map_or(0, |b| b.bytes().len() as u64));
     meters.flying_image.fetch_add(image, Relaxed);
     meters.flying_wire.fetch_add(wire, Relaxed);
+    let glance = || watched.and_then(ReadAt::local).map_or(Ok(()), LocalRead::glance);
     let attempt = async || {
         let written = attempt_write(to, range.clone(), body.as_ref(), zeros.as_ref()).await;
         heed(&written, &context.writes);
-        if let (Err(_), Some(local)) = (&written, watched.and_then(ReadAt::local)) {
+        if written.is_err() {
             // A changed image explains it, and need not be sent to its end.
-            local.glance()?;
+            glance()?;
         }
         written
     };
@@ -92,5 +94,24 @@ async fn attempt_write(
         return Err(Error::new(Kind::Io, "a chunk without a body; this is a bug in diskferry"));
     };
     let wire = body.bytes().len() as u64;
-    to.write_at(range.start, body.clone()).await.map(|receipt| Written { receipt, as_hole: false, wire })
+    let receipt = match body {
+        Body::Raw(bytes) => write_parts(to, range.start, bytes).await?,
+        Body::Gzip(_) => to.write_at(range.start, body.clone()).await?,
+    };
+    Ok(Written { receipt, as_hole: false, wire })
+}
+
+/// Writes bytes as they are, in as many writes as the disk wants. The last receipt stands for all: none is made without
+/// those before it.
+async fn write_parts(to: &dyn WriteAt, offset: u64, bytes: &Bytes) -> Result<Receipt> {
+    let limit = usize::try_from(to.info().write_limit).unwrap_or(usize::MAX).max(1);
+    let mut at = 0_usize;
+    loop {
+        let end = at.saturating_add(limit).min(bytes.len());
+        let receipt = to.write_at(offset + at as u64, Body::Raw(bytes.slice(at..end))).await?;
+        if end == bytes.len() {
+            return Ok(receipt);
+        }
+        at = end;
+    }
 }

@@ -299,8 +299,17 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
     }
 
     pub(super) fn most_writes(&self) -> usize {
-        let most = self.to.as_ref().map_or(0, |to| to.info().parallel);
+        let most = self.to.as_ref().map_or(0, |to| to.info().writers);
         self.context.writes.level().min(most)
+    }
+
+    /// How many chunks may be read at a time from a far end.
+    fn most_reads(&self) -> usize {
+        let most = match &self.source {
+            Source::At(disk) => disk.info().readers,
+            Source::Stream(_) => STREAM_AHEAD,
+        };
+        self.context.reads.level().min(most)
     }
 
     fn may_work(&self) -> bool {
@@ -312,7 +321,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
         match &self.source {
             // The workers read; here is only the next.
             _ if self.is_local => self.arrived.len() < 2,
-            Source::At(_) => self.reads.len() + self.arrived.len() < self.context.reads.level(),
+            Source::At(_) => self.reads.len() + self.arrived.len() < self.most_reads(),
             Source::Stream(_) => self.reads.len() + self.arrived.len() < STREAM_AHEAD,
         }
     }
@@ -324,7 +333,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
         let full = if self.to.is_some() {
             self.writes.len() >= self.most_writes()
         } else {
-            reads && self.reads.len() >= self.context.reads.level()
+            reads && self.reads.len() >= self.most_reads()
         };
         // Without a worker at work there is nothing between the source and the requests; what is on this machine is read by
         // workers.

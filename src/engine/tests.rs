@@ -139,6 +139,25 @@ async fn a_copy_is_equal_and_has_the_digest_of_its_source() {
 }
 
 #[tokio::test]
+async fn a_disk_gets_no_write_that_is_longer_than_it_takes() {
+    let (context, _stopper) = stoppable();
+    let limit = |info: &mut DiskInfo| (info.write_limit, info.gzip) = (999, false);
+    let to = MemoryDisk::new(vec![0; 40_000]).limited(limit);
+    let mut ledger = Ledger::new(geometry(), Algorithm::Blake3);
+    let copy = Copy {
+        from: Source::At(Arc::new(MemoryDisk::new(image()))),
+        to: Arc::new(to.clone()),
+        kept: None,
+        compression: Compression::Auto,
+        skip_holes: false,
+        skip_zeros: false,
+        whole: false,
+    };
+    copy.run_once(&mut ledger, &context).await.unwrap();
+    assert!(to.to_vec() == image());
+}
+
+#[tokio::test]
 async fn a_panic_of_a_worker_is_an_error() {
     let (context, _stopper) = stoppable();
     let hand = |_| -> Hand<u64> {

@@ -46,7 +46,7 @@ fn what_was_written_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let path = written(dir.path(), "upload", 5);
     let part = PartRecord { device: 1, inode: u64::MAX, born: Some(i64::MAX) };
-    let counted = Evidence { writes: Some((4096, 1)), modified: None };
+    let counted = Evidence { writes: Some((4096, 1)), ..Evidence::default() };
     {
         let (mut journal, replay) = reopened(&path);
         assert_eq!(journal.header(), &header("upload"));

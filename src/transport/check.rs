@@ -30,7 +30,7 @@ fn success_of(provider: Provider, id: &str) -> &'static [u16] {
 }
 
 /// Refuses a reply whose status is none of these.
-pub(super) fn status(status: u16, expected: &[u16], headers: &HeaderMap) -> Result<()> {
+pub(crate) fn status(status: u16, expected: &[u16], headers: &HeaderMap) -> Result<()> {
     if expected.contains(&status) {
         return Ok(());
     }
@@ -45,7 +45,7 @@ pub(super) fn status(status: u16, expected: &[u16], headers: &HeaderMap) -> Resu
 }
 
 /// Refuses a page for a browser.
-pub(super) fn no_page(status: u16, headers: &HeaderMap) -> Result<()> {
+pub(crate) fn no_page(status: u16, headers: &HeaderMap) -> Result<()> {
     let media = media_type(headers);
     if !is_page(&media) {
         return Ok(());
@@ -55,7 +55,7 @@ pub(super) fn no_page(status: u16, headers: &HeaderMap) -> Result<()> {
 }
 
 /// Refuses a reply in an encoding: none is asked for, and what it unpacks to has no bound.
-pub(super) fn plain(headers: &HeaderMap) -> Result<()> {
+pub(crate) fn plain(headers: &HeaderMap) -> Result<()> {
     let encoding = text(headers, header::CONTENT_ENCODING.as_str());
     let encoding = encoding.trim();
     if encoding.is_empty() || encoding.eq_ignore_ascii_case("identity") {
@@ -66,7 +66,7 @@ pub(super) fn plain(headers: &HeaderMap) -> Result<()> {
 }
 
 /// Refuses a body where there must be none.
-pub(super) fn empty(status: u16, headers: &HeaderMap) -> Result<()> {
+pub(crate) fn empty(status: u16, headers: &HeaderMap) -> Result<()> {
     match text(headers, header::CONTENT_LENGTH.as_str()).trim() {
         "" | "0" => Ok(()),
         length => Err(Error::new(
@@ -82,7 +82,7 @@ pub(super) fn empty(status: u16, headers: &HeaderMap) -> Result<()> {
 const MOST_VALUES: usize = 1 << 17;
 
 /// Refuses a reply of so many values that they would take more memory than they are worth, before they are parsed.
-pub(super) fn values(body: &[u8]) -> Result<()> {
+pub(crate) fn values(body: &[u8]) -> Result<()> {
     let separators = match body.trim_ascii_start().first() {
         Some(b'{' | b'[') => body.iter().filter(|byte| matches!(byte, b',' | b'{' | b'[')).count(),
         Some(b'<') => body.split(|byte| *byte == b'<').count(),
@@ -132,7 +132,7 @@ const OTHER_SERVER: &str = "another server or a proxy seems to answer: check the
                             then run the same command again";
 
 /// The media type in lower case, without its parameters and without anything but what such a name has in it.
-pub(super) fn media_type(headers: &HeaderMap) -> String {
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
     let value = text(headers, header::CONTENT_TYPE.as_str());
     let name = value.split(';').next().unwrap_or_default().trim();
     let known = |c: &char| c.is_ascii_alphanumeric() || "!#$&-^_.+/".contains(*c);

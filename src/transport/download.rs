@@ -1,15 +1,13 @@
 //! Bodies that are taken as they come, as long as they are: the one long GET of an appliance, or a range of it.
 
 use super::check;
-use super::client::{Client, octets, text};
-use super::flow::Partial;
-use super::patience::Progress;
+use super::client::{Client, get, octets, text};
+use super::http::Answer;
 use crate::auth::Auth;
 use crate::error::{Error, Kind, Result};
 use bytes::Bytes;
+use reqwest::Url;
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use reqwest::{Method, Response, Url};
-use tokio::time::Instant;
 
 /// How many redirects are followed, one after the other.
 const REDIRECTS: usize = 5;
@@ -36,11 +34,7 @@ pub(crate) struct Wanted<'a> {
 
 /// A reply whose body is still to come.
 pub(crate) struct Incoming {
-    client: Client,
-    response: Response,
-    partial: Partial,
-    progress: Progress,
-    deadline: Instant,
+    answer: Answer,
 }
 
 impl Client {
@@ -61,16 +55,14 @@ impl Client {
         let answers: Vec<u16> = MOVED.into_iter().chain([UNSATISFIABLE]).collect();
         let (mut client, mut url) = (self.clone(), url.clone());
         for _ in 0..=REDIRECTS {
-            let (response, deadline, partial) = client
-                .exchange(&Method::GET, url.clone(), headers.clone(), Bytes::new(), expected, &answers)
-                .await?;
-            let status = response.status().as_u16();
+            let answer = client.exchange(get(url.clone(), headers.clone(), expected), &answers).await?;
+            let status = answer.status();
             if !MOVED.contains(&status) {
-                check::no_page(status, response.headers())?;
-                check::plain(response.headers())?;
-                return Ok(Incoming { client, response, partial, progress: Progress::default(), deadline });
+                check::no_page(status, answer.headers())?;
+                check::plain(answer.headers())?;
+                return Ok(Incoming { answer });
             }
-            url = target(&url, &text(response.headers(), header::LOCATION.as_str()))?;
+            url = target(&url, &text(answer.headers(), header::LOCATION.as_str()))?;
             client = client.with_auth(Auth::None);
         }
         Err(Error::new(Kind::Protocol, format!("the server redirects more than {REDIRECTS} times")))
@@ -96,23 +88,22 @@ impl Client {
 impl Incoming {
     /// The status code.
     pub(crate) fn status(&self) -> u16 {
-        self.response.status().as_u16()
+        self.answer.status()
     }
 
     /// A header, empty if it is not there.
     pub(crate) fn header(&self, name: &header::HeaderName) -> String {
-        text(self.response.headers(), name.as_str())
+        text(self.answer.headers(), name.as_str())
     }
 
     /// How long the body is, if that was said.
     pub(crate) fn length(&self) -> Option<u64> {
-        self.response.content_length()
+        self.answer.length()
     }
 
     /// The next piece of the body; `None` at its end. A body that ends before its announced length is an error.
     pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>> {
-        let Self { client, response, partial, progress, deadline } = self;
-        client.next_of_stream(response, progress, *deadline, partial).await
+        self.answer.piece().await
     }
 }
 

@@ -8,6 +8,7 @@ mod check;
 pub mod client;
 pub(crate) mod download;
 mod flow;
+pub(crate) mod http;
 pub mod limit;
 pub mod login;
 mod message;

@@ -1,0 +1,307 @@
+//! HTTP to one server: one attempt at an exchange, under deadlines and the bandwidth limit. What its answers mean is known
+//! above: by [`Client`](super::client::Client) for the five APIs, by a disk for a server that has nothing else.
+
+use super::check;
+use super::flow::{PacedBody, Partial, Trace};
+use super::limit::Bandwidth;
+use super::patience::{Patience, Progress, from_now};
+use crate::config;
+use crate::error::{Error, Kind, Result};
+use crate::meters::Meters;
+use crate::provider::catalogue::secret;
+use bytes::Bytes;
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::{Method, Response, Url};
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(15);
+
+/// The default of how long nothing may move on a connection.
+pub const DEFAULT_IDLE: Duration = Duration::from_secs(30);
+
+/// The longest reply to a call that is read: a list of twenty thousand drives. What it is parsed to takes several times as
+/// much memory.
+const LONGEST_REPLY: usize = 16 << 20;
+
+/// The most that is read of what a server says with an error.
+const LONGEST_ERROR: usize = 64 << 10;
+
+/// How exchanges are to behave.
+#[derive(Debug)]
+pub struct Options {
+    /// How long nothing may move on a connection before it is given up.
+    pub idle: Duration,
+    /// Bytes a second, all connections together, both ways.
+    pub bandwidth: Bandwidth,
+    /// A certificate authority of the remote's own, in PEM.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Connections that are kept open between requests.
+    pub connections: usize,
+    /// The unix socket on which the server listens, where it is on this machine and has one.
+    pub socket: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            idle: DEFAULT_IDLE,
+            bandwidth: Bandwidth::default(),
+            ca_pem: None,
+            connections: 8,
+            socket: None,
+        }
+    }
+}
+
+/// The way to one server. Clones share their connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Http {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    http: reqwest::Client,
+    base: Url,
+    bandwidth: Bandwidth,
+    patience: Patience,
+    meters: Arc<Meters>,
+}
+
+/// A request.
+pub(crate) struct Outbound {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// How long the body of its answer will be, for the deadline; `u64::MAX` where only its end will tell.
+    pub(crate) expected: u64,
+}
+
+/// The head of an answer, whatever it says; its body is still to come.
+pub(crate) struct Answer {
+    http: Http,
+    response: Response,
+    deadline: tokio::time::Instant,
+    partial: Partial,
+    progress: Progress,
+}
+
+impl Http {
+    /// To the server at `base`, whose path is kept and whose last slash does not matter.
+    pub(crate) fn new(base: Url, options: &Options, meters: Arc<Meters>) -> Result<Self> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("diskferry/", env!("CARGO_PKG_VERSION")))
+            .http1_only()
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT.min(options.idle.max(Duration::from_secs(1))))
+            .pool_max_idle_per_host(options.connections.max(1))
+            // These APIs do not redirect; a redirect would carry the credentials who knows where.
+            .redirect(reqwest::redirect::Policy::none())
+            // There is one retry layer, and it counts.
+            .retry(reqwest::retry::never());
+        if config::is_loopback(&base) {
+            builder = builder.no_proxy();
+        }
+        if let Some(socket) = &options.socket {
+            builder = builder.unix_socket(socket.clone());
+        }
+        if let Some(pem) = &options.ca_pem {
+            let certificate = reqwest::Certificate::from_pem(pem)
+                .map_err(|e| Error::usage("the remote's ca_file is no certificate").source(e))?;
+            builder = builder.tls_certs_merge([certificate]);
+        }
+        let http =
+            builder.build().map_err(|e| Error::new(Kind::Io, "setting up the HTTP client").source(e))?;
+        let inner = Inner {
+            http,
+            base,
+            bandwidth: options.bandwidth.clone(),
+            patience: Patience::new(options.idle, options.bandwidth.clone()),
+            meters,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The URL of a path below the server's own.
+    pub(crate) fn url(&self, path: &str) -> Url {
+        config::join(&self.inner.base, path)
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub(crate) async fn send(&self, outbound: Outbound) -> Result<Answer> {
+        let Outbound { method, url, headers, body, expected } = outbound;
+        let inner = &*self.inner;
+        let len = body.len() as u64;
+        tracing::debug!(%method, url = secret::url(&url), bytes = body.len(), "request");
+        let trace = Trace::new(Arc::clone(&inner.meters));
+        let partial = trace.partial();
+        let limiter = if len > 0 { inner.bandwidth.up.clone() } else { None };
+        let body = PacedBody::new(body, limiter, trace.clone());
+        let bodiless = method == Method::GET || method == Method::HEAD;
+        let mut request = inner.http.request(method, url).headers(headers);
+        if !bodiless {
+            request = request.body(reqwest::Body::wrap(body));
+            if len == 0 {
+                // Left out for an empty body otherwise, and these servers want it ("Empty POST", Crosspeer API).
+                request = request.header(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+            }
+        }
+        let deadline = from_now(inner.patience.attempt(len, expected));
+        let sending = self.watched(len, &trace, deadline, request.send());
+        let response = sending.await?.map_err(|e| check::transport_error(&e));
+        let (moving, waiting) = trace.split();
+        Meters::time(&inner.meters.moving_ns, moving);
+        Meters::time(&inner.meters.waiting_ns, waiting);
+        let response = response?;
+        if len > 0 {
+            inner.patience.learn(len, moving + waiting);
+        }
+        Ok(Answer { http: self.clone(), response, deadline, partial, progress: Progress::default() })
+    }
+
+    /// Waits for an exchange while it shows signs of life.
+    async fn watched<T>(
+        &self,
+        len: u64,
+        trace: &Trace,
+        deadline: tokio::time::Instant,
+        exchange: impl Future<Output = T>,
+    ) -> Result<T> {
+        let patience = &self.inner.patience;
+        // Looked at more often than the idle deadline, because what is waited for may change: see `patience`.
+        let tick = (patience.idle() / 4).max(Duration::from_millis(10));
+        tokio::pin!(exchange);
+        loop {
+            if let Ok(done) = tokio::time::timeout(tick, &mut exchange).await {
+                return Ok(done);
+            }
+            let now = tokio::time::Instant::now();
+            if now >= trace.last() + patience.after_sending(len) || now >= deadline {
+                patience.doubt();
+                return Err(self.stalled());
+            }
+        }
+    }
+
+    /// Waits until so many bytes may have come.
+    async fn pace(&self, bytes: usize) {
+        if let Some(limiter) = &self.inner.bandwidth.down {
+            let until = limiter.take(bytes);
+            let now = tokio::time::Instant::now();
+            Meters::time(&self.inner.meters.throttled_ns, until.saturating_duration_since(now));
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    fn stalled(&self) -> Error {
+        let idle = self.inner.patience.idle();
+        Error::new(Kind::Timeout, format!("the connection stalled (next to nothing moved for {idle:?})"))
+    }
+}
+
+impl Answer {
+    /// The status code.
+    pub(crate) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// The headers.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// How long the body is, if that was said.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
+    /// The next piece of the body, as long as it comes along and its deadline is not over.
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        let (start, idle) = (Instant::now(), self.http.inner.patience.idle());
+        let until = from_now(idle).min(self.deadline);
+        let Ok(piece) = tokio::time::timeout_at(until, self.response.chunk()).await else {
+            return Err(self.http.stalled());
+        };
+        let piece = piece.map_err(|e| check::transport_error(&e))?;
+        let bytes = piece.as_ref().map_or(0, Bytes::len);
+        if piece.is_some() && !self.progress.goes_on(bytes, start.elapsed(), idle) {
+            return Err(self.http.stalled());
+        }
+        Ok(piece)
+    }
+
+    /// The next piece of a body of any length, under the bandwidth limit; `None` at its end. A body that ends before its
+    /// announced length is an error.
+    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>> {
+        let piece = self.next().await?;
+        if let Some(piece) = &piece {
+            self.partial.moved(piece.len());
+            self.http.pace(piece.len()).await;
+        }
+        Ok(piece)
+    }
+
+    /// The whole body, which has a limit.
+    pub(crate) async fn whole(&mut self) -> Result<Vec<u8>> {
+        let mut body = Vec::new();
+        while let Some(piece) = self.next().await? {
+            if body.len() + piece.len() > LONGEST_REPLY {
+                let limit = LONGEST_REPLY >> 20;
+                return Err(Error::new(
+                    Kind::Protocol,
+                    format!("the reply is larger than the {limit} MiB limit"),
+                ));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body)
+    }
+
+    /// Appends a body of exactly `len` bytes to `into`.
+    pub(crate) async fn exactly(&mut self, len: u64, into: &mut Vec<u8>) -> Result<()> {
+        let start = Instant::now();
+        let mut left = len;
+        if let Some(announced) = self.length()
+            && announced > len
+        {
+            return Err(Error::new(
+                Kind::Protocol,
+                format!("the server answers with {announced} bytes where {len} were asked for"),
+            ));
+        }
+        while let Some(piece) = self.piece().await? {
+            left = left.checked_sub(piece.len() as u64).ok_or_else(|| {
+                Error::new(
+                    Kind::Protocol,
+                    format!("the server answers with more than the {len} bytes asked for"),
+                )
+            })?;
+            into.extend_from_slice(&piece);
+        }
+        Meters::since(&self.http.inner.meters.moving_ns, start);
+        if left > 0 {
+            return Err(Error::new(
+                Kind::ShortReply,
+                format!("the reply has {} bytes where {len} were asked for", len - left),
+            ));
+        }
+        Ok(())
+    }
+
+    /// What the server says with an error, as far as it comes: one that is cut short is still that error.
+    pub(crate) async fn said(&mut self) -> String {
+        let mut body = Vec::new();
+        let until = from_now(self.http.inner.patience.idle()).min(self.deadline);
+        while body.len() < LONGEST_ERROR
+            && let Ok(Ok(Some(piece))) = tokio::time::timeout_at(until, self.response.chunk()).await
+        {
+            body.extend_from_slice(&piece[..piece.len().min(LONGEST_ERROR - body.len())]);
+        }
+        String::from_utf8_lossy(&body).into_owned()
+    }
+}
