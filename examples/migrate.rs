@@ -29,7 +29,7 @@ fn far(name: &str, url: &str, user: &str, context: &Context) -> Result<Far> {
     let meters = Arc::clone(&context.meters);
     let client = Client::new(Provider::OpenHosting, base, auth, &Options::default(), meters)?;
     let drives = Drives::new(client, context.retry.clone())?;
-    Ok(Far { remote: name.to_owned(), account: format!("{url} {user}"), drives })
+    Ok(Far { remote: name.to_owned(), account: format!("{url} {user}"), store: Arc::new(drives) })
 }
 
 async fn run() -> Result<()> {

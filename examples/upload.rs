@@ -43,7 +43,7 @@ async fn upload() -> Result<()> {
     let auth = Auth::basic(&user, &secret.into())?;
     let client = Client::new(Provider::OpenHosting, base, auth, &Options::default(), Arc::clone(&meters))?;
     let drives = Drives::new(client, context.retry.clone())?;
-    let far = Far { remote: "example".into(), account: format!("{url} {user}"), drives };
+    let far = Far { remote: "example".into(), account: format!("{url} {user}"), store: Arc::new(drives) };
 
     let image = Image::open(&file, None, SourceFormat::Auto, &context.stop).await?;
     let upload = Upload {

@@ -112,7 +112,8 @@ impl Account {
         drives
             .into_iter()
             .map(|drive| {
-                let mut claim = destinations.claim(&Destination::drive(&self.session.end.account, drive))?;
+                let mut claim =
+                    destinations.claim(&Destination::disk(&self.session.end.account, drive, "drive"))?;
                 claim.raise()?;
                 Ok(claim)
             })

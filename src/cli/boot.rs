@@ -118,7 +118,7 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
 
     let (drive, name, uploaded) = match drive {
         Some(drive) => {
-            let info = account.session.far()?.drives.info(&drive).await?;
+            let info = account.session.end.drives()?.info(&drive).await?;
             if let Some(imaging) = info.imaging() {
                 return Err(Error::new(Kind::Busy, format!("drive {drive} is being imaged ({imaging})"))
                     .hint("wait until that is over, then run the same command again"));

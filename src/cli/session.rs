@@ -50,10 +50,15 @@ pub struct End {
 }
 
 impl End {
-    /// Its drives; a usage error if its provider has none.
+    /// Its drives, for what only they have; a usage error if its provider has none.
+    pub fn drives(&self) -> Result<Drives> {
+        Drives::new(self.client.clone(), self.retry.clone())
+    }
+
+    /// Its disks, for a job; a usage error if it has none.
     pub fn far(&self) -> Result<Far> {
-        let drives = Drives::new(self.client.clone(), self.retry.clone())?;
-        Ok(Far { remote: self.remote.clone(), account: self.account.clone(), drives })
+        let store = Arc::new(self.drives()?);
+        Ok(Far { remote: self.remote.clone(), account: self.account.clone(), store })
     }
 }
 
@@ -107,7 +112,7 @@ impl Session {
         self.opener.end(remote, &self.dirs, &self.context, output).await
     }
 
-    /// The drives of the remote.
+    /// The disks of the remote.
     pub fn far(&self) -> Result<Far> {
         self.end.far()
     }

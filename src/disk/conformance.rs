@@ -2,9 +2,10 @@
 //! attempts that are dropped.
 
 use super::appliance::{Appliance, ApplianceDisk};
-use super::elastic::drives::{DriveToMake, Drives};
+use super::elastic::drives::Drives;
 use super::file::{FileDisk, PartDisk, PartFile};
 use super::memory::MemoryDisk;
+use super::store::{Create, DiskToMake, Store, Writable};
 use super::{Body, Buffers, ReadAt, WriteAt};
 use crate::auth::{Auth, oauth};
 use crate::disk::appliance::Access;
@@ -240,14 +241,19 @@ async fn files() {
 }
 
 #[tokio::test]
+async fn zeros() {
+    reads(&super::zero::ZeroDisk::new(SIZE), &vec![0; usize::try_from(SIZE).unwrap()]).await;
+}
+
+#[tokio::test]
 async fn drives_of_the_elastic_kind() {
     for provider in [Provider::OpenHosting, Provider::Crosspeer, Provider::CloudSigma] {
         let site = Site::new(provider);
         let drives = Drives::new(site.client.clone(), Site::retry()).unwrap();
-        let new = DriveToMake { name: "disk", size: SIZE, keys: &[], transfer: "t", before: &[] };
-        let info = drives.create(&new).await.unwrap();
-        let disk = drives.disk(&info);
-        writes(&disk, &disk).await;
+        let new = DiskToMake { name: "disk", size: SIZE, keys: &[], transfer: "t", before: &[] };
+        let made = drives.make(&new).await.unwrap();
+        let Writable { to: disk, back } = drives.write(&made).await.unwrap();
+        writes(&*disk, &*back).await;
         let (bytes, mut at) = (image(), 0);
         while at < SIZE {
             let end = (at + (1 << 20)).min(SIZE);
@@ -256,10 +262,11 @@ async fn drives_of_the_elastic_kind() {
             at = end;
         }
         // As it is now: what was written since it was made is no change.
-        let disk = drives.disk(&drives.info(&info.drive).await.unwrap());
-        reads(&disk, &bytes).await;
+        let as_it_is = drives.facts(&made.disk).await.unwrap();
+        let back = drives.read(&as_it_is, None).await.unwrap();
+        reads(&*back, &bytes).await;
         let _ = disk.write_at(0, Body::Raw(Bytes::from_static(b"x"))).await.unwrap();
-        let changed = disk.changed().await.unwrap().expect("a write is a change");
+        let changed = back.changed().await.unwrap().expect("a write is a change");
         assert!(changed.to_string().contains("written to"), "{changed}");
     }
 }

@@ -18,6 +18,7 @@ pub mod format;
 mod identity;
 pub mod memory;
 pub mod stdout;
+pub mod store;
 pub mod stream;
 pub mod zero;
 

@@ -1,4 +1,46 @@
-//! Finding zeros.
+//! Zeros: finding them, and a disk of them.
+
+use super::{Attempt, Buffer, DiskInfo, Extent, LocalRead, ReadAt};
+use crate::error::Error;
+use std::ops::Range;
+
+/// A disk that holds nothing but zeros.
+#[derive(Clone, Debug)]
+pub struct ZeroDisk(DiskInfo);
+
+impl ZeroDisk {
+    /// So many of them.
+    pub fn new(size: u64) -> Self {
+        Self(DiskInfo::new("zeros", size))
+    }
+}
+
+impl ReadAt for ZeroDisk {
+    fn info(&self) -> &DiskInfo {
+        &self.0
+    }
+
+    fn read_at(&self, offset: u64, len: u64, mut into: Buffer) -> Attempt<Buffer> {
+        let read = self.0.check_range(offset, len).map(|()| {
+            let end = into.len() + usize::try_from(len).unwrap_or(0);
+            into.resize(end, 0);
+            into
+        });
+        Box::pin(async { read })
+    }
+
+    fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
+        Box::pin(async move { Ok(vec![Extent { range: window, zero: true }]) })
+    }
+
+    fn changed(&self) -> Attempt<Option<Error>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn local(&self) -> Option<&dyn LocalRead> {
+        None
+    }
+}
 
 /// Whether there is nothing but zeros. Reads 64 bytes at a step, so that the compiler can use vector registers, and
 /// stops at the first step that holds something.

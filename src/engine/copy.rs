@@ -43,6 +43,8 @@ pub struct Copied {
     pub sent: u64,
     /// Chunks of zeros that nothing was moved for.
     pub zero: u64,
+    /// Of these, the ones at whose place the destination is taken to read as zero.
+    pub skipped: Bits,
     /// The SHA-256 of the whole image, if it was asked for.
     pub sha256: Option<String>,
 }
@@ -131,7 +133,7 @@ impl Copy {
     ) -> Result<Copied> {
         (context.observer)(&Event::Stage(Stage::Transfer));
         let geometry = ledger.geometry();
-        let mut done = Copied::default();
+        let mut done = Copied { skipped: Bits::new(geometry.chunks()), ..Copied::default() };
         let source = self.source();
         let holes = match &source {
             Some(disk) => plan::holes(&**disk, geometry, context).await?,
@@ -141,7 +143,8 @@ impl Copy {
             (context.observer)(&Event::Note(why));
         }
         if self.skip_holes {
-            done.zero = plan::settle(&holes, ledger, context).await?;
+            done.skipped = plan::settle(&holes, ledger, context).await?;
+            done.zero = done.skipped.count();
         }
         let settled = Arc::new(ledger.settled_bits());
         // What nothing but its bytes tells from another image is read again, and compared.
@@ -331,7 +334,9 @@ fn settle_step(
         Step::Wrote(..) | Step::Sent(_) => false,
     };
     let (chunk, hole) = arrived(step, written)?;
-    if !known {
+    if known {
+        done.skipped.set(chunk.index, true);
+    } else {
         note(&chunk)?;
     }
     ledger.settle(&chunk);

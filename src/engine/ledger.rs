@@ -133,7 +133,7 @@ impl Ledger {
 }
 
 /// A row of bits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Bits(Vec<u64>);
 
 impl Bits {
@@ -160,6 +160,14 @@ impl Bits {
         }
     }
 
+    /// The places of the bits that are 1, in order.
+    pub fn ones(&self) -> impl Iterator<Item = u64> + '_ {
+        let words = (0_u64..).zip(&self.0).filter(|(_, word)| **word != 0);
+        words.flat_map(|(at, word)| {
+            (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| at * 64 + bit)
+        })
+    }
+
     /// How many bits are 1.
     pub fn count(&self) -> u64 {
         self.0.iter().map(|w| u64::from(w.count_ones())).sum()
@@ -183,6 +191,7 @@ mod tests {
         bits.set(MAX_CHUNKS - 1, true);
         assert!(!bits.get(u64::MAX) && bits.get(MAX_CHUNKS - 1));
         assert_eq!(bits.count(), 1);
+        assert_eq!(bits.ones().collect::<Vec<_>>(), [MAX_CHUNKS - 1]);
     }
 
     #[test]

@@ -34,34 +34,25 @@ pub async fn holes(disk: &dyn ReadAt, geometry: Geometry, context: &Context) -> 
     Ok(holes)
 }
 
-/// The byte ranges of an image.
-pub struct Ranges {
-    /// Those of the chunks that are known to be holes.
-    pub holes: Vec<Range<u64>>,
-    /// All others.
-    pub rest: Vec<Range<u64>>,
-}
-
-/// Splits the bytes of an image into those of its holes and the rest.
-pub fn split(holes: &Bits, geometry: Geometry) -> Ranges {
-    let mut ranges = Ranges { holes: Vec::new(), rest: Vec::new() };
-    for index in 0..geometry.chunks() {
-        let into = if holes.get(index) { &mut ranges.holes } else { &mut ranges.rest };
+/// The byte ranges of chunks; those that follow each other are joined.
+pub fn ranges(chunks: &Bits, geometry: Geometry) -> Vec<Range<u64>> {
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    for index in chunks.ones() {
         let (start, end) = (geometry.offset(index), geometry.offset(index) + geometry.len(index));
-        match into.last_mut() {
+        match ranges.last_mut() {
             Some(last) if last.end == start => last.end = end,
-            _ => into.push(start..end),
+            _ => ranges.push(start..end),
         }
     }
     ranges
 }
 
 /// Settles the chunks that lie in holes, before anything else: a terabyte of them costs milliseconds here, and seconds on
-/// the way through the pipeline. Returns how many there were.
-pub(super) async fn settle(holes: &Bits, ledger: &mut Ledger, context: &Context) -> Result<u64> {
+/// the way through the pipeline. Returns which these were.
+pub(super) async fn settle(holes: &Bits, ledger: &mut Ledger, context: &Context) -> Result<Bits> {
     let geometry = ledger.geometry();
     let zeros = ZeroDigests::new(ledger.algorithm());
-    let mut settled = 0;
+    let mut settled = Bits::new(geometry.chunks());
     for index in 0..geometry.chunks() {
         if index % SETTLED_AT_ONCE == 0 {
             tokio::task::yield_now().await;
@@ -75,7 +66,7 @@ pub(super) async fn settle(holes: &Bits, ledger: &mut Ledger, context: &Context)
         let len = geometry.len(index);
         ledger.settle(&AckedChunk { index, len, digest: zeros.of(len), zero: true });
         context.meters.image.fetch_add(len, Relaxed);
-        settled += 1;
+        settled.set(index, true);
     }
     Ok(settled)
 }
@@ -87,7 +78,7 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     #[tokio::test]
-    async fn every_chunk_is_a_hole_or_the_rest() {
+    async fn holes_are_whole_chunks_of_nothing() {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len((10 << 20) + 5).unwrap();
         file.as_file().write_all_at(b"x", 3 << 20).unwrap();
@@ -99,9 +90,7 @@ mod tests {
             (0..7).map(|i| found.get(i)).collect::<Vec<_>>(),
             [true, false, true, true, true, true, false]
         );
-        let ranges = split(&found, geometry);
-        assert_eq!(ranges.holes, [0..2 << 20, 4 << 20..(10 << 20) + 5]);
-        assert_eq!((ranges.rest.len(), ranges.rest[0].clone()), (1, 2 << 20..4 << 20));
+        assert_eq!(ranges(&found, geometry), [0..2 << 20, 4 << 20..(10 << 20) + 5]);
         // More chunks than one window has.
         let geometry = Geometry::new(disk.size(), 4096);
         let found = holes(&disk, geometry, &context).await.unwrap();

@@ -31,6 +31,11 @@ pub const UPLOAD: Schedule =
 pub const DOWNLOAD: Schedule =
     Schedule { first: Duration::from_millis(500), longest: Duration::from_secs(5), marks: true };
 
+/// How often a far end is told to make safe what it was given, where it does not do so by itself. A flush is one request
+/// there and may take long; what was written since the last is written again by a later run.
+pub const VOLATILE: Schedule =
+    Schedule { first: Duration::from_secs(1), longest: Duration::from_secs(4), marks: true };
+
 impl Schedule {
     /// The waits before the syncs, without an end.
     fn waits(self) -> impl Iterator<Item = Duration> {

@@ -6,7 +6,7 @@
 
 use super::appliance::Found;
 use super::upload::{Image, ImageBytes, Upload};
-use super::{Done, Far, Settings, check_usable};
+use super::{Done, Far, Settings, usable};
 use crate::disk::appliance::ApplianceDisk;
 use crate::disk::appliance::pull::{beside, pull};
 use crate::disk::stream::unpack::{Contents, Packing, unpack};
@@ -21,23 +21,22 @@ use std::sync::Arc;
 
 /// A drive as the image of an upload to another remote.
 pub async fn drive(drive: &str, from: &Far, context: &Context) -> Result<Image> {
-    let info = from.drives.info(drive).await?;
-    check_usable(&info, context)?;
-    if info.size == 0 {
-        return Err(Error::new(Kind::Source, format!("drive {drive} is empty")));
+    let facts = usable(drive, from, context).await?;
+    if facts.size == 0 {
+        return Err(Error::new(Kind::Source, format!("{} is empty", from.called(drive))));
     }
     let identity = Identity::Remote {
         account: from.account.clone(),
-        object: drive.to_owned(),
-        size: info.size,
+        object: facts.disk.clone(),
+        size: facts.size,
         validator: None,
     };
-    let disk = from.drives.disk(&info).known_as(identity);
-    let name = if info.name.trim().is_empty() { drive.to_owned() } else { info.name };
+    let disk = from.store.read(&facts, Some(identity)).await?;
+    let name = if facts.name.trim().is_empty() { facts.disk.clone() } else { facts.name };
     Ok(Image {
-        bytes: ImageBytes::Disk(Arc::new(disk)),
+        bytes: ImageBytes::Disk(disk),
         name,
-        from: format!("{}:{drive}", from.remote),
+        from: format!("{}:{}", from.remote, facts.disk),
         action: "migrate",
     })
 }

@@ -1,7 +1,7 @@
 //! Whole jobs: from what a command says to what it has done.
 //!
 //! A job opens both ends, finds or starts the journal, says what it is about to do, moves the chunks, compares them if it
-//! was asked to, and sums up. It talks to drives through [`Drives`] and reports through the [`Context`].
+//! was asked to, and sums up. It talks to drives through a [`Store`] and reports through the [`Context`].
 
 pub mod appliance;
 pub mod download;
@@ -12,7 +12,7 @@ pub mod verify;
 
 use crate::digest::Algorithm;
 use crate::disk::ReadAt;
-use crate::disk::elastic::drives::{DriveInfo, Drives};
+use crate::disk::store::{Facts, Store};
 use crate::engine::Context;
 use crate::engine::compare::Verify;
 use crate::engine::ledger::Ledger;
@@ -22,6 +22,7 @@ use crate::event::{Event, Plan, Summary};
 use crate::journal::{Claim, Destinations, Directory, Journal};
 use crate::manifest::Manifest;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -32,8 +33,15 @@ pub struct Far {
     pub remote: String,
     /// Its address and user, or `local`.
     pub account: String,
-    /// Its drives.
-    pub drives: Drives,
+    /// Its disks.
+    pub store: Arc<dyn Store>,
+}
+
+impl Far {
+    /// What a disk is called in messages.
+    fn called(&self, disk: &str) -> String {
+        format!("{} {disk}", self.store.info().noun)
+    }
 }
 
 /// What every job can be told.
@@ -142,18 +150,20 @@ impl<T> Done<T> {
     }
 }
 
-/// Refuses a drive that cannot be used now; warns of one that a server uses.
-fn check_usable(info: &DriveInfo, context: &Context) -> Result<()> {
-    if let Some(progress) = info.imaging() {
-        return Err(Error::new(Kind::Busy, format!("drive {} is being imaged ({progress})", info.drive))
+/// What there is to know of a disk that is to be read or written. One that cannot be used now is refused; of one that
+/// somebody uses there is a warning.
+async fn usable(disk: &str, far: &Far, context: &Context) -> Result<Facts> {
+    let facts = far.store.facts(disk).await?;
+    let what = far.called(&facts.disk);
+    if let Some(why) = &facts.busy {
+        return Err(Error::new(Kind::Busy, format!("{what} cannot be used now: {why}"))
             .hint("wait until that is over, then run the same command again"));
     }
-    if let Some(servers) = info.claimed() {
-        let text =
-            format!("drive {} is in use ({servers}): what is read or written may be half old", info.drive);
+    if let Some(users) = &facts.in_use {
+        let text = format!("{what} is in use ({users}): what is read or written may be half old");
         (context.observer)(&Event::Warning(text));
     }
-    Ok(())
+    Ok(facts)
 }
 
 /// Fails if a disk says that it is not what it was when it was opened.

@@ -4,7 +4,7 @@ use super::Settings;
 use crate::chunk::{AckedChunk, Geometry};
 use crate::digest::Algorithm;
 use crate::disk::Evidence;
-use crate::disk::elastic::drives::DriveInfo;
+use crate::disk::store::Facts;
 use crate::engine::Context;
 use crate::engine::ledger::Ledger;
 use crate::error::{Error, Kind, Result};
@@ -115,19 +115,21 @@ impl Resumable {
 
     /// Returns the reason to doubt that nobody elsewhere has written to the drive that is the destination. `marks`: whether
     /// each run leaves its mark on the drive.
-    pub(super) fn written_elsewhere(&self, now: &DriveInfo, marks: bool) -> Option<String> {
+    pub(super) fn written_elsewhere(&self, now: &Facts, marks: bool) -> Option<String> {
         let replay = self.replay.as_ref()?;
-        let writes = now.evidence().writes;
-        if marks && now.mark() != Some(replay.header.transfer.as_str()) {
+        if marks && now.mark.as_deref() != Some(replay.header.transfer.as_str()) {
             return Some("the drive carries the mark of another transfer".to_owned());
         }
-        match (&replay.evidence, writes) {
-            (_, None) => None,
-            (None, Some(_)) => {
-                Some("the earlier run ended before it could note the drive's counters".to_owned())
-            }
-            (Some(then), now) if then.writes == now => None,
-            _ => Some("the drive's counters say that it was written to since".to_owned()),
+        let Evidence { writes, tag, .. } = &now.evidence;
+        if writes.is_none() && tag.is_none() {
+            return None;
+        }
+        match &replay.evidence {
+            None => Some(
+                "the earlier run ended before it could note what the drive says of its writes".to_owned(),
+            ),
+            Some(then) if (&then.writes, &then.tag) == (writes, tag) => None,
+            Some(_) => Some("the drive says that it was written to since".to_owned()),
         }
     }
 

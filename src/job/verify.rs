@@ -1,6 +1,6 @@
 //! `verify`: a file and a drive, chunk by chunk.
 
-use super::{Far, Settings, announce, check_usable, summary, write_manifest};
+use super::{Far, Settings, announce, summary, usable, write_manifest};
 use crate::chunk::Geometry;
 use crate::disk::ReadAt;
 use crate::disk::file::FileDisk;
@@ -40,14 +40,13 @@ impl Verify {
         let start = Instant::now();
         settings.check()?;
         let file = FileDisk::open(&self.file)?;
-        let info = far.drives.info(&self.drive).await?;
-        check_usable(&info, context)?;
+        let info = usable(&self.drive, far, context).await?;
+        let what = far.called(&info.disk);
         if info.size < file.size() {
             return Err(Error::new(
                 Kind::Differ,
                 format!(
-                    "drive {} has {} bytes and {} has {}: they cannot be equal",
-                    self.drive,
+                    "{what} has {} bytes and {} has {}: they cannot be equal",
                     info.size,
                     self.file.display(),
                     file.size()
@@ -56,13 +55,12 @@ impl Verify {
         }
         if info.size > file.size() {
             let text = format!(
-                "drive {} is larger than the file: its last {} bytes are not compared",
-                self.drive,
+                "{what} is larger than the file: its last {} bytes are not compared",
                 info.size - file.size()
             );
             (context.observer)(&Event::Warning(text));
         }
-        let disk: Arc<dyn ReadAt> = Arc::new(far.drives.disk(&info));
+        let disk = far.store.read(&info, None).await?;
         let geometry = Geometry::checked(file.size(), settings.chunk_size)?;
         let mut ledger = Ledger::new(geometry, settings.digest);
         let amount = if settings.verify == Amount::None { Amount::Full } else { settings.verify };
@@ -70,8 +68,8 @@ impl Verify {
             Plan {
                 action: "verify",
                 from: self.file.display().to_string(),
-                to: format!("{}:{}", far.remote, self.drive),
-                drive: Some(self.drive.clone()),
+                to: format!("{}:{}", far.remote, info.disk),
+                drive: Some(info.disk.clone()),
                 size: geometry.image_size(),
                 chunk_size: settings.chunk_size,
                 chunks_total: geometry.chunks(),
@@ -102,7 +100,7 @@ impl Verify {
         let mut summary = Summary {
             chunks_sent: compared.chunks,
             chunks_verified: compared.chunks - compared.differ.len() as u64,
-            ..summary(&self.drive, &ledger, sha256.as_deref(), context, start)
+            ..summary(&info.disk, &ledger, sha256.as_deref(), context, start)
         };
         if amount != Amount::Full && sha256.is_none() {
             // Of a sample there is no digest that would mean anything.

@@ -31,12 +31,13 @@ pub struct Destination {
 impl Destination {
     /// A drive. A UUID is the same drive under whatever name or address its remote goes; any other id is one of
     /// `account`.
-    pub fn drive(account: &str, drive: &str) -> Self {
+    /// `noun` is what it is called in messages.
+    pub fn disk(account: &str, drive: &str, noun: &str) -> Self {
         let key = match uuid::Uuid::parse_str(drive) {
             Ok(uuid) => format!("drive\0{uuid}"),
             Err(_) => format!("drive\0{account}\0{drive}"),
         };
-        Self { key, name: format!("drive {drive}") }
+        Self { key, name: format!("{noun} {drive}") }
     }
 
     /// A file, by the path of its directory and its own name.
@@ -140,7 +141,7 @@ mod tests {
     fn one_run_at_a_time_and_a_new_generation_for_each() {
         let dir = tempfile::tempdir().unwrap();
         let all = Destinations::new(dir.path().join("destinations"));
-        let drive = Destination::drive("https://a/ u", "08c92dd5-70a0-4f51-83d2-835919d254df");
+        let drive = Destination::disk("https://a/ u", "08c92dd5-70a0-4f51-83d2-835919d254df", "drive");
         let mut claim = all.claim(&drive).unwrap();
         assert_eq!(claim.generation(), None);
         let first = claim.raise().unwrap();
@@ -148,12 +149,12 @@ mod tests {
         assert!(refused.to_string().contains("another diskferry is writing to drive 08c9"), "{refused}");
         drop(claim);
         // The same drive under another address and in other letters.
-        let same = Destination::drive("http://b/ u", "08C92DD5-70A0-4F51-83D2-835919D254DF");
+        let same = Destination::disk("http://b/ u", "08C92DD5-70A0-4F51-83D2-835919D254DF", "drive");
         let mut claim = all.claim(&same).unwrap();
         assert_eq!(claim.generation(), Some(first.as_str()));
         assert_ne!(claim.raise().unwrap(), first);
-        all.claim(&Destination::drive("a", "x")).unwrap();
-        all.claim(&Destination::drive("b", "x")).unwrap();
+        all.claim(&Destination::disk("a", "x", "drive")).unwrap();
+        all.claim(&Destination::disk("b", "x", "drive")).unwrap();
     }
 
     #[test]

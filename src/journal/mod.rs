@@ -171,6 +171,12 @@ impl Journal {
         self.replace(chunks)
     }
 
+    /// Notes that everything that the journal speaks of now is safe at the destination; safely on disk when this returns.
+    pub fn mark_safe(&self) -> Result<()> {
+        let upto = self.file.metadata().map_err(|e| unwritable(&self.path, e))?.len();
+        self.append_safely(&Record::Synced(upto))
+    }
+
     /// Returns a handle that makes safe what was appended. `marks`: whether a record counts only once what it speaks of
     /// is safe, too, as for a download.
     pub fn syncer(&self, marks: bool) -> Syncer {

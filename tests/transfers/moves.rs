@@ -151,6 +151,28 @@ fn a_new_drive_that_does_not_read_as_zero_gets_its_zeros_written() {
 }
 
 #[test]
+fn a_new_drive_is_looked_at_only_where_zeros_were_left_out() {
+    let world = World::new("");
+    // Without zeros nothing is read at all.
+    std::fs::write(world.path("dense.img"), vec![7; 12 << 20]).unwrap();
+    world.upload(&["dense.img", "oh:"]);
+    assert!(data_requests(&world.emulator().log(), "read").is_empty());
+    let file = std::fs::File::create(world.path("sparse.img")).unwrap();
+    file.set_len(64 * MIB).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"data", 9 * MIB).unwrap();
+    world.upload(&["sparse.img", "oh:"]);
+    let log = world.emulator().log();
+    let reads = data_requests(&log, "read");
+    let places: Vec<u64> =
+        reads.iter().map(|read| read.path.rsplit('/').nth(1).unwrap().parse().unwrap()).collect();
+    assert!(places.len() >= 455, "{}", places.len());
+    assert!(places.iter().all(|at| !(8 * MIB..12 * MIB).contains(at)), "{places:?}");
+    // After everything else.
+    let first = log.iter().position(|request| request.path == reads[0].path).unwrap();
+    assert!(log[..first].iter().any(|request| request.path.contains("/write/8388608")));
+}
+
+#[test]
 fn standard_input_and_output_work_as_files_do() {
     let world = World::new("");
     let image = world.image("a.img", 10 * MIB + 7);

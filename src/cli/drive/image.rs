@@ -57,7 +57,7 @@ pub(super) async fn run(args: &ImageArgs, global: &Global, output: &Output) -> R
     if let Some(Contents::GzippedImage(needed)) = image
         && conversion == Some("gunzip")
     {
-        let info = account.session.far()?.drives.info(drive).await?;
+        let info = account.session.end.drives()?.info(drive).await?;
         if info.size < needed {
             return Err(Error::new(
                 Kind::TooSmall,

@@ -276,7 +276,7 @@ pub(super) async fn wait_for_imaging(
     output: &Output,
 ) -> Result<()> {
     wait.until(what, &format!("drive {drive}"), account, output, async || {
-        let info = account.session.far()?.drives.info(drive).await?;
+        let info = account.session.end.drives()?.info(drive).await?;
         Ok(match info.imaging() {
             None => Look::Done(()),
             Some(imaging) => Look::GoesOn(imaging.to_owned(), percent(imaging)),

@@ -1,7 +1,7 @@
 //! The drives of an account: asking for them, making one, finding the one that was made.
 
-use super::ElasticDisk;
 use crate::disk::Evidence;
+use crate::disk::store::{CreateError, DiskToMake, Facts};
 use crate::error::{Error, Kind, Result};
 use crate::provider::DriveCapabilities;
 use crate::provider::id::ObjectId;
@@ -78,34 +78,30 @@ impl DriveInfo {
     pub fn claimed(&self) -> Option<&str> {
         self.properties.get("claimed").filter(|v| !v.is_empty())
     }
-}
 
-/// A drive to be made.
-#[derive(Clone, Debug)]
-pub struct DriveToMake<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// Bytes.
-    pub size: u64,
-    /// More keys.
-    pub keys: &'a [(String, String)],
-    /// The id of the transfer that makes it.
-    pub transfer: &'a str,
-    /// Drives of the same name that were there before.
-    pub before: &'a [String],
+    /// What a job needs to know of it.
+    pub(super) fn facts(&self) -> Facts {
+        Facts {
+            disk: self.drive.clone(),
+            name: self.name.clone(),
+            size: self.size,
+            busy: self.imaging().map(|progress| format!("it is being imaged, {progress}")),
+            in_use: self.claimed().map(str::to_owned),
+            mark: self.mark().map(str::to_owned),
+            evidence: self.evidence(),
+        }
+    }
 }
 
 /// A drive that nothing was written to may still count some bytes: a new one's sample has 4096 (CloudSigma API 1.0, 3).
 const HARDLY_WRITTEN: u64 = 64 << 10;
 
-impl DriveToMake<'_> {
-    /// Whether a drive may be the one that was made, where drives carry no mark.
-    fn may_be(&self, drive: &DriveInfo) -> bool {
-        drive.name == self.name
-            && drive.size >= self.size
-            && drive.claimed().is_none()
-            && !self.before.contains(&drive.drive)
-    }
+/// Whether a drive may be the one that was made, where drives carry no mark.
+fn may_be(new: &DiskToMake<'_>, drive: &DriveInfo) -> bool {
+    drive.name == new.name
+        && drive.size >= new.size
+        && drive.claimed().is_none()
+        && !new.before.contains(&drive.drive)
 }
 
 /// Whether something was written to a drive. It may have been this transfer, whose journal lost the note of it, or anybody.
@@ -126,11 +122,6 @@ impl Drives {
     /// What the provider's drives can do.
     pub fn capabilities(&self) -> DriveCapabilities {
         self.capabilities
-    }
-
-    /// A drive as a disk, as it was found.
-    pub fn disk(&self, drive: &DriveInfo) -> ElasticDisk {
-        ElasticDisk::new(self.clone(), drive)
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -155,13 +146,13 @@ impl Drives {
     /// Where drives cannot be marked (CloudSigma), it is the one of that name and size that was not there before, that no
     /// server uses and that nothing was written to. If several are like that, or one was written to, the user has to
     /// decide.
-    pub async fn find_made(&self, new: &DriveToMake<'_>) -> Result<Option<DriveInfo>> {
+    pub async fn find_made(&self, new: &DiskToMake<'_>) -> Result<Option<DriveInfo>> {
         let marked = self.capabilities.user_keys;
         let drives = self.all().await?.into_iter();
         let mut made: Vec<DriveInfo> = if marked {
             drives.filter(|drive| drive.properties.get(TRANSFER_KEY) == Some(new.transfer)).collect()
         } else {
-            drives.filter(|drive| new.may_be(drive)).collect()
+            drives.filter(|drive| may_be(new, drive)).collect()
         };
         if made.is_empty() {
             return Ok(None);
@@ -214,7 +205,7 @@ impl Drives {
     ///
     /// # Errors
     /// [`CreateError::Refused`] if certainly nothing was made, [`CreateError::Unknown`] if something may have been.
-    pub async fn create(&self, new: &DriveToMake<'_>) -> Result<DriveInfo, CreateError> {
+    pub async fn create(&self, new: &DiskToMake<'_>) -> Result<DriveInfo, CreateError> {
         let mut keys: Properties = [("name", new.name.to_owned()), ("size", new.size.to_string())]
             .into_iter()
             .map(|(k, v)| (k.to_owned(), v))
@@ -271,15 +262,6 @@ impl Drives {
         };
         self.retry.run_settled(&what, None, attempt).await.map(drop)
     }
-}
-
-/// Why a drive was not made.
-#[derive(Debug)]
-pub enum CreateError {
-    /// The server refused every attempt: nothing was made.
-    Refused(Error),
-    /// At least one attempt ended without an answer that says what became of it.
-    Unknown(Error),
 }
 
 /// Whether an error reply to a create says that nothing was made: the server looked at the request and refused it. After

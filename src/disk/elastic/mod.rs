@@ -1,13 +1,15 @@
 //! A drive of the ElasticHosts kind as a disk (Open Hosting, Crosspeer, CloudSigma 1.0).
 
 pub mod drives;
+mod store;
 
+use super::store::Facts;
 use super::{
     Attempt, Body, Buffer, DiskInfo, Extent, Identity, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt,
     data_everywhere,
 };
 use crate::error::{Error, Kind};
-use drives::{DriveInfo, Drives};
+use drives::Drives;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -20,22 +22,16 @@ pub struct ElasticDisk {
 }
 
 impl ElasticDisk {
-    pub(super) fn new(drives: Drives, drive: &DriveInfo) -> Self {
+    fn new(drives: Drives, drive: &Facts, identity: Option<Identity>) -> Self {
         let can = drives.capabilities();
         let info = DiskInfo {
             read_limit: can.read_limit.unwrap_or(u64::MAX),
             gzip: can.gzip,
-            evidence: drive.evidence(),
-            ..DiskInfo::new(format!("drive {}", drive.drive), drive.size)
+            evidence: drive.evidence.clone(),
+            identity,
+            ..DiskInfo::new(format!("drive {}", drive.disk), drive.size)
         };
-        Self { drives, uuid: drive.drive.clone(), info: Arc::new(info) }
-    }
-
-    /// The same, known as `identity`.
-    #[must_use]
-    pub fn known_as(mut self, identity: Identity) -> Self {
-        Arc::make_mut(&mut self.info).identity = Some(identity);
-        self
+        Self { drives, uuid: drive.disk.clone(), info: Arc::new(info) }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::engine::resume::Proof;
 use crate::error::{Error, Kind, Result};
 use crate::escape::steers;
 use crate::event::Plan;
-use crate::job::{Far, Settings, check_usable};
+use crate::job::{Far, Settings, usable};
 use crate::journal::Header;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,17 +34,16 @@ pub struct Object<D> {
 impl Object<Arc<dyn ReadAt>> {
     /// A drive, asked for and found usable.
     pub async fn drive(drive: &str, far: &Far, context: &Context) -> Result<Self> {
-        let info = far.drives.info(drive).await?;
-        check_usable(&info, context)?;
-        if info.size == 0 {
-            return Err(Error::new(Kind::Source, format!("drive {} is empty", info.drive)));
+        let facts = usable(drive, far, context).await?;
+        if facts.size == 0 {
+            return Err(Error::new(Kind::Source, format!("{} is empty", far.called(&facts.disk))));
         }
         Ok(Self {
-            disk: Arc::new(far.drives.disk(&info)),
-            size: info.size,
-            id: drive.to_owned(),
+            disk: far.store.read(&facts, None).await?,
+            size: facts.size,
             // Never what the server calls the drive's id: this may become a path.
-            file_name: file_name(&info.name, &format!("{drive}.raw")),
+            file_name: file_name(&facts.name, &file_name(&format!("{}.raw", facts.disk), "disk.raw")),
+            id: facts.disk,
             identity: None,
             remote: far.remote.clone(),
             account: far.account.clone(),
@@ -53,7 +52,7 @@ impl Object<Arc<dyn ReadAt>> {
 
     /// Whether a change between two runs would be told without reading: the server has a validator, or counts writes.
     pub(super) fn tells_changes(&self) -> bool {
-        self.identity.is_some() || self.disk.info().evidence.writes.is_some()
+        self.identity.is_some() || self.disk.info().evidence != Evidence::default()
     }
 
     pub(super) fn evidence(&self) -> Evidence {

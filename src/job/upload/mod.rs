@@ -4,33 +4,33 @@
 //! lock, proves what an earlier run did, and makes the drive. The transfer moves what is missing. The verification reads
 //! back. The commit, which the caller asks for once the result is told, removes the journal.
 
-mod drive;
+mod claim;
 mod image;
+mod plan;
 mod prove;
 mod verification;
+mod zeros;
 
 pub use image::{Image, ImageBytes, Zeros};
 
-use super::resumable::{Resumable, changed_since, count_resumed, still_settled, tell_lost};
-use super::{Done, Far, Settings, announce, check_unchanged, check_usable, summary, write_manifest};
-use crate::chunk::{AckedChunk, Geometry};
-use crate::disk::elastic::ElasticDisk;
-use crate::disk::elastic::drives::DriveInfo;
-use crate::disk::{DiskInfo, Evidence, ReadAt, WriteAt};
+use super::resumable::Resumable;
+use super::{Done, Far, Settings, check_unchanged, summary, write_manifest};
+use crate::chunk::AckedChunk;
+use crate::disk::ReadAt;
+use crate::disk::store::{Facts, Writable};
 use crate::engine::copy::{Copied, Copy};
 use crate::engine::encode::codec::Compression;
 use crate::engine::ledger::Ledger;
 use crate::engine::pipeline::Source;
-use crate::engine::resume::{Coverage, Proof, Resume};
+use crate::engine::resume::Proof;
 use crate::engine::syncing;
 use crate::engine::{Context, Route};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Plan, Summary};
-use crate::journal::{Claim, Destination, DriveRecord, Header, Journal, NewDrive};
-use crate::provider::catalogue::secret;
-use drive::Blank;
+use crate::event::Summary;
+use crate::journal::{Claim, DriveRecord, Header, Journal};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use zeros::Skipping;
 
 /// How long the drive may take to say what it counts when a run ends early.
 const SETTLING: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ struct Planned {
     header: Header,
     ledger: Ledger,
     acked: Vec<AckedChunk>,
-    info: Option<DriveInfo>,
+    facts: Option<Facts>,
     claim: Option<Claim>,
     proof: Proof,
 }
@@ -69,11 +69,9 @@ struct Claimed {
     /// Held until the transfer ends, or the drive could be written to by another run.
     claim: Claim,
     drive: DriveRecord,
-    disk: ElasticDisk,
+    disk: Writable,
     ledger: Ledger,
-    /// Whether chunks of zeros need not be written: those that are known to be holes, and those found by reading.
-    skip_holes: bool,
-    skip_zeros: bool,
+    skipping: Skipping,
     resumed: u64,
 }
 
@@ -123,120 +121,6 @@ impl Upload {
         Ok(Some(Done::new(summary, Some(claimed.journal), Some(claimed.claim))))
     }
 
-    /// Asks what there is, and tells the plan.
-    async fn plan(
-        &self,
-        image: &Image,
-        far: &Far,
-        settings: &Settings,
-        context: &Context,
-    ) -> Result<Planned> {
-        let geometry = Geometry::checked(image.bytes.size(), settings.chunk_size)?;
-        let header = self.header(image, far, settings)?;
-        let found = Resumable::find(settings, &header, context)?;
-        let ledger = found.ledger(geometry, settings.digest);
-        let acked = found.acked(&ledger);
-        let known = found.drive().map(|record| record.drive.clone());
-        let info = match known.as_ref().or(self.drive.as_ref()) {
-            Some(drive) => {
-                Some(self.existing(drive, known.is_some(), image.bytes.info(), far, context).await?)
-            }
-            None => None,
-        };
-        let claim = match &info {
-            Some(info) if !settings.dry_run => {
-                let destination = Destination::drive(&far.account, &info.drive);
-                Some(settings.destinations.claim(&destination)?)
-            }
-            _ => None,
-        };
-        let marks = far.drives.capabilities().marks;
-        let proof = Proof::decide(
-            settings.resume,
-            [
-                found.difference_found(),
-                found.written_here(claim.as_ref()),
-                info.as_ref().and_then(|info| found.written_elsewhere(info, marks)),
-                prove::unreadable_at_places(&image.bytes),
-            ],
-        );
-        announce(
-            self.describe(image, far, settings, context, &ledger, &found, info.as_ref(), &proof),
-            context,
-        );
-        if !acked.is_empty() && image.action == "migrate" && image.bytes.disk().is_none() {
-            let text = format!(
-                "{} cannot be read from the middle: it is read again from its start, and what was written before is compared",
-                image.from
-            );
-            (context.observer)(&Event::Warning(text));
-        }
-        Ok(Planned { found, header, ledger, acked, info, claim, proof })
-    }
-
-    /// Takes the journal and the drive, and proves what an earlier run did.
-    async fn claim(
-        &self,
-        planned: Planned,
-        image: &Image,
-        far: &Far,
-        settings: &Settings,
-        context: &Context,
-    ) -> Result<Claimed> {
-        let Planned { found, mut header, mut ledger, acked, info, claim, proof } = planned;
-        let is_resumed = found.is_resumed();
-        if let Some(new) = header.new_drive.as_mut().filter(|_| !is_resumed) {
-            new.before = far.drives.like(&new.name).await?;
-        }
-        let evidence = image.bytes.info().evidence.clone();
-        if let Some(how) = found.source_changed(&evidence) {
-            return Err(changed_since(&image.from, &how));
-        }
-        let known = found.drive().cloned();
-        let replay = found.replay.as_ref();
-        let untouched = replay.is_none_or(|replay| replay.generation.is_none());
-        let mut journal = found.journal(header)?;
-        if !is_resumed {
-            journal.set_source(evidence)?;
-        }
-        let (drive, info, mut claim) = match (known, info, claim) {
-            (Some(known), Some(info), Some(claim)) => (known, info, claim),
-            (None, Some(info), Some(claim)) => {
-                let skip_zeros = self.zeros == Zeros::Skip;
-                (DriveRecord { drive: info.drive.clone(), created: false, skip_zeros }, info, claim)
-            }
-            _ => {
-                let (made, kept, claim) =
-                    drive::make(journal, is_resumed, &self.keys, &settings.destinations, far).await?;
-                journal = kept;
-                (DriveRecord { drive: made.drive.clone(), created: true, skip_zeros: false }, made, claim)
-            }
-        };
-        let disk = far.drives.disk(&info);
-        if journal.drive().is_none() {
-            journal.set_drive(drive.clone())?;
-        }
-        if !acked.is_empty() {
-            let there: Arc<dyn ReadAt> = Arc::new(disk.clone());
-            prove::earlier_run(&proof, &acked, &mut ledger, image.bytes.disk(), &there, context).await?;
-            let kept = still_settled(&acked, &ledger);
-            if kept.len() < acked.len() {
-                tell_lost(acked.len() - kept.len(), "on the drive", context);
-                journal.write_zeros(&kept)?;
-            }
-        }
-        let resumed = count_resumed(&ledger, context);
-        let drive = journal.drive().cloned().unwrap_or(drive);
-        let doubted = proof.extent == Coverage::All && settings.resume != Resume::Full;
-        let blank = Blank { drive: &drive, untouched, doubted };
-        let (skip_holes, skip_zeros) =
-            self.zeros_to_skip(blank, image.bytes.disk(), &disk, &ledger, &mut journal, context).await?;
-        // From here on the drive is written to: whoever comes later has to know.
-        journal.claim(claim.raise()?)?;
-        far.drives.mark(&drive.drive, &journal.header().transfer).await?;
-        Ok(Claimed { journal, claim, drive, disk, ledger, skip_holes, skip_zeros, resumed })
-    }
-
     /// Moves what is missing and reads back what was asked for; returns how many chunks that were.
     async fn transfer(
         &self,
@@ -247,24 +131,22 @@ impl Upload {
         claimed: &mut Claimed,
         context: &Context,
     ) -> Result<(Copied, u64)> {
-        let to: Arc<dyn WriteAt> = Arc::new(claimed.disk.clone());
+        let Claimed { journal, disk, ledger, skipping, .. } = claimed;
+        let schedule = if disk.to.info().volatile { syncing::VOLATILE } else { syncing::UPLOAD };
         let copy = Copy {
             from: source,
-            to,
+            to: Arc::clone(&disk.to),
             kept: None,
             compression: self.compression,
-            skip_holes: claimed.skip_holes,
-            skip_zeros: claimed.skip_zeros,
+            skip_holes: skipping.holes,
+            skip_zeros: skipping.zeros,
             whole: settings.sha256,
         };
-        let done = copy.run(&claimed.journal, syncing::UPLOAD, &mut claimed.ledger, context).await?;
-        let comparison = verification::Comparison {
-            original,
-            asked: settings.verify,
-            zeros_written: !claimed.skip_holes && !claimed.skip_zeros,
-        };
-        let there: Arc<dyn ReadAt> = Arc::new(claimed.disk.clone());
-        let verified = comparison.run(&there, &mut claimed.ledger, &mut claimed.journal, context).await?;
+        let mut done = copy.run(journal, schedule, ledger, context).await?;
+        zeros::prove(skipping, &mut done, disk, ledger, journal, schedule, context).await?;
+        let comparison =
+            verification::Comparison { original, asked: settings.verify, zeros_written: skipping.nothing() };
+        let verified = comparison.run(&disk.back, ledger, journal, context).await?;
         if let Some(original) = original {
             check_unchanged(&**original, context).await?;
         }
@@ -274,136 +156,28 @@ impl Upload {
 
     /// Fails if another run has written its mark on the drive meanwhile.
     async fn check_mark(&self, far: &Far, claimed: &mut Claimed) -> Result<()> {
-        if !far.drives.capabilities().marks {
+        if !far.store.info().marks {
             return Ok(());
         }
-        let now = far.drives.info(&claimed.drive.drive).await?;
-        if now.mark() == Some(claimed.journal.header().transfer.as_str()) {
+        let now = far.store.facts(&claimed.drive.drive).await?;
+        if now.mark.as_deref() == Some(claimed.journal.header().transfer.as_str()) {
             return Ok(());
         }
-        let keep_zeros = !claimed.skip_holes && !claimed.skip_zeros;
+        let keep_zeros = claimed.skipping.nothing();
         claimed.journal.distrust(&verification::chunks_but(&[], &claimed.ledger, keep_zeros))?;
         Err(Error::new(
             Kind::Incomplete,
-            format!("another transfer wrote to drive {} at the same time", claimed.drive.drive),
+            format!("another transfer wrote to {} at the same time", far.called(&claimed.drive.drive)),
         )
         .hint("once the other has ended, run the same command again: it compares everything"))
-    }
-
-    fn header(&self, image: &Image, far: &Far, settings: &Settings) -> Result<Header> {
-        let source = image.bytes.info();
-        let new_drive = if self.drive.is_some() {
-            None
-        } else {
-            let size = self.size.unwrap_or(source.size);
-            if size < source.size {
-                return Err(too_small("the drive to be made", size, source.size));
-            }
-            let (name, keys) = (self.drive_name(image), secret::kept(&self.keys));
-            Some(NewDrive { name, size, keys, before: Vec::new() })
-        };
-        Ok(Header {
-            action: image.action.into(),
-            transfer: uuid::Uuid::new_v4().to_string(),
-            remote: far.remote.clone(),
-            account: far.account.clone(),
-            drive: self.drive.clone(),
-            image: image.bytes.identity().cloned(),
-            file: None,
-            size: source.size,
-            chunk_size: settings.chunk_size,
-            digest: settings.digest.name().into(),
-            new_drive,
-            command: settings.command.clone(),
-            compare_all: false,
-        })
-    }
-
-    /// The name of a drive to be made: what was asked for, else the image's own.
-    fn drive_name(&self, image: &Image) -> String {
-        let given = self.name.as_ref().unwrap_or(&image.name);
-        // The text format has one value a line.
-        given.split_whitespace().collect::<Vec<_>>().join(" ")
-    }
-
-    /// Asks for a drive that is to be there, and refuses one that will not do.
-    async fn existing(
-        &self,
-        drive: &str,
-        from_journal: bool,
-        image: &DiskInfo,
-        far: &Far,
-        context: &Context,
-    ) -> Result<DriveInfo> {
-        let info = far.drives.info(drive).await.map_err(|error| {
-            if from_journal && error.kind() == Kind::NotFound {
-                error
-                    .context("the drive of the earlier run is gone")
-                    .hint("start over, with a new drive, with `--restart`")
-            } else {
-                error
-            }
-        })?;
-        if info.size < image.size {
-            return Err(too_small(&format!("drive {drive}"), info.size, image.size));
-        }
-        check_usable(&info, context)?;
-        Ok(info)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "a plan is made of everything that is known")]
-    fn describe(
-        &self,
-        image: &Image,
-        far: &Far,
-        settings: &Settings,
-        context: &Context,
-        ledger: &Ledger,
-        found: &Resumable,
-        info: Option<&DriveInfo>,
-        proof: &Proof,
-    ) -> Plan {
-        let drive = info.map(|i| i.drive.clone());
-        Plan {
-            action: image.action,
-            from: image.from.clone(),
-            to: match &drive {
-                Some(drive) => format!("{}:{drive}", far.remote),
-                None => format!("{}: (a new drive, {:?})", far.remote, self.drive_name(image)),
-            },
-            size: image.bytes.size(),
-            chunk_size: settings.chunk_size,
-            chunks_total: ledger.geometry().chunks(),
-            chunks_resumed: ledger.settled(),
-            concurrency: context.most_in_flight(),
-            compress: match self.compression {
-                Compression::None => "none".into(),
-                _ if !far.drives.capabilities().gzip => "none".into(),
-                Compression::Auto => "auto".into(),
-                Compression::Level(level) => level.to_string(),
-            },
-            zeros: self.zeros.planned(found.drive(), info.is_some()).into(),
-            verify: settings.verify.name().into(),
-            resume: proof.extent.name().into(),
-            resume_why: if ledger.settled() > 0 { proof.why.clone() } else { String::new() },
-            dry_run: settings.dry_run,
-            drive,
-        }
     }
 }
 
 /// Notes what the drive counts, for the next run, as far as it says so quickly.
 async fn settle(claimed: &Claimed, far: &Far) {
-    let asked = tokio::time::timeout(SETTLING, far.drives.info_once(&claimed.drive.drive)).await;
-    let evidence: Evidence = match asked {
-        Ok(Ok(info)) => info.evidence(),
-        // Without it the next run compares everything, where drives count.
-        Ok(Err(_)) | Err(_) => return,
-    };
-    let _ = claimed.journal.settle(evidence);
-}
-
-fn too_small(what: &str, size: u64, image: u64) -> Error {
-    Error::new(Kind::TooSmall, format!("{what} has {size} bytes and the image {image}: it does not fit"))
-        .hint("name a larger drive, or leave the drive out to have one made")
+    let asked = tokio::time::timeout(SETTLING, far.store.facts_once(&claimed.drive.drive)).await;
+    // Without it the next run compares everything, where the far end tells of writes.
+    if let Ok(Ok(facts)) = asked {
+        let _ = claimed.journal.settle(facts.evidence);
+    }
 }

@@ -1,0 +1,54 @@
+//! The drives of an account as a store of disks.
+
+use super::ElasticDisk;
+use super::drives::Drives;
+use crate::disk::store::{Asking, Create, CreateError, DiskToMake, Facts, Store, StoreInfo, Writable};
+use crate::disk::{Identity, ReadAt};
+use std::sync::Arc;
+
+impl Store for Drives {
+    fn info(&self) -> StoreInfo {
+        let can = self.capabilities();
+        StoreInfo { noun: "drive", marks: can.marks, gzip: can.gzip }
+    }
+
+    fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
+        Box::pin(async move { Ok(Drives::info(self, disk).await?.facts()) })
+    }
+
+    fn facts_once<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
+        Box::pin(async move { Ok(self.info_once(disk).await?.facts()) })
+    }
+
+    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>> {
+        let disk = ElasticDisk::new(self.clone(), facts, identity);
+        Box::pin(async move { Ok(Arc::new(disk) as Arc<dyn ReadAt>) })
+    }
+
+    fn write<'a>(&'a self, facts: &'a Facts) -> Asking<'a, Writable> {
+        let disk = Arc::new(ElasticDisk::new(self.clone(), facts, None));
+        Box::pin(async move { Ok(Writable { to: disk.clone(), back: disk }) })
+    }
+
+    fn mark<'a>(&'a self, disk: &'a str, transfer: &'a str) -> Asking<'a, ()> {
+        Box::pin(Drives::mark(self, disk, transfer))
+    }
+
+    fn create(&self) -> Option<&dyn Create> {
+        Some(self)
+    }
+}
+
+impl Create for Drives {
+    fn like<'a>(&'a self, name: &'a str) -> Asking<'a, Vec<String>> {
+        Box::pin(Drives::like(self, name))
+    }
+
+    fn find_made<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Option<Facts>> {
+        Box::pin(async move { Ok(Drives::find_made(self, new).await?.map(|found| found.facts())) })
+    }
+
+    fn make<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Facts, CreateError> {
+        Box::pin(async move { Ok(Drives::create(self, new).await?.facts()) })
+    }
+}

@@ -1,0 +1,116 @@
+//! Where the disks of a remote are: what there is to know of one, how it is opened, how a new one is made.
+//!
+//! A job talks to a [`Store`] and never to a provider. Unlike a disk's own attempts, what is asked for here is repeated as far
+//! as that helps.
+
+use super::{Evidence, Identity, ReadAt, WriteAt};
+use crate::error::{Error, Result};
+use futures_util::future::LocalBoxFuture;
+use std::sync::Arc;
+
+/// Something that is being asked for, on the thread of the job.
+pub type Asking<'a, T, E = Error> = LocalBoxFuture<'a, Result<T, E>>;
+
+/// What the disks of a remote have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreInfo {
+    /// What one of them is called in messages, as in `drive`.
+    pub noun: &'static str,
+    /// Whether every run leaves its mark on the disk that it writes to.
+    pub marks: bool,
+    /// Whether chunks may go gzipped.
+    pub gzip: bool,
+}
+
+/// What there is to know of a disk without reading it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// What it is asked for by, and known by in a journal: no secret.
+    pub disk: String,
+    /// What people call it; empty if it has no name of its own.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// Why it cannot be read or written now, if it cannot: something else is being done to it.
+    pub busy: Option<String>,
+    /// Who uses it, if anybody does.
+    pub in_use: Option<String>,
+    /// The id of the transfer that wrote to it last, where disks carry one.
+    pub mark: Option<String>,
+    /// What tells whether it was written to.
+    pub evidence: Evidence,
+}
+
+/// A disk that is open for writing, and what was written to it for reading.
+#[derive(Clone)]
+pub struct Writable {
+    /// To be written.
+    pub to: Arc<dyn WriteAt>,
+    /// The same one, to be read.
+    pub back: Arc<dyn ReadAt>,
+}
+
+/// The disks of one remote.
+pub trait Store: Send + Sync {
+    /// What they have in common.
+    fn info(&self) -> StoreInfo;
+
+    /// What there is to know of a disk.
+    fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts>;
+
+    /// The same, in one attempt.
+    fn facts_once<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts>;
+
+    /// Opens a disk as it was found to be, to be read; it is known as `identity`.
+    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>>;
+
+    /// Opens a disk as it was found to be, to be written.
+    ///
+    /// # Errors
+    /// One that can only be read is refused.
+    fn write<'a>(&'a self, facts: &'a Facts) -> Asking<'a, Writable>;
+
+    /// Leaves the id of a transfer on a disk, where that can be done.
+    fn mark<'a>(&'a self, disk: &'a str, transfer: &'a str) -> Asking<'a, ()>;
+
+    /// How a new disk is made, if that can be done at all.
+    fn create(&self) -> Option<&dyn Create>;
+}
+
+/// Making disks. A create may not be repeated blindly: a disk that nobody knows of costs money.
+pub trait Create: Send + Sync {
+    /// The disks that are there already and could be taken for one of this name that is about to be made: to be noted
+    /// before it is. None where disks are marked.
+    fn like<'a>(&'a self, name: &'a str) -> Asking<'a, Vec<String>>;
+
+    /// The disk that a transfer has made, if it has and the far end says so.
+    fn find_made<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Option<Facts>>;
+
+    /// Makes a disk, once. After an attempt of unknown fate the far end is asked whether the disk is there before another is
+    /// made.
+    fn make<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Facts, CreateError>;
+}
+
+/// A disk to be made.
+#[derive(Clone, Debug)]
+pub struct DiskToMake<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Bytes.
+    pub size: u64,
+    /// More keys.
+    pub keys: &'a [(String, String)],
+    /// The id of the transfer that makes it.
+    pub transfer: &'a str,
+    /// Disks of the same name that were there before.
+    pub before: &'a [String],
+}
+
+/// Why a disk was not made.
+#[derive(Debug)]
+pub enum CreateError {
+    /// The far end refused every attempt: nothing was made.
+    Refused(Error),
+    /// At least one attempt ended without an answer that says what became of it.
+    Unknown(Error),
+}

@@ -1,0 +1,135 @@
+//! The claim of an upload: the journal and the disk are its own, what an earlier run did is proved, and the disk is made if
+//! there is none.
+
+use super::zeros::Blank;
+use super::{Claimed, Image, Planned, Upload, Zeros, prove};
+use crate::disk::store::{CreateError, DiskToMake, Facts};
+use crate::engine::Context;
+use crate::engine::resume::{Coverage, Resume};
+use crate::error::{Error, Kind, Result};
+use crate::job::resumable::{changed_since, count_resumed, still_settled, tell_lost};
+use crate::job::{Far, Settings};
+use crate::journal::{Claim, Destination, Destinations, DriveRecord, Journal};
+
+impl Upload {
+    /// Takes the journal and the drive, and proves what an earlier run did.
+    pub(super) async fn claim(
+        &self,
+        planned: Planned,
+        image: &Image,
+        far: &Far,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Claimed> {
+        let Planned { found, mut header, mut ledger, acked, facts, claim, proof } = planned;
+        let is_resumed = found.is_resumed();
+        if let (Some(new), Some(create)) = (&mut header.new_drive, far.store.create())
+            && !is_resumed
+        {
+            new.before = create.like(&new.name).await?;
+        }
+        let evidence = image.bytes.info().evidence.clone();
+        if let Some(how) = found.source_changed(&evidence) {
+            return Err(changed_since(&image.from, &how));
+        }
+        let known = found.drive().cloned();
+        let replay = found.replay.as_ref();
+        let untouched = replay.is_none_or(|replay| replay.generation.is_none());
+        let synced = replay.map_or(0, |replay| replay.synced);
+        let mut journal = found.journal(header)?;
+        if !is_resumed {
+            journal.set_source(evidence)?;
+        }
+        let (drive, facts, mut claim) = match (known, facts, claim) {
+            (Some(known), Some(facts), Some(claim)) => (known, facts, claim),
+            (None, Some(facts), Some(claim)) => {
+                let skip_zeros = self.zeros == Zeros::Skip;
+                (DriveRecord { drive: facts.disk.clone(), created: false, skip_zeros }, facts, claim)
+            }
+            _ => {
+                let (made, kept, claim) =
+                    make(journal, is_resumed, &self.keys, &settings.destinations, far).await?;
+                journal = kept;
+                (DriveRecord { drive: made.disk.clone(), created: true, skip_zeros: false }, made, claim)
+            }
+        };
+        let disk = far.store.write(&facts).await?;
+        if journal.drive().is_none() {
+            journal.set_drive(drive.clone())?;
+        }
+        if !acked.is_empty() {
+            // What was written and not flushed may be lost, whatever a reading of it says now.
+            let unsafe_from = if disk.to.info().volatile { synced } else { acked.len() };
+            for chunk in acked.iter().skip(unsafe_from) {
+                ledger.revoke(chunk.index);
+            }
+            let safe = still_settled(&acked, &ledger);
+            prove::earlier_run(&proof, &safe, &mut ledger, image.bytes.disk(), &disk.back, context).await?;
+            let kept = still_settled(&acked, &ledger);
+            if kept.len() < safe.len() {
+                tell_lost(safe.len() - kept.len(), "on the drive", context);
+                journal.write_zeros(&kept)?;
+            } else if kept.len() < acked.len() {
+                journal.replace(&kept)?;
+            }
+            if disk.to.info().volatile {
+                // A journal that was replaced has no mark of what is safe.
+                journal.mark_safe()?;
+            }
+        }
+        let resumed = count_resumed(&ledger, context);
+        let drive = journal.drive().cloned().unwrap_or(drive);
+        let doubted = proof.extent == Coverage::All && settings.resume != Resume::Full;
+        let documented = disk.to.info().fresh_is_zero;
+        let blank = Blank { drive: &drive, documented, untouched, doubted };
+        let skipping = self.zeros_to_skip(&blank, image.bytes.disk(), &ledger, &mut journal)?;
+        // From here on the disk is written to: whoever comes later has to know.
+        journal.claim(claim.raise()?)?;
+        far.store.mark(&drive.drive, &journal.header().transfer).await?;
+        Ok(Claimed { journal, claim, drive, disk, ledger, skipping, resumed })
+    }
+}
+
+/// Makes the drive, or finds the one that an earlier run has made without having come to note it, or whose note was lost
+/// with the journal's end. `is_resumed`: whether there may be such a one; `keys`: those that the drive is made with. The journal is given back, unless nothing was made and it has gone.
+async fn make(
+    journal: Journal,
+    is_resumed: bool,
+    keys: &[(String, String)],
+    destinations: &Destinations,
+    far: &Far,
+) -> Result<(Facts, Journal, Claim)> {
+    let header = journal.header().clone();
+    let new = header.new_drive.ok_or_else(|| Error::usage("there is neither a drive nor a name for one"))?;
+    let store = far.store.create().ok_or_else(|| Error::usage("no drive can be made there"))?;
+    let create = DiskToMake {
+        name: &new.name,
+        size: new.size,
+        // As the command gives them: a journal keeps no secrets.
+        keys,
+        transfer: &header.transfer,
+        before: &new.before,
+    };
+    let found = if is_resumed { store.find_made(&create).await? } else { None };
+    let made = if let Some(found) = found {
+        found
+    } else {
+        match store.make(&create).await {
+            Ok(made) => made,
+            // Nothing was made, now or before: there is nothing to go on with.
+            Err(CreateError::Refused(error)) if !is_resumed && !error.kind().is_retryable() => {
+                journal.remove()?;
+                return Err(error);
+            }
+            Err(CreateError::Refused(error) | CreateError::Unknown(error)) => return Err(goes_on(error)),
+        }
+    };
+    let claim = destinations.claim(&Destination::disk(&far.account, &made.disk, far.store.info().noun))?;
+    Ok((made, journal, claim))
+}
+
+/// What the server has made of the create is not known; the next run asks.
+fn goes_on(error: Error) -> Error {
+    let kind = if error.kind() == Kind::Interrupted { Kind::Interrupted } else { Kind::Incomplete };
+    error.with_kind(kind).hint("run the same command again: it looks for the drive before it makes another")
+}

@@ -1,0 +1,179 @@
+//! The plan of an upload: what there is, and what will be done. It writes nothing but to the screen.
+
+use super::{Image, Planned, Upload, prove};
+use crate::chunk::Geometry;
+use crate::disk::DiskInfo;
+use crate::disk::store::Facts;
+use crate::engine::Context;
+use crate::engine::encode::codec::Compression;
+use crate::engine::ledger::Ledger;
+use crate::engine::resume::Proof;
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Plan};
+use crate::job::resumable::Resumable;
+use crate::job::{Far, Settings, announce, usable};
+use crate::journal::{Destination, Header, NewDrive};
+use crate::provider::catalogue::secret;
+
+impl Upload {
+    /// Asks what there is, and tells the plan.
+    pub(super) async fn plan(
+        &self,
+        image: &Image,
+        far: &Far,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Planned> {
+        let geometry = Geometry::checked(image.bytes.size(), settings.chunk_size)?;
+        let header = self.header(image, far, settings)?;
+        let found = Resumable::find(settings, &header, context)?;
+        let ledger = found.ledger(geometry, settings.digest);
+        let acked = found.acked(&ledger);
+        let known = found.drive().map(|record| record.drive.clone());
+        let facts = match known.as_ref().or(self.drive.as_ref()) {
+            Some(disk) => Some(self.existing(disk, known.is_some(), image.bytes.info(), far, context).await?),
+            None if far.store.create().is_none() => return Err(no_new_disk(far)),
+            None => None,
+        };
+        let claim = match &facts {
+            Some(facts) if !settings.dry_run => {
+                let destination = Destination::disk(&far.account, &facts.disk, far.store.info().noun);
+                Some(settings.destinations.claim(&destination)?)
+            }
+            _ => None,
+        };
+        let marks = far.store.info().marks;
+        let proof = Proof::decide(
+            settings.resume,
+            [
+                found.difference_found(),
+                found.written_here(claim.as_ref()),
+                facts.as_ref().and_then(|facts| found.written_elsewhere(facts, marks)),
+                prove::unreadable_at_places(&image.bytes),
+            ],
+        );
+        announce(
+            self.describe(image, far, settings, context, &ledger, &found, facts.as_ref(), &proof),
+            context,
+        );
+        if !acked.is_empty() && image.action == "migrate" && image.bytes.disk().is_none() {
+            let text = format!(
+                "{} cannot be read from the middle: it is read again from its start, and what was written before is compared",
+                image.from
+            );
+            (context.observer)(&Event::Warning(text));
+        }
+        Ok(Planned { found, header, ledger, acked, facts, claim, proof })
+    }
+
+    fn header(&self, image: &Image, far: &Far, settings: &Settings) -> Result<Header> {
+        let source = image.bytes.info();
+        let new_drive = if self.drive.is_some() {
+            None
+        } else {
+            let size = self.size.unwrap_or(source.size);
+            if size < source.size {
+                return Err(too_small("the drive to be made", size, source.size));
+            }
+            let (name, keys) = (self.drive_name(image), secret::kept(&self.keys));
+            Some(NewDrive { name, size, keys, before: Vec::new() })
+        };
+        Ok(Header {
+            action: image.action.into(),
+            transfer: uuid::Uuid::new_v4().to_string(),
+            remote: far.remote.clone(),
+            account: far.account.clone(),
+            drive: self.drive.clone(),
+            image: image.bytes.identity().cloned(),
+            file: None,
+            size: source.size,
+            chunk_size: settings.chunk_size,
+            digest: settings.digest.name().into(),
+            new_drive,
+            command: settings.command.clone(),
+            compare_all: false,
+        })
+    }
+
+    /// The name of a drive to be made: what was asked for, else the image's own.
+    fn drive_name(&self, image: &Image) -> String {
+        let given = self.name.as_ref().unwrap_or(&image.name);
+        // The text format has one value a line.
+        given.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Asks for a disk that is to be there, and refuses one that will not do.
+    async fn existing(
+        &self,
+        disk: &str,
+        from_journal: bool,
+        image: &DiskInfo,
+        far: &Far,
+        context: &Context,
+    ) -> Result<Facts> {
+        let facts = usable(disk, far, context).await.map_err(|error| {
+            if from_journal && error.kind() == Kind::NotFound {
+                error
+                    .context(format_args!("the {} of the earlier run is gone", far.store.info().noun))
+                    .hint("start over, with a new drive, with `--restart`")
+            } else {
+                error
+            }
+        })?;
+        if facts.size < image.size {
+            return Err(too_small(&far.called(&facts.disk), facts.size, image.size));
+        }
+        Ok(facts)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a plan is made of everything that is known")]
+    fn describe(
+        &self,
+        image: &Image,
+        far: &Far,
+        settings: &Settings,
+        context: &Context,
+        ledger: &Ledger,
+        found: &Resumable,
+        facts: Option<&Facts>,
+        proof: &Proof,
+    ) -> Plan {
+        let drive = facts.map(|facts| facts.disk.clone());
+        Plan {
+            action: image.action,
+            from: image.from.clone(),
+            to: match &drive {
+                Some(drive) => format!("{}:{drive}", far.remote),
+                None => format!("{}: (a new drive, {:?})", far.remote, self.drive_name(image)),
+            },
+            size: image.bytes.size(),
+            chunk_size: settings.chunk_size,
+            chunks_total: ledger.geometry().chunks(),
+            chunks_resumed: ledger.settled(),
+            concurrency: context.most_in_flight(),
+            compress: match self.compression {
+                Compression::None => "none".into(),
+                _ if !far.store.info().gzip => "none".into(),
+                Compression::Auto => "auto".into(),
+                Compression::Level(level) => level.to_string(),
+            },
+            zeros: self.zeros.planned(found.drive(), facts.is_some()).into(),
+            verify: settings.verify.name().into(),
+            resume: proof.extent.name().into(),
+            resume_why: if ledger.settled() > 0 { proof.why.clone() } else { String::new() },
+            dry_run: settings.dry_run,
+            drive,
+        }
+    }
+}
+
+fn too_small(what: &str, size: u64, image: u64) -> Error {
+    Error::new(Kind::TooSmall, format!("{what} has {size} bytes and the image {image}: it does not fit"))
+        .hint("name a larger drive, or leave the drive out to have one made")
+}
+
+fn no_new_disk(far: &Far) -> Error {
+    let noun = far.store.info().noun;
+    Error::usage(format!("no new {noun} can be made on {}: name one that is there", far.remote))
+        .hint(format!("the form is {}:{}", far.remote, noun.to_uppercase()))
+}
