@@ -40,7 +40,7 @@ async fn run() -> Result<()> {
     let context = Context::new(Arc::new(Meters::default()), event::nobody(), Stop::never(), 8, None);
     let from = far("from", from_url, from_user, &context)?;
     let to = far("to", to_url, to_user, &context)?;
-    let image = migrate::drive(drive, &from, &context).await?;
+    let image = migrate::disk(drive, &from, &context).await?;
     let upload = Upload {
         drive: None,
         name: None,

@@ -3,6 +3,7 @@
 
 mod link;
 mod measure;
+mod parts;
 mod probe;
 mod sink;
 
@@ -20,6 +21,8 @@ enum Helper {
     Probe(probe::Options),
     /// Run a command and write down its time and memory
     Measure(measure::Options),
+    /// Print what the parts of an upload to a sink cost: reading, digests, compression, requests, and their sum
+    Parts(parts::Options),
     /// Print how many processors the standard library sees
     Processors,
 }
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Helper::Link(options) => link::run(&options).map(|()| ExitCode::SUCCESS),
         Helper::Probe(options) => probe::run(&options).map(|()| ExitCode::SUCCESS),
         Helper::Measure(options) => measure::run(&options),
+        Helper::Parts(options) => parts::run(&options).map(|()| ExitCode::SUCCESS),
         Helper::Processors => std::thread::available_parallelism().map(|processors| {
             println!("{processors}");
             ExitCode::SUCCESS

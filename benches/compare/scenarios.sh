@@ -3,7 +3,7 @@
 
 is_scenario() {
   local number='[0-9]+(\.[0-9]+)?'
-  [[ $1 =~ ^(sink|sink-down|rungs|serve|loop|memory)$ ]] ||
+  [[ $1 =~ ^(sink|sink-down|parts|rungs|serve|loop|memory)$ ]] ||
     [[ $1 =~ ^(wan|wan-down|line):$number:$number:$number(:$number)?$ ]]
 }
 
@@ -16,6 +16,7 @@ run_scenario() {
   case $1 in
     sink) sink_up 127.0.0.1:0; uploads "upload into the sink" ;;
     sink-down) sink_up 127.0.0.1:0; downloads "download from the sink" ;;
+    parts) parts ;;
     rungs) rungs ;;
     serve) over_emulator ;;
     loop) with_loop=1 over_emulator ;;
@@ -120,6 +121,31 @@ rungs() {
   set_peers auto= 'none=--compress none' '1=--compress 1' '3=--compress 3' '6=--compress 6' '9=--compress 9'
   uploads "upload into the sink"
   set_peers "${option_sets[@]}"
+}
+
+# What the parts of an upload cost one by one, and the program beside their sum, in turn.
+parts() {
+  local kind i
+  sink_up 127.0.0.1:0
+  for kind in auto none; do
+    rm -f "$work"/figures.* "$work/parts"
+    for ((i = 0; i < runs; i++)); do
+      "$tools" parts "$url" "$image" --compress "$kind" >>"$work/parts"
+      measured program "${binary_of[${peers[0]}]}" --json upload "$image" far: --compress "$kind" || return 0
+    done
+    printf '\n%s, compress %s: CPU s, medians\n' "$(title parts)" "$kind"
+    printf '%10s %10s %10s %10s %10s %10s %10s\n' read digest compress requests sum program ratio
+    {
+      for i in 1 2 3 4 5; do column_median "$i" "$work/parts"; done
+      awk '{ print $2 + $3 }' "$(figures program)" | column_median 1 -
+    } | tr '\n' ' ' |
+      awk '{ printf "%10.2f %10.2f %10.2f %10.2f %10.2f %10.2f %10.2f\n", $1, $2, $3, $4, $5, $6, $6 / $5 }'
+  done
+}
+
+# column_median N FILE
+column_median() {
+  awk -v column="$1" '{ print $column }' "$2" | sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'
 }
 
 # Measures the line alone: buffers large enough for it, one connection.

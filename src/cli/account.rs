@@ -53,13 +53,13 @@ impl Account {
         global: &Global,
         output: &Output,
     ) -> Result<Self> {
-        Ok(Self::of(Session::open(remote, &transfer_options(options), global, output).await?, output))
+        Self::of(Session::open(remote, &transfer_options(options), global, output).await?, output)
     }
 
-    /// The account of a session.
-    pub fn of(session: Session, output: &Output) -> Self {
-        let calls = Calls::new(session.end.client.clone(), session.context.retry.clone());
-        Self { session, calls, output: output.clone() }
+    /// The account of a session; a usage error if its remote has disks and no calls.
+    pub fn of(session: Session, output: &Output) -> Result<Self> {
+        let calls = Calls::new(session.end.client()?.clone(), session.context.retry.clone());
+        Ok(Self { session, calls, output: output.clone() })
     }
 
     /// Whose it is.

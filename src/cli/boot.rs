@@ -102,7 +102,7 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
         _ => (to.map(str::to_owned), None),
     };
     let session = Session::open(remote.as_deref(), &args.transfer, global, output).await?;
-    let account = Account::of(session, output);
+    let account = Account::of(session, output)?;
     account.has(
         "servers.create",
         "create servers of this kind",
@@ -216,7 +216,7 @@ async fn upload(
     let settings = args.transfer.settings(args.restart, &session.dirs);
     let context = &session.context;
     let image = Image::open(Path::new(&args.from), args.size, args.source_format, &context.stop).await?;
-    let done = upload.run(image, &session.far()?, &settings, context).await;
+    let done = upload.run(image, &session.end.far(None)?.0, &settings, context).await;
     session.settle();
     let Some(done) = done? else { return Ok(None) };
     output.summary(&format!("uploaded to drive {}", done.result.drive), &done.result)?;

@@ -35,8 +35,20 @@ pub async fn auth_of(remote: &Remote, env: &Environment, output: &Output) -> Res
             let token = Some(Credentials { key, secret });
             Ok(Auth::OAuth(Arc::new(oauth::Signer::new(consumer, token))))
         }
+        AuthScheme::Bearer => Ok(Auth::None),
         AuthScheme::Signature => signer(remote, env, output).await.map(|s| Auth::Signature(Arc::new(s))),
     }
+}
+
+/// What a remote without a user proves itself by, if by anything: a ticket, or a token.
+pub fn bearer(remote: &Remote, env: &Environment, output: &Output) -> Result<Option<SecretString>> {
+    remote.check_plain_http()?;
+    if !remote.has_secret() {
+        return Ok(None);
+    }
+    let secret = remote.secret(env)?;
+    hide(&secret, output);
+    Ok(Some(secret))
 }
 
 /// The signer of a remote: with the key in the file `identity`, else with one that the SSH agent holds. Where the file is a

@@ -3,7 +3,7 @@
 use super::Global;
 use super::options::{TransferOptions, parse};
 use super::output::Output;
-use super::session::Session;
+use super::session::{NOTHING, Session};
 use crate::config::{Object, Target};
 use crate::disk::Identity;
 use crate::disk::appliance::Appliance;
@@ -42,11 +42,8 @@ pub struct DownloadArgs {
 
 /// Runs the command.
 pub async fn run(args: DownloadArgs, global: &Global, output: &Output) -> Result<()> {
-    let Some(object) = args.from.object else {
-        return Err(Error::usage("neither a drive nor an appliance is named")
-            .hint("the forms are REMOTE:DRIVE, with the drive's UUID, and REMOTE:appliance/KEY"));
-    };
-    if args.unpack && matches!(object, Object::Drive(_)) {
+    let object = args.from.object;
+    if args.unpack && !matches!(object, Some(Object::Appliance(_))) {
         return Err(Error::usage("--unpack is for appliances: a drive holds its image as it is"));
     }
     let to_stdout = args.to.as_ref().is_some_and(|p| p.as_os_str() == "-");
@@ -56,7 +53,7 @@ pub async fn run(args: DownloadArgs, global: &Global, output: &Output) -> Result
     let session = Session::open(Some(&args.from.remote), &args.transfer, global, output).await?;
     let settings = args.transfer.settings(args.restart, &session.dirs);
     let download = Download { to: args.to, force: args.force };
-    let done = fetch(download, &object, args.unpack, &settings, &session).await;
+    let done = fetch(download, object.as_ref(), args.unpack, &settings, &session).await;
     session.settle();
     if let Some(done) = done? {
         let what = match &done.result.file {
@@ -71,32 +68,24 @@ pub async fn run(args: DownloadArgs, global: &Global, output: &Output) -> Result
 
 async fn fetch(
     download: Download,
-    object: &Object,
+    object: Option<&Object>,
     unpack: bool,
     settings: &Settings,
     session: &Session,
 ) -> Result<Option<Done<Downloads>>> {
-    // Before the server is asked: the file's name is known already.
-    let (id, image) = match object {
-        Object::Drive(drive) => (drive.clone(), None),
-        Object::Appliance(key) => {
-            let object = format!("appliance/{key}");
-            let account = session.end.account.clone();
-            (object.clone(), Some(Identity::Remote { account, object, size: 0, validator: None }))
-        }
-    };
-    download.check(&session.end.remote, &id, image, settings)?;
-    let context = &session.context;
-    match object {
-        Object::Drive(drive) => {
-            let drive = Fetched::drive(drive, &session.far()?, context).await?;
-            download.run(&drive, settings, context).await
-        }
-        Object::Appliance(key) => {
-            let end = &session.end;
-            let appliance = Appliance::new(end.client.clone(), end.retry.clone(), key)?;
-            let found = Found::ask(appliance, key, &end.remote, &end.account).await?;
-            download.appliance(&found, unpack, settings, context).await
-        }
+    let (end, context) = (&session.end, &session.context);
+    if let Some(Object::Appliance(key)) = object {
+        let id = format!("appliance/{key}");
+        let account = end.account.clone();
+        let image = Identity::Remote { account, object: id.clone(), size: 0, validator: None };
+        // Before the server is asked: the file's name is known already.
+        download.check(&end.remote, &id, Some(image), settings)?;
+        let appliance = Appliance::new(end.client()?.clone(), end.retry.clone(), key)?;
+        let found = Found::ask(appliance, key, &end.remote, &end.account).await?;
+        return download.appliance(&found, unpack, settings, context).await;
     }
+    let (far, disk) = end.far_disk(object, &NOTHING)?;
+    download.check(&end.remote, &disk, None, settings)?;
+    let disk = Fetched::disk(&disk, &far, context).await?;
+    download.run(&disk, settings, context).await
 }

@@ -3,7 +3,7 @@
 use super::Global;
 use super::options::{TransferOptions, pair, parse, size};
 use super::output::Output;
-use super::session::Session;
+use super::session::{NOTHING, Session};
 use super::upload::tell_drive;
 use crate::config::{Object, Target};
 use crate::disk::appliance::Appliance;
@@ -54,25 +54,17 @@ pub struct MigrateArgs {
 
 /// Runs the command.
 pub async fn run(args: MigrateArgs, global: &Global, output: &Output) -> Result<()> {
-    let Some(from) = args.from.object.clone() else {
-        return Err(Error::usage("neither a drive nor an appliance is named")
-            .hint("the forms are REMOTE:DRIVE, with the drive's UUID, and REMOTE:appliance/KEY"));
-    };
-    let drive = match &args.to.object {
-        None => None,
-        Some(Object::Drive(drive)) => Some(drive.clone()),
-        Some(Object::Appliance(_)) => {
-            return Err(Error::usage("an appliance cannot be written: name a drive, or only the remote"));
-        }
-    };
-    if drive.is_some() && (args.name.is_some() || !args.keys.is_empty()) {
+    if matches!(args.to.object, Some(Object::Appliance(_))) {
+        return Err(Error::usage("an appliance cannot be written: name a drive, or only the remote"));
+    }
+    if args.to.object.is_some() && (args.name.is_some() || !args.keys.is_empty()) {
         return Err(Error::usage("--name and --set are for a drive to be made, and a drive is named"));
     }
     if args.from == args.to {
         return Err(Error::usage(format!("{} would be written onto itself", args.from)));
     }
     let session = Session::open(Some(&args.from.remote), &args.transfer, global, output).await?;
-    let done = migrate(args, &from, drive, &session, output).await;
+    let done = migrate(args, &session, output).await;
     session.settle();
     match done? {
         Some(done) => tell_drive("migrated", done, output),
@@ -80,18 +72,12 @@ pub async fn run(args: MigrateArgs, global: &Global, output: &Output) -> Result<
     }
 }
 
-async fn migrate(
-    args: MigrateArgs,
-    from: &Object,
-    drive: Option<String>,
-    session: &Session,
-    output: &Output,
-) -> Result<Option<Done<Summary>>> {
+async fn migrate(args: MigrateArgs, session: &Session, output: &Output) -> Result<Option<Done<Summary>>> {
     let settings = args.transfer.settings(args.restart, &session.dirs);
     settings.check()?;
     let to = session.another(&args.to.remote, output).await?;
     // One that takes no drives is refused before anything is asked for.
-    let far = to.far()?;
+    let (far, drive) = to.far(args.to.object.as_ref())?;
     let upload = Upload {
         drive,
         name: args.name,
@@ -101,18 +87,19 @@ async fn migrate(
         zeros: args.zeros,
     };
     let context = &session.context;
-    match from {
-        Object::Drive(drive) => {
-            let image = migrate::drive(drive, &session.far()?, context).await?;
-            upload.run(image, &far, &settings, context).await
-        }
-        Object::Appliance(key) => {
-            let end = &session.end;
-            let appliance = Appliance::new(end.client.clone(), end.retry.clone(), key)?;
+    let end = &session.end;
+    match &args.from.object {
+        Some(Object::Appliance(key)) => {
+            let appliance = Appliance::new(end.client()?.clone(), end.retry.clone(), key)?;
             let found = Found::ask(appliance, key, &end.remote, &end.account).await?;
             // The size is that of the image, and the drive is as large.
             let size = args.size;
             migrate::appliance(&found, size, upload, &far, &settings, context).await
+        }
+        object => {
+            let (source, disk) = end.far_disk(object.as_ref(), &NOTHING)?;
+            let image = migrate::disk(&disk, &source, context).await?;
+            upload.run(image, &far, &settings, context).await
         }
     }
 }

@@ -10,6 +10,7 @@ mod completions;
 mod credentials;
 mod download;
 mod drive;
+mod far;
 mod hardware;
 mod heatmap;
 mod key;

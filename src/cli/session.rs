@@ -1,14 +1,16 @@
 //! From a remote's name to something that can be talked to.
 
 use super::Global;
-use super::credentials::auth_of;
+use super::credentials::{auth_of, bearer};
+use super::far::Opening;
 use super::options::TransferOptions;
 use super::output::Output;
 use super::progress::Progress;
 use super::signals;
 use crate::auth::Auth;
-use crate::config::{self, Config, Dirs, Endpoint, Environment, Remote};
+use crate::config::{self, Config, Dirs, Endpoint, Environment, Object, Remote, Service};
 use crate::disk::elastic::drives::Drives;
+use crate::disk::store::Store;
 use crate::emulator::{self, Emulator};
 use crate::engine::Context;
 use crate::error::{Error, Kind, Result};
@@ -18,6 +20,7 @@ use crate::meters::Meters;
 use crate::transport::client::{Client, Options};
 use crate::transport::limit::Bandwidth;
 use crate::transport::retry::Retry;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The user of the emulator behind `local:`.
@@ -41,24 +44,81 @@ pub struct End {
     pub remote: String,
     /// Its address and user, or `local`.
     pub account: String,
-    /// Its client.
-    pub client: Client,
     /// The one retry layer.
     pub retry: Retry,
-    /// The emulator behind `local:`, which ends with this.
-    _emulator: Option<Emulator>,
+    behind: Behind,
+}
+
+/// How it is said that nothing is named.
+pub struct Missing {
+    what: &'static str,
+    hint: &'static str,
+}
+
+/// Where only a drive will do.
+pub const NO_DRIVE: Missing =
+    Missing { what: "no drive is named", hint: "the form is REMOTE:DRIVE, with the drive's UUID" };
+
+/// Where an appliance will do, too.
+pub const NOTHING: Missing = Missing {
+    what: "neither a drive nor an appliance is named",
+    hint: "the forms are REMOTE:DRIVE, with the drive's UUID, and REMOTE:appliance/KEY",
+};
+
+/// What is behind a remote.
+enum Behind {
+    /// An API.
+    Api {
+        client: Client,
+        /// The emulator behind `local:`, which ends with this.
+        _emulator: Option<Emulator>,
+    },
+    /// Disks alone.
+    Disks(Box<Opening>),
 }
 
 impl End {
-    /// Its drives, for what only they have; a usage error if its provider has none.
-    pub fn drives(&self) -> Result<Drives> {
-        Drives::new(self.client.clone(), self.retry.clone())
+    /// Its client; a usage error if it has disks alone.
+    pub fn client(&self) -> Result<&Client> {
+        match &self.behind {
+            Behind::Api { client, .. } => Ok(client),
+            Behind::Disks(opening) => Err(opening.no_calls()),
+        }
     }
 
-    /// Its disks, for a job; a usage error if it has none.
-    pub fn far(&self) -> Result<Far> {
-        let store = Arc::new(self.drives()?);
-        Ok(Far { remote: self.remote.clone(), account: self.account.clone(), store })
+    /// Its drives, for what only they have; a usage error if its provider has none.
+    pub fn drives(&self) -> Result<Drives> {
+        Drives::new(self.client()?.clone(), self.retry.clone())
+    }
+
+    /// Its disks, for a job, and the one that is named. Where no new one can be made and none is named, it is the one that needs
+    /// no name.
+    pub fn far(&self, object: Option<&Object>) -> Result<(Far, Option<String>)> {
+        let (store, disk): (Arc<dyn Store>, _) = match &self.behind {
+            Behind::Api { .. } => {
+                (Arc::new(self.drives()?), object.map(|object| self.id(object)).transpose()?)
+            }
+            Behind::Disks(opening) => opening.store(object)?,
+        };
+        Ok((Far { remote: self.remote.clone(), account: self.account.clone(), store }, disk))
+    }
+
+    /// The same where a disk has to be named; `missing` is the error if none is.
+    pub fn far_disk(&self, object: Option<&Object>, missing: &Missing) -> Result<(Far, String)> {
+        let (far, disk) = self.far(object)?;
+        let disk = disk.ok_or_else(|| Error::usage(missing.what).hint(missing.hint))?;
+        Ok((far, disk))
+    }
+
+    fn id(&self, object: &Object) -> Result<String> {
+        match object {
+            Object::Drive(id) => Ok(id.clone()),
+            Object::Appliance(_) => Err(Error::usage("an appliance is no drive").hint("name a drive")),
+            Object::Named(name) => {
+                Err(Error::usage(format!("{name:?} cannot be the UUID of a drive on {}:", self.remote))
+                    .hint("the forms are REMOTE: and REMOTE:DRIVE"))
+            }
+        }
     }
 }
 
@@ -112,11 +172,6 @@ impl Session {
         self.opener.end(remote, &self.dirs, &self.context, output).await
     }
 
-    /// The disks of the remote.
-    pub fn far(&self) -> Result<Far> {
-        self.end.far()
-    }
-
     /// Ends the drawing of progress.
     pub fn settle(&self) {
         drop(self.progress.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -157,9 +212,13 @@ fn reach(remote: Remote, dirs: &Dirs) -> Result<(Remote, String, Option<Emulator
     config::private_directory(&url)
         .map_err(|e| Error::io(format!("making {} its owner's alone", url.display()), e))?;
     let secret = uuid::Uuid::new_v4().to_string();
-    let emulator =
-        Emulator::start(emulator::Config::new(remote.provider, url.clone(), LOCAL_USER, secret.clone()))
-            .map_err(|e| Error::io(format!("starting local: over {}", url.display()), e))?;
+    let emulator = Emulator::start(emulator::Config::new(
+        remote.provider.api()?,
+        url.clone(),
+        LOCAL_USER,
+        secret.clone(),
+    ))
+    .map_err(|e| Error::io(format!("starting local: over {}", url.display()), e))?;
     let base =
         emulator.url().parse().map_err(|e| Error::new(Kind::Io, "local: has no usable address").source(e))?;
     let remote = remote.at(base).with_credentials(LOCAL_USER, secret.into());
@@ -169,11 +228,30 @@ fn reach(remote: Remote, dirs: &Dirs) -> Result<(Remote, String, Option<Emulator
 impl Opener {
     async fn end(&self, remote: Remote, dirs: &Dirs, context: &Context, output: &Output) -> Result<End> {
         let (remote, account, emulator) = reach(remote, dirs)?;
-        let auth = auth_of(&remote, &self.env, output).await?;
-        let client =
-            client(&remote, auth, &self.options, &self.bandwidth, context.most_in_flight(), &context.meters)?;
         let retry = context.retry.clone();
-        Ok(End { remote: remote.name, account, client, retry, _emulator: emulator })
+        let slots = context.most_in_flight();
+        let behind = match remote.provider {
+            Service::Api(_) => {
+                let auth = auth_of(&remote, &self.env, output).await?;
+                let client = client(&remote, auth, &self.options, &self.bandwidth, slots, &context.meters)?;
+                Behind::Api { client, _emulator: emulator }
+            }
+            Service::Disks(far_end) => {
+                let secret = bearer(&remote, &self.env, output)?;
+                let options = http_options(&remote, &self.options, &self.bandwidth, slots)?;
+                let meters = Arc::clone(&context.meters);
+                let url = remote.url_for("")?;
+                Behind::Disks(Box::new(Opening {
+                    far_end,
+                    url,
+                    secret,
+                    options,
+                    meters,
+                    retry: retry.clone(),
+                }))
+            }
+        };
+        Ok(End { remote: remote.name, account, retry, behind })
     }
 }
 
@@ -186,19 +264,26 @@ pub fn client(
     slots: usize,
     meters: &Arc<Meters>,
 ) -> Result<Client> {
+    let options = http_options(remote, options, bandwidth, slots)?;
+    Client::new(remote.provider.api()?, remote.url_for("")?, auth, &options, Arc::clone(meters))
+}
+
+fn http_options(
+    remote: &Remote,
+    options: &TransferOptions,
+    bandwidth: &Bandwidth,
+    slots: usize,
+) -> Result<Options> {
     remote.check_plain_http()?;
-    let ca_pem = match &remote.ca_file {
-        Some(path) => Some(
-            std::fs::read(path).map_err(|e| Error::io(format!("reading ca_file {}", path.display()), e))?,
-        ),
-        None => None,
+    let read = |path| {
+        std::fs::read(path).map_err(|e| Error::io(format!("reading ca_file {}", Path::display(path)), e))
     };
-    let options = Options {
+    let ca_pem = remote.ca_file.as_deref().map(read).transpose()?;
+    Ok(Options {
         idle: options.timeout,
         bandwidth: bandwidth.clone(),
         ca_pem,
         connections: slots,
         socket: None,
-    };
-    Client::new(remote.provider, remote.url_for("")?, auth, &options, Arc::clone(meters))
+    })
 }

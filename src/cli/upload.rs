@@ -62,19 +62,16 @@ pub(super) fn tell_drive(what: &str, done: Done<Summary>, output: &Output) -> Re
 
 /// Runs the command.
 pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<()> {
-    let (remote, drive) = match args.to {
-        Some(Target { remote, object: None }) => (Some(remote), None),
-        Some(Target { remote, object: Some(Object::Drive(drive)) }) => (Some(remote), Some(drive)),
-        Some(Target { object: Some(Object::Appliance(_)), .. }) => {
-            return Err(Error::usage("an appliance cannot be uploaded to: name a drive"));
-        }
-        None => (None, None),
-    };
-    if drive.is_some() && (args.name.is_some() || !args.keys.is_empty()) {
+    let (remote, object) = args.to.map_or((None, None), |to| (Some(to.remote), to.object));
+    if matches!(object, Some(Object::Appliance(_))) {
+        return Err(Error::usage("an appliance cannot be uploaded to: name a drive"));
+    }
+    if object.is_some() && (args.name.is_some() || !args.keys.is_empty()) {
         return Err(Error::usage("--name and --set are for a drive to be made, and a drive is named"));
     }
     let session = Session::open(remote.as_deref(), &args.transfer, global, output).await?;
     let image = Image::open(&args.image, args.size, args.source_format, &session.context.stop).await?;
+    let (far, drive) = session.end.far(object.as_ref())?;
     let upload = Upload {
         drive,
         name: args.name,
@@ -84,7 +81,7 @@ pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<(
         zeros: args.zeros,
     };
     let settings = args.transfer.settings(args.restart, &session.dirs);
-    let done = upload.run(image, &session.far()?, &settings, &session.context).await;
+    let done = upload.run(image, &far, &settings, &session.context).await;
     session.settle();
     match done? {
         Some(done) => tell_drive("uploaded", done, output),

@@ -3,8 +3,8 @@
 use super::Global;
 use super::options::{TransferOptions, parse};
 use super::output::Output;
-use super::session::Session;
-use crate::config::{Object, Target};
+use super::session::{NO_DRIVE, Session};
+use crate::config::Target;
 use crate::error::{Error, Result};
 use crate::job::verify::Verify;
 use clap::Args;
@@ -27,16 +27,14 @@ pub struct VerifyArgs {
 
 /// Runs the command.
 pub async fn run(args: VerifyArgs, global: &Global, output: &Output) -> Result<()> {
-    let Some(Object::Drive(drive)) = args.drive.object else {
-        return Err(Error::usage("no drive is named").hint("the form is REMOTE:DRIVE, with the drive's UUID"));
-    };
     if args.transfer.verify == Some(crate::engine::compare::Verify::None) {
         return Err(Error::usage("a comparison with --verify none compares nothing"));
     }
     let session = Session::open(Some(&args.drive.remote), &args.transfer, global, output).await?;
     let settings = args.transfer.settings(false, &session.dirs);
+    let (far, drive) = session.end.far_disk(args.drive.object.as_ref(), &NO_DRIVE)?;
     let verify = Verify { file: args.file, drive };
-    let done = verify.run(&session.far()?, &settings, &session.context).await;
+    let done = verify.run(&far, &settings, &session.context).await;
     session.settle();
     let Some(done) = done? else { return Ok(()) };
     if !output.is_json() {

@@ -121,14 +121,15 @@ impl Config {
             }
             super::AuthScheme::Signature if remote.account.is_none() => Err(missing("account", "account")),
             super::AuthScheme::Signature if remote.key_id.is_none() => Err(missing("key id", "key_id")),
-            super::AuthScheme::OAuth | super::AuthScheme::Signature => Ok(()),
+            super::AuthScheme::Bearer if remote.has_secret() => remote.secret(env).map(drop),
+            super::AuthScheme::OAuth | super::AuthScheme::Signature | super::AuthScheme::Bearer => Ok(()),
         }
     }
 }
 
 fn secret_words(remote: &super::Remote) -> String {
     match remote.auth_scheme() {
-        super::AuthScheme::Basic => remote.secret_source(),
+        super::AuthScheme::Basic | super::AuthScheme::Bearer => remote.secret_source(),
         super::AuthScheme::OAuth => match (&remote.token, &remote.token_secret) {
             (Some(_), Some(_)) => "token (hidden)".into(),
             _ => "no token yet".into(),

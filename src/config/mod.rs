@@ -30,6 +30,7 @@ mod private;
 mod profile;
 mod remote;
 mod secret;
+mod service;
 mod target;
 pub mod value;
 mod vendor;
@@ -42,7 +43,9 @@ pub use environment::{Dirs, Environment};
 pub use listing::RemoteSummary;
 pub use private::private_directory;
 pub use profile::{Profile, Value};
+use remote::is_presentable;
 pub use remote::{AuthScheme, Endpoint, Origin, Remote, is_loopback, join, parse_base};
+pub use service::{FarEnd, Service};
 pub use target::{Object, Target, is_remote_name};
 pub use write::{Write, config_text, emulator_profile, write_private};
 

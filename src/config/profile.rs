@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
+use super::service::{FarEnd, Service};
 use crate::provider::Provider;
 use crate::{Error, Result};
 
@@ -16,7 +17,7 @@ use crate::{Error, Result};
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Profile {
-    /// Whose API it is: one of the five names.
+    /// Who is behind it: one of the names of [`Service`].
     pub provider: Option<String>,
     /// The base URL.
     pub url: Option<String>,
@@ -101,9 +102,7 @@ impl Profile {
 
     /// The URL as it may be shown: not at all if it is refused, since it may then hold credentials.
     pub fn url_shown(&self) -> Option<&str> {
-        self.url
-            .as_deref()
-            .map(|url| if super::parse_base(url).is_ok() { url } else { "(hidden: not valid)" })
+        self.url.as_deref().map(|url| if super::is_presentable(url) { url } else { "(hidden: not valid)" })
     }
 
     /// Whether a secret itself, not only the way to it, is written down here.
@@ -111,23 +110,15 @@ impl Profile {
         self.secret.is_some() || self.consumer_secret.is_some() || self.token_secret.is_some()
     }
 
-    /// Which provider this is, once it is clear that every key is one that the provider has.
-    pub(super) fn check(&self) -> Result<Provider> {
+    /// Who is behind it, once it is clear that every key is one that a remote of that kind has.
+    pub(super) fn check(&self) -> Result<Service> {
         let Some(name) = &self.provider else {
-            let names = Provider::ALL.map(Provider::name).join(", ");
+            let names = Service::names().collect::<Vec<_>>().join(", ");
             return Err(
                 Error::usage("the key provider is missing").hint(format!("provider is one of {names}"))
             );
         };
-        let provider: Provider = name.parse().map_err(|e: Error| {
-            match super::nearest(name, Provider::ALL.map(Provider::name)) {
-                Some(near) => e.hint(format!(
-                    "did you mean {near:?}? The providers are {}",
-                    Provider::ALL.map(Provider::name).join(", ")
-                )),
-                None => e,
-            }
-        })?;
+        let provider: Service = name.parse()?;
         let known = keys(provider);
         for (key, _) in self.entries() {
             if !known.contains(&key) {
@@ -158,8 +149,15 @@ impl fmt::Debug for Profile {
     }
 }
 
-/// The keys that a remote of a provider may have.
-fn keys(provider: Provider) -> &'static [&'static str] {
+/// The keys that a remote of a kind may have.
+fn keys(service: Service) -> &'static [&'static str] {
+    let provider = match service {
+        Service::Api(provider) => provider,
+        Service::Disks(FarEnd::Nbd) => return &["provider", "url", "ca_file"],
+        Service::Disks(FarEnd::Imageio | FarEnd::Azure) => {
+            return &["provider", "url", "secret", "secret_file", "secret_command", "allow_http", "ca_file"];
+        }
+    };
     match provider {
         Provider::OpenHosting | Provider::Crosspeer | Provider::CloudSigma => {
             &["provider", "url", "user", "secret", "secret_file", "secret_command", "allow_http", "ca_file"]

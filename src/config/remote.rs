@@ -11,6 +11,7 @@ use url::{Host, Url};
 use super::environment::expand_home;
 use super::profile::Profile;
 use super::secret::SecretSource;
+use super::service::{FarEnd, Service};
 use crate::provider::Provider;
 use crate::{Error, Result};
 
@@ -19,8 +20,8 @@ use crate::{Error, Result};
 pub struct Remote {
     /// The name, without the colon.
     pub name: String,
-    /// Whose API it speaks.
-    pub provider: Provider,
+    /// Who is behind it.
+    pub provider: Service,
     /// Where it is.
     pub endpoint: Endpoint,
     /// The user of HTTP Basic: a UUID, an e-mail address or a login.
@@ -82,14 +83,16 @@ pub enum AuthScheme {
     OAuth,
     /// HTTP Signature: account, key id, and a private key.
     Signature,
+    /// [`Remote::secret`] alone, if anything: a ticket, a token in the address, or nothing.
+    Bearer,
 }
 
 impl Remote {
     /// A remote without credentials, for the emulator and for tests.
-    pub fn new(name: impl Into<String>, provider: Provider, endpoint: Endpoint) -> Self {
+    pub fn new(name: impl Into<String>, provider: impl Into<Service>, endpoint: Endpoint) -> Self {
         Remote {
             name: name.into(),
-            provider,
+            provider: provider.into(),
             endpoint,
             user: None,
             allow_http: false,
@@ -139,11 +142,14 @@ impl Remote {
     /// How this remote proves who asks. Joyent's signs with a key unless a secret and no key is configured.
     pub fn auth_scheme(&self) -> AuthScheme {
         match self.provider {
-            Provider::SpotCloud => AuthScheme::OAuth,
-            Provider::Joyent if self.key_id.is_some() || self.identity.is_some() || !self.has_secret() => {
+            Service::Disks(_) => AuthScheme::Bearer,
+            Service::Api(Provider::SpotCloud) => AuthScheme::OAuth,
+            Service::Api(Provider::Joyent)
+                if self.key_id.is_some() || self.identity.is_some() || !self.has_secret() =>
+            {
                 AuthScheme::Signature
             }
-            _ => AuthScheme::Basic,
+            Service::Api(_) => AuthScheme::Basic,
         }
     }
 
@@ -152,7 +158,8 @@ impl Remote {
     /// again, for minutes where only the date is signed; and nothing protects what is moved.
     pub fn check_plain_http(&self) -> Result<()> {
         let Endpoint::Url(url) = &self.endpoint else { return Ok(()) };
-        let safe = url.scheme() == "https" || self.allow_http || is_loopback(url);
+        // Network block devices have no credentials, and their addresses say whether they are protected.
+        let safe = url.scheme() != "http" || self.allow_http || is_loopback(url);
         if safe {
             return Ok(());
         }
@@ -160,6 +167,7 @@ impl Remote {
             AuthScheme::Basic => "its credentials",
             AuthScheme::OAuth => "its tokens and signed requests",
             AuthScheme::Signature => "its signed requests",
+            AuthScheme::Bearer => "its ticket or token",
         };
         let hint = match &self.origin {
             Origin::Environment(names) => format!(
@@ -191,7 +199,7 @@ pub(super) fn resolve(
     let url = profile.url.as_deref().ok_or_else(|| {
         context(Error::usage("the key url is missing").hint("url is the API's address, https://HOST/"))
     })?;
-    let endpoint = Endpoint::Url(parse_base(url).map_err(context)?);
+    let endpoint = Endpoint::Url(parse_address(url, provider).map_err(context)?);
     let path = |path: Option<&PathBuf>| -> Result<Option<PathBuf>> {
         let Some(path) = path else { return Ok(None) };
         let path = expand_home(path, home).map_err(context)?;
@@ -208,7 +216,7 @@ pub(super) fn resolve(
     };
     // Joyent calls the same thing account in paths and user in Basic.
     let (mut user, mut account) = (profile.user.clone(), profile.account.clone());
-    if provider == Provider::Joyent {
+    if provider == Service::Api(Provider::Joyent) {
         user = user.or_else(|| account.clone());
         account = account.or_else(|| user.clone());
     }
@@ -227,6 +235,29 @@ pub(super) fn resolve(
         origin,
         ..Remote::new(name, provider, endpoint)
     })
+}
+
+/// The address of a remote: a base URL, or for network block devices a URL of theirs (NBD, doc/uri.md).
+pub(super) fn parse_address(text: &str, service: Service) -> Result<Url> {
+    const FORM: &str = "nbd://HOST, nbds://HOST for TLS, or nbd+unix:///?socket=PATH";
+    if service != Service::Disks(FarEnd::Nbd) {
+        return parse_base(text);
+    }
+    let url = Url::parse(text.trim())
+        .map_err(|e| Error::usage(format!("the url is not understood: {e}")).hint(FORM))?;
+    if !is_nbd(&url) {
+        return Err(Error::usage("the url is none of a network block device").hint(FORM));
+    }
+    Ok(url)
+}
+
+fn is_nbd(url: &Url) -> bool {
+    matches!(url.scheme(), "nbd" | "nbds" | "nbd+unix" | "nbds+unix")
+}
+
+/// Whether a URL may be shown: one that is refused may hold credentials.
+pub(super) fn is_presentable(text: &str) -> bool {
+    parse_base(text).is_ok() || Url::parse(text.trim()).is_ok_and(|url| is_nbd(&url))
 }
 
 /// A base URL. The text is never repeated in an error, since it may hold credentials.

@@ -59,7 +59,7 @@ fn a_fresh_machine_has_local_and_says_so() -> Test {
             DefaultRemote { name: "local".into(), nothing_configured: true }
         );
         let local = config.remote("local")?;
-        assert_eq!((local.provider, local.endpoint), (Provider::OpenHosting, Endpoint::Local));
+        assert_eq!((local.provider, local.endpoint), (Provider::OpenHosting.into(), Endpoint::Local));
         assert_eq!(config.names(), ["local"]);
     }
     Ok(())
@@ -167,11 +167,11 @@ fn the_other_vendors_variables_make_remotes() -> Test {
     ]);
     let config = Config::load(None, &env)?;
     let eh = config.remote("eh")?;
-    assert_eq!(eh.provider, Provider::Crosspeer);
+    assert_eq!(eh.provider, Provider::Crosspeer.into());
     assert_eq!(eh.secret(&env)?.expose_secret(), "s:t");
     assert_eq!(eh.url_for("drives/list")?.as_str(), "https://eh.example.com/api/drives/list");
     let sdc = config.remote("sdc")?;
-    assert_eq!(sdc.provider, Provider::Joyent);
+    assert_eq!(sdc.provider, Provider::Joyent.into());
     assert_eq!(sdc.account.as_deref(), Some("demo"));
     assert_eq!(sdc.key_id.as_deref(), Some("id_rsa"));
     assert_eq!(sdc.identity.as_deref(), Some(Path::new("/keys/id_rsa")));

@@ -207,7 +207,7 @@ fn the_emulators_file_is_a_configuration_for_every_provider() -> Test {
     let config = load(dir.path())?;
     for (provider, url, ..) in listeners {
         let remote = config.remote(provider.name())?;
-        assert_eq!(remote.provider, provider);
+        assert_eq!(remote.provider, provider.into());
         assert_eq!(remote.url_for("/x")?, url.join("x")?);
         assert_eq!(remote.ca_file.as_deref(), Some(Path::new("/ca.pem")));
         remote.check_plain_http()?;

@@ -73,6 +73,9 @@ pub trait Store: Send + Sync {
     /// Leaves the id of a transfer on a disk, where that can be done.
     fn mark<'a>(&'a self, disk: &'a str, transfer: &'a str) -> Asking<'a, ()>;
 
+    /// What the far end can do, in words, each under a name: what a person wants to know before a transfer.
+    fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>>;
+
     /// How a new disk is made, if that can be done at all.
     fn create(&self) -> Option<&dyn Create>;
 }

@@ -19,24 +19,24 @@ use crate::event::{Event, Summary};
 use crate::journal::{self, Directory, Header};
 use std::sync::Arc;
 
-/// A drive as the image of an upload to another remote.
-pub async fn drive(drive: &str, from: &Far, context: &Context) -> Result<Image> {
+/// A disk as the image of an upload to another remote.
+pub async fn disk(drive: &str, from: &Far, context: &Context) -> Result<Image> {
     let facts = usable(drive, from, context).await?;
     if facts.size == 0 {
         return Err(Error::new(Kind::Source, format!("{} is empty", from.called(drive))));
     }
     let identity = Identity::Remote {
         account: from.account.clone(),
-        object: facts.disk.clone(),
+        object: drive.to_owned(),
         size: facts.size,
         validator: None,
     };
     let disk = from.store.read(&facts, Some(identity)).await?;
-    let name = if facts.name.trim().is_empty() { facts.disk.clone() } else { facts.name };
+    let name = if facts.name.trim().is_empty() { drive.to_owned() } else { facts.name };
     Ok(Image {
         bytes: ImageBytes::Disk(disk),
         name,
-        from: format!("{}:{}", from.remote, facts.disk),
+        from: format!("{}:{drive}", from.remote),
         action: "migrate",
     })
 }

@@ -105,11 +105,15 @@ pub const COMMANDS: &[Command] = &[
             FarEnd::Emulator(""),
         )
     },
-    command(
-        "upload of a sparse image with its digest",
-        &["upload", "sparse.img", "oh:", "--sha256", "--restart"],
-        FarEnd::Emulator(""),
-    ),
+    // The drive is made, and then nothing is asked for until all zeros are digested.
+    Command {
+        moment: Moment::UpTo(1),
+        ..command(
+            "upload of a sparse image with its digest",
+            &["upload", "sparse.img", "oh:", "--sha256", "--restart"],
+            FarEnd::Emulator(""),
+        )
+    },
     command("download", &["download", "oh:DRIVE", "out", "--chunk-size", "64k", "--restart"], SLOW),
     command(
         "download whose requests stall",

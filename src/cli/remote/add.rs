@@ -5,7 +5,7 @@ use crate::cli::Global;
 use crate::cli::options::parse;
 use crate::cli::output::Output;
 use crate::cli::prompt;
-use crate::config::{Config, Environment, Profile, Write};
+use crate::config::{Config, Environment, FarEnd, Profile, Service, Write};
 use crate::error::{Error, Result};
 use crate::provider::Provider;
 use clap::Args;
@@ -25,11 +25,15 @@ pub struct AddArgs {
     /// What the remote is to be called
     #[arg(value_name = "NAME:", value_parser = name)]
     name: String,
-    /// Whose API it is: openhosting, crosspeer, cloudsigma, spotcloud or joyent
-    #[arg(long, value_parser = parse::<Provider>)]
-    provider: Provider,
-    /// The API's address, as in its manual
-    #[arg(long)]
+    /// Who is behind it: openhosting, crosspeer, cloudsigma, spotcloud or joyent; nbd, imageio or azure for disks alone
+    #[arg(long, value_parser = parse::<Service>)]
+    provider: Service,
+    /// The address
+    #[arg(
+        long,
+        help = "The API's address, as in its manual; for nbd nbd://HOST, for imageio https://HOST:54322/images, for azure \
+                that of a container or of one blob"
+    )]
     url: String,
     /// The user: a UUID, or an e-mail address for CloudSigma
     #[arg(long)]
@@ -99,13 +103,13 @@ pub(super) fn run(args: AddArgs, global: &Global, output: &Output) -> Result<()>
 }
 
 fn profile(args: AddArgs) -> Result<Profile> {
-    let spotcloud = args.provider == Provider::SpotCloud;
+    let spotcloud = args.provider == Service::Api(Provider::SpotCloud);
     // Joyent signs with a key.
     let keyed = args.key_id.is_some() || args.identity.is_some();
     let given = args.secret_command.is_some() || args.secret_file.is_some();
     let secret = if args.secret_stdin {
         Some(prompt::first_line(Path::new("-"))?)
-    } else if given || keyed {
+    } else if given || keyed || without_secret(args.provider) {
         None
     } else if std::io::stdin().is_terminal() {
         Some(prompt::secret(if spotcloud { "consumer secret" } else { "secret (API key or password)" })?)
@@ -131,6 +135,12 @@ fn profile(args: AddArgs) -> Result<Profile> {
         ca_file: args.ca_file.map(absolute).transpose()?,
         ..Profile::default()
     })
+}
+
+/// Whether a remote is whole without a secret: network block devices have none, and of an image server the ticket is named with
+/// each transfer.
+fn without_secret(service: Service) -> bool {
+    matches!(service, Service::Disks(FarEnd::Nbd | FarEnd::Imageio))
 }
 
 /// In the file a relative path would start from the file's directory, and on the command line it does not.

@@ -1,10 +1,11 @@
 //! `diskferry remote test`: what works, from the network up, how far away it is, and what the provider can do.
 
-use super::name;
 use crate::cli::Global;
+use crate::cli::account::transfer_options;
 use crate::cli::account::{Account, RequestOptions, given, values_of};
 use crate::cli::output::{Output, bytes};
-use crate::config::{Config, Endpoint, Environment};
+use crate::cli::session::Session;
+use crate::config::{Config, Endpoint, Environment, FarEnd, Service, Target};
 use crate::error::{Error, Kind, Result};
 use crate::provider::Provider;
 use crate::provider::catalogue::Call;
@@ -18,9 +19,9 @@ const SAMPLES: usize = 5;
 /// What `remote test` takes.
 #[derive(Debug, Args)]
 pub struct TestArgs {
-    /// The remote; the default one without it
-    #[arg(value_name = "NAME:", value_parser = name)]
-    name: Option<String>,
+    /// The remote, the default one without it; of one that has disks and no calls maybe a disk, too
+    #[arg(value_name = "NAME:[DISK]", value_parser = remote_or_disk)]
+    remote: Option<Target>,
     #[command(flatten)]
     request: RequestOptions,
 }
@@ -38,11 +39,20 @@ struct Outcome {
 /// Runs the command.
 pub(super) async fn run(args: TestArgs, global: &Global, output: &Output) -> Result<()> {
     let config = Config::load(global.config.as_deref(), &Environment::process())?;
-    let name = match args.name {
-        Some(name) => name,
-        None => config.default_remote()?.name,
+    let target = match args.remote {
+        Some(target) => target,
+        None => Target { remote: config.default_remote()?.name, object: None },
     };
+    let name = target.remote.clone();
     let remote = config.remote(&name)?;
+    if let Service::Disks(far_end) = remote.provider {
+        let options = transfer_options(&args.request);
+        let session = Session::open(Some(&name), &options, global, output).await?;
+        return disks(&target, far_end, &remote.endpoint.to_string(), &session, output).await;
+    }
+    if target.object.is_some() {
+        return Err(Error::usage(format!("{target} names more than a remote: {name}: is meant")));
+    }
     let https = matches!(&remote.endpoint, Endpoint::Url(url) if url.scheme() == "https");
     let account = Account::open(Some(&name), &args.request, global, output).await?;
     let mut outcome = Outcome::default();
@@ -52,6 +62,43 @@ pub(super) async fn run(args: TestArgs, global: &Global, output: &Output) -> Res
         None => Ok(()),
         Some(error) => Err(error.context(format_args!("remote {name}"))),
     }
+}
+
+/// A remote's name, with its colon or without, or something on it.
+fn remote_or_disk(text: &str) -> Result<Target, String> {
+    if text.contains(':') {
+        return text.parse().map_err(|error: Error| error.to_string());
+    }
+    Ok(Target { remote: text.to_owned(), object: None })
+}
+
+/// Opens a disk, reads its first bytes, and says what its far end can do.
+async fn disks(
+    target: &Target,
+    far_end: FarEnd,
+    url: &str,
+    session: &Session,
+    output: &Output,
+) -> Result<()> {
+    let at = |error: Error| error.context(format_args!("remote {}", target.remote));
+    let (far, disk) = session.end.far(target.object.as_ref()).map_err(at)?;
+    let disk = disk.unwrap_or_default();
+    let described = far.store.describe(&disk).await.map_err(at)?;
+    if output.is_json() {
+        let mut told = serde_json::Map::new();
+        told.insert("remote".into(), target.remote.clone().into());
+        told.insert("url".into(), url.into());
+        told.insert("provider".into(), far_end.name().into());
+        told.extend(described.into_iter().map(|(key, value)| (key.replace(' ', "_"), value.into())));
+        output.event("remote_test", told.into());
+        return Ok(());
+    }
+    let remote = format!("{}: {url}", target.remote);
+    let lines = [("remote", remote), ("provider", far_end.name().to_owned())];
+    for (key, value) in lines.into_iter().chain(described) {
+        output.data(&format!("{key:14} {value}"))?;
+    }
+    Ok(())
 }
 
 /// The call that tries an account, and what it lists.

@@ -34,6 +34,15 @@ impl Store for Drives {
         Box::pin(Drives::mark(self, disk, transfer))
     }
 
+    fn describe<'a>(&'a self, _disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {
+        let can = self.capabilities();
+        let words = vec![
+            ("gzip writes", if can.gzip { "yes" } else { "no" }.to_owned()),
+            ("read limit", can.read_limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string())),
+        ];
+        Box::pin(async move { Ok(words) })
+    }
+
     fn create(&self) -> Option<&dyn Create> {
         Some(self)
     }

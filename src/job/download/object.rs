@@ -32,8 +32,8 @@ pub struct Object<D> {
 }
 
 impl Object<Arc<dyn ReadAt>> {
-    /// A drive, asked for and found usable.
-    pub async fn drive(drive: &str, far: &Far, context: &Context) -> Result<Self> {
+    /// A disk, asked for and found usable.
+    pub async fn disk(drive: &str, far: &Far, context: &Context) -> Result<Self> {
         let facts = usable(drive, far, context).await?;
         if facts.size == 0 {
             return Err(Error::new(Kind::Source, format!("{} is empty", far.called(&facts.disk))));
@@ -42,8 +42,8 @@ impl Object<Arc<dyn ReadAt>> {
             disk: far.store.read(&facts, None).await?,
             size: facts.size,
             // Never what the server calls the drive's id: this may become a path.
-            file_name: file_name(&facts.name, &file_name(&format!("{}.raw", facts.disk), "disk.raw")),
-            id: facts.disk,
+            file_name: file_name(&facts.name, &file_name(&format!("{drive}.raw"), "disk.raw")),
+            id: drive.to_owned(),
             identity: None,
             remote: far.remote.clone(),
             account: far.account.clone(),
