@@ -1,6 +1,6 @@
 //! Azurite, Microsoft's own emulator of Azure Storage, as a server for tests, and tokens for it.
 //!
-//! Found by `DISKFERRY_AZURITE`, on `PATH`, or in `target/clients-npm`, where `tests/clients/install-azurite` puts it.
+//! Found by `DISKFERRY_AZURITE`, on `PATH`, or in `target/clients-npm`, where `tests/clients/npm` puts it.
 #![allow(dead_code, reason = "every suite has a copy of its own and uses a part")]
 
 use base64::Engine;
@@ -33,7 +33,7 @@ impl Azurite {
     pub fn start() -> Option<Self> {
         let Some(program) = find() else {
             assert!(std::env::var_os("CI").is_none(), "azurite-blob is not installed");
-            eprintln!("skipped: azurite-blob is not installed (tests/clients/install-azurite does it)");
+            eprintln!("skipped: azurite-blob is not installed (tests/clients/npm does it)");
             return None;
         };
         let data = tempfile::tempdir().unwrap();
@@ -65,7 +65,7 @@ impl Azurite {
                 }
             }
         });
-        started.address = told.recv_timeout(Duration::from_secs(60)).expect("Azurite does not start");
+        started.address = told.recv_timeout(Duration::from_mins(1)).expect("Azurite does not start");
         let made = started.request("PUT", &format!("{CONTAINER}?restype=container"));
         assert!(made.starts_with("HTTP/1.1 201"), "{made}");
         Some(started)
@@ -79,7 +79,7 @@ impl Azurite {
     /// A request without a body, with a token of its own: the whole answer.
     pub fn request(&self, method: &str, path_and_query: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         let and = if path_and_query.contains('?') { '&' } else { '?' };
         let token = account_sas("2999-01-01T00:00:00Z", "rwdlac");
         write!(

@@ -322,10 +322,10 @@ mod tests {
                  <BlobType>{kind}</BlobType><LeaseState>leased</LeaseState></Properties>{more}</Blob>"
             )
         };
-        let marked = "<Metadata><diskferry>t1</diskferry></Metadata>";
+        let with_mark = "<Metadata><diskferry>t1</diskferry></Metadata>";
         let body = format!(
             "\u{feff}<EnumerationResults ContainerName=\"c\"><Prefix/><Blobs>{}{}{}</Blobs><NextMarker>n</NextMarker></EnumerationResults>",
-            blob("a&amp;b", "PageBlob", marked),
+            blob("a&amp;b", "PageBlob", with_mark),
             blob("text", "BlockBlob", ""),
             blob("c", "PageBlob", ""),
         );

@@ -81,7 +81,10 @@ mod tests {
                 if !cut.whole.is_empty() {
                     assert_eq!(bytes[cut.within(start)], seen, "{start}..{end}");
                 }
-                assert!(cut.whole.start % PAGE == 0 && cut.whole.end % PAGE == 0 || cut.whole.is_empty());
+                assert!(
+                    cut.whole.start.is_multiple_of(PAGE) && cut.whole.end.is_multiple_of(PAGE)
+                        || cut.whole.is_empty()
+                );
                 for edge in &cut.edges {
                     let part = &bytes[edge.bytes(start)];
                     assert!(edge.page % PAGE == 0 && edge.within.len() < 512, "{start}..{end}");

@@ -114,7 +114,7 @@ impl PageBlob {
         Ok(self)
     }
 
-    /// What may be noted of the blob for a later run, at the end of this one: its ETag, if the last write was provably ours, and
+    /// What may be noted of the blob for a later run, at the end of this one: its `ETag`, if the last write was provably ours, and
     /// nothing else, so that the later run compares everything. One attempt.
     ///
     /// It does not say that nobody wrote in the middle of this run: see `watch`.
@@ -129,7 +129,7 @@ impl PageBlob {
 }
 
 impl Blob {
-    /// Appends a range of the blob to `into`; returns the ETag that it had then.
+    /// Appends a range of the blob to `into`; returns the `ETag` that it had then.
     async fn read(&self, range: &Range<u64>, into: &mut Vec<u8>) -> Result<String> {
         let untouched = self.watch.untouched();
         let len = range.end - range.start;

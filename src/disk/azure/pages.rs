@@ -40,8 +40,7 @@ impl Pages {
     pub(super) fn take(&mut self, text: &str) -> Result<Option<String>> {
         let (mut start, mut end, mut marker) = (None, None, String::new());
         let mut is_list = false;
-        let number =
-            |text: &str| text.trim().parse::<u64>().map_err(|_| format!("{:.40?} is no offset", text));
+        let number = |text: &str| text.trim().parse::<u64>().map_err(|_| format!("{text:.40?} is no offset"));
         xml::walk(text, |path, text| {
             match path {
                 "PageList/PageRange/Start" | "PageList/ClearRange/Start" => start = Some(number(text)?),

@@ -107,6 +107,8 @@ impl std::fmt::Debug for SasToken {
 /// A time in UTC in one of the forms of a token: `YYYY-MM-DD`, `YYYY-MM-DDThh:mmZ`, `YYYY-MM-DDThh:mm:ssZ`, the last also with a
 /// fraction (`Formatting date-time values`). Anything else, and what was before 1970, is not known.
 fn parse_time(text: &str) -> Option<SystemTime> {
+    /// The days from the first of March of the year 0 to 1970.
+    const EPOCH: u64 = 719_468;
     let (date, time) = match text.split_once('T') {
         Some((date, time)) => (date, time.strip_suffix('Z')?),
         None => (text, "00:00"),
@@ -130,8 +132,6 @@ fn parse_time(text: &str) -> Option<SystemTime> {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year / 4 - year / 100 + year / 400;
     let days = year * 365 + leap_days + (month * 153 + 2) / 5 + (day - 1);
-    /// The days from the first of March of the year 0 to 1970.
-    const EPOCH: u64 = 719_468;
     let seconds = days.checked_sub(EPOCH)? * 86_400 + hour * 3600 + minute * 60 + second;
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }

@@ -22,7 +22,7 @@ const VERSION: &str = "2020-10-02";
 /// The longest name of a blob (`Naming and referencing containers, blobs, and metadata`, `Blob names`).
 const LONGEST_NAME: usize = 1024;
 
-/// The longest ETag that is taken. Azure's have 20 characters.
+/// The longest `ETag` that is taken. Azure's have 20 characters.
 const LONGEST_ETAG: usize = 200;
 
 /// The way to a container, or to one blob by its own URL. Clones share the connections.
@@ -66,7 +66,7 @@ impl<'a> Request<'a> {
         self.header("x-ms-range", &format!("bytes={}-{}", range.start, range.end.saturating_sub(1)))
     }
 
-    /// The same on the condition that the blob has this ETag, if one is given.
+    /// The same on the condition that the blob has this `ETag`, if one is given.
     pub(super) fn if_match(self, etag: Option<&str>) -> Result<Self> {
         match etag {
             Some(etag) => self.header("if-match", etag),
@@ -140,7 +140,7 @@ impl Service {
     }
 }
 
-/// The ETag of an answer, which every answer about a blob has (RFC 9110, 8.8.3).
+/// The `ETag` of an answer, which every answer about a blob has (RFC 9110, 8.8.3).
 pub(super) fn etag(headers: &HeaderMap) -> Result<String> {
     let etag = text(headers, header::ETAG.as_str());
     if etag.is_empty() || etag.len() > LONGEST_ETAG || !etag.bytes().all(|b| b.is_ascii_graphic()) {
@@ -150,7 +150,7 @@ pub(super) fn etag(headers: &HeaderMap) -> Result<String> {
     Ok(quoted(&etag))
 }
 
-/// An ETag in its quotation marks, which lists of blobs leave out.
+/// An `ETag` in its quotation marks, which lists of blobs leave out.
 pub(super) fn quoted(etag: &str) -> String {
     format!("\"{}\"", etag.trim_matches('"'))
 }

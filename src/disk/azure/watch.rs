@@ -1,16 +1,16 @@
 //! Whether somebody else has written to a blob, as far as its `ETag` tells.
 //!
-//! Each write gives a blob a new ETag, and its answer says which (Azure Storage REST reference, `Put Page`). So if the ETag is one
+//! Each write gives a blob a new `ETag`, and its answer says which (Azure Storage REST reference, `Put Page`). So if the `ETag` is one
 //! that this disk's own writes returned, the last write was ours. What that does not say is that nobody wrote before the last
-//! of ours: ETags have no order that a client could read. Only a lease keeps others from writing.
+//! of ours: `ETag`s have no order that a client could read. Only a lease keeps others from writing.
 //!
 //! Writes in flight are answered in any order. One that was acknowledged before another began cannot be the last any more
-//! once the other is acknowledged; all others may be. A write whose answer never came may have given the blob an ETag that
-//! nobody here has seen, and may do so at any time later: from then on an unknown ETag proves nothing.
+//! once the other is acknowledged; all others may be. A write whose answer never came may have given the blob an `ETag` that
+//! nobody here has seen, and may do so at any time later: from then on an unknown `ETag` proves nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What the ETag of a blob says.
+/// What the `ETag` of a blob says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Last {
     /// The last write was ours, or nobody has written since the blob was opened.
@@ -21,13 +21,13 @@ pub(super) enum Last {
     Unknown,
 }
 
-/// Remembers the ETags that a blob may have by what this disk did to it. Clones share what they know.
+/// Remembers the `ETag`s that a blob may have by what this disk did to it. Clones share what they know.
 #[derive(Clone, Debug)]
 pub(super) struct Watch(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// ETags of which each may be the last that we caused, with the moment at which it was learned.
+    /// `ETag`s of which each may be the last that we caused, with the moment at which it was learned.
     candidates: Vec<(u64, String)>,
     /// Counts what happens: writes that begin and writes that end.
     moment: u64,
@@ -51,7 +51,7 @@ pub(super) struct Writing {
 pub(super) struct Moment(u64);
 
 impl Watch {
-    /// For a blob that had this ETag when it was opened.
+    /// For a blob that had this `ETag` when it was opened.
     pub(super) fn new(etag: String) -> Self {
         let candidates = vec![(0, etag)];
         Self(Arc::new(Mutex::new(State {
@@ -68,7 +68,7 @@ impl Watch {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The ETag that the blob must still have if nothing of this disk was written yet.
+    /// The `ETag` that the blob must still have if nothing of this disk was written yet.
     pub(super) fn untouched(&self) -> Option<String> {
         let state = self.lock();
         if state.written { None } else { state.candidates.first().map(|(_, etag)| etag.clone()) }
@@ -83,12 +83,12 @@ impl Watch {
         Writing { watch: self.clone(), began: state.moment, answered: false }
     }
 
-    /// Before the blob is asked for its ETag.
+    /// Before the blob is asked for its `ETag`.
     pub(super) fn now(&self) -> Moment {
         Moment(self.lock().moment)
     }
 
-    /// What it means that the blob, asked since `asked`, has this ETag.
+    /// What it means that the blob, asked since `asked`, has this `ETag`.
     pub(super) fn judge(&self, etag: &str, asked: Moment) -> Last {
         let state = self.lock();
         if state.candidates.iter().any(|(_, known)| known == etag) {
@@ -102,7 +102,7 @@ impl Watch {
 }
 
 impl Writing {
-    /// The write was acknowledged, and the blob had this ETag after it.
+    /// The write was acknowledged, and the blob had this `ETag` after it.
     pub(super) fn acknowledged(mut self, etag: String) {
         self.answered = true;
         let mut state = self.watch.lock();

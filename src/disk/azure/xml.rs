@@ -47,14 +47,15 @@ pub(super) fn walk(
             }
             Event::Text(piece) => piece.decode().map_err(|e| e.to_string())?.into_owned(),
             Event::CData(piece) => piece.decode().map_err(|e| e.to_string())?.into_owned(),
-            Event::GeneralRef(entity) => match entity.resolve_char_ref().map_err(|e| e.to_string())? {
-                Some(c) => c.to_string(),
-                None => {
+            Event::GeneralRef(entity) => {
+                if let Some(c) = entity.resolve_char_ref().map_err(|e| e.to_string())? {
+                    c.to_string()
+                } else {
                     let name = entity.decode().map_err(|e| e.to_string())?;
                     let known = resolve_predefined_entity(&name);
                     known.ok_or_else(|| format!("the entity &{name}; is not known"))?.to_owned()
                 }
-            },
+            }
             Event::Eof => return Err("it ends too early".to_owned()),
             Event::Empty(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {
                 continue;

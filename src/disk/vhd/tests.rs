@@ -62,7 +62,7 @@ fn geometries_are_those_of_the_specification() {
     };
     assert_eq!(of(1 << 20), (30, 4, 17));
     assert_eq!(of(40 << 20), (963, 5, 17));
-    assert_eq!(of(250 << 20), (1032, 16, 31));
+    assert_eq!(of(200 << 20), (825, 16, 31));
     assert_eq!(of(256 << 20), (520, 16, 63));
     assert_eq!(of(1 << 30), (2080, 16, 63));
     assert_eq!(of(100 << 30), (51_400, 16, 255));

@@ -73,7 +73,7 @@ impl Drop for Fake {
 }
 
 fn serve(stream: TcpStream, seen: &Mutex<Vec<Got>>, answer: &dyn Fn(&Got) -> String) -> Option<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
+    stream.set_read_timeout(Some(Duration::from_mins(1))).ok()?;
     let mut reader = BufReader::new(stream);
     let mut got = Got { line: String::new(), headers: String::new(), body: Vec::new() };
     reader.read_line(&mut got.line).ok()?;

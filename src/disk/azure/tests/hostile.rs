@@ -262,6 +262,37 @@ async fn a_create_whose_answer_is_lost_makes_one_blob() {
     assert!(matches!(failed, Err(CreateError::Refused(_))), "{failed:?}");
 }
 
+/// A write that was given up may arrive late, with the bytes that a page had long ago: the condition refuses it.
+#[tokio::test]
+async fn a_page_is_merged_with_what_it_has_now() {
+    let round = AtomicU32::new(0);
+    let server = Fake::start(move |got: &Got| {
+        let now = round.load(Ordering::SeqCst);
+        if !got.line.starts_with("PUT") {
+            let body = char::from(b'a' + u8::try_from(now).unwrap()).to_string().repeat(512);
+            let headers = format!("ETag: \"0x{now}\"\r\nContent-Range: bytes 512-1023/8192\r\n");
+            return answer("206 Partial", &headers, &body);
+        }
+        round.store(now + 1, Ordering::SeqCst);
+        if now < 2 { failed("412 Precondition", "ConditionNotMet", "") } else { MADE.to_owned() }
+    });
+    write(&disk(&server, 8192), 600, 10).await.unwrap();
+    let puts: Vec<Got> = server.got().into_iter().filter(|got| got.line.starts_with("PUT")).collect();
+    let conditions: Vec<&str> = puts.iter().map(|got| got.header("if-match")).collect();
+    assert_eq!(conditions, ["\"0x0\"", "\"0x1\"", "\"0x2\""]);
+    let mut merged = vec![b'c'; 512];
+    merged[88..98].fill(1);
+    assert!(puts[2].body == merged && puts[2].header("x-ms-range") == "bytes=512-1023");
+    // It does not go on for ever.
+    let server = Fake::start(|got: &Got| match got.line.starts_with("PUT") {
+        true => failed("412 Precondition", "ConditionNotMet", ""),
+        false => {
+            answer("206 Partial", "ETag: \"0x1\"\r\nContent-Range: bytes 512-1023/8192\r\n", &"a".repeat(512))
+        }
+    });
+    assert_eq!(write(&disk(&server, 8192), 600, 10).await.unwrap_err().kind(), Kind::Busy);
+}
+
 #[tokio::test]
 async fn a_write_that_was_given_up_leaves_nothing_to_be_noted() {
     let server = Fake::start(|got: &Got| match got.line.starts_with("PUT") {

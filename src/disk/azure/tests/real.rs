@@ -129,12 +129,11 @@ async fn a_foreign_write_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_merge_survives_a_write_in_between() {
+async fn neighbours_that_share_pages_do_not_overwrite_each_other() {
     let Some(server) = Azurite::start() else { return };
     let container = opened(&server);
     let blob = container.create(&to_make("merged", 4096)).await.unwrap();
     let disk = container.disk(&blob, None);
-    // Neighbours that share pages, at the same time.
     let parts =
         (0..16_u8).map(|n| disk.write_at(u64::from(n) * 200, Body::Raw(Bytes::from(vec![n + 1; 200]))));
     for done in futures_util::future::join_all(parts).await {
