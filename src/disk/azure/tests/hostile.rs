@@ -180,9 +180,12 @@ async fn a_read_is_believed_only_as_the_range_that_was_asked_for() {
 
 #[tokio::test]
 async fn a_condition_that_our_own_write_has_broken_is_tried_again() {
-    let server = Fake::start(|got: &Got| match got.line.starts_with("PUT") {
-        true => MADE.to_owned(),
-        false => failed("412 Precondition", "ConditionNotMet", ""),
+    let server = Fake::start(|got: &Got| {
+        if got.line.starts_with("PUT") {
+            MADE.to_owned()
+        } else {
+            failed("412 Precondition", "ConditionNotMet", "")
+        }
     });
     let disk = disk(&server, 8192);
     let reading = disk.read_at(0, 4, Buffers::new(1).take(0));
@@ -284,10 +287,17 @@ async fn a_page_is_merged_with_what_it_has_now() {
     merged[88..98].fill(1);
     assert!(puts[2].body == merged && puts[2].header("x-ms-range") == "bytes=512-1023");
     // It does not go on for ever.
-    let server = Fake::start(|got: &Got| match got.line.starts_with("PUT") {
-        true => failed("412 Precondition", "ConditionNotMet", ""),
-        false => {
-            answer("206 Partial", "ETag: \"0x1\"\r\nContent-Range: bytes 512-1023/8192\r\n", &"a".repeat(512))
+    let server = Fake::start(|got: &Got| {
+        if got.line.starts_with("PUT") {
+            failed("412 Precondition", "ConditionNotMet", "")
+        } else {
+            {
+                answer(
+                    "206 Partial",
+                    "ETag: \"0x1\"\r\nContent-Range: bytes 512-1023/8192\r\n",
+                    &"a".repeat(512),
+                )
+            }
         }
     });
     assert_eq!(write(&disk(&server, 8192), 600, 10).await.unwrap_err().kind(), Kind::Busy);
