@@ -291,13 +291,8 @@ async fn a_page_is_merged_with_what_it_has_now() {
         if got.line.starts_with("PUT") {
             failed("412 Precondition", "ConditionNotMet", "")
         } else {
-            {
-                answer(
-                    "206 Partial",
-                    "ETag: \"0x1\"\r\nContent-Range: bytes 512-1023/8192\r\n",
-                    &"a".repeat(512),
-                )
-            }
+            let headers = "ETag: \"0x1\"\r\nContent-Range: bytes 512-1023/8192\r\n";
+            answer("206 Partial", headers, &"a".repeat(512))
         }
     });
     assert_eq!(write(&disk(&server, 8192), 600, 10).await.unwrap_err().kind(), Kind::Busy);
