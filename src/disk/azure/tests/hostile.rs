@@ -300,10 +300,9 @@ async fn a_page_is_merged_with_what_it_has_now() {
 
 #[tokio::test]
 async fn a_write_that_was_given_up_leaves_nothing_to_be_noted() {
-    let server = Fake::start(|got: &Got| match got.line.starts_with("PUT") {
-        true => MADE.to_owned(),
-        false => head(8192, "0x3"),
-    });
+    let server = Fake::start(
+        |got: &Got| if got.line.starts_with("PUT") { MADE.to_owned() } else { head(8192, "0x3") },
+    );
     let disk = disk(&server, 8192);
     let mut given_up = disk.write_at(0, Body::Raw(Bytes::from(vec![1; 512])));
     assert!((&mut given_up).now_or_never().is_none());
