@@ -9,6 +9,7 @@
 //! [`Retry`](crate::transport::retry::Retry) alone.
 
 pub mod appliance;
+pub mod azure;
 mod buffer;
 #[cfg(test)]
 mod conformance;
@@ -20,6 +21,7 @@ pub mod memory;
 pub mod stdout;
 pub mod store;
 pub mod stream;
+pub mod vhd;
 pub mod zero;
 
 pub use buffer::{Buffer, Buffers, Permit, Window};

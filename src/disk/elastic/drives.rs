@@ -266,7 +266,7 @@ impl Drives {
 
 /// Whether an error reply to a create says that nothing was made: the server looked at the request and refused it. After
 /// anything else (a lost connection, a failing server, an answer that makes no sense) the drive may be there.
-fn says_nothing_was_made(kind: Kind) -> bool {
+pub(in crate::disk) fn says_nothing_was_made(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Usage

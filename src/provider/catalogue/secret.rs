@@ -100,11 +100,19 @@ pub fn kept(keys: &[(String, String)]) -> Vec<(String, String)> {
     keys.iter().map(|pair| (pair.0.clone(), kept(pair))).collect()
 }
 
-/// A URL without the secrets in its query.
+/// What a request to Azure asks for in its query. Everything beside it belongs to the shared access signature that makes such
+/// a query a credential.
+const ASKED_OF_AZURE: [&str; 7] = ["comp", "restype", "include", "prefix", "marker", "maxresults", "timeout"];
+
+/// A URL without the secrets in its query. In one with a shared access signature (`sig`; Azure Storage REST reference, `Create a
+/// service SAS`) the whole token is one.
 pub fn url(url: &url::Url) -> String {
     let Some(query) = url.query() else { return url.to_string() };
+    let signed = query.split('&').any(|pair| pair.split('=').next() == Some("sig"));
+    let is_secret = |key: &str| is_secret_key(key) || (signed && !ASKED_OF_AZURE.contains(&key));
     let shown = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((key, value)) if hides(value) && is_secret_key(key) => format!("{key}={HIDDEN}"),
+        Some((key, value)) if hides(value) && is_secret(key) => format!("{key}={HIDDEN}"),
+        None if signed => HIDDEN.to_owned(),
         _ => pair.to_owned(),
     });
     let shown = shown.collect::<Vec<_>>().join("&");

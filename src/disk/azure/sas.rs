@@ -1,0 +1,195 @@
+//! The shared access signature that is the credential of a container or a blob.
+
+use crate::error::{Error, Result};
+use crate::provider::catalogue::secret::{HIDDEN, Redactor};
+use secrecy::{ExposeSecret, SecretString};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use url::form_urlencoded;
+
+/// The longest token that is taken. Azure's own have up to about 600 characters.
+const LONGEST: usize = 8 << 10;
+
+/// A SAS token (Azure Storage REST reference, `Delegate access with a shared access signature`). Clones share it.
+#[derive(Clone)]
+pub struct SasToken {
+    query: SecretString,
+    /// From when it is valid (`st`).
+    start: Option<SystemTime>,
+    /// Until when it is valid (`se`). A token that refers to a stored access policy (`si`) may have none.
+    expiry: Option<SystemTime>,
+    /// What it permits (`sp`).
+    permissions: Option<String>,
+    redactor: Redactor,
+}
+
+impl SasToken {
+    /// Reads a token: the query string of a SAS URL, with or without its `?`. No error repeats any of it.
+    pub fn parse(text: &str) -> Result<Self> {
+        const FORM: &str = "it looks like `sv=…&se=…&sp=…&sig=…`: what follows the `?` of a SAS URL";
+        let text = text.trim();
+        if text.contains("://") {
+            return Err(Error::usage("the SAS token is a whole URL").hint(
+                "put what stands before its `?` into the remote's url, and what follows it into its secret",
+            ));
+        }
+        let text = text.strip_prefix('?').unwrap_or(text);
+        if text.is_empty() || text.len() > LONGEST {
+            return Err(Error::usage("the SAS token is empty or too long").hint(FORM));
+        }
+        if !text.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
+            return Err(Error::usage("the SAS token has characters that no such token has").hint(FORM));
+        }
+        // No value of a token has a space, so a plus sign stands for itself: the signature was not percent-encoded.
+        let query = text.replace('+', "%2B");
+        let redactor = Redactor::default();
+        let (mut start, mut expiry, mut permissions, mut signed) = (None, None, None, false);
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*key {
+                "sig" if !value.is_empty() => {
+                    signed = true;
+                    redactor.hide(&value);
+                }
+                "st" => start = parse_time(&value),
+                "se" => expiry = parse_time(&value),
+                "sp" => permissions = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+        if !signed {
+            return Err(Error::usage("the SAS token has no signature").hint(FORM));
+        }
+        redactor.hide(&query);
+        redactor.hide(text);
+        for raw in text.split('&').chain(query.split('&')).filter_map(|pair| pair.strip_prefix("sig=")) {
+            redactor.hide(raw);
+        }
+        Ok(Self { query: query.into(), start, expiry, permissions, redactor })
+    }
+
+    /// The query string without `?`.
+    pub(super) fn query(&self) -> &str {
+        self.query.expose_secret()
+    }
+
+    /// A text without the signature.
+    pub(super) fn redact(&self, text: &str) -> String {
+        self.redactor.redact(text).into_owned()
+    }
+
+    /// What the token permits, as its `sp` says.
+    pub(super) fn permissions(&self) -> Option<&str> {
+        self.permissions.as_deref()
+    }
+
+    /// Whether the token was valid until some time before `now`.
+    pub fn has_expired(&self, now: SystemTime) -> bool {
+        self.expiry.is_some_and(|expiry| expiry < now)
+    }
+
+    /// Whether the token becomes valid only some time after `now`.
+    pub fn is_early(&self, now: SystemTime) -> bool {
+        self.start.is_some_and(|start| start > now)
+    }
+
+    /// Until when the token is valid, if it says so.
+    pub fn expiry(&self) -> Option<SystemTime> {
+        self.expiry
+    }
+}
+
+/// Without the token.
+impl std::fmt::Debug for SasToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SasToken({HIDDEN})")
+    }
+}
+
+/// A time in UTC in one of the forms of a token: `YYYY-MM-DD`, `YYYY-MM-DDThh:mmZ`, `YYYY-MM-DDThh:mm:ssZ`, the last also with a
+/// fraction (`Formatting date-time values`). Anything else, and what was before 1970, is not known.
+fn parse_time(text: &str) -> Option<SystemTime> {
+    /// The days from the first of March of the year 0 to 1970.
+    const EPOCH: u64 = 719_468;
+    let (date, time) = match text.split_once('T') {
+        Some((date, time)) => (date, time.strip_suffix('Z')?),
+        None => (text, "00:00"),
+    };
+    let number = |text: &str, digits: usize| -> Option<u64> {
+        (text.len() == digits && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+    };
+    let mut parts = date.split('-');
+    let (year, month, day) =
+        (number(parts.next()?, 4)?, number(parts.next()?, 2)?, number(parts.next()?, 2)?);
+    let time = time.split_once('.').map_or(time, |(seconds, _)| seconds);
+    let mut clock = time.split(':');
+    let (hour, minute) = (number(clock.next()?, 2)?, number(clock.next()?, 2)?);
+    let second = clock.next().map_or(Some(0), |second| number(second, 2))?;
+    let in_range =
+        (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
+    if !in_range || parts.next().is_some() || clock.next().is_some() || year < 1970 {
+        return None;
+    }
+    // Years that begin in March have their leap day at the end.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let leap_days = year / 4 - year / 100 + year / 400;
+    let days = year * 365 + leap_days + (month * 153 + 2) / 5 + (day - 1);
+    let seconds = days.checked_sub(EPOCH)? * 86_400 + hour * 3600 + minute * 60 + second;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unix(text: &str) -> Option<u64> {
+        Some(parse_time(text)?.duration_since(UNIX_EPOCH).unwrap().as_secs())
+    }
+
+    #[test]
+    fn times_are_read_in_every_form_of_a_token() {
+        assert_eq!(unix("1970-01-01"), Some(0));
+        assert_eq!(unix("2000-02-29T23:59:59Z"), Some(951_868_799));
+        assert_eq!(unix("2026-11-28T10:02Z"), Some(1_795_860_120));
+        assert_eq!(unix("2026-11-28T10:02:07.1234567Z"), Some(1_795_860_127));
+        for bad in [
+            "",
+            "2026",
+            "2026-13-01",
+            "2026-11-28T10:02",
+            "1969-12-31",
+            "2026-11-28T10:02:07:01Z",
+            "+026-11-28",
+        ] {
+            assert_eq!(unix(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_read_and_never_shown() {
+        let sas =
+            SasToken::parse(" ?sv=2020-12-06&se=2026-11-28T10%3A02%3A00Z&sp=rw&sig=ab+/c%3D\n").unwrap();
+        assert_eq!(sas.query(), "sv=2020-12-06&se=2026-11-28T10%3A02%3A00Z&sp=rw&sig=ab%2B/c%3D");
+        assert_eq!(sas.permissions(), Some("rw"));
+        let expiry = sas.expiry().unwrap();
+        assert!(
+            !sas.has_expired(expiry)
+                && sas.has_expired(expiry + Duration::from_secs(1))
+                && !sas.is_early(expiry)
+        );
+        assert_eq!(format!("{sas:?}"), "SasToken((hidden))");
+        for form in ["ab+/c=", "ab%2B/c%3D", "ab%2B%2Fc%3D", "ab+/c%3D", sas.query()] {
+            let said = sas.redact(&format!("the signature {form} is wrong"));
+            assert_eq!(said, format!("the signature {HIDDEN} is wrong"), "{form}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_is_refused_without_repeating_it() {
+        let long = format!("sig={}", "x".repeat(LONGEST));
+        for bad in
+            ["", "?", "hunter2", "sig=", "sig=hunter2 x", "https://h/c?sig=hunter2", "sig=hunter2#", &long]
+        {
+            let error = SasToken::parse(bad).unwrap_err();
+            assert!(!format!("{error:?} {:?}", error.what_next()).contains("hunter2"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Against Azurite, and against servers that answer what a test says.
+
+#[path = "../../../../tests/support/azurite.rs"]
+mod azurite;
+mod fake;
+mod hostile;
+mod real;
+
+use super::{BlobToMake, Container, SasToken};
+use crate::disk::{ReadAt, WriteAt};
+use crate::engine::Context;
+use crate::engine::copy::Copy;
+use crate::engine::encode::codec::Compression;
+use crate::engine::pipeline::Source;
+use crate::event;
+use crate::stop::Stop;
+use crate::transport::client::Options;
+use crate::transport::retry::Retry;
+use std::sync::Arc;
+
+fn container(url: &str, token: &str) -> Container {
+    retrying(url, token, 0)
+}
+
+fn retrying(url: &str, token: &str, retries: u32) -> Container {
+    let retry = Retry { retries, observer: event::nobody(), meters: Arc::default(), stop: Stop::never() };
+    let sas = SasToken::parse(token).unwrap();
+    Container::new(url.parse().unwrap(), sas, false, &Options::default(), Arc::default(), retry).unwrap()
+}
+
+fn to_make(name: &str, size: u64) -> BlobToMake<'_> {
+    BlobToMake { name, size, transfer: "t1" }
+}
+
+fn context() -> Context {
+    Context::new(Arc::default(), event::nobody(), Stop::never(), 2, Some(4))
+}
+
+/// A copy that leaves out what is zero.
+fn copy(from: Arc<dyn ReadAt>, to: Arc<dyn WriteAt>) -> Copy {
+    Copy {
+        from: Source::At(from),
+        to,
+        kept: None,
+        compression: Compression::Auto,
+        skip_holes: true,
+        skip_zeros: true,
+        whole: false,
+    }
+}

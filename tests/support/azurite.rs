@@ -1,0 +1,157 @@
+//! Azurite, Microsoft's own emulator of Azure Storage, as a server for tests, and tokens for it.
+//!
+//! Found by `DISKFERRY_AZURITE`, on `PATH`, or in `target/clients-npm`, where `tests/clients/npm` puts it.
+#![allow(dead_code, reason = "every suite has a copy of its own and uses a part")]
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// The account that every Azurite has, and its key (Azurite's README, `Default Storage Account`).
+pub const ACCOUNT: &str = "devstoreaccount1";
+const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// The container that is there from the start.
+pub const CONTAINER: &str = "images";
+
+/// A running server. It ends, with all that it holds, when this is dropped.
+pub struct Azurite {
+    child: Child,
+    address: String,
+    _data: tempfile::TempDir,
+}
+
+impl Azurite {
+    /// Starts a server with an empty container. `None`, said on standard error, if Azurite is not installed; in CI that is a failure.
+    pub fn start() -> Option<Self> {
+        let Some(program) = find() else {
+            assert!(std::env::var_os("CI").is_none(), "azurite-blob is not installed");
+            eprintln!("skipped: azurite-blob is not installed (tests/clients/npm does it)");
+            return None;
+        };
+        let data = tempfile::tempdir().unwrap();
+        let mut child = Command::new(program)
+            .args([
+                "--blobHost",
+                "127.0.0.1",
+                "--blobPort",
+                "0",
+                "--disableProductStyleUrl",
+                "--disableTelemetry",
+                "--location",
+            ])
+            .arg(data.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdout = child.stdout.take().unwrap();
+        // From here on it ends if anything panics.
+        let mut started = Self { child, address: String::new(), _data: data };
+        let (tell, told) = mpsc::channel();
+        // Reads to the end, so that the server never waits for a reader.
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some((_, address)) = line.split_once("listens on http://") {
+                    let _ = tell.send(address.trim().to_owned());
+                }
+            }
+        });
+        started.address = told.recv_timeout(Duration::from_mins(1)).expect("Azurite does not start");
+        let made = started.request("PUT", &format!("{CONTAINER}?restype=container"));
+        assert!(made.starts_with("HTTP/1.1 201"), "{made}");
+        Some(started)
+    }
+
+    /// The container's URL.
+    pub fn url(&self) -> String {
+        format!("http://{}/{ACCOUNT}/{CONTAINER}", self.address)
+    }
+
+    /// A request without a body, with a token of its own: the whole answer.
+    pub fn request(&self, method: &str, path_and_query: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+        let and = if path_and_query.contains('?') { '&' } else { '?' };
+        let token = account_sas("2999-01-01T00:00:00Z", "rwdlac");
+        write!(
+            stream,
+            "{method} /{ACCOUNT}/{path_and_query}{and}{token} HTTP/1.1\r\nHost: {}\r\nx-ms-version: 2020-10-02\r\n\
+             Content-Length: 0\r\nConnection: close\r\n\r\n",
+            self.address
+        )
+        .unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Overwrites 512 bytes of a blob with zeros, as somebody else would.
+    pub fn interfere(&self, blob: &str) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let token = account_sas("2999-01-01T00:00:00Z", "rw");
+        write!(
+            stream,
+            "PUT /{ACCOUNT}/{CONTAINER}/{blob}?comp=page&{token} HTTP/1.1\r\nHost: {}\r\nx-ms-version: 2020-10-02\r\n\
+             x-ms-page-write: clear\r\nx-ms-range: bytes=0-511\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            self.address
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    }
+}
+
+impl Drop for Azurite {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn find() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("DISKFERRY_AZURITE") {
+        return Some(PathBuf::from(named));
+    }
+    let name = "azurite-blob";
+    let on_path =
+        std::env::var_os("PATH").into_iter().flat_map(|all| std::env::split_paths(&all).collect::<Vec<_>>());
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
+    let installed = target.join("clients-npm/node_modules/.bin");
+    on_path.chain([installed]).map(|directory| directory.join(name)).find(|program| program.is_file())
+}
+
+fn sign(text: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(KEY).unwrap()).unwrap();
+    mac.update(text.as_bytes());
+    encode(&STANDARD.encode(mac.finalize().into_bytes()))
+}
+
+fn encode(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// A token for everything in the account (Azure Storage REST reference, `Create an account SAS`, version 2020-08-04).
+pub fn account_sas(expiry: &str, permissions: &str) -> String {
+    let signed = format!("{ACCOUNT}\n{permissions}\nb\nsco\n\n{expiry}\n\n\n2020-08-04\n");
+    let signature = sign(&signed);
+    format!("sv=2020-08-04&ss=b&srt=sco&sp={permissions}&se={}&sig={signature}", encode(expiry))
+}
+
+/// A token for one blob, as a managed disk has (`Create a service SAS`, version 2018-11-09 and later).
+pub fn blob_sas(blob: &str, expiry: &str, permissions: &str) -> String {
+    let resource = format!("/blob/{ACCOUNT}/{CONTAINER}/{blob}");
+    let signed = format!("{permissions}\n\n{expiry}\n{resource}\n\n\n\n2020-08-04\nb\n\n\n\n\n\n");
+    let signature = sign(&signed);
+    format!("sv=2020-08-04&sr=b&sp={permissions}&se={}&sig={signature}", encode(expiry))
+}
