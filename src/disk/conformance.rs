@@ -252,7 +252,7 @@ async fn drives_of_the_elastic_kind() {
         let drives = Drives::new(site.client.clone(), Site::retry()).unwrap();
         let new = DiskToMake { name: "disk", size: SIZE, keys: &[], transfer: "t", before: &[] };
         let made = drives.make(&new).await.unwrap();
-        let Writable { to: disk, back } = drives.write(&made).await.unwrap();
+        let Writable { to: disk, back } = drives.write(&made, "t").await.unwrap();
         writes(&*disk, &*back).await;
         let (bytes, mut at) = (image(), 0);
         while at < SIZE {

@@ -1,7 +1,8 @@
 //! A disk in memory: for tests, and for images that a program has made itself.
 
 use super::{
-    Attempt, Body, Buffer, DiskInfo, Extent, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt, data_everywhere,
+    Attempt, Body, Buffer, DiskInfo, Evidence, Extent, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt,
+    data_everywhere, no_evidence,
 };
 use crate::error::{Error, Kind, Result};
 use std::io::Read;
@@ -106,6 +107,10 @@ impl WriteAt for MemoryDisk {
             Some(Receipt::acknowledged())
         });
         Box::pin(async { zeroed })
+    }
+
+    fn evidence(&self) -> Attempt<Evidence> {
+        no_evidence()
     }
 
     fn flush(&self) -> Attempt<()> {

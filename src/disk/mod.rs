@@ -115,6 +115,11 @@ fn data_everywhere(window: Range<u64>) -> Attempt<Vec<Extent>> {
     Box::pin(async move { Ok(vec![Extent { range: window, zero: false }]) })
 }
 
+/// The evidence of a disk that has none.
+fn no_evidence() -> Attempt<Evidence> {
+    Box::pin(async { Ok(Evidence::default()) })
+}
+
 /// A disk that can be read at any place.
 ///
 /// # Contract
@@ -186,6 +191,10 @@ pub trait WriteAt: Send + Sync {
 
     /// Makes a range read as zero; `None` if that takes a write of zeros.
     fn zero_at(&self, range: Range<u64>) -> Attempt<Option<Receipt>>;
+
+    /// What may be noted for a later run that goes on from here: what tells whether somebody else has written in between;
+    /// empty where nothing does.
+    fn evidence(&self) -> Attempt<Evidence>;
 
     /// Makes safe what was written: every receipt from before is durable after it.
     fn flush(&self) -> Attempt<()>;

@@ -1,6 +1,6 @@
 //! Standard output, or anything else that takes bytes in order and gives nothing back.
 
-use super::{Attempt, Body, DiskInfo, LocalWrite, Receipt, WriteAt};
+use super::{Attempt, Body, DiskInfo, Evidence, LocalWrite, Receipt, WriteAt, no_evidence};
 use crate::error::{Error, Kind, Result};
 use std::io::Write;
 use std::ops::Range;
@@ -68,6 +68,10 @@ impl WriteAt for StreamWriter {
 
     fn zero_at(&self, _range: Range<u64>) -> Attempt<Option<Receipt>> {
         Box::pin(async { Ok(None) })
+    }
+
+    fn evidence(&self) -> Attempt<Evidence> {
+        no_evidence()
     }
 
     fn flush(&self) -> Attempt<()> {

@@ -58,17 +58,14 @@ pub trait Store: Send + Sync {
     /// What there is to know of a disk.
     fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts>;
 
-    /// The same, in one attempt.
-    fn facts_once<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts>;
-
     /// Opens a disk as it was found to be, to be read; it is known as `identity`.
     fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>>;
 
-    /// Opens a disk as it was found to be, to be written.
+    /// Opens a disk as it was found to be, to be written by the transfer of this id.
     ///
     /// # Errors
     /// One that can only be read is refused.
-    fn write<'a>(&'a self, facts: &'a Facts) -> Asking<'a, Writable>;
+    fn write<'a>(&'a self, facts: &'a Facts, transfer: &'a str) -> Asking<'a, Writable>;
 
     /// Leaves the id of a transfer on a disk, where that can be done.
     fn mark<'a>(&'a self, disk: &'a str, transfer: &'a str) -> Asking<'a, ()>;

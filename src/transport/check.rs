@@ -67,6 +67,10 @@ pub(crate) fn plain(headers: &HeaderMap) -> Result<()> {
 
 /// Refuses a body where there must be none.
 pub(crate) fn empty(status: u16, headers: &HeaderMap) -> Result<()> {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        let what = format!("unexpected reply: status {status} with a body of unknown length");
+        return Err(Error::new(Kind::Protocol, what).hint(OTHER_SERVER));
+    }
     match text(headers, header::CONTENT_LENGTH.as_str()).trim() {
         "" | "0" => Ok(()),
         length => Err(Error::new(
@@ -181,6 +185,7 @@ mod tests {
             plain(&headers("content-encoding", "gzip, br")).unwrap_err().to_string().contains("gzip, br")
         );
         assert!(empty(204, &headers("content-length", "0")).is_ok());
+        assert!(empty(204, &headers("transfer-encoding", "chunked")).is_err());
         assert!(empty(204, &headers("content-length", "9")).unwrap_err().to_string().contains("9 bytes"));
         for (one, more) in [("a 1\n", ""), ("{\"a\":1},", "["), ("<a/>", "<list>")] {
             assert!(values((more.to_owned() + &one.repeat(1000)).as_bytes()).is_ok());

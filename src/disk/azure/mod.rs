@@ -13,6 +13,7 @@ mod pages;
 mod refusal;
 pub mod sas;
 mod service;
+mod store;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -112,19 +113,6 @@ impl PageBlob {
         }
         Arc::make_mut(&mut self.info).size = size;
         Ok(self)
-    }
-
-    /// What may be noted of the blob for a later run, at the end of this one: its `ETag`, if the last write was provably ours, and
-    /// nothing else, so that the later run compares everything. One attempt.
-    ///
-    /// It does not say that nobody wrote in the middle of this run: see `watch`.
-    pub async fn evidence(&self) -> Result<Evidence> {
-        let asked = self.blob.watch.now();
-        let now = container::info_once(&self.blob.service, &self.blob.name).await?;
-        Ok(match self.blob.watch.judge(&now.etag, asked) {
-            Last::Ours if now.size == self.blob.size => now.evidence(),
-            _ => Evidence::default(),
-        })
     }
 }
 
@@ -379,6 +367,21 @@ impl WriteAt for PageBlob {
             this.info.check_range(range.start, range.end.saturating_sub(range.start))?;
             this.blob.clear(range, this.info.size).await?;
             Ok(Some(Receipt::acknowledged()))
+        })
+    }
+
+    /// Its `ETag`, if the last write was provably ours, and nothing else, so that the later run compares everything.
+    ///
+    /// It does not say that nobody wrote in the middle of this run: see `watch`.
+    fn evidence(&self) -> Attempt<Evidence> {
+        let blob = Arc::clone(&self.blob);
+        Box::pin(async move {
+            let asked = blob.watch.now();
+            let now = container::info_once(&blob.service, &blob.name).await?;
+            Ok(match blob.watch.judge(&now.etag, asked) {
+                Last::Ours if now.size == blob.size => now.evidence(),
+                _ => Evidence::default(),
+            })
         })
     }
 

@@ -5,8 +5,8 @@ mod store;
 
 use super::store::Facts;
 use super::{
-    Attempt, Body, Buffer, DiskInfo, Extent, Identity, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt,
-    data_everywhere,
+    Attempt, Body, Buffer, DiskInfo, Evidence, Extent, Identity, LocalRead, LocalWrite, ReadAt, Receipt,
+    WriteAt, data_everywhere,
 };
 use crate::error::{Error, Kind};
 use drives::Drives;
@@ -99,6 +99,11 @@ impl WriteAt for ElasticDisk {
     /// There is no call for it: zeros are written, gzipped.
     fn zero_at(&self, _range: Range<u64>) -> Attempt<Option<Receipt>> {
         Box::pin(async { Ok(None) })
+    }
+
+    fn evidence(&self) -> Attempt<Evidence> {
+        let this = self.clone();
+        Box::pin(async move { Ok(this.drives.info_once(&this.uuid).await?.evidence()) })
     }
 
     /// A write is answered once it is as safe as these servers make it.

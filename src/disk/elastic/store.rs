@@ -16,16 +16,12 @@ impl Store for Drives {
         Box::pin(async move { Ok(Drives::info(self, disk).await?.facts()) })
     }
 
-    fn facts_once<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
-        Box::pin(async move { Ok(self.info_once(disk).await?.facts()) })
-    }
-
     fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>> {
         let disk = ElasticDisk::new(self.clone(), facts, identity);
         Box::pin(async move { Ok(Arc::new(disk) as Arc<dyn ReadAt>) })
     }
 
-    fn write<'a>(&'a self, facts: &'a Facts) -> Asking<'a, Writable> {
+    fn write<'a>(&'a self, facts: &'a Facts, _transfer: &'a str) -> Asking<'a, Writable> {
         let disk = Arc::new(ElasticDisk::new(self.clone(), facts, None));
         Box::pin(async move { Ok(Writable { to: disk.clone(), back: disk }) })
     }

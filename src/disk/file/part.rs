@@ -9,7 +9,7 @@ use super::ranges::{self, WrittenRanges};
 use crate::disk::zero::data_runs;
 use crate::disk::{
     Attempt, Body, Buffer, DiskInfo, Evidence, Extent, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt,
-    data_everywhere,
+    data_everywhere, no_evidence,
 };
 use crate::error::{Error, Kind, Result};
 use crate::journal::PartRecord;
@@ -279,6 +279,10 @@ impl WriteAt for PartDisk {
     fn zero_at(&self, range: Range<u64>) -> Attempt<Option<Receipt>> {
         let this = self.clone();
         on_a_thread(move || this.zero(range).map(Some))
+    }
+
+    fn evidence(&self) -> Attempt<Evidence> {
+        no_evidence()
     }
 
     fn flush(&self) -> Attempt<()> {

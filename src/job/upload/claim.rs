@@ -53,7 +53,7 @@ impl Upload {
                 (DriveRecord { drive: made.disk.clone(), created: true, skip_zeros: false }, made, claim)
             }
         };
-        let disk = far.store.write(&facts).await?;
+        let disk = far.store.write(&facts, &journal.header().transfer).await?;
         if journal.drive().is_none() {
             journal.set_drive(drive.clone())?;
         }

@@ -106,7 +106,7 @@ impl Upload {
         let (done, verified) = match ended {
             Ok(done) => done,
             Err(error) => {
-                settle(&claimed, far).await;
+                settle(&claimed).await;
                 return Err(error);
             }
         };
@@ -174,10 +174,10 @@ impl Upload {
 }
 
 /// Notes what the drive counts, for the next run, as far as it says so quickly.
-async fn settle(claimed: &Claimed, far: &Far) {
-    let asked = tokio::time::timeout(SETTLING, far.store.facts_once(&claimed.drive.drive)).await;
+async fn settle(claimed: &Claimed) {
+    let asked = tokio::time::timeout(SETTLING, claimed.disk.to.evidence()).await;
     // Without it the next run compares everything, where the far end tells of writes.
-    if let Ok(Ok(facts)) = asked {
-        let _ = claimed.journal.settle(facts.evidence);
+    if let Ok(Ok(evidence)) = asked {
+        let _ = claimed.journal.settle(evidence);
     }
 }

@@ -1,0 +1,123 @@
+//! A container of page blobs as a store of disks.
+
+use super::container::{BlobInfo, BlobToMake, Container};
+use crate::disk::store::{Asking, Create, CreateError, DiskToMake, Facts, Store, StoreInfo, Writable};
+use crate::disk::{Identity, ReadAt};
+use crate::error::{Error, Kind, Result};
+use std::sync::Arc;
+
+impl BlobInfo {
+    fn facts(&self) -> Facts {
+        Facts {
+            disk: self.name.clone(),
+            name: self.name.rsplit('/').next().unwrap_or_default().to_owned(),
+            size: self.size,
+            busy: None,
+            in_use: self.is_leased().then(|| "it is leased".to_owned()),
+            mark: self.mark.clone(),
+            evidence: self.evidence(),
+        }
+    }
+}
+
+impl Container {
+    /// A blob as it was found to be. One that was written to since is not the one that a job has decided on.
+    async fn found(&self, facts: &Facts) -> Result<BlobInfo> {
+        let blob = self.info(&facts.disk).await?;
+        if blob.size == facts.size && blob.evidence() == facts.evidence {
+            return Ok(blob);
+        }
+        Err(Error::new(Kind::Incomplete, format!("blob {} is written to by others", facts.disk))
+            .hint("once that has ended, run the same command again"))
+    }
+}
+
+impl Store for Container {
+    fn info(&self) -> StoreInfo {
+        StoreInfo { noun: "blob", marks: false, gzip: false }
+    }
+
+    fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
+        Box::pin(async move { Ok(Container::info(self, disk).await?.facts()) })
+    }
+
+    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>> {
+        Box::pin(async move {
+            let disk = self.disk(&self.found(facts).await?, None);
+            let disk = match identity {
+                Some(identity) => disk.known_as(identity),
+                None => disk,
+            };
+            Ok(Arc::new(disk) as Arc<dyn ReadAt>)
+        })
+    }
+
+    fn write<'a>(&'a self, facts: &'a Facts, transfer: &'a str) -> Asking<'a, Writable> {
+        Box::pin(async move {
+            let disk = Arc::new(self.disk(&self.found(facts).await?, Some(transfer)));
+            Ok(Writable { to: disk.clone(), back: disk })
+        })
+    }
+
+    /// Metadata would be a mark, but setting it needs a permission that a token for writing pages may lack; the `ETag` says
+    /// more.
+    fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> Asking<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {
+        Box::pin(async move {
+            let mut words = Vec::new();
+            match Container::info(self, disk).await {
+                Ok(blob) => words.push(("size", blob.size.to_string())),
+                Err(error) if disk.is_empty() && error.kind() == Kind::NotFound => {
+                    words.push(("blobs", format!("{} listed", self.list("").await?.len())));
+                }
+                Err(error) if disk.is_empty() => {
+                    // The url is a container, of which no properties of a blob can be had.
+                    let listed = self.list("").await.map_err(|_| error)?;
+                    words.push(("blobs", format!("{} listed", listed.len())));
+                }
+                Err(error) => return Err(error),
+            }
+            words.extend([
+                ("write limit", super::LONGEST_WRITE.to_string()),
+                ("alignment", super::PAGE.to_string()),
+                ("extents", "yes".to_owned()),
+                ("zeros", "cleared".to_owned()),
+                ("checksums", "CRC-64, checked by the server".to_owned()),
+                ("gzip writes", "no".to_owned()),
+            ]);
+            Ok(words)
+        })
+    }
+
+    fn create(&self) -> Option<&dyn Create> {
+        Some(self)
+    }
+}
+
+impl Create for Container {
+    /// A blob carries its mark from its beginning.
+    fn like<'a>(&'a self, _name: &'a str) -> Asking<'a, Vec<String>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn find_made<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Option<Facts>> {
+        Box::pin(async move { Ok(Container::find_made(self, &of(new)).await?.map(|blob| blob.facts())) })
+    }
+
+    fn make<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Facts, CreateError> {
+        Box::pin(async move {
+            if let Some((key, _)) = new.keys.first() {
+                let what = format!("a blob takes no key, and {key} was given");
+                return Err(CreateError::Refused(Error::usage(what)));
+            }
+            Ok(Container::create(self, &of(new)).await?.facts())
+        })
+    }
+}
+
+fn of<'a>(new: &DiskToMake<'a>) -> BlobToMake<'a> {
+    BlobToMake { name: new.name, size: new.size, transfer: new.transfer }
+}
