@@ -102,8 +102,14 @@ pub(super) fn transport_error(error: &reqwest::Error) -> Error {
         causes.push(cause.to_string());
         next = cause.source();
     }
-    // The URL is left out: what is being done is known to the caller, and messages stay short.
-    let why = if causes.is_empty() { error.to_string() } else { causes.join(": ") };
+    // The URL is left out: what is being done is known to the caller, messages stay short, and it may be a credential.
+    let without_url = || match error.url() {
+        Some(url) => {
+            error.to_string().replace(&format!(" for url ({url})"), "").replace(url.as_str(), "the URL")
+        }
+        None => error.to_string(),
+    };
+    let why = if causes.is_empty() { without_url() } else { causes.join(": ") };
     let certificate = why.contains("certificate");
     let (kind, what) = match error {
         e if e.is_builder() => (Kind::Usage, "the request cannot be built"),

@@ -4,7 +4,7 @@
 //! nowhere else.
 
 pub mod calls;
-mod check;
+pub(crate) mod check;
 pub mod client;
 pub(crate) mod download;
 mod flow;
