@@ -20,10 +20,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Odd, and larger than what one reply or buffer holds.
-const SIZE: u64 = (9 << 20) + 4_321;
+pub(in crate::disk) const SIZE: u64 = (9 << 20) + 4_321;
 
 /// Bytes, an empty stretch among them.
-fn image() -> Vec<u8> {
+pub(in crate::disk) fn image() -> Vec<u8> {
     let byte = |n: u64| {
         let empty = (3 << 20..5 << 20).contains(&n);
         if empty { 0 } else { ((n / 3 * 0x9e37_79b9) >> 7).to_le_bytes()[0] | 1 }
@@ -52,7 +52,7 @@ fn slice(bytes: &[u8], range: &Range<u64>) -> Vec<u8> {
 }
 
 /// Holds for a disk that can be read and has `bytes` on it.
-async fn reads(disk: &dyn ReadAt, bytes: &[u8]) {
+pub(in crate::disk) async fn reads(disk: &dyn ReadAt, bytes: &[u8]) {
     let (info, buffers) = (disk.info(), Buffers::new(2));
     assert_eq!(info.size, bytes.len() as u64, "{}", info.name);
     assert!(!info.name.is_empty() && info.read_limit > 0);
@@ -109,7 +109,7 @@ async fn reads(disk: &dyn ReadAt, bytes: &[u8]) {
 }
 
 /// Holds for a disk of zeros that can be written; `back` is the same one, to be read.
-async fn writes(disk: &dyn WriteAt, back: &dyn ReadAt) {
+pub(in crate::disk) async fn writes(disk: &dyn WriteAt, back: &dyn ReadAt) {
     let (info, bytes) = (WriteAtInfo::of(disk), image());
     let raw = |range: &Range<u64>| Body::Raw(Bytes::from(slice(&bytes, range)));
     let mut now = vec![0; bytes.len()];

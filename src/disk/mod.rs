@@ -16,6 +16,7 @@ pub mod elastic;
 pub mod file;
 pub mod format;
 mod identity;
+pub mod imageio;
 pub mod memory;
 pub mod stdout;
 pub mod stream;
@@ -34,6 +35,7 @@ pub type Attempt<T> = BoxFuture<'static, Result<T>>;
 
 /// What a disk is and can do, as far as it was known when it was opened.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct DiskInfo {
     /// What it is called in messages.
     pub name: String,
