@@ -93,7 +93,11 @@ impl Syncing {
 
 async fn sync(to: &dyn WriteAt, syncer: &Syncer) -> Result<()> {
     let Some(upto) = syncer.begin()? else { return Ok(()) };
-    to.flush().await?;
+    to.flush().await.map_err(|error| {
+        // What a far end may have lost is written again by the same command; what this machine cannot keep is not.
+        let again = error.kind() == Kind::Io && to.local().is_none();
+        if again { error.with_kind(Kind::Incomplete) } else { error }
+    })?;
     let syncer = syncer.clone();
     tokio::task::spawn_blocking(move || syncer.sync(upto)).await.unwrap_or_else(|_| Err(died("syncing")))
 }

@@ -8,7 +8,7 @@ use super::patience::{Patience, Progress, from_now};
 use crate::config;
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
-use crate::provider::catalogue::secret;
+use crate::provider::catalogue::secret::{self, Redactor};
 use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
@@ -31,7 +31,7 @@ const LONGEST_REPLY: usize = 16 << 20;
 const LONGEST_ERROR: usize = 64 << 10;
 
 /// How exchanges are to behave.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// How long nothing may move on a connection before it is given up.
     pub idle: Duration,
@@ -61,6 +61,8 @@ impl Default for Options {
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
     inner: Arc<Inner>,
+    /// Secrets in the paths of URLs, which are in no log.
+    secrets: Redactor,
 }
 
 #[derive(Debug)]
@@ -124,7 +126,13 @@ impl Http {
             patience: Patience::new(options.idle, options.bandwidth.clone()),
             meters,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), secrets: Redactor::default() })
+    }
+
+    /// The same, with what `secrets` knows hidden in the URLs that are logged: for a server whose paths are credentials.
+    #[must_use]
+    pub(crate) fn hiding(self, secrets: Redactor) -> Self {
+        Self { secrets, ..self }
     }
 
     /// The URL of a path below the server's own.
@@ -134,10 +142,17 @@ impl Http {
 
     /// Sends a request and waits for the head of its answer.
     pub(crate) async fn send(&self, outbound: Outbound) -> Result<Answer> {
+        self.send_to_work(outbound, Duration::ZERO).await
+    }
+
+    /// The same for a request that the server has to work for, and does not answer, for up to `work` longer than it has for
+    /// any other.
+    pub(crate) async fn send_to_work(&self, outbound: Outbound, work: Duration) -> Result<Answer> {
         let Outbound { method, url, headers, body, expected } = outbound;
         let inner = &*self.inner;
         let len = body.len() as u64;
-        tracing::debug!(%method, url = secret::url(&url), bytes = body.len(), "request");
+        let shown = secret::url(&url);
+        tracing::debug!(%method, url = %self.secrets.redact(&shown), bytes = body.len(), "request");
         let trace = Trace::new(Arc::clone(&inner.meters));
         let partial = trace.partial();
         let limiter = if len > 0 { inner.bandwidth.up.clone() } else { None };
@@ -151,14 +166,15 @@ impl Http {
                 request = request.header(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
             }
         }
-        let deadline = from_now(inner.patience.attempt(len, expected));
-        let sending = self.watched(len, &trace, deadline, request.send());
+        let deadline = from_now(inner.patience.attempt(len, expected).saturating_add(work));
+        let sending = self.watched(len, work, &trace, deadline, request.send());
         let response = sending.await?.map_err(|e| check::transport_error(&e));
         let (moving, waiting) = trace.split();
         Meters::time(&inner.meters.moving_ns, moving);
         Meters::time(&inner.meters.waiting_ns, waiting);
         let response = response?;
-        if len > 0 {
+        // What the server worked for says nothing of the line.
+        if len > 0 && work.is_zero() {
             inner.patience.learn(len, moving + waiting);
         }
         Ok(Answer { http: self.clone(), response, deadline, partial, progress: Progress::default() })
@@ -168,6 +184,7 @@ impl Http {
     async fn watched<T>(
         &self,
         len: u64,
+        work: Duration,
         trace: &Trace,
         deadline: tokio::time::Instant,
         exchange: impl Future<Output = T>,
@@ -181,7 +198,7 @@ impl Http {
                 return Ok(done);
             }
             let now = tokio::time::Instant::now();
-            if now >= trace.last() + patience.after_sending(len) || now >= deadline {
+            if now >= trace.last() + patience.after_sending(len).saturating_add(work) || now >= deadline {
                 patience.doubt();
                 return Err(self.stalled());
             }
@@ -248,13 +265,19 @@ impl Answer {
 
     /// The whole body, which has a limit.
     pub(crate) async fn whole(&mut self) -> Result<Vec<u8>> {
+        self.at_most(LONGEST_REPLY).await
+    }
+
+    /// The whole body, which is no longer than `limit` bytes.
+    pub(crate) async fn at_most(&mut self, limit: usize) -> Result<Vec<u8>> {
         let mut body = Vec::new();
         while let Some(piece) = self.next().await? {
-            if body.len() + piece.len() > LONGEST_REPLY {
-                let limit = LONGEST_REPLY >> 20;
+            if body.len() + piece.len() > limit {
+                let limit = limit >> 10;
+                let (limit, unit) = if limit < 1 << 10 { (limit, "KiB") } else { (limit >> 10, "MiB") };
                 return Err(Error::new(
                     Kind::Protocol,
-                    format!("the reply is larger than the {limit} MiB limit"),
+                    format!("the reply is larger than the {limit} {unit} limit"),
                 ));
             }
             body.extend_from_slice(&piece);

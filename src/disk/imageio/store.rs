@@ -1,0 +1,135 @@
+//! One image of an oVirt image server as a store of disks: a ticket is for one.
+
+use super::ImageioDisk;
+use crate::disk::store::{Asking, Create, Facts, Store, StoreInfo, Writable};
+use crate::disk::{Identity, ReadAt, WriteAt};
+use crate::error::{Error, Kind, Result};
+use crate::meters::Meters;
+use crate::transport::client::Options;
+use crate::transport::retry::Retry;
+use reqwest::Url;
+use secrecy::{ExposeSecret, SecretString};
+use std::sync::Arc;
+use tokio::sync::OnceCell;
+
+/// A transfer ticket of oVirt, and the name under which journals and people know its image.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    name: String,
+    secret: SecretString,
+}
+
+impl Ticket {
+    /// A ticket for an image that has a name of the user's: another ticket for the same image goes on with what one before it
+    /// has begun.
+    pub fn named(name: &str, secret: SecretString) -> Self {
+        Self { name: name.to_owned(), secret }
+    }
+
+    /// A ticket that has to stand for its image: it is known by a digest that gives nothing away.
+    pub fn alone(secret: SecretString) -> Self {
+        let digest = blake3::hash(secret.expose_secret().as_bytes()).to_hex();
+        Self { name: format!("ticket-{}", &digest[..16]), secret }
+    }
+
+    /// What the image is known by.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// The image of one ticket.
+pub struct ImageStore {
+    base: Url,
+    ticket: Ticket,
+    options: Options,
+    meters: Arc<Meters>,
+    retry: Retry,
+    disk: OnceCell<ImageioDisk>,
+}
+
+impl ImageStore {
+    /// The image of `ticket` on the server at `base`; see [`ImageioDisk::open`].
+    pub fn new(base: Url, ticket: Ticket, options: Options, meters: Arc<Meters>, retry: Retry) -> Self {
+        Self { base, ticket, options, meters, retry, disk: OnceCell::new() }
+    }
+
+    async fn disk(&self, name: &str) -> Result<&ImageioDisk> {
+        if name != self.ticket.name {
+            return Err(Error::new(Kind::NotFound, format!("there is no ticket for {name}")));
+        }
+        let open = async || {
+            let (options, meters) = (self.options.clone(), Arc::clone(&self.meters));
+            ImageioDisk::open(self.base.clone(), &self.ticket.secret, options, meters, &self.retry).await
+        };
+        self.disk.get_or_try_init(open).await
+    }
+}
+
+impl Store for ImageStore {
+    fn info(&self) -> StoreInfo {
+        StoreInfo { noun: "image", marks: false, gzip: false }
+    }
+
+    fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
+        Box::pin(async move {
+            let size = ReadAt::info(self.disk(disk).await?).size;
+            Ok(Facts { disk: disk.to_owned(), name: disk.to_owned(), size, ..Facts::default() })
+        })
+    }
+
+    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>> {
+        Box::pin(async move {
+            let disk = self.disk(&facts.disk).await?.clone();
+            let disk = match identity {
+                Some(identity) => disk.known_as(identity),
+                None => disk,
+            };
+            Ok(Arc::new(disk) as Arc<dyn ReadAt>)
+        })
+    }
+
+    fn write<'a>(&'a self, facts: &'a Facts, _transfer: &'a str) -> Asking<'a, Writable> {
+        Box::pin(async move {
+            let disk = self.disk(&facts.disk).await?;
+            if !disk.features().writable {
+                return Err(Error::new(
+                    Kind::Refused,
+                    format!("{} can only be read", WriteAt::info(disk).name),
+                )
+                .hint("make a transfer for uploading, and use its ticket"));
+            }
+            let disk = Arc::new(disk.clone());
+            Ok(Writable { to: disk.clone(), back: disk })
+        })
+    }
+
+    fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> Asking<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {
+        Box::pin(async move {
+            let disk = self.disk(disk).await?;
+            let (features, info) = (disk.features(), ReadAt::info(disk));
+            let word = |has| if has { "yes" } else { "no" }.to_owned();
+            Ok(vec![
+                ("image", info.name.clone()),
+                ("size", info.size.to_string()),
+                ("writable", word(features.writable)),
+                ("readers", features.max_readers.to_string()),
+                ("writers", features.max_writers.to_string()),
+                ("extents", word(features.extents)),
+                ("zeros", word(features.zero)),
+                ("flush", word(features.flush)),
+                ("checksums", word(features.checksum)),
+                ("unix socket", word(features.unix_socket.is_some())),
+                ("gzip writes", "no".to_owned()),
+            ])
+        })
+    }
+
+    fn create(&self) -> Option<&dyn Create> {
+        None
+    }
+}
