@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn what_is_cut_nested_or_made_up_is_an_error() {
-        for bad in ["", "<A><B>1</B>", "<A></B>", "<A>&lol;</A>", "plain", &"<A>".repeat(1000)] {
+        let deep = "<A>".repeat(DEEPEST + 1) + &"</A>".repeat(DEEPEST + 1);
+        for bad in ["", "<A><B>1</B>", "<A></B>", "<A>&lol;</A>", "plain", &deep] {
             assert!(seen(bad).is_err(), "{bad}");
         }
     }

@@ -83,9 +83,10 @@ impl Footer {
 
     /// The footer as it stands in a file.
     ///
-    /// Programs disagree on whether the size or the geometry counts. QEMU takes the geometry, which is coarse, unless it is the
-    /// largest there is, or the creator is one of those of whom it knows that the size counts (`block/vpc.c`, `vpc_open`). Of these
-    /// the footer names Hyper-V, `win `, whose format it is that Azure takes, and which all releases of QEMU know.
+    /// Programs disagree on whether the size or the geometry, which is coarse, counts. To QEMU that depends on the creator
+    /// (`block/vpc.c`, `vpc_open`): older releases take the size only of those that they know, newer ones the geometry only of `vpc `
+    /// and `qemu`. The footer names Hyper-V, `win `, whose format it is that Azure takes, and of whom the size counts in all of
+    /// them.
     pub fn to_bytes(&self) -> [u8; 512] {
         let mut bytes = [0; 512];
         let kind: u32 = match self.disk_type {
