@@ -213,7 +213,7 @@ async fn upload(
         compression: args.compress,
         zeros: args.zeros,
     };
-    let settings = args.transfer.settings(args.restart, &session.dirs);
+    let settings = session.settings(&args.transfer, args.restart);
     let context = &session.context;
     let image = Image::open(Path::new(&args.from), args.size, args.source_format, &context.stop).await?;
     let done = upload.run(image, &session.end.far(None)?.0, &settings, context).await;

@@ -51,9 +51,9 @@ pub async fn run(args: DownloadArgs, global: &Global, output: &Output) -> Result
         return Err(Error::usage("standard output cannot take both the image and --json"));
     }
     let session = Session::open(Some(&args.from.remote), &args.transfer, global, output).await?;
-    let settings = args.transfer.settings(args.restart, &session.dirs);
     let download = Download { to: args.to, force: args.force };
-    let done = fetch(download, object.as_ref(), args.unpack, &settings, &session).await;
+    let settings = |session: &Session| session.settings(&args.transfer, args.restart);
+    let done = fetch(download, object.as_ref(), args.unpack, settings, &session).await;
     session.settle();
     if let Some(done) = done? {
         let what = match &done.result.file {
@@ -70,11 +70,12 @@ async fn fetch(
     download: Download,
     object: Option<&Object>,
     unpack: bool,
-    settings: &Settings,
+    settings: impl Fn(&Session) -> Settings,
     session: &Session,
 ) -> Result<Option<Done<Downloads>>> {
     let (end, context) = (&session.end, &session.context);
-    if let Some(Object::Appliance(key)) = object {
+    if let (Some(Object::Appliance(key)), true) = (object, end.client().is_ok()) {
+        let settings = &settings(session);
         let id = format!("appliance/{key}");
         let account = end.account.clone();
         let image = Identity::Remote { account, object: id.clone(), size: 0, validator: None };
@@ -85,6 +86,7 @@ async fn fetch(
         return download.appliance(&found, unpack, settings, context).await;
     }
     let (far, disk) = end.far_disk(object, &NOTHING)?;
+    let settings = &settings(session);
     download.check(&end.remote, &disk, None, settings)?;
     let disk = Fetched::disk(&disk, &far, context).await?;
     download.run(&disk, settings, context).await

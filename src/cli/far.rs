@@ -1,12 +1,15 @@
 //! Opening what has disks and no calls.
 
 use crate::config::{FarEnd, Object};
+use crate::disk::azure::{Container, SasToken};
+use crate::disk::imageio::{ImageStore, Ticket};
 use crate::disk::store::Store;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
+use crate::provider::catalogue::secret::Redactor;
 use crate::transport::client::Options;
 use crate::transport::retry::Retry;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use url::Url;
 
@@ -15,6 +18,10 @@ pub(super) struct Opening {
     pub(super) far_end: FarEnd,
     pub(super) url: Url,
     pub(super) secret: Option<SecretString>,
+    /// Whether the secret may cross a network in the clear.
+    pub(super) allow_http: bool,
+    /// Hides what is no secret of the configuration's, and still is one.
+    pub(super) redactor: Redactor,
     pub(super) options: Options,
     pub(super) meters: Arc<Meters>,
     pub(super) retry: Retry,
@@ -29,9 +36,47 @@ impl Opening {
         }
     }
 
-    /// The store, and the disk that is named.
+    /// The store, and the disk that is named on it.
     pub(super) fn store(&self, object: Option<&Object>) -> Result<(Arc<dyn Store>, Option<String>)> {
-        let _ = (object, &self.url, &self.secret, &self.options, &self.meters, &self.retry);
-        Err(self.no_calls())
+        let name = object.map(|object| match object {
+            Object::Drive(name) | Object::Named(name) => name.clone(),
+            Object::Appliance(key) => format!("appliance/{key}"),
+        });
+        match self.far_end {
+            FarEnd::Nbd => Err(self.no_calls()),
+            FarEnd::Imageio => self.imageio(name),
+            FarEnd::Azure => self.azure(name),
+        }
+    }
+
+    /// A ticket is a secret, so it may be the remote's own; what stands after the colon is then a name for its image.
+    fn imageio(&self, name: Option<String>) -> Result<(Arc<dyn Store>, Option<String>)> {
+        let ticket = match (&self.secret, name) {
+            (Some(ticket), name) => Ticket::named(name.as_deref().unwrap_or("image"), ticket.clone()),
+            (None, Some(ticket)) => {
+                self.redactor.hide(&ticket);
+                Ticket::alone(ticket.into())
+            }
+            (None, None) => {
+                return Err(Error::usage("no transfer ticket is named").hint(
+                    "the form is REMOTE:TICKET; or give the remote the ticket as its secret, so that no argument shows it",
+                ));
+            }
+        };
+        let name = ticket.name().to_owned();
+        let (options, meters) = (self.options.clone(), Arc::clone(&self.meters));
+        let store = ImageStore::new(self.url.clone(), ticket, options, meters, self.retry.clone());
+        Ok((Arc::new(store), Some(name)))
+    }
+
+    fn azure(&self, name: Option<String>) -> Result<(Arc<dyn Store>, Option<String>)> {
+        let sas = self.secret.as_ref().ok_or_else(|| {
+            Error::new(Kind::Auth, "the remote has no SAS token")
+                .hint("give it as secret, secret_file or secret_command")
+        })?;
+        let sas = SasToken::parse(sas.expose_secret())?;
+        let (url, meters, retry) = (self.url.clone(), Arc::clone(&self.meters), self.retry.clone());
+        let store = Container::new(url, sas, self.allow_http, &self.options, meters, retry)?;
+        Ok((Arc::new(store), name))
     }
 }

@@ -73,8 +73,7 @@ pub async fn run(args: MigrateArgs, global: &Global, output: &Output) -> Result<
 }
 
 async fn migrate(args: MigrateArgs, session: &Session, output: &Output) -> Result<Option<Done<Summary>>> {
-    let settings = args.transfer.settings(args.restart, &session.dirs);
-    settings.check()?;
+    session.settings(&args.transfer, args.restart).check()?;
     let to = session.another(&args.to.remote, output).await?;
     // One that takes no drives is refused before anything is asked for.
     let (far, drive) = to.far(args.to.object.as_ref())?;
@@ -86,20 +85,17 @@ async fn migrate(args: MigrateArgs, session: &Session, output: &Output) -> Resul
         compression: args.compress,
         zeros: args.zeros,
     };
-    let context = &session.context;
-    let end = &session.end;
-    match &args.from.object {
-        Some(Object::Appliance(key)) => {
-            let appliance = Appliance::new(end.client()?.clone(), end.retry.clone(), key)?;
-            let found = Found::ask(appliance, key, &end.remote, &end.account).await?;
-            // The size is that of the image, and the drive is as large.
-            let size = args.size;
-            migrate::appliance(&found, size, upload, &far, &settings, context).await
-        }
-        object => {
-            let (source, disk) = end.far_disk(object.as_ref(), &NOTHING)?;
-            let image = migrate::disk(&disk, &source, context).await?;
-            upload.run(image, &far, &settings, context).await
-        }
+    let (context, end) = (&session.context, &session.end);
+    if let (Some(Object::Appliance(key)), Ok(client)) = (&args.from.object, end.client()) {
+        let settings = session.settings(&args.transfer, args.restart);
+        let appliance = Appliance::new(client.clone(), end.retry.clone(), key)?;
+        let found = Found::ask(appliance, key, &end.remote, &end.account).await?;
+        // The size is that of the image, and the drive is as large.
+        let size = args.size;
+        return migrate::appliance(&found, size, upload, &far, &settings, context).await;
     }
+    let (source, disk) = end.far_disk(args.from.object.as_ref(), &NOTHING)?;
+    let settings = session.settings(&args.transfer, args.restart);
+    let image = migrate::disk(&disk, &source, context).await?;
+    upload.run(image, &far, &settings, context).await
 }

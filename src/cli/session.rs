@@ -15,8 +15,9 @@ use crate::emulator::{self, Emulator};
 use crate::engine::Context;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
-use crate::job::Far;
+use crate::job::{Far, Settings};
 use crate::meters::Meters;
+use crate::provider::catalogue::secret::Redactor;
 use crate::transport::client::{Client, Options};
 use crate::transport::limit::Bandwidth;
 use crate::transport::retry::Retry;
@@ -35,6 +36,7 @@ pub struct Session {
     /// Where files are kept.
     pub dirs: Dirs,
     progress: Arc<Mutex<Option<Progress>>>,
+    redactor: Redactor,
     opener: Opener,
 }
 
@@ -163,13 +165,21 @@ impl Session {
         let context = Context::new(meters, observer, stop, options.retries, options.concurrency.0);
         let opener = Opener { env, config, options: options.clone(), bandwidth };
         let end = opener.end(remote, &dirs, &context, output).await?;
-        Ok(Self { end, context, dirs, progress, opener })
+        Ok(Self { end, context, dirs, progress, redactor: output.redactor().clone(), opener })
     }
 
     /// Reaches another remote, under the same meters.
     pub async fn another(&self, remote: &str, output: &Output) -> Result<End> {
         let remote = self.opener.config.remote(remote)?;
         self.opener.end(remote, &self.dirs, &self.context, output).await
+    }
+
+    /// What a job is told by the options of its command. A ticket in the command line has to be known by now: journals keep the
+    /// command, and no secret.
+    pub fn settings(&self, options: &TransferOptions, restart: bool) -> Settings {
+        let settings = options.settings(restart, &self.dirs);
+        let command = self.redactor.redact(&settings.command).into_owned();
+        Settings { command, ..settings }
     }
 
     /// Ends the drawing of progress.
@@ -240,11 +250,15 @@ impl Opener {
                 let secret = bearer(&remote, &self.env, output)?;
                 let options = http_options(&remote, &self.options, &self.bandwidth, slots)?;
                 let meters = Arc::clone(&context.meters);
-                let url = remote.url_for("")?;
+                let Endpoint::Url(url) = remote.endpoint else {
+                    return Err(Error::usage(format!("{}: has no url", remote.name)));
+                };
                 Behind::Disks(Box::new(Opening {
                     far_end,
                     url,
                     secret,
+                    allow_http: remote.allow_http,
+                    redactor: output.redactor().clone(),
                     options,
                     meters,
                     retry: retry.clone(),

@@ -80,7 +80,7 @@ pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<(
         compression: args.compress,
         zeros: args.zeros,
     };
-    let settings = args.transfer.settings(args.restart, &session.dirs);
+    let settings = session.settings(&args.transfer, args.restart);
     let done = upload.run(image, &far, &settings, &session.context).await;
     session.settle();
     match done? {

@@ -31,8 +31,8 @@ pub async fn run(args: VerifyArgs, global: &Global, output: &Output) -> Result<(
         return Err(Error::usage("a comparison with --verify none compares nothing"));
     }
     let session = Session::open(Some(&args.drive.remote), &args.transfer, global, output).await?;
-    let settings = args.transfer.settings(false, &session.dirs);
     let (far, drive) = session.end.far_disk(args.drive.object.as_ref(), &NO_DRIVE)?;
+    let settings = session.settings(&args.transfer, false);
     let verify = Verify { file: args.file, drive };
     let done = verify.run(&far, &settings, &session.context).await;
     session.settle();
