@@ -45,7 +45,7 @@ async fn upload() -> Result<()> {
     let drives = Drives::new(client, context.retry.clone())?;
     let far = Far { remote: "example".into(), account: format!("{url} {user}"), drives };
 
-    let image = Image::open(&file, None, SourceFormat::Auto, &context.stop).await?;
+    let image = Image::open(&file, OpenOptions::default(), &context).await?;
     let upload = Upload {
         drive: None,
         name: None,

@@ -26,6 +26,7 @@ mod server;
 mod session;
 pub mod signals;
 mod snapshot;
+mod source;
 mod table;
 mod transfers;
 mod upload;

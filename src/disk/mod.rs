@@ -16,9 +16,11 @@ pub mod elastic;
 pub mod file;
 pub mod format;
 mod identity;
+pub mod image;
 pub mod memory;
 pub mod stdout;
 pub mod stream;
+pub mod vhd;
 pub mod zero;
 
 pub use buffer::{Buffer, Buffers, Permit, Window};

@@ -70,6 +70,7 @@ impl Verify {
             Plan {
                 action: "verify",
                 from: self.file.display().to_string(),
+                format: String::new(),
                 to: format!("{}:{}", far.remote, self.drive),
                 drive: Some(self.drive.clone()),
                 size: geometry.image_size(),
