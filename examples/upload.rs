@@ -12,7 +12,7 @@ use diskferry::job::upload::{Image, Upload, Zeros};
 use diskferry::job::{Far, Settings};
 use diskferry::meters::Meters;
 use diskferry::remote::{Auth, Client, Drives, Options, Provider};
-use diskferry::{Error, Result, disk::format::SourceFormat, stop};
+use diskferry::{Error, Result, disk::image::OpenOptions, stop};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

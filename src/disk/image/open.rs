@@ -113,6 +113,11 @@ impl Opening<'_> {
             let text = format!("the image {} is empty", self.named.path().display());
             return Err(Error::new(Kind::Source, text));
         }
+        if i64::try_from(layout.size()).is_err() {
+            let text =
+                format!("the image {} says that it has {} bytes", self.named.path().display(), layout.size());
+            return Err(Error::new(Kind::Source, text));
+        }
         let disk = ImageDisk::new(layout, opener.files, reading.clone(), options.member.clone());
         Ok((Opened::Disk(Arc::new(disk)), reading))
     }

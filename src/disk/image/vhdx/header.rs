@@ -151,11 +151,16 @@ pub(super) fn long(bytes: &[u8]) -> u64 {
 
 /// Whether the CRC-32C of a structure, at byte 4 of it, is right.
 fn is_summed(bytes: &[u8]) -> bool {
+    long(&bytes[4..8]) == u64::from(crc(bytes))
+}
+
+/// The CRC-32C of a structure, whose bytes 4 to 7 are taken as zeros.
+pub(in crate::disk::image) fn crc(bytes: &[u8]) -> u32 {
     let crc = [&bytes[..4], &[0; 4], &bytes[8..]].into_iter().flatten().fold(u32::MAX, |crc, byte| {
         let [low, ..] = crc.to_le_bytes();
         crc >> 8 ^ CRC[usize::from(low ^ byte)]
     });
-    long(&bytes[4..8]) == u64::from(!crc)
+    !crc
 }
 
 /// The table of CRC-32C (RFC 3720, appendix B.4, polynomial 0x1EDC6F41, reflected).

@@ -1,6 +1,6 @@
 //! VHDX (MS-VHDX, "Virtual Hard Disk v2 (VHDX) File Format"): fixed and dynamic.
 
-mod header;
+pub(in crate::disk::image) mod header;
 
 use super::part::{Part, shown};
 use super::{Layout, Place, Run, Take};
