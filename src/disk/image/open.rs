@@ -70,7 +70,17 @@ pub enum Opened {
 /// to unpack it.
 pub fn open(path: &Path, options: &OpenOptions, asked: &Asked) -> Result<(Opened, String)> {
     let named = FileDisk::open(path)?;
-    Opening { options, asked, named: &named }.part(Part::whole(named.clone()), &[])
+    let opened = Opening { options, asked, named: &named }.part(Part::whole(named.clone()), &[]);
+    opened.map_err(|error| {
+        // What was taken for a format may be a disk that begins like one.
+        let mended = error.what_next().is_some_and(|hint| hint.contains("--source-format"));
+        if options.format != SourceFormat::Auto || error.kind() != Kind::Source || mended {
+            return error;
+        }
+        let as_it_is = "`--source-format raw` uploads it as it is";
+        let hint = error.what_next().map_or(as_it_is.to_owned(), |hint| format!("{hint}; {as_it_is}"));
+        error.hint(hint)
+    })
 }
 
 /// An image that is being opened.

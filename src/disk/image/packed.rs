@@ -79,7 +79,7 @@ impl PackedFile<'_> {
     /// The most bytes that are unpacked without being asked.
     fn most(&self) -> u64 {
         let gained = self.part.len().saturating_mul(MOST_GAINED).max(MOST_UNPACKED);
-        self.options.size_at_most.or(self.options.size).unwrap_or(gained)
+        self.options.size_at_most.unwrap_or(gained.max(self.options.size.unwrap_or(0)))
     }
 
     fn too_large(&self, most: u64) -> Error {
@@ -182,7 +182,7 @@ impl PackedFile<'_> {
         let (mut size, mut tail) = (0_u64, Vec::new());
         let contents = self.unpack(&mut |piece| {
             size += piece.len() as u64;
-            if size > most {
+            if size > most.saturating_add(vhd::FOOTER) {
                 return Err(self.too_large(most));
             }
             tail.extend_from_slice(&piece[piece.len().saturating_sub(HEAD)..]);

@@ -69,7 +69,7 @@ fn tables_that_cannot_be_are_errors_before_they_get_memory() {
         (&[(79, &[8]), (104, &[9])], "its compression Some(9) is not known"),
         (&[(100, &[0xff, 0, 0, 0])], "a header of 4278190080 bytes"),
         (&[(116, &[0xff, 0, 0, 0])], "an extension of its header is longer"),
-        (&[(8, &[0, 0, 0, 0, 0, 0, 1, 0]), (16, &[0x10, 0, 0, 0])], "a name of 268435456 bytes"),
+        (&[(8, &[0, 0, 0, 0, 0, 1, 0, 0]), (16, &[0x10, 0, 0, 0])], "a name of 268435456 bytes"),
         (&[(24, &[0; 8])], "is empty"),
     ] {
         let path = patched(&image, changes);
