@@ -46,12 +46,19 @@ pub(super) struct Packed<'a> {
 
 /// Pieces that were unpacked for the sake of a part of them: the part that follows is mostly wanted next.
 #[derive(Default)]
-pub(super) struct Recent(Mutex<Vec<(usize, u64, Arc<[u8]>)>>);
+pub(super) struct Recent(Mutex<Vec<Piece>>);
+
+/// A piece that was unpacked.
+struct Piece {
+    /// Of which part of which file, and where in it.
+    key: (usize, u64),
+    bytes: Arc<[u8]>,
+}
 
 impl Recent {
     fn get(&self, key: (usize, u64)) -> Option<Arc<[u8]>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().find(|(part, at, _)| (*part, *at) == key).map(|(_, _, bytes)| Arc::clone(bytes))
+        kept.iter().find(|piece| piece.key == key).map(|piece| Arc::clone(&piece.bytes))
     }
 
     fn put(&self, key: (usize, u64), bytes: &[u8]) {
@@ -59,7 +66,7 @@ impl Recent {
         if kept.len() == KEPT {
             kept.remove(0);
         }
-        kept.push((key.0, key.1, bytes.into()));
+        kept.push(Piece { key, bytes: bytes.into() });
     }
 }
 

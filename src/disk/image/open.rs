@@ -104,8 +104,9 @@ impl Opening<'_> {
                 let text = format!("--member is for archives, and {} is none", self.named.path().display());
                 return Err(Error::usage(text));
             }
-            (SourceFormat::Exactly(format), _) => format,
-            (SourceFormat::Auto, Some(Container::Image(format))) => format,
+            (SourceFormat::Exactly(format), _) | (SourceFormat::Auto, Some(Container::Image(format))) => {
+                format
+            }
             (SourceFormat::Auto, Some(Container::Unread(what))) => return Err(unread(what, &part)),
             (SourceFormat::Auto, None) if vhd::is_fixed(&part)? => Format::Vhd,
             (SourceFormat::Auto, None) => Format::Raw,
@@ -172,7 +173,7 @@ impl Opening<'_> {
             "unpacking {part} into a temporary file in {}: {format} is not read in order",
             std::env::temp_dir().display()
         ));
-        self.part(Part::whole(packed.into_file()?), &around)
+        self.part(Part::whole(packed.to_file()?), &around)
     }
 }
 
@@ -247,13 +248,13 @@ impl Opener {
         if scheme {
             return Err(of.refused(format_args!("it leads to {}, which is no file", shown(name))));
         }
-        let path = self.directory(of)?.join(name);
+        let path = Self::directory(of)?.join(name);
         self.take(of, name, &path, 0)
     }
 
     /// An extent of a VMDK. It has to be in the directory of its description, or below, by its name and in truth.
     pub(super) fn extent(&mut self, of: &Part, name: &str) -> Result<Part> {
-        let directory = self.directory(of)?;
+        let directory = Self::directory(of)?;
         let path = directory.join(name);
         if self.follow {
             return self.take(of, name, &path, 0);
@@ -294,7 +295,7 @@ impl Opener {
     }
 
     /// The directory that names in an image are relative to.
-    fn directory(&self, of: &Part) -> Result<PathBuf> {
+    fn directory(of: &Part) -> Result<PathBuf> {
         if !of.is_whole() {
             return Err(of
                 .refused("it leads to another file, out of its archive")

@@ -168,7 +168,7 @@ impl PackedFile<'_> {
             _ => None,
         };
         self.asked.check_stop()?;
-        Ok(told.filter(|size| size % WHOLE == 0))
+        Ok(told.filter(|size| size.is_multiple_of(WHOLE)))
     }
 
     /// Unpacks everything once.
@@ -194,7 +194,7 @@ impl PackedFile<'_> {
     }
 
     /// Unpacks into a file that has no name, so that nothing is left of it however the process ends.
-    pub(super) fn into_file(&self) -> Result<FileDisk> {
+    pub(super) fn to_file(&self) -> Result<FileDisk> {
         let dir = std::env::temp_dir();
         let what = |e| Error::io(format!("unpacking into a temporary file in {}", dir.display()), e);
         let file = tempfile::tempfile_in(&dir).map_err(what)?;

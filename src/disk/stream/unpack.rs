@@ -285,7 +285,7 @@ pub fn packing_of(head: &[u8]) -> Option<Packing> {
     }
 }
 
-/// The letters, the level, and the first block (or the end) behind them: "BZh" alone may begin anything.
+/// The letters, the level, and the first block (or the end) behind them: the letters alone may begin anything.
 fn is_bzip2(head: &[u8]) -> bool {
     let block = |head: &[u8]| head[4..].starts_with(b"1AY&SY") || head[4..].starts_with(b"\x17rE8P\x90");
     head.starts_with(b"BZh") && head.len() >= 10 && matches!(head[3], b'1'..=b'9') && block(head)

@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_does_not_account_for_every_byte_is_not_trusted() {
-        let whole = packed(&[7; 100_000], true);
+        let whole = packed(&vec![7; 100_000], true);
         for len in 1..whole.len() {
             assert_eq!(size(&whole[..len]), None, "{len}");
         }

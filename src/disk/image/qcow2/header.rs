@@ -156,7 +156,7 @@ fn l1(part: &Part, size: u64, cluster_bits: u32, extended: bool, table: (u64, u6
             "its L1 table has {has} entries, and a disk of {size} bytes needs {needed}"
         )));
     }
-    if at % (1 << cluster_bits) != 0 || (at == 0 && needed > 0) || !part.has(at, needed * 8) {
+    if !at.is_multiple_of(1 << cluster_bits) || (at == 0 && needed > 0) || !part.has(at, needed * 8) {
         return Err(part.damaged(format_args!("its L1 table is at byte {at}, where it cannot be")));
     }
     Ok((at, needed))

@@ -150,7 +150,7 @@ impl Qcow2 {
             return take(range, Cluster::Compressed);
         }
         let host = first & OFFSET;
-        if host % (1 << self.header.cluster_bits) != 0 {
+        if !host.is_multiple_of(1 << self.header.cluster_bits) {
             return Err(wrong("a cluster is not where a cluster can be", first));
         }
         // In a file of its own the data may begin at 0, and then only this bit tells that it is there.
@@ -247,7 +247,7 @@ fn tables(part: &Part, header: &Header) -> Result<(Vec<u64>, Vec<Range<u64>>)> {
     let place = |table: u64| l1.iter().position(|other| *other == table).unwrap_or_default() as u64 * span;
     let mut tables: Vec<Range<u64>> = l1.iter().filter(|at| **at != 0).map(|at| *at..at + cluster).collect();
     for table in &tables {
-        if table.start % cluster != 0 || !part.has(table.start, cluster) {
+        if !table.start.is_multiple_of(cluster) || !part.has(table.start, cluster) {
             let why = format!("an L2 table is at byte {}, where it cannot be", table.start);
             return Err(part.damaged(why).offset(place(table.start)));
         }

@@ -179,7 +179,7 @@ fn clusters_in_a_file_of_their_own_are_read_where_that_is_asked_for() {
 }
 
 #[test]
-fn reads_by_several_threads_do_not_wait_for_each_other() {
+fn several_threads_read_one_image_at_once() {
     if !is_here() {
         return;
     }

@@ -1,12 +1,13 @@
 //! What the readers give, against `qemu-img`, and what they make of files that are not what they should be.
 
 mod hostile;
+mod hostile_microsoft;
+mod hostile_vmdk;
 mod matrix;
 mod packed;
-#[path = "../../../../tests/support/qemu_img.rs"]
-mod qemu_img;
 
 use super::{Asked, OpenOptions, Opened, open};
+use crate::disk::conformance::qemu_img;
 use crate::disk::{Extent, ReadAt};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};

@@ -1,4 +1,4 @@
-//! The description of a VMDK: text, in a file of its own or inside a sparse extent (VMware, "Virtual Disk Format 5.0",
+//! The description of a VMDK: text, in a file of its own or inside a sparse extent (`VMware`, "Virtual Disk Format 5.0",
 //! `The Descriptor File`).
 
 use crate::disk::image::part::{Part, shown};

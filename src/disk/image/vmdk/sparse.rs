@@ -1,4 +1,4 @@
-//! A sparse extent of a VMDK, stream-optimised or not (VMware, "Virtual Disk Format 5.0", `Hosted Sparse Extents` and
+//! A sparse extent of a VMDK, stream-optimised or not (`VMware`, "Virtual Disk Format 5.0", `Hosted Sparse Extents` and
 //! `Stream-Optimized Compressed Sparse Extents`).
 
 use super::descriptor::LONGEST;
