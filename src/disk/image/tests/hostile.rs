@@ -145,15 +145,21 @@ fn what_does_not_unpack_to_a_cluster_is_an_error() {
             assert!(error.contains("longer than such a piece may be"), "{error}");
         }
     }
-    // A bomb: 2 MiB where a cluster of 64 KiB should be.
-    let mut bomb = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
-    std::io::Write::write_all(&mut bomb, &vec![0; 2 * MIB]).unwrap();
-    let bomb = bomb.finish().unwrap();
+    // A bomb: 2 MiB where a cluster of 64 KiB should be. And too little.
+    let deflated = |len: usize| {
+        let mut deflate = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut deflate, &vec![0; len]).unwrap();
+        deflate.finish().unwrap()
+    };
+    let (bomb, short) = (deflated(2 * MIB), deflated(1000));
     qemu_img(dir.path(), "convert -c -O qcow2 raw packed");
     let entry = (1_u64 << 62 | 7 << 54 | 0x50000).to_be_bytes();
     let image = patched(&dir.path().join("packed"), &[(0x40000, &entry), (0x50000, &bomb)]);
     let error = bytes_of(&*disk(&image)).unwrap_err();
     assert!(error.to_string().contains("what is compressed at byte 327680"), "{error}");
+    let image = patched(&dir.path().join("packed"), &[(0x40000, &entry), (0x50000, &short)]);
+    let error = bytes_of(&*disk(&image)).unwrap_err();
+    assert!(error.to_string().contains("ends after 1000 of 65536 bytes"), "{error}");
 }
 
 #[test]

@@ -35,7 +35,15 @@ fn images_of_microsoft_that_cannot_be_are_errors() {
     };
     let mut parent = summed(vhd.clone(), footer, 512, 64, |footer| footer[63] = 4);
     parent[512 + 64..512 + 70].copy_from_slice(&[0, b'p', 0, 0x1b, 0, b'q']);
+    // The table at the end, so that a block at the start is not on it.
+    let mut moved = summed(vhd[..footer].to_vec(), 512, 1024, 36, |header| {
+        header[16..24].copy_from_slice(&(footer as u64).to_be_bytes());
+    });
+    moved.extend_from_slice(&[0; 4]);
+    moved.extend_from_slice(&vhd[table + 4..table + 512]);
+    moved.extend_from_slice(&vhd[footer..]);
     for (bytes, says) in [
+        (moved, "a block at byte 0 is on the table of blocks or the header"),
         (summed(vhd.clone(), footer, 512, 64, |footer| footer[63] = 9), "the unknown type 9"),
         (parent, "differences to another file, `p\\u{1b}q`"),
         (summed(vhd.clone(), footer, 512, 64, |footer| footer[48] = 1), "says that the disk has"),
