@@ -12,7 +12,7 @@ use diskferry::job::upload::{Image, Upload, Zeros};
 use diskferry::job::{Far, Settings};
 use diskferry::meters::Meters;
 use diskferry::remote::{Auth, Client, Drives, Options, Provider};
-use diskferry::{Error, Result, disk::format::SourceFormat, stop};
+use diskferry::{Error, Result, disk::image::OpenOptions, stop};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -45,7 +45,7 @@ async fn upload() -> Result<()> {
     let drives = Drives::new(client, context.retry.clone())?;
     let far = Far { remote: "example".into(), account: format!("{url} {user}"), store: Arc::new(drives) };
 
-    let image = Image::open(&file, None, SourceFormat::Auto, &context.stop).await?;
+    let image = Image::open(&file, OpenOptions::default(), &context).await?;
     let upload = Upload {
         drive: None,
         name: None,

@@ -53,6 +53,9 @@ pub struct Plan {
     pub action: &'static str,
     /// Where the bytes come from.
     pub from: String,
+    /// What an image is read as: `raw`, `qcow2 in xz`. Empty where nothing but bytes come.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub format: String,
     /// Where they go.
     pub to: String,
     /// The drive's UUID, once known.

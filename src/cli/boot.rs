@@ -12,9 +12,9 @@ use super::server::create::{VncOptions, create, default_key, start_if_needed};
 use super::server::{address, tell_address, until_active};
 use super::session::Session;
 use super::signals::quoted;
+use super::source::SourceOptions;
 use super::wait::WaitOptions;
 use crate::config::Target;
-use crate::disk::format::SourceFormat;
 use crate::engine::encode::codec::Compression;
 use crate::error::{Error, Kind, Result};
 use crate::event::Summary;
@@ -64,9 +64,8 @@ pub struct BootArgs {
     /// Another key of the new drive, such as tags; may be repeated
     #[arg(long = "drive-set", value_name = "KEY=VALUE", value_parser = pair)]
     drive_keys: Vec<(String, String)>,
-    /// What the image is: what its first bytes say, refused unless it is raw (auto), or raw whatever it looks like
-    #[arg(long, value_name = "auto|raw", default_value = "auto", value_parser = parse::<SourceFormat>)]
-    source_format: SourceFormat,
+    #[command(flatten)]
+    source: SourceOptions,
     /// How chunks are compressed: auto, none, or a level from 1 (fast) to 12 (small)
     #[arg(long, value_name = "auto|none|1..12", default_value = "auto", value_parser = parse::<Compression>)]
     compress: Compression,
@@ -215,7 +214,7 @@ async fn upload(
     };
     let settings = session.settings(&args.transfer, args.restart);
     let context = &session.context;
-    let image = Image::open(Path::new(&args.from), args.size, args.source_format, &context.stop).await?;
+    let image = Image::open(Path::new(&args.from), args.source.open_options(args.size), context).await?;
     let done = upload.run(image, &session.end.far(None)?.0, &settings, context).await;
     session.settle();
     let Some(done) = done? else { return Ok(None) };

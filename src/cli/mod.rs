@@ -27,6 +27,7 @@ mod server;
 mod session;
 pub mod signals;
 mod snapshot;
+mod source;
 mod table;
 mod transfers;
 mod upload;
@@ -188,7 +189,7 @@ impl Cli {
             Command::Snapshot(command) => snapshot::run(command, global, output).await,
             Command::Key(command) => key::run(command, global, output).await,
             Command::Analytics(command) => analytics::run(command, global, output).await,
-            Command::Boot(args) => boot::run(args, global, output).await,
+            Command::Boot(args) => Box::pin(boot::run(args, global, output)).await,
             Command::Remote(command) => remote::run(command, global, output).await,
             Command::Serve(args) => serve::run(args, output).await,
             Command::Completions(args) => completions::run(&args, output),

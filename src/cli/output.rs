@@ -252,8 +252,9 @@ impl Output {
         } else {
             String::new()
         };
+        let format = if plan.format.is_empty() { String::new() } else { format!(" ({})", plan.format) };
         self.stderr(&format!(
-            "{} {} to {}: {} in {} chunks of {}{resume}, {} at a time, compression: {}{zeros}, verify: {}",
+            "{} {}{format} to {}: {} in {} chunks of {}{resume}, {} at a time, compression: {}{zeros}, verify: {}",
             plan.action,
             plan.from,
             plan.to,

@@ -96,9 +96,14 @@ impl<'a> Look<'a> {
         let drive = self.replay.drive.as_ref().map(|d| &d.drive).or(header.drive.as_ref());
         let far = format!("{}:{}", header.remote, drive.map_or("", String::as_str));
         match (&header.image, &header.file) {
-            (Some(Identity::File { path, .. } | Identity::Device { path, .. }), _) => {
-                (path.display().to_string(), far)
-            }
+            (
+                Some(
+                    Identity::File { path, .. }
+                    | Identity::Device { path, .. }
+                    | Identity::Image { path, .. },
+                ),
+                _,
+            ) => (path.display().to_string(), far),
             (Some(Identity::Stream { .. }), _) => ("-".to_owned(), far),
             (Some(Identity::Remote { object, .. }), Some(file)) => {
                 (object.clone(), file.display().to_string())

@@ -4,8 +4,8 @@ use super::Global;
 use super::options::{TransferOptions, pair, parse, size};
 use super::output::Output;
 use super::session::Session;
+use super::source::SourceOptions;
 use crate::config::{Object, Target};
-use crate::disk::format::SourceFormat;
 use crate::engine::encode::codec::Compression;
 use crate::error::{Error, Result};
 use crate::event::Summary;
@@ -35,9 +35,8 @@ pub struct UploadArgs {
     /// Another key of the new drive, such as tags or encryption:cipher; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
     keys: Vec<(String, String)>,
-    /// What the image is: what its first bytes say, refused unless it is raw (auto), or raw whatever it looks like
-    #[arg(long, value_name = "auto|raw", default_value = "auto", value_parser = parse::<SourceFormat>)]
-    source_format: SourceFormat,
+    #[command(flatten)]
+    source: SourceOptions,
     /// How chunks are compressed: auto, none, or a level from 1 (fast) to 12 (small)
     #[arg(long, value_name = "auto|none|1..12", default_value = "auto", value_parser = parse::<Compression>)]
     compress: Compression,
@@ -70,7 +69,7 @@ pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<(
         return Err(Error::usage("--name and --set are for a drive to be made, and a drive is named"));
     }
     let session = Session::open(remote.as_deref(), &args.transfer, global, output).await?;
-    let image = Image::open(&args.image, args.size, args.source_format, &session.context.stop).await?;
+    let image = Image::open(&args.image, args.source.open_options(args.size), &session.context).await?;
     let (far, drive) = session.end.far(object.as_ref())?;
     let upload = Upload {
         drive,

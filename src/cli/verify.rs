@@ -4,8 +4,10 @@ use super::Global;
 use super::options::{TransferOptions, parse};
 use super::output::Output;
 use super::session::{NO_DRIVE, Session};
+use super::source::SourceOptions;
 use crate::config::Target;
 use crate::error::{Error, Result};
+use crate::job::upload::Image;
 use crate::job::verify::Verify;
 use clap::Args;
 use std::path::PathBuf;
@@ -22,6 +24,8 @@ pub struct VerifyArgs {
     #[arg(value_name = "REMOTE:DRIVE", value_parser = parse::<Target>)]
     drive: Target,
     #[command(flatten)]
+    source: SourceOptions,
+    #[command(flatten)]
     transfer: TransferOptions,
 }
 
@@ -33,7 +37,8 @@ pub async fn run(args: VerifyArgs, global: &Global, output: &Output) -> Result<(
     let session = Session::open(Some(&args.drive.remote), &args.transfer, global, output).await?;
     let (far, drive) = session.end.far_disk(args.drive.object.as_ref(), &NO_DRIVE)?;
     let settings = session.settings(&args.transfer, false);
-    let verify = Verify { file: args.file, drive };
+    let image = Image::open(&args.file, args.source.open_options(None), &session.context).await?;
+    let verify = Verify { image, drive };
     let done = verify.run(&far, &settings, &session.context).await;
     session.settle();
     let Some(done) = done? else { return Ok(()) };

@@ -20,6 +20,9 @@ use futures_util::future::join_all;
 use std::ops::Range;
 use std::sync::Arc;
 
+#[path = "../../tests/support/qemu_img.rs"]
+pub(super) mod qemu_img;
+
 /// Odd, and larger than what one reply or buffer holds.
 pub(in crate::disk) const SIZE: u64 = (9 << 20) + 4_321;
 
@@ -243,6 +246,41 @@ async fn files() {
 #[tokio::test]
 async fn zeros() {
     reads(&super::zero::ZeroDisk::new(SIZE), &vec![0; usize::try_from(SIZE).unwrap()]).await;
+}
+
+#[tokio::test]
+async fn images_in_formats_and_archives() {
+    use super::image::{Asked, OpenOptions, Opened, open};
+    use std::os::unix::fs::FileExt;
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = image();
+    std::fs::write(dir.path().join("raw"), &bytes).unwrap();
+    let mut archive = tar::Builder::new(std::fs::File::create(dir.path().join("tar")).unwrap());
+    archive.append_path_with_name(dir.path().join("raw"), "raw").unwrap();
+    archive.finish().unwrap();
+    let mut images = vec!["tar".to_owned()];
+    if qemu_img::is_here() {
+        for (name, options) in [
+            ("plain", ""),
+            ("small", "-o cluster_size=512"),
+            ("packed", "-c"),
+            ("parts", "-o extended_l2=on"),
+        ] {
+            qemu_img::qemu_img(dir.path(), &format!("convert -f raw -O qcow2 {options} raw {name}"));
+            // QEMU makes whole sectors; the format has the size in bytes.
+            let file = std::fs::OpenOptions::new().write(true).open(dir.path().join(name)).unwrap();
+            file.write_all_at(&SIZE.to_be_bytes(), 24).unwrap();
+            images.push(name.to_owned());
+        }
+    }
+    for name in images {
+        let asked = Asked { observer: crate::event::nobody(), stop: crate::stop::Stop::never() };
+        let Ok((Opened::Disk(disk), _)) = open(&dir.path().join(&name), &OpenOptions::default(), &asked)
+        else {
+            panic!("{name} is no disk");
+        };
+        reads(&*disk, &bytes).await;
+    }
 }
 
 #[tokio::test]

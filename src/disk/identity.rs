@@ -40,6 +40,20 @@ pub enum Identity {
         /// What tells one version from another, where the server says it.
         validator: Option<String>,
     },
+    /// An image in a format of its own, packed, or inside an archive.
+    Image {
+        /// The path of the file that was named, absolute.
+        path: PathBuf,
+        /// How it was read: `qcow2`, `raw in gzip`.
+        reading: String,
+        /// Of an archive, the file in it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        member: Option<String>,
+        /// Bytes of the image, not of the file.
+        size: u64,
+        /// The file that was named, and those that it leads to.
+        files: Vec<Identity>,
+    },
     /// Standard input: told by its size alone, so that what was already sent is compared as it is read again.
     Stream {
         /// In bytes, as declared.
@@ -102,6 +116,30 @@ impl Identity {
                     )
                 } else {
                     None
+                }
+            }
+            (
+                Identity::Image {
+                    path: old_path,
+                    reading: was,
+                    member: old_member,
+                    size: old_size,
+                    files: old_files,
+                },
+                Identity::Image { path, reading, member, size, files },
+            ) => {
+                if old_path != path {
+                    changed("path", &old_path.display(), &path.display())
+                } else if was != reading {
+                    Some(format!("it was read as {was} and is {reading}"))
+                } else if old_member != member {
+                    Some("it is another file of the archive".to_owned())
+                } else if old_files.len() != files.len() {
+                    changed("number of files", &old_files.len(), &files.len())
+                } else {
+                    files.iter().zip(old_files).find_map(|(file, old)| file.difference(old)).or_else(|| {
+                        (old_size != size).then(|| format!("its size was {old_size} and is {size}"))
+                    })
                 }
             }
             (a, b) if a == b => None,

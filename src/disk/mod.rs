@@ -17,6 +17,7 @@ pub mod elastic;
 pub mod file;
 pub mod format;
 mod identity;
+pub mod image;
 pub mod imageio;
 pub mod memory;
 pub mod stdout;

@@ -38,6 +38,7 @@ pub async fn disk(drive: &str, from: &Far, context: &Context) -> Result<Image> {
         name,
         from: format!("{}:{drive}", from.remote),
         action: "migrate",
+        format: String::new(),
     })
 }
 
@@ -52,7 +53,10 @@ pub async fn appliance(
 ) -> Result<Option<Done<Summary>>> {
     let contents = found.look().await?;
     let from = format!("{}:{}", found.remote, found.id);
-    let image = |bytes, name| Image { bytes, name, from: from.clone(), action: "migrate" };
+    let image = |bytes, name| {
+        let format = reading(&contents);
+        Image { bytes, name, from: from.clone(), action: "migrate", format }
+    };
     let disk = ApplianceDisk::new(found.appliance.clone(), &found.access);
     if let (Some(disk), true) = (disk, contents.layers.is_empty()) {
         let identity = found.identity(disk.info().size);
@@ -80,6 +84,11 @@ pub async fn appliance(
     let image = image(ImageBytes::Stream(Box::new(stream)), found.image_name(&contents));
     let (done, _) = beside(upload.run(image, far, settings, context), pull.feeding).await;
     done
+}
+
+/// What an appliance is read as.
+fn reading(contents: &Contents) -> String {
+    if contents.layers.is_empty() { "raw".to_owned() } else { format!("raw in {}", contents.describe()) }
 }
 
 /// The raw size as an earlier run of the same migration has found it.

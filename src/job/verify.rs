@@ -1,24 +1,20 @@
-//! `verify`: a file and a drive, chunk by chunk.
+//! `verify`: an image and a drive, chunk by chunk.
 
+use super::upload::Image;
 use super::{Far, Settings, announce, summary, usable, write_manifest};
 use crate::chunk::Geometry;
-use crate::disk::ReadAt;
-use crate::disk::file::FileDisk;
 use crate::engine::Context;
 use crate::engine::compare::{Verify as Amount, whole, with_original};
 use crate::engine::ledger::Ledger;
 use crate::engine::resume::Coverage;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// A comparison.
-#[derive(Clone, Debug)]
 pub struct Verify {
-    /// The file or block device.
-    pub file: PathBuf,
+    /// The image, which can be read at any place.
+    pub image: Image,
     /// The drive.
     pub drive: String,
 }
@@ -39,35 +35,36 @@ impl Verify {
     pub async fn run(self, far: &Far, settings: &Settings, context: &Context) -> Result<Option<Verified>> {
         let start = Instant::now();
         settings.check()?;
-        let file = FileDisk::open(&self.file)?;
+        let from = &self.image.from;
+        let here = self.image.bytes.disk().cloned().ok_or_else(|| {
+            Error::usage(format!("{from} is {}: it cannot be compared as it is", self.image.format))
+                .hint("unpack it first")
+        })?;
+        let size = here.info().size;
         let info = usable(&self.drive, far, context).await?;
         let what = far.called(&info.disk);
-        if info.size < file.size() {
+        if info.size < size {
             return Err(Error::new(
                 Kind::Differ,
-                format!(
-                    "{what} has {} bytes and {} has {}: they cannot be equal",
-                    info.size,
-                    self.file.display(),
-                    file.size()
-                ),
+                format!("{what} has {} bytes and {from} has {size}: they cannot be equal", info.size),
             ));
         }
-        if info.size > file.size() {
+        if info.size > size {
             let text = format!(
                 "{what} is larger than the file: its last {} bytes are not compared",
-                info.size - file.size()
+                info.size - size
             );
             (context.observer)(&Event::Warning(text));
         }
         let disk = far.store.read(&info, None).await?;
-        let geometry = Geometry::checked(file.size(), settings.chunk_size)?;
+        let geometry = Geometry::checked(size, settings.chunk_size)?;
         let mut ledger = Ledger::new(geometry, settings.digest);
         let amount = if settings.verify == Amount::None { Amount::Full } else { settings.verify };
         announce(
             Plan {
                 action: "verify",
-                from: self.file.display().to_string(),
+                from: from.clone(),
+                format: self.image.format.clone(),
                 to: format!("{}:{}", far.remote, info.disk),
                 drive: Some(info.disk.clone()),
                 size: geometry.image_size(),
@@ -87,7 +84,6 @@ impl Verify {
         if settings.dry_run {
             return Ok(None);
         }
-        let here: Arc<dyn ReadAt> = Arc::new(file);
         let chosen = amount.choose(geometry.chunks(), &uuid::Uuid::new_v4().to_string());
         let sha256 = async {
             if settings.sha256 { whole(&here, geometry, context).await.map(Some) } else { Ok(None) }

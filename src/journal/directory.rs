@@ -33,6 +33,11 @@ impl Directory {
             Some(crate::disk::Identity::File { path, .. } | crate::disk::Identity::Device { path, .. }) => {
                 path.display().to_string()
             }
+            Some(crate::disk::Identity::Image { path, member: None, .. }) => path.display().to_string(),
+            // No path has this byte in it.
+            Some(crate::disk::Identity::Image { path, member: Some(member), .. }) => {
+                format!("{}\0{member}", path.display())
+            }
             // Streams are told apart by the name of what is made of them.
             Some(crate::disk::Identity::Stream { .. }) => {
                 format!("- {}", header.new_drive.as_ref().map_or("", |new| &new.name))

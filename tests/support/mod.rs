@@ -3,3 +3,4 @@
 
 pub mod copy;
 pub mod moment;
+pub mod qemu_img;

@@ -4,6 +4,7 @@ mod appliances;
 mod damage;
 mod devices;
 mod faults;
+mod formats;
 mod interruptions;
 mod migrations;
 mod moves;

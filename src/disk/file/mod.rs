@@ -48,7 +48,15 @@ impl FileDisk {
     pub fn open(path: &Path) -> Result<Self> {
         let what =
             |e| Error::new(Kind::Source, format!("the image {} cannot be read", path.display())).source(e);
-        let mut file = File::open(path).map_err(what)?;
+        let file = File::open(path).map_err(what)?;
+        let path = path.canonicalize().map_err(what)?;
+        Self::of(file, path)
+    }
+
+    /// A file that is open already. `path`: where it is, absolute.
+    pub(in crate::disk) fn of(mut file: File, path: PathBuf) -> Result<Self> {
+        let what =
+            |e| Error::new(Kind::Source, format!("the image {} cannot be read", path.display())).source(e);
         let meta = file.metadata().map_err(what)?;
         let is_device = meta.file_type().is_block_device();
         if !meta.is_file() && !is_device {
@@ -63,7 +71,6 @@ impl FileDisk {
         if size == 0 {
             return Err(Error::new(Kind::Source, format!("the image {} is empty", path.display())));
         }
-        let path = path.canonicalize().map_err(what)?;
         let device = if is_device {
             file.sync_data().map_err(what)?;
             let device = Device::of(meta.rdev());
@@ -105,12 +112,21 @@ impl FileDisk {
     /// # Errors
     /// A file that ends before them was cut short; any other failure names its offset.
     fn read_range(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()> {
-        let inner = &*self.inner;
-        let outside = || Error::new(Kind::Source, "a range outside the image was asked for").offset(offset);
-        let end = offset.checked_add(len).filter(|end| *end <= inner.info.size).ok_or_else(outside)?;
-        let len = usize::try_from(len).map_err(|_| outside())?;
+        let len = usize::try_from(len).map_err(|_| outside(offset))?;
+        if offset.checked_add(len as u64).is_none_or(|end| end > self.inner.info.size) {
+            return Err(outside(offset));
+        }
         // A buffer that is used again has its length already: only the first use clears it.
         into.resize(len, 0);
+        self.fill(offset, into)
+    }
+
+    /// Fills `into` with the bytes from `offset`, with the same errors.
+    pub(in crate::disk) fn fill(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        let inner = &*self.inner;
+        let len = into.len();
+        let end = offset.checked_add(len as u64).filter(|end| *end <= inner.info.size);
+        let end = end.ok_or_else(|| outside(offset))?;
         let mut at = 0;
         while at < len {
             let place = offset + at as u64;
@@ -138,6 +154,22 @@ impl FileDisk {
         let mut bytes = Vec::new();
         self.read_range(offset, len, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// The extents of `range`, as the file system tells them.
+    pub(in crate::disk) fn holes(&self, range: Range<u64>) -> Result<Vec<Extent>> {
+        extents::cover(&self.inner.file, range)
+    }
+
+    /// Whether the file takes less room than it has bytes.
+    pub(in crate::disk) fn is_sparse(&self) -> bool {
+        self.inner.file.metadata().is_ok_and(|meta| meta.is_file() && meta.blocks() * 512 < meta.len())
+    }
+
+    /// What the file system calls the file, by whichever name it was opened: device and inode.
+    pub(in crate::disk) fn inode(&self) -> Result<(u64, u64)> {
+        let meta = self.inner.file.metadata().map_err(|e| Error::io("asking for the file's inode", e))?;
+        Ok((meta.dev(), meta.ino()))
     }
 
     /// Fails if the image is no longer what it was when it was opened.
@@ -230,12 +262,18 @@ impl LocalRead for FileDisk {
 }
 
 /// Runs what may wait for a disk on another thread, which is not joined.
-fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Attempt<T> {
+pub(in crate::disk) fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Attempt<T> {
     Box::pin(async {
         tokio::task::spawn_blocking(work)
             .await
             .unwrap_or_else(|_| Err(Error::new(Kind::Io, "the thread that uses the file has died")))
     })
+}
+
+fn outside(offset: u64) -> Error {
+    Error::new(Kind::Source, "a range outside the image was asked for").offset(offset)
 }
 
 /// The error for an image that is not what it was.

@@ -2,8 +2,10 @@
 
 pub mod pipe;
 pub mod unpack;
-mod unpack_guard;
+pub(in crate::disk) mod unpack_guard;
+pub(in crate::disk) mod unpack_tar;
 pub mod xz_index;
+pub mod zstd_frames;
 
 use super::{Attempt, Buffer, DiskInfo, Identity, ReadStream};
 use crate::error::{Error, Kind, Result};
@@ -25,6 +27,8 @@ struct Input {
     name: String,
     /// Bytes, where that is known.
     size: Option<u64>,
+    /// Whether zeros follow where it ends before its size.
+    padded: bool,
     /// The error behind a failed read, where the input knows it.
     failure: Failure,
 }
@@ -42,10 +46,28 @@ impl Stream {
         Self::new(Box::new(input), name, size, identity, failure)
     }
 
+    /// The same stream, which may end before its size: zeros follow.
+    #[must_use]
+    pub fn padded(mut self) -> Self {
+        self.input.padded = true;
+        self
+    }
+
+    /// The image that is packed in this stream, of the same size when it is unpacked.
+    pub fn unpacked(self) -> Result<Self> {
+        let Self { input, info } = self;
+        let name = input.name.clone();
+        let failure = input.failure.clone();
+        let reader = unpack::unpack_from(input.bytes, failure)?;
+        let input = Input { failure: reader.failure(), bytes: Box::new(reader), name, ..input };
+        Ok(Self { input, info })
+    }
+
     /// What comes through a pipe until it ends.
     pub fn endless(input: PipeReader, name: &str) -> Self {
         let failure = input.failure();
-        let input = Input { bytes: Box::new(input), name: name.to_owned(), size: None, failure };
+        let input =
+            Input { bytes: Box::new(input), name: name.to_owned(), size: None, padded: false, failure };
         Self { input, info: DiskInfo { stable: false, ..DiskInfo::new(name, 0) } }
     }
 
@@ -60,7 +82,7 @@ impl Stream {
         if size == 0 {
             return Err(Error::new(Kind::Source, "an image of 0 bytes is empty"));
         }
-        let input = Input { bytes, name: name.to_owned(), size: Some(size), failure };
+        let input = Input { bytes, name: name.to_owned(), size: Some(size), padded: false, failure };
         let info = DiskInfo { identity: Some(identity), stable: false, ..DiskInfo::new(name, size) };
         Ok(Self { input, info })
     }
@@ -146,6 +168,10 @@ impl Input {
         let read = (&mut self.bytes).take(len).read_to_end(into);
         let got = read.map_err(|e| self.failed(e).offset(at))? as u64;
         let Some(size) = self.size else { return Ok(got) };
+        if got < len && self.padded {
+            into.resize(into.len() + usize::try_from(len - got).unwrap_or_default(), 0);
+            return Ok(len);
+        }
         if got < len {
             return Err(self.wrong_size(size, &format!("ended after {}", at + got)));
         }
@@ -164,8 +190,9 @@ impl Input {
     }
 
     fn wrong_size(&self, size: u64, how: &str) -> Error {
-        Error::new(Kind::Source, format!("{} was to be {size} bytes and {how}", self.name))
-            .hint("give the exact size with --size")
+        Error::new(Kind::Source, format!("{} was to be {size} bytes and {how}", self.name)).hint(
+            if self.padded { "allow more with --size-at-most" } else { "give the exact size with --size" },
+        )
     }
 }
 

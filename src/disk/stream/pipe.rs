@@ -90,7 +90,8 @@ impl Failure {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn set(&self, error: Error) -> std::io::Error {
+    /// Keeps the error, and gives one for the reader to fail with.
+    pub(in crate::disk) fn set(&self, error: Error) -> std::io::Error {
         let text = error.to_string();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         std::io::Error::other(text)

@@ -1,14 +1,16 @@
-//! An image inside gzip, xz, zstd or tar, or several of them: found by its first bytes, and unpacked as it passes.
+//! An image inside gzip, xz, zstd, bzip2 or tar, or several of them: found by its first bytes, and unpacked as it passes.
 //!
-//! Of a tar archive the first file is taken that is not a description of one. What comes out is a raw image: anything that
-//! is known to be something else is refused by name, since a drive that holds it would not boot.
+//! Of a tar archive the file is taken that was named, or the first that is not a description of one. What comes out of
+//! [`unpack`] is a raw image: anything that is known to be something else is refused by name, since a drive that holds it
+//! would not boot.
 
+use super::pipe::Failure;
 use super::pipe::{PipeReader, PipeWriter, pipe};
 use super::unpack_guard::{Breach, Guard, Guarded, IN_FRONT, RECORDS, xz_memory};
-use crate::disk::format::{Container, HEAD, unreadable};
+use super::unpack_tar::{first_image, is_tar};
+use crate::disk::format::{HEAD, check_raw};
 use crate::error::{Error, Kind, Result};
 use bytes::Bytes;
-use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Read};
 use std::rc::Rc;
@@ -28,6 +30,8 @@ pub enum Packing {
     Xz,
     /// RFC 8878.
     Zstd,
+    /// The format of bzip2, one stream or several.
+    Bzip2,
     /// An archive, POSIX or GNU, sparse files included.
     Tar,
 }
@@ -38,6 +42,7 @@ impl fmt::Display for Packing {
             Packing::Gzip => "gzip",
             Packing::Xz => "xz",
             Packing::Zstd => "zstd",
+            Packing::Bzip2 => "bzip2",
             Packing::Tar => "tar",
         })
     }
@@ -52,6 +57,17 @@ pub struct Contents {
     pub size: Option<u64>,
     /// The file's name in the archive.
     pub member: Option<String>,
+    /// The names of the images in the archive, as far as it was read, and not of more than some.
+    pub images: Vec<String>,
+}
+
+/// What is wanted of something that is packed.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// The file of an archive; the first image without it.
+    pub member: Option<String>,
+    /// Whether an image in a format of its own is handed on too.
+    pub any_format: bool,
 }
 
 impl Contents {
@@ -65,14 +81,15 @@ impl Contents {
 /// Looks into the first bytes of something, as far as they reach. A megabyte tells the size of an image in a tar archive.
 /// It is work for the processor, up to a second of it: not for a thread that others wait for.
 pub fn look(head: &[u8]) -> Result<Contents> {
-    let mut contents = Contents::default();
     let guard = Guard::new(&|| false);
+    let mut walk = Walk { guard: &guard, wanted: &Wanted::default(), contents: Contents::default() };
     // It ends where the bytes end; only what came before counts.
-    let looked = each(Box::new(head), 0, &guard, &mut contents, &mut |reader, _| {
+    let looked = walk.each(Box::new(head), 0, &mut |reader| {
         // Anything that is not raw is refused here.
         first_bytes(reader).map_err(Stop::Io).and_then(|head| check_raw(&head).map_err(Stop::Refused))?;
         Err(Stop::Enough)
     });
+    let contents = walk.contents;
     match looked {
         Err(Stop::Refused(error)) => Err(error),
         Err(Stop::Io(error)) => limit(&guard, &error).map_or(Ok(contents), Err),
@@ -111,44 +128,68 @@ fn asks_for_memory(error: &io::Error) -> bool {
 
 /// Unpacks on a thread of its own.
 pub fn unpack(input: PipeReader) -> Result<PipeReader> {
+    let failure = input.failure();
+    unpack_from(input, failure)
+}
+
+/// The same with any input; `failure`: why reading it failed, where that is known.
+pub(super) fn unpack_from(input: impl Read + Send + 'static, failure: Failure) -> Result<PipeReader> {
     let (writer, reader) = pipe();
     std::thread::Builder::new()
         .name("unpack".into())
         .spawn(move || {
-            let outcome = run(input, &writer);
+            let outcome = run(input, &failure, &writer);
             writer.end_blocking(outcome);
         })
         .map_err(|e| Error::io("starting a thread", e))?;
     Ok(reader)
 }
 
-fn run(input: PipeReader, out: &PipeWriter) -> Result<()> {
-    let failure = input.failure();
-    let mut contents = Contents::default();
+fn run(input: impl Read, failure: &Failure, out: &PipeWriter) -> Result<()> {
     let unwanted = || out.is_closed();
-    let guard = Guard::new(&unwanted);
-    let done = each(Box::new(input), 0, &guard, &mut contents, &mut |reader, _| {
+    let wanted = Wanted::default();
+    unpack_into(input, failure, &wanted, &unwanted, &mut |piece| {
+        Ok(out.send_blocking(Bytes::copy_from_slice(piece)))
+    })
+    .map(drop)
+}
+
+/// Unpacks to the very end and hands every piece of the image to `take`, the first bytes alone, [`HEAD`] of them if there
+/// are so many. It ends early, and without an error, where `take` answers false or `unwanted` is true. `failure`: why
+/// reading the input failed, where that is known.
+pub fn unpack_into(
+    input: impl Read,
+    failure: &Failure,
+    wanted: &Wanted,
+    unwanted: &dyn Fn() -> bool,
+    take: &mut dyn FnMut(&[u8]) -> Result<bool>,
+) -> Result<Contents> {
+    let guard = Guard::new(unwanted);
+    let mut walk = Walk { guard: &guard, wanted, contents: Contents::default() };
+    let mut hand_on = |piece: &[u8]| match take(piece) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Stop::Enough),
+        Err(error) => Err(Stop::Refused(error)),
+    };
+    let done = walk.each(Box::new(input), 0, &mut |reader| {
         let head = first_bytes(reader).map_err(Stop::Io)?;
-        check_raw(&head).map_err(Stop::Refused)?;
-        if !out.send_blocking(head.into()) {
-            return Err(Stop::Enough);
+        if !wanted.any_format {
+            check_raw(&head).map_err(Stop::Refused)?;
         }
+        hand_on(&head)?;
+        let mut piece = vec![0; PIECE];
         loop {
-            let mut piece = vec![0; PIECE];
-            let got = fill(reader, &mut piece).map_err(Stop::Io)?;
-            piece.truncate(got);
-            if got == 0 {
-                return Ok(());
-            }
-            if !out.send_blocking(Bytes::from(piece)) {
-                return Err(Stop::Enough);
+            match fill(reader, &mut piece).map_err(Stop::Io)? {
+                0 => return Ok(()),
+                got => hand_on(&piece[..got])?,
             }
         }
     });
+    let contents = walk.contents;
     match done {
-        Ok(()) | Err(Stop::Enough) => Ok(()),
+        Ok(()) | Err(Stop::Enough) => Ok(contents),
         Err(Stop::Refused(error)) => Err(error),
-        Err(Stop::Io(_)) if guard.breach() == Some(Breach::Unwanted) => Ok(()),
+        Err(Stop::Io(_)) if guard.breach() == Some(Breach::Unwanted) => Ok(contents),
         Err(Stop::Io(error)) => {
             if let Some(limit) = limit(&guard, &error) {
                 return Err(limit);
@@ -160,7 +201,7 @@ fn run(input: PipeReader, out: &PipeWriter) -> Result<()> {
 }
 
 /// Why the looking or unpacking ends.
-enum Stop {
+pub(super) enum Stop {
     /// Reading or decoding failed.
     Io(io::Error),
     /// It is nothing that can be taken.
@@ -170,138 +211,60 @@ enum Stop {
 }
 
 /// What is done with the image once it is reached.
-type Take<'a> = &'a mut dyn FnMut(&mut dyn Read, &Contents) -> Result<(), Stop>;
+pub(super) type Take<'a> = &'a mut dyn FnMut(&mut dyn Read) -> Result<(), Stop>;
 
-/// Peels one layer off, and goes on inside.
-fn each(
-    input: Box<dyn Read + '_>,
-    depth: usize,
-    guard: &Rc<Guard<'_>>,
-    contents: &mut Contents,
-    take: Take<'_>,
-) -> Result<(), Stop> {
-    let mut input = Guarded::new(input, guard);
-    let allowance = input.allowance();
-    let head = first_bytes(&mut input).map_err(Stop::Io)?;
-    let packing = packing_of(&head);
-    let whole = io::Cursor::new(head).chain(input);
-    let Some(packing) = packing else {
-        let mut whole = whole;
-        guard.reached();
-        take(&mut whole, contents)?;
-        // To the very end: only there a checksum is compared.
-        return io::copy(&mut whole, &mut io::sink()).map(drop).map_err(Stop::Io);
-    };
-    if depth == DEEPEST {
-        return Err(Stop::Refused(Error::new(Kind::Source, "the image is packed too many times over")));
-    }
-    contents.layers.push(packing);
-    if packing == Packing::Zstd {
-        // Of the first frame, and there is mostly but one. What follows is compared with it.
-        contents.size = zstd::zstd_safe::get_frame_content_size(whole.get_ref().0.get_ref()).ok().flatten();
-    }
-    let inside: Box<dyn Read> = match packing {
-        Packing::Gzip => Box::new(flate2::read::MultiGzDecoder::new(whole)),
-        Packing::Xz => {
-            Box::new(lzma_rust2::XzReader::new_mem_limit(whole, true, xz_memory(guard.window_log())))
-        }
-        Packing::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::new(whole).map_err(Stop::Io)?;
-            decoder.window_log_max(guard.window_log()).map_err(Stop::Io)?;
-            Box::new(decoder)
-        }
-        Packing::Tar => return first_image(whole, &allowance, depth, guard, contents, take),
-    };
-    each(inside, depth + 1, guard, contents, take)
+/// The way from the outside in.
+pub(super) struct Walk<'w, 'g> {
+    pub(super) guard: &'w Rc<Guard<'g>>,
+    pub(super) wanted: &'w Wanted,
+    pub(super) contents: Contents,
 }
 
-/// The first image of an archive. What comes after it is read too, so that a damaged end is noticed. `allowance` is that
-/// of the input: the archive's reader takes records into memory as long as they are.
-fn first_image(
-    input: impl Read,
-    allowance: &Cell<u64>,
-    depth: usize,
-    guard: &Rc<Guard<'_>>,
-    contents: &mut Contents,
-    take: Take<'_>,
-) -> Result<(), Stop> {
-    let mut archive = tar::Archive::new(input);
-    let mut taken = false;
-    let mut entries = archive.entries().map_err(Stop::Io)?;
-    // What the next step passes over before it comes to a header.
-    let mut rest = 0_u64;
-    loop {
-        allowance.set(rest.saturating_add(RECORDS).min(u64::MAX - 1));
-        let entry = entries.next();
-        allowance.set(u64::MAX);
-        let Some(entry) = entry else { break };
-        let mut entry = entry.map_err(Stop::Io)?;
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let kind = entry.header().entry_type();
-        if taken || !(kind.is_file() || kind.is_gnu_sparse()) || is_description(&name) {
-            // A sparse file is as long in the archive as its header says, others may have it in their records.
-            let kept = if kind.is_gnu_sparse() { entry.header().entry_size() } else { Ok(entry.size()) };
-            rest = kept.map_err(Stop::Io)?;
-            continue;
+impl Walk<'_, '_> {
+    /// Peels one layer off, and goes on inside.
+    pub(super) fn each(
+        &mut self,
+        input: Box<dyn Read + '_>,
+        depth: usize,
+        take: Take<'_>,
+    ) -> Result<(), Stop> {
+        let guard = self.guard;
+        let mut input = Guarded::new(input, guard);
+        let allowance = input.allowance();
+        let head = first_bytes(&mut input).map_err(Stop::Io)?;
+        let packing = packing_of(&head);
+        let whole = io::Cursor::new(head).chain(input);
+        let Some(packing) = packing else {
+            let mut whole = whole;
+            guard.reached();
+            take(&mut whole)?;
+            // To the very end: only there a checksum is compared.
+            return io::copy(&mut whole, &mut io::sink()).map(drop).map_err(Stop::Io);
+        };
+        if depth == DEEPEST {
+            return Err(Stop::Refused(Error::new(Kind::Source, "the image is packed too many times over")));
         }
-        let extensions = entry.pax_extensions().map_err(Stop::Io)?;
-        let mut sparse = extensions.into_iter().flatten().flatten();
-        if sparse.any(|extension| extension.key_bytes().starts_with(b"GNU.sparse.")) {
-            // A name can be as long as a record.
-            let shown: String = name.chars().take(200).collect();
-            let why = format!("{shown:?} is a sparse file in a form that cannot be unpacked");
-            let error = Error::new(Kind::Source, why).hint("pack it again with tar --format=gnu -S");
-            return Err(Stop::Refused(error));
+        self.contents.layers.push(packing);
+        if packing == Packing::Zstd {
+            // Of the first frame, and there is mostly but one. What follows is compared with it.
+            let first = zstd::zstd_safe::get_frame_content_size(whole.get_ref().0.get_ref());
+            self.contents.size = first.ok().flatten();
         }
-        (contents.size, contents.member) = (Some(entry.size()), Some(name));
-        let inner = contents.layers.len();
-        let done = each(Box::new(&mut entry), depth + 1, guard, contents, take);
-        if contents.layers.len() > inner {
-            // The size of what is packed in the archive says nothing of the image.
-            contents.size = None;
-        }
-        done?;
-        // A decoder may leave something behind its end.
-        io::copy(&mut entry, &mut io::sink()).map_err(Stop::Io)?;
-        (rest, taken) = (0, true);
+        let inside: Box<dyn Read> = match packing {
+            Packing::Gzip => Box::new(flate2::read::MultiGzDecoder::new(whole)),
+            Packing::Xz => {
+                Box::new(lzma_rust2::XzReader::new_mem_limit(whole, true, xz_memory(guard.window_log())))
+            }
+            Packing::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::new(whole).map_err(Stop::Io)?;
+                decoder.window_log_max(guard.window_log()).map_err(Stop::Io)?;
+                Box::new(decoder)
+            }
+            Packing::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(whole)),
+            Packing::Tar => return first_image(self, whole, &allowance, depth, take),
+        };
+        self.each(inside, depth + 1, take)
     }
-    // The padding at the end, and with it the checksum of what the archive is packed in.
-    io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(Stop::Io)?;
-    if taken {
-        return Ok(());
-    }
-    Err(Stop::Refused(Error::new(Kind::Source, "the archive holds no image")))
-}
-
-/// Files that come with an image in an archive and are none.
-fn is_description(name: &str) -> bool {
-    let name = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
-    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-    name.starts_with('.')
-        || name.starts_with("readme")
-        || name.ends_with("sums")
-        || matches!(
-            extension,
-            "ovf"
-                | "mf"
-                | "cert"
-                | "xml"
-                | "json"
-                | "yaml"
-                | "yml"
-                | "txt"
-                | "md"
-                | "md5"
-                | "sha1"
-                | "sha256"
-                | "sha512"
-                | "asc"
-                | "sig"
-                | "nvram"
-                | "conf"
-                | "cfg"
-                | "log"
-        )
 }
 
 /// Tells how something is packed, by its first bytes.
@@ -313,6 +276,8 @@ pub fn packing_of(head: &[u8]) -> Option<Packing> {
         Some(Packing::Xz)
     } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || skippable(head) {
         Some(Packing::Zstd)
+    } else if is_bzip2(head) {
+        Some(Packing::Bzip2)
     } else if is_tar(head) {
         Some(Packing::Tar)
     } else {
@@ -320,29 +285,10 @@ pub fn packing_of(head: &[u8]) -> Option<Packing> {
     }
 }
 
-/// The header of an archive has a checksum over itself, which settles it where an image has the same five letters.
-fn is_tar(head: &[u8]) -> bool {
-    if head.len() < HEAD || &head[257..262] != b"ustar" {
-        return false;
-    }
-    let header = tar::Header::from_byte_slice(&head[..HEAD]);
-    let sum: u32 = head[..HEAD]
-        .iter()
-        .enumerate()
-        .map(|(i, byte)| if (148..156).contains(&i) { u32::from(b' ') } else { u32::from(*byte) })
-        .sum();
-    header.cksum().is_ok_and(|told| told == sum)
-}
-
-/// Refuses what is known not to be a raw image.
-pub fn check_raw(head: &[u8]) -> Result<()> {
-    let Some(container) = unreadable(head) else { return Ok(()) };
-    let (what, then) = match container {
-        Container::Image(what) => (what, "convert it with `qemu-img convert -O raw`, then upload that"),
-        Container::Packed(what) => (what, "unpack it, then upload the image"),
-    };
-    let hint = format!("fetch it as it is with `diskferry download`, {then}");
-    Err(Error::new(Kind::Source, format!("this is no raw image: it is {what}")).hint(hint))
+/// The letters, the level, and the first block (or the end) behind them: the letters alone may begin anything.
+fn is_bzip2(head: &[u8]) -> bool {
+    let block = |head: &[u8]| head[4..].starts_with(b"1AY&SY") || head[4..].starts_with(b"\x17rE8P\x90");
+    head.starts_with(b"BZh") && head.len() >= 10 && matches!(head[3], b'1'..=b'9') && block(head)
 }
 
 /// Up to [`HEAD`] bytes; fewer only at the end.

@@ -14,7 +14,7 @@ pub(super) const IN_FRONT: u64 = 64 << 20;
 
 /// The longest records of one file in a tar archive together: its long names, its extended header, and the map of a sparse
 /// file, which has 43,000 pieces in so much.
-pub(super) const RECORDS: u64 = 1 << 20;
+pub(in crate::disk) const RECORDS: u64 = 1 << 20;
 
 /// The most memory that the first layer of xz or zstd may take, in bytes as a power of two: the highest preset of xz has a
 /// dictionary of 64 MiB.

@@ -16,6 +16,12 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).unwrap()
 }
 
+fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    let mut out = ::bzip2::write::BzEncoder::new(Vec::new(), ::bzip2::Compression::fast());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
 fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut out = ::tar::Builder::new(Vec::new());
     for (name, bytes) in files {
@@ -58,6 +64,9 @@ fn an_image_comes_out_of_every_packing() {
         (gzip(&image), "gzip"),
         ([gzip(&image[..1000]), gzip(&image[1000..])].concat(), "gzip"),
         (zstd(&image), "zstd"),
+        (bzip2(&image), "bzip2"),
+        ([bzip2(&image[..1000]), bzip2(&image[1000..])].concat(), "bzip2"),
+        (bzip2(&tar(&[("disk.raw", &image)])), "tar in bzip2"),
         (tar(&[("disk.raw", &image)]), "tar"),
         (gzip(&tar(&[("x/meta.xml", b"<x/>"), ("disk.raw", &image), ("SHA256SUMS", b"")])), "tar in gzip"),
         (zstd(&tar(&[("box.ovf", b"<x/>"), ("disk.img.gz", &gzip(&image))])), "gzip in tar in zstd"),
@@ -79,9 +88,13 @@ fn a_short_image_and_an_empty_one_are_read_to_their_end() {
 #[test]
 fn what_is_damaged_or_cut_short_is_an_error_and_never_a_short_image() {
     let image = image();
-    for packed in
-        [gzip(&image), zstd(&image), gzip(&tar(&[("disk.raw", &image)])), tar(&[("disk.raw", &image)])]
-    {
+    for packed in [
+        gzip(&image),
+        zstd(&image),
+        bzip2(&image),
+        gzip(&tar(&[("disk.raw", &image)])),
+        tar(&[("disk.raw", &image)]),
+    ] {
         for len in [packed.len() - 1, packed.len() / 2] {
             // The padding of an archive may be cut off.
             if packed.len() - len == 1 && packing_of(&packed) == Some(Packing::Tar) {
@@ -100,9 +113,11 @@ fn what_is_damaged_or_cut_short_is_an_error_and_never_a_short_image() {
 
 #[test]
 fn an_image_of_another_kind_is_refused_by_name() {
-    for (bytes, says) in
-        [(&b"QFI\xfb and so on"[..], "QCOW2"), (b"KDMV and so on", "VMDK"), (b"BZh9 and so on", "bzip2")]
-    {
+    for (bytes, says) in [
+        (&b"QFI\xfb and so on"[..], "QCOW2"),
+        (b"KDMV and so on", "VMDK"),
+        (b"<<< Oracle VM VirtualBox", "VDI"),
+    ] {
         for packed in [bytes.to_vec(), gzip(bytes), tar(&[("disk.vmdk", bytes)])] {
             let error = unpacked(packed.clone()).unwrap_err();
             assert!(error.to_string().contains(says), "{error}");

@@ -91,6 +91,7 @@ pub(in crate::job) fn plan<D>(
     Plan {
         action: "download",
         from: format!("{}:{}", object.remote, object.id),
+        format: String::new(),
         to: to.to_owned(),
         drive: Some(object.id.clone()),
         size: ledger.geometry().image_size(),

@@ -1,13 +1,14 @@
 //! What an upload reads, and how it treats zeros.
 
-use crate::disk::file::FileDisk;
-use crate::disk::format::{self, SourceFormat};
+use crate::disk::format::{self, Container, Format, SourceFormat};
+use crate::disk::image::{Asked, OpenOptions, Opened, open};
 use crate::disk::stream::Stream;
+use crate::disk::stream::unpack::Packing;
 use crate::disk::{DiskInfo, Identity, ReadAt};
+use crate::engine::Context;
 use crate::engine::pipeline::Source;
 use crate::error::{Error, Kind, Result};
 use crate::journal::DriveRecord;
-use crate::stop::Stop;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -59,6 +60,8 @@ pub struct Image {
     pub from: String,
     /// What moving it is called: `upload` or `migrate`.
     pub action: &'static str,
+    /// What it is read as: `raw`, `qcow2 in xz`.
+    pub format: String,
 }
 
 /// Where the bytes of an image are.
@@ -70,38 +73,6 @@ pub enum ImageBytes {
 }
 
 impl ImageBytes {
-    /// A file, a block device, or with `-` standard input, whose `size` must then be given. An empty image is refused.
-    fn open(path: &Path, size: Option<u64>) -> Result<Self> {
-        if path.as_os_str() == "-" {
-            let size = size.ok_or_else(|| {
-                Error::usage("the size of standard input is not known")
-                    .hint("say how many bytes will come with --size, as in --size 10G")
-            })?;
-            return Ok(ImageBytes::Stream(Box::new(Stream::stdin(size)?)));
-        }
-        Ok(ImageBytes::Disk(Arc::new(FileDisk::open(path)?)))
-    }
-
-    /// Reads the first bytes, [`format::HEAD`] of them if there are so many, and leaves them where they are.
-    ///
-    /// Of a stream this waits for whoever writes to it, on a thread of its own.
-    async fn head(self) -> Result<(Self, Vec<u8>)> {
-        let reading = tokio::task::spawn_blocking(move || match self {
-            ImageBytes::Disk(disk) => {
-                let mut head = Vec::new();
-                if let Some(local) = disk.local() {
-                    local.read_into(0, disk.info().size.min(format::HEAD as u64), &mut head)?;
-                }
-                Ok((ImageBytes::Disk(disk), head))
-            }
-            ImageBytes::Stream(stream) => {
-                let (stream, head) = stream.head(format::HEAD)?;
-                Ok((ImageBytes::Stream(Box::new(stream)), head))
-            }
-        });
-        reading.await.unwrap_or_else(|_| Err(Error::new(Kind::Io, "reading the image failed")))
-    }
-
     /// What they are.
     pub(super) fn info(&self) -> &DiskInfo {
         match self {
@@ -121,7 +92,7 @@ impl ImageBytes {
     }
 
     /// The disk that can be read again; a stream cannot.
-    pub(super) fn disk(&self) -> Option<&Arc<dyn ReadAt>> {
+    pub(in crate::job) fn disk(&self) -> Option<&Arc<dyn ReadAt>> {
         match self {
             ImageBytes::Disk(disk) => Some(disk),
             ImageBytes::Stream(_) => None,
@@ -138,20 +109,62 @@ impl ImageBytes {
 }
 
 impl Image {
-    /// A file, a block device, or with `-` standard input, whose size has to be given. One that is no raw image by its
-    /// first bytes is refused, unless `format` says that it is meant as it is.
-    pub async fn open(path: &Path, size: Option<u64>, format: SourceFormat, stop: &Stop) -> Result<Self> {
-        let name = if path.as_os_str() == "-" {
+    /// A file, a block device, or with `-` standard input, whose size has to be given. Its format is told by its bytes, or
+    /// by `options`. What it holds may have to be unpacked first: that is done on a thread of its own, which ends when the
+    /// stop is asked for.
+    pub async fn open(path: &Path, options: OpenOptions, context: &Context) -> Result<Self> {
+        let asked = Asked { observer: context.observer.clone(), stop: context.stop.clone() };
+        let from = path.to_owned();
+        let is_stdin = path.as_os_str() == "-";
+        let opening = tokio::task::spawn_blocking(move || {
+            if is_stdin { stdin(&options) } else { open(&from, &options, &asked) }
+        });
+        let opened = context.stop.unless_asked(async {
+            opening
+                .await
+                .unwrap_or_else(|_| Err(Error::new(Kind::Io, "the thread that opens the image has died")))
+        });
+        let (opened, format) = opened.await?;
+        let bytes = match opened {
+            Opened::Disk(disk) => ImageBytes::Disk(disk),
+            Opened::Stream(stream) => ImageBytes::Stream(stream),
+        };
+        let name = if is_stdin {
             "stdin".to_owned()
         } else {
             path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
         };
-        let mut bytes = ImageBytes::open(path, size)?;
-        if format == SourceFormat::Auto {
-            let head;
-            (bytes, head) = stop.unless_asked(bytes.head()).await?;
-            format::check(&head, path)?;
+        Ok(Self { bytes, name, from: path.display().to_string(), action: "upload", format })
+    }
+}
+
+/// Standard input, unpacked on the way where it is packed. Waits for whoever writes to it.
+fn stdin(options: &OpenOptions) -> Result<(Opened, String)> {
+    let size = options.size.or(options.size_at_most).ok_or_else(|| {
+        Error::usage("the size of standard input is not known").hint(
+            "say how many bytes will come with --size, as in --size 10G, or the most with --size-at-most",
+        )
+    })?;
+    let (stream, head) = Stream::stdin(size)?.head(format::HEAD)?;
+    let may_end = options.size.is_none();
+    let opened = |stream: Stream, reading: String| {
+        let stream = if may_end { stream.padded() } else { stream };
+        (Opened::Stream(Box::new(stream)), reading)
+    };
+    let seen = match options.format {
+        SourceFormat::Exactly(Format::Raw) => None,
+        SourceFormat::Exactly(format) => return Err(format::not_in_order(format)),
+        SourceFormat::Auto => format::container_of(&head),
+    };
+    let member = options.member.is_some();
+    match seen {
+        None if member => Err(Error::usage("--member is for archives, and standard input is none")),
+        None => Ok(opened(stream, "raw".to_owned())),
+        Some(Container::Image(format)) => Err(format::not_in_order(format)),
+        Some(Container::Unread(what)) => Err(format::unread(what, "standard input")),
+        Some(Container::Packed(packing)) if member && packing == Packing::Tar => {
+            Err(Error::usage("--member is for archives in files: of standard input the first image is taken"))
         }
-        Ok(Self { bytes, name, from: path.display().to_string(), action: "upload" })
+        Some(Container::Packed(packing)) => Ok(opened(stream.unpacked()?, format!("raw in {packing}"))),
     }
 }

@@ -142,6 +142,7 @@ impl Upload {
         Plan {
             action: image.action,
             from: image.from.clone(),
+            format: image.format.clone(),
             to: match &drive {
                 Some(drive) => format!("{}:{drive}", far.remote),
                 None => format!("{}: (a new drive, {:?})", far.remote, self.drive_name(image)),

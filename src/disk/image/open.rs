@@ -1,0 +1,315 @@
+//! Opening an image: what it is, by its content or on the user's word, and which files it may lead to.
+
+use super::archive;
+use super::linear::Linear;
+use super::packed::PackedFile;
+use super::part::{Part, shown};
+use super::qcow2::Qcow2;
+use super::vhdx::Vhdx;
+use super::{ImageDisk, Layout, vhd, vmdk};
+use crate::disk::ReadAt;
+use crate::disk::file::FileDisk;
+use crate::disk::format::{Container, Format, HEAD, SourceFormat, container_of, unread};
+use crate::disk::stream::Stream;
+use crate::disk::stream::unpack::Packing;
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Observer};
+use crate::stop::{Stop, stopped};
+use rustix::fs::OFlags;
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+/// The most files of a backing chain.
+const LONGEST_CHAIN: usize = 64;
+
+/// How an image is to be read.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    /// What it is.
+    pub format: SourceFormat,
+    /// Whether it may lead to other files: backing files, data files, and extents in other directories.
+    pub follow_backing: bool,
+    /// Of an archive, the file in it.
+    pub member: Option<String>,
+    /// The bytes of a stream, where the user knows them.
+    pub size: Option<u64>,
+    /// The most bytes of a stream, which is padded with zeros if it ends early; and the most that is unpacked.
+    pub size_at_most: Option<u64>,
+}
+
+/// Whoever has asked for an image: is told what takes long, and may stop it.
+#[derive(Clone)]
+pub struct Asked {
+    /// Takes notes.
+    pub observer: Observer,
+    /// Ends the opening.
+    pub stop: Stop,
+}
+
+impl Asked {
+    pub(super) fn note(&self, text: String) {
+        (self.observer)(&Event::Note(text));
+    }
+
+    pub(super) fn check_stop(&self) -> Result<()> {
+        if self.stop.is_asked() { Err(stopped()) } else { Ok(()) }
+    }
+}
+
+/// An image that can be read.
+pub enum Opened {
+    /// At any place.
+    Disk(Arc<dyn ReadAt>),
+    /// From its start to its end.
+    Stream(Box<Stream>),
+}
+
+/// Opens the image in a file or on a block device, and says what it is: `raw`, `qcow2 in xz`. May take as long as it takes
+/// to unpack it.
+pub fn open(path: &Path, options: &OpenOptions, asked: &Asked) -> Result<(Opened, String)> {
+    let named = FileDisk::open(path)?;
+    let opened = Opening { options, asked, named: &named }.part(Part::whole(named.clone()), &[]);
+    opened.map_err(|error| {
+        // What was taken for a format may be a disk that begins like one.
+        let mended = error.what_next().is_some_and(|hint| hint.contains("--source-format"));
+        if options.format != SourceFormat::Auto || error.kind() != Kind::Source || mended {
+            return error;
+        }
+        let as_it_is = "`--source-format raw` uploads it as it is";
+        let hint = error.what_next().map_or(as_it_is.to_owned(), |hint| format!("{hint}; {as_it_is}"));
+        error.hint(hint)
+    })
+}
+
+/// An image that is being opened.
+struct Opening<'o> {
+    options: &'o OpenOptions,
+    asked: &'o Asked,
+    /// The file that the user has named.
+    named: &'o FileDisk,
+}
+
+impl Opening<'_> {
+    /// Opens what is in `part`. `around`: what it was taken out of, the innermost first.
+    fn part(&self, part: Part, around: &[String]) -> Result<(Opened, String)> {
+        let seen = container_of(&part.up_to(0, HEAD as u64)?);
+        let (options, inside) = (self.options, !around.is_empty());
+        let format = match (options.format, seen) {
+            (SourceFormat::Exactly(Format::Raw), _) if options.member.is_none() || inside => Format::Raw,
+            (_, Some(Container::Packed(Packing::Tar))) if !inside => return self.archive(&part),
+            (_, Some(Container::Packed(_))) => return self.packed(&part, around),
+            _ if options.member.is_some() && !inside => {
+                let text = format!("--member is for archives, and {} is none", self.named.path().display());
+                return Err(Error::usage(text));
+            }
+            (SourceFormat::Exactly(format), _) | (SourceFormat::Auto, Some(Container::Image(format))) => {
+                format
+            }
+            (SourceFormat::Auto, Some(Container::Unread(what))) => return Err(unread(what, &part)),
+            (SourceFormat::Auto, None) if vhd::is_fixed(&part)? => Format::Vhd,
+            (SourceFormat::Auto, None) => Format::Raw,
+        };
+        if options.size_at_most.is_some() && !inside {
+            return Err(Error::usage("--size-at-most is for standard input and for images that are packed"));
+        }
+        let reading = reading(&format.to_string(), around);
+        if format == Format::Raw && part.is_whole() && !inside {
+            return Ok((Opened::Disk(Arc::new(self.named.clone())), reading));
+        }
+        let mut opener = Opener::new(options.follow_backing, self.named.clone());
+        let layout = opener.layout(format, part)?;
+        if layout.size() == 0 {
+            let text = format!("the image {} is empty", self.named.path().display());
+            return Err(Error::new(Kind::Source, text));
+        }
+        if i64::try_from(layout.size()).is_err() {
+            let text =
+                format!("the image {} says that it has {} bytes", self.named.path().display(), layout.size());
+            return Err(Error::new(Kind::Source, text));
+        }
+        let disk = ImageDisk::new(layout, opener.files, reading.clone(), options.member.clone());
+        Ok((Opened::Disk(Arc::new(disk)), reading))
+    }
+
+    /// Opens a file of an archive.
+    fn archive(&self, part: &Part) -> Result<(Opened, String)> {
+        let member = archive::find(part, self.options.member.as_deref(), self.asked)?;
+        if member.sparse {
+            // Its bytes are not in one piece.
+            return self.packed(part, &[]);
+        }
+        if member.range.is_empty() {
+            return Err(part.refused(format_args!("its file {} is empty", shown(&member.name))));
+        }
+        self.part(part.member(member.range, member.name), &["tar".to_owned()])
+    }
+
+    /// Opens what is packed.
+    fn packed(&self, part: &Part, around: &[String]) -> Result<(Opened, String)> {
+        let packed = PackedFile { part, options: self.options, asked: self.asked };
+        let (contents, head) = packed.look()?;
+        let layers = contents.layers.iter().rev().map(ToString::to_string);
+        let around: Vec<String> = layers.chain(around.iter().cloned()).collect();
+        let seen = container_of(&head);
+        let format = match (self.options.format, seen) {
+            (SourceFormat::Exactly(format), _) | (SourceFormat::Auto, Some(Container::Image(format))) => {
+                format
+            }
+            (SourceFormat::Auto, Some(Container::Unread(what))) => return Err(unread(what, part)),
+            (SourceFormat::Auto, Some(Container::Packed(packing))) => {
+                return Err(unread(&format!("packed by {packing} too many times over"), part));
+            }
+            (SourceFormat::Auto, None) => Format::Raw,
+        };
+        let fixed = format == Format::Vhd && seen != Some(Container::Image(Format::Vhd));
+        if format == Format::Raw || fixed {
+            let (stream, cut) = packed.stream(&contents, fixed, &reading("raw", &around))?;
+            let format = if cut { Format::Vhd } else { Format::Raw };
+            return Ok((Opened::Stream(Box::new(stream)), reading(&format.to_string(), &around)));
+        }
+        self.asked.note(format!(
+            "unpacking {part} into a temporary file in {}: {format} is not read in order",
+            std::env::temp_dir().display()
+        ));
+        self.part(Part::whole(packed.to_file()?), &around)
+    }
+}
+
+/// How an image is read, in words: `qcow2 in xz`.
+fn reading(format: &str, around: &[String]) -> String {
+    std::iter::once(format).chain(around.iter().map(String::as_str)).collect::<Vec<_>>().join(" in ")
+}
+
+/// Opens formats, and the files that they lead to.
+pub(super) struct Opener {
+    follow: bool,
+    /// Every file that the image depends on, the named one first.
+    files: Vec<FileDisk>,
+    /// The files of the chain, by device and inode.
+    chain: Vec<(u64, u64)>,
+}
+
+impl Opener {
+    fn new(follow: bool, named: FileDisk) -> Self {
+        Self { follow, files: vec![named], chain: Vec::new() }
+    }
+
+    /// Whether the image may lead to other files.
+    pub(super) fn follows(&self) -> bool {
+        self.follow
+    }
+
+    fn layout(&mut self, format: Format, part: Part) -> Result<Box<dyn Layout>> {
+        let inode = part.disk().inode()?;
+        if self.chain.contains(&inode) {
+            return Err(part.damaged("its chain of files is a loop: it leads back to itself"));
+        }
+        if self.chain.len() == LONGEST_CHAIN {
+            let why = format!("its chain has more than {LONGEST_CHAIN} files");
+            return Err(part.refused(why).hint("shorten it with `qemu-img convert -O qcow2`"));
+        }
+        self.chain.push(inode);
+        Ok(match format {
+            Format::Raw => {
+                let size = part.len();
+                Box::new(Linear::of(part, size))
+            }
+            Format::Qcow2 => Box::new(Qcow2::open(part, self)?),
+            Format::Vmdk => vmdk::open(part, self)?,
+            Format::Vhd => vhd::open(part)?,
+            Format::Vhdx => Box::new(Vhdx::open(part)?),
+        })
+    }
+
+    /// The file that has the clusters of `of`.
+    pub(super) fn data_file(&mut self, of: &Part, name: &str) -> Result<Part> {
+        if name.is_empty() {
+            return Err(of.damaged("it does not name the file that has its data"));
+        }
+        self.other(of, name)
+    }
+
+    /// The image that has what `of` has not.
+    pub(super) fn backing(&mut self, of: &Part, name: &str, format: &str) -> Result<Box<dyn Layout>> {
+        // QEMU calls VHD by the name of the first program that wrote it.
+        let format = if format == "vpc" { "vhd" } else { format };
+        let format: Format = format.parse().map_err(|_: Error| {
+            of.refused(format_args!("its backing file is in the format {}, which is not read", shown(format)))
+        })?;
+        let part = self.other(of, name)?;
+        self.layout(format, part)
+    }
+
+    /// A file that `of` leads to, wherever it is.
+    fn other(&mut self, of: &Part, name: &str) -> Result<Part> {
+        let scheme = name.split('/').next().is_some_and(|first| first.contains(':'));
+        if scheme {
+            return Err(of.refused(format_args!("it leads to {}, which is no file", shown(name))));
+        }
+        let path = Self::directory(of)?.join(name);
+        self.take(of, name, &path, 0)
+    }
+
+    /// An extent of a VMDK. It has to be in the directory of its description, or below, by its name and in truth.
+    pub(super) fn extent(&mut self, of: &Part, name: &str) -> Result<Part> {
+        let directory = Self::directory(of)?;
+        let path = directory.join(name);
+        if self.follow {
+            return self.take(of, name, &path, 0);
+        }
+        let outside = || {
+            of.refused(format_args!("its extent {} is not in its own directory", shown(name)))
+                .hint("if you trust the image, read that file too with `--follow-backing`")
+        };
+        if name.contains('\0')
+            || !Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
+        {
+            return Err(outside());
+        }
+        let real = path.canonicalize().map_err(|e| unreadable(of, name).source(e))?;
+        if !real.starts_with(&directory) {
+            return Err(outside());
+        }
+        self.take(of, name, &real, OFlags::NOFOLLOW.bits())
+    }
+
+    /// Opens a regular file. One that is open already is not opened again.
+    fn take(&mut self, of: &Part, name: &str, path: &Path, flags: u32) -> Result<Part> {
+        // A pipe or a device of another kind would wait, or do something.
+        let flags = i32::try_from(flags | OFlags::NONBLOCK.bits()).unwrap_or_default();
+        let opened = File::options().read(true).custom_flags(flags).open(path);
+        let file = opened.map_err(|e| unreadable(of, name).source(e))?;
+        let meta = file.metadata().map_err(|e| unreadable(of, name).source(e))?;
+        if !meta.is_file() {
+            return Err(unreadable(of, name).source(io_error("it is no regular file")));
+        }
+        let path = path.canonicalize().map_err(|e| unreadable(of, name).source(e))?;
+        if let Some(open) = self.files.iter().find(|file| file.path() == path) {
+            return Ok(Part::whole(open.clone()));
+        }
+        let disk = FileDisk::of(file, path)?;
+        self.files.push(disk.clone());
+        Ok(Part::whole(disk))
+    }
+
+    /// The directory that names in an image are relative to.
+    fn directory(of: &Part) -> Result<PathBuf> {
+        if !of.is_whole() {
+            return Err(of
+                .refused("it leads to another file, out of its archive")
+                .hint("unpack the archive first"));
+        }
+        let path = of.disk().path();
+        Ok(path.parent().unwrap_or(path).to_owned())
+    }
+}
+
+fn unreadable(of: &Part, name: &str) -> Error {
+    Error::new(Kind::Source, format!("{of} leads to the file {}, which cannot be read", shown(name)))
+}
+
+fn io_error(text: &str) -> std::io::Error {
+    std::io::Error::other(text)
+}

@@ -1,0 +1,41 @@
+//! `qemu-img`, where it is installed: the judge of what an image holds.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Whether it is here. Where it is not, this says so on stderr; in CI that is a failure.
+#[allow(dead_code, reason = "not every test crate asks")]
+pub fn is_here() -> bool {
+    let here = Command::new("qemu-img").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !here {
+        assert!(std::env::var_os("CI").is_none(), "qemu-img is not installed");
+        eprintln!("qemu-img is not installed (Debian: qemu-utils): this test does nothing");
+    }
+    here
+}
+
+/// Runs a tool in `dir`, which has to succeed.
+#[allow(dead_code, reason = "not every test crate asks")]
+pub fn run(program: &str, dir: &Path, args: &[&str]) -> Output {
+    let output = Command::new(program).current_dir(dir).args(args).output();
+    let output = output.unwrap_or_else(|e| panic!("{program}: {e}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}: {said}");
+    output
+}
+
+/// Runs `qemu-img` in `dir`, with its arguments in one string.
+#[allow(dead_code, reason = "not every test crate asks")]
+pub fn qemu_img(dir: &Path, args: &str) {
+    run("qemu-img", dir, &args.split_whitespace().collect::<Vec<_>>());
+}
+
+/// The bytes of an image, as `qemu-img convert` gives them.
+#[allow(dead_code, reason = "not every test crate asks")]
+pub fn raw(dir: &Path, format: &str, image: &str) -> Vec<u8> {
+    let out = format!("{image}.judged");
+    qemu_img(dir, &format!("convert -f {format} -O raw {image} {out}"));
+    let bytes = std::fs::read(dir.join(&out)).unwrap();
+    std::fs::remove_file(dir.join(&out)).unwrap();
+    bytes
+}
