@@ -17,6 +17,7 @@ pub mod file;
 pub mod format;
 mod identity;
 pub mod memory;
+pub mod nbd;
 pub mod stdout;
 pub mod stream;
 pub mod zero;
