@@ -35,21 +35,6 @@ impl NbdServer {
         Some(Self::start(command, socket))
     }
 
-    /// The NBD project's own server over a raw image; `None` where it is not installed.
-    pub fn nbd_server(dir: &Path, export: &str, image: &Path, more: &str) -> Option<Self> {
-        installed("nbd-server")?;
-        let (socket, configuration) = (dir.join("nbd-server.sock"), dir.join("nbd-server.conf"));
-        let text = format!(
-            "[generic]\nunixsock = {}\nlistenaddr = 127.0.0.1\nport = 0\nallowlist = true\n[{export}]\nexportname = {}\n{more}\n",
-            socket.display(),
-            image.display()
-        );
-        std::fs::write(&configuration, text).expect("the test's directory can be written");
-        let mut command = Command::new("nbd-server");
-        command.arg("-d").arg("-C").arg(&configuration);
-        Some(Self::start(command, socket))
-    }
-
     fn start(mut command: Command, socket: PathBuf) -> Self {
         // What it says is shown only if it does not start.
         let log = socket.with_extension("log");
@@ -71,16 +56,6 @@ impl NbdServer {
     /// The address of an export, as it stands in a URI.
     pub fn address(&self, export: &str) -> String {
         format!("nbd+unix:///{export}?socket={}", self.socket.display())
-    }
-
-    /// The server's socket.
-    pub fn socket(&self) -> &Path {
-        &self.socket
-    }
-
-    /// The server's process.
-    pub fn id(&self) -> u32 {
-        self.child.id()
     }
 }
 

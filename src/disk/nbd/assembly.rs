@@ -77,12 +77,6 @@ impl Assembly {
         Ok(Piece(place))
     }
 
-    /// The piece that is the whole request.
-    pub(super) fn whole(&mut self) -> Result<Piece, String> {
-        let len = u32::try_from(self.len).map_err(|_| "more bytes than a request can ask for".to_owned())?;
-        self.piece(self.offset, len)
-    }
-
     /// Reads at most `most` bytes of a piece; 0 means that the stream has ended.
     pub(super) async fn read(
         &mut self,

@@ -118,7 +118,9 @@ mod tests {
         assert_eq!(ledger.volatile(a), 5);
         let next = ledger.begin().unwrap();
         assert_eq!(next, [Covers { connection: a, upto: 15 }, Covers { connection: b, upto: 1 }]);
-        next.into_iter().for_each(|covers| ledger.flushed(covers));
+        for covers in next {
+            ledger.flushed(covers);
+        }
         assert_eq!(ledger.begin(), Ok(vec![]));
         ledger.closed(a);
         ledger.closed(b);

@@ -325,7 +325,15 @@ fn export(
         return Err(violation(format!("an export of {size} bytes")));
     }
     let features = Features(features);
-    Ok(Export { name: name.to_owned(), description, size, features, block, structured: false, allocation: None })
+    Ok(Export {
+        name: name.to_owned(),
+        description,
+        size,
+        features,
+        block,
+        structured: false,
+        allocation: None,
+    })
 }
 
 /// The error for an export that is not there.
@@ -340,7 +348,8 @@ fn unknown(name: &str, exports: &[ListedExport]) -> Error {
         let _ = write!(has, " and {} more", exports.len() - NAMED);
     }
     let has = if has.is_empty() { "none".to_owned() } else { has };
-    let what = if name.is_empty() { "no default export".to_owned() } else { format!("no export named `{name}`") };
+    let what =
+        if name.is_empty() { "no default export".to_owned() } else { format!("no export named `{name}`") };
     Error::new(Kind::NotFound, format!("{what}; the server has: {has}"))
 }
 

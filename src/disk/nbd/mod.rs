@@ -27,6 +27,7 @@ mod reply;
 mod requests;
 mod socket;
 mod statuses;
+mod table;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -51,6 +52,7 @@ use requests::{Contents, Requests};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
+use table::longest_request;
 
 /// The default of how many connections are opened to an export that allows several.
 pub const DEFAULT_CONNECTIONS: usize = 4;
@@ -115,7 +117,7 @@ impl NbdDisk {
         let opener = Opener::new(address, options, access, context(options, meters))?;
         let pool = Arc::new(Pool::open(opener, options.connections).await?);
         let export = pool.export();
-        let limit = u64::from(export.block.maximum);
+        let limit = u64::from(longest_request(export.block));
         let info = DiskInfo {
             read_limit: limit,
             write_limit: limit,

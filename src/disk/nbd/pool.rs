@@ -94,15 +94,12 @@ impl Opener {
 
     /// Waits for a part of the handshake.
     pub(super) async fn in_time<T>(&self, part: impl Future<Output = Result<T>>) -> Result<T> {
-        match tokio::time::timeout_at(from_now(self.limit), part).await {
-            Ok(done) => done.map_err(|e| e.context(&self.address)),
-            Err(_) => {
-                let what = format!("{}: the server does not go on with the handshake", self.address);
-                Err(Error::new(Kind::Timeout, what).hint(
-                    "a server that has as many clients as it takes leaves others waiting: see `--shared` of qemu-nbd",
-                ))
-            }
+        if let Ok(done) = tokio::time::timeout_at(from_now(self.limit), part).await {
+            return done.map_err(|e| e.context(&self.address));
         }
+        let what = format!("{}: the server does not go on with the handshake", self.address);
+        Err(Error::new(Kind::Timeout, what)
+            .hint("a server that serves as many clients as it may leaves others waiting: see `--shared` of qemu-nbd"))
     }
 
     /// Opens a connection to the export; nothing is written to one that is read-only.
@@ -111,8 +108,9 @@ impl Opener {
         let (socket, export) = self.in_time(handshake.open(self.address.export())).await?;
         if self.access == Access::Write && export.features.read_only() {
             let what = format!("{} is read-only", export.title());
-            return Err(Error::new(Kind::Refused, what)
-                .hint("export it for writing: without `--read-only` or `-r`, from a file that may be written"));
+            return Err(Error::new(Kind::Refused, what).hint(
+                "export it for writing: without `--read-only` or `-r`, from a file that may be written",
+            ));
         }
         let minimum = u64::from(export.block.minimum);
         let tail = export.size % minimum;
@@ -236,9 +234,9 @@ impl Pool {
 /// Opens one more connection. No request waits for it: a server that takes no more clients may leave it without an answer. In
 /// that case it is not asked again.
 async fn widen(pool: Weak<Pool>, opener: Arc<Opener>) {
-    let opened = opener.open().await;
+    let another = opener.open().await;
     let Some(pool) = pool.upgrade() else { return };
-    let admitted = opened.and_then(|(socket, export)| pool.admit(socket, export));
+    let admitted = another.and_then(|(socket, export)| pool.admit(socket, export));
     let mut state = pool.state();
     state.widening = false;
     if let Err(error) = admitted {

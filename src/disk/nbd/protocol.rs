@@ -1,6 +1,5 @@
 //! The numbers of the protocol (NBD protocol, doc/proto.md, `Values`), and what has been agreed on with a server.
 
-use super::address::LONGEST_STRING;
 use std::fmt;
 
 /// What a server says first.
@@ -26,7 +25,7 @@ pub(super) const LARGEST_PAYLOAD: u32 = 1 << 25;
 pub(super) const MOST_DESCRIPTORS: u32 = 1 << 20;
 
 /// The longest error chunk: an error, a string, an offset, and some room for what extensions add.
-pub(super) const LONGEST_ERROR: u32 = 4 + 2 + LONGEST_STRING as u32 + 8 + 256;
+pub(super) const LONGEST_ERROR: u32 = 4 + 2 + 4096 + 8 + 256;
 
 /// Flags of the handshake, both ways.
 pub(super) mod handshake {
@@ -191,7 +190,8 @@ impl BlockSizes {
         if !minimum.is_power_of_two() || minimum > 1 << 16 {
             return Err(format!("a minimum block size of {minimum}, which is no power of two up to 65536"));
         }
-        if maximum < minimum {
+        // No payload is smaller than the preferred block, and that not than a sector.
+        if maximum < minimum.max(512) {
             return Err(format!("a largest payload of {maximum} and a minimum block size of {minimum}"));
         }
         let maximum = maximum.min(LARGEST_PAYLOAD) / minimum * minimum;
@@ -272,7 +272,7 @@ mod tests {
         let sizes = |a, b, c| BlockSizes::checked(a, b, c).map(|s| (s.minimum, s.preferred, s.maximum));
         assert_eq!(sizes(1, 4096, u32::MAX), Ok((1, 4096, 1 << 25)));
         assert_eq!(sizes(512, 0, 1000), Ok((512, 512, 512)));
-        for (minimum, maximum) in [(0, 4096), (3, 4096), (1 << 17, 1 << 20), (4096, 512), (1, 0)] {
+        for (minimum, maximum) in [(0, 4096), (3, 4096), (1 << 17, 1 << 20), (4096, 512), (1, 511)] {
             assert!(sizes(minimum, 4096, maximum).is_err(), "{minimum} {maximum}");
         }
     }

@@ -2,9 +2,7 @@
 
 use super::address::LONGEST_STRING;
 use super::failure::Refusal;
-use super::protocol::{
-    Command, LONGEST_ERROR, MOST_DESCRIPTORS, SIMPLE_REPLY, STRUCTURED_REPLY, chunk,
-};
+use super::protocol::{Command, LONGEST_ERROR, MOST_DESCRIPTORS, SIMPLE_REPLY, STRUCTURED_REPLY, chunk};
 
 /// What both kinds of replies have in common: their first bytes.
 pub(super) const SHORT_HEAD: usize = 16;
@@ -135,7 +133,7 @@ mod tests {
         assert_eq!(content(chunk::OFFSET_DATA, 0, 108, Command::Read), Ok(Content::Data(100)));
         assert_eq!(content(chunk::OFFSET_HOLE, 0, 12, Command::Read), Ok(Content::Hole));
         assert_eq!(content(chunk::BLOCK_STATUS, 1, 20, Command::BlockStatus), Ok(Content::Status(2)));
-        assert_eq!(content(chunk::ERROR | 77, 1, 6, Command::Write), Ok(Content::Error(6, false)));
+        assert_eq!(content(chunk::ERROR | 0x4d, 1, 6, Command::Write), Ok(Content::Error(6, false)));
         assert_eq!(content(chunk::ERROR_OFFSET, 1, 14, Command::Write), Ok(Content::Error(14, true)));
         let most = 4 + 8 * MOST_DESCRIPTORS;
         for (kind, flags, len, command) in [

@@ -1,12 +1,13 @@
 //! Reads, writes and questions of any place and length as requests that keep to a server's block sizes.
 
 use super::assembly::Assembly;
-use super::connection::{Connection, EdgeGuard, Outcome, Payload, Request};
+use super::connection::Connection;
 use super::durability::Covers;
 use super::failure::{Refusal, violation};
 use super::pool::Pool;
 use super::protocol::{BlockSizes, Command};
 use super::statuses::{Statuses, append};
+use super::table::{EdgeGuard, Outcome, Payload, Request, longest_request};
 use crate::disk::{Buffer, Buffers, Extent};
 use crate::error::{Error, Result};
 use bytes::{Bytes, BytesMut};
@@ -70,7 +71,7 @@ impl Requests {
         let (base, aligned) = (into.len(), outwards(offset..offset + len, block.minimum));
         let mut at = aligned.start;
         while at < aligned.end {
-            let piece = block.maximum.min(narrow(aligned.end - at));
+            let piece = longest_request(block).min(narrow(aligned.end - at));
             into = self.read_aligned(at, piece, into).await?;
             at += u64::from(piece);
         }
@@ -84,7 +85,8 @@ impl Requests {
 
     async fn read_aligned(&self, offset: u64, length: u32, into: Buffer) -> Result<Buffer> {
         let payload = Payload::Data(Assembly::new(into, offset, length as usize));
-        let request = Request { command: Command::Read, offset, length, body: Bytes::new(), payload, guard: None };
+        let request =
+            Request { command: Command::Read, offset, length, body: Bytes::new(), payload, guard: None };
         match self.ask(request).await? {
             Payload::Data(assembly) => Ok(assembly.into_buffer()),
             _ => Err(violation("the answer of another request")),
@@ -177,7 +179,8 @@ impl Requests {
         body: Bytes,
         guard: Option<&EdgeGuard>,
     ) -> Result<Result<(), Refusal>> {
-        let request = Request { command, offset, length, body, payload: Payload::None, guard: guard.cloned() };
+        let request =
+            Request { command, offset, length, body, payload: Payload::None, guard: guard.cloned() };
         let connection = self.pool.connection().await?;
         match connection.ask(request).await {
             Outcome::Done(_) => Ok(Ok(())),

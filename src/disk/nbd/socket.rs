@@ -54,11 +54,8 @@ impl Socket {
         let encrypted = tls.connector.connect(tls.server_name.clone(), self).await;
         let stream = encrypted.map_err(|e| {
             // A certificate that is not trusted will not be trusted a second later.
-            let kind = if e.get_ref().is_some_and(|e| e.is::<tokio_rustls::rustls::Error>()) {
-                Kind::Auth
-            } else {
-                Kind::Connection
-            };
+            let tls = e.get_ref().and_then(|e| e.downcast_ref::<tokio_rustls::rustls::Error>());
+            let kind = if tls.is_some() { Kind::Auth } else { Kind::Connection };
             Error::new(kind, "the TLS handshake with the NBD server failed").source(e)
         })?;
         Ok(Socket::Tls(Box::new(stream)))
@@ -137,11 +134,7 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
         match self.get_mut() {
             Socket::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Socket::Unix(unix) => Pin::new(unix).poll_write(cx, bytes),

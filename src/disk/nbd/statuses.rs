@@ -91,10 +91,7 @@ mod tests {
     fn only_what_reads_as_zero_is_zero() {
         // Data, a hole with contents nobody knows, a hole of zeros, zeros that are allocated, and flags nobody knows.
         let all = of(&[(100, 0), (100, 1), (100, 3), (100, 2), (100, 0xfffc), (10_000, 3)]).unwrap();
-        assert_eq!(
-            all,
-            [(1000, 1200, false), (1200, 1400, true), (1400, 1500, false), (1500, 2000, true)]
-        );
+        assert_eq!(all, [(1000, 1200, false), (1200, 1400, true), (1400, 1500, false), (1500, 2000, true)]);
         assert_eq!(of(&[(5, 0)]).unwrap(), [(1000, 1005, false)], "a server may stop early");
     }
 

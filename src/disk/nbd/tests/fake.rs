@@ -25,6 +25,8 @@ pub(super) struct Fake {
     pub(super) size: u64,
     pub(super) flags: u16,
     pub(super) structured: bool,
+    /// Whether `GO` is known.
+    pub(super) go: bool,
     pub(super) minimum: u32,
 }
 
@@ -46,7 +48,7 @@ pub(super) struct Came {
 impl Fake {
     pub(super) async fn start(flags: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        Self { listener, size: 1 << 20, flags, structured: true, minimum: 1 }
+        Self { listener, size: 1 << 20, flags, structured: true, go: true, minimum: 1 }
     }
 
     pub(super) fn address(&self) -> NbdAddress {
@@ -102,12 +104,22 @@ impl Fake {
                     peer.raw(&reply(number, option_reply::META_CONTEXT, &context)).await;
                     peer.raw(&ack).await;
                 }
-                option::GO => {
+                option::GO if self.go => {
                     peer.raw(&reply(number, option_reply::INFO, &export_info(self.size, self.flags))).await;
                     peer.raw(&reply(number, option_reply::INFO, &block_info(self.minimum, 1 << 25))).await;
                     peer.raw(&ack).await;
                     return peer;
                 }
+                option::LIST if !self.go => {
+                    peer.raw(&reply(number, option_reply::SERVER, &[0, 0, 0, 1, b'x'])).await;
+                    peer.raw(&ack).await;
+                }
+                option::EXPORT_NAME => {
+                    // Without the padding, as was agreed on.
+                    peer.raw(&export_info(self.size, self.flags)[2..]).await;
+                    return peer;
+                }
+                option::ABORT => return peer,
                 _ => peer.raw(&reply(number, option_reply::UNSUPPORTED, &[])).await,
             }
         }
@@ -182,7 +194,8 @@ pub(super) fn chunk(cookie: u64, flags: u16, kind: u16, payload: &[u8]) -> Vec<u
 
 pub(super) fn chunk_head(cookie: u64, flags: u16, kind: u16, len: u32) -> Vec<u8> {
     let magic = STRUCTURED_REPLY.to_be_bytes();
-    [&magic[..], &flags.to_be_bytes(), &kind.to_be_bytes(), &cookie.to_be_bytes(), &len.to_be_bytes()].concat()
+    [&magic[..], &flags.to_be_bytes(), &kind.to_be_bytes(), &cookie.to_be_bytes(), &len.to_be_bytes()]
+        .concat()
 }
 
 /// A chunk of bytes.

@@ -2,12 +2,14 @@
 
 use super::fake::{FLUSH, Fake, MULTI_CONN, ZEROES, data, error, hole, simple};
 use super::{noticed, options, read, write};
-use crate::disk::nbd::NbdOptions;
+use crate::disk::nbd::{Access, NbdAddress, NbdDisk, NbdOptions};
 use crate::disk::{Extent, ReadAt, WriteAt};
 use crate::error::Kind;
 use crate::transport::limit::Bandwidth;
-use futures_util::FutureExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
@@ -81,12 +83,7 @@ async fn a_server_that_says_nothing_times_out_and_is_connected_to_anew() {
 async fn a_server_that_never_greets_times_out() {
     let fake = Fake::start(FLUSH).await;
     let (address, options) = (fake.address(), NbdOptions { idle: Duration::ZERO, ..options() });
-    let opening = crate::disk::nbd::NbdDisk::open(
-        &address,
-        crate::disk::nbd::Access::Read,
-        &options,
-        std::sync::Arc::default(),
-    );
+    let opening = NbdDisk::open(&address, Access::Read, &options, Arc::default());
     let (opened, ()) = tokio::join!(opening, fake.say(&[]));
     let error = opened.err().unwrap();
     assert_eq!(error.kind(), Kind::Timeout, "{error}");
@@ -155,18 +152,20 @@ async fn several_connections_are_made_only_where_they_are_allowed() {
         let options = NbdOptions { connections: 3, ..options() };
         let (disk, first) = fake.open(&options).await;
         // Nothing is answered until all connections are there.
-        let mut reads = join_all((0..6_u64).map(|n| read(&disk, n * 10, 10)));
+        let mut reads: FuturesUnordered<_> = (0..6_u64).map(|n| read(&disk, n * 10, 10)).collect();
         let mut peers = vec![first];
         while peers.len() < wanted {
-            // A request that finds every connection at work has another opened.
-            let mut more = Box::pin(read(&disk, 0, 10));
             tokio::select! {
                 peer = fake.accept() => peers.push(peer),
-                _ = &mut reads => unreachable!("nothing was answered"),
-                _ = &mut more => unreachable!("nothing was answered"),
+                _ = reads.next() => unreachable!("nothing was answered"),
             }
+            while disk.requests.pool().live() < peers.len() {
+                tokio::task::yield_now().await;
+            }
+            // One for the new connection, and one that finds every connection at work.
+            reads.extend([read(&disk, 0, 10), read(&disk, 0, 10)]);
         }
-        let last = join_all((0..6_u64).map(|n| read(&disk, 100 + n * 10, 10)));
+        let reads = reads.collect::<Vec<_>>();
         let serving = join_all(peers.into_iter().map(async |mut peer| {
             let mut answered = 0;
             while let Ok(came) = tokio::time::timeout(Duration::from_secs(1), peer.request()).await {
@@ -175,8 +174,8 @@ async fn several_connections_are_made_only_where_they_are_allowed() {
             }
             answered
         }));
-        let (first, last, answered) = tokio::join!(reads, last, serving);
-        assert!(first.into_iter().chain(last).all(|got| got.unwrap() == [9; 10]));
+        let (got, answered) = tokio::join!(reads, serving);
+        assert!(got.into_iter().all(|got| got.unwrap() == [9; 10]));
         assert!(answered.iter().all(|answered| *answered > 0), "{answered:?}");
     }
 }
@@ -306,4 +305,24 @@ async fn a_server_that_shuts_down_is_left_and_connected_to_anew() {
         assert_eq!(read(&disk, 0, 10).await.unwrap(), [1; 10]);
     };
     tokio::join!(serving, reading);
+}
+
+#[tokio::test]
+async fn a_server_without_go_is_asked_for_its_list_first() {
+    let fake = Fake { go: false, ..Fake::start(FLUSH).await };
+    let (disk, mut peer) = fake.open(&options()).await;
+    assert_eq!((disk.export().size, disk.export().block.minimum), (1 << 20, 1));
+    let serving = async {
+        let came = peer.request().await;
+        peer.raw(&data(came.cookie, 1, 5, &[4; 10])).await;
+    };
+    let (got, ()) = tokio::join!(read(&disk, 5, 10), serving);
+    assert_eq!(got.unwrap(), [4; 10]);
+    // It would hang up on what it does not have.
+    let other = NbdAddress::parse(&fake.address().to_string()).unwrap().with_export("y").unwrap();
+    let options = options();
+    let opening = NbdDisk::open(&other, Access::Read, &options, Arc::default());
+    let error = tokio::join!(opening, fake.accept()).0.err().unwrap();
+    assert_eq!(error.kind(), Kind::NotFound);
+    assert!(error.to_string().ends_with("no export named `y`; the server has: `x`"), "{error}");
 }
