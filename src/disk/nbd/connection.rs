@@ -140,11 +140,11 @@ impl Shared {
 
     /// Whether somebody waits for a part that was not begun to be sent; it is forgotten if not.
     pub(super) fn is_wanted(&self, cookie: u64) -> bool {
-        let wanted = self.table().is_wanted(cookie);
-        if let Err(Some(forgotten)) = &wanted {
-            self.settle(forgotten);
+        let (wanted, forgotten) = self.table().is_wanted(cookie);
+        if let Some(forgotten) = forgotten {
+            self.settle(&forgotten);
         }
-        wanted.is_ok()
+        wanted
     }
 
     /// So many bytes of a part's body were sent, maybe the last of them.

@@ -186,18 +186,19 @@ impl Table {
         outgoing
     }
 
-    /// Whether a part has to be sent. One that nobody waits for any more is struck off; with the last of them, its request.
-    pub(super) fn is_wanted(&mut self, cookie: u64) -> Result<(), Option<Pending>> {
+    /// Whether a part has to be sent. One that nobody waits for any more is struck off; with the last of them its request, which
+    /// is then given too.
+    pub(super) fn is_wanted(&mut self, cookie: u64) -> (bool, Option<Pending>) {
         let (number, bit) = split(cookie);
-        let pending = self.pending.get_mut(&number).ok_or(None)?;
+        let Some(pending) = self.pending.get_mut(&number) else { return (false, None) };
         if !pending.outcome.is_closed() {
-            return Ok(());
+            return (true, None);
         }
         pending.abandoned = true;
         pending.open &= !bit;
         pending.unsent &= !bit;
         let over = pending.open == 0;
-        Err(if over { self.remove(number) } else { None })
+        (false, if over { self.remove(number) } else { None })
     }
 
     /// So many bytes of a part's body have left, maybe the last. How long it all took, if this was the request's last part.
@@ -389,19 +390,19 @@ mod tests {
     fn a_dropped_request_is_forgotten_with_the_last_part_that_does_not_leave() {
         let mut table = Table::default();
         let (sent, waiting) = enter(&mut table, read(250));
-        assert!(table.is_wanted(sent[0].cookie).is_ok());
+        assert!(table.is_wanted(sent[0].cookie).0);
         drop(waiting);
         // The first is on its way: its answer has to find it.
-        assert!(table.is_wanted(1).is_err_and(|over| over.is_none()));
-        assert!(table.is_wanted(2).is_err_and(|over| over.is_none()));
+        assert!(matches!(table.is_wanted(1), (false, None)));
+        assert!(matches!(table.is_wanted(2), (false, None)));
         assert!(table.take(1).is_none(), "it was not sent");
         let reply = table.take(0).unwrap();
         assert!(table.give_back(reply, true).is_ok_and(|over| over.is_some()));
         // Nothing of this one has left.
         let (_sent, waiting) = enter(&mut table, read(150));
         drop(waiting);
-        assert!(table.is_wanted(256).is_err_and(|over| over.is_none()));
-        assert!(table.is_wanted(257).is_err_and(|over| over.is_some()));
+        assert!(matches!(table.is_wanted(256), (false, None)));
+        assert!(matches!(table.is_wanted(257), (false, Some(_))));
         assert_eq!((table.expected, table.all().len()), (0, 0));
     }
 }
