@@ -6,6 +6,7 @@ use super::super::protocol::{
 };
 use super::super::{Access, NbdAddress, NbdDisk, NbdOptions};
 use crate::error::Result;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -18,6 +19,9 @@ pub(super) const MULTI_CONN: u16 = 1 << 8;
 
 /// The id of the context for extents.
 pub(super) const CONTEXT: u32 = 7;
+
+/// How long a client may take: one that does not do what a test expects fails the test, and does not hang it.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server and what it says of its export.
 pub(super) struct Fake {
@@ -73,7 +77,7 @@ impl Fake {
 
     /// Says something to the next client, and listens until that is gone.
     pub(super) async fn say(&self, raw: &[u8]) {
-        let mut socket = self.listener.accept().await.unwrap().0;
+        let mut socket = self.client().await;
         // A client that has heard enough may be gone by now.
         let _ = socket.write_all(raw).await;
         let mut sink = Vec::new();
@@ -82,12 +86,17 @@ impl Fake {
 
     /// Hangs up on the next client.
     pub(super) async fn hang_up(&self) {
-        drop(self.listener.accept().await.unwrap());
+        drop(self.client().await);
+    }
+
+    async fn client(&self) -> TcpStream {
+        let accepting = tokio::time::timeout(PATIENCE, self.listener.accept());
+        accepting.await.expect("a client connects").unwrap().0
     }
 
     /// Takes a connection through the handshake.
     pub(super) async fn accept(&self) -> Peer {
-        let mut peer = Peer { socket: self.listener.accept().await.unwrap().0 };
+        let mut peer = Peer { socket: self.client().await };
         peer.raw(&greeting(3)).await;
         peer.take(4).await;
         loop {
@@ -158,7 +167,8 @@ impl Peer {
 
     async fn take(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
-        self.socket.read_exact(&mut bytes).await.unwrap();
+        let reading = tokio::time::timeout(PATIENCE, self.socket.read_exact(&mut bytes));
+        reading.await.expect("the client sends something").unwrap();
         bytes
     }
 }
