@@ -3,6 +3,7 @@
 use crate::config::{FarEnd, Object};
 use crate::disk::azure::{Container, SasToken};
 use crate::disk::imageio::{ImageStore, Ticket};
+use crate::disk::nbd::{NbdAddress, NbdOptions, Server};
 use crate::disk::store::Store;
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
@@ -43,10 +44,23 @@ impl Opening {
             Object::Appliance(key) => format!("appliance/{key}"),
         });
         match self.far_end {
-            FarEnd::Nbd => Err(self.no_calls()),
+            FarEnd::Nbd => self.nbd(name),
             FarEnd::Imageio => self.imageio(name),
             FarEnd::Azure => self.azure(name),
         }
+    }
+
+    /// Without a name it is the export that the address names, or the server's default.
+    fn nbd(&self, name: Option<String>) -> Result<(Arc<dyn Store>, Option<String>)> {
+        let address = NbdAddress::parse(self.url.as_str())?;
+        let options = NbdOptions {
+            idle: self.options.idle,
+            bandwidth: self.options.bandwidth.clone(),
+            ca_pem: self.options.ca_pem.clone(),
+            ..NbdOptions::default()
+        };
+        let store = Server::new(address, options, Arc::clone(&self.meters), self.retry.clone());
+        Ok((Arc::new(store), Some(name.unwrap_or_default())))
     }
 
     /// A ticket is a secret, so it may be the remote's own; what stands after the colon is then a name for its image.

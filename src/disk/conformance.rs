@@ -28,15 +28,20 @@ pub(in crate::disk) const SIZE: u64 = (9 << 20) + 4_321;
 
 /// Bytes, an empty stretch among them.
 pub(in crate::disk) fn image() -> Vec<u8> {
+    image_of(SIZE)
+}
+
+/// The same for a disk of another size, which is larger than 9 MiB.
+pub(in crate::disk) fn image_of(size: u64) -> Vec<u8> {
     let byte = |n: u64| {
         let empty = (3 << 20..5 << 20).contains(&n);
         if empty { 0 } else { ((n / 3 * 0x9e37_79b9) >> 7).to_le_bytes()[0] | 1 }
     };
-    (0..SIZE).map(byte).collect()
+    (0..size).map(byte).collect()
 }
 
 /// Places and lengths at which things go wrong: nothing, one byte, not aligned, over the edges of pages, the last byte.
-fn ranges(limit: u64) -> Vec<Range<u64>> {
+fn ranges(size: u64, limit: u64) -> Vec<Range<u64>> {
     let all = [
         0..1,
         1..2,
@@ -44,10 +49,10 @@ fn ranges(limit: u64) -> Vec<Range<u64>> {
         4095..8193,
         12_345..77_777,
         1 << 20..2 << 20,
-        SIZE - 1..SIZE,
-        SIZE - 4_321..SIZE,
+        size - 1..size,
+        size - 4_321..size,
     ];
-    let long = (3 << 20) - 7..((3_u64 << 20) - 7).saturating_add(limit).min(SIZE);
+    let long = (3 << 20) - 7..((3_u64 << 20) - 7).saturating_add(limit).min(size);
     all.into_iter().chain([long]).collect()
 }
 
@@ -57,11 +62,11 @@ fn slice(bytes: &[u8], range: &Range<u64>) -> Vec<u8> {
 
 /// Holds for a disk that can be read and has `bytes` on it.
 pub(in crate::disk) async fn reads(disk: &dyn ReadAt, bytes: &[u8]) {
-    let (info, buffers) = (disk.info(), Buffers::new(2));
-    assert_eq!(info.size, bytes.len() as u64, "{}", info.name);
+    let (info, buffers, size) = (disk.info(), Buffers::new(2), bytes.len() as u64);
+    assert_eq!(info.size, size, "{}", info.name);
     assert!(!info.name.is_empty() && info.read_limit > 0);
     let read = |range: Range<u64>| disk.read_at(range.start, range.end - range.start, buffers.take(0));
-    for range in ranges(info.read_limit) {
+    for range in ranges(size, info.read_limit) {
         assert!(
             read(range.clone()).await.unwrap().as_slice() == slice(bytes, &range),
             "{} {range:?}",
@@ -73,7 +78,7 @@ pub(in crate::disk) async fn reads(disk: &dyn ReadAt, bytes: &[u8]) {
     some.extend_from_slice(b"before");
     assert!(disk.read_at(0, 3, some).await.unwrap().as_slice() == [b"before", &bytes[..3]].concat());
     // Nothing is made up behind the end.
-    for outside in [SIZE..SIZE + 1, SIZE - 1..SIZE + 1, u64::MAX - 1..u64::MAX] {
+    for outside in [size..size + 1, size - 1..size + 1, u64::MAX - 1..u64::MAX] {
         let error = read(outside.clone()).await.err();
         let error = error.unwrap_or_else(|| panic!("{} {outside:?} was read", info.name));
         assert!(!error.kind().is_retryable(), "{} {outside:?}: {error}", info.name);
@@ -90,7 +95,7 @@ pub(in crate::disk) async fn reads(disk: &dyn ReadAt, bytes: &[u8]) {
         assert!(got.unwrap().as_slice() == slice(bytes, range), "{} {range:?}", info.name);
     }
     // Extents cover what they are asked for, and what they call zeros is zeros.
-    for window in [0..SIZE, 1..SIZE - 1, 3 << 20..5 << 20, (4 << 20) + 1..(4 << 20) + 2] {
+    for window in [0..size, 1..size - 1, 3 << 20..5 << 20, (4 << 20) + 1..(4 << 20) + 2] {
         let extents = disk.extents(window.clone()).await.unwrap();
         let mut at = window.start;
         for extent in extents {
@@ -104,24 +109,25 @@ pub(in crate::disk) async fn reads(disk: &dyn ReadAt, bytes: &[u8]) {
     if let Some(local) = disk.local() {
         local.glance().unwrap();
         let mut got = vec![7; 10];
-        for range in ranges(u64::MAX) {
+        for range in ranges(size, u64::MAX) {
             local.read_into(range.start, range.end - range.start, &mut got).unwrap();
             assert!(got == slice(bytes, &range), "{} {range:?}", info.name);
         }
-        assert!(local.read_into(SIZE - 1, 2, &mut got).is_err(), "{}", info.name);
+        assert!(local.read_into(size - 1, 2, &mut got).is_err(), "{}", info.name);
     }
 }
 
 /// Holds for a disk of zeros that can be written; `back` is the same one, to be read.
 pub(in crate::disk) async fn writes(disk: &dyn WriteAt, back: &dyn ReadAt) {
-    let (info, bytes) = (WriteAtInfo::of(disk), image());
+    let (info, size) = (WriteAtInfo::of(disk), disk.info().size);
+    let bytes = image_of(size);
     let raw = |range: &Range<u64>| Body::Raw(Bytes::from(slice(&bytes, range)));
     let mut now = vec![0; bytes.len()];
     let mut expect = |range: &Range<u64>, value: Vec<u8>| {
         now[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()]
             .copy_from_slice(&value);
     };
-    for range in ranges(1 << 20) {
+    for range in ranges(size, 1 << 20) {
         let _ = disk.write_at(range.start, raw(&range)).await.unwrap();
         expect(&range, slice(&bytes, &range));
     }
@@ -161,9 +167,9 @@ pub(in crate::disk) async fn writes(disk: &dyn WriteAt, back: &dyn ReadAt) {
     disk.flush().await.unwrap();
     let buffers = Buffers::new(2);
     let mut read = Vec::new();
-    while (read.len() as u64) < SIZE {
+    while (read.len() as u64) < size {
         let at = read.len() as u64;
-        let piece = back.read_at(at, (1 << 20).min(SIZE - at), buffers.take(0)).await.unwrap();
+        let piece = back.read_at(at, (1 << 20).min(size - at), buffers.take(0)).await.unwrap();
         read.extend_from_slice(&piece);
     }
     let differs = read.iter().zip(&now).position(|(is, should)| is != should);

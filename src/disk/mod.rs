@@ -20,6 +20,7 @@ mod identity;
 pub mod image;
 pub mod imageio;
 pub mod memory;
+pub mod nbd;
 pub mod stdout;
 pub mod store;
 pub mod stream;

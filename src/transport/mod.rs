@@ -12,6 +12,6 @@ pub(crate) mod http;
 pub mod limit;
 pub mod login;
 mod message;
-mod patience;
+pub(crate) mod patience;
 pub mod retry;
 mod standard;

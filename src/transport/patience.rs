@@ -35,7 +35,7 @@ const LEAST: u64 = 256;
 const FURTHEST: Duration = Duration::from_hours(20 * 10 * 8766);
 
 /// The moment this long after now.
-pub(super) fn from_now(wait: Duration) -> Instant {
+pub(crate) fn from_now(wait: Duration) -> Instant {
     Instant::now() + wait.min(FURTHEST)
 }
 
@@ -44,14 +44,14 @@ pub(super) fn from_now(wait: Duration) -> Instant {
 /// Only the time counts in which something was waited for. A body that is held back on this side, by the bandwidth limit
 /// or by a full disk, is not stalled.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     waited: Duration,
     bytes: u64,
 }
 
 impl Progress {
     /// So many bytes have come after this wait. Says whether that goes on.
-    pub(super) fn goes_on(&mut self, bytes: usize, waited: Duration, idle: Duration) -> bool {
+    pub(crate) fn goes_on(&mut self, bytes: usize, waited: Duration, idle: Duration) -> bool {
         self.waited += waited;
         self.bytes = self.bytes.saturating_add(bytes as u64);
         if self.waited < idle {

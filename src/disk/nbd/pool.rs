@@ -1,0 +1,257 @@
+//! The connections to one export: opened when they are needed, opened again when they have ended.
+
+use super::address::NbdAddress;
+use super::connection::{Connection, Context};
+use super::durability::ConnectionId;
+use super::failure::disconnected;
+use super::handshake::Handshake;
+use super::protocol::Export;
+use super::socket::{Socket, Tls};
+use super::{Access, NbdOptions};
+use crate::error::{Error, Kind, Result};
+use crate::transport::patience::from_now;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(15);
+
+/// What it takes to open a connection.
+pub(super) struct Opener {
+    address: NbdAddress,
+    tls: Option<Tls>,
+    limit: Duration,
+    access: Access,
+    pub(super) context: Arc<Context>,
+}
+
+/// The connections to one export.
+pub(super) struct Pool {
+    opener: Arc<Opener>,
+    /// As the first connection saw it; every other one has to see the same.
+    export: Export,
+    state: Mutex<State>,
+    /// Held while a connection is opened that others wait for.
+    opening: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    live: Vec<Arc<Connection>>,
+    /// The most connections.
+    most: usize,
+    /// Whether one more is being opened beside those that there are.
+    widening: bool,
+    /// How often an attempt to open a connection has failed, and the last failure.
+    failures: u64,
+    failure: Option<Failure>,
+    /// How the export has changed.
+    changed: Option<String>,
+}
+
+/// An error for everybody who has waited for the same attempt.
+#[derive(Clone)]
+struct Failure {
+    kind: Kind,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    fn of(error: &Error) -> Self {
+        Self { kind: error.kind(), message: error.to_string(), hint: error.what_next().map(str::to_owned) }
+    }
+
+    fn error(self) -> Error {
+        let error = Error::new(self.kind, self.message);
+        match self.hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}
+
+impl Opener {
+    /// For an export of a server.
+    pub(super) fn new(
+        address: &NbdAddress,
+        options: &NbdOptions,
+        access: Access,
+        context: Arc<Context>,
+    ) -> Result<Self> {
+        let tls = Tls::new(address, options)?;
+        let limit = options.idle.max(Duration::from_secs(1));
+        Ok(Self { address: address.clone(), tls, limit, access, context })
+    }
+
+    /// Connects and begins the handshake.
+    pub(super) async fn begin(&self) -> Result<Handshake> {
+        let late = |_| Error::new(Kind::Timeout, format!("cannot connect to {}: no answer", self.address));
+        let connecting = Socket::connect(&self.address);
+        let socket = tokio::time::timeout(CONNECT.min(self.limit), connecting).await.map_err(late)??;
+        self.in_time(Handshake::begin(socket, self.tls.as_ref())).await
+    }
+
+    /// Waits for a part of the handshake.
+    pub(super) async fn in_time<T>(&self, part: impl Future<Output = Result<T>>) -> Result<T> {
+        if let Ok(done) = tokio::time::timeout_at(from_now(self.limit), part).await {
+            return done.map_err(|e| e.context(&self.address));
+        }
+        let what = format!("{}: the server does not go on with the handshake", self.address);
+        Err(Error::new(Kind::Timeout, what)
+            .hint("a server that serves as many clients as it may leaves others waiting: see `--shared` of qemu-nbd"))
+    }
+
+    /// Opens a connection to the export; nothing is written to one that is read-only.
+    async fn open(&self) -> Result<(Socket, Export)> {
+        let handshake = self.begin().await?;
+        let (socket, export) = self.in_time(handshake.open(self.address.export())).await?;
+        if self.access == Access::Write {
+            refuse_read_only(&export)?;
+        }
+        let minimum = u64::from(export.block.minimum);
+        let tail = export.size % minimum;
+        if tail != 0 {
+            let what = format!(
+                "{} has {} bytes and can only be accessed in blocks of {minimum}, so its last {tail} cannot be reached",
+                export.title(),
+                export.size
+            );
+            return Err(Error::new(Kind::Refused, what).hint(
+                "have the server take smaller blocks, or make the image a multiple of its block size",
+            ));
+        }
+        Ok((socket, export))
+    }
+}
+
+impl Pool {
+    /// Opens the first connection.
+    pub(super) async fn open(opener: Opener, connections: usize) -> Result<Self> {
+        let (socket, export) = opener.open().await?;
+        let first = Connection::start(socket, export.clone(), &opener.context);
+        let most = if export.features.multi_conn() { connections.max(1) } else { 1 };
+        let state = State { live: vec![Arc::new(first)], most, ..State::default() };
+        Ok(Self {
+            opener: Arc::new(opener),
+            export,
+            state: Mutex::new(state),
+            opening: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// The export, as it was when the disk was opened.
+    pub(super) fn export(&self) -> &Export {
+        &self.export
+    }
+
+    /// What all connections share.
+    pub(super) fn context(&self) -> &Context {
+        &self.opener.context
+    }
+
+    /// The connection that has least to do. If there is none any more, one attempt is made to open one, however many wait
+    /// for it.
+    pub(super) async fn connection(self: &Arc<Self>) -> Result<Arc<Connection>> {
+        if let Some(connection) = self.least_busy() {
+            return Ok(connection);
+        }
+        let failures = self.state().failures;
+        let _one_at_a_time = self.opening.lock().await;
+        if let Some(connection) = self.least_busy() {
+            return Ok(connection);
+        }
+        {
+            let state = self.state();
+            if state.failures != failures
+                && let Some(failure) = state.failure.clone()
+            {
+                return Err(failure.error());
+            }
+        }
+        let opened = self.opener.open().await.and_then(|(socket, export)| self.admit(socket, export));
+        if let Err(error) = &opened {
+            let mut state = self.state();
+            state.failures += 1;
+            state.failure = Some(Failure::of(error));
+        }
+        opened
+    }
+
+    /// The connection of that id, if it is still there.
+    pub(super) fn by_id(&self, id: ConnectionId) -> Option<Arc<Connection>> {
+        self.state().live.iter().find(|connection| connection.id() == id).cloned()
+    }
+
+    /// How many connections can be used.
+    #[cfg(test)]
+    pub(super) fn live(&self) -> usize {
+        self.state().live.iter().filter(|connection| connection.is_usable()).count()
+    }
+
+    /// How the export has changed since it was opened, as far as a later connection has seen.
+    pub(super) fn changed(&self) -> Option<Error> {
+        self.state().changed.clone().map(|how| self.changed_error(&how))
+    }
+
+    fn changed_error(&self, how: &str) -> Error {
+        let what = format!("{} changed during the transfer: {how}", self.export.title());
+        Error::new(Kind::Source, what).hint("stop what changes it, then start over with `--restart`")
+    }
+
+    /// Takes in a connection if it sees the export as it was.
+    fn admit(&self, socket: Socket, export: Export) -> Result<Arc<Connection>> {
+        if let Some(how) = self.export.difference(&export) {
+            let error = self.changed_error(&how);
+            self.state().changed = Some(how);
+            return Err(error);
+        }
+        let connection = Arc::new(Connection::start(socket, export, &self.opener.context));
+        self.state().live.push(Arc::clone(&connection));
+        Ok(connection)
+    }
+
+    fn least_busy(self: &Arc<Self>) -> Option<Arc<Connection>> {
+        let mut state = self.state();
+        state.live.retain(|connection| connection.is_usable());
+        let least = state.live.iter().min_by_key(|connection| connection.load())?;
+        let least = Arc::clone(least);
+        if least.load().1 > 0 && state.live.len() < state.most && !state.widening {
+            state.widening = true;
+            tokio::spawn(widen(Arc::downgrade(self), Arc::clone(&self.opener)));
+        }
+        Some(least)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens one more connection. No request waits for it: a server that takes no more clients may leave it without an answer. In
+/// that case it is not asked again.
+async fn widen(pool: Weak<Pool>, opener: Arc<Opener>) {
+    let another = opener.open().await;
+    let Some(pool) = pool.upgrade() else { return };
+    let admitted = another.and_then(|(socket, export)| pool.admit(socket, export));
+    let mut state = pool.state();
+    state.widening = false;
+    if let Err(error) = admitted {
+        state.most = state.live.len().max(1);
+        tracing::debug!(%error, connections = state.most, "no further NBD connection");
+    }
+}
+
+/// The error of a flush whose connection ended before it.
+pub(super) fn ended_before_flush() -> Error {
+    disconnected("the connection to the NBD server ended before it was flushed")
+}
+
+/// Refuses to write to an export that can only be read.
+pub(super) fn refuse_read_only(export: &Export) -> Result<()> {
+    if !export.features.read_only() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Refused, format!("{} is read-only", export.title()))
+        .hint("export it for writing: without `--read-only` or `-r`, from a file that may be written"))
+}

@@ -1,0 +1,129 @@
+//! The exports of a server as a store of disks.
+
+use super::pool::refuse_read_only;
+use super::{Access, NbdAddress, NbdDisk, NbdOptions, list};
+use crate::disk::store::{Asking, Create, Facts, Store, StoreInfo, Writable};
+use crate::disk::{Identity, ReadAt};
+use crate::error::Result;
+use crate::meters::Meters;
+use crate::transport::retry::Retry;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One server.
+pub struct Server {
+    address: NbdAddress,
+    options: NbdOptions,
+    meters: Arc<Meters>,
+    retry: Retry,
+    /// The export that was asked for last. Many servers take one connection at a time, and some end with their last.
+    open: Mutex<Option<(String, NbdDisk)>>,
+}
+
+impl Server {
+    /// The server at `address`, which may name an export.
+    pub fn new(address: NbdAddress, options: NbdOptions, meters: Arc<Meters>, retry: Retry) -> Self {
+        Self { address, options, meters, retry, open: Mutex::new(None) }
+    }
+
+    /// The export's name, where the address may have one.
+    fn address_of(&self, export: &str) -> Result<NbdAddress> {
+        if export.is_empty() { Ok(self.address.clone()) } else { self.address.clone().with_export(export) }
+    }
+
+    async fn disk(&self, export: &str) -> Result<NbdDisk> {
+        let address = self.address_of(export)?;
+        let known = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, disk)) = known.filter(|(name, _)| name == export) {
+            return Ok(disk);
+        }
+        let what = format!("opening {address}");
+        let attempt =
+            async || NbdDisk::open(&address, Access::Read, &self.options, Arc::clone(&self.meters)).await;
+        let disk = self.retry.run(&what, None, attempt).await?;
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some((export.to_owned(), disk.clone()));
+        Ok(disk)
+    }
+}
+
+impl Store for Server {
+    fn info(&self) -> StoreInfo {
+        StoreInfo { noun: "export", marks: false, gzip: false }
+    }
+
+    fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
+        Box::pin(async move {
+            let opened = self.disk(disk).await?;
+            let export = opened.export();
+            let name = export.name.rsplit('/').next().unwrap_or_default().to_owned();
+            Ok(Facts { disk: disk.to_owned(), name, size: export.size, ..Facts::default() })
+        })
+    }
+
+    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>> {
+        Box::pin(async move {
+            let disk = self.disk(&facts.disk).await?;
+            let disk = match identity {
+                Some(identity) => disk.known_as(identity),
+                None => disk,
+            };
+            Ok(Arc::new(disk) as Arc<dyn ReadAt>)
+        })
+    }
+
+    fn write<'a>(&'a self, facts: &'a Facts, _transfer: &'a str) -> Asking<'a, Writable> {
+        Box::pin(async move {
+            let disk = self.disk(&facts.disk).await?;
+            refuse_read_only(disk.export())?;
+            let disk = Arc::new(disk);
+            Ok(Writable { to: disk.clone(), back: disk })
+        })
+    }
+
+    fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> Asking<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {
+        Box::pin(async move {
+            let opened = match self.disk(disk).await {
+                Ok(opened) => opened,
+                Err(error) => {
+                    // Without a default export the list says what there is.
+                    let Ok(exports) = list(&self.address, &self.options).await else { return Err(error) };
+                    if !disk.is_empty() || exports.is_empty() {
+                        return Err(error);
+                    }
+                    return Ok(vec![("exports", names(exports.into_iter().map(|export| export.name)))]);
+                }
+            };
+            let (export, word) = (opened.export(), |has| if has { "yes" } else { "no" }.to_owned());
+            let features = export.features;
+            Ok(vec![
+                ("export", export.title()),
+                ("size", export.size.to_string()),
+                ("writable", word(!features.read_only())),
+                ("blocks", format!("{} to {}", export.block.minimum, export.block.maximum)),
+                ("extents", word(export.extents())),
+                ("zeros", word(features.write_zeroes())),
+                ("flush", word(features.flush())),
+                ("connections", if features.multi_conn() { "several" } else { "one" }.to_owned()),
+                ("checksums", "no".to_owned()),
+                ("gzip writes", "no".to_owned()),
+            ])
+        })
+    }
+
+    fn create(&self) -> Option<&dyn Create> {
+        None
+    }
+}
+
+/// The most names of exports that are shown.
+const SHOWN: usize = 20;
+
+fn names(all: impl ExactSizeIterator<Item = String>) -> String {
+    let more = all.len().saturating_sub(SHOWN);
+    let shown: Vec<String> = all.take(SHOWN).map(|name| format!("{name:?}")).collect();
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    shown.join(" ") + &rest
+}
