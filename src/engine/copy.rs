@@ -26,6 +26,8 @@ pub struct Copy {
     pub to: Arc<dyn WriteAt>,
     /// Where the chunks can be read that an earlier run has moved, if that is nearer than the source.
     pub kept: Option<Arc<dyn ReadAt>>,
+    /// The destination as it can be read: where it says itself that it reads as zero, zeros are not written.
+    pub there: Option<Arc<dyn ReadAt>>,
     /// How chunks are compressed, as far as the destination takes gzip.
     pub compression: Compression,
     /// Whether the destination is known to read as zero in the holes of the source.
@@ -63,7 +65,9 @@ impl Copied {
 pub(super) enum Step {
     /// It was read again only to be compared with what an earlier run has moved.
     Again(DigestedChunk, Origin),
-    /// Zeros, where the destination reads as zero anyway.
+    /// Zeros, where the destination says that it reads as zero.
+    Blank(AckedChunk),
+    /// Zeros, where it is taken to do so.
     Skipped(AckedChunk),
     /// The worker has written it; whether as a hole.
     Wrote(AckedChunk, bool),
@@ -142,9 +146,18 @@ impl Copy {
         if let Some(why) = source.as_deref().and_then(ReadAt::local).and_then(LocalRead::blind) {
             (context.observer)(&Event::Note(why));
         }
+        // A chunk that is known to be zeros at both ends needs nothing; elsewhere it has to be proved that nothing is needed.
+        let blank = match &self.there {
+            Some(there) if ledger.missing().next().is_some() => {
+                plan::holes(&**there, geometry, context).await?
+            }
+            _ => Bits::new(0),
+        };
+        let known = Arc::new(blank);
+        done.zero = plan::settle(&holes, Some(&known), ledger, context).await?.count();
         if self.skip_holes {
-            done.skipped = plan::settle(&holes, ledger, context).await?;
-            done.zero = done.skipped.count();
+            done.skipped = plan::settle(&holes, None, ledger, context).await?;
+            done.zero += done.skipped.count();
         }
         let settled = Arc::new(ledger.settled_bits());
         // What nothing but its bytes tells from another image is read again, and compared.
@@ -155,6 +168,7 @@ impl Copy {
             to: self.to,
             compression: self.compression,
             settled: &settled,
+            blank: known,
             skip_holes: self.skip_holes,
             skip_zeros: self.skip_zeros,
         };
@@ -223,6 +237,8 @@ pub(super) struct CopyHands<'a> {
     pub(super) to: Arc<dyn WriteAt>,
     pub(super) compression: Compression,
     pub(super) settled: &'a Arc<Bits>,
+    /// Chunks at whose place the destination says that it reads as zero.
+    pub(super) blank: Arc<Bits>,
     pub(super) skip_holes: bool,
     pub(super) skip_zeros: bool,
 }
@@ -252,6 +268,7 @@ impl CopyHands<'_> {
                 let hand = CopyHand {
                     encoder,
                     settled: Arc::clone(self.settled),
+                    blank: Arc::clone(&self.blank),
                     to: Arc::clone(&self.to),
                     skip_holes: self.skip_holes,
                     skip_zeros: self.skip_zeros,
@@ -277,6 +294,7 @@ struct CopyHand {
     encoder: Encoder,
     /// Chunks that an earlier run has moved, or that need not be.
     settled: Arc<Bits>,
+    blank: Arc<Bits>,
     to: Arc<dyn WriteAt>,
     skip_holes: bool,
     skip_zeros: bool,
@@ -297,6 +315,9 @@ impl CopyHand {
         let chunk = DigestedChunk { index, len, digest, zero };
         if self.settled.get(index) {
             return Ok(Worked::Done(Step::Again(chunk, from)));
+        }
+        if zero && self.blank.get(index) {
+            return Ok(Worked::Done(Step::Blank(chunk.known())));
         }
         if zero && (self.skip_zeros || (from == Origin::Hole && self.skip_holes)) {
             return Ok(Worked::Done(Step::Skipped(chunk.known())));
@@ -328,15 +349,16 @@ fn settle_step(
     note: &mut impl FnMut(&AckedChunk) -> Result<()>,
     context: &Context,
 ) -> Result<()> {
-    let known = match step {
-        Step::Again(chunk, from) => return same_as_before(chunk, from, ledger),
-        Step::Skipped(_) => true,
-        Step::Wrote(..) | Step::Sent(_) => false,
-    };
+    if let Step::Again(chunk, from) = step {
+        return same_as_before(chunk, from, ledger);
+    }
+    let (skipped, wrote) =
+        (matches!(step, Step::Skipped(_)), matches!(step, Step::Wrote(..) | Step::Sent(_)));
     let (chunk, hole) = arrived(step, written)?;
-    if known {
+    if skipped {
         done.skipped.set(chunk.index, true);
-    } else {
+    }
+    if wrote {
         note(&chunk)?;
     }
     ledger.settle(&chunk);
@@ -349,7 +371,7 @@ fn settle_step(
 pub(super) fn arrived(step: Step, written: Option<Written>) -> Result<(AckedChunk, bool)> {
     match (step, written) {
         (Step::Again(chunk, _), _) => Ok((chunk.known(), false)),
-        (Step::Skipped(chunk), _) => Ok((chunk, true)),
+        (Step::Skipped(chunk) | Step::Blank(chunk), _) => Ok((chunk, true)),
         (Step::Wrote(chunk, hole), _) => Ok((chunk, hole)),
         (Step::Sent(chunk), Some(written)) => Ok((chunk.acknowledged(written.receipt), written.as_hole)),
         (Step::Sent(_), None) => {

@@ -48,8 +48,13 @@ pub fn ranges(chunks: &Bits, geometry: Geometry) -> Vec<Range<u64>> {
 }
 
 /// Settles the chunks that lie in holes, before anything else: a terabyte of them costs milliseconds here, and seconds on
-/// the way through the pipeline. Returns which these were.
-pub(super) async fn settle(holes: &Bits, ledger: &mut Ledger, context: &Context) -> Result<Bits> {
+/// the way through the pipeline; with `among`, only those that are in there too. Returns which these were.
+pub(super) async fn settle(
+    holes: &Bits,
+    among: Option<&Bits>,
+    ledger: &mut Ledger,
+    context: &Context,
+) -> Result<Bits> {
     let geometry = ledger.geometry();
     let zeros = ZeroDigests::new(ledger.algorithm());
     let mut settled = Bits::new(geometry.chunks());
@@ -60,7 +65,8 @@ pub(super) async fn settle(holes: &Bits, ledger: &mut Ledger, context: &Context)
                 return Err(stopped());
             }
         }
-        if !holes.get(index) || ledger.is_settled(index) {
+        let wanted = holes.get(index) && among.is_none_or(|among| among.get(index));
+        if !wanted || ledger.is_settled(index) {
             continue;
         }
         let len = geometry.len(index);

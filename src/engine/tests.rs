@@ -127,6 +127,7 @@ async fn a_copy_is_equal_and_has_the_digest_of_its_source() {
         from: Source::At(Arc::new(MemoryDisk::new(image()))),
         to: Arc::new(to.clone()),
         kept: None,
+        there: None,
         compression: Compression::Auto,
         skip_holes: false,
         skip_zeros: false,
@@ -148,6 +149,7 @@ async fn a_disk_gets_no_write_that_is_longer_than_it_takes() {
         from: Source::At(Arc::new(MemoryDisk::new(image()))),
         to: Arc::new(to.clone()),
         kept: None,
+        there: None,
         compression: Compression::Auto,
         skip_holes: false,
         skip_zeros: false,
@@ -216,6 +218,7 @@ async fn standard_output_that_nobody_reads_does_not_hold_up_a_stop() -> Result<(
         from: Source::At(Arc::new(MemoryDisk::new(image()))),
         to: Arc::new(StreamWriter::start(Box::new(Blocked(blocked)), 40_000)?),
         kept: None,
+        there: None,
         compression: Compression::None,
         skip_holes: false,
         skip_zeros: false,
@@ -224,4 +227,58 @@ async fn standard_output_that_nobody_reads_does_not_hold_up_a_stop() -> Result<(
     let (ended, ()) = tokio::join!(copy.run_once(&mut ledger, &context), async { stopper.stop() });
     assert_eq!(ended.unwrap_err().kind(), Kind::Interrupted);
     Ok(())
+}
+
+/// A disk that says where it reads as zero.
+struct Telling(MemoryDisk, Range<u64>);
+
+impl ReadAt for Telling {
+    fn info(&self) -> &DiskInfo {
+        ReadAt::info(&self.0)
+    }
+
+    fn read_at(&self, offset: u64, len: u64, into: Buffer) -> Attempt<Buffer> {
+        self.0.read_at(offset, len, into)
+    }
+
+    fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
+        let Range { start, end } = self.1.clone();
+        let extents = [(0..start, false), (start..end, true), (end..u64::MAX, false)].map(|(range, zero)| {
+            Extent { range: range.start.max(window.start)..range.end.min(window.end), zero }
+        });
+        Box::pin(async { Ok(extents.into_iter().filter(|e| !e.range.is_empty()).collect()) })
+    }
+
+    fn changed(&self) -> Attempt<Option<Error>> {
+        self.0.changed()
+    }
+
+    fn local(&self) -> Option<&dyn LocalRead> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn zeros_are_written_but_where_the_destination_has_them() {
+    let (context, _stopper) = stoppable();
+    let mut bytes = image();
+    bytes[8_000..32_000].fill(0);
+    // What is no zero tells whether it was written.
+    let to = MemoryDisk::new(vec![9; 40_000]);
+    let mut ledger = Ledger::new(geometry(), Algorithm::Blake3);
+    let copy = Copy {
+        from: Source::At(Arc::new(MemoryDisk::new(bytes.clone()))),
+        to: Arc::new(to.clone()),
+        kept: None,
+        there: Some(Arc::new(Telling(to.clone(), 11_000..25_000))),
+        compression: Compression::None,
+        skip_holes: false,
+        skip_zeros: false,
+        whole: false,
+    };
+    let copied = copy.run_once(&mut ledger, &context).await.unwrap();
+    // Chunks 3, 4 and 5 lie whole in what is said to be zeros.
+    bytes[12_000..24_000].fill(9);
+    assert!(to.to_vec() == bytes);
+    assert_eq!((copied.zero, copied.skipped.count()), (6, 0));
 }

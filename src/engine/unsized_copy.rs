@@ -51,6 +51,7 @@ pub async fn land(
     let tap = looking.sha256.then(Arc::<Tap>::default);
     let settled = Arc::new(Bits::new(0));
     let hands = CopyHands {
+        blank: Arc::default(),
         to: Arc::clone(&to),
         compression: Compression::None,
         settled: &settled,

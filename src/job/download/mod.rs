@@ -309,6 +309,7 @@ fn copy(from: &Disk, to: Arc<dyn WriteAt>, kept: Option<Disk>, settings: &Settin
         from: Source::At(Arc::clone(from)),
         to,
         kept,
+        there: None,
         compression: Compression::None,
         skip_holes: false,
         skip_zeros: false,

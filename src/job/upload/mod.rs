@@ -137,6 +137,7 @@ impl Upload {
             from: source,
             to: Arc::clone(&disk.to),
             kept: None,
+            there: (self.zeros != Zeros::Write).then(|| Arc::clone(&disk.back)),
             compression: self.compression,
             skip_holes: skipping.holes,
             skip_zeros: skipping.zeros,

@@ -109,7 +109,16 @@ fn overlapping(log: &str) -> (usize, usize) {
 
 fn copy(from: Source, to: Arc<dyn WriteAt>) -> Copy {
     let compression = Compression::Auto;
-    Copy { from, to, kept: None, compression, skip_holes: false, skip_zeros: false, whole: false }
+    Copy {
+        from,
+        to,
+        kept: None,
+        there: None,
+        compression,
+        skip_holes: false,
+        skip_zeros: false,
+        whole: false,
+    }
 }
 
 /// More writers than a server allows damage the image.
