@@ -5,7 +5,7 @@
 //! The secrets are read from the environment variables `FROM_SECRET` and `TO_SECRET`.
 
 use diskferry::engine::Context;
-use diskferry::engine::compare::Verify;
+use diskferry::engine::compare::Amount;
 use diskferry::engine::encode::codec::Compression;
 use diskferry::job::upload::{Upload, Zeros};
 use diskferry::job::{Far, Settings, migrate};
@@ -49,7 +49,7 @@ async fn run() -> Result<()> {
         compression: Compression::Auto,
         zeros: Zeros::Auto,
     };
-    let settings = Settings { verify: Verify::Full, ..Settings::new(Path::new("state")) };
+    let settings = Settings { verify: Amount::Full, ..Settings::new(Path::new("state")) };
     if let Some(done) = upload.run(image, &to, &settings, &context).await? {
         println!("{} bytes are in drive {}", done.result.size, done.result.drive);
         done.commit()?;

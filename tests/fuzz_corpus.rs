@@ -71,6 +71,11 @@ fn config() {
 }
 
 #[test]
+fn image() {
+    replay("image");
+}
+
+#[test]
 fn journal() {
     replay("journal");
 }

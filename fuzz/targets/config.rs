@@ -4,7 +4,8 @@
 use super::input::{Input, file};
 use diskferry::Error;
 use diskferry::config::value::{parse_duration, parse_size};
-use diskferry::config::{Config, Environment, Profile, Target, Write, config_text, join, parse_base};
+use diskferry::config::{Config, Environment, Profile, Target, Write, config_text, parse_base};
+use diskferry::transport::address::join;
 
 /// What stands for a secret. In the input it is written `@`.
 const SECRET: &str = "hunter2hunter2";

@@ -8,8 +8,9 @@ use super::input::{Input, file, scratch};
 use diskferry::chunk::{AckedChunk, Geometry};
 use diskferry::digest::{Algorithm, Digest};
 use diskferry::disk::Evidence;
+use diskferry::disk::PartRecord;
 use diskferry::engine::ledger::Ledger;
-use diskferry::journal::{DriveRecord, Header, Journal, PartRecord, Replay, peek};
+use diskferry::journal::{DriveRecord, Header, Journal, Replay, peek};
 use std::path::Path;
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@
 mod agent;
 mod codec;
 mod config;
+mod image;
 mod input;
 mod journal;
 mod keys;
@@ -20,10 +21,11 @@ mod wire;
 pub type Target = fn(&[u8]);
 
 /// The targets by their names, which are those of the folders of inputs.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("agent", agent::run),
     ("codec", codec::run),
     ("config", config::run),
+    ("image", image::run),
     ("journal", journal::run),
     ("keys", keys::run),
     ("oauth", oauth::run),

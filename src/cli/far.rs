@@ -1,7 +1,7 @@
 //! Opening what has disks and no calls.
 
 use crate::config::{FarEnd, Object};
-use crate::disk::azure::{Container, SasToken};
+use crate::disk::azure::{BlobContainer, SasToken};
 use crate::disk::imageio::{ImageStore, Ticket};
 use crate::disk::nbd::{NbdAddress, NbdOptions, Server};
 use crate::disk::store::Store;
@@ -90,7 +90,7 @@ impl Opening {
         })?;
         let sas = SasToken::parse(sas.expose_secret())?;
         let (url, meters, retry) = (self.url.clone(), Arc::clone(&self.meters), self.retry.clone());
-        let store = Container::new(url, sas, self.allow_http, &self.options, meters, retry)?;
+        let store = BlobContainer::new(url, sas, self.allow_http, &self.options, meters, retry)?;
         Ok((Arc::new(store), name))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::config::{self, Dirs};
 use crate::digest::Algorithm;
-use crate::engine::compare::Verify;
+use crate::engine::compare::Amount;
 use crate::engine::resume::Resume;
 use crate::error::{Error, Result};
 use crate::job::{DEFAULT_CHUNK_SIZE, Settings};
@@ -30,8 +30,8 @@ pub struct TransferOptions {
     #[arg(long, value_name = "auto|trust|full", default_value = "auto", value_parser = parse::<Resume>)]
     pub resume: Resume,
     /// How much is read back and compared: none, sample (a hundredth and at least 8 chunks) or full
-    #[arg(long, value_name = "none|sample|full", value_parser = parse::<Verify>)]
-    pub verify: Option<Verify>,
+    #[arg(long, value_name = "none|sample|full", value_parser = parse::<Amount>)]
+    pub verify: Option<Amount>,
     /// Show the plan and do nothing
     #[arg(long)]
     pub dry_run: bool,

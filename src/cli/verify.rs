@@ -31,7 +31,7 @@ pub struct VerifyArgs {
 
 /// Runs the command.
 pub async fn run(args: VerifyArgs, global: &Global, output: &Output) -> Result<()> {
-    if args.transfer.verify == Some(crate::engine::compare::Verify::None) {
+    if args.transfer.verify == Some(crate::engine::compare::Amount::None) {
         return Err(Error::usage("a comparison with --verify none compares nothing"));
     }
     let session = Session::open(Some(&args.drive.remote), &args.transfer, global, output).await?;

@@ -44,7 +44,7 @@ pub use listing::RemoteSummary;
 pub use private::private_directory;
 pub use profile::{Profile, Value};
 use remote::is_presentable;
-pub use remote::{AuthScheme, Endpoint, Origin, Remote, is_loopback, join, parse_base};
+pub use remote::{AuthScheme, Endpoint, Origin, Remote, parse_base};
 pub use service::{FarEnd, Service};
 pub use target::{Object, Target, is_remote_name};
 pub use write::{Write, config_text, emulator_profile, write_private};

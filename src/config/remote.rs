@@ -6,7 +6,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
-use url::{Host, Url};
+use url::Url;
+
+use crate::transport::address::{is_loopback, join, squeeze};
 
 use super::environment::expand_home;
 use super::profile::Profile;
@@ -281,36 +283,6 @@ pub fn parse_base(text: &str) -> Result<Url> {
     let path = squeeze(url.path());
     url.set_path(path.trim_end_matches('/'));
     Ok(url)
-}
-
-/// A path, with its query if it has one, below a base URL. Segments must be percent-encoded where they need to be.
-pub fn join(base: &Url, path: &str) -> Url {
-    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-    let mut url = base.clone();
-    url.set_path(&squeeze(&format!("{}/{path}", base.path())));
-    url.set_query(query);
-    url
-}
-
-/// Makes one slash of several.
-fn squeeze(path: &str) -> String {
-    let mut squeezed = String::with_capacity(path.len());
-    for c in path.chars() {
-        if c != '/' || !squeezed.ends_with('/') {
-            squeezed.push(c);
-        }
-    }
-    squeezed
-}
-
-/// Whether a URL leads to this machine by its very form, without asking a name server.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }
 
 impl fmt::Display for Endpoint {

@@ -162,3 +162,15 @@ pub struct Evidence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<i64>,
 }
+
+/// The temporary file of a download: known by its inode, whatever it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartRecord {
+    /// The device number of its file system.
+    pub device: u64,
+    /// The inode number.
+    pub inode: u64,
+    /// When the file was made, in nanoseconds since the epoch, where the file system says so: an inode number is given
+    /// out again once its file is gone.
+    pub born: Option<i64>,
+}

@@ -28,7 +28,7 @@ pub mod vhd;
 pub mod zero;
 
 pub use buffer::{Buffer, Buffers, Permit, Window};
-pub use identity::{Evidence, Identity};
+pub use identity::{Evidence, Identity, PartRecord};
 
 use crate::error::{Error, Kind, Result};
 use bytes::Bytes;

@@ -70,11 +70,20 @@ pub trait Store: Send + Sync {
     /// Leaves the id of a transfer on a disk, where that can be done.
     fn mark<'a>(&'a self, disk: &'a str, transfer: &'a str) -> Asking<'a, ()>;
 
+    /// The digest, over the digests of its parts of `block` bytes, that the far end itself computes of all that a disk holds,
+    /// by SHA-256 both times; `None` where it does not, or not of parts of that size.
+    fn checksum<'a>(&'a self, disk: &'a str, block: u64) -> Asking<'a, Option<String>>;
+
     /// What the far end can do, in words, each under a name: what a person wants to know before a transfer.
     fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>>;
 
     /// How a new disk is made, if that can be done at all.
     fn create(&self) -> Option<&dyn Create>;
+}
+
+/// The checksum of a far end that computes none.
+pub(super) fn no_checksum<'a>() -> Asking<'a, Option<String>> {
+    Box::pin(async { Ok(None) })
 }
 
 /// Making disks. A create may not be repeated blindly: a disk that nobody knows of costs money.

@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// How much is read back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Verify {
+pub enum Amount {
     /// Nothing: every write was acknowledged.
     #[default]
     None,
@@ -31,22 +31,22 @@ pub enum Verify {
 /// The fewest chunks of a sample.
 pub const LEAST: u64 = 8;
 
-impl Verify {
+impl Amount {
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
-            Verify::None => "none",
-            Verify::Sample => "sample",
-            Verify::Full => "full",
+            Amount::None => "none",
+            Amount::Sample => "sample",
+            Amount::Full => "full",
         }
     }
 
     /// The chunks to read back, in order; `seed` makes the choice repeatable.
     pub fn choose(self, chunks: u64, seed: &str) -> Vec<u64> {
         let wanted = match self {
-            Verify::None => 0,
-            Verify::Sample => chunks.div_ceil(100).max(LEAST).min(chunks),
-            Verify::Full => chunks,
+            Amount::None => 0,
+            Amount::Sample => chunks.div_ceil(100).max(LEAST).min(chunks),
+            Amount::Full => chunks,
         };
         if wanted == chunks {
             return (0..chunks).collect();
@@ -60,11 +60,11 @@ impl Verify {
     }
 }
 
-impl std::str::FromStr for Verify {
+impl std::str::FromStr for Amount {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        [Verify::None, Verify::Sample, Verify::Full]
+        [Amount::None, Amount::Sample, Amount::Full]
             .into_iter()
             .find(|v| v.name() == text)
             .ok_or_else(|| Error::usage(format!("there is no verification {text:?}: none, sample or full")))
@@ -261,12 +261,12 @@ mod tests {
 
     #[test]
     fn a_sample_is_a_hundredth_and_at_least_eight() {
-        assert_eq!(Verify::Sample.choose(5, "s"), [0, 1, 2, 3, 4]);
-        assert_eq!(Verify::Sample.choose(100, "s").len(), 8);
-        assert_eq!(Verify::Sample.choose(10_000, "s").len(), 100);
-        assert_eq!(Verify::Sample.choose(10_000, "s"), Verify::Sample.choose(10_000, "s"));
-        assert_ne!(Verify::Sample.choose(10_000, "s"), Verify::Sample.choose(10_000, "t"));
-        assert_eq!(Verify::Full.choose(3, "s"), [0, 1, 2]);
-        assert!(Verify::None.choose(3, "s").is_empty());
+        assert_eq!(Amount::Sample.choose(5, "s"), [0, 1, 2, 3, 4]);
+        assert_eq!(Amount::Sample.choose(100, "s").len(), 8);
+        assert_eq!(Amount::Sample.choose(10_000, "s").len(), 100);
+        assert_eq!(Amount::Sample.choose(10_000, "s"), Amount::Sample.choose(10_000, "s"));
+        assert_ne!(Amount::Sample.choose(10_000, "s"), Amount::Sample.choose(10_000, "t"));
+        assert_eq!(Amount::Full.choose(3, "s"), [0, 1, 2]);
+        assert!(Amount::None.choose(3, "s").is_empty());
     }
 }

@@ -16,7 +16,7 @@ use crate::disk::stdout::StreamWriter;
 use crate::disk::stream::Stream;
 use crate::disk::stream::unpack::{Contents, look, unpack};
 use crate::disk::{Evidence, Identity, ReadAt, WriteAt};
-use crate::engine::compare::Verify;
+use crate::engine::compare::Amount;
 use crate::engine::ledger::Ledger;
 use crate::engine::resume::Proof;
 use crate::engine::{Context, Landed, Looking, land};
@@ -285,7 +285,7 @@ async fn verify(
     settings: &Settings,
     context: &Context,
 ) -> Result<u64> {
-    if settings.verify == Verify::None {
+    if settings.verify == Amount::None {
         return Ok(0);
     }
     (context.observer)(&Event::Stage(Stage::Verify));

@@ -14,7 +14,7 @@ use crate::digest::Algorithm;
 use crate::disk::ReadAt;
 use crate::disk::store::{Facts, Store};
 use crate::engine::Context;
-use crate::engine::compare::Verify;
+use crate::engine::compare::Amount;
 use crate::engine::ledger::Ledger;
 use crate::engine::resume::Resume;
 use crate::error::{Error, Kind, Result};
@@ -54,7 +54,7 @@ pub struct Settings {
     /// Whether the SHA-256 of the whole image is wanted.
     pub sha256: bool,
     /// How much is read back.
-    pub verify: Verify,
+    pub verify: Amount,
     /// Whether an earlier run's journal is ignored.
     pub restart: bool,
     /// How much of an earlier run's work is proved again.
@@ -89,7 +89,7 @@ impl Settings {
             chunk_size: DEFAULT_CHUNK_SIZE,
             digest: Algorithm::default(),
             sha256: false,
-            verify: Verify::default(),
+            verify: Amount::default(),
             restart: false,
             resume: Resume::default(),
             dry_run: false,

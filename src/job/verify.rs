@@ -4,7 +4,7 @@ use super::upload::Image;
 use super::{Far, Settings, announce, summary, usable, write_manifest};
 use crate::chunk::Geometry;
 use crate::engine::Context;
-use crate::engine::compare::{Verify as Amount, whole, with_original};
+use crate::engine::compare::{Amount, whole, with_original};
 use crate::engine::ledger::Ledger;
 use crate::engine::resume::Coverage;
 use crate::error::{Error, Kind, Result};

@@ -1,6 +1,7 @@
 //! The journals of this machine, one file a transfer.
 
-use super::{Header, PartRecord, Replay, peek};
+use super::{Header, Replay, peek};
+use crate::disk::PartRecord;
 use crate::error::{Error, Kind, Result};
 use std::path::PathBuf;
 

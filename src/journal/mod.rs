@@ -18,11 +18,11 @@ mod replay;
 
 pub use destinations::{Claim, Destination, Destinations};
 pub use directory::Directory;
-pub use header::{DriveRecord, Header, NewDrive, PartRecord};
+pub use header::{DriveRecord, Header, NewDrive};
 pub use replay::{Replay, peek};
 
 use crate::chunk::AckedChunk;
-use crate::disk::Evidence;
+use crate::disk::{Evidence, PartRecord};
 use crate::error::{Error, Kind, Result};
 use record::Record;
 use replay::read;

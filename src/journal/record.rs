@@ -5,10 +5,10 @@
 //! lost: what has to be taken back is left out of a journal that replaces this one
 //! ([`Journal::replace`](super::Journal::replace)).
 
-use super::{DriveRecord, Header, PartRecord};
+use super::{DriveRecord, Header};
 use crate::chunk::AckedChunk;
 use crate::digest::Digest;
-use crate::disk::Evidence;
+use crate::disk::{Evidence, PartRecord};
 use crate::error::{Error, Kind, Result};
 use serde::Serialize;
 

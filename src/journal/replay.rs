@@ -1,9 +1,9 @@
 //! Reading a journal back: which records are whole, and what they say.
 
 use super::record::Record;
-use super::{DriveRecord, Header, MAGIC, MAGIC_PREFIX, PartRecord};
+use super::{DriveRecord, Header, MAGIC, MAGIC_PREFIX};
 use crate::chunk::AckedChunk;
-use crate::disk::Evidence;
+use crate::disk::{Evidence, PartRecord};
 use crate::error::{Error, Kind, Result};
 use std::collections::HashMap;
 use std::fs::File;

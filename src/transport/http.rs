@@ -5,10 +5,10 @@ use super::check;
 use super::flow::{PacedBody, Partial, Trace};
 use super::limit::Bandwidth;
 use super::patience::{Patience, Progress, from_now};
-use crate::config;
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
 use crate::provider::catalogue::secret::{self, Redactor};
+use crate::transport::address;
 use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
@@ -106,7 +106,7 @@ impl Http {
             .redirect(reqwest::redirect::Policy::none())
             // There is one retry layer, and it counts.
             .retry(reqwest::retry::never());
-        if config::is_loopback(&base) {
+        if address::is_loopback(&base) {
             builder = builder.no_proxy();
         }
         if let Some(socket) = &options.socket {
@@ -137,7 +137,7 @@ impl Http {
 
     /// The URL of a path below the server's own.
     pub(crate) fn url(&self, path: &str) -> Url {
-        config::join(&self.inner.base, path)
+        address::join(&self.inner.base, path)
     }
 
     /// Sends a request and waits for the head of its answer.

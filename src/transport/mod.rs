@@ -3,6 +3,7 @@
 //! Each call makes exactly one attempt and classifies what goes wrong; whether to try again is decided by [`retry::Retry`] and
 //! nowhere else.
 
+pub mod address;
 pub mod calls;
 pub(crate) mod check;
 pub mod client;

@@ -31,7 +31,7 @@ const LISTED_AT_A_TIME: &str = "1000";
 
 /// A container, or one blob by its own URL. Clones share the connections.
 #[derive(Clone)]
-pub struct Container {
+pub struct BlobContainer {
     service: Service,
     retry: Retry,
 }
@@ -92,7 +92,7 @@ pub struct BlobToMake<'a> {
     pub transfer: &'a str,
 }
 
-impl Container {
+impl BlobContainer {
     /// The container at `url`, or the blob, as of a managed disk, whose own URL it is. `allow_http` lets the token cross a
     /// network unencrypted.
     pub fn new(
@@ -254,9 +254,9 @@ impl Container {
 }
 
 /// Without the retry layer, which has nothing to show.
-impl std::fmt::Debug for Container {
+impl std::fmt::Debug for BlobContainer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Container").field("service", &self.service).finish_non_exhaustive()
+        f.debug_struct("BlobContainer").field("service", &self.service).finish_non_exhaustive()
     }
 }
 

@@ -19,7 +19,7 @@ mod tests;
 mod watch;
 mod xml;
 
-pub use container::{BlobInfo, BlobToMake, Container};
+pub use container::{BlobContainer, BlobInfo, BlobToMake};
 pub use sas::SasToken;
 
 use super::{

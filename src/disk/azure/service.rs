@@ -2,9 +2,9 @@
 
 use super::refusal;
 use super::sas::SasToken;
-use crate::config;
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
+use crate::transport::address;
 use crate::transport::client::{Options, text};
 use crate::transport::http::{Answer, Http, Outbound};
 use bytes::Bytes;
@@ -173,7 +173,7 @@ pub(super) fn check_name(name: &str) -> Result<()> {
 
 /// Fails for an address to which the token must not go: it would be readable on the way.
 pub(super) fn check_transport(url: &Url, allow_http: bool) -> Result<()> {
-    if url.scheme() == "https" || allow_http || config::is_loopback(url) {
+    if url.scheme() == "https" || allow_http || address::is_loopback(url) {
         return Ok(());
     }
     Err(Error::usage("the SAS token would cross the network unencrypted")

@@ -1,7 +1,9 @@
 //! A container of page blobs as a store of disks.
 
-use super::container::{BlobInfo, BlobToMake, Container};
-use crate::disk::store::{Asking, Create, CreateError, DiskToMake, Facts, Store, StoreInfo, Writable};
+use super::container::{BlobContainer, BlobInfo, BlobToMake};
+use crate::disk::store::{
+    Asking, Create, CreateError, DiskToMake, Facts, Store, StoreInfo, Writable, no_checksum,
+};
 use crate::disk::{Identity, ReadAt};
 use crate::error::{Error, Kind, Result};
 use std::sync::Arc;
@@ -20,7 +22,7 @@ impl BlobInfo {
     }
 }
 
-impl Container {
+impl BlobContainer {
     /// A blob as it was found to be. One that was written to since is not the one that a job has decided on.
     async fn found(&self, facts: &Facts) -> Result<BlobInfo> {
         let blob = self.info(&facts.disk).await?;
@@ -32,13 +34,13 @@ impl Container {
     }
 }
 
-impl Store for Container {
+impl Store for BlobContainer {
     fn info(&self) -> StoreInfo {
         StoreInfo { noun: "blob", marks: false, gzip: false }
     }
 
     fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
-        Box::pin(async move { Ok(Container::info(self, disk).await?.facts()) })
+        Box::pin(async move { Ok(BlobContainer::info(self, disk).await?.facts()) })
     }
 
     fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>> {
@@ -65,10 +67,14 @@ impl Store for Container {
         Box::pin(async { Ok(()) })
     }
 
+    fn checksum<'a>(&'a self, _disk: &'a str, _block: u64) -> Asking<'a, Option<String>> {
+        no_checksum()
+    }
+
     fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {
         Box::pin(async move {
             let mut words = Vec::new();
-            match Container::info(self, disk).await {
+            match BlobContainer::info(self, disk).await {
                 Ok(blob) => words.push(("size", blob.size.to_string())),
                 Err(error) if disk.is_empty() && error.kind() == Kind::NotFound => {
                     words.push(("blobs", format!("{} listed", self.list("").await?.len())));
@@ -97,14 +103,14 @@ impl Store for Container {
     }
 }
 
-impl Create for Container {
+impl Create for BlobContainer {
     /// A blob carries its mark from its beginning.
     fn like<'a>(&'a self, _name: &'a str) -> Asking<'a, Vec<String>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
     fn find_made<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Option<Facts>> {
-        Box::pin(async move { Ok(Container::find_made(self, &of(new)).await?.map(|blob| blob.facts())) })
+        Box::pin(async move { Ok(BlobContainer::find_made(self, &of(new)).await?.map(|blob| blob.facts())) })
     }
 
     fn make<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Facts, CreateError> {
@@ -113,7 +119,7 @@ impl Create for Container {
                 let what = format!("a blob takes no key, and {key} was given");
                 return Err(CreateError::Refused(Error::usage(what)));
             }
-            Ok(Container::create(self, &of(new)).await?.facts())
+            Ok(BlobContainer::create(self, &of(new)).await?.facts())
         })
     }
 }

@@ -2,7 +2,9 @@
 
 use super::ElasticDisk;
 use super::drives::Drives;
-use crate::disk::store::{Asking, Create, CreateError, DiskToMake, Facts, Store, StoreInfo, Writable};
+use crate::disk::store::{
+    Asking, Create, CreateError, DiskToMake, Facts, Store, StoreInfo, Writable, no_checksum,
+};
 use crate::disk::{Identity, ReadAt};
 use std::sync::Arc;
 
@@ -28,6 +30,10 @@ impl Store for Drives {
 
     fn mark<'a>(&'a self, disk: &'a str, transfer: &'a str) -> Asking<'a, ()> {
         Box::pin(Drives::mark(self, disk, transfer))
+    }
+
+    fn checksum<'a>(&'a self, _disk: &'a str, _block: u64) -> Asking<'a, Option<String>> {
+        no_checksum()
     }
 
     fn describe<'a>(&'a self, _disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {

@@ -6,13 +6,13 @@
 
 use super::on_a_thread;
 use super::ranges::{self, WrittenRanges};
+use crate::disk::PartRecord;
 use crate::disk::zero::data_runs;
 use crate::disk::{
     Attempt, Body, Buffer, DiskInfo, Evidence, Extent, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt,
     data_everywhere, no_evidence,
 };
 use crate::error::{Error, Kind, Result};
-use crate::journal::PartRecord;
 use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags, renameat_with};
 use std::fs::{File, Metadata, OpenOptions};
 use std::ops::Range;

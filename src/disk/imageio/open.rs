@@ -3,10 +3,10 @@
 use super::server::ServerFeatures;
 use super::transfer::{ContentRange, Request, Transfer};
 use super::{ImageioDisk, Inner, Zeros};
-use crate::config;
 use crate::disk::DiskInfo;
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
+use crate::transport::address;
 use crate::transport::client::{Options, octets, text};
 use crate::transport::retry::Retry;
 use reqwest::header::{self, HeaderMap};
@@ -42,7 +42,7 @@ impl ImageioDisk {
         let what = format!("opening {name}");
         let mut features = retry.run(&what, None, async || ServerFeatures::ask(&transfer).await).await?;
         if options.socket.is_none()
-            && config::is_loopback(&base)
+            && address::is_loopback(&base)
             && let Some(socket) = features.reachable_socket().await
         {
             options.socket = Some(socket.to_owned());

@@ -108,6 +108,15 @@ impl Store for ImageStore {
         Box::pin(async { Ok(()) })
     }
 
+    fn checksum<'a>(&'a self, disk: &'a str, block: u64) -> Asking<'a, Option<String>> {
+        Box::pin(async move {
+            let disk = self.disk(disk).await?;
+            let what = format!("having {} checked by its server", ReadAt::info(disk).name);
+            let checksum = self.retry.run(&what, None, async || disk.checksum_in_blocks(block).await).await?;
+            Ok(checksum.map(|checksum| checksum.hex))
+        })
+    }
+
     fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {
         Box::pin(async move {
             let disk = self.disk(disk).await?;

@@ -85,7 +85,7 @@ impl Default for NbdOptions {
 
 /// What a disk is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+pub enum Purpose {
     /// Reading.
     Read,
     /// Reading and writing: an export that is read-only is refused.
@@ -112,7 +112,7 @@ impl NbdDisk {
     /// accessed; a connection that cannot be made; a server that is none.
     pub async fn open(
         address: &NbdAddress,
-        access: Access,
+        access: Purpose,
         options: &NbdOptions,
         meters: Arc<Meters>,
     ) -> Result<Self> {
@@ -147,7 +147,7 @@ impl NbdDisk {
 /// # Errors
 /// A server that has no list, or keeps it to itself; a connection that cannot be made.
 pub async fn list(address: &NbdAddress, options: &NbdOptions) -> Result<Vec<ListedExport>> {
-    let opener = Opener::new(address, options, Access::Read, context(options, Arc::default()))?;
+    let opener = Opener::new(address, options, Purpose::Read, context(options, Arc::default()))?;
     let handshake = opener.begin().await?;
     opener.in_time(handshake.list()).await
 }

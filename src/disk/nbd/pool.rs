@@ -7,7 +7,7 @@ use super::failure::disconnected;
 use super::handshake::Handshake;
 use super::protocol::Export;
 use super::socket::{Socket, Tls};
-use super::{Access, NbdOptions};
+use super::{NbdOptions, Purpose};
 use crate::error::{Error, Kind, Result};
 use crate::transport::patience::from_now;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -21,7 +21,7 @@ pub(super) struct Opener {
     address: NbdAddress,
     tls: Option<Tls>,
     limit: Duration,
-    access: Access,
+    access: Purpose,
     pub(super) context: Arc<Context>,
 }
 
@@ -76,7 +76,7 @@ impl Opener {
     pub(super) fn new(
         address: &NbdAddress,
         options: &NbdOptions,
-        access: Access,
+        access: Purpose,
         context: Arc<Context>,
     ) -> Result<Self> {
         let tls = Tls::new(address, options)?;
@@ -106,7 +106,7 @@ impl Opener {
     async fn open(&self) -> Result<(Socket, Export)> {
         let handshake = self.begin().await?;
         let (socket, export) = self.in_time(handshake.open(self.address.export())).await?;
-        if self.access == Access::Write {
+        if self.access == Purpose::Write {
             refuse_read_only(&export)?;
         }
         let minimum = u64::from(export.block.minimum);

@@ -1,8 +1,8 @@
 //! The exports of a server as a store of disks.
 
 use super::pool::refuse_read_only;
-use super::{Access, NbdAddress, NbdDisk, NbdOptions, list};
-use crate::disk::store::{Asking, Create, Facts, Store, StoreInfo, Writable};
+use super::{NbdAddress, NbdDisk, NbdOptions, Purpose, list};
+use crate::disk::store::{Asking, Create, Facts, Store, StoreInfo, Writable, no_checksum};
 use crate::disk::{Identity, ReadAt};
 use crate::error::Result;
 use crate::meters::Meters;
@@ -38,7 +38,7 @@ impl Server {
         }
         let what = format!("opening {address}");
         let attempt =
-            async || NbdDisk::open(&address, Access::Read, &self.options, Arc::clone(&self.meters)).await;
+            async || NbdDisk::open(&address, Purpose::Read, &self.options, Arc::clone(&self.meters)).await;
         let disk = self.retry.run(&what, None, attempt).await?;
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some((export.to_owned(), disk.clone()));
         Ok(disk)
@@ -81,6 +81,10 @@ impl Store for Server {
 
     fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> Asking<'a, ()> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn checksum<'a>(&'a self, _disk: &'a str, _block: u64) -> Asking<'a, Option<String>> {
+        no_checksum()
     }
 
     fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {

@@ -11,9 +11,9 @@ use super::{Done, Settings, announce, check_unchanged, summary, write_manifest};
 use crate::chunk::{AckedChunk, Geometry};
 use crate::disk::file::{PartDisk, PartFile, in_the_way};
 use crate::disk::stdout::StreamWriter;
-use crate::disk::{Evidence, Identity, ReadAt, WriteAt};
+use crate::disk::{Evidence, Identity, PartRecord, ReadAt, WriteAt};
 use crate::engine::Context;
-use crate::engine::compare::{Verify, with_digests, with_original};
+use crate::engine::compare::{Amount, with_digests, with_original};
 use crate::engine::copy::{Copied, Copy};
 use crate::engine::encode::codec::Compression;
 use crate::engine::ledger::Ledger;
@@ -22,7 +22,7 @@ use crate::engine::resume::Proof;
 use crate::engine::syncing;
 use crate::error::{Error, Kind, Result};
 use crate::event::Summary;
-use crate::journal::{self, Claim, Destination, Directory, DriveRecord, Header, Journal, PartRecord, Replay};
+use crate::journal::{self, Claim, Destination, Directory, DriveRecord, Header, Journal, Replay};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -364,8 +364,8 @@ async fn verify(
     journal: &mut Journal,
     context: &Context,
 ) -> Result<u64> {
-    let amount = if journal.header().compare_all { Verify::Full } else { settings.verify };
-    if amount == Verify::None {
+    let amount = if journal.header().compare_all { Amount::Full } else { settings.verify };
+    if amount == Amount::None {
         return Ok(0);
     }
     let geometry = ledger.geometry();

@@ -147,7 +147,7 @@ impl Upload {
         zeros::prove(skipping, &mut done, disk, ledger, journal, schedule, context).await?;
         let comparison =
             verification::Comparison { original, asked: settings.verify, zeros_written: skipping.nothing() };
-        let verified = comparison.run(&disk.back, ledger, journal, context).await?;
+        let verified = comparison.run(far, &disk.back, ledger, journal, context).await?;
         if let Some(original) = original {
             check_unchanged(&**original, context).await?;
         }

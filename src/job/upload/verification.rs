@@ -1,11 +1,13 @@
 //! Reading back what was written, and comparing it with the source as it is.
 
 use crate::chunk::AckedChunk;
+use crate::digest::Algorithm;
 use crate::disk::ReadAt;
 use crate::engine::Context;
-use crate::engine::compare::{Compared, Verify, with_digests, with_original};
+use crate::engine::compare::{Amount, Compared, with_digests, with_original};
 use crate::engine::ledger::Ledger;
 use crate::error::Result;
+use crate::job::Far;
 use crate::journal::Journal;
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use std::sync::Arc;
 pub(super) struct Comparison<'a> {
     /// What is compared: a stream cannot be read again, and its digests, as this run read it, stand for it.
     pub(super) original: Option<&'a Arc<dyn ReadAt>>,
-    pub(super) asked: Verify,
+    pub(super) asked: Amount,
     /// Whether chunks of zeros were written like all others, and not skipped.
     pub(super) zeros_written: bool,
 }
@@ -23,14 +25,20 @@ impl Comparison<'_> {
     /// that were. A difference takes chunks back, so that the same command sends them again and then compares everything.
     pub(super) async fn run(
         &self,
+        far: &Far,
         disk: &Arc<dyn ReadAt>,
         ledger: &mut Ledger,
         journal: &mut Journal,
         context: &Context,
     ) -> Result<u64> {
-        let amount = if journal.header().compare_all { Verify::Full } else { self.asked };
-        if amount == Verify::None {
+        let amount = if journal.header().compare_all { Amount::Full } else { self.asked };
+        if amount == Amount::None {
             return Ok(0);
+        }
+        if amount == Amount::Full
+            && let Some(chunks) = self.by_checksum(far, disk, ledger, journal, context).await?
+        {
+            return Ok(chunks);
         }
         // A new choice each time: another run has to look at other chunks.
         let chosen = amount.choose(ledger.geometry().chunks(), &uuid::Uuid::new_v4().to_string());
@@ -47,6 +55,35 @@ impl Comparison<'_> {
             self.refuse_difference(compared, &original.info().name, ledger, journal)?;
         }
         Ok(chunks)
+    }
+
+    /// Compares by a checksum that the far end computes, where it does so in the same way as this transfer: nothing is read
+    /// back. Returns how many chunks that were; `None` where there is none, or where it differs, since only reading says where.
+    async fn by_checksum(
+        &self,
+        far: &Far,
+        disk: &Arc<dyn ReadAt>,
+        ledger: &Ledger,
+        journal: &mut Journal,
+        context: &Context,
+    ) -> Result<Option<u64>> {
+        let geometry = ledger.geometry();
+        let id = journal.drive().map(|drive| drive.drive.clone());
+        let (Algorithm::Sha256, Some(id)) = (ledger.algorithm(), id) else { return Ok(None) };
+        if disk.info().size != geometry.image_size() {
+            return Ok(None);
+        }
+        let Some(theirs) = far.store.checksum(&id, geometry.chunk_size()).await? else { return Ok(None) };
+        if theirs != ledger.digest().to_string() {
+            return Ok(None);
+        }
+        // What is known of the source may be of an earlier run. A stream cannot be read again.
+        if let Some(original) = self.original {
+            let all: Vec<u64> = (0..geometry.chunks()).collect();
+            let compared = with_digests(original, ledger, &all, context).await?;
+            self.refuse_difference(compared, &original.info().name, ledger, journal)?;
+        }
+        Ok(Some(geometry.chunks()))
     }
 
     /// Takes the chunks back that differ, and names them.

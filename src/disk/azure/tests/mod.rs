@@ -6,7 +6,7 @@ mod fake;
 mod hostile;
 mod real;
 
-use super::{BlobToMake, Container, SasToken};
+use super::{BlobContainer, BlobToMake, SasToken};
 use crate::disk::{ReadAt, WriteAt};
 use crate::engine::Context;
 use crate::engine::copy::Copy;
@@ -18,14 +18,14 @@ use crate::transport::client::Options;
 use crate::transport::retry::Retry;
 use std::sync::Arc;
 
-fn container(url: &str, token: &str) -> Container {
+fn container(url: &str, token: &str) -> BlobContainer {
     retrying(url, token, 0)
 }
 
-fn retrying(url: &str, token: &str, retries: u32) -> Container {
+fn retrying(url: &str, token: &str, retries: u32) -> BlobContainer {
     let retry = Retry { retries, observer: event::nobody(), meters: Arc::default(), stop: Stop::never() };
     let sas = SasToken::parse(token).unwrap();
-    Container::new(url.parse().unwrap(), sas, false, &Options::default(), Arc::default(), retry).unwrap()
+    BlobContainer::new(url.parse().unwrap(), sas, false, &Options::default(), Arc::default(), retry).unwrap()
 }
 
 fn to_make(name: &str, size: u64) -> BlobToMake<'_> {

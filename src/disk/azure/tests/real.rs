@@ -6,7 +6,7 @@ use crate::chunk::Geometry;
 use crate::digest::Algorithm;
 use crate::disk::Evidence;
 use crate::disk::azure::service::Request;
-use crate::disk::azure::{CRC64, Container, crc64};
+use crate::disk::azure::{BlobContainer, CRC64, crc64};
 use crate::disk::conformance::{SIZE, image, reads, writes};
 use crate::disk::memory::MemoryDisk;
 use crate::disk::store::CreateError;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 const FOREVER: &str = "2999-01-01T00:00:00Z";
 
-fn opened(server: &Azurite) -> Container {
+fn opened(server: &Azurite) -> BlobContainer {
     container(&server.url(), &format!("?{}", account_sas(FOREVER, "rwdlac")))
 }
 

@@ -44,7 +44,7 @@ fn images_of_microsoft_that_cannot_be_are_errors() {
     moved.extend_from_slice(&vhd[footer..]);
     for (bytes, says) in [
         (moved, "a block at byte 0 is on the table of blocks or the header"),
-        (summed(vhd.clone(), footer, 512, 64, |footer| footer[63] = 9), "the unknown type 9"),
+        (summed(vhd.clone(), footer, 512, 64, |footer| footer[63] = 9), "its end is missing"),
         (parent, "differences to another file, `p\\u{1b}q`"),
         (summed(vhd.clone(), footer, 512, 64, |footer| footer[48] = 1), "says that the disk has"),
         (summed(vhd.clone(), footer, 512, 64, |footer| footer[51] = 1), "is too short"),

@@ -4,7 +4,7 @@ use super::super::protocol::{
     ALLOCATION, GREETING, OPTION, OPTION_REPLY, REQUEST, SIMPLE_REPLY, STRUCTURED_REPLY, info, option,
     option_reply,
 };
-use super::super::{Access, NbdAddress, NbdDisk, NbdOptions};
+use super::super::{NbdAddress, NbdDisk, NbdOptions, Purpose};
 use crate::error::Result;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,7 +63,7 @@ impl Fake {
     /// A client, and the server's end of its connection.
     pub(super) async fn open(&self, options: &NbdOptions) -> (NbdDisk, Peer) {
         let address = self.address();
-        let opening = NbdDisk::open(&address, Access::Write, options, std::sync::Arc::default());
+        let opening = NbdDisk::open(&address, Purpose::Write, options, std::sync::Arc::default());
         let (disk, peer) = tokio::join!(opening, self.accept());
         (disk.unwrap(), peer)
     }
@@ -71,7 +71,7 @@ impl Fake {
     /// Opens the export, with what the server says after its greeting.
     pub(super) async fn open_against(&self, raw: &[u8]) -> Result<NbdDisk> {
         let (address, options) = (self.address(), super::options());
-        let opening = NbdDisk::open(&address, Access::Read, &options, std::sync::Arc::default());
+        let opening = NbdDisk::open(&address, Purpose::Read, &options, std::sync::Arc::default());
         tokio::join!(opening, self.say(raw)).0
     }
 

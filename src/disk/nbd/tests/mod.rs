@@ -9,7 +9,7 @@ mod servers;
 #[allow(dead_code, reason = "other suites use the rest")]
 mod support;
 
-use super::{Access, NbdAddress, NbdDisk, NbdOptions};
+use super::{NbdAddress, NbdDisk, NbdOptions, Purpose};
 use crate::disk::{Body, Buffers, ReadAt, WriteAt};
 use crate::error::Result;
 use bytes::Bytes;
@@ -21,7 +21,7 @@ fn options() -> NbdOptions {
     NbdOptions { idle: Duration::from_secs(5), ..NbdOptions::default() }
 }
 
-async fn open(address: &str, access: Access, options: &NbdOptions) -> Result<NbdDisk> {
+async fn open(address: &str, access: Purpose, options: &NbdOptions) -> Result<NbdDisk> {
     NbdDisk::open(&NbdAddress::parse(address).unwrap(), access, options, Arc::default()).await
 }
 

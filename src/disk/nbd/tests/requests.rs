@@ -2,7 +2,7 @@
 
 use super::fake::{FLUSH, Fake, MULTI_CONN, ZEROES, data, error, hole, simple};
 use super::{noticed, options, read, write};
-use crate::disk::nbd::{Access, NbdAddress, NbdDisk, NbdOptions};
+use crate::disk::nbd::{NbdAddress, NbdDisk, NbdOptions, Purpose};
 use crate::disk::{Extent, ReadAt, WriteAt};
 use crate::error::Kind;
 use crate::transport::limit::Bandwidth;
@@ -83,7 +83,7 @@ async fn a_server_that_says_nothing_times_out_and_is_connected_to_anew() {
 async fn a_server_that_never_greets_times_out() {
     let fake = Fake::start(FLUSH).await;
     let (address, options) = (fake.address(), NbdOptions { idle: Duration::ZERO, ..options() });
-    let opening = NbdDisk::open(&address, Access::Read, &options, Arc::default());
+    let opening = NbdDisk::open(&address, Purpose::Read, &options, Arc::default());
     let (opened, ()) = tokio::join!(opening, fake.say(&[]));
     let error = opened.err().unwrap();
     assert_eq!(error.kind(), Kind::Timeout, "{error}");
@@ -321,7 +321,7 @@ async fn a_server_without_go_is_asked_for_its_list_first() {
     // It would hang up on what it does not have.
     let other = NbdAddress::parse(&fake.address().to_string()).unwrap().with_export("y").unwrap();
     let options = options();
-    let opening = NbdDisk::open(&other, Access::Read, &options, Arc::default());
+    let opening = NbdDisk::open(&other, Purpose::Read, &options, Arc::default());
     let error = tokio::join!(opening, fake.accept()).0.err().unwrap();
     assert_eq!(error.kind(), Kind::NotFound);
     assert!(error.to_string().ends_with("no export named `y`; the server has: `x`"), "{error}");

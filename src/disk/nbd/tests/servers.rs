@@ -1,7 +1,7 @@
 //! Against servers that others wrote.
 
 use super::support::{NbdServer, qemu_img};
-use super::{Access, open, options, read, write};
+use super::{Purpose, open, options, read, write};
 use crate::disk::conformance::{SIZE, image_of, reads, writes};
 use crate::disk::nbd::{NbdAddress, NbdDisk, NbdOptions, list};
 use crate::disk::{Body, Buffers, ReadAt, WriteAt};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// Every range, in both directions, on a disk of zeros.
 async fn conforms(address: &str, size: u64) -> NbdDisk {
-    let disk = open(address, Access::Write, &options()).await.unwrap();
+    let disk = open(address, Purpose::Write, &options()).await.unwrap();
     writes(&disk, &disk).await;
     let bytes = image_of(size);
     for (n, chunk) in bytes.chunks(1 << 20).enumerate() {
@@ -125,7 +125,7 @@ async fn an_end_that_cannot_be_reached_is_refused() {
         "blocksize-maximum=1048576",
     ];
     let Some(server) = NbdServer::nbdkit(dir.path(), &all) else { return };
-    let error = open(&server.address(""), Access::Read, &options()).await.err().unwrap();
+    let error = open(&server.address(""), Purpose::Read, &options()).await.err().unwrap();
     assert!(
         error.kind() == Kind::Refused && error.to_string().contains("its last 488 cannot be reached"),
         "{error}"
@@ -137,7 +137,7 @@ async fn errors_are_retried_until_everything_has_arrived() {
     let dir = tempfile::tempdir().unwrap();
     let all = ["--filter=error", "memory", "size=8M", "error-rate=20%", "error=EIO"];
     let Some(server) = NbdServer::nbdkit(dir.path(), &all) else { return };
-    let disk = open(&server.address(""), Access::Write, &options()).await.unwrap();
+    let disk = open(&server.address(""), Purpose::Write, &options()).await.unwrap();
     let (bytes, meters) = (Bytes::from(image_of(8 << 20)), Arc::<Meters>::default());
     let observer = crate::event::nobody();
     let retry = Retry { retries: 60, observer, meters: Arc::clone(&meters), stop: Stop::never() };
@@ -163,12 +163,12 @@ async fn errors_are_retried_until_everything_has_arrived() {
 async fn a_read_only_export_is_refused_for_writing_and_read() {
     let dir = tempfile::tempdir().unwrap();
     let Some(server) = NbdServer::nbdkit(dir.path(), &["-r", "pattern", "size=1M"]) else { return };
-    let error = open(&server.address(""), Access::Write, &options()).await.err().unwrap();
+    let error = open(&server.address(""), Purpose::Write, &options()).await.err().unwrap();
     assert_eq!(
         (error.kind(), error.to_string()),
         (Kind::Refused, "the default export is read-only".to_owned())
     );
-    let disk = open(&server.address(""), Access::Read, &options()).await.unwrap();
+    let disk = open(&server.address(""), Purpose::Read, &options()).await.unwrap();
     assert_eq!(read(&disk, 8, 8).await.unwrap(), 8_u64.to_be_bytes());
 }
 
@@ -182,7 +182,7 @@ async fn exports_are_listed_and_unknown_ones_are_told_what_there_is() {
     let [only] = &listed[..] else { panic!("{listed:?}") };
     assert_eq!((only.name.as_str(), only.size, only.read_only), ("web-1", Some(1 << 20), Some(true)));
     assert_eq!(only.description.as_deref(), Some("the web server"));
-    let error = open(&server.address("web-2"), Access::Read, &options()).await.err().unwrap();
+    let error = open(&server.address("web-2"), Purpose::Read, &options()).await.err().unwrap();
     let text = error.to_string();
     assert!(
         error.kind() == Kind::NotFound && text.ends_with("no export named `web-2`; the server has: `web-1`"),
@@ -209,22 +209,22 @@ async fn tls_is_required_where_it_is_asked_for() {
         (format!("size={SIZE}"), format!("--tls-certificates={}", dir.path().display()));
     let all = ["--tls=require", &certificates, "memory", &size];
     let Some(server) = NbdServer::nbdkit(dir.path(), &all) else { return };
-    let plain = open(&server.address(""), Access::Read, &options()).await.err().unwrap();
+    let plain = open(&server.address(""), Purpose::Read, &options()).await.err().unwrap();
     assert_eq!(plain.kind(), Kind::Auth, "{plain}");
     assert!(plain.what_next().is_some_and(|hint| hint.contains("nbds")));
     let address = server.address("").replace("nbd+unix", "nbds+unix");
     let trusting = NbdOptions { ca_pem: Some(pem), ..options() };
-    let disk = open(&address, Access::Write, &trusting).await.unwrap();
+    let disk = open(&address, Purpose::Write, &trusting).await.unwrap();
     writes(&disk, &disk).await;
     // Nobody of this machine vouches for that certificate, and it is not for another name.
-    let unknown = open(&address, Access::Read, &options()).await.err().unwrap();
+    let unknown = open(&address, Purpose::Read, &options()).await.err().unwrap();
     assert_eq!(unknown.kind(), Kind::Auth, "{unknown}");
     let other = format!("{address}&tls-hostname=nbd.example");
-    let misnamed = open(&other, Access::Read, &trusting).await.err().unwrap();
+    let misnamed = open(&other, Purpose::Read, &trusting).await.err().unwrap();
     assert_eq!(misnamed.kind(), Kind::Auth, "{misnamed}");
     // A server without TLS is not talked to without it.
     let dir = tempfile::tempdir().unwrap();
     let Some(server) = NbdServer::nbdkit(dir.path(), &["memory", &size]) else { return };
     let address = server.address("").replace("nbd+unix", "nbds+unix");
-    assert!(open(&address, Access::Read, &trusting).await.is_err());
+    assert!(open(&address, Purpose::Read, &trusting).await.is_err());
 }
