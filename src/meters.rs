@@ -30,6 +30,8 @@ pub struct Meters {
     pub work_ns: AtomicU64,
     /// Nanoseconds in which as many requests were in flight as may be.
     pub far_ns: AtomicU64,
+    /// Waited for a destination that takes what it is given in order, as standard output does.
+    pub sink_ns: AtomicU64,
     /// Nanoseconds that workers spent in reading what is on this machine.
     pub reading_ns: AtomicU64,
     /// Nanoseconds that workers spent in work on bytes: digests, comparing, compression, and writing to a disk of this machine.
@@ -81,11 +83,14 @@ impl Meters {
             return None;
         }
         let (source, work, far) = (get(&self.source_ns), get(&self.work_ns), get(&self.far_ns));
+        let sink = get(&self.sink_ns);
         let (reading, landing) = (get(&self.reading_ns), get(&self.landing_ns));
         let encoding = get(&self.encoding_ns).saturating_sub(landing);
         let (moving, waiting, throttled) =
             (get(&self.moving_ns), get(&self.waiting_ns), get(&self.throttled_ns));
-        Some(if far >= source.max(work) {
+        Some(if sink > source.max(work).max(far) {
+            "destination"
+        } else if far >= source.max(work) {
             // A request that is held back counts as moving.
             if throttled > (moving + waiting) / 3 {
                 "bwlimit"
@@ -154,5 +159,7 @@ mod tests {
         assert_eq!(m.limited_by(second), Some("source"));
         Meters::time(&m.far_ns, 3 * second);
         assert_eq!(m.limited_by(second), Some("bwlimit"));
+        Meters::time(&m.sink_ns, 4 * second);
+        assert_eq!(m.limited_by(second), Some("destination"));
     }
 }

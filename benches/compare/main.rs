@@ -1,6 +1,7 @@
 //! The helpers of `benches/compare/run`, in one binary: a far end that costs nothing, a long line, and what measures
 //! them. They are a bench target only so that they are built and linted with the rest; they are not shipped.
 
+mod drip;
 mod link;
 mod measure;
 mod parts;
@@ -23,6 +24,8 @@ enum Helper {
     Measure(measure::Options),
     /// Print what the parts of an upload to a sink cost: reading, digests, compression, requests, and their sum
     Parts(parts::Options),
+    /// Copy standard input to standard output at a rate
+    Drip(drip::Options),
     /// Print how many processors the standard library sees
     Processors,
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Helper::Probe(options) => probe::run(&options).map(|()| ExitCode::SUCCESS),
         Helper::Measure(options) => measure::run(&options),
         Helper::Parts(options) => parts::run(&options).map(|()| ExitCode::SUCCESS),
+        Helper::Drip(options) => drip::run(&options).map(|()| ExitCode::SUCCESS),
         Helper::Processors => std::thread::available_parallelism().map(|processors| {
             println!("{processors}");
             ExitCode::SUCCESS

@@ -3,7 +3,7 @@
 
 is_scenario() {
   local number='[0-9]+(\.[0-9]+)?'
-  [[ $1 =~ ^(sink|sink-down|parts|rungs|serve|loop|memory)$ ]] ||
+  [[ $1 =~ ^(sink|sink-down|parts|limited|rungs|serve|loop|memory)$ ]] ||
     [[ $1 =~ ^(wan|wan-down|line):$number:$number:$number(:$number)?$ ]]
 }
 
@@ -17,6 +17,7 @@ run_scenario() {
     sink) sink_up 127.0.0.1:0; uploads "upload into the sink" ;;
     sink-down) sink_up 127.0.0.1:0; downloads "download from the sink" ;;
     parts) parts ;;
+    limited) limited ;;
     rungs) rungs ;;
     serve) over_emulator ;;
     loop) with_loop=1 over_emulator ;;
@@ -141,6 +142,47 @@ parts() {
     } | tr '\n' ' ' |
       awk '{ printf "%10.2f %10.2f %10.2f %10.2f %10.2f %10.2f %10.2f\n", $1, $2, $3, $4, $5, $6, $6 / $5 }'
   done
+}
+
+# Forces each limit once, and prints what the summary says of it.
+limited() {
+  local program=${binary_of[${peers[0]}]} options=("${server_options[@]}")
+  printf '\n%s\n%12s %12s\n' "$(title 'limited by')" forced said
+  sink_up 127.0.0.1:0
+  said source bash -c '"$0" drip 60 <"$1" | "$2" --json upload - far: --size "$3" --compress none' \
+    "$tools" "$image" "$program" "$image_bytes"
+  said cpu "$program" --json upload "$image" far: --compress 9
+  said destination bash -c '"$2" -v download "far:$3" - | "$0" drip 60 >/dev/null' \
+    "$tools" "$image" "$program" "$image_drive"
+  said bwlimit "$program" --json upload "$image" far: --bwlimit 60M --compress none
+  stop_servers
+  server_options=(--wait 400)
+  sink_up 127.0.0.1:0
+  said server "$program" --json upload "$image" far: --compress none
+  server_options=("${options[@]}")
+  stop_servers
+  if can_make_lines limited; then
+    line_up 500:50:0
+    sink_up "$server_address:80"
+    said network "$program" --json upload "$image" far: --compress none
+    kill "$line_pid"
+    wait "$line_pid" || true
+    line_pid=
+    stop_servers
+    line_down
+  fi
+}
+
+# said WHAT COMMAND...
+said() {
+  local what=$1 limit
+  shift
+  rm -f "$work"/figures.*
+  measured "$what" "$@" || return 0
+  limit=$(awk '{ print $6 }' "$(figures "$what")")
+  # Where standard output takes the image, it is said beside it.
+  [ "$limit" != - ] || limit=$(sed -n 's/.*limited by \([a-z]*\).*/\1/p' "$work/err" | tail -n 1)
+  printf '%12s %12s\n' "$what" "$limit"
 }
 
 # column_median N FILE

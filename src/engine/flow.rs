@@ -340,7 +340,9 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
         let idle = self.working == 0 && (self.waiting.is_some() || self.all_read || self.is_local);
         // What is in flight holds the room that the next chunk needs.
         let held = self.waiting.is_some() && self.working < self.width && !self.writes.is_empty();
-        if full || idle || held {
+        if (full || idle || held) && self.writes_in_order() && !self.writes.is_empty() {
+            &meters.sink_ns
+        } else if full || idle || held {
             &meters.far_ns
         } else if self.working >= self.width || self.is_local {
             &meters.work_ns
