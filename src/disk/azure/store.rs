@@ -34,7 +34,7 @@ impl Container {
 
 impl Store for Container {
     fn info(&self) -> StoreInfo {
-        StoreInfo { noun: "blob", marks: false, gzip: false }
+        StoreInfo { noun: "blob", marks: false, gzip: false, vhd: true }
     }
 
     fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
