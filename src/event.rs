@@ -58,6 +58,9 @@ pub struct Plan {
     pub format: String,
     /// Where they go.
     pub to: String,
+    /// What the image is written as, `vhd` or `qcow2`. Empty where its bytes stay what they are.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub target_format: String,
     /// The drive's UUID, once known.
     pub drive: Option<String>,
     /// Image bytes.

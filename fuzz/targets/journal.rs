@@ -96,6 +96,7 @@ fn script(mut input: Input<'_>) {
         size: CHUNKS * CHUNK_SIZE,
         chunk_size: CHUNK_SIZE,
         digest: Algorithm::Blake3.name().to_owned(),
+        format: "qcow2".to_owned(),
         ..Header::default()
     };
     let _ = std::fs::remove_file(&path);

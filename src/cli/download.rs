@@ -7,9 +7,11 @@ use super::session::{NOTHING, Session};
 use crate::config::{Object, Target};
 use crate::disk::Identity;
 use crate::disk::appliance::Appliance;
+use crate::disk::format::TargetFormat;
+use crate::engine::encode::codec::Compression;
 use crate::error::{Error, Result};
 use crate::job::appliance::Found;
-use crate::job::download::{Download, Downloads, Object as Fetched};
+use crate::job::download::{Download, Downloads, FileForm, Object as Fetched};
 use crate::job::{Done, Settings};
 use clap::Args;
 use std::path::PathBuf;
@@ -30,6 +32,12 @@ pub struct DownloadArgs {
     /// Of an appliance in gzip, xz, zstd or tar, or several of them: take the image out on the way
     #[arg(long)]
     unpack: bool,
+    /// What the file is: raw (the bytes of the drive), vhd (those with the footer of a fixed VHD), or qcow2
+    #[arg(long, value_name = "raw|qcow2|vhd", default_value = "raw", value_parser = parse::<TargetFormat>)]
+    format: TargetFormat,
+    /// How the clusters of a qcow2 are compressed: auto, none, or a level from 1 (fast) to 12 (small; 9 and above are one)
+    #[arg(long, value_name = "auto|none|1..12", default_value = "none", value_parser = parse::<Compression>)]
+    compress: Compression,
     /// Replace a file that is in the way, once the download is whole
     #[arg(long)]
     force: bool,
@@ -46,6 +54,8 @@ pub async fn run(args: DownloadArgs, global: &Global, output: &Output) -> Result
     if args.unpack && !matches!(object, Some(Object::Appliance(_))) {
         return Err(Error::usage("--unpack is for appliances: a drive holds its image as it is"));
     }
+    let form = FileForm { format: args.format, compression: args.compress };
+    form.check(args.to.as_deref())?;
     let to_stdout = args.to.as_ref().is_some_and(|p| p.as_os_str() == "-");
     if to_stdout && output.is_json() {
         return Err(Error::usage("standard output cannot take both the image and --json"));
@@ -53,7 +63,7 @@ pub async fn run(args: DownloadArgs, global: &Global, output: &Output) -> Result
     let session = Session::open(Some(&args.from.remote), &args.transfer, global, output).await?;
     let download = Download { to: args.to, force: args.force };
     let settings = |session: &Session| session.settings(&args.transfer, args.restart);
-    let done = fetch(download, object.as_ref(), args.unpack, settings, &session).await;
+    let done = fetch(download, object.as_ref(), args.unpack, form, settings, &session).await;
     session.settle();
     if let Some(done) = done? {
         let what = match &done.result.file {
@@ -70,6 +80,7 @@ async fn fetch(
     download: Download,
     object: Option<&Object>,
     unpack: bool,
+    form: FileForm,
     settings: impl Fn(&Session) -> Settings,
     session: &Session,
 ) -> Result<Option<Done<Downloads>>> {
@@ -83,11 +94,11 @@ async fn fetch(
         download.check(&end.remote, &id, Some(image), settings)?;
         let appliance = Appliance::new(end.client()?.clone(), end.retry.clone(), key)?;
         let found = Found::ask(appliance, key, &end.remote, &end.account).await?;
-        return download.appliance(&found, unpack, settings, context).await;
+        return download.appliance(&found, unpack, form, settings, context).await;
     }
     let (far, disk) = end.far_disk(object, &NOTHING)?;
     let settings = &settings(session);
     download.check(&end.remote, &disk, None, settings)?;
-    let disk = Fetched::disk(&disk, &far, context).await?;
+    let disk = Fetched::disk(&disk, form, &far, context).await?;
     download.run(&disk, settings, context).await
 }

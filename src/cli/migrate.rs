@@ -1,12 +1,13 @@
 //! `diskferry migrate`.
 
 use super::Global;
-use super::options::{TransferOptions, pair, parse, size};
+use super::options::{TransferOptions, pair, parse, size, target_format};
 use super::output::Output;
 use super::session::{NOTHING, Session};
 use super::upload::tell_drive;
 use crate::config::{Object, Target};
 use crate::disk::appliance::Appliance;
+use crate::disk::format::TargetFormat;
 use crate::engine::encode::codec::Compression;
 use crate::error::{Error, Result};
 use crate::event::Summary;
@@ -39,6 +40,9 @@ pub struct MigrateArgs {
     /// Another key of the new drive, such as tags or encryption:cipher; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
     keys: Vec<(String, String)>,
+    /// What is written: raw (the bytes of the image), or vhd (those with the footer of a fixed VHD, which Azure boots)
+    #[arg(long, value_name = "raw|vhd", default_value = "raw", value_parser = target_format)]
+    target_format: TargetFormat,
     /// How chunks are compressed: auto, none, or a level from 1 (fast) to 12 (small)
     #[arg(long, value_name = "auto|none|1..12", default_value = "auto", value_parser = parse::<Compression>)]
     compress: Compression,
@@ -92,10 +96,10 @@ async fn migrate(args: MigrateArgs, session: &Session, output: &Output) -> Resul
         let found = Found::ask(appliance, key, &end.remote, &end.account).await?;
         // The size is that of the image, and the drive is as large.
         let size = args.size;
-        return migrate::appliance(&found, size, upload, &far, &settings, context).await;
+        return migrate::appliance(&found, size, args.target_format, upload, &far, &settings, context).await;
     }
     let (source, disk) = end.far_disk(args.from.object.as_ref(), &NOTHING)?;
     let settings = session.settings(&args.transfer, args.restart);
-    let image = migrate::disk(&disk, &source, context).await?;
+    let image = migrate::disk(&disk, &source, context).await?.written_as(args.target_format)?;
     upload.run(image, &far, &settings, context).await
 }

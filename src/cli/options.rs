@@ -2,6 +2,7 @@
 
 use crate::config::{self, Dirs};
 use crate::digest::Algorithm;
+use crate::disk::format::TargetFormat;
 use crate::engine::compare::Amount;
 use crate::engine::resume::Resume;
 use crate::error::{Error, Result};
@@ -100,6 +101,14 @@ impl Default for TransferOptions {
 /// A value of a type that reads itself from text.
 pub fn parse<T: std::str::FromStr<Err = Error>>(text: &str) -> Result<T, String> {
     text.parse().map_err(plain)
+}
+
+/// What a drive can hold: a format of the image there.
+pub fn target_format(text: &str) -> Result<TargetFormat, String> {
+    match text.parse() {
+        Ok(format @ (TargetFormat::Raw | TargetFormat::Vhd)) => Ok(format),
+        _ => Err(format!("expected raw or vhd, got `{text}`")),
+    }
 }
 
 /// A size in bytes with an optional k, M, G or T.

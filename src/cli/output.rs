@@ -253,8 +253,12 @@ impl Output {
             String::new()
         };
         let format = if plan.format.is_empty() { String::new() } else { format!(" ({})", plan.format) };
+        let target = match &*plan.target_format {
+            "" => String::new(),
+            format => format!(" as {format}"),
+        };
         self.stderr(&format!(
-            "{} {}{format} to {}: {} in {} chunks of {}{resume}, {} at a time, compression: {}{zeros}, verify: {}",
+            "{} {}{format} to {}{target}: {} in {} chunks of {}{resume}, {} at a time, compression: {}{zeros}, verify: {}",
             plan.action,
             plan.from,
             plan.to,

@@ -158,7 +158,7 @@ fn show(entry: &Entry, output: &Output) -> Result<()> {
             json!({
                 "id": entry.id, "action": header.action, "from": from, "to": to, "remote": header.remote,
                 "drive": drive, "size": header.size, "chunk_size": header.chunk_size,
-                "chunks_total": look.ledger.geometry().chunks(), "chunks_done": look.ledger.settled(),
+                "chunks_total": look.ledger.geometry().chunks(), "chunks_done": look.ledger.settled(), "target_format": header.format,
                 "command": recorded(&header.command),
             }),
         );
@@ -170,6 +170,7 @@ fn show(entry: &Entry, output: &Output) -> Result<()> {
         ("from", from),
         ("to", to),
         ("drive", drive.unwrap_or_else(|| "not known yet".into())),
+        ("format", if header.format.is_empty() { "raw".into() } else { header.format.clone() }),
         ("size", format!("{} ({})", header.size, bytes(header.size))),
         (
             "chunks",

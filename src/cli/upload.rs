@@ -1,11 +1,12 @@
 //! `diskferry upload`.
 
 use super::Global;
-use super::options::{TransferOptions, pair, parse, size};
+use super::options::{TransferOptions, pair, parse, size, target_format};
 use super::output::Output;
 use super::session::Session;
 use super::source::SourceOptions;
 use crate::config::{Object, Target};
+use crate::disk::format::TargetFormat;
 use crate::engine::encode::codec::Compression;
 use crate::error::{Error, Result};
 use crate::event::Summary;
@@ -37,6 +38,9 @@ pub struct UploadArgs {
     keys: Vec<(String, String)>,
     #[command(flatten)]
     source: SourceOptions,
+    /// What is written: raw (the bytes of the image), or vhd (those with the footer of a fixed VHD, which Azure boots)
+    #[arg(long, value_name = "raw|vhd", default_value = "raw", value_parser = target_format)]
+    target_format: TargetFormat,
     /// How chunks are compressed: auto, none, or a level from 1 (fast) to 12 (small)
     #[arg(long, value_name = "auto|none|1..12", default_value = "auto", value_parser = parse::<Compression>)]
     compress: Compression,
@@ -70,6 +74,7 @@ pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<(
     }
     let session = Session::open(remote.as_deref(), &args.transfer, global, output).await?;
     let image = Image::open(&args.image, args.source.open_options(args.size), &session.context).await?;
+    let image = image.written_as(args.target_format)?;
     let (far, drive) = session.end.far(object.as_ref())?;
     let upload = Upload {
         drive,

@@ -1,11 +1,12 @@
 //! `diskferry verify`.
 
 use super::Global;
-use super::options::{TransferOptions, parse};
+use super::options::{TransferOptions, parse, target_format};
 use super::output::Output;
 use super::session::{NO_DRIVE, Session};
 use super::source::SourceOptions;
 use crate::config::Target;
+use crate::disk::format::TargetFormat;
 use crate::error::{Error, Result};
 use crate::job::upload::Image;
 use crate::job::verify::Verify;
@@ -23,6 +24,9 @@ pub struct VerifyArgs {
     /// The drive
     #[arg(value_name = "REMOTE:DRIVE", value_parser = parse::<Target>)]
     drive: Target,
+    /// What the drive should hold: the image as it is (raw), or with the footer of a fixed VHD behind it (vhd)
+    #[arg(long, value_name = "raw|vhd", default_value = "raw", value_parser = target_format)]
+    target_format: TargetFormat,
     #[command(flatten)]
     source: SourceOptions,
     #[command(flatten)]
@@ -38,7 +42,7 @@ pub async fn run(args: VerifyArgs, global: &Global, output: &Output) -> Result<(
     let (far, drive) = session.end.far_disk(args.drive.object.as_ref(), &NO_DRIVE)?;
     let settings = session.settings(&args.transfer, false);
     let image = Image::open(&args.file, args.source.open_options(None), &session.context).await?;
-    let verify = Verify { image, drive };
+    let verify = Verify { image, drive, target: args.target_format };
     let done = verify.run(&far, &settings, &session.context).await;
     session.settle();
     let Some(done) = done? else { return Ok(()) };

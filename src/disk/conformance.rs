@@ -247,6 +247,12 @@ async fn files() {
     part.set_len(SIZE).unwrap();
     let part = PartDisk::new(part, SIZE);
     writes(&part, &part).await;
+    for (name, level) in [("qcow2", None), ("packed", Some(1))] {
+        let part = PartFile::create(&dir.path().join(name), |_| None).unwrap();
+        let part = PartDisk::qcow2(part, SIZE, level).unwrap();
+        part.begin().unwrap();
+        writes(&part, &part).await;
+    }
 }
 
 #[tokio::test]

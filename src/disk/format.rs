@@ -57,6 +57,45 @@ impl std::str::FromStr for Format {
     }
 }
 
+/// What an image is written as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TargetFormat {
+    /// The bytes of the drive.
+    #[default]
+    Raw,
+    /// Those, and the footer of a fixed VHD behind them.
+    Vhd,
+    /// Into a qcow2; of files alone.
+    Qcow2,
+}
+
+impl TargetFormat {
+    /// What it is called in plans and journals; nothing where the bytes stay what they are.
+    pub fn told(self) -> String {
+        if self == TargetFormat::Raw { String::new() } else { self.to_string() }
+    }
+}
+
+impl fmt::Display for TargetFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TargetFormat::Raw => Format::Raw.fmt(f),
+            TargetFormat::Vhd => Format::Vhd.fmt(f),
+            TargetFormat::Qcow2 => Format::Qcow2.fmt(f),
+        }
+    }
+}
+
+impl std::str::FromStr for TargetFormat {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let all = [TargetFormat::Raw, TargetFormat::Vhd, TargetFormat::Qcow2];
+        let found = all.into_iter().find(|format| format.to_string() == text);
+        found.ok_or_else(|| Error::usage(format!("expected raw, qcow2 or vhd, got `{text}`")))
+    }
+}
+
 /// What an image is taken for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SourceFormat {

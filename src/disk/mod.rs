@@ -213,6 +213,9 @@ pub trait LocalWrite: Send + Sync {
 
     /// Makes a range read as zero.
     fn zero(&self, range: Range<u64>) -> Result<Receipt>;
+
+    /// Whether a write compresses: it then takes a processor, and several at a time are worth their threads.
+    fn compresses(&self) -> bool;
 }
 
 /// What a chunk looks like on the wire.

@@ -20,6 +20,8 @@ pub struct StoreInfo {
     pub marks: bool,
     /// Whether chunks may go gzipped.
     pub gzip: bool,
+    /// Whether what is in use there are fixed VHDs, so that one that ends with a VHD's footer is an image without it.
+    pub vhd: bool,
 }
 
 /// What there is to know of a disk without reading it.

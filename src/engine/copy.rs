@@ -254,13 +254,16 @@ impl CopyHands<'_> {
         tap: Option<Arc<Tap>>,
         context: &Context,
     ) -> Result<Pipeline<Step>> {
-        let is_local = self.to.local().is_some();
+        let (is_local, compresses) = match self.to.local() {
+            Some(local) => (true, local.compresses()),
+            None => (false, false),
+        };
         let compression = if self.to.info().gzip { self.compression } else { Compression::None };
         let zeros = Arc::new(ZeroDigests::new(algorithm));
         let (buffers, rung) = (Buffers::new(BODIES_KEPT), Rung::default());
         let room = if compression == Compression::None { 1 } else { 2 };
         let width = context.width(geometry.chunk_size().saturating_mul(room));
-        let width = if is_local { landing_threads(algorithm, width) } else { width };
+        let width = if is_local && !compresses { landing_threads(algorithm, width) } else { width };
         let hands = (0..width)
             .map(|_| {
                 let encoder =

@@ -5,13 +5,14 @@
 //! run that ends before it is whole leaves nothing that another could go on with.
 
 use super::download::{
-    Download, Downloads, Object, begin, file_name, finish, forget, header, is_stream, known_part, plan,
+    Download, Downloads, FileForm, Object, begin, file_name, forget, header, is_stream, known_part, plan,
 };
 use super::resumable::Resumable;
-use super::{Done, Settings, announce, summary, write_manifest};
+use super::{Done, Settings, announce, summary, vhd, write_manifest};
 use crate::disk::appliance::pull::{beside, pull};
 use crate::disk::appliance::{Access, Appliance, ApplianceDisk};
 use crate::disk::file::{PartDisk, PartFile};
+use crate::disk::format::TargetFormat;
 use crate::disk::stdout::StreamWriter;
 use crate::disk::stream::Stream;
 use crate::disk::stream::unpack::{Contents, look, unpack};
@@ -98,7 +99,34 @@ impl Found {
             identity: Some(self.identity(size)),
             remote: self.remote.clone(),
             account: self.account.clone(),
+            form: FileForm::default(),
         }
+    }
+
+    /// The image in it as what it is to be written as. That has to be the appliance as it is, read at any place.
+    async fn formed(
+        &self,
+        disk: Option<ApplianceDisk>,
+        unpacking: bool,
+        form: FileForm,
+    ) -> Result<Object<Arc<dyn ReadAt>>> {
+        let refused = |why: &str| {
+            let text = format!("{} cannot be written as {}: {why}", self.appliance.name(), form.format);
+            Error::usage(text)
+                .hint("download the raw image, then convert that, as with `qemu-img convert -O qcow2`")
+        };
+        let disk = disk.filter(|_| !unpacking).ok_or_else(|| refused("it comes as one stream"))?;
+        if !self.look().await?.layers.is_empty() {
+            return Err(refused("it is packed"));
+        }
+        let identity = self.identity(disk.info().size);
+        let disk: Arc<dyn ReadAt> = match form.format {
+            TargetFormat::Vhd => vhd::with_footer(Arc::new(disk), Some(&identity))?,
+            TargetFormat::Raw | TargetFormat::Qcow2 => Arc::new(disk),
+        };
+        let size = disk.info().size;
+        let name = form.file_name(self.file_name());
+        Ok(Object { form, identity: Some(identity), ..self.object(disk, size, name) })
     }
 
     /// A name for a file of it as it is kept.
@@ -143,15 +171,21 @@ fn unpacked_name(name: &str) -> String {
 }
 
 impl Download {
-    /// Fetches an appliance; `None` if only the plan was wanted.
+    /// Fetches an appliance, to be written as `form`; `None` if only the plan was wanted.
     pub async fn appliance(
         self,
         found: &Found,
         unpacking: bool,
+        form: FileForm,
         settings: &Settings,
         context: &Context,
     ) -> Result<Option<Done<Downloads>>> {
-        match ApplianceDisk::new(found.appliance.clone(), &found.access) {
+        let disk = ApplianceDisk::new(found.appliance.clone(), &found.access);
+        if form != FileForm::default() {
+            let object = found.formed(disk, unpacking, form).await?;
+            return self.run(&object, settings, context).await;
+        }
+        match disk {
             Some(disk) if !unpacking => {
                 let size = disk.info().size;
                 let disk: Arc<dyn ReadAt> = Arc::new(disk);
@@ -214,14 +248,14 @@ impl Download {
             journal = Some(new);
         }
         let ground: Arc<dyn WriteAt> = match &part {
-            Some(part) => Arc::new(PartDisk::new(part.clone(), 0)),
+            Some(to) => Arc::new(PartDisk::new(to.part().clone(), 0)),
             None => Arc::new(StreamWriter::start(Box::new(std::io::stdout()), 0)?),
         };
         let (landed, digest) = fetch(found, unpacking, ground, settings, context).await?;
         let verified = verify(found, digest.as_deref(), &landed, settings, context).await?;
-        if let Some(part) = part {
-            part.set_len(landed.ledger.geometry().image_size())?;
-            finish(part, self.force).await?;
+        if let Some(to) = part {
+            to.part().set_len(landed.ledger.geometry().image_size())?;
+            to.finish(self.force, &context.stop).await?;
         }
         write_manifest(settings, &landed.ledger, landed.sha256.clone())?;
         let summary = Summary {

@@ -6,9 +6,10 @@
 
 use super::appliance::Found;
 use super::upload::{Image, ImageBytes, Upload};
-use super::{Done, Far, Settings, usable};
+use super::{Done, Far, Settings, usable, vhd};
 use crate::disk::appliance::ApplianceDisk;
 use crate::disk::appliance::pull::{beside, pull};
+use crate::disk::format::TargetFormat;
 use crate::disk::stream::unpack::{Contents, Packing, unpack};
 use crate::disk::stream::{Stream, xz_index};
 use crate::disk::{Identity, ReadAt};
@@ -32,6 +33,7 @@ pub async fn disk(drive: &str, from: &Far, context: &Context) -> Result<Image> {
         validator: None,
     };
     let disk = from.store.read(&facts, Some(identity)).await?;
+    let disk = vhd::without_footer(disk, from, "", context).await?;
     let name = if facts.name.trim().is_empty() { drive.to_owned() } else { facts.name };
     Ok(Image {
         bytes: ImageBytes::Disk(disk),
@@ -39,13 +41,15 @@ pub async fn disk(drive: &str, from: &Far, context: &Context) -> Result<Image> {
         from: format!("{}:{drive}", from.remote),
         action: "migrate",
         format: String::new(),
+        target: TargetFormat::Raw,
     })
 }
 
-/// Moves an appliance. `size`: the raw image's, if the user knows it; else it is found out.
+/// Moves an appliance, written as `written_as`. `size`: the raw image's, if the user knows it; else it is found out.
 pub async fn appliance(
     found: &Found,
     size: Option<u64>,
+    written_as: TargetFormat,
     upload: Upload,
     far: &Far,
     settings: &Settings,
@@ -54,14 +58,14 @@ pub async fn appliance(
     let contents = found.look().await?;
     let from = format!("{}:{}", found.remote, found.id);
     let image = |bytes, name| {
-        let format = reading(&contents);
-        Image { bytes, name, from: from.clone(), action: "migrate", format }
+        let (format, target) = (reading(&contents), TargetFormat::Raw);
+        Image { bytes, name, from: from.clone(), action: "migrate", format, target }.written_as(written_as)
     };
     let disk = ApplianceDisk::new(found.appliance.clone(), &found.access);
     if let (Some(disk), true) = (disk, contents.layers.is_empty()) {
         let identity = found.identity(disk.info().size);
         let bytes = ImageBytes::Disk(Arc::new(disk.known_as(identity)));
-        return upload.run(image(bytes, found.image_name(&contents)), far, settings, context).await;
+        return upload.run(image(bytes, found.image_name(&contents))?, far, settings, context).await;
     }
     let size = match (size, known(found, &upload, far, settings)?, contents.size) {
         (Some(given), _, told) => {
@@ -81,7 +85,7 @@ pub async fn appliance(
     let pull = pull(&found.appliance, &found.access, false);
     let reader = if contents.layers.is_empty() { pull.reader } else { unpack(pull.reader)? };
     let stream = Stream::piped(reader, &found.appliance.name(), size, found.identity(size))?;
-    let image = image(ImageBytes::Stream(Box::new(stream)), found.image_name(&contents));
+    let image = image(ImageBytes::Stream(Box::new(stream)), found.image_name(&contents))?;
     let (done, _) = beside(upload.run(image, far, settings, context), pull.feeding).await;
     done
 }
@@ -105,11 +109,12 @@ fn known(found: &Found, upload: &Upload, far: &Far, settings: &Settings) -> Resu
     };
     let path = settings.journals.path(&Directory::id(&header))?;
     let replay = if path.exists() { Some(journal::peek(&path)?) } else { None };
-    let same = replay.filter(|replay| {
-        let now = found.identity(replay.header.size);
-        replay.header.image.as_ref().is_some_and(|was| now.difference(was).is_none())
-    });
-    Ok(same.map(|replay| replay.header.size))
+    // What is written may be more than that.
+    let was = replay.and_then(|replay| replay.header.image);
+    Ok(was.and_then(|was| match was {
+        Identity::Remote { size, .. } if found.identity(size).difference(&was).is_none() => Some(size),
+        _ => None,
+    }))
 }
 
 /// Finds the raw size: where the format says it, there; else by unpacking it all once.

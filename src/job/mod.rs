@@ -9,6 +9,7 @@ pub mod migrate;
 mod resumable;
 pub mod upload;
 pub mod verify;
+mod vhd;
 
 use crate::digest::Algorithm;
 use crate::disk::ReadAt;

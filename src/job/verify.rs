@@ -1,8 +1,9 @@
 //! `verify`: an image and a drive, chunk by chunk.
 
 use super::upload::Image;
-use super::{Far, Settings, announce, summary, usable, write_manifest};
+use super::{Far, Settings, announce, summary, usable, vhd, write_manifest};
 use crate::chunk::Geometry;
+use crate::disk::format::TargetFormat;
 use crate::engine::Context;
 use crate::engine::compare::{Amount, whole, with_original};
 use crate::engine::ledger::Ledger;
@@ -17,7 +18,12 @@ pub struct Verify {
     pub image: Image,
     /// The drive.
     pub drive: String,
+    /// What the image should be there.
+    pub target: TargetFormat,
 }
+
+/// How a VHD is compared with its footer.
+const AS_VHD: &str = "`--target-format vhd` compares the footer, too";
 
 /// What a comparison has found.
 #[derive(Debug)]
@@ -40,23 +46,27 @@ impl Verify {
             Error::usage(format!("{from} is {}: it cannot be compared as it is", self.image.format))
                 .hint("unpack it first")
         })?;
-        let size = here.info().size;
         let info = usable(&self.drive, far, context).await?;
         let what = far.called(&info.disk);
-        if info.size < size {
+        let disk = far.store.read(&info, None).await?;
+        let (here, disk) = match self.target {
+            TargetFormat::Vhd => (vhd::like(here, &disk, context).await?, disk),
+            // A VHD that was uploaded as it is is compared as it is.
+            _ if info.size == here.info().size => (here, disk),
+            _ => (here, vhd::without_footer(disk, far, AS_VHD, context).await?),
+        };
+        let (size, there) = (here.info().size, disk.info().size);
+        if there < size {
             return Err(Error::new(
                 Kind::Differ,
-                format!("{what} has {} bytes and {from} has {size}: they cannot be equal", info.size),
+                format!("{what} has {there} bytes and {from} has {size}: they cannot be equal"),
             ));
         }
-        if info.size > size {
-            let text = format!(
-                "{what} is larger than the file: its last {} bytes are not compared",
-                info.size - size
-            );
+        if there > size {
+            let text =
+                format!("{what} is larger than the file: its last {} bytes are not compared", there - size);
             (context.observer)(&Event::Warning(text));
         }
-        let disk = far.store.read(&info, None).await?;
         let geometry = Geometry::checked(size, settings.chunk_size)?;
         let mut ledger = Ledger::new(geometry, settings.digest);
         let amount = if settings.verify == Amount::None { Amount::Full } else { settings.verify };
@@ -66,6 +76,7 @@ impl Verify {
                 from: from.clone(),
                 format: self.image.format.clone(),
                 to: format!("{}:{}", far.remote, info.disk),
+                target_format: self.target.told(),
                 drive: Some(info.disk.clone()),
                 size: geometry.image_size(),
                 chunk_size: settings.chunk_size,

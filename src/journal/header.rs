@@ -27,6 +27,9 @@ pub struct Header {
     pub chunk_size: u64,
     /// The algorithm of the chunk digests.
     pub digest: String,
+    /// What the image is written as, `vhd` or `qcow2`; empty if its bytes stay what they are.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub format: String,
     /// The name, size and keys of a drive to be created.
     pub new_drive: Option<NewDrive>,
     /// The working directory and the arguments of the command, to be shown.
@@ -61,7 +64,9 @@ impl Header {
         let differs = |what: &str, was: &str, is: &str| {
             (was != is).then(|| format!("the {what} was {was} and is {is}"))
         };
+        let named = |format: &str| if format.is_empty() { "raw".to_owned() } else { format.to_owned() };
         differs("remote", &self.account, &now.account)
+            .or_else(|| differs("format", &named(&self.format), &named(&now.format)))
             .or_else(|| differs("drive's size", &self.size.to_string(), &now.size.to_string()))
             .or_else(|| differs("chunk size", &self.chunk_size.to_string(), &now.chunk_size.to_string()))
             .or_else(|| differs("digest", &self.digest, &now.digest))

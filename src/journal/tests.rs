@@ -14,6 +14,7 @@ fn header(action: &str) -> Header {
         size: 100,
         chunk_size: 10,
         digest: "blake3".into(),
+        format: String::new(),
         command: "diskferry upload".into(),
         ..Header::default()
     }

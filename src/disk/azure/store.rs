@@ -36,7 +36,7 @@ impl BlobContainer {
 
 impl Store for BlobContainer {
     fn info(&self) -> StoreInfo {
-        StoreInfo { noun: "blob", marks: false, gzip: false }
+        StoreInfo { noun: "blob", marks: false, gzip: false, vhd: true }
     }
 
     fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 impl Store for Drives {
     fn info(&self) -> StoreInfo {
         let can = self.capabilities();
-        StoreInfo { noun: "drive", marks: can.marks, gzip: can.gzip }
+        StoreInfo { noun: "drive", marks: can.marks, gzip: can.gzip, vhd: false }
     }
 
     fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {

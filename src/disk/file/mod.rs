@@ -7,9 +7,12 @@
 mod device;
 mod extents;
 mod part;
+mod part_disk;
+mod qcow2;
 mod ranges;
 
-pub use part::{PartDisk, PartFile, in_the_way};
+pub use part::{PartFile, in_the_way};
+pub use part_disk::PartDisk;
 
 use super::{Attempt, Buffer, DiskInfo, Extent, Identity, LocalRead, ReadAt};
 use crate::error::{Error, Kind, Result};

@@ -4,14 +4,9 @@
 //! somebody else's: it is neither continued nor removed. Only an empty one is taken, since nothing can be lost with it: a
 //! run killed before it could note the inode leaves such a file.
 
-use super::on_a_thread;
 use super::ranges::{self, WrittenRanges};
-use crate::disk::PartRecord;
 use crate::disk::zero::data_runs;
-use crate::disk::{
-    Attempt, Body, Buffer, DiskInfo, Evidence, Extent, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt,
-    data_everywhere, no_evidence,
-};
+use crate::disk::{Evidence, PartRecord};
 use crate::error::{Error, Kind, Result};
 use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags, renameat_with};
 use std::fs::{File, Metadata, OpenOptions};
@@ -136,6 +131,43 @@ impl PartFile {
         self.file.read_exact_at(into, offset).map_err(failed)
     }
 
+    /// Reads bytes back into the whole of `into`; what is behind the end of the file is zeros.
+    pub(super) fn read_over(&self, mut offset: u64, mut into: &mut [u8]) -> Result<()> {
+        let failed = |e, at| Error::io(format!("reading {}", self.path().display()), e).offset(at);
+        while !into.is_empty() {
+            match self.file.read_at(into, offset) {
+                Ok(0) => {
+                    into.fill(0);
+                    break;
+                }
+                Ok(read) => {
+                    into = &mut into[read..];
+                    offset += read as u64;
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(failed(e, offset)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes bytes as they are, for what is not the image's.
+    pub(super) fn put(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let failed = |e| Error::io(format!("writing {}", self.part.display()), e).offset(offset);
+        self.file.write_all_at(bytes, offset).map_err(failed)
+    }
+
+    /// Makes a range read as zero, whoever wrote to it.
+    pub(super) fn punch(&self, range: Range<u64>) -> Result<()> {
+        let failed = |e| Error::io(format!("writing {}", self.part.display()), e).offset(range.start);
+        self.clear(range.start, range.end - range.start).map_err(failed)
+    }
+
+    /// Makes safe what was written.
+    pub(super) fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|e| Error::io("syncing the file", e))
+    }
+
     /// Returns where the bytes are now.
     pub fn path(&self) -> &Path {
         if self.named { &self.target } else { &self.part }
@@ -245,107 +277,6 @@ impl PartFile {
             }
             Err(e) => Err(failed(e.into())),
         }
-    }
-}
-
-/// A [`PartFile`] as a disk that the engine writes to, and reads back.
-#[derive(Clone, Debug)]
-pub struct PartDisk {
-    part: PartFile,
-    info: Arc<DiskInfo>,
-}
-
-impl PartDisk {
-    /// For an image of `size` bytes; 0 where only its end will tell.
-    pub fn new(part: PartFile, size: u64) -> Self {
-        let info = DiskInfo::new(part.path().display().to_string(), size);
-        Self { part, info: Arc::new(info) }
-    }
-}
-
-impl WriteAt for PartDisk {
-    fn info(&self) -> &DiskInfo {
-        &self.info
-    }
-
-    fn write_at(&self, offset: u64, body: Body) -> Attempt<Receipt> {
-        let this = self.clone();
-        on_a_thread(move || match body {
-            Body::Raw(bytes) => this.write(offset, &bytes),
-            Body::Gzip(_) => Err(Error::usage("a file takes no gzip")),
-        })
-    }
-
-    fn zero_at(&self, range: Range<u64>) -> Attempt<Option<Receipt>> {
-        let this = self.clone();
-        on_a_thread(move || this.zero(range).map(Some))
-    }
-
-    fn evidence(&self) -> Attempt<Evidence> {
-        no_evidence()
-    }
-
-    fn flush(&self) -> Attempt<()> {
-        let file = Arc::clone(&self.part.file);
-        on_a_thread(move || file.sync_data().map_err(|e| Error::io("syncing the file", e)))
-    }
-
-    fn local(&self) -> Option<&dyn LocalWrite> {
-        Some(self)
-    }
-}
-
-impl LocalWrite for PartDisk {
-    fn write(&self, offset: u64, bytes: &[u8]) -> Result<Receipt> {
-        self.part.write(offset, bytes)?;
-        Ok(Receipt::acknowledged())
-    }
-
-    fn zero(&self, range: Range<u64>) -> Result<Receipt> {
-        self.part.zero(range)?;
-        Ok(Receipt::acknowledged())
-    }
-}
-
-impl ReadAt for PartDisk {
-    fn info(&self) -> &DiskInfo {
-        &self.info
-    }
-
-    fn read_at(&self, offset: u64, len: u64, mut into: Buffer) -> Attempt<Buffer> {
-        let this = self.clone();
-        on_a_thread(move || {
-            let mut bytes = Vec::new();
-            this.part.read_into(offset, len, &mut bytes)?;
-            into.extend_from_slice(&bytes);
-            Ok(into)
-        })
-    }
-
-    fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
-        data_everywhere(window)
-    }
-
-    fn changed(&self) -> Attempt<Option<Error>> {
-        Box::pin(async { Ok(None) })
-    }
-
-    fn local(&self) -> Option<&dyn LocalRead> {
-        Some(self)
-    }
-}
-
-impl LocalRead for PartDisk {
-    fn read_into(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()> {
-        self.part.read_into(offset, len, into)
-    }
-
-    fn glance(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn blind(&self) -> Option<String> {
-        None
     }
 }
 

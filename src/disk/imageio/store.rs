@@ -68,7 +68,7 @@ impl ImageStore {
 
 impl Store for ImageStore {
     fn info(&self) -> StoreInfo {
-        StoreInfo { noun: "image", marks: false, gzip: false }
+        StoreInfo { noun: "image", marks: false, gzip: false, vhd: false }
     }
 
     fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {

@@ -7,12 +7,14 @@ pub(in crate::disk) mod unpack_tar;
 pub mod xz_index;
 pub mod zstd_frames;
 
+use super::vhd::Behind;
 use super::{Attempt, Buffer, DiskInfo, Identity, ReadStream};
 use crate::error::{Error, Kind, Result};
 use pipe::{Failure, PipeReader};
 use std::fmt;
 use std::io::Read;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::SystemTime;
 use tokio::sync::oneshot;
 
 /// A stream that is about to be read.
@@ -29,6 +31,8 @@ struct Input {
     size: Option<u64>,
     /// Whether zeros follow where it ends before its size.
     padded: bool,
+    /// What follows the input.
+    behind: Option<Behind>,
     /// The error behind a failed read, where the input knows it.
     failure: Failure,
 }
@@ -53,6 +57,17 @@ impl Stream {
         self
     }
 
+    /// The same image as a fixed VHD; see [`Behind::new`].
+    pub fn with_footer(mut self, id: [u8; 16], made: SystemTime) -> Result<Self> {
+        let Some(size) = self.input.size else {
+            return Err(Error::usage(format!("the size of {} is not known", self.input.name)));
+        };
+        let behind = Behind::new(&self.input.name, size, id, made)?;
+        self.info.size = size + behind.len();
+        self.input.behind = Some(behind);
+        Ok(self)
+    }
+
     /// The image that is packed in this stream, of the same size when it is unpacked.
     pub fn unpacked(self) -> Result<Self> {
         let Self { input, info } = self;
@@ -66,8 +81,14 @@ impl Stream {
     /// What comes through a pipe until it ends.
     pub fn endless(input: PipeReader, name: &str) -> Self {
         let failure = input.failure();
-        let input =
-            Input { bytes: Box::new(input), name: name.to_owned(), size: None, padded: false, failure };
+        let input = Input {
+            bytes: Box::new(input),
+            name: name.to_owned(),
+            size: None,
+            padded: false,
+            behind: None,
+            failure,
+        };
         Self { input, info: DiskInfo { stable: false, ..DiskInfo::new(name, 0) } }
     }
 
@@ -82,7 +103,8 @@ impl Stream {
         if size == 0 {
             return Err(Error::new(Kind::Source, "an image of 0 bytes is empty"));
         }
-        let input = Input { bytes, name: name.to_owned(), size: Some(size), padded: false, failure };
+        let input =
+            Input { bytes, name: name.to_owned(), size: Some(size), padded: false, behind: None, failure };
         let info = DiskInfo { identity: Some(identity), stable: false, ..DiskInfo::new(name, size) };
         Ok(Self { input, info })
     }
@@ -162,9 +184,25 @@ impl Input {
         }
     }
 
-    /// Appends the next `len` bytes, at offset `at`, or those up to the end; returns how many. The last ones of a stream of
-    /// known size come only once it is known that nothing follows them.
+    /// Appends the next `len` bytes, at offset `at`, or those up to the end; returns how many.
     fn read(&mut self, at: u64, len: u64, into: &mut Vec<u8>) -> Result<u64> {
+        let (Some(size), Some(behind)) = (self.size, &self.behind) else {
+            return self.read_input(at, len, into);
+        };
+        let end = at.saturating_add(len).min(size + behind.len());
+        let follows = at.max(size) - size..end.max(size) - size;
+        if at < size {
+            self.read_input(at, end.min(size) - at, into)?;
+        }
+        if let Some(behind) = &self.behind {
+            behind.append(follows, into);
+        }
+        Ok(end.saturating_sub(at))
+    }
+
+    /// Appends the next `len` bytes of the input. The last ones of a stream of
+    /// known size come only once it is known that nothing follows them.
+    fn read_input(&mut self, at: u64, len: u64, into: &mut Vec<u8>) -> Result<u64> {
         let read = (&mut self.bytes).take(len).read_to_end(into);
         let got = read.map_err(|e| self.failed(e).offset(at))? as u64;
         let Some(size) = self.size else { return Ok(got) };

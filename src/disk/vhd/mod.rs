@@ -3,9 +3,11 @@
 //! Source: Microsoft, `Virtual Hard Disk Image Format Specification`, version 1.0, `Hard Disk Footer Format` and `CHS Calculation`.
 //! Azure wants the size without the footer to be a multiple of 1 MiB (`Prepare a Windows VHD or VHDX to upload to Azure`).
 
+mod behind;
 mod with_footer;
 mod without_footer;
 
+pub use behind::Behind;
 pub use with_footer::WithFooter;
 pub use without_footer::WithoutFooter;
 
@@ -63,6 +65,16 @@ impl Footer {
         Self { disk_type: DiskType::Fixed, current_size: size, data_offset: u64::MAX, id, timestamp }
     }
 
+    /// Whether it is that of a fixed disk.
+    pub fn is_fixed(&self) -> bool {
+        self.disk_type == DiskType::Fixed
+    }
+
+    /// When it was made.
+    pub fn made(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(EPOCH + u64::from(self.timestamp))
+    }
+
     /// The footer of a file, which are its last 512 bytes; `None` if they are none. Unknown versions and kinds are not taken.
     pub fn parse(bytes: &[u8; 512]) -> Option<Self> {
         let be32 = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
@@ -115,9 +127,9 @@ impl Footer {
     }
 }
 
-/// The id of the VHD that a transfer makes: the same in each of its runs, a UUID of version 8 (RFC 9562, 5.8).
-pub fn id_of(transfer: &str) -> [u8; 16] {
-    let digest = blake3::derive_key("diskferry 2026 unique id of a VHD", transfer.as_bytes());
+/// The id of the VHD that is made of an image, whatever that is known by: the same in each run, a UUID of version 8 (RFC 9562, 5.8).
+pub fn id_of(image: &str) -> [u8; 16] {
+    let digest = blake3::derive_key("diskferry 2026 unique id of a VHD", image.as_bytes());
     let mut id = [0; 16];
     id.copy_from_slice(&digest[..16]);
     id[6] = id[6] & 0x0f | 0x80;

@@ -1,6 +1,6 @@
 //! An image as the fixed VHD that it becomes.
 
-use super::{FOOTER, Footer, UNIT};
+use super::Behind;
 use crate::disk::{Attempt, Buffer, DiskInfo, Extent, LocalRead, ReadAt};
 use crate::error::{Error, Kind, Result};
 use std::ops::Range;
@@ -11,7 +11,7 @@ use std::time::SystemTime;
 #[derive(Clone)]
 pub struct WithFooter {
     inner: Arc<dyn ReadAt>,
-    footer: Arc<[u8; 512]>,
+    behind: Behind,
     info: DiskInfo,
 }
 
@@ -21,29 +21,18 @@ impl WithFooter {
     /// # Errors
     /// If the disk is empty, or so large that no size could tell it with the footer.
     pub fn new(inner: Arc<dyn ReadAt>, id: [u8; 16], made: SystemTime) -> Result<Self> {
-        let name = &inner.info().name;
-        let padded = inner.info().size.checked_next_multiple_of(UNIT).filter(|size| *size > 0);
-        let sizes = padded.and_then(|padded| Some((padded, padded.checked_add(FOOTER)?)));
-        let (padded, size) = sizes
-            .ok_or_else(|| Error::new(Kind::Source, format!("{name} is empty or too large for a VHD")))?;
-        let footer = Footer::fixed(padded, id, made).to_bytes();
-        let info = DiskInfo { name: format!("{name} as a VHD"), size, ..inner.info().clone() };
-        Ok(Self { inner, footer: Arc::new(footer), info })
+        let info = inner.info();
+        let behind = Behind::new(&info.name, info.size, id, made)?;
+        let (name, size) = (format!("{} as a VHD", info.name), info.size + behind.len());
+        let info = DiskInfo { name, size, ..info.clone() };
+        Ok(Self { inner, behind, info })
     }
 
-    /// The parts of a range: of the disk, of the padding, of the footer. Any may be empty.
-    fn parts(&self, range: &Range<u64>) -> [Range<u64>; 3] {
-        let (data, footer) = (self.inner.info().size, self.info.size - FOOTER);
-        let cut = |from: u64, to: u64| range.start.clamp(from, to)..range.end.clamp(from, to);
-        [cut(0, data), cut(data, footer), cut(footer, self.info.size)]
-    }
-
-    /// Appends what is behind the disk of a range that begins there or in it.
-    fn append(&self, [_, padding, footer]: &[Range<u64>; 3], into: &mut Vec<u8>) {
-        let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
-        into.resize(into.len() + index(padding.end - padding.start), 0);
-        let start = self.info.size - FOOTER;
-        into.extend_from_slice(&self.footer[index(footer.start - start)..index(footer.end - start)]);
+    /// The parts of a range: of the disk, and of what is behind it, counted from there. Any may be empty.
+    fn parts(&self, range: &Range<u64>) -> [Range<u64>; 2] {
+        let data = self.inner.info().size;
+        let behind = range.start.saturating_sub(data)..range.end.saturating_sub(data);
+        [range.start.min(data)..range.end.min(data), behind]
     }
 }
 
@@ -56,14 +45,13 @@ impl ReadAt for WithFooter {
         let (this, inside) = (self.clone(), self.info.check_range(offset, len));
         Box::pin(async move {
             inside?;
-            let parts = this.parts(&(offset..offset + len));
-            let data = &parts[0];
+            let [data, behind] = this.parts(&(offset..offset + len));
             let mut into = if data.is_empty() {
                 into
             } else {
                 this.inner.read_at(data.start, data.end - data.start, into).await?
             };
-            this.append(&parts, &mut into);
+            this.behind.append(behind, &mut into);
             Ok(into)
         })
     }
@@ -73,11 +61,17 @@ impl ReadAt for WithFooter {
         let inside = self.info.check_range(window.start, len);
         Box::pin(async move {
             inside?;
-            let [data, padding, footer] = this.parts(&window);
+            let [data, behind] = this.parts(&window);
             let mut extents = if data.is_empty() { Vec::new() } else { this.inner.extents(data).await? };
-            let behind =
-                [(padding, true), (footer, false)].into_iter().filter(|(range, _)| !range.is_empty());
-            extents.extend(behind.map(|(range, zero)| Extent { range, zero }));
+            let (image, zeros) = (this.inner.info().size, this.behind.zeros());
+            let (padding, footer) = (
+                behind.start.min(zeros)..behind.end.min(zeros),
+                behind.start.max(zeros)..behind.end.max(zeros),
+            );
+            let both = [(padding, true), (footer, false)].into_iter().filter(|(range, _)| !range.is_empty());
+            extents.extend(
+                both.map(|(range, zero)| Extent { range: image + range.start..image + range.end, zero }),
+            );
             Ok(extents)
         })
     }
@@ -95,8 +89,7 @@ impl ReadAt for WithFooter {
 impl LocalRead for WithFooter {
     fn read_into(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()> {
         self.info.check_range(offset, len)?;
-        let parts = self.parts(&(offset..offset + len));
-        let data = &parts[0];
+        let [data, behind] = self.parts(&(offset..offset + len));
         match self.inner.local() {
             Some(local) if !data.is_empty() => local.read_into(data.start, data.end - data.start, into)?,
             Some(_) => into.clear(),
@@ -107,7 +100,7 @@ impl LocalRead for WithFooter {
                 ));
             }
         }
-        self.append(&parts, into);
+        self.behind.append(behind, into);
         Ok(())
     }
 

@@ -1,8 +1,10 @@
 //! `download`: a drive, or an appliance whose server has ranges, into a file or onto standard output.
 
+mod form;
 mod object;
 mod prove;
 
+pub use form::FileForm;
 pub use object::Object;
 pub(super) use object::{file_name, header, plan};
 
@@ -52,7 +54,7 @@ pub struct Downloads {
 struct Claimed {
     journal: Journal,
     claim: Claim,
-    part: PartFile,
+    to: PartDisk,
     ledger: Ledger,
     resumed: u64,
 }
@@ -88,6 +90,7 @@ impl Download {
         context: &Context,
     ) -> Result<Option<Done<Downloads>>> {
         let start = Instant::now();
+        object.form.check(self.to.as_deref())?;
         let geometry = Geometry::checked(object.size, settings.chunk_size)?;
         if self.to.as_deref().is_some_and(is_stream) {
             return self.to_stdout(object, geometry, settings, context, start).await;
@@ -97,15 +100,19 @@ impl Download {
             return Ok(None);
         };
         let ended = transfer(object, settings, &mut claimed, context).await;
-        let Claimed { journal, claim, part, ledger, resumed } = claimed;
+        let Claimed { journal, claim, to, ledger, resumed } = claimed;
         let (done, verified) = match ended {
             Ok(done) => done,
             Err(error) => {
-                settle(&journal, &part);
+                settle(&journal, to.part());
                 return Err(error);
             }
         };
-        finish(part, self.force).await?;
+        let part = to.part().clone();
+        if let Err(error) = to.finish(self.force, &context.stop).await {
+            settle(&journal, &part);
+            return Err(error);
+        }
         write_manifest(settings, &ledger, done.sha256.clone())?;
         let summary = summary_of(object, &done, resumed, verified, &ledger, context, start);
         Ok(Some(Done::new(Downloads { file: Some(file), summary }, Some(journal), Some(claim))))
@@ -158,17 +165,19 @@ impl Download {
         }
         let synced = found.replay.as_ref().map_or(0, |replay| replay.synced);
         let mut journal = found.journal(header)?;
-        let part = match part {
+        let to = match part {
             Some(part) => {
+                let to = object.form.disk(part, object.size)?;
                 // What has its name was synced before it got it.
-                let unsynced = if part.is_named() { Vec::new() } else { unsynced(&acked, synced, &ledger) };
+                let unsynced =
+                    if to.part().is_named() { Vec::new() } else { unsynced(&acked, synced, &ledger) };
                 let noted = prove::Noted { acked: &acked, unsynced };
-                prove::earlier_run(&proof, &noted, &mut ledger, &part, object, &mut journal, context).await?;
-                part
+                prove::earlier_run(&proof, &noted, &mut ledger, &to, object, &mut journal, context).await?;
+                to
             }
             None => begin(file, object, object.evidence(), &mut journal, settings)?,
         };
-        if part.is_named() && ledger.missing().next().is_some() {
+        if to.part().is_named() && ledger.missing().next().is_some() {
             return Err(Error::new(
                 Kind::Exists,
                 format!("{} was changed since it was downloaded", file.display()),
@@ -178,7 +187,7 @@ impl Download {
         let resumed = count_resumed(&ledger, context);
         // From here on the file is written to: whoever comes later has to know.
         journal.claim(claim.raise()?)?;
-        Ok(Some(Claimed { journal, claim, part, ledger, resumed }))
+        Ok(Some(Claimed { journal, claim, to, ledger, resumed }))
     }
 
     async fn to_stdout(
@@ -260,14 +269,15 @@ pub(super) fn begin<D>(
     evidence: Evidence,
     journal: &mut Journal,
     settings: &Settings,
-) -> Result<PartFile> {
+) -> Result<PartDisk> {
     let part = PartFile::create(file, |part| settings.journals.owner(part))?;
     journal.set_drive(DriveRecord { drive: object.id.clone(), created: false, skip_zeros: false })?;
     journal.set_source(evidence)?;
     // Only then it may have a length: an empty one that no journal knows can be taken.
     journal.set_part(part.record()?)?;
-    part.set_len(object.size)?;
-    Ok(part)
+    let to = object.form.disk(part, object.size)?;
+    to.begin()?;
+    Ok(to)
 }
 
 /// The reason to doubt that nobody has written to the file since.
@@ -292,8 +302,8 @@ async fn transfer(
     claimed: &mut Claimed,
     context: &Context,
 ) -> Result<(Copied, u64)> {
-    let Claimed { journal, part, ledger, .. } = claimed;
-    let to = Arc::new(PartDisk::new(part.clone(), object.size));
+    let Claimed { journal, to, ledger, .. } = claimed;
+    let to = Arc::new(to.clone());
     let copy =
         copy(&object.disk, Arc::clone(&to) as Arc<dyn WriteAt>, Some(Arc::clone(&to) as Disk), settings);
     let done = copy.run(journal, syncing::DOWNLOAD, ledger, context).await?;
@@ -323,13 +333,6 @@ fn settle(journal: &Journal, part: &PartFile) {
         // Without it the next run reads the whole file.
         let _ = journal.settle(evidence);
     }
-}
-
-/// Gives the file its name, on a thread that may wait for the disk.
-pub(super) async fn finish(part: PartFile, replace: bool) -> Result<()> {
-    tokio::task::spawn_blocking(move || part.finish(replace))
-        .await
-        .unwrap_or_else(|_| Err(Error::new(Kind::Io, "the thread that names the file has died")))
 }
 
 fn summary_of<D>(

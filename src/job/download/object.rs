@@ -1,5 +1,7 @@
 //! What a download fetches, and what is said of it.
 
+use super::FileForm;
+use crate::disk::format::TargetFormat;
 use crate::disk::{Evidence, Identity, ReadAt};
 use crate::engine::Context;
 use crate::engine::ledger::Ledger;
@@ -7,7 +9,7 @@ use crate::engine::resume::Proof;
 use crate::error::{Error, Kind, Result};
 use crate::escape::steers;
 use crate::event::Plan;
-use crate::job::{Far, Settings, usable};
+use crate::job::{Far, Settings, usable, vhd};
 use crate::journal::Header;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,20 +31,31 @@ pub struct Object<D> {
     pub remote: String,
     /// Its address and user, or `local`.
     pub account: String,
+    /// What it is written as.
+    pub form: FileForm,
 }
 
 impl Object<Arc<dyn ReadAt>> {
-    /// A disk, asked for and found usable.
-    pub async fn disk(drive: &str, far: &Far, context: &Context) -> Result<Self> {
+    /// A disk, asked for and found usable, to be written as `form`.
+    pub async fn disk(drive: &str, form: FileForm, far: &Far, context: &Context) -> Result<Self> {
         let facts = usable(drive, far, context).await?;
         if facts.size == 0 {
             return Err(Error::new(Kind::Source, format!("{} is empty", far.called(&facts.disk))));
         }
+        let disk = far.store.read(&facts, None).await?;
+        let (account, object) = (far.account.clone(), drive.to_owned());
+        let known = Identity::Remote { account, object, size: facts.size, validator: None };
+        let disk = match form.format {
+            TargetFormat::Vhd => vhd::as_vhd(disk, &known, far, context).await?,
+            _ => vhd::without_footer(disk, far, "`--format vhd` keeps it as it is", context).await?,
+        };
         Ok(Self {
-            disk: far.store.read(&facts, None).await?,
-            size: facts.size,
+            size: disk.info().size,
+            disk,
             // Never what the server calls the drive's id: this may become a path.
-            file_name: file_name(&facts.name, &file_name(&format!("{drive}.raw"), "disk.raw")),
+            file_name: form
+                .file_name(file_name(&facts.name, &file_name(&format!("{drive}.raw"), "disk.raw"))),
+            form,
             id: drive.to_owned(),
             identity: None,
             remote: far.remote.clone(),
@@ -73,6 +86,7 @@ pub(in crate::job) fn header<D>(file: &Path, object: &Object<D>, settings: &Sett
         size: object.size,
         chunk_size: settings.chunk_size,
         digest: settings.digest.name().into(),
+        format: object.form.format.told(),
         new_drive: None,
         command: settings.command.clone(),
         compare_all: false,
@@ -93,14 +107,15 @@ pub(in crate::job) fn plan<D>(
         from: format!("{}:{}", object.remote, object.id),
         format: String::new(),
         to: to.to_owned(),
+        target_format: object.form.format.told(),
         drive: Some(object.id.clone()),
         size: ledger.geometry().image_size(),
         chunk_size: settings.chunk_size,
         chunks_total: ledger.geometry().chunks(),
         chunks_resumed: ledger.settled(),
         concurrency: context.most_in_flight(),
-        // These APIs compress no reads.
-        compress: "none".into(),
+        // These APIs compress no reads: it is about the file.
+        compress: object.form.compress(),
         zeros: "skip".into(),
         verify: settings.verify.name().into(),
         resume: proof.extent.name().into(),

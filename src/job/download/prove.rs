@@ -8,8 +8,8 @@
 use super::Object;
 use crate::chunk::{AckedChunk, Geometry};
 use crate::digest::Algorithm;
-use crate::disk::ReadAt;
-use crate::disk::file::{PartDisk, PartFile};
+use crate::disk::file::PartDisk;
+use crate::disk::{LocalRead, LocalWrite, ReadAt};
 use crate::engine::Context;
 use crate::engine::ledger::Ledger;
 use crate::engine::resume::{
@@ -37,36 +37,33 @@ pub(super) async fn earlier_run(
     proof: &Proof,
     noted: &Noted<'_>,
     ledger: &mut Ledger,
-    part: &PartFile,
+    to: &PartDisk,
     object: &Object<Arc<dyn ReadAt>>,
     journal: &mut Journal,
     context: &Context,
 ) -> Result<()> {
+    // A file that has lost its length has lost bytes.
+    let whole = to.take_up(&context.stop).await?;
     if noted.acked.is_empty() {
         return Ok(());
     }
     let all: Vec<u64> = noted.acked.iter().map(|chunk| chunk.index).collect();
     let sample = || choose_chunks(noted.acked, &uuid::Uuid::new_v4().to_string());
-    // A file that has lost its length has lost bytes.
-    let whole = part.size()? == object.size;
-    if !whole {
-        part.set_len(object.size)?;
-    }
     let here = match proof.extent {
         Coverage::None if whole => Vec::new(),
         Coverage::Sample if whole => sample(),
         _ => all.clone(),
     };
-    let mut lost = in_file(&here, &noted.unsynced, ledger, part, context).await?;
+    let mut lost = in_file(&here, &noted.unsynced, ledger, to, context).await?;
     if !lost.is_empty() && here.len() < all.len() {
         // The sample shows that the file is not what the journal says.
-        lost = in_file(&all, &noted.unsynced, ledger, part, context).await?;
+        lost = in_file(&all, &noted.unsynced, ledger, to, context).await?;
     }
     for index in &lost {
         ledger.revoke(*index);
     }
     let left: Vec<AckedChunk> = still_settled(noted.acked, ledger);
-    same_source(proof, &left, ledger, part, object, context).await?;
+    same_source(proof, &left, ledger, to, object, context).await?;
     if !lost.is_empty() {
         tell_lost(lost.len(), "in the file", context);
         journal.replace(&left)?;
@@ -79,7 +76,7 @@ async fn in_file(
     indices: &[u64],
     unsynced: &[u64],
     ledger: &Ledger,
-    part: &PartFile,
+    to: &PartDisk,
     context: &Context,
 ) -> Result<Vec<u64>> {
     let mut expected: Vec<(AckedChunk, bool)> = Vec::new();
@@ -89,7 +86,7 @@ async fn in_file(
     for index in read {
         expected.extend(ledger.chunk(index).map(|chunk| (chunk, rewrite.contains(&index))));
     }
-    let (file, geometry, algorithm) = (part.clone(), ledger.geometry(), ledger.algorithm());
+    let (file, geometry, algorithm) = (to.clone(), ledger.geometry(), ledger.algorithm());
     let stop = context.stop.clone();
     tokio::task::spawn_blocking(move || digest_again(&file, geometry, algorithm, &expected, &stop))
         .await
@@ -97,7 +94,7 @@ async fn in_file(
 }
 
 fn digest_again(
-    part: &PartFile,
+    file: &PartDisk,
     geometry: Geometry,
     algorithm: Algorithm,
     expected: &[(AckedChunk, bool)],
@@ -110,11 +107,12 @@ fn digest_again(
             return Err(Error::new(Kind::Interrupted, "stopped while reading what an earlier run wrote"));
         }
         let offset = geometry.offset(chunk.index);
-        let read = part.read_into(offset, chunk.len, &mut buffer);
+        let read = file.read_into(offset, chunk.len, &mut buffer);
         if read.is_err() || algorithm.digest(&buffer) != chunk.digest {
             lost.push(chunk.index);
         } else if *rewrite {
-            part.write(offset, &buffer)?;
+            // The chunk is acknowledged already.
+            let _ = file.write(offset, &buffer)?;
         }
     }
     Ok(lost)
@@ -125,7 +123,7 @@ async fn same_source(
     proof: &Proof,
     acked: &[AckedChunk],
     ledger: &Ledger,
-    part: &PartFile,
+    here: &PartDisk,
     object: &Object<Arc<dyn ReadAt>>,
     context: &Context,
 ) -> Result<()> {
@@ -140,10 +138,9 @@ async fn same_source(
         _ if object.tells_changes() => return Ok(()),
         Coverage::Sample | Coverage::All => {
             let seed = uuid::Uuid::new_v4().to_string();
-            let here = PartDisk::new(part.clone(), object.size);
-            let peek = |offset, len| peek(&here, offset, len);
+            let peek = |offset, len| peek(here, offset, len);
             let places = choose_places(ledger.geometry(), &all, &seed, peek);
-            let mut differ = differing_places(&places, &here, &*object.disk, context).await?;
+            let mut differ = differing_places(&places, here, &*object.disk, context).await?;
             let whole = choose_chunks(acked, &seed);
             differ.extend(differing_chunks(&object.disk, ledger, &whole, context).await?);
             differ

@@ -1,6 +1,6 @@
 //! What an upload reads, and how it treats zeros.
 
-use crate::disk::format::{self, Container, Format, SourceFormat};
+use crate::disk::format::{self, Container, Format, SourceFormat, TargetFormat};
 use crate::disk::image::{Asked, OpenOptions, Opened, open};
 use crate::disk::stream::Stream;
 use crate::disk::stream::unpack::Packing;
@@ -8,6 +8,7 @@ use crate::disk::{DiskInfo, Identity, ReadAt};
 use crate::engine::Context;
 use crate::engine::pipeline::Source;
 use crate::error::{Error, Kind, Result};
+use crate::job::vhd;
 use crate::journal::DriveRecord;
 use std::path::Path;
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub struct Image {
     pub action: &'static str,
     /// What it is read as: `raw`, `qcow2 in xz`.
     pub format: String,
+    /// What it is written as.
+    pub target: TargetFormat,
 }
 
 /// Where the bytes of an image are.
@@ -134,7 +137,33 @@ impl Image {
         } else {
             path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
         };
-        Ok(Self { bytes, name, from: path.display().to_string(), action: "upload", format })
+        let (from, target) = (path.display().to_string(), TargetFormat::Raw);
+        Ok(Self { bytes, name, from, action: "upload", format, target })
+    }
+
+    /// The same image, to be written as `target`.
+    ///
+    /// # Errors
+    /// If no drive can hold an image of that format.
+    pub fn written_as(self, target: TargetFormat) -> Result<Self> {
+        let bytes = match target {
+            TargetFormat::Raw => return Ok(self),
+            TargetFormat::Qcow2 => {
+                return Err(Error::usage("a drive holds no qcow2")
+                    .hint("upload it as it is, or `--target-format vhd` where VHDs are booted"));
+            }
+            TargetFormat::Vhd => match self.bytes {
+                ImageBytes::Disk(disk) => {
+                    let identity = disk.info().identity.clone();
+                    ImageBytes::Disk(vhd::with_footer(disk, identity.as_ref())?)
+                }
+                ImageBytes::Stream(stream) => {
+                    let (id, made) = vhd::stamp(stream.info().identity.as_ref())?;
+                    ImageBytes::Stream(Box::new(stream.with_footer(id, made)?))
+                }
+            },
+        };
+        Ok(Self { bytes, target, ..self })
     }
 }
 

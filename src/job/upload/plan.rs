@@ -1,8 +1,8 @@
 //! The plan of an upload: what there is, and what will be done. It writes nothing but to the screen.
 
-use super::{Image, Planned, Upload, prove};
+use super::{Image, ImageBytes, Planned, Upload, prove};
 use crate::chunk::Geometry;
-use crate::disk::DiskInfo;
+use crate::disk::format::TargetFormat;
 use crate::disk::store::Facts;
 use crate::engine::Context;
 use crate::engine::encode::codec::Compression;
@@ -31,7 +31,7 @@ impl Upload {
         let acked = found.acked(&ledger);
         let known = found.drive().map(|record| record.drive.clone());
         let facts = match known.as_ref().or(self.drive.as_ref()) {
-            Some(disk) => Some(self.existing(disk, known.is_some(), image.bytes.info(), far, context).await?),
+            Some(disk) => Some(self.existing(disk, known.is_some(), image, far, context).await?),
             None if far.store.create().is_none() => return Err(no_new_disk(far)),
             None => None,
         };
@@ -71,9 +71,12 @@ impl Upload {
         let new_drive = if self.drive.is_some() {
             None
         } else {
-            let size = self.size.unwrap_or(source.size);
+            let size = self.new_size(image).unwrap_or(source.size);
             if size < source.size {
                 return Err(too_small("the drive to be made", size, source.size));
+            }
+            if size > source.size && image.target == TargetFormat::Vhd {
+                return Err(too_large("the drive to be made", size, source.size));
             }
             let (name, keys) = (self.drive_name(image), secret::kept(&self.keys));
             Some(NewDrive { name, size, keys, before: Vec::new() })
@@ -89,10 +92,20 @@ impl Upload {
             size: source.size,
             chunk_size: settings.chunk_size,
             digest: settings.digest.name().into(),
+            format: image.target.told(),
             new_drive,
             command: settings.command.clone(),
             compare_all: false,
         })
+    }
+
+    /// The size that a drive to be made is to have.
+    fn new_size(&self, image: &Image) -> Option<u64> {
+        match image.bytes {
+            // It was that of what comes, and the VHD that becomes of it is larger.
+            ImageBytes::Stream(_) if image.target == TargetFormat::Vhd => None,
+            _ => self.size,
+        }
     }
 
     /// The name of a drive to be made: what was asked for, else the image's own.
@@ -107,10 +120,11 @@ impl Upload {
         &self,
         disk: &str,
         from_journal: bool,
-        image: &DiskInfo,
+        image: &Image,
         far: &Far,
         context: &Context,
     ) -> Result<Facts> {
+        let size = image.bytes.size();
         let facts = usable(disk, far, context).await.map_err(|error| {
             if from_journal && error.kind() == Kind::NotFound {
                 error
@@ -120,8 +134,11 @@ impl Upload {
                 error
             }
         })?;
-        if facts.size < image.size {
-            return Err(too_small(&far.called(&facts.disk), facts.size, image.size));
+        if facts.size < size {
+            return Err(too_small(&far.called(&facts.disk), facts.size, size));
+        }
+        if facts.size > size && image.target == TargetFormat::Vhd && !from_journal {
+            return Err(too_large(&far.called(&facts.disk), facts.size, size));
         }
         Ok(facts)
     }
@@ -147,6 +164,7 @@ impl Upload {
                 Some(drive) => format!("{}:{drive}", far.remote),
                 None => format!("{}: (a new drive, {:?})", far.remote, self.drive_name(image)),
             },
+            target_format: image.target.told(),
             size: image.bytes.size(),
             chunk_size: settings.chunk_size,
             chunks_total: ledger.geometry().chunks(),
@@ -171,6 +189,11 @@ impl Upload {
 fn too_small(what: &str, size: u64, image: u64) -> Error {
     Error::new(Kind::TooSmall, format!("{what} has {size} bytes and the image {image}: it does not fit"))
         .hint("name a larger drive, or leave the drive out to have one made")
+}
+
+fn too_large(what: &str, size: u64, vhd: u64) -> Error {
+    let text = format!("{what} has {size} bytes and the VHD {vhd}: its footer would not be at the end");
+    Error::usage(text).hint("name a drive of that size, or leave both the drive and --size out")
 }
 
 fn no_new_disk(far: &Far) -> Error {

@@ -1,0 +1,199 @@
+//! A [`PartFile`] as a disk that the engine writes to, and reads back.
+
+use super::on_a_thread;
+use super::part::PartFile;
+use super::qcow2::Qcow2Part;
+use crate::disk::{
+    Attempt, Body, Buffer, DiskInfo, Evidence, Extent, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt,
+    data_everywhere, no_evidence,
+};
+use crate::error::{Error, Result};
+use crate::stop::Stop;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// An image that goes into a [`PartFile`].
+#[derive(Clone, Debug)]
+pub struct PartDisk {
+    part: PartFile,
+    form: Form,
+    info: Arc<DiskInfo>,
+}
+
+/// How the file holds the image.
+#[derive(Clone, Debug)]
+enum Form {
+    /// As it is.
+    Raw,
+    /// In a qcow2.
+    Qcow2(Arc<Qcow2Part>),
+}
+
+impl PartDisk {
+    /// For an image of `size` bytes, kept as it is; 0 where only its end will tell.
+    pub fn new(part: PartFile, size: u64) -> Self {
+        Self { info: info(&part, size), part, form: Form::Raw }
+    }
+
+    /// For an image of `size` bytes that becomes a qcow2, its clusters compressed at `level` if there is one.
+    ///
+    /// # Errors
+    /// If the image is too large for that.
+    pub fn qcow2(part: PartFile, size: u64, level: Option<u32>) -> Result<Self> {
+        let qcow2 = Arc::new(Qcow2Part::new(part.clone(), size, level)?);
+        Ok(Self { info: info(&part, size), part, form: Form::Qcow2(qcow2) })
+    }
+
+    /// The file.
+    pub fn part(&self) -> &PartFile {
+        &self.part
+    }
+
+    /// Gives a new file its length. One of a size that the file system cannot hold is refused here, before anything is
+    /// fetched.
+    pub fn begin(&self) -> Result<()> {
+        match &self.form {
+            Form::Raw => self.part.set_len(self.info.size),
+            Form::Qcow2(qcow2) => qcow2.begin(),
+        }
+    }
+
+    /// Makes the file of an earlier run ready to go on with; returns whether it still had its length. A file that has its own
+    /// name already is whole, and stays as it is.
+    pub fn take_up(&self, stop: &Stop) -> Attempt<bool> {
+        let (this, stop) = (self.clone(), stop.clone());
+        on_a_thread(move || match &this.form {
+            Form::Raw => {
+                let whole = this.part.size()? == this.info.size;
+                if !whole {
+                    this.part.set_len(this.info.size)?;
+                }
+                Ok(whole)
+            }
+            Form::Qcow2(qcow2) => {
+                let whole = qcow2.has_tables()?;
+                if !this.part.is_named() {
+                    qcow2.recover(&stop)?;
+                }
+                Ok(whole)
+            }
+        })
+    }
+
+    /// Makes the file what it is to be, once all bytes are in it, and gives it its name; see [`PartFile::finish`].
+    pub fn finish(self, replace: bool, stop: &Stop) -> Attempt<()> {
+        let stop = stop.clone();
+        on_a_thread(move || {
+            if let (Form::Qcow2(qcow2), false) = (&self.form, self.part.is_named()) {
+                qcow2.seal(&stop)?;
+            }
+            self.part.finish(replace)
+        })
+    }
+}
+
+fn info(part: &PartFile, size: u64) -> Arc<DiskInfo> {
+    Arc::new(DiskInfo::new(part.path().display().to_string(), size))
+}
+
+impl WriteAt for PartDisk {
+    fn info(&self) -> &DiskInfo {
+        &self.info
+    }
+
+    fn write_at(&self, offset: u64, body: Body) -> Attempt<Receipt> {
+        let this = self.clone();
+        on_a_thread(move || match body {
+            Body::Raw(bytes) => this.write(offset, &bytes),
+            Body::Gzip(_) => Err(Error::usage("a file takes no gzip")),
+        })
+    }
+
+    fn zero_at(&self, range: Range<u64>) -> Attempt<Option<Receipt>> {
+        let this = self.clone();
+        on_a_thread(move || this.zero(range).map(Some))
+    }
+
+    fn evidence(&self) -> Attempt<Evidence> {
+        no_evidence()
+    }
+
+    fn flush(&self) -> Attempt<()> {
+        let part = self.part.clone();
+        on_a_thread(move || part.sync())
+    }
+
+    fn local(&self) -> Option<&dyn LocalWrite> {
+        Some(self)
+    }
+}
+
+impl LocalWrite for PartDisk {
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<Receipt> {
+        match &self.form {
+            Form::Raw => self.part.write(offset, bytes).map(drop)?,
+            Form::Qcow2(qcow2) => qcow2.write(offset, bytes)?,
+        }
+        Ok(Receipt::acknowledged())
+    }
+
+    fn zero(&self, range: Range<u64>) -> Result<Receipt> {
+        match &self.form {
+            Form::Raw => self.part.zero(range)?,
+            Form::Qcow2(qcow2) => qcow2.zero(&range)?,
+        }
+        Ok(Receipt::acknowledged())
+    }
+
+    fn compresses(&self) -> bool {
+        match &self.form {
+            Form::Raw => false,
+            Form::Qcow2(qcow2) => qcow2.compresses(),
+        }
+    }
+}
+
+impl ReadAt for PartDisk {
+    fn info(&self) -> &DiskInfo {
+        &self.info
+    }
+
+    fn read_at(&self, offset: u64, len: u64, mut into: Buffer) -> Attempt<Buffer> {
+        let this = self.clone();
+        on_a_thread(move || {
+            let mut bytes = Vec::new();
+            this.read_into(offset, len, &mut bytes)?;
+            into.extend_from_slice(&bytes);
+            Ok(into)
+        })
+    }
+
+    fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
+        data_everywhere(window)
+    }
+
+    fn changed(&self) -> Attempt<Option<Error>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn local(&self) -> Option<&dyn LocalRead> {
+        Some(self)
+    }
+}
+
+impl LocalRead for PartDisk {
+    fn read_into(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()> {
+        match &self.form {
+            Form::Raw => self.part.read_into(offset, len, into),
+            Form::Qcow2(qcow2) => qcow2.read_into(offset, len, into),
+        }
+    }
+
+    fn glance(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn blind(&self) -> Option<String> {
+        None
+    }
+}

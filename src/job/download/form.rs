@@ -1,0 +1,109 @@
+//! What a download becomes: the bytes as they are, a fixed VHD, or a qcow2.
+
+use crate::disk::file::{PartDisk, PartFile};
+use crate::disk::format::TargetFormat;
+use crate::engine::encode::codec::Compression;
+use crate::error::{Error, Result};
+use std::path::Path;
+
+/// What a download is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileForm {
+    /// The format.
+    pub format: TargetFormat,
+    /// How the clusters of a qcow2 are compressed.
+    pub compression: Compression,
+}
+
+impl Default for FileForm {
+    /// The bytes as they are.
+    fn default() -> Self {
+        Self { format: TargetFormat::Raw, compression: Compression::None }
+    }
+}
+
+/// The level of `--compress auto`: README, `Formats`, has what it costs and gains.
+const AUTO_LEVEL: u32 = 1;
+
+impl FileForm {
+    /// Refuses what cannot be. `to`: where the download goes.
+    pub fn check(&self, to: Option<&Path>) -> Result<()> {
+        let is_qcow2 = self.format == TargetFormat::Qcow2;
+        if is_qcow2 && to.is_some_and(super::is_stream) {
+            return Err(Error::usage("a qcow2 cannot go to standard output: its tables come after its data")
+                .hint("name a file; raw and vhd go to standard output, too"));
+        }
+        if !is_qcow2 && self.compression != Compression::None {
+            return Err(Error::usage(
+                "--compress is for --format qcow2: nothing else has compressed clusters",
+            ));
+        }
+        Ok(())
+    }
+
+    /// How the clusters are compressed, in a plan.
+    pub(super) fn compress(&self) -> String {
+        match self.compression {
+            Compression::None => "none".to_owned(),
+            Compression::Auto => "auto".to_owned(),
+            Compression::Level(level) => level.to_string(),
+        }
+    }
+
+    /// A name for a file of this format, made of that of what is fetched.
+    pub(in crate::job) fn file_name(&self, name: String) -> String {
+        if self.format == TargetFormat::Raw {
+            return name;
+        }
+        let ending = format!(".{}", self.format);
+        let stem = [".raw", ".img", &*ending].iter().find_map(|old| name.strip_suffix(old));
+        format!("{}{ending}", stem.filter(|stem| !stem.is_empty()).unwrap_or(&name))
+    }
+
+    /// The file as what the image is written to.
+    pub(super) fn disk(&self, part: PartFile, size: u64) -> Result<PartDisk> {
+        match self.format {
+            TargetFormat::Raw | TargetFormat::Vhd => Ok(PartDisk::new(part, size)),
+            TargetFormat::Qcow2 => {
+                let level = match self.compression {
+                    Compression::None => None,
+                    Compression::Auto => Some(AUTO_LEVEL),
+                    Compression::Level(level) => Some(u32::from(level)),
+                };
+                PartDisk::qcow2(part, size, level)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_named_after_its_format() {
+        let named =
+            |format, name: &str| FileForm { format, ..FileForm::default() }.file_name(name.to_owned());
+        for (name, vhd) in [
+            ("web-1", "web-1.vhd"),
+            ("a.raw", "a.vhd"),
+            ("a.vhd", "a.vhd"),
+            (".img", ".img.vhd"),
+            ("é", "é.vhd"),
+        ] {
+            assert_eq!(named(TargetFormat::Vhd, name), vhd);
+            assert_eq!(named(TargetFormat::Raw, name), name);
+        }
+        assert_eq!(named(TargetFormat::Qcow2, "disk.raw"), "disk.qcow2");
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let qcow2 = FileForm { format: TargetFormat::Qcow2, compression: Compression::Level(3) };
+        assert!(qcow2.check(Some(Path::new("file"))).is_ok() && qcow2.check(None).is_ok());
+        assert!(qcow2.check(Some(Path::new("-"))).is_err());
+        let vhd = FileForm { format: TargetFormat::Vhd, ..FileForm::default() };
+        assert!(vhd.check(Some(Path::new("-"))).is_ok());
+        assert!(FileForm { compression: Compression::Auto, ..vhd }.check(None).is_err());
+    }
+}
