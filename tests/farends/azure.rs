@@ -191,7 +191,10 @@ fn a_blob_by_its_own_url_needs_no_name() {
     let up = world.run(&["upload", "root.img", "far:", "--verify", "full"]);
     assert_eq!(up.code, 0, "{}", up.stderr);
     assert!(azurite.get("disk") == std::fs::read(&image).unwrap());
-    let down = world.run(&["download", "far:", "back.img"]);
+    // A file that is not named is named after the end of the url.
+    let down = world.run(&["download", "far:"]);
     assert_eq!(down.code, 0, "{}", down.stderr);
-    assert!(same(&image, &world.path("back.img")));
+    let tested = world.run(&["remote", "test", "far:"]);
+    assert!(tested.code == 0 && tested.stdout.contains("16777216"), "{} {}", tested.stdout, tested.stderr);
+    assert!(same(&image, &world.path("disk")));
 }

@@ -27,13 +27,14 @@ fn moves(kind: Kind) {
     assert!(end.gateway.passed().up < most, "{:?} of {most}", end.gateway.passed());
 
     end.gateway.reset();
-    let down = world.run(&[&["--json", "download", &disk, "back.img"], &options[..]].concat());
-    assert_eq!(down.code, 0, "{}", down.stderr);
+    let fetched = world.run(&[&["--json", "download", &disk, "back.img"], &options[..]].concat());
+    assert_eq!(fetched.code, 0, "{}", fetched.stderr);
     let back = world.path("back.img");
     assert!(same(&image, &back));
     assert!(allocated(&back) <= data(&image) + MIB, "{} bytes are allocated", allocated(&back));
-    // Holes are not fetched.
-    assert!(end.gateway.passed().down < most, "{:?} of {most}", end.gateway.passed());
+    // Holes are not fetched, but where the server does not know them: of a file it says that all is data.
+    let down = end.gateway.passed().down;
+    assert!(kind == Kind::ImageioFile || down < most, "{down} of {most}");
 
     let verify = world.run(&[&["verify", "root.img", &disk], &options[..]].concat());
     assert_eq!(verify.code, 0, "{}", verify.stderr);
