@@ -13,7 +13,7 @@ pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 #[derive(Debug)]
 pub enum Event {
     /// What is about to be done.
-    Plan(Plan),
+    Plan(Box<Plan>),
     /// A request failed and will be repeated.
     Retry {
         /// What failed.

@@ -90,6 +90,8 @@ impl Opening {
         })?;
         let sas = SasToken::parse(sas.expose_secret())?;
         let (url, meters, retry) = (self.url.clone(), Arc::clone(&self.meters), self.retry.clone());
+        // Without a name it is the blob that the url is of, if the token is for that alone.
+        let name = name.or_else(|| sas.is_for_one_blob().then(String::new));
         let store = BlobContainer::new(url, sas, self.allow_http, &self.options, meters, retry)?;
         Ok((Arc::new(store), name))
     }

@@ -200,6 +200,11 @@ pub trait WriteAt: Send + Sync {
     fn evidence(&self) -> Attempt<Evidence>;
 
     /// Makes safe what was written: every receipt from before is durable after it.
+    ///
+    /// # Errors
+    /// Only an attempt that can be repeated without a receipt being lost has an error of a kind that is retried
+    /// ([`Kind::is_retryable`](crate::error::Kind::is_retryable)). After any other error, whatever was written since the last
+    /// flush that did not fail has to be written again.
     fn flush(&self) -> Attempt<()>;
 
     /// The disk as one of this machine, if it is one.

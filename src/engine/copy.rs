@@ -84,7 +84,8 @@ impl Copy {
         ledger: &mut Ledger,
         context: &Context,
     ) -> Result<Copied> {
-        let syncing = Syncing::start(Arc::clone(&self.to), journal.syncer(schedule.marks), schedule);
+        let syncer = journal.syncer(schedule.marks);
+        let syncing = Syncing::start(Arc::clone(&self.to), syncer, schedule, context.retry.clone());
         let note = |chunk: &AckedChunk| {
             journal.acknowledge(chunk)?;
             if syncing.has_failed() {
@@ -94,12 +95,12 @@ impl Copy {
         };
         let source = self.source();
         let moved = self.transfer(ledger, note, context).await;
-        let synced = syncing.finish(&context.stop).await;
+        let flushed = syncing.finish(&context.stop).await;
         let copied = match moved {
             // A sync that failed is the cause of what failed after it.
-            Err(error) if error.kind() == Kind::Io => Err(synced.err().unwrap_or(error)),
+            Err(error) if error.kind() == Kind::Io => Err(flushed.err().unwrap_or(error)),
             Err(error) => Err(error),
-            Ok(copied) => synced.map(|()| copied),
+            Ok(copied) => flushed.map(|()| copied),
         };
         let Some(source) = source else { return copied };
         if let Some(local) = source.local() {

@@ -5,7 +5,7 @@ use super::ledger::{Bits, Ledger};
 use crate::chunk::{AckedChunk, Geometry};
 use crate::digest::ZeroDigests;
 use crate::disk::ReadAt;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::stop::stopped;
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,10 +13,13 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Chunks whose extents are asked for at a time: 4 GiB at the default chunk size, and so at most a million extents.
 const WINDOW: u64 = 1024;
 
+/// What to do when a far end does not answer.
+const AGAIN: &str = "run the same command again to go on";
+
 /// How many chunks are settled before others on this thread get a turn.
 const SETTLED_AT_ONCE: u64 = 1 << 14;
 
-/// The chunks that are known, without reading them, to hold nothing but zeros.
+/// The chunks that are known, without reading them, to hold nothing but zeros. The question is repeated as far as that helps.
 pub async fn holes(disk: &dyn ReadAt, geometry: Geometry, context: &Context) -> Result<Bits> {
     let mut holes = Bits::new(geometry.chunks());
     let mut first = 0;
@@ -24,7 +27,15 @@ pub async fn holes(disk: &dyn ReadAt, geometry: Geometry, context: &Context) -> 
         let last = first.saturating_add(WINDOW).min(geometry.chunks());
         let end = geometry.offset(last).min(geometry.image_size());
         (first..last).for_each(|index| holes.set(index, true));
-        for extent in context.stop.unless_asked(disk.extents(geometry.offset(first)..end)).await? {
+        let window = geometry.offset(first)..end;
+        let attempt = async || disk.extents(window.clone()).await;
+        let what = "asking where the image has holes";
+        let asked = context.retry.run(what, Some(window.start), attempt).await;
+        let extents = asked.map_err(|error| {
+            // Nothing is lost by it, and what was moved is kept.
+            if error.kind().is_retryable() { error.with_kind(Kind::Incomplete).hint(AGAIN) } else { error }
+        })?;
+        for extent in extents {
             if !extent.zero {
                 geometry.touching(extent.range).for_each(|index| holes.set(index, false));
             }
@@ -81,7 +92,55 @@ pub(super) async fn settle(
 mod tests {
     use super::*;
     use crate::disk::file::FileDisk;
+    use crate::disk::{Attempt, Buffer, DiskInfo, Extent, LocalRead};
+    use crate::error::Error;
     use std::os::unix::fs::FileExt;
+    use std::sync::atomic::AtomicUsize;
+
+    /// A disk of zeros that says so only after some failures of a kind.
+    struct Reluctant(DiskInfo, Kind, AtomicUsize);
+
+    impl ReadAt for Reluctant {
+        fn info(&self) -> &DiskInfo {
+            &self.0
+        }
+
+        fn read_at(&self, _offset: u64, _len: u64, _into: Buffer) -> Attempt<Buffer> {
+            Box::pin(async { Err(Error::new(Kind::Refused, "nobody reads it")) })
+        }
+
+        fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
+            let (kind, left) = (self.1, self.2.load(Relaxed));
+            self.2.store(left.saturating_sub(1), Relaxed);
+            let answer = if left > 0 {
+                Err(Error::new(kind, "not now"))
+            } else {
+                Ok(vec![Extent { range: window, zero: true }])
+            };
+            Box::pin(async { answer })
+        }
+
+        fn changed(&self) -> Attempt<Option<Error>> {
+            Box::pin(async { Ok(None) })
+        }
+
+        fn local(&self) -> Option<&dyn LocalRead> {
+            None
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_far_end_that_fails_for_now_is_asked_again() {
+        let context = super::super::tests::context();
+        let geometry = Geometry::new(10 << 20, 1 << 20);
+        let disk = |kind, failures| Reluctant(DiskInfo::new("x", 10 << 20), kind, AtomicUsize::new(failures));
+        let found = holes(&disk(Kind::Unavailable, 2), geometry, &context).await.unwrap();
+        assert_eq!(found.count(), 10);
+        let ended = holes(&disk(Kind::Unavailable, 3), geometry, &context).await.err().unwrap();
+        assert_eq!((ended.kind(), ended.after_attempts()), (Kind::Incomplete, Some(3)), "{ended}");
+        let refused = holes(&disk(Kind::Auth, 1), geometry, &context).await.err().unwrap();
+        assert_eq!(refused.kind(), Kind::Auth, "{refused}");
+    }
 
     #[tokio::test]
     async fn holes_are_whole_chunks_of_nothing() {

@@ -5,6 +5,7 @@ use crate::disk::WriteAt;
 use crate::error::{Error, Kind, Result};
 use crate::journal::Syncer;
 use crate::stop::Stop;
+use crate::transport::retry::Retry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -51,8 +52,8 @@ pub struct Syncing {
 }
 
 impl Syncing {
-    /// Starts the task: what `to` was given is made safe first, then the journal that speaks of it.
-    pub fn start(to: Arc<dyn WriteAt>, syncer: Syncer, schedule: Schedule) -> Self {
+    /// Starts the task: what `to` was given is made safe first, by `retry`, then the journal that speaks of it.
+    pub fn start(to: Arc<dyn WriteAt>, syncer: Syncer, schedule: Schedule, retry: Retry) -> Self {
         let (ending, mut end) = oneshot::channel();
         let failed = Arc::new(AtomicBool::new(false));
         let mark = Mark(Arc::clone(&failed));
@@ -61,9 +62,9 @@ impl Syncing {
                 if tokio::time::timeout(wait, &mut end).await.is_ok() {
                     break;
                 }
-                sync(&*to, &syncer).await?;
+                sync(&*to, &syncer, &retry).await?;
             }
-            sync(&*to, &syncer).await?;
+            sync(&*to, &syncer, &retry).await?;
             mark.forget();
             Ok(())
         });
@@ -91,15 +92,24 @@ impl Syncing {
     }
 }
 
-async fn sync(to: &dyn WriteAt, syncer: &Syncer) -> Result<()> {
+async fn sync(to: &dyn WriteAt, syncer: &Syncer, retry: &Retry) -> Result<()> {
     let Some(upto) = syncer.begin()? else { return Ok(()) };
-    to.flush().await.map_err(|error| {
+    flush(to, retry).await.map_err(|error| {
         // What a far end may have lost is written again by the same command; what this machine cannot keep is not.
-        let again = error.kind() == Kind::Io && to.local().is_none();
+        let again = (error.kind() == Kind::Io || error.kind().is_retryable()) && to.local().is_none();
         if again { error.with_kind(Kind::Incomplete) } else { error }
     })?;
     let syncer = syncer.clone();
     tokio::task::spawn_blocking(move || syncer.sync(upto)).await.unwrap_or_else(|_| Err(died("syncing")))
+}
+
+/// Makes safe what `to` was given. A flush whose connection broke is repeated: the disk says if that has cost anything.
+async fn flush(to: &dyn WriteAt, retry: &Retry) -> Result<()> {
+    if to.local().is_some() || retry.stop.is_asked() {
+        // After a stop there is one attempt, so that what has arrived counts for the next run.
+        return to.flush().await;
+    }
+    retry.run_settled_apart("flushing", || to.flush()).await
 }
 
 /// Sets a flag when dropped: an error and a panic both leave it.
@@ -119,7 +129,101 @@ impl Drop for Mark {
 
 #[cfg(test)]
 mod tests {
-    use super::{DOWNLOAD, UPLOAD};
+    use super::*;
+    use crate::chunk::AckedChunk;
+    use crate::digest::Algorithm;
+    use crate::disk::memory::MemoryDisk;
+    use crate::disk::{Attempt, Body, DiskInfo, Evidence, LocalWrite, Receipt};
+    use crate::event;
+    use crate::journal::{Header, Journal, peek};
+    use crate::stop::pair;
+    use std::ops::Range;
+    use std::sync::Mutex;
+
+    /// A disk whose flushes fail, one after the other, with errors of these kinds, and then succeed.
+    struct Flaky {
+        disk: MemoryDisk,
+        fails: Mutex<Vec<Kind>>,
+    }
+
+    impl WriteAt for Flaky {
+        fn info(&self) -> &DiskInfo {
+            WriteAt::info(&self.disk)
+        }
+
+        fn write_at(&self, offset: u64, body: Body) -> Attempt<Receipt> {
+            self.disk.write_at(offset, body)
+        }
+
+        fn zero_at(&self, range: Range<u64>) -> Attempt<Option<Receipt>> {
+            self.disk.zero_at(range)
+        }
+
+        fn evidence(&self) -> Attempt<Evidence> {
+            self.disk.evidence()
+        }
+
+        fn flush(&self) -> Attempt<()> {
+            let fails = self.fails.lock().unwrap().pop();
+            Box::pin(async move { fails.map_or(Ok(()), |kind| Err(Error::new(kind, "no flush"))) })
+        }
+
+        fn local(&self) -> Option<&dyn LocalWrite> {
+            None
+        }
+    }
+
+    /// What comes of a chunk whose first flushes fail like that: the outcome, how many failures were not come to, and how
+    /// many chunks the journal then has as safe.
+    async fn synced(fails: &[Kind], stop_first: bool) -> (Result<()>, usize, usize) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let journal = Journal::create(&path, Header::default()).unwrap();
+        let digest = Algorithm::Blake3.digest(b"");
+        journal.acknowledge(&AckedChunk { index: 0, len: 0, digest, zero: false }).unwrap();
+        let (stopper, stop) = pair();
+        if stop_first {
+            stopper.stop();
+        }
+        let retry =
+            Retry { retries: 2, observer: event::nobody(), meters: Arc::default(), stop: stop.clone() };
+        let fails = Mutex::new(fails.iter().rev().copied().collect());
+        let disk = Arc::new(Flaky { disk: MemoryDisk::new(Vec::new()), fails });
+        let syncing = Syncing::start(disk.clone(), journal.syncer(true), VOLATILE, retry);
+        let ended = syncing.finish(&stop).await;
+        let left = disk.fails.lock().unwrap().len();
+        (ended, left, peek(&path).unwrap().synced)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flush_is_repeated_where_that_loses_nothing() {
+        let (ended, left, safe) = synced(&[Kind::Connection, Kind::Timeout], false).await;
+        ended.unwrap();
+        assert_eq!((left, safe), (0, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flush_that_says_that_something_may_be_lost_is_not_repeated() {
+        let (ended, left, safe) = synced(&[Kind::Connection, Kind::Io, Kind::Connection], false).await;
+        assert_eq!((ended.unwrap_err().kind(), left, safe), (Kind::Incomplete, 1, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flush_that_never_succeeds_leaves_a_transfer_that_can_be_resumed() {
+        let (ended, left, safe) = synced(&[Kind::Connection; 5], false).await;
+        let error = ended.unwrap_err();
+        assert_eq!((error.kind(), left, safe), (Kind::Incomplete, 2, 0));
+        assert_eq!(error.to_string(), "flushing: no flush after 3 attempts");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_stop_there_is_one_flush() {
+        let (ended, _, safe) = synced(&[], true).await;
+        ended.unwrap();
+        assert_eq!(safe, 1);
+        let (ended, left, safe) = synced(&[Kind::Connection; 3], true).await;
+        assert_eq!((ended.unwrap_err().kind(), left, safe), (Kind::Incomplete, 2, 0));
+    }
 
     #[test]
     fn the_first_syncs_of_a_download_come_early() {

@@ -215,5 +215,5 @@ fn summary(drive: &str, ledger: &Ledger, sha256: Option<&str>, context: &Context
 
 /// Tells the plan.
 fn announce(plan: Plan, context: &Context) {
-    (context.observer)(&Event::Plan(plan));
+    (context.observer)(&Event::Plan(Box::new(plan)));
 }

@@ -4,6 +4,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{self, Observer};
 use crate::meters::Meters;
 use crate::stop::{Stop, stopped};
+use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -69,6 +70,22 @@ impl Retry {
         self.run_under(Under::Settled, what, offset, attempt).await
     }
 
+    /// The same as [`Retry::run_settled`] for attempts that borrow nothing, so that it can be part of a task of its own.
+    pub async fn run_settled_apart<T>(
+        &self,
+        what: &str,
+        mut attempt: impl FnMut() -> BoxFuture<'static, Result<T>>,
+    ) -> Result<T> {
+        let mut made = 0;
+        loop {
+            self.may_begin(what)?;
+            match self.stop.unless_over(attempt()).await {
+                Ok(value) => return Ok(value),
+                Err(error) => self.after(&mut made, what, None, error).await?,
+            }
+        }
+    }
+
     async fn run_under<T>(
         &self,
         under: Under,
@@ -78,38 +95,46 @@ impl Retry {
     ) -> Result<T> {
         let mut made = 0;
         loop {
-            if self.stop.is_asked() {
-                return Err(stopped().context(what));
-            }
+            self.may_begin(what)?;
             let attempted = match under {
                 Under::GivenUp => self.stop.unless_asked(attempt()).await,
                 Under::Settled => self.stop.unless_over(attempt()).await,
             };
-            let error = match attempted {
+            match attempted {
                 Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            made += 1;
-            let located = |error: Error| {
-                let error = if error.kind().is_retryable() { error.attempts(made) } else { error };
-                match offset {
-                    Some(offset) => error.offset(offset).context(what),
-                    None => error.context(what),
-                }
-            };
-            if self.stop.is_asked() && error.kind().is_retryable() {
-                return Err(located(error).with_kind(Kind::Interrupted));
+                Err(error) => self.after(&mut made, what, offset, error).await?,
             }
-            if !error.kind().is_retryable() || made > self.retries {
-                return Err(located(error));
+        }
+    }
+
+    /// Fails if a stop is asked for.
+    fn may_begin(&self, what: &str) -> Result<()> {
+        if self.stop.is_asked() { Err(stopped().context(what)) } else { Ok(()) }
+    }
+
+    /// Counts an attempt that has failed and waits until the next; fails if there is to be none.
+    async fn after(&self, made: &mut u32, what: &str, offset: Option<u64>, error: Error) -> Result<()> {
+        *made += 1;
+        let made = *made;
+        let located = |error: Error| {
+            let error = if error.kind().is_retryable() { error.attempts(made) } else { error };
+            match offset {
+                Some(offset) => error.offset(offset).context(what),
+                None => error.context(what),
             }
-            let wait = wait_before(made, error.wait());
-            self.meters.retries.fetch_add(1, Relaxed);
-            (self.observer)(&event::retry(what, offset, made, wait, &error));
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.stop.asked() => return Err(located(error).with_kind(Kind::Interrupted)),
-            }
+        };
+        if self.stop.is_asked() && error.kind().is_retryable() {
+            return Err(located(error).with_kind(Kind::Interrupted));
+        }
+        if !error.kind().is_retryable() || made > self.retries {
+            return Err(located(error));
+        }
+        let wait = wait_before(made, error.wait());
+        self.meters.retries.fetch_add(1, Relaxed);
+        (self.observer)(&event::retry(what, offset, made, wait, &error));
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            () = self.stop.asked() => Err(located(error).with_kind(Kind::Interrupted)),
         }
     }
 }

@@ -78,6 +78,47 @@ impl Azurite {
 
     /// A request without a body, with a token of its own: the whole answer.
     pub fn request(&self, method: &str, path_and_query: &str) -> String {
+        let (head, body) = self.exchange(method, path_and_query, "", &[]);
+        format!("{head}\r\n\r\n{}", String::from_utf8_lossy(&body))
+    }
+
+    /// Makes a page blob of these bytes, a multiple of 512, of which zeros are not written.
+    pub fn put(&self, blob: &str, bytes: &[u8]) {
+        let path = format!("{CONTAINER}/{}", path(blob));
+        let size = format!("x-ms-blob-type: PageBlob\r\nx-ms-blob-content-length: {}\r\n", bytes.len());
+        let (head, _) = self.exchange("PUT", &path, &size, &[]);
+        assert!(head.starts_with("HTTP/1.1 201"), "{head}");
+        let page = 64 << 10;
+        for (n, piece) in bytes.chunks(page).enumerate().filter(|(_, piece)| piece.iter().any(|b| *b != 0)) {
+            let (start, end) = (n * page, n * page + piece.len() - 1);
+            let range = format!("x-ms-page-write: update\r\nx-ms-range: bytes={start}-{end}\r\n");
+            let (head, _) = self.exchange("PUT", &format!("{path}?comp=page"), &range, piece);
+            assert!(head.starts_with("HTTP/1.1 201"), "{head}");
+        }
+    }
+
+    /// The bytes of a blob.
+    pub fn get(&self, blob: &str) -> Vec<u8> {
+        let (head, body) = self.exchange("GET", &format!("{CONTAINER}/{}", path(blob)), "", &[]);
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        body
+    }
+
+    /// How many bytes of a blob are in pages that hold something.
+    pub fn pages(&self, blob: &str) -> u64 {
+        let (head, body) =
+            self.exchange("GET", &format!("{CONTAINER}/{}?comp=pagelist", path(blob)), "", &[]);
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        let list = String::from_utf8(body).unwrap();
+        let number = |text: &str, tag: &str| -> u64 {
+            let (_, rest) = text.split_once(&format!("<{tag}>")).expect("a range has both ends");
+            rest.split('<').next().unwrap_or_default().parse().expect("a number")
+        };
+        list.split("<PageRange>").skip(1).map(|range| number(range, "End") + 1 - number(range, "Start")).sum()
+    }
+
+    /// A request with more headers, each with its end of line: the head of the answer, and its body.
+    fn exchange(&self, method: &str, path_and_query: &str, headers: &str, body: &[u8]) -> (String, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         let and = if path_and_query.contains('?') { '&' } else { '?' };
@@ -85,29 +126,28 @@ impl Azurite {
         write!(
             stream,
             "{method} /{ACCOUNT}/{path_and_query}{and}{token} HTTP/1.1\r\nHost: {}\r\nx-ms-version: 2020-10-02\r\n\
-             Content-Length: 0\r\nConnection: close\r\n\r\n",
-            self.address
+             {headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
+            self.address,
+            body.len()
         )
         .unwrap();
+        stream.write_all(body).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer has a head");
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        let mut body = answer.split_off(end + 4);
+        if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+            body = dechunked(&body);
+        }
+        (head, body)
     }
 
     /// Overwrites 512 bytes of a blob with zeros, as somebody else would.
     pub fn interfere(&self, blob: &str) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let token = account_sas("2999-01-01T00:00:00Z", "rw");
-        write!(
-            stream,
-            "PUT /{ACCOUNT}/{CONTAINER}/{blob}?comp=page&{token} HTTP/1.1\r\nHost: {}\r\nx-ms-version: 2020-10-02\r\n\
-             x-ms-page-write: clear\r\nx-ms-range: bytes=0-511\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            self.address
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+        let clear = "x-ms-page-write: clear\r\nx-ms-range: bytes=0-511\r\n";
+        let (head, _) = self.exchange("PUT", &format!("{CONTAINER}/{}?comp=page", path(blob)), clear, &[]);
+        assert!(head.starts_with("HTTP/1.1 201"), "{head}");
     }
 }
 
@@ -129,6 +169,25 @@ fn find() -> Option<PathBuf> {
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
     let installed = target.join("clients-npm/node_modules/.bin");
     on_path.chain([installed]).map(|directory| directory.join(name)).find(|program| program.is_file())
+}
+
+/// A blob's name as it stands in a path.
+fn path(blob: &str) -> String {
+    blob.split('/').map(|part| encode(part).replace('+', "%20")).collect::<Vec<_>>().join("/")
+}
+
+/// A body that came in chunks (RFC 9112, 7.1).
+fn dechunked(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    loop {
+        let end = body.windows(2).position(|two| two == b"\r\n").expect("a chunk has a size");
+        let size = usize::from_str_radix(std::str::from_utf8(&body[..end]).unwrap(), 16).unwrap();
+        if size == 0 {
+            return whole;
+        }
+        whole.extend_from_slice(&body[end + 2..end + 2 + size]);
+        body = &body[end + 4 + size..];
+    }
 }
 
 fn sign(text: &str) -> String {

@@ -1,5 +1,7 @@
 //! NBD servers that others wrote, for tests: each listens on a unix socket in a directory of the test's, and ends with it.
 
+#![allow(dead_code, reason = "each suite uses a part")]
+
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -51,6 +53,11 @@ impl NbdServer {
             std::thread::sleep(Duration::from_millis(5));
         }
         server
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// The address of an export, as it stands in a URI.

@@ -19,6 +19,8 @@ pub struct SasToken {
     expiry: Option<SystemTime>,
     /// What it permits (`sp`).
     permissions: Option<String>,
+    /// Whether it is for one blob alone (`sr`).
+    for_one_blob: bool,
     redactor: Redactor,
 }
 
@@ -43,6 +45,7 @@ impl SasToken {
         let query = text.replace('+', "%2B");
         let redactor = Redactor::default();
         let (mut start, mut expiry, mut permissions, mut signed) = (None, None, None, false);
+        let mut for_one_blob = false;
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*key {
                 "sig" if !value.is_empty() => {
@@ -52,6 +55,8 @@ impl SasToken {
                 "st" => start = parse_time(&value),
                 "se" => expiry = parse_time(&value),
                 "sp" => permissions = Some(value.into_owned()),
+                // A blob, a version of one, a snapshot of one (`Create a service SAS`, `Specify the signed resource`).
+                "sr" => for_one_blob = matches!(&*value, "b" | "bv" | "bs"),
                 _ => {}
             }
         }
@@ -63,7 +68,7 @@ impl SasToken {
         for raw in text.split('&').chain(query.split('&')).filter_map(|pair| pair.strip_prefix("sig=")) {
             redactor.hide(raw);
         }
-        Ok(Self { query: query.into(), start, expiry, permissions, redactor })
+        Ok(Self { query: query.into(), start, expiry, permissions, for_one_blob, redactor })
     }
 
     /// The query string without `?`.
@@ -79,6 +84,11 @@ impl SasToken {
     /// What the token permits, as its `sp` says.
     pub(super) fn permissions(&self) -> Option<&str> {
         self.permissions.as_deref()
+    }
+
+    /// Whether the token is for one blob alone, as that of a managed disk is.
+    pub fn is_for_one_blob(&self) -> bool {
+        self.for_one_blob
     }
 
     /// Whether the token was valid until some time before `now`.
@@ -168,7 +178,11 @@ mod tests {
         let sas =
             SasToken::parse(" ?sv=2020-12-06&se=2026-11-28T10%3A02%3A00Z&sp=rw&sig=ab+/c%3D\n").unwrap();
         assert_eq!(sas.query(), "sv=2020-12-06&se=2026-11-28T10%3A02%3A00Z&sp=rw&sig=ab%2B/c%3D");
-        assert_eq!(sas.permissions(), Some("rw"));
+        assert!(sas.permissions() == Some("rw") && !sas.is_for_one_blob());
+        for (resource, alone) in [("b", true), ("bs", true), ("c", false), ("d", false)] {
+            let sas = SasToken::parse(&format!("sr={resource}&sig=x")).unwrap();
+            assert_eq!(sas.is_for_one_blob(), alone, "{resource}");
+        }
         let expiry = sas.expiry().unwrap();
         assert!(
             !sas.has_expired(expiry)

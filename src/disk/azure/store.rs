@@ -40,7 +40,14 @@ impl Store for BlobContainer {
     }
 
     fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
-        Box::pin(async move { Ok(BlobContainer::info(self, disk).await?.facts()) })
+        Box::pin(async move {
+            let mut facts = BlobContainer::info(self, disk).await?.facts();
+            if facts.name.is_empty() {
+                let url = self.address().path_segments().and_then(|mut segments| segments.next_back());
+                url.unwrap_or_default().clone_into(&mut facts.name);
+            }
+            Ok(facts)
+        })
     }
 
     fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>> {
@@ -81,7 +88,10 @@ impl Store for BlobContainer {
                 }
                 Err(error) if disk.is_empty() => {
                     // The url is a container, of which no properties of a blob can be had.
-                    let listed = self.list("").await.map_err(|_| error)?;
+                    let listed = self.list("").await.map_err(|unlisted| {
+                        // Of a refused token the answer to HEAD, which has no body, says less.
+                        if unlisted.kind() == Kind::Auth { unlisted } else { error }
+                    })?;
                     words.push(("blobs", format!("{} listed", listed.len())));
                 }
                 Err(error) => return Err(error),

@@ -293,11 +293,7 @@ impl ImageioDisk {
         let status = answer.status();
         let done = inner.transfer.done(answer).await;
         if status >= 500 {
-            return Err(done
-                .err()
-                .unwrap_or_else(|| lost(""))
-                .with_kind(Kind::Io)
-                .context("flushing the image"));
+            return Err(done.err().unwrap_or_else(|| lost("the image server failed")).with_kind(Kind::Io));
         }
         done?;
         inner.unflushed.fetch_sub(bytes, Ordering::Relaxed);

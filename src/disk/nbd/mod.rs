@@ -59,6 +59,9 @@ use table::longest_request;
 /// The default of how many connections are opened to an export that allows several.
 pub const DEFAULT_CONNECTIONS: usize = 4;
 
+/// What to do after a flush that has failed.
+const SEND_AGAIN: &str = "run the same command again: it sends what is not known to be safe";
+
 /// How connections are to behave.
 #[derive(Clone, Debug)]
 pub struct NbdOptions {
@@ -269,5 +272,5 @@ fn lost(export: &Export) -> Error {
          the server may have been started anew",
         export.title()
     );
-    Error::new(Kind::Io, what).hint("run the same command again: it sends what is not known to be safe")
+    Error::new(Kind::Io, what).hint(SEND_AGAIN)
 }

@@ -1,5 +1,6 @@
 //! Reads, writes and questions of any place and length as requests that keep to a server's block sizes.
 
+use super::SEND_AGAIN;
 use super::assembly::Assembly;
 use super::connection::Connection;
 use super::durability::Covers;
@@ -9,7 +10,7 @@ use super::protocol::{BlockSizes, Command};
 use super::statuses::{Statuses, append};
 use super::table::{EdgeGuard, Outcome, Payload, Request, longest_request};
 use crate::disk::{Buffer, Buffers, Extent};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use bytes::{Bytes, BytesMut};
 use std::ops::Range;
 use std::sync::Arc;
@@ -190,10 +191,23 @@ impl Requests {
     }
 
     /// Flushes one connection: for what it has taken, or for what others may have written.
+    ///
+    /// A flush that the server has refused is not to be repeated: what could not be made safe may be lost, and a second flush
+    /// need not say so (fsync(2) reports an error once).
     pub(super) async fn flush(&self, connection: &Connection, covers: Option<Covers>) -> Result<()> {
         let (command, payload) = (Command::Flush, covers.map_or(Payload::None, Payload::Safe));
         let request = Request { command, offset: 0, length: 0, body: Bytes::new(), payload, guard: None };
-        self.ask_on(connection, request).await.map(drop)
+        match connection.ask(request).await {
+            Outcome::Done(_) => Ok(()),
+            Outcome::Refused(refusal) => {
+                let error = self.refused(&refusal, command);
+                if !error.kind().is_retryable() {
+                    return Err(error);
+                }
+                Err(error.with_kind(Kind::Io).hint(SEND_AGAIN))
+            }
+            Outcome::Failed(error) => Err(error),
+        }
     }
 
     /// What is known of a range, as far as the server says; the rest is data.

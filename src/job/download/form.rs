@@ -42,7 +42,7 @@ impl FileForm {
     }
 
     /// How the clusters are compressed, in a plan.
-    pub(super) fn compress(&self) -> String {
+    pub(super) fn compress(self) -> String {
         match self.compression {
             Compression::None => "none".to_owned(),
             Compression::Auto => "auto".to_owned(),
@@ -51,7 +51,7 @@ impl FileForm {
     }
 
     /// A name for a file of this format, made of that of what is fetched.
-    pub(in crate::job) fn file_name(&self, name: String) -> String {
+    pub(in crate::job) fn file_name(self, name: String) -> String {
         if self.format == TargetFormat::Raw {
             return name;
         }
@@ -61,7 +61,7 @@ impl FileForm {
     }
 
     /// The file as what the image is written to.
-    pub(super) fn disk(&self, part: PartFile, size: u64) -> Result<PartDisk> {
+    pub(super) fn disk(self, part: PartFile, size: u64) -> Result<PartDisk> {
         match self.format {
             TargetFormat::Raw | TargetFormat::Vhd => Ok(PartDisk::new(part, size)),
             TargetFormat::Qcow2 => {

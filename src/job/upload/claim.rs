@@ -53,7 +53,15 @@ impl Upload {
                 (DriveRecord { drive: made.disk.clone(), created: true, skip_zeros: false }, made, claim)
             }
         };
-        let disk = far.store.write(&facts, &journal.header().transfer).await?;
+        let disk = match far.store.write(&facts, &journal.header().transfer).await {
+            Ok(disk) => disk,
+            // It was there before and stays as it was: there is nothing to go on with.
+            Err(error) if !is_resumed && !drive.created => {
+                journal.remove()?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
         if journal.drive().is_none() {
             journal.set_drive(drive.clone())?;
         }

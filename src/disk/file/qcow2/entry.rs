@@ -36,7 +36,7 @@ impl Entry {
         }
         let found = if entry & COMPRESSED == 0 {
             let place = entry & !COPIED;
-            if entry & COPIED == 0 || place % CLUSTER != 0 {
+            if entry & COPIED == 0 || !place.is_multiple_of(CLUSTER) {
                 return None;
             }
             Self::Plain(place)

@@ -196,7 +196,7 @@ impl Qcow2Part {
             );
         }
         let mut at = range.start;
-        if at % CLUSTER != 0 {
+        if !at.is_multiple_of(CLUSTER) {
             let end = at.next_multiple_of(CLUSTER).min(range.end);
             each(Clusters::Part(at / CLUSTER), at..end)?;
             at = end;

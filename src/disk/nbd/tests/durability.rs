@@ -94,6 +94,24 @@ async fn a_flush_whose_connection_ends_says_so_and_the_next_one_what_that_means(
     assert!(is_lost(&disk.flush().await.unwrap_err()));
 }
 
+/// The server says once that it could not write; a second flush would succeed.
+#[tokio::test]
+async fn a_flush_that_is_refused_is_not_for_repeating() {
+    const EIO: u32 = 5;
+    let fake = Fake::start(FLUSH).await;
+    let (disk, mut peer) = fake.open(&options()).await;
+    written(&disk, &mut peer).await;
+    let serving = async {
+        let flush = peer.request().await;
+        assert_eq!(flush.command, FLUSHES);
+        peer.raw(&simple(flush.cookie, EIO)).await;
+    };
+    let (flushed, ()) = tokio::join!(disk.flush(), serving);
+    let error = flushed.unwrap_err();
+    assert!(error.kind() == Kind::Io && error.to_string().contains("EIO"), "{error}");
+    assert!(error.what_next().unwrap().contains("run the same command again"));
+}
+
 #[tokio::test]
 async fn a_flush_that_is_dropped_counts_once_it_is_answered() {
     let fake = Fake::start(FLUSH).await;

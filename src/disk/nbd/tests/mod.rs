@@ -6,7 +6,6 @@ mod hostile;
 mod requests;
 mod servers;
 #[path = "../../../../tests/support/nbd.rs"]
-#[allow(dead_code, reason = "other suites use the rest")]
 mod support;
 
 use super::{NbdAddress, NbdDisk, NbdOptions, Purpose};
