@@ -21,9 +21,21 @@ start() {
   die "$* did not start: $(cat "$out.err")"
 }
 
-# Ends every server.
+# The ids of servers that are no children of this shell.
+apart=()
+
+# Ends these.
+stop_apart() {
+  local pid
+  for pid in "${apart[@]}"; do kill "$pid" 2>/dev/null || true; done
+  for pid in "${apart[@]}"; do while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done; done
+  apart=()
+}
+
+# Ends every server, and a line.
 stop_servers() {
   local pid
+  stop_apart
   for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
   for pid in "${started[@]}"; do wait "$pid" 2>/dev/null || true; done
   started=()
@@ -125,5 +137,5 @@ namespaces=()
 line_down() {
   local namespace
   for namespace in "${namespaces[@]}"; do ip netns del "$namespace" || true; done
-  namespaces=() in_client=() in_server=()
+  namespaces=() in_client=() in_server=() line_text=
 }

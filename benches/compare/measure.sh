@@ -52,18 +52,23 @@ measured() {
 table=
 figures() { printf '%s/figures.%s.%s\n' "$work" "$table" "${1//\//_}"; }
 
-# side_by_side TITLE BYTES FUNCTION PEER...: calls FUNCTION for each PEER in turn, as often as asked, and prints a table.
+# side_by_side TITLE BYTES FUNCTION ARGUMENT PEER...: calls FUNCTION with ARGUMENT and each PEER in turn, as often as asked,
+# and prints a table.
 side_by_side() {
-  local title=$1 bytes=$2 function=$3 peer i
-  shift 3
+  local title=$1 bytes=$2 function=$3 argument=$4 peer i
+  shift 4
   rm -f "$work"/figures.*
   for ((i = 0; i < runs; i++)); do
-    for peer in "$@"; do "$function" "$peer" || true; done
+    for peer in "$@"; do "$function" "$argument" "$peer" || true; done
   done
   print_table "$title" "$bytes" "$@"
 }
 
-# print_table TITLE BYTES PEER...: prints the medians of each peer and their ratios to the first.
+# The peers that others wrote, where a table has some.
+rivals=()
+
+# print_table TITLE BYTES PEER...: prints the medians of each peer and their ratios to the best of $rivals or, where there are
+# none, to the first.
 print_table() {
   local title=$1 bytes=$2 peer
   shift 2
@@ -73,7 +78,7 @@ print_table() {
   for peer in "$@"; do
     [ -s "$(figures "$peer")" ] || continue
     awk -v peer="$peer" '{ print peer, $0 }' "$(figures "$peer")"
-  done | awk -v bytes="$bytes" '
+  done | awk -v bytes="$bytes" -v rivals=" ${rivals[*]} " '
     function median(of, peer,   i, j, x, sorted, n) {
       n = count[peer]
       for (i = 1; i <= n; i++) {
@@ -93,14 +98,21 @@ print_table() {
       value["wire", $1, n] = $6 + 0
       if (index(" " limited[$1] " ", " " $7 " ") == 0) limited[$1] = limited[$1] (limited[$1] ? " " : "") $7
     }
+    # The least of the rivals, or what the first peer has.
+    function base(of,   p, best) {
+      for (p = 1; p <= peers; p++)
+        if (index(rivals, " " order[p] " ") && (!best || median(of, order[p]) < best)) best = median(of, order[p])
+      if (!best) best = median(of, order[1])
+      return best > 0 ? best : 1e-6
+    }
     END {
+      base_wall = base("wall"); base_cpu = base("cpu")
       for (p = 1; p <= peers; p++) {
         peer = order[p]
         cpu = median("cpu", peer); peak = median("peak", peer); wire = median("wire", peer)
         wall = median("wall", peer)
-        if (p == 1) { first_wall = wall; first_cpu = cpu > 0 ? cpu : 1e-6 }
-        printf "%-16s %8.2f %6.2f %6.0f%% %7.1f %8.2f %6.2f %9.2f %8.0f %8s  %s\n", peer, wall, wall / first_wall,
-          (most - least) / wall * 100, bytes / wall / 1e6, cpu, cpu / first_cpu, cpu / (bytes / 1073741824), peak / 1024,
+        printf "%-16s %8.2f %6.2f %6.0f%% %7.1f %8.2f %6.2f %9.2f %8.0f %8s  %s\n", peer, wall, wall / base_wall,
+          (most - least) / wall * 100, bytes / wall / 1e6, cpu, cpu / base_cpu, cpu / (bytes / 1073741824), peak / 1024,
           wire ? sprintf("%.0f", wire / 1048576) : "-", limited[peer]
       }
     }'

@@ -3,8 +3,8 @@
 
 is_scenario() {
   local number='[0-9]+(\.[0-9]+)?'
-  [[ $1 =~ ^(sink|sink-down|parts|limited|rungs|serve|loop|memory)$ ]] ||
-    [[ $1 =~ ^(wan|wan-down|line):$number:$number:$number(:$number)?$ ]]
+  [[ $1 =~ ^(sink|sink-down|parts|limited|rungs|serve|loop|memory|nbd|nbd-delay|formats|imageio)$ ]] ||
+    [[ $1 =~ ^(wan|wan-down|line|nbd):$number:$number:$number(:$number)?$ ]]
 }
 
 run_scenario() {
@@ -25,6 +25,11 @@ run_scenario() {
     wan:*) sink_up "$server_address:80"; uploads "upload over $line_text" ;;
     wan-down:*) sink_up "$server_address:80"; downloads "download over $line_text" ;;
     line:*) probe_line ;;
+    nbd) over_nbd "$1" raw qcow2 memory file ;;
+    nbd-delay) over_nbd "$1" delay ;;
+    nbd:*) over_nbd "$1" raw ;;
+    formats) formats ;;
+    imageio) over_imageio ;;
   esac
   if [ -n "${line_pid:-}" ]; then
     kill "$line_pid"
@@ -50,17 +55,18 @@ loops() {
 uploads() {
   local all=("${peers[@]}")
   mapfile -t -O ${#all[@]} all < <(loops)
-  side_by_side "$(title "$1")" "$image_bytes" upload_once "${all[@]}"
+  side_by_side "$(title "$1")" "$image_bytes" upload_once - "${all[@]}"
 }
 
 downloads() {
   drive=
-  side_by_side "$(title "$1")" "$image_bytes" download_once "${peers[@]}"
+  side_by_side "$(title "$1")" "$image_bytes" download_once - "${peers[@]}"
 }
 
-# upload_once PEER. Sets: drive.
+# upload_once - PEER. Sets: drive.
 upload_once() {
   local options
+  shift
   case $1 in
     loop | loop4)
       drive=$(new_drive) || return 1
@@ -72,9 +78,10 @@ upload_once() {
   esac
 }
 
-# download_once PEER: downloads $drive, or the sink's image where there is none.
+# download_once - PEER: downloads $drive, or the sink's image where there is none.
 download_once() {
   local options status=0 from=${drive:-$image_drive}
+  shift
   rm -f "$work/back"
   case $1 in
     loop | loop4)
@@ -105,7 +112,7 @@ over_emulator() {
   for ((i = 0; i < runs; i++)); do
     for peer in "${all[@]}"; do
       emulator_up
-      if table=upload upload_once "$peer"; then table=download download_once "$peer" || true; fi
+      if table=upload upload_once - "$peer"; then table=download download_once - "$peer" || true; fi
       stop_servers
     done
   done
