@@ -5,6 +5,7 @@ mod damage;
 mod devices;
 mod faults;
 mod formats;
+mod formats_out;
 mod interruptions;
 mod migrations;
 mod moves;

@@ -286,14 +286,19 @@ impl Qcow2Part {
         if changed { self.put_entries(first, &entries) } else { Ok(()) }
     }
 
-    /// Puts a compressed cluster where it was, if it fits there, or where there is room.
+    /// Puts a compressed cluster where there is room; the same once more goes where it is. How long another is that is there
+    /// already, its entry does not say, and the next one begins right behind it.
     fn put_packed(&self, old: Entry, packed: &[u8]) -> Result<Entry> {
         let len = packed.len() as u64;
         if let Entry::Packed { start, .. } = old
             && Entry::packed(start, len) == old
         {
-            self.part.put(start, packed)?;
-            return Ok(old);
+            let mut there = vec![0; packed.len()];
+            self.part.read_over(start, &mut there)?;
+            if there == packed {
+                self.part.put(start, packed)?;
+                return Ok(old);
+            }
         }
         let mut room = self.room();
         if room.rest.end != room.next && len > room.rest.end - room.rest.start {

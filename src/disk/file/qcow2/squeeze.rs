@@ -16,6 +16,9 @@ const LEVELS: std::ops::RangeInclusive<u32> = 1..=9;
 pub(super) const LEN: usize = 64 << 10;
 const _: () = assert!(LEN as u64 == CLUSTER);
 
+/// What does not become smaller by a sector at least is better kept as it is.
+const MOST: usize = LEN - 512;
+
 /// Compresses clusters, one after the other.
 pub(super) struct Squeezer {
     deflate: Compress,
@@ -28,11 +31,12 @@ impl Squeezer {
     pub(super) fn new(level: u32) -> Self {
         let level = Compression::new(level.clamp(*LEVELS.start(), *LEVELS.end()));
         let deflate = Compress::new_with_window_bits(level, false, WINDOW_BITS);
-        // What does not become smaller by a sector at least is better kept as it is.
-        Self { deflate, room: vec![0; LEN - 512], padded: Vec::new() }
+        // Room for whatever becomes of a cluster (zlib.h, `deflateBound`): zlib-rs 0.6.8 does not forget what had no room when it is
+        // reset (`Pending::reset_keep`).
+        Self { deflate, room: vec![0; LEN + LEN / 4], padded: Vec::new() }
     }
 
-    /// A cluster's bytes compressed, if they become smaller by that; a shorter one is taken as if zeros followed it.
+    /// A cluster's bytes compressed, if that is worth it; a shorter one is taken as if zeros followed it.
     pub(super) fn squeeze(&mut self, cluster: &[u8]) -> Result<Option<&[u8]>> {
         let bytes = if cluster.len() < LEN {
             self.padded.clear();
@@ -47,9 +51,11 @@ impl Squeezer {
         match done.map_err(|e| Error::new(Kind::Io, "compressing a cluster failed").source(e))? {
             Status::StreamEnd => {
                 let len = usize::try_from(self.deflate.total_out()).unwrap_or(LEN);
-                Ok(self.room.get(..len))
+                Ok(self.room.get(..len).filter(|packed| packed.len() <= MOST))
             }
-            Status::Ok | Status::BufError => Ok(None),
+            Status::Ok | Status::BufError => {
+                Err(Error::new(Kind::Io, "compressing a cluster does not end; this is a bug in diskferry"))
+            }
         }
     }
 }
@@ -71,7 +77,7 @@ mod tests {
     /// Text whose repetitions are farther away than the window, and nearer.
     fn text() -> Vec<u8> {
         let words =
-            (0..9000_u32).flat_map(|n| format!("{:x} ", n % 1500 * 0x9e37_79b9_u32 % 65_521).into_bytes());
+            (0..20_000_u64).flat_map(|n| format!("{:x} ", n % 1500 * 0x9e37_79b9 % 65_521).into_bytes());
         words.take(LEN).collect()
     }
 

@@ -6,6 +6,7 @@ use crate::disk::file::PartFile;
 use serde_json::Value;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// More than an L2 table maps, and no multiple of anything.
 const LARGE: u64 = (600 << 20) + 700;
@@ -44,7 +45,16 @@ fn opened(dir: &Path, size: u64, level: Option<u32>) -> Qcow2Part {
 fn again(qcow2: Qcow2Part, dir: &Path, size: u64, level: Option<u32>) -> Qcow2Part {
     let known = qcow2.part.record().unwrap();
     drop(qcow2);
-    let part = PartFile::resume(&dir.join("image"), known).unwrap().unwrap();
+    // A process that another test starts has the file open, and so its lock, until it becomes another program.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let part = loop {
+        match PartFile::resume(&dir.join("image"), known) {
+            Err(error) if error.kind() == Kind::Exists && Instant::now() < deadline => {
+                std::thread::yield_now()
+            }
+            resumed => break resumed.unwrap().unwrap(),
+        }
+    };
     let qcow2 = Qcow2Part::new(part, size, level).unwrap();
     qcow2.recover(&Stop::never()).unwrap();
     qcow2
@@ -108,11 +118,10 @@ fn what_is_written_in_any_order_is_a_qcow2_for_qemu() {
             let data = bytes.chunks(LEN).filter(|cluster| !is_zero(cluster)).count();
             assert_eq!(said["allocated-clusters"].as_u64().unwrap_or(0), data as u64, "{said}");
             let packed = said["compressed-clusters"].as_u64().unwrap_or(0);
-            assert_eq!(
-                packed > 0,
-                level.is_some() && (chunk > 65_536 || size == 1),
-                "{size} {chunk}: {said}"
-            );
+            // The last cluster may be in one chunk, however small.
+            let (chunk, last) = (chunk as u64, (size - 1) / CLUSTER * CLUSTER);
+            let whole = chunk >= CLUSTER || (size - 1) / chunk * chunk <= last;
+            assert_eq!(packed > 0, level.is_some() && whole, "{size} {chunk}: {said}");
         }
     }
 }
@@ -128,7 +137,8 @@ fn a_large_image_of_holes_costs_what_its_data_costs() {
     qcow2.seal(&Stop::never()).unwrap();
     let meta = std::fs::metadata(qcow2.part.path()).unwrap();
     let tables = qcow2.layout.data;
-    assert_eq!(meta.len(), tables + (1 << 20) + CLUSTER);
+    // The last bytes are in two clusters.
+    assert_eq!(meta.len(), tables + (1 << 20) + 2 * CLUSTER);
     assert!(meta.blocks() * 512 < (1 << 20) + (256 << 10), "{}", meta.blocks() * 512);
     qcow2.part.finish(true).unwrap();
     if !is_here() {
@@ -137,12 +147,15 @@ fn a_large_image_of_holes_costs_what_its_data_costs() {
     qemu_img(dir.path(), "check -q -f qcow2 image");
     let map = run("qemu-img", dir.path(), &["map", "--output=json", "-f", "qcow2", "image"]);
     let map: Vec<Value> = serde_json::from_slice(&map.stdout).unwrap();
-    let data: Vec<(u64, u64)> = map
-        .iter()
-        .filter(|extent| extent["data"] == true)
-        .map(|extent| (extent["start"].as_u64().unwrap(), extent["length"].as_u64().unwrap()))
-        .collect();
-    let last = LARGE / CLUSTER * CLUSTER;
+    let mut data: Vec<(u64, u64)> = Vec::new();
+    for extent in map.iter().filter(|extent| extent["data"] == true) {
+        let (start, length) = (extent["start"].as_u64().unwrap(), extent["length"].as_u64().unwrap());
+        match data.last_mut() {
+            Some((first, all)) if *first + *all == start => *all += length,
+            _ => data.push((start, length)),
+        }
+    }
+    let last = (LARGE / CLUSTER - 1) * CLUSTER;
     assert_eq!(data, [(300 << 20, 1 << 20), (last, LARGE.next_multiple_of(512) - last)]);
     // And QEMU can go on writing to it.
     run("qemu-io", dir.path(), &["-f", "qcow2", "-c", "write -P 7 500M 2M", "image"]);
