@@ -23,16 +23,21 @@ pub fn safe_chunks(home: &Path, only_flushed: bool) -> usize {
     if only_flushed { replay.synced } else { replay.acked.len() }
 }
 
-/// Runs a command whose traffic passes a gateway, and kills it at the first piece that passes once its journal promises
-/// more chunks than before.
+/// Runs a command whose traffic passes a gateway, and kills it once its journal promises more chunks than before, and some
+/// more have passed, of which it need not promise anything.
 pub fn kill_once_ahead(world: &World, gateway: &Gateway, args: &[&str], only_flushed: bool) {
     let home = world.path("");
     let before = safe_chunks(&home, only_flushed);
     let (victim, killed) = (Arc::new(OnceLock::<Pid>::new()), Arc::new(AtomicBool::new(false)));
+    let mut ahead_at = None;
     gateway.set_hook({
         let (victim, killed) = (Arc::clone(&victim), Arc::clone(&killed));
-        move |_| {
-            let now = safe_chunks(&home, only_flushed) > before;
+        move |passed| {
+            let all = passed.up + passed.down;
+            if ahead_at.is_none() && safe_chunks(&home, only_flushed) > before {
+                ahead_at = Some(all);
+            }
+            let now = ahead_at.is_some_and(|ahead_at| all >= ahead_at + 4 * CHUNK);
             if now {
                 kill(*victim.wait());
                 killed.store(true, Ordering::SeqCst);
