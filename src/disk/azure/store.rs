@@ -28,7 +28,7 @@ impl Container {
             return Ok(blob);
         }
         Err(Error::new(Kind::Incomplete, format!("blob {} is written to by others", facts.disk))
-            .hint("once that has ended, run the same command again"))
+            .hint(super::WRITTEN_TO))
     }
 }
 
