@@ -154,6 +154,15 @@ impl End {
 }
 
 impl Kind {
+    pub const ALL: [Kind; 6] = [
+        Kind::QemuNbdRaw,
+        Kind::QemuNbdQcow2,
+        Kind::Nbdkit,
+        Kind::ImageioFile,
+        Kind::ImageioQcow2,
+        Kind::Azurite,
+    ];
+
     fn format(self) -> &'static str {
         if matches!(self, Kind::QemuNbdQcow2 | Kind::ImageioQcow2) { "qcow2" } else { "raw" }
     }

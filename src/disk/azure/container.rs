@@ -115,8 +115,7 @@ impl BlobContainer {
     /// A blob as a disk, as it was found. `transfer` is the transfer that is under way: a blob that it made reads as zero
     /// wherever it wrote nothing.
     pub fn disk(&self, blob: &BlobInfo, transfer: Option<&str>) -> PageBlob {
-        let ours = transfer.is_some() && blob.mark.as_deref() == transfer;
-        PageBlob::new(self.service.clone(), blob, ours)
+        PageBlob::new(self.service.clone(), blob, transfer)
     }
 
     /// What the server says of a blob; `name` is empty for the one that the url itself names.

@@ -47,6 +47,9 @@ const PAGE: u64 = 512;
 /// The most bytes of one write (`Put Page`: up to 4 MiB for an update). Azurite takes more, so this is refused here.
 const LONGEST_WRITE: u64 = 4 << 20;
 
+/// What to do when others write to a blob that is to be written.
+const WRITTEN_TO: &str = "once that has ended, run the same command again: it compares everything";
+
 /// How often the merge of a page is begun again in one attempt because the blob was written to meanwhile.
 const MERGES: usize = 8;
 
@@ -68,12 +71,16 @@ struct Blob {
     /// The size of the blob, a multiple of [`PAGE`]. The disk may end up to 511 bytes before it.
     size: u64,
     watch: Watch,
+    /// Whether it is what a transfer writes to.
+    is_destination: bool,
     /// Whole pages are written by many at a time, the merge of a page has no other write beside it.
     merging: RwLock<()>,
 }
 
 impl PageBlob {
-    fn new(service: Service, blob: &BlobInfo, ours: bool) -> Self {
+    /// `transfer` is the one that writes to it.
+    fn new(service: Service, blob: &BlobInfo, transfer: Option<&str>) -> Self {
+        let ours = transfer.is_some() && blob.mark.as_deref() == transfer;
         let info = DiskInfo {
             write_limit: LONGEST_WRITE,
             // A read of pages without data in them gives zeros (Windows Azure Storage Team Blog, `Using Windows Azure Page
@@ -87,6 +94,7 @@ impl PageBlob {
             name: blob.name.clone(),
             size: blob.size,
             watch: Watch::new(blob.etag.clone()),
+            is_destination: transfer.is_some(),
             merging: RwLock::default(),
         };
         Self { blob: Arc::new(blob), info: Arc::new(info) }
@@ -142,6 +150,10 @@ impl Blob {
     fn on_changed(&self, error: Error) -> Error {
         if error.kind() == Kind::Source && self.watch.untouched().is_none() {
             return error.with_kind(Kind::Busy);
+        }
+        if error.kind() == Kind::Source && self.is_destination {
+            // An earlier run that was killed may have had writes on their way. What they did is to be compared.
+            return error.with_kind(Kind::Incomplete).hint(WRITTEN_TO);
         }
         error
     }

@@ -30,7 +30,7 @@ impl BlobContainer {
             return Ok(blob);
         }
         Err(Error::new(Kind::Incomplete, format!("blob {} is written to by others", facts.disk))
-            .hint("once that has ended, run the same command again"))
+            .hint(super::WRITTEN_TO))
     }
 }
 

@@ -123,6 +123,11 @@ async fn a_foreign_write_is_noticed() {
     let error = source.read_at(0, 512, Buffers::new(1).take(0)).await.unwrap_err();
     assert_eq!((error.kind(), error.kind().is_retryable()), (Kind::Source, false));
     assert_eq!(source.extents(0..512).await.unwrap_err().kind(), Kind::Source);
+    // And to who was about to go on with it, that another run has to look at it.
+    let resumed = container.disk(&blob, Some("t1"));
+    let error = resumed.read_at(0, 512, Buffers::new(1).take(0)).await.unwrap_err();
+    assert_eq!((error.kind(), error.kind().exit_code()), (Kind::Incomplete, 3), "{error}");
+    assert!(error.what_next().unwrap().contains("run the same command again"));
     server.interfere("watched");
     assert!(disk.changed().await.unwrap().unwrap().to_string().contains("written to"));
     assert_eq!(disk.evidence().await.unwrap(), Evidence::default());
