@@ -46,15 +46,12 @@ impl Side {
 
     /// Compares what it holds now.
     fn judge(self, world: &World, printed: &str, image: &Path) {
-        match self.end {
-            Some(end) => {
-                assert_eq!(printed, DISK);
-                end.judge(image);
-            }
-            None => {
-                let drive = world.path(".local/share/diskferry/local/drives").join(format!("{printed}.raw"));
-                assert!(same(&drive, image));
-            }
+        if let Some(end) = self.end {
+            assert_eq!(printed, DISK);
+            end.judge(image);
+        } else {
+            let drive = world.path(".local/share/diskferry/local/drives").join(format!("{printed}.raw"));
+            assert!(same(&drive, image));
         }
     }
 }
