@@ -84,8 +84,8 @@ impl Copy {
         ledger: &mut Ledger,
         context: &Context,
     ) -> Result<Copied> {
-        let syncer = journal.syncer(schedule.marks);
-        let syncing = Syncing::start(Arc::clone(&self.to), syncer, schedule, context.retry.clone());
+        let (to, marked) = (Arc::clone(&self.to), journal.syncer(schedule.marks));
+        let syncing = Syncing::start(to, marked, schedule, context.retry.clone());
         let note = |chunk: &AckedChunk| {
             journal.acknowledge(chunk)?;
             if syncing.has_failed() {

@@ -21,11 +21,14 @@ pub fn size() -> u64 {
 /// not installed, an image that has the same in it and is no file system.
 pub fn file_system(dir: &Path, name: &str, size: u64) -> PathBuf {
     let image = dir.join(name);
-    if Command::new("mke2fs").arg("-V").output().is_err() {
+    // It is where administrators find it.
+    let places = ["mke2fs", "/usr/sbin/mke2fs", "/sbin/mke2fs"];
+    let Some(mke2fs) = places.into_iter().find(|program| Command::new(program).arg("-V").output().is_ok())
+    else {
         eprintln!("mke2fs is not installed: this image is no file system");
         write_image(&image, size);
         return image;
-    }
+    };
     let files = dir.join(format!("{name}.files"));
     std::fs::create_dir(&files).unwrap();
     let each = usize::try_from(size / 48).unwrap();
@@ -39,7 +42,7 @@ pub fn file_system(dir: &Path, name: &str, size: u64) -> PathBuf {
     }
     let (files_text, image_text, kib) =
         (files.to_str().unwrap(), image.to_str().unwrap(), format!("{}k", size >> 10));
-    run("mke2fs", dir, &["-q", "-t", "ext4", "-d", files_text, image_text, &kib]);
+    run(mke2fs, dir, &["-q", "-t", "ext4", "-d", files_text, image_text, &kib]);
     std::fs::remove_dir_all(files).unwrap();
     assert_eq!(std::fs::metadata(&image).unwrap().len(), size);
     image

@@ -18,6 +18,7 @@ mod kills;
 mod migrations;
 mod moves;
 mod nbd;
+#[allow(dead_code, reason = "other suites use the rest")]
 #[path = "../support/nbd.rs"]
 mod nbd_server;
 mod remotes;

@@ -1,7 +1,5 @@
 //! NBD servers that others wrote, for tests: each listens on a unix socket in a directory of the test's, and ends with it.
 
-#![allow(dead_code, reason = "each suite uses a part")]
-
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
