@@ -68,7 +68,16 @@ fn a_drive_comes_down_in_every_format() {
                 let padded = std::fs::OpenOptions::new().write(true).open(world.path("padded")).unwrap();
                 padded.set_len(size.next_multiple_of(MIB)).unwrap();
             } else {
-                assert_eq!(plan["compress"], if more.contains(&"auto") { "auto" } else if more.contains(&"9") { "9" } else { "none" });
+                assert_eq!(
+                    plan["compress"],
+                    if more.contains(&"auto") {
+                        "auto"
+                    } else if more.contains(&"9") {
+                        "9"
+                    } else {
+                        "none"
+                    }
+                );
             }
             let raw = if format == "vhd" { "padded" } else { "raw" };
             let checked = judged(&dir, theirs, "file", raw);
@@ -91,13 +100,13 @@ fn a_sparse_drive_becomes_a_small_file() {
     image.write_all_at(&[7; 100_000], 3 * MIB).unwrap();
     image.write_all_at(&[8; 70_000], 650 * MIB).unwrap();
     let drive = format!("oh:{}", world.upload(&["raw", "oh:", "--zeros", "skip"]));
-    for (format, theirs) in [("qcow2", "qcow2"), ("vhd", "vpc")] {
+    for format in ["qcow2", "vhd"] {
         ok(&world.run(&["download", &drive, format, "--format", format]));
         let meta = std::fs::metadata(world.path(format)).unwrap();
         assert!(meta.blocks() * 512 < MIB, "{format}: {}", meta.blocks() * 512);
-        let data = mapped(&dir, theirs, format);
-        assert!((170_000..MIB).contains(&data), "{format}: {data}");
     }
+    let data = mapped(&dir, "qcow2", "qcow2");
+    assert!((170_000..MIB).contains(&data), "{data}");
     judged(&dir, "qcow2", "qcow2", "raw");
     // What others see of its length is what it holds, and tables.
     assert!(std::fs::metadata(world.path("qcow2")).unwrap().len() < MIB);
@@ -128,7 +137,7 @@ fn a_download_into_a_format_is_killed_again_and_again() {
         let options = ["--format", format, "--chunk-size", "96k", "--concurrency", "4"];
         let args = [&["download", &drive, &name], &options[..], more].concat();
         for kill in 0..KILLS {
-            let moment = (stages[usize::try_from(kill).unwrap() % 3], Operation::Read, 3 + 5 * kill);
+            let moment = (stages[usize::try_from(kill).unwrap() % 3], Operation::Read, 1 + kill * 7 % 12);
             world.kill_at(world.emulator(), &args, moment);
             assert!(!world.path(&name).exists(), "the file has its name only when it is whole");
         }
@@ -165,7 +174,8 @@ fn what_an_earlier_run_put_into_a_qcow2_is_proved_and_kept() {
         let dir = world.path("");
         world.image("raw", 12 * MIB);
         let drive = format!("oh:{}", world.upload(&["raw", "oh:"]));
-        let args = ["download", &drive, "file", "--format", "qcow2", "--chunk-size", "64k", "--compress", "3"];
+        let args =
+            ["download", &drive, "file", "--format", "qcow2", "--chunk-size", "64k", "--compress", "3"];
         world.kill_at(world.emulator(), &args, (Stage::Applied, Operation::Read, 100));
         let part = std::fs::OpenOptions::new().read(true).write(true).open(world.path("file.part")).unwrap();
         if damaged {
@@ -177,9 +187,10 @@ fn what_an_earlier_run_put_into_a_qcow2_is_proved_and_kept() {
         ok(&last);
         let resumed = last.event("summary")["chunks_resumed"].as_u64().unwrap();
         assert!(resumed > 30, "{}", last.stdout);
-        let lost = last.events().iter().any(|event| {
-            event["event"] == "warning" && event.to_string().contains("no longer in the file")
-        });
+        let lost = last
+            .events()
+            .iter()
+            .any(|event| event["event"] == "warning" && event.to_string().contains("no longer in the file"));
         assert_eq!(lost, damaged, "{}", last.stdout);
         judged(&dir, "qcow2", "file", "raw");
     }
@@ -205,7 +216,10 @@ fn a_run_that_was_killed_before_its_journal_went_finds_its_file() {
     let again = world.run(&[&["--json"], &args[..]].concat());
     ok(&again);
     assert_eq!(again.event("summary")["chunks_sent"], 0, "{}", again.stdout);
-    assert!(std::fs::read(world.path("file")).unwrap() == before, "a file that has its name is not written to");
+    assert!(
+        std::fs::read(world.path("file")).unwrap() == before,
+        "a file that has its name is not written to"
+    );
     judged(&world.path(""), "qcow2", "file", "raw");
 }
 
@@ -233,7 +247,11 @@ fn standard_output_takes_what_comes_in_order() {
         assert!(world.path(name).exists(), "{name}");
     }
     let plan = world.run(&["download", &drive, "other", "--format", "qcow2", "--dry-run", "--compress", "2"]);
-    assert!(plan.stderr.contains("other as qcow2: ") && plan.stderr.contains("compression: 2"), "{}", plan.stderr);
+    assert!(
+        plan.stderr.contains("other as qcow2: ") && plan.stderr.contains("compression: 2"),
+        "{}",
+        plan.stderr
+    );
     assert!(!world.path("other.part").exists());
 }
 
@@ -267,14 +285,17 @@ fn an_image_goes_up_as_a_vhd_and_is_compared_as_one() {
     }
     ok(&verify("raw"));
     // Standard input.
-    let mut piped = world.command(&["upload", "-", "oh:", "--size", "3149049", "--target-format", "vhd"]);
-    let piped = piped.stdin(std::fs::File::open(&image).unwrap()).output().unwrap();
-    let piped = Ended::new(piped);
-    assert_eq!(3149049, 3 * MIB + 3321);
-    assert_eq!(piped.code, 1, "it goes on past that: {}", piped.stderr);
-    let size = (3 * MIB + 4_321).to_string();
-    let mut piped = world.command(&["upload", "-", "oh:", "--size", &size, "--target-format", "vhd"]);
-    let piped = Ended::new(piped.stdin(std::fs::File::open(&image).unwrap()).output().unwrap());
+    let pipe = |size: u64| {
+        let size = size.to_string();
+        let args = ["upload", "-", "oh:", "--size", &size, "--target-format", "vhd", "--restart"];
+        let mut piped = world.command(&args);
+        Ended::new(piped.stdin(std::fs::File::open(&image).unwrap()).output().unwrap())
+    };
+    for (wrong, how) in [(-1, "goes on past that"), (1, "ended after")] {
+        let piped = pipe((3 * MIB + 4_321).strict_add_signed(wrong));
+        assert!(piped.code == 1 && piped.stderr.contains(how), "{}", piped.stderr);
+    }
+    let piped = pipe(3 * MIB + 4_321);
     ok(&piped);
     ok(&world.run(&["verify", "raw", &format!("oh:{}", piped.stdout.trim()), "--target-format", "vhd"]));
     // A footer that would not be at the end, and what no drive holds.
@@ -297,7 +318,11 @@ fn an_upload_as_a_vhd_and_a_migration_to_one_are_resumed() {
         world.kill_at(world.emulator(), &upload, (Stage::Applied, Operation::Write, 1 + kill));
     }
     let refused = world.run(&["upload", "raw", "oh:", "--chunk-size", "64k"]);
-    assert!(refused.code == 1 && refused.stderr.contains("the format was vhd and is raw"), "{}", refused.stderr);
+    assert!(
+        refused.code == 1 && refused.stderr.contains("the format was vhd and is raw"),
+        "{}",
+        refused.stderr
+    );
     let drive = world.upload(&upload[1..]);
     assert_eq!(world.drives(), 1);
     ok(&world.run(&["verify", "raw", &format!("oh:{drive}"), "--target-format", "vhd"]));

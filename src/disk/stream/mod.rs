@@ -81,8 +81,14 @@ impl Stream {
     /// What comes through a pipe until it ends.
     pub fn endless(input: PipeReader, name: &str) -> Self {
         let failure = input.failure();
-        let input =
-            Input { bytes: Box::new(input), name: name.to_owned(), size: None, padded: false, behind: None, failure };
+        let input = Input {
+            bytes: Box::new(input),
+            name: name.to_owned(),
+            size: None,
+            padded: false,
+            behind: None,
+            failure,
+        };
         Self { input, info: DiskInfo { stable: false, ..DiskInfo::new(name, 0) } }
     }
 

@@ -34,7 +34,9 @@ impl FileForm {
                 .hint("name a file; raw and vhd go to standard output, too"));
         }
         if !is_qcow2 && self.compression != Compression::None {
-            return Err(Error::usage("--compress is for --format qcow2: nothing else has compressed clusters"));
+            return Err(Error::usage(
+                "--compress is for --format qcow2: nothing else has compressed clusters",
+            ));
         }
         Ok(())
     }
@@ -80,10 +82,15 @@ mod tests {
 
     #[test]
     fn a_file_is_named_after_its_format() {
-        let named = |format, name: &str| FileForm { format, ..FileForm::default() }.file_name(name.to_owned());
-        for (name, vhd) in
-            [("web-1", "web-1.vhd"), ("a.raw", "a.vhd"), ("a.vhd", "a.vhd"), (".img", ".img.vhd"), ("é", "é.vhd")]
-        {
+        let named =
+            |format, name: &str| FileForm { format, ..FileForm::default() }.file_name(name.to_owned());
+        for (name, vhd) in [
+            ("web-1", "web-1.vhd"),
+            ("a.raw", "a.vhd"),
+            ("a.vhd", "a.vhd"),
+            (".img", ".img.vhd"),
+            ("é", "é.vhd"),
+        ] {
             assert_eq!(named(TargetFormat::Vhd, name), vhd);
             assert_eq!(named(TargetFormat::Raw, name), name);
         }

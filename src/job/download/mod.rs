@@ -169,7 +169,8 @@ impl Download {
             Some(part) => {
                 let to = object.form.disk(part, object.size)?;
                 // What has its name was synced before it got it.
-                let unsynced = if to.part().is_named() { Vec::new() } else { unsynced(&acked, synced, &ledger) };
+                let unsynced =
+                    if to.part().is_named() { Vec::new() } else { unsynced(&acked, synced, &ledger) };
                 let noted = prove::Noted { acked: &acked, unsynced };
                 prove::earlier_run(&proof, &noted, &mut ledger, &to, object, &mut journal, context).await?;
                 to

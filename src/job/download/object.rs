@@ -53,7 +53,8 @@ impl Object<Arc<dyn ReadAt>> {
             size: disk.info().size,
             disk,
             // Never what the server calls the drive's id: this may become a path.
-            file_name: form.file_name(file_name(&facts.name, &file_name(&format!("{drive}.raw"), "disk.raw"))),
+            file_name: form
+                .file_name(file_name(&facts.name, &file_name(&format!("{drive}.raw"), "disk.raw"))),
             form,
             id: drive.to_owned(),
             identity: None,

@@ -123,8 +123,7 @@ mod tests {
     fn all_refcounts_have_room_and_no_table_touches_another() {
         for image in [1, 511, 512, 65_536, 65_537, 1 << 29, (1 << 29) + 1, 5 << 30, 3 << 40, LARGEST] {
             let layout = Layout::of(image).unwrap();
-            let places =
-                [0, layout.table, layout.refcounts, layout.l1, layout.l2, layout.data, layout.end];
+            let places = [0, layout.table, layout.refcounts, layout.l1, layout.l2, layout.data, layout.end];
             assert!(places.is_sorted_by(|a, b| a < b), "{image}: {layout:?}");
             assert!(places.iter().all(|place| place % CLUSTER == 0));
             assert!(layout.clusters * CLUSTER >= image);

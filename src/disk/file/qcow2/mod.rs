@@ -373,7 +373,10 @@ impl Qcow2Part {
 
 impl std::fmt::Debug for Qcow2Part {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Qcow2Part").field("part", &self.part).field("room", &self.room).finish_non_exhaustive()
+        f.debug_struct("Qcow2Part")
+            .field("part", &self.part)
+            .field("room", &self.room)
+            .finish_non_exhaustive()
     }
 }
 

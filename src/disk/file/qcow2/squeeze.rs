@@ -76,7 +76,8 @@ mod tests {
 
     /// Text whose repetitions are farther away than the window, and nearer.
     fn text() -> Vec<u8> {
-        let words = (0..20_000_u64).flat_map(|n| format!("{:x} ", n % 1500 * 0x9e37_79b9 % 65_521).into_bytes());
+        let words =
+            (0..20_000_u64).flat_map(|n| format!("{:x} ", n % 1500 * 0x9e37_79b9 % 65_521).into_bytes());
         words.take(LEN).collect()
     }
 

@@ -49,7 +49,9 @@ fn again(qcow2: Qcow2Part, dir: &Path, size: u64, level: Option<u32>) -> Qcow2Pa
     let deadline = Instant::now() + Duration::from_secs(60);
     let part = loop {
         match PartFile::resume(&dir.join("image"), known) {
-            Err(error) if error.kind() == Kind::Exists && Instant::now() < deadline => std::thread::yield_now(),
+            Err(error) if error.kind() == Kind::Exists && Instant::now() < deadline => {
+                std::thread::yield_now()
+            }
             resumed => break resumed.unwrap().unwrap(),
         }
     };
@@ -237,7 +239,10 @@ fn what_has_no_place_is_refused() {
     let bytes = vec![1; 1 << 20];
     for outside in [1 << 20..(1 << 20) + 1, 1..(1 << 20) + 1] {
         let len = usize::try_from(outside.end - outside.start).unwrap();
-        assert!(qcow2.zero(&outside).is_err() && qcow2.read_into(outside.start, len as u64, &mut Vec::new()).is_err());
+        assert!(
+            qcow2.zero(&outside).is_err()
+                && qcow2.read_into(outside.start, len as u64, &mut Vec::new()).is_err()
+        );
         assert!(qcow2.write(outside.start, &vec![1; len]).is_err());
     }
     qcow2.layout.end = qcow2.layout.data + 3 * CLUSTER;
