@@ -1,6 +1,7 @@
 //! Appliances: by ranges, as one stream, unpacked, and into drives of another provider.
 
 use crate::support::moment::{LONG, stop_while_held};
+use crate::support::qemu_img::{is_here, qemu_img};
 use crate::world::{Ended, World, noise};
 use diskferry::emulator::{Operation, Stage};
 use rustix::process::Signal;
@@ -223,5 +224,25 @@ fn spotcloud_to_open_hosting_killed_ten_times_over_faults_ends_equal() {
         if key == "gz" {
             assert!(last.stdout.contains("cannot be read from the middle"), "{}", last.stdout);
         }
+    }
+}
+
+#[test]
+fn a_raw_appliance_becomes_another_format_and_a_packed_one_does_not() {
+    let (world, image) = world("", 3 * MIB + 77);
+    for (format, theirs) in [("qcow2", "qcow2"), ("vhd", "vpc")] {
+        let done = world.run(&["download", "spot:appliance/raw", format, "--format", format]);
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        if is_here() {
+            // A VHD is padded, which is said and no difference.
+            qemu_img(&world.path(""), &format!("compare -q -f {theirs} -F raw {format} {}", image.display()));
+        }
+    }
+    for (args, why) in [
+        (&["spot:appliance/gz"][..], "it is packed"),
+        (&["spot:appliance/raw", "--unpack"], "it comes as one stream"),
+    ] {
+        let refused = world.run(&[&["download", "--format", "qcow2"], args].concat());
+        assert!(refused.code == 2 && refused.stderr.contains(why), "{args:?}: {}", refused.stderr);
     }
 }

@@ -1,6 +1,9 @@
 //! Transfers through the real binary and a real socket: what goes up comes down, whatever happens on the way.
 
 mod appliances;
+mod azure;
+#[path = "../support/azurite.rs"]
+mod azurite;
 mod damage;
 mod devices;
 mod faults;
