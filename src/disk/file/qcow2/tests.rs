@@ -46,11 +46,11 @@ fn again(qcow2: Qcow2Part, dir: &Path, size: u64, level: Option<u32>) -> Qcow2Pa
     let known = qcow2.part.record().unwrap();
     drop(qcow2);
     // A process that another test starts has the file open, and so its lock, until it becomes another program.
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let part = loop {
         match PartFile::resume(&dir.join("image"), known) {
             Err(error) if error.kind() == Kind::Exists && Instant::now() < deadline => {
-                std::thread::yield_now()
+                std::thread::yield_now();
             }
             resumed => break resumed.unwrap().unwrap(),
         }

@@ -6,6 +6,7 @@ mod hostile;
 mod requests;
 mod servers;
 #[path = "../../../../tests/support/nbd.rs"]
+#[allow(dead_code, reason = "the suite of far ends uses the rest")]
 mod support;
 
 use super::{NbdAddress, NbdDisk, NbdOptions, Purpose};
