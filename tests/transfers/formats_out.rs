@@ -97,8 +97,8 @@ fn a_sparse_drive_becomes_a_small_file() {
     let dir = world.path("");
     let image = std::fs::File::create(world.path("raw")).unwrap();
     image.set_len(700 * MIB + 512).unwrap();
-    image.write_all_at(&[7; 100_000], 3 * MIB).unwrap();
-    image.write_all_at(&[8; 70_000], 650 * MIB).unwrap();
+    image.write_all_at(&vec![7; 100_000], 3 * MIB).unwrap();
+    image.write_all_at(&vec![8; 70_000], 650 * MIB).unwrap();
     let drive = format!("oh:{}", world.upload(&["raw", "oh:", "--zeros", "skip"]));
     for format in ["qcow2", "vhd"] {
         ok(&world.run(&["download", &drive, format, "--format", format]));
@@ -187,11 +187,11 @@ fn what_an_earlier_run_put_into_a_qcow2_is_proved_and_kept() {
         ok(&last);
         let resumed = last.event("summary")["chunks_resumed"].as_u64().unwrap();
         assert!(resumed > 30, "{}", last.stdout);
-        let lost = last
+        let missed = last
             .events()
             .iter()
             .any(|event| event["event"] == "warning" && event.to_string().contains("no longer in the file"));
-        assert_eq!(lost, damaged, "{}", last.stdout);
+        assert_eq!(missed, damaged, "{}", last.stdout);
         judged(&dir, "qcow2", "file", "raw");
     }
 }
