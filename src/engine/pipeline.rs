@@ -118,8 +118,9 @@ pub struct Pipeline<T> {
 /// their bodies, and the room that they take, to connections that may never end.
 const STUCK: Duration = Duration::from_secs(30);
 
-/// How often the connections are looked at.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often the connections are looked at while the far end holds things up: the system writes down all that it has, also
+/// those of others, which takes milliseconds.
+const LOOK: Duration = Duration::from_millis(500);
 
 impl<T: Send + 'static> Pipeline<T> {
     /// Moves `items`, which come in the order of the image. `done` gets what the workers made of each chunk, on this task, and
@@ -142,7 +143,7 @@ impl<T: Send + 'static> Pipeline<T> {
         (flow.is_local, flow.width, flow.room) = (local.is_some(), width, room);
         let mut items = items.fuse();
         let mut pace = rung.map(Pace::new);
-        let mut looks = tokio::time::interval(LOOK);
+        let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             flow.begin(&mut items, &workers);
@@ -151,6 +152,7 @@ impl<T: Send + 'static> Pipeline<T> {
             }
             context.meters.in_flight.store((flow.reads.len() + flow.writes.len()) as u64, Relaxed);
             let held_up_by = flow.held_up_by(&context.meters);
+            let far_end_holds_up = std::ptr::eq(held_up_by, &raw const context.meters.far_ns);
             let start = Instant::now();
             let stuck = flow.is_stuck();
             tokio::select! {
@@ -186,7 +188,7 @@ impl<T: Send + 'static> Pipeline<T> {
                 Some((index, read)) = flow.reads.next(), if !flow.reads.is_empty() => flow.fetched(index, read),
                 permit = async { match &mut flow.waiting { Some((_, permit)) => permit.await, None => Permit::default() } },
                     if flow.waiting.is_some() => if let Some((item, _)) = flow.waiting.take() { flow.read(item, permit) },
-                _ = looks.tick(), if !flow.writes.is_empty() => look(&context.meters),
+                _ = looks.tick(), if far_end_holds_up && !flow.writes.is_empty() => look(&context.meters),
                 () = tokio::time::sleep(STUCK), if stuck => flow.note(Err(full(context))),
             }
             let spent = start.elapsed();

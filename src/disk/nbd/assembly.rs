@@ -11,6 +11,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 const MOST_ISLANDS: usize = 4096;
 
 /// A buffer that is being filled with the bytes of one request.
+///
+/// It ends where the last piece ends that has begun to come. What comes behind that is appended, into room that was never
+/// written to: clearing it first would cost as much as the read. A piece that leaves a gap before it has the gap cleared.
 #[derive(Debug)]
 pub(super) struct Assembly {
     buffer: Buffer,
@@ -19,16 +22,8 @@ pub(super) struct Assembly {
     /// The request's offset on the disk, and its length.
     offset: u64,
     len: usize,
-    filled: Filled,
-}
-
-/// What has come.
-#[derive(Debug)]
-enum Filled {
-    /// So many bytes from the start, which is where the buffer ends.
-    Prefix(usize),
-    /// These ranges, in order and apart. The buffer has its whole length, with zeros where nothing has come.
-    Islands(Vec<Range<usize>>),
+    /// What has come: ranges in order and apart.
+    islands: Vec<Range<usize>>,
 }
 
 /// A piece that is coming.
@@ -47,7 +42,7 @@ impl Assembly {
     pub(super) fn new(mut buffer: Buffer, offset: u64, len: usize) -> Self {
         let base = buffer.len();
         buffer.reserve(len);
-        Self { buffer, base, offset, len, filled: Filled::Prefix(0) }
+        Self { buffer, base, offset, len, islands: Vec::new() }
     }
 
     /// Notes that `len` bytes from `offset` on the disk are coming.
@@ -61,18 +56,10 @@ impl Assembly {
         let Some(place) = place else {
             return Err(format!("{len} bytes from offset {offset} that were not asked for"));
         };
-        match &mut self.filled {
-            Filled::Prefix(filled) if *filled == place.start => *filled = place.end,
-            Filled::Prefix(filled) => {
-                let mut islands = Vec::new();
-                if *filled > 0 {
-                    islands.push(0..*filled);
-                }
-                insert(&mut islands, &place)?;
-                self.filled = Filled::Islands(islands);
-                self.buffer.resize(self.base + self.len, 0);
-            }
-            Filled::Islands(islands) => insert(islands, &place)?,
+        insert(&mut self.islands, &place)?;
+        let start = self.base + place.start;
+        if self.buffer.len() < start {
+            self.buffer.resize(start, 0);
         }
         Ok(Piece(place))
     }
@@ -85,13 +72,11 @@ impl Assembly {
         most: usize,
     ) -> io::Result<usize> {
         let most = most.min(piece.left());
-        let got = match self.filled {
-            // Into room that was never written to: clearing it first would cost as much as the read.
-            Filled::Prefix(_) => from.read_buf(&mut (&mut *self.buffer).limit(most)).await?,
-            Filled::Islands(_) => {
-                let start = self.base + piece.0.start;
-                from.read(&mut self.buffer[start..start + most]).await?
-            }
+        let start = self.base + piece.0.start;
+        let got = if start == self.buffer.len() {
+            from.read_buf(&mut (&mut *self.buffer).limit(most)).await?
+        } else {
+            from.read(&mut self.buffer[start..start + most]).await?
         };
         piece.0.start += got;
         Ok(got)
@@ -99,18 +84,16 @@ impl Assembly {
 
     /// Fills a piece with zeros.
     pub(super) fn zero(&mut self, piece: &Piece) {
-        if let Filled::Prefix(_) = self.filled {
-            let len = self.buffer.len();
-            self.buffer.resize(len + piece.left(), 0);
+        // A gap has them.
+        let end = self.base + piece.0.end;
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
         }
     }
 
     /// Whether every byte has come.
     pub(super) fn is_complete(&self) -> bool {
-        match &self.filled {
-            Filled::Prefix(filled) => *filled == self.len,
-            Filled::Islands(islands) => matches!(&islands[..], [all] if *all == (0..self.len)),
-        }
+        matches!(&self.islands[..], [all] if *all == (0..self.len))
     }
 
     /// The buffer.

@@ -15,6 +15,11 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+/// How much a unix socket takes before it is read, in bytes. The default of Linux is half of it (`wmem_default`,
+/// Documentation/admin-guide/sysctl/net.rst): with this the two ends wait for each other a third as often, and with several
+/// times as much the bytes leave the processor's cache before they are read. A TCP socket finds its size by itself.
+const UNIX_SEND_BUFFER: usize = 416 << 10;
+
 /// The half of a connection that is read.
 pub(super) type Reading = Box<dyn AsyncRead + Send + Sync + Unpin>;
 
@@ -44,7 +49,11 @@ impl Socket {
                 tcp.set_nodelay(true)?;
                 Ok(Socket::Tcp(tcp))
             }),
-            Place::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+            Place::Unix(path) => UnixStream::connect(path).await.map(|unix| {
+                // It works as it is, too.
+                let _ = rustix::net::sockopt::set_socket_send_buffer_size(&unix, UNIX_SEND_BUFFER);
+                Socket::Unix(unix)
+            }),
         };
         connected.map_err(|e| disconnected(format!("cannot connect to {address}")).source(e))
     }
