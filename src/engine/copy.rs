@@ -150,6 +150,11 @@ impl Copy {
         // A chunk that is known to be zeros at both ends needs nothing; elsewhere it has to be proved that nothing is needed.
         let blank = match &self.there {
             Some(there) if ledger.missing().next().is_some() => {
+                if self.to.info().volatile {
+                    // What reads as zero now may be what an earlier run wrote and nobody flushed.
+                    let flush = async || self.to.flush().await;
+                    context.retry.run("flushing the destination", None, flush).await?;
+                }
                 plan::holes(&**there, geometry, context).await?
             }
             _ => Bits::new(0),

@@ -22,8 +22,9 @@ impl Default for FileForm {
     }
 }
 
-/// The level of `--compress auto`: README, `Formats`, has what it costs and gains.
-const AUTO_LEVEL: u32 = 1;
+/// The level of `--compress auto`. 348 MiB of an ext4 image became 173 MiB at level 1, 142 at 2, 138 at 3, 136 at 6 and 131 at 9,
+/// for 0.7, 2, 2.4, 3.3 and 8 processor seconds; `qemu-img convert -c` takes 9.6 for 131.
+const AUTO_LEVEL: u32 = 3;
 
 impl FileForm {
     /// Refuses what cannot be. `to`: where the download goes.
