@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use flate2::{Decompress, FlushDecompress};
 
-    /// Text whose repetitions are farther away than the window, and nearer.
+    /// Text whose repetitions are all farther away than the window.
     fn text() -> Vec<u8> {
         let words =
             (0..20_000_u64).flat_map(|n| format!("{:x} ", n % 1500 * 0x9e37_79b9 % 65_521).into_bytes());
@@ -88,6 +88,8 @@ mod tests {
             let mut squeezer = Squeezer::new(level);
             for _ in 0..2 {
                 let packed = squeezer.squeeze(&text).unwrap().unwrap().to_vec();
+                // With its repetitions it would be a tenth of that.
+                assert!(packed.len() > 20_000, "level {level}: {} bytes", packed.len());
                 let mut back = vec![1; LEN];
                 unsqueeze(&[&packed[..], &[7; 300]].concat(), &mut back).unwrap();
                 assert!(back == text, "level {level}");
