@@ -4,7 +4,7 @@ use super::encode::Encoder;
 use super::encode::codec::{Compression, Rung};
 use super::ledger::{Bits, Ledger};
 use super::pipeline::{Content, Hand, Item, Loaded, Origin, Pipeline, Source, Worked, Written};
-use super::syncing::{Schedule, Syncing};
+use super::syncing::{Schedule, Syncing, flush};
 use super::tap::Tap;
 use super::{Context, plan};
 use crate::chunk::{AckedChunk, DigestedChunk, Geometry};
@@ -152,8 +152,7 @@ impl Copy {
             Some(there) if ledger.missing().next().is_some() => {
                 if self.to.info().volatile {
                     // What reads as zero now may be what an earlier run wrote and nobody flushed.
-                    let flush = async || self.to.flush().await;
-                    context.retry.run("flushing the destination", None, flush).await?;
+                    context.stop.unless_asked(flush(&*self.to, &context.retry)).await?;
                 }
                 plan::holes(&**there, geometry, context).await?
             }

@@ -94,22 +94,30 @@ impl Syncing {
 
 async fn sync(to: &dyn WriteAt, syncer: &Syncer, retry: &Retry) -> Result<()> {
     let Some(upto) = syncer.begin()? else { return Ok(()) };
-    flush(to, retry).await.map_err(|error| {
-        // What a far end may have lost is written again by the same command; what this machine cannot keep is not.
-        let again = (error.kind() == Kind::Io || error.kind().is_retryable()) && to.local().is_none();
-        if again { error.with_kind(Kind::Incomplete) } else { error }
-    })?;
+    flush(to, retry).await?;
     let syncer = syncer.clone();
     tokio::task::spawn_blocking(move || syncer.sync(upto)).await.unwrap_or_else(|_| Err(died("syncing")))
 }
 
 /// Makes safe what `to` was given. A flush whose connection broke is repeated: the disk says if that has cost anything.
-async fn flush(to: &dyn WriteAt, retry: &Retry) -> Result<()> {
-    if to.local().is_some() || retry.stop.is_asked() {
-        // After a stop there is one attempt, so that what has arrived counts for the next run.
+///
+/// # Errors
+/// [`Kind::Incomplete`] where the same command may write again what a far end may have lost.
+pub(super) async fn flush(to: &dyn WriteAt, retry: &Retry) -> Result<()> {
+    if to.local().is_some() {
+        // What this machine cannot keep is not mended by another run.
         return to.flush().await;
     }
-    retry.run_settled_apart("flushing", || to.flush()).await
+    let flushed = if retry.stop.is_asked() {
+        // After a stop there is one attempt, so that what has arrived counts for the next run.
+        to.flush().await
+    } else {
+        retry.run_settled_apart("flushing", || to.flush()).await
+    };
+    flushed.map_err(|error| {
+        let again = error.kind() == Kind::Io || error.kind().is_retryable();
+        if again { error.with_kind(Kind::Incomplete) } else { error }
+    })
 }
 
 /// Sets a flag when dropped: an error and a panic both leave it.

@@ -63,23 +63,25 @@ fn what_a_server_forgets_when_it_is_killed_is_sent_again() {
     compare(&image, &dir.path().join("image"), "qcow2");
 }
 
-/// A flush that a server refuses is not tried again, since the next would succeed: what came before it is sent again.
-#[test]
-fn what_a_server_could_not_flush_is_sent_again() {
+/// An image and a server that refuses the first flush once the file `after` is there: what a run says to that, and the next.
+fn refused_flush(after: &str) {
     let world = World::new("");
     let image = world.image("root.img", 4 * MIB);
     let dir = tempfile::tempdir().unwrap();
     let there = dir.path().join("image");
     std::fs::File::create(&there).unwrap().set_len(4 * MIB).unwrap();
-    let (file, failed) = (there.display(), dir.path().join("failed"));
-    let failed = failed.display();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let (file, failed, written) = (at("image"), at("failed"), at("written"));
     let scripts = [
         format!("get_size=echo {}", 4 * MIB),
         format!("pread=dd if={file} iflag=skip_bytes,count_bytes skip=$4 count=$3 status=none"),
-        format!("pwrite=dd of={file} oflag=seek_bytes conv=notrunc seek=$4 status=none"),
+        format!("pwrite=touch {written}; dd of={file} oflag=seek_bytes conv=notrunc seek=$4 status=none"),
         "can_write=exit 0".to_owned(),
         "can_flush=exit 0".to_owned(),
-        format!("flush=[ -e {failed} ] || {{ touch {failed}; echo EIO no disk >&2; exit 1; }}"),
+        format!(
+            "flush=[ ! -e {} ] || [ -e {failed} ] || {{ touch {failed}; echo EIO no disk >&2; exit 1; }}",
+            at(after)
+        ),
     ];
     let arguments: Vec<&str> = std::iter::once("eval").chain(scripts.iter().map(String::as_str)).collect();
     let Some(server) = NbdServer::nbdkit(dir.path(), &arguments) else { return };
@@ -89,11 +91,24 @@ fn what_a_server_could_not_flush_is_sent_again() {
     let error = first.event("error").to_string();
     assert!(first.code == 3 && error.contains("EIO"), "{} {error}", first.code);
     assert!(error.contains("run the same command again"), "{error}");
+    assert_eq!(dir.path().join("written").exists(), after == "written");
     let second = world.run(&args);
     assert_eq!(second.code, 0, "{}", second.stderr);
     let summary = second.event("summary");
     assert_eq!((&summary["chunks_resumed"], &summary["chunks_sent"]), (&0.into(), &14.into()), "{summary}");
     assert!(same(&image, &there));
+}
+
+/// A flush that a server refuses is not tried again, since the next would succeed: what came before it is sent again.
+#[test]
+fn what_a_server_could_not_flush_is_sent_again() {
+    refused_flush("written");
+}
+
+/// Before anything is written, what was there has to be safe: zeros are left out where it reads as zero.
+#[test]
+fn what_was_there_and_cannot_be_flushed_is_not_built_on() {
+    refused_flush("image");
 }
 
 /// The checkwrite filter takes only what is there already, so it sees each byte that is sent; and it sends little at a time.
