@@ -71,7 +71,7 @@ pub struct Buffers {
 
 impl Buffers {
     /// An empty stock that keeps up to `kept` buffers for later: enough that none is made anew while as many are in use as
-    /// before, and few, since no window counts them.
+    /// before, and no more than that, since no window counts them.
     pub fn new(kept: usize) -> Self {
         Self { free: Arc::default(), kept }
     }

@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-/// Buffers of fetched chunks that are kept for the next.
+/// Buffers of fetched chunks that are kept for the next, at least.
 const FETCHED_KEPT: usize = 4;
 
 /// Reads of a stream that are asked for ahead.
@@ -67,6 +67,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
         geometry: Geometry,
         source: Source,
         to: Option<Arc<dyn WriteAt>>,
+        stock: usize,
         context: &'a Context,
     ) -> Self {
         Self {
@@ -78,7 +79,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
             in_order: false,
             width: 1,
             room: 1,
-            buffers: Buffers::new(FETCHED_KEPT),
+            buffers: Buffers::new(stock.max(FETCHED_KEPT)),
             zeros: HashMap::new(),
             waiting: None,
             reads: FuturesUnordered::new(),

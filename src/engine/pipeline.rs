@@ -14,7 +14,7 @@ use super::flow::Flow;
 use super::pace::Pace;
 use super::tap::Tap;
 use super::workers::Workers;
-use super::{Context, queues};
+use super::{Context, MAX_CONCURRENCY, queues};
 use crate::chunk::Geometry;
 use crate::disk::{Body, Buffer, Permit, ReadAt, ReadStream, Receipt, WriteAt};
 use crate::error::{Error, Kind, Result};
@@ -137,8 +137,10 @@ impl<T: Send + 'static> Pipeline<T> {
             Source::At(disk) if disk.local().is_some() => Some(Arc::clone(disk)),
             _ => None,
         };
-        let mut workers = Workers::start(hands, geometry, local.clone(), kept, tap.clone(), context)?;
-        let mut flow = Flow::new(geometry, source, to, context);
+        let buffers = if room == 1 { stock(geometry, context) } else { 0 };
+        let mut workers =
+            Workers::start(hands, geometry, local.clone(), kept, tap.clone(), buffers, context)?;
+        let mut flow = Flow::new(geometry, source, to, buffers, context);
         flow.in_order = tap.is_some() || flow.writes_in_order();
         (flow.is_local, flow.width, flow.room) = (local.is_some(), width, room);
         let mut items = items.fuse();
@@ -203,6 +205,14 @@ impl<T: Send + 'static> Pipeline<T> {
         }
         Ok(flow.failures)
     }
+}
+
+/// How many buffers are kept for the next chunks where chunks are written from the buffers that they were read into: as many as
+/// the window lets be in use at a time, so that none is made anew, cleared and mapped page by page. A chunk of which a body is
+/// made gives its buffer back at once, and the room that it has then is the body's.
+fn stock(geometry: Geometry, context: &Context) -> usize {
+    let chunks = context.window.capacity() / geometry.chunk_size().max(1);
+    usize::try_from(chunks).unwrap_or(usize::MAX).min(MAX_CONCURRENCY)
 }
 
 /// Notes whether the line has something to carry.

@@ -44,19 +44,22 @@ struct Shop {
 }
 
 impl<T: Send + 'static> Workers<T> {
-    /// Starts a thread for each of `hands`. `source` and `kept` are disks of this machine.
+    /// Starts a thread for each of `hands`. `source` and `kept` are disks of this machine; `stock` is how many buffers are kept, and
+    /// one for each thread is.
     pub(super) fn start(
         hands: Vec<Hand<T>>,
         geometry: Geometry,
         source: Option<Arc<dyn ReadAt>>,
         kept: Option<Arc<dyn ReadAt>>,
         tap: Option<Arc<Tap>>,
+        stock: usize,
         context: &Context,
     ) -> Result<Self> {
         let (tasks, input) = crossbeam_channel::unbounded();
         let (output, results) = mpsc::unbounded_channel();
         let meters = Arc::clone(&context.meters);
-        let shop = Shop { source, kept, tap, buffers: Buffers::new(hands.len()), meters, geometry };
+        let buffers = Buffers::new(stock.max(hands.len()));
+        let shop = Shop { source, kept, tap, buffers, meters, geometry };
         for (i, hand) in hands.into_iter().enumerate() {
             let (shop, input, output) = (shop.clone(), input.clone(), output.clone());
             std::thread::Builder::new()
