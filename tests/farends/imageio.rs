@@ -2,7 +2,7 @@
 
 use crate::end::{TICKET, configure};
 use crate::gateway::{Gateway, Passed, To};
-use crate::image_server::{ImageServer, Setup};
+use crate::image_server::{ImageServer, Setup, overlapping};
 use crate::images::{CHUNK, MIB, data, file_system, same, size};
 use crate::kills::safe_chunks;
 use crate::secrets::are_nowhere;
@@ -20,21 +20,6 @@ fn file(server: &ImageServer, ticket: &str, size: u64) -> PathBuf {
     std::fs::File::create(&path).unwrap().set_len(size).unwrap();
     server.ticket(ticket, size, &format!("file://{}", path.display()), BOTH);
     path
-}
-
-/// The most writes that were under way at a time, by the server's log, and how many there were.
-fn overlapping(log: &str) -> (usize, usize) {
-    let (mut now, mut most, mut all) = (0_usize, 0, 0);
-    for line in log.lines() {
-        if line.contains("BEGIN WRITE") || line.contains("BEGIN ZERO") {
-            now += 1;
-            all += 1;
-            most = most.max(now);
-        } else if line.contains("END WRITE") || line.contains("END ZERO") {
-            now -= 1;
-        }
-    }
-    (most, all)
 }
 
 /// More than one writer damages a file behind the server.

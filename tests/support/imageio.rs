@@ -285,3 +285,18 @@ impl QemuNbd {
         format!("nbd:unix:{}", self.dir.0.join("socket").display())
     }
 }
+
+/// The most writes that were under way at a time, by the log of the server, and how many there were.
+pub fn overlapping(log: &str) -> (usize, usize) {
+    let (mut now, mut most, mut all) = (0_usize, 0, 0);
+    for line in log.lines() {
+        if line.contains("BEGIN WRITE") || line.contains("BEGIN ZERO") {
+            now += 1;
+            all += 1;
+            most = most.max(now);
+        } else if line.contains("END WRITE") || line.contains("END ZERO") {
+            now -= 1;
+        }
+    }
+    (most, all)
+}

@@ -219,14 +219,9 @@ impl ReadAt for FileDisk {
         &self.inner.info
     }
 
-    fn read_at(&self, offset: u64, len: u64, mut into: Buffer) -> Attempt<Buffer> {
+    fn read_at(&self, offset: u64, len: u64, into: Buffer) -> Attempt<Buffer> {
         let this = self.clone();
-        on_a_thread(move || {
-            let mut bytes = Vec::new();
-            this.read_range(offset, len, &mut bytes)?;
-            into.extend_from_slice(&bytes);
-            Ok(into)
-        })
+        fill_on_a_thread(into, move |bytes| this.read_range(offset, len, bytes))
     }
 
     fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
@@ -272,6 +267,19 @@ pub(in crate::disk) fn on_a_thread<T: Send + 'static>(
         tokio::task::spawn_blocking(work)
             .await
             .unwrap_or_else(|_| Err(Error::new(Kind::Io, "the thread that uses the file has died")))
+    })
+}
+
+/// Reads on another thread what is put into `into`.
+pub(in crate::disk) fn fill_on_a_thread(
+    mut into: Buffer,
+    read: impl FnOnce(&mut Vec<u8>) -> Result<()> + Send + 'static,
+) -> Attempt<Buffer> {
+    on_a_thread(move || {
+        let mut bytes = Vec::new();
+        read(&mut bytes)?;
+        into.extend_from_slice(&bytes);
+        Ok(into)
     })
 }
 

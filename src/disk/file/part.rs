@@ -4,9 +4,10 @@
 //! somebody else's: it is neither continued nor removed. Only an empty one is taken, since nothing can be lost with it: a
 //! run killed before it could note the inode leaves such a file.
 
+use super::extents;
 use super::ranges::{self, WrittenRanges};
 use crate::disk::zero::data_runs;
-use crate::disk::{Evidence, PartRecord};
+use crate::disk::{Evidence, Extent, PartRecord};
 use crate::error::{Error, Kind, Result};
 use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags, renameat_with};
 use std::fs::{File, Metadata, OpenOptions};
@@ -129,6 +130,11 @@ impl PartFile {
         let failed = |e| Error::io(format!("reading {}", self.path().display()), e).offset(offset);
         into.resize(usize::try_from(len).unwrap_or(usize::MAX), 0);
         self.file.read_exact_at(into, offset).map_err(failed)
+    }
+
+    /// Where it has data and where it reads as zero, as the file system says.
+    pub(super) fn extents(&self, window: Range<u64>) -> Result<Vec<Extent>> {
+        extents::cover(&self.file, window)
     }
 
     /// Reads bytes back into the whole of `into`; what is behind the end of the file is zeros.

@@ -1,8 +1,8 @@
 //! A [`PartFile`] as a disk that the engine writes to, and reads back.
 
-use super::on_a_thread;
 use super::part::PartFile;
 use super::qcow2::Qcow2Part;
+use super::{fill_on_a_thread, on_a_thread};
 use crate::disk::{
     Attempt, Body, Buffer, DiskInfo, Evidence, Extent, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt,
     data_everywhere, no_evidence,
@@ -158,18 +158,20 @@ impl ReadAt for PartDisk {
         &self.info
     }
 
-    fn read_at(&self, offset: u64, len: u64, mut into: Buffer) -> Attempt<Buffer> {
+    fn read_at(&self, offset: u64, len: u64, into: Buffer) -> Attempt<Buffer> {
         let this = self.clone();
-        on_a_thread(move || {
-            let mut bytes = Vec::new();
-            this.read_into(offset, len, &mut bytes)?;
-            into.extend_from_slice(&bytes);
-            Ok(into)
-        })
+        fill_on_a_thread(into, move |bytes| this.read_into(offset, len, bytes))
     }
 
+    /// What was never written reads as zero, which the file system knows of a raw file.
     fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
-        data_everywhere(window)
+        match &self.form {
+            Form::Raw => {
+                let part = self.part.clone();
+                on_a_thread(move || part.extents(window))
+            }
+            Form::Qcow2(_) => data_everywhere(window),
+        }
     }
 
     fn changed(&self) -> Attempt<Option<Error>> {

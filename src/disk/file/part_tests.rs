@@ -1,4 +1,6 @@
 use super::*;
+use crate::disk::ReadAt;
+use crate::disk::file::PartDisk;
 
 fn part(target: &Path, size: u64) -> PartFile {
     let part = PartFile::create(target, |_| None).unwrap();
@@ -22,6 +24,21 @@ fn zeros_become_holes_and_the_name_comes_last() {
     assert!(meta.blocks() * 512 <= 64 << 10, "{} bytes on disk", meta.blocks() * 512);
     assert!(!PartFile::path_of(&target).exists());
     assert_eq!(std::fs::read(&target).unwrap()[(1 << 20) + 500_000], 1);
+}
+
+/// Zeros need not be written where the file says that it has a hole; not so where an earlier run wrote.
+#[tokio::test]
+async fn a_part_tells_its_holes() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("image");
+    let first = part(&target, 4 << 20);
+    first.write(1 << 20, &vec![7; 1 << 20]).unwrap();
+    let record = first.record().unwrap();
+    drop(first);
+    let part = PartFile::resume(&target, record).unwrap().unwrap();
+    let told = PartDisk::new(part, 4 << 20).extents(0..4 << 20).await.unwrap();
+    let told: Vec<_> = told.into_iter().map(|extent| (extent.range, extent.zero)).collect();
+    assert_eq!(told, [(0..1 << 20, true), (1 << 20..2 << 20, false), (2 << 20..4 << 20, true)]);
 }
 
 #[test]

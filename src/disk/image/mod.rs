@@ -25,7 +25,7 @@ mod vmdk;
 
 pub use open::{Asked, OpenOptions, Opened, open};
 
-use super::file::{FileDisk, on_a_thread};
+use super::file::{FileDisk, fill_on_a_thread, on_a_thread};
 use super::{Attempt, Buffer, DiskInfo, Extent, Identity, LocalRead, ReadAt};
 use crate::error::{Error, Kind, Result};
 use decode::{Decoder, Packed, Recent};
@@ -258,14 +258,9 @@ impl ReadAt for ImageDisk {
         &self.inner.info
     }
 
-    fn read_at(&self, offset: u64, len: u64, mut into: Buffer) -> Attempt<Buffer> {
+    fn read_at(&self, offset: u64, len: u64, into: Buffer) -> Attempt<Buffer> {
         let this = self.clone();
-        on_a_thread(move || {
-            let mut bytes = Vec::new();
-            this.read_range(offset, len, &mut bytes)?;
-            into.extend_from_slice(&bytes);
-            Ok(into)
-        })
+        fill_on_a_thread(into, move |bytes| this.read_range(offset, len, bytes))
     }
 
     fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {

@@ -318,8 +318,8 @@ fn copy(from: &Disk, to: Arc<dyn WriteAt>, kept: Option<Disk>, settings: &Settin
     Copy {
         from: Source::At(Arc::clone(from)),
         to,
+        there: kept.clone(),
         kept,
-        there: None,
         compression: Compression::None,
         skip_holes: false,
         skip_zeros: false,

@@ -316,14 +316,14 @@ async fn a_server_has_time_where_it_has_to_work() {
         let is_open =
             seen.what == "OPTIONS " || seen.range.len() > "bytes=0-9".len() || seen.range == "bytes=0-0";
         if !is_open {
-            std::thread::sleep(Duration::from_secs(1));
+            std::thread::sleep(Duration::from_secs(2));
         }
         let hex = "0".repeat(64);
         seen.what.contains("/checksum").then(|| {
             reply(200, "", &format!(r#"{{"algorithm":"sha256","block_size":4194304,"checksum":"{hex}"}}"#))
         })
     });
-    let options = Options { idle: Duration::from_millis(100), ..Options::default() };
+    let options = Options { idle: Duration::from_millis(400), ..Options::default() };
     let disk = open_with(&fake.url(), TICKET, options).await.unwrap();
     disk.flush().await.unwrap();
     assert!(disk.zero_at(0..SIZE << 10).await.unwrap().is_some());

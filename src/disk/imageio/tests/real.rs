@@ -1,7 +1,7 @@
 //! Against the real server, over a file and over qemu-nbd.
 
 use super::fake::{Fake, reply};
-use super::support::{ImageServer, QemuNbd, Setup};
+use super::support::{ImageServer, QemuNbd, Setup, overlapping};
 use super::{TICKET, open, open_with};
 use crate::digest::Algorithm;
 use crate::disk::conformance::{SIZE, image, reads, writes};
@@ -90,21 +90,6 @@ async fn an_image_behind_qemu_is_a_disk() {
         assert_eq!(zeros, 2 << 20, "{format}");
         assert!(disk.dirty_extents().await.unwrap().is_none());
     }
-}
-
-/// The most writes that were under way at a time, by the log of the server, and how many there were.
-fn overlapping(log: &str) -> (usize, usize) {
-    let (mut now, mut most, mut all) = (0_usize, 0, 0);
-    for line in log.lines() {
-        if line.contains("BEGIN WRITE") || line.contains("BEGIN ZERO") {
-            now += 1;
-            all += 1;
-            most = most.max(now);
-        } else if line.contains("END WRITE") || line.contains("END ZERO") {
-            now -= 1;
-        }
-    }
-    (most, all)
 }
 
 fn copy(from: Source, to: Arc<dyn WriteAt>) -> Copy {
