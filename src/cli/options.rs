@@ -7,7 +7,7 @@ use crate::engine::compare::Amount;
 use crate::engine::resume::Resume;
 use crate::error::{Error, Result};
 use crate::job::{DEFAULT_CHUNK_SIZE, Settings};
-use crate::journal::{Destinations, Directory};
+use crate::journal::{ContentsDirectory, Destinations, Directory};
 use crate::provider::catalogue::secret::GIVE_AGAIN;
 use clap::Args;
 use std::path::PathBuf;
@@ -75,6 +75,7 @@ impl TransferOptions {
             resume: self.resume,
             journals: Directory::new(dirs.transfers()),
             destinations: Destinations::new(dirs.destinations()),
+            contents: ContentsDirectory::new(dirs.contents()),
             command: super::signals::command_line(),
         }
     }

@@ -109,6 +109,11 @@ impl Dirs {
         self.state.join("destinations")
     }
 
+    /// Where it is kept what disks hold, chunk by chunk.
+    pub fn contents(&self) -> PathBuf {
+        self.state.join("contents")
+    }
+
     /// Where the journals of transfers are.
     pub fn transfers(&self) -> PathBuf {
         self.state.join("transfers")

@@ -6,7 +6,7 @@ use super::elastic::drives::Drives;
 use super::file::{FileDisk, PartDisk, PartFile};
 use super::memory::MemoryDisk;
 use super::store::{Create, DiskToMake, Store, Writable};
-use super::{Body, Buffers, ReadAt, WriteAt};
+use super::{Body, Buffers, ReadAt, Wire, WriteAt};
 use crate::auth::{Auth, oauth};
 use crate::disk::appliance::Access;
 use crate::emulator::{Config, Emulator};
@@ -184,7 +184,7 @@ struct WriteAtInfo {
 
 impl WriteAtInfo {
     fn of(disk: &dyn WriteAt) -> Self {
-        Self { name: disk.info().name.clone(), gzip: disk.info().gzip }
+        Self { name: disk.info().name.clone(), gzip: disk.info().wire == Wire::Gzip }
     }
 }
 

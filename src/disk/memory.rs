@@ -1,7 +1,7 @@
 //! A disk in memory: for tests, and for images that a program has made itself.
 
 use super::{
-    Attempt, Body, Buffer, DiskInfo, Evidence, Extent, LocalRead, LocalWrite, ReadAt, Receipt, WriteAt,
+    Attempt, Body, Buffer, DiskInfo, Evidence, Extent, LocalRead, LocalWrite, ReadAt, Receipt, Wire, WriteAt,
     data_everywhere, no_evidence,
 };
 use crate::error::{Error, Kind, Result};
@@ -19,7 +19,7 @@ pub struct MemoryDisk {
 impl MemoryDisk {
     /// A disk of these bytes, which takes gzip.
     pub fn new(bytes: Vec<u8>) -> Self {
-        let info = DiskInfo { gzip: true, ..DiskInfo::new("memory", bytes.len() as u64) };
+        let info = DiskInfo { wire: Wire::Gzip, ..DiskInfo::new("memory", bytes.len() as u64) };
         Self { bytes: Arc::new(Mutex::new(bytes)), info: Arc::new(info) }
     }
 
@@ -89,6 +89,7 @@ impl WriteAt for MemoryDisk {
                         .map_err(|e| Error::new(Kind::Refused, "the body is no gzip").source(e))?;
                     all
                 }
+                Body::Chunk(..) => return Err(Error::usage("memory keeps no chunks")),
             };
             let place = self.place(offset, bytes.len() as u64)?;
             if bytes.len() as u64 > self.info.write_limit {

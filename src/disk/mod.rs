@@ -30,6 +30,7 @@ pub mod zero;
 pub use buffer::{Buffer, Buffers, Permit, Window};
 pub use identity::{Evidence, Identity, PartRecord};
 
+use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -56,8 +57,8 @@ pub struct DiskInfo {
     pub writers: usize,
     /// Whether writes have to come in the order of their offsets.
     pub in_order: bool,
-    /// Whether writes may come gzipped.
-    pub gzip: bool,
+    /// What its writes come as.
+    pub wire: Wire,
     /// Whether what was written may be lost until the [`WriteAt::flush`] after it.
     pub volatile: bool,
     /// Whether it is documented that it reads as zero wherever nothing was written since it was made.
@@ -68,6 +69,17 @@ pub struct DiskInfo {
     pub evidence: Evidence,
     /// Whether its bytes are the same as long as its identity is: what an earlier run has sent need not be read again.
     pub stable: bool,
+}
+
+/// What the writes of a disk come as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// The bytes themselves.
+    Plain,
+    /// These, or one gzip member with them.
+    Gzip,
+    /// One zstd frame with the whole of a chunk, and its digest: the disk keeps chunks under their digests.
+    Chunks,
 }
 
 impl DiskInfo {
@@ -81,7 +93,7 @@ impl DiskInfo {
             readers: usize::MAX,
             writers: usize::MAX,
             in_order: false,
-            gzip: false,
+            wire: Wire::Plain,
             volatile: false,
             fresh_is_zero: false,
             identity: None,
@@ -230,13 +242,15 @@ pub enum Body {
     Raw(Bytes),
     /// One gzip member.
     Gzip(Bytes),
+    /// One zstd frame with a whole chunk, and the digest of the chunk.
+    Chunk(Digest, Bytes),
 }
 
 impl Body {
     /// The bytes on the wire.
     pub fn bytes(&self) -> &Bytes {
         match self {
-            Body::Raw(bytes) | Body::Gzip(bytes) => bytes,
+            Body::Raw(bytes) | Body::Gzip(bytes) | Body::Chunk(_, bytes) => bytes,
         }
     }
 }

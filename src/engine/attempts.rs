@@ -96,7 +96,7 @@ async fn attempt_write(
     let wire = body.bytes().len() as u64;
     let receipt = match body {
         Body::Raw(bytes) => write_parts(to, range.start, bytes).await?,
-        Body::Gzip(_) => to.write_at(range.start, body.clone()).await?,
+        Body::Gzip(_) | Body::Chunk(..) => to.write_at(range.start, body.clone()).await?,
     };
     Ok(Written { receipt, as_hole: false, wire })
 }

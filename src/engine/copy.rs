@@ -1,15 +1,15 @@
 //! An image from one disk to another: upload, download, migration, standard output.
 
-use super::encode::Encoder;
 use super::encode::codec::{Compression, Rung};
+use super::encode::{Encoder, Form};
 use super::ledger::{Bits, Ledger};
 use super::pipeline::{Content, Hand, Item, Loaded, Origin, Pipeline, Source, Worked, Written};
 use super::syncing::{Schedule, Syncing, flush};
 use super::tap::Tap;
 use super::{Context, plan};
 use crate::chunk::{AckedChunk, DigestedChunk, Geometry};
-use crate::digest::{Algorithm, ZeroDigests};
-use crate::disk::{Buffers, LocalRead, ReadAt, WriteAt};
+use crate::digest::{Algorithm, Digest, ZeroDigests};
+use crate::disk::{Buffers, LocalRead, ReadAt, Wire, WriteAt};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Stage};
 use crate::journal::Journal;
@@ -28,6 +28,8 @@ pub struct Copy {
     pub kept: Option<Arc<dyn ReadAt>>,
     /// The destination as it can be read: where it says itself that it reads as zero, zeros are not written.
     pub there: Option<Arc<dyn ReadAt>>,
+    /// What is known of the chunks that the destination holds: those that it holds already are not written.
+    pub held: Option<Arc<dyn Held>>,
     /// How chunks are compressed, as far as the destination takes gzip.
     pub compression: Compression,
     /// Whether the destination is known to read as zero in the holes of the source.
@@ -36,6 +38,12 @@ pub struct Copy {
     pub skip_zeros: bool,
     /// Whether the SHA-256 of the whole image is wanted.
     pub whole: bool,
+}
+
+/// What a destination is known to hold, by the digests of the transfer's algorithm.
+pub trait Held: Send + Sync {
+    /// Whether the chunk of this place and digest is there. Asked by the workers for each chunk.
+    fn holds(&self, index: u64, digest: &Digest) -> bool;
 }
 
 /// What a copy has done.
@@ -47,6 +55,8 @@ pub struct Copied {
     pub zero: u64,
     /// Of these, the ones at whose place the destination is taken to read as zero.
     pub skipped: Bits,
+    /// Chunks that the destination was known to hold.
+    pub unchanged: u64,
     /// The SHA-256 of the whole image, if it was asked for.
     pub sha256: Option<String>,
 }
@@ -67,6 +77,8 @@ pub(super) enum Step {
     Again(DigestedChunk, Origin),
     /// Zeros, where the destination says that it reads as zero.
     Blank(AckedChunk),
+    /// The destination is known to hold it.
+    Unchanged(AckedChunk),
     /// Zeros, where it is taken to do so.
     Skipped(AckedChunk),
     /// The worker has written it; whether as a hole.
@@ -174,6 +186,7 @@ impl Copy {
             compression: self.compression,
             settled: &settled,
             blank: known,
+            held: self.held,
             skip_holes: self.skip_holes,
             skip_zeros: self.skip_zeros,
         };
@@ -244,6 +257,8 @@ pub(super) struct CopyHands<'a> {
     pub(super) settled: &'a Arc<Bits>,
     /// Chunks at whose place the destination says that it reads as zero.
     pub(super) blank: Arc<Bits>,
+    /// What is there already.
+    pub(super) held: Option<Arc<dyn Held>>,
     pub(super) skip_holes: bool,
     pub(super) skip_zeros: bool,
 }
@@ -263,20 +278,24 @@ impl CopyHands<'_> {
             Some(local) => (true, local.compresses()),
             None => (false, false),
         };
-        let compression = if self.to.info().gzip { self.compression } else { Compression::None };
+        let form = match (self.to.info().wire, self.compression) {
+            (Wire::Plain, _) | (Wire::Gzip, Compression::None) => Form::Plain,
+            (Wire::Gzip, compression) => Form::Gzip(compression),
+            (Wire::Chunks, _) => Form::Chunks,
+        };
         let zeros = Arc::new(ZeroDigests::new(algorithm));
         let (buffers, rung) = (Buffers::new(BODIES_KEPT), Rung::default());
-        let room = if compression == Compression::None { 1 } else { 2 };
+        let room = if form == Form::Plain { 1 } else { 2 };
         let width = context.width(geometry.chunk_size().saturating_mul(room));
         let width = if is_local && !compresses { landing_threads(algorithm, width) } else { width };
         let hands = (0..width)
             .map(|_| {
-                let encoder =
-                    Encoder::new(compression, &rung, algorithm, Arc::clone(&zeros), buffers.clone())?;
+                let encoder = Encoder::new(form, &rung, algorithm, Arc::clone(&zeros), buffers.clone())?;
                 let hand = CopyHand {
                     encoder,
                     settled: Arc::clone(self.settled),
                     blank: Arc::clone(&self.blank),
+                    held: self.held.clone(),
                     to: Arc::clone(&self.to),
                     skip_holes: self.skip_holes,
                     skip_zeros: self.skip_zeros,
@@ -293,7 +312,7 @@ impl CopyHands<'_> {
             tap,
             to: (!is_local).then_some(self.to),
             room,
-            rung: Some(rung).filter(|_| compression == Compression::Auto),
+            rung: Some(rung).filter(|_| form == Form::Gzip(Compression::Auto)),
         })
     }
 }
@@ -303,6 +322,7 @@ struct CopyHand {
     /// Chunks that an earlier run has moved, or that need not be.
     settled: Arc<Bits>,
     blank: Arc<Bits>,
+    held: Option<Arc<dyn Held>>,
     to: Arc<dyn WriteAt>,
     skip_holes: bool,
     skip_zeros: bool,
@@ -327,6 +347,9 @@ impl CopyHand {
         if zero && self.blank.get(index) {
             return Ok(Worked::Done(Step::Blank(chunk.known())));
         }
+        if self.held.as_ref().is_some_and(|held| held.holds(index, &chunk.digest)) {
+            return Ok(Worked::Done(Step::Unchanged(chunk.known())));
+        }
         if zero && (self.skip_zeros || (from == Origin::Hole && self.skip_holes)) {
             return Ok(Worked::Done(Step::Skipped(chunk.known())));
         }
@@ -341,7 +364,7 @@ impl CopyHand {
             return Ok(Worked::Done(Step::Wrote(chunk.acknowledged(receipt), zero)));
         }
         let body = match content {
-            Content::Bytes(bytes) if !zero => Some(self.encoder.encode(bytes)?),
+            Content::Bytes(bytes) if !zero => Some(self.encoder.encode(bytes, chunk.digest)?),
             _ => None,
         };
         Ok(Worked::Write(Step::Sent(chunk), range, body))
@@ -360,8 +383,8 @@ fn settle_step(
     if let Step::Again(chunk, from) = step {
         return same_as_before(chunk, from, ledger);
     }
-    let (skipped, wrote) =
-        (matches!(step, Step::Skipped(_)), matches!(step, Step::Wrote(..) | Step::Sent(_)));
+    let (skipped, unchanged) = (matches!(step, Step::Skipped(_)), matches!(step, Step::Unchanged(_)));
+    let wrote = matches!(step, Step::Wrote(..) | Step::Sent(_));
     let (chunk, hole) = arrived(step, written)?;
     if skipped {
         done.skipped.set(chunk.index, true);
@@ -371,7 +394,11 @@ fn settle_step(
     }
     ledger.settle(&chunk);
     context.meters.image.fetch_add(chunk.len, Relaxed);
-    done.count(hole);
+    if unchanged {
+        done.unchanged += 1;
+    } else {
+        done.count(hole);
+    }
     Ok(())
 }
 
@@ -379,6 +406,7 @@ fn settle_step(
 pub(super) fn arrived(step: Step, written: Option<Written>) -> Result<(AckedChunk, bool)> {
     match (step, written) {
         (Step::Again(chunk, _), _) => Ok((chunk.known(), false)),
+        (Step::Unchanged(chunk), _) => Ok((chunk, false)),
         (Step::Skipped(chunk) | Step::Blank(chunk), _) => Ok((chunk, true)),
         (Step::Wrote(chunk, hole), _) => Ok((chunk, hole)),
         (Step::Sent(chunk), Some(written)) => Ok((chunk.acknowledged(written.receipt), written.as_hole)),

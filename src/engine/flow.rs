@@ -7,7 +7,7 @@ use super::pace::Waits;
 use super::pipeline::{Item, Origin, Source, Worked, Written};
 use super::workers::{Task, Workers};
 use crate::chunk::Geometry;
-use crate::disk::{Body, Buffer, Buffers, Permit, ReadAt, WriteAt};
+use crate::disk::{Body, Buffer, Buffers, Permit, ReadAt, Wire, WriteAt};
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
@@ -272,7 +272,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
         if let Some(body) = self.zeros.get(&len) {
             return Ok(body.clone());
         }
-        let body = super::encode::zeros(len, to.info().gzip)?;
+        let body = super::encode::zeros(len, to.info().wire == Wire::Gzip)?;
         self.zeros.insert(len, body.clone());
         Ok(body)
     }

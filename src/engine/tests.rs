@@ -9,7 +9,7 @@ use crate::chunk::Geometry;
 use crate::digest::Algorithm;
 use crate::disk::memory::MemoryDisk;
 use crate::disk::stdout::StreamWriter;
-use crate::disk::{Attempt, Buffer, DiskInfo, Extent, LocalRead, ReadAt};
+use crate::disk::{Attempt, Buffer, DiskInfo, Extent, LocalRead, ReadAt, Wire};
 use crate::error::{Error, Kind, Result};
 use crate::event;
 use crate::stop::{Stopper, pair};
@@ -127,6 +127,7 @@ async fn a_copy_is_equal_and_has_the_digest_of_its_source() {
         from: Source::At(Arc::new(MemoryDisk::new(image()))),
         to: Arc::new(to.clone()),
         kept: None,
+        held: None,
         there: None,
         compression: Compression::Auto,
         skip_holes: false,
@@ -142,13 +143,14 @@ async fn a_copy_is_equal_and_has_the_digest_of_its_source() {
 #[tokio::test]
 async fn a_disk_gets_no_write_that_is_longer_than_it_takes() {
     let (context, _stopper) = stoppable();
-    let limit = |info: &mut DiskInfo| (info.write_limit, info.gzip) = (999, false);
+    let limit = |info: &mut DiskInfo| (info.write_limit, info.wire) = (999, Wire::Plain);
     let to = MemoryDisk::new(vec![0; 40_000]).limited(limit);
     let mut ledger = Ledger::new(geometry(), Algorithm::Blake3);
     let copy = Copy {
         from: Source::At(Arc::new(MemoryDisk::new(image()))),
         to: Arc::new(to.clone()),
         kept: None,
+        held: None,
         there: None,
         compression: Compression::Auto,
         skip_holes: false,
@@ -218,6 +220,7 @@ async fn standard_output_that_nobody_reads_does_not_hold_up_a_stop() -> Result<(
         from: Source::At(Arc::new(MemoryDisk::new(image()))),
         to: Arc::new(StreamWriter::start(Box::new(Blocked(blocked)), 40_000)?),
         kept: None,
+        held: None,
         there: None,
         compression: Compression::None,
         skip_holes: false,
@@ -270,6 +273,7 @@ async fn zeros_are_written_but_where_the_destination_has_them() {
         from: Source::At(Arc::new(MemoryDisk::new(bytes.clone()))),
         to: Arc::new(to.clone()),
         kept: None,
+        held: None,
         there: Some(Arc::new(Telling(to.clone(), 11_000..25_000))),
         compression: Compression::None,
         skip_holes: false,
@@ -281,4 +285,42 @@ async fn zeros_are_written_but_where_the_destination_has_them() {
     bytes[12_000..24_000].fill(9);
     assert!(to.to_vec() == bytes);
     assert_eq!((copied.zero, copied.skipped.count()), (6, 0));
+}
+
+/// What a destination is known to hold.
+struct Holding(Vec<(u64, crate::digest::Digest)>);
+
+impl super::copy::Held for Holding {
+    fn holds(&self, index: u64, digest: &crate::digest::Digest) -> bool {
+        self.0.contains(&(index, *digest))
+    }
+}
+
+#[tokio::test]
+async fn what_the_destination_holds_is_not_written() {
+    let (context, _stopper) = stoppable();
+    let to = MemoryDisk::new(vec![9; 40_000]);
+    let mut ledger = Ledger::new(geometry(), Algorithm::Blake3);
+    let digest = |index: usize| {
+        let all = image();
+        Algorithm::Blake3.digest(&all[index * 4_000..(index + 1) * 4_000])
+    };
+    // One that is there, and one that is elsewhere.
+    let held = Holding(vec![(2, digest(2)), (3, digest(4))]);
+    let copy = Copy {
+        from: Source::At(Arc::new(MemoryDisk::new(image()))),
+        to: Arc::new(to.clone()),
+        kept: None,
+        held: Some(Arc::new(held)),
+        there: None,
+        compression: Compression::Auto,
+        skip_holes: false,
+        skip_zeros: false,
+        whole: false,
+    };
+    let copied = copy.run_once(&mut ledger, &context).await.unwrap();
+    assert_eq!((copied.sent, copied.unchanged, ledger.settled()), (9, 1, 10));
+    let mut wanted = image();
+    wanted[8_000..12_000].fill(9);
+    assert!(to.to_vec() == wanted);
 }

@@ -52,6 +52,7 @@ pub async fn land(
     let settled = Arc::new(Bits::new(0));
     let hands = CopyHands {
         blank: Arc::default(),
+        held: None,
         to: Arc::clone(&to),
         compression: Compression::None,
         settled: &settled,

@@ -20,7 +20,7 @@ use crate::engine::ledger::Ledger;
 use crate::engine::resume::Resume;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
-use crate::journal::{Claim, Destinations, Directory, Journal};
+use crate::journal::{Claim, ContentsDirectory, Destinations, Directory, Journal};
 use crate::manifest::Manifest;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,6 +68,8 @@ pub struct Settings {
     pub journals: Directory,
     /// Who writes to what on this machine.
     pub destinations: Destinations,
+    /// What disks hold, as earlier transfers left it.
+    pub contents: ContentsDirectory,
     /// The command, as a shell would take it, to be shown by `transfers`.
     pub command: String,
 }
@@ -97,6 +99,7 @@ impl Settings {
             manifest: None,
             journals: Directory::new(state.join("transfers")),
             destinations: Destinations::new(state.join("destinations")),
+            contents: ContentsDirectory::new(state.join("contents")),
             command: String::new(),
         }
     }

@@ -51,6 +51,13 @@ impl Destination {
     }
 }
 
+impl Destination {
+    /// The name of the files that are kept about it.
+    pub(super) fn file_name(&self) -> String {
+        crate::digest::hex(&blake3::hash(self.key.as_bytes()).as_bytes()[..16])
+    }
+}
+
 /// A destination that nobody else on this machine writes to while this exists.
 #[derive(Debug)]
 pub struct Claim {
@@ -72,8 +79,7 @@ impl Destinations {
     pub fn claim(&self, destination: &Destination) -> Result<Claim> {
         let what = |e| Error::io(format!("claiming {}", destination.name), e);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(what)?;
-        let digest = blake3::hash(destination.key.as_bytes());
-        let path = self.0.join(crate::digest::hex(&digest.as_bytes()[..16]));
+        let path = self.0.join(destination.file_name());
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -98,6 +104,16 @@ impl Destinations {
         let read = (&file).take(LONGEST).read_to_string(&mut text);
         let found = read.ok().and_then(|_| generation_of(&text));
         Ok(Claim { file, path, found })
+    }
+}
+
+impl Destinations {
+    /// The generation of a destination as it is now, whoever writes to it.
+    pub fn generation(&self, destination: &Destination) -> Option<String> {
+        let file = File::open(self.0.join(destination.file_name())).ok()?;
+        let mut text = String::new();
+        file.take(LONGEST).read_to_string(&mut text).ok()?;
+        generation_of(&text)
     }
 }
 
@@ -142,9 +158,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let all = Destinations::new(dir.path().join("destinations"));
         let drive = Destination::disk("https://a/ u", "08c92dd5-70a0-4f51-83d2-835919d254df", "drive");
+        assert_eq!(all.generation(&drive), None);
         let mut claim = all.claim(&drive).unwrap();
         assert_eq!(claim.generation(), None);
         let first = claim.raise().unwrap();
+        assert_eq!(all.generation(&drive).as_deref(), Some(&*first));
         let refused = all.claim(&drive).unwrap_err();
         assert!(refused.to_string().contains("another diskferry is writing to drive 08c9"), "{refused}");
         drop(claim);

@@ -10,12 +10,14 @@
 //! journal holds what that takes: the generation of the [destination](destinations), what both ends looked like when
 //! the run ended, the inode of a download's temporary file, and which of its chunks were synced to the disk.
 
+pub mod contents;
 pub mod destinations;
 pub mod directory;
 mod header;
 mod record;
 mod replay;
 
+pub use contents::{Contents, ContentsDirectory, Seen};
 pub use destinations::{Claim, Destination, Destinations};
 pub use directory::Directory;
 pub use header::{DriveRecord, Header, NewDrive};

@@ -6,7 +6,7 @@ mod store;
 use super::store::Facts;
 use super::{
     Attempt, Body, Buffer, DiskInfo, Evidence, Extent, Identity, LocalRead, LocalWrite, ReadAt, Receipt,
-    WriteAt, data_everywhere,
+    Wire, WriteAt, data_everywhere,
 };
 use crate::error::{Error, Kind};
 use drives::Drives;
@@ -26,7 +26,7 @@ impl ElasticDisk {
         let can = drives.capabilities();
         let info = DiskInfo {
             read_limit: can.read_limit.unwrap_or(u64::MAX),
-            gzip: can.gzip,
+            wire: if can.gzip { Wire::Gzip } else { Wire::Plain },
             evidence: drive.evidence.clone(),
             identity,
             ..DiskInfo::new(format!("drive {}", drive.disk), drive.size)

@@ -105,7 +105,7 @@ impl WriteAt for PartDisk {
         let this = self.clone();
         on_a_thread(move || match body {
             Body::Raw(bytes) => this.write(offset, &bytes),
-            Body::Gzip(_) => Err(Error::usage("a file takes no gzip")),
+            Body::Gzip(_) | Body::Chunk(..) => Err(Error::usage("a file takes bytes as they are")),
         })
     }
 

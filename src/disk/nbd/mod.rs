@@ -210,7 +210,7 @@ impl WriteAt for NbdDisk {
         let len = body.bytes().len() as u64;
         let refused = |what: &str| Err(Error::new(Kind::Refused, what).offset(offset));
         let allowed = match &body {
-            Body::Gzip(_) => refused("an NBD export does not take gzip"),
+            Body::Gzip(_) | Body::Chunk(..) => refused("an NBD export takes bytes as they are"),
             Body::Raw(_) if len > self.info.write_limit => refused("a write is longer than the export takes"),
             Body::Raw(_) => self.info.check_range(offset, len),
         };

@@ -10,9 +10,24 @@ use bytes::Bytes;
 use codec::{Codec, Compression, Rung};
 use std::sync::Arc;
 
+/// What chunks become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// What they are.
+    Plain,
+    /// A gzip member, where that is shorter.
+    Gzip(Compression),
+    /// A zstd frame beside the digest.
+    Chunks,
+}
+
+/// The level of the frames in a store: higher ones cost twice the time for a few per cent.
+const ZSTD_LEVEL: i32 = 1;
+
 /// Digests and encodes chunks, one after the other, for one thread.
 pub(super) struct Encoder {
     codec: Option<Box<dyn Codec>>,
+    zstd: Option<zstd::bulk::Compressor<'static>>,
     digest: Algorithm,
     zeros: Arc<ZeroDigests>,
     /// What compressed chunks are handed on in: as large as they are, since that is what the window counts.
@@ -24,13 +39,19 @@ pub(super) struct Encoder {
 impl Encoder {
     /// An encoder; a compression level that does not exist is a usage error. `auto` compresses at `rung`.
     pub(super) fn new(
-        compression: Compression,
+        form: Form,
         rung: &Rung,
         digest: Algorithm,
         zeros: Arc<ZeroDigests>,
         buffers: Buffers,
     ) -> Result<Self> {
-        Ok(Self { codec: compression.codec(rung)?, digest, zeros, buffers, out: Vec::new() })
+        let (mut codec, mut zstd) = (None, None);
+        match form {
+            Form::Plain => {}
+            Form::Gzip(compression) => codec = compression.codec(rung)?,
+            Form::Chunks => zstd = Some(zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(no_zstd)?),
+        }
+        Ok(Self { codec, zstd, digest, zeros, buffers, out: Vec::new() })
     }
 
     /// The digest of a chunk, and whether it holds nothing but zeros.
@@ -48,8 +69,17 @@ impl Encoder {
     }
 
     /// The wire form of a chunk, under the permit of its bytes, of which it keeps what it needs.
-    pub(super) fn encode(&mut self, mut bytes: Buffer) -> Result<Body> {
+    pub(super) fn encode(&mut self, mut bytes: Buffer, digest: Digest) -> Result<Body> {
         let len = bytes.len();
+        if let Some(zstd) = &mut self.zstd {
+            self.out.resize(zstd::zstd_safe::compress_bound(len), 0);
+            let frame = zstd.compress_to_buffer(bytes.as_slice(), &mut self.out[..]).map_err(no_zstd)?;
+            let mut permit = bytes.take_permit();
+            permit.shrink(frame as u64);
+            let mut body = self.buffers.take(frame);
+            body.extend_from_slice(&self.out[..frame]);
+            return Ok(Body::Chunk(digest, body.under(permit).freeze()));
+        }
         if let Some(codec) = &mut self.codec
             && codec::is_worth(codec.as_mut(), &bytes, &mut self.out)?
         {
@@ -66,6 +96,10 @@ impl Encoder {
         permit.shrink(len as u64);
         Ok(Body::Raw(bytes.under(permit).freeze()))
     }
+}
+
+fn no_zstd(error: std::io::Error) -> Error {
+    Error::new(Kind::Io, "compressing a chunk by zstd").source(error)
 }
 
 /// A body of `len` zeros: 4 MiB of them are about 4 KiB as one gzip member.
@@ -87,11 +121,17 @@ mod tests {
 
     fn encode(bytes: &[u8], compression: Compression) -> Body {
         let zeros = Arc::new(ZeroDigests::new(Algorithm::Blake3));
-        let mut encoder =
-            Encoder::new(compression, &Rung::default(), Algorithm::Blake3, zeros, Buffers::new(1)).unwrap();
+        let mut encoder = Encoder::new(
+            Form::Gzip(compression),
+            &Rung::default(),
+            Algorithm::Blake3,
+            zeros,
+            Buffers::new(1),
+        )
+        .unwrap();
         let mut buffer = Buffers::new(1).take(bytes.len());
         buffer.extend_from_slice(bytes);
-        encoder.encode(buffer).unwrap()
+        encoder.encode(buffer, Algorithm::Blake3.digest(bytes)).unwrap()
     }
 
     #[test]
@@ -107,8 +147,7 @@ mod tests {
     fn zeros_are_told_and_small() {
         let zeros = Arc::new(ZeroDigests::new(Algorithm::Blake3));
         let encoder =
-            Encoder::new(Compression::None, &Rung::default(), Algorithm::Blake3, zeros, Buffers::new(1))
-                .unwrap();
+            Encoder::new(Form::Plain, &Rung::default(), Algorithm::Blake3, zeros, Buffers::new(1)).unwrap();
         assert_eq!(encoder.digest(&[0; 1000]), (Algorithm::Blake3.digest(&[0; 1000]), true));
         assert_eq!(encoder.digest_of_zeros(1000), encoder.digest(&[0; 1000]).0);
         let Body::Gzip(body) = super::zeros(4 << 20, true).unwrap() else { panic!("it was to be gzip") };

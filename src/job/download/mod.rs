@@ -320,6 +320,7 @@ fn copy(from: &Disk, to: Arc<dyn WriteAt>, kept: Option<Disk>, settings: &Settin
         to,
         there: kept.clone(),
         kept,
+        held: None,
         compression: Compression::None,
         skip_holes: false,
         skip_zeros: false,
@@ -346,6 +347,7 @@ fn summary_of<D>(
 ) -> Summary {
     Summary {
         chunks_sent: done.sent,
+        chunks_unchanged: done.unchanged,
         chunks_zero: done.zero,
         chunks_resumed: resumed,
         chunks_verified: verified,

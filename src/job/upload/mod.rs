@@ -113,6 +113,7 @@ impl Upload {
         write_manifest(settings, &claimed.ledger, done.sha256.clone())?;
         let summary = Summary {
             chunks_sent: done.sent,
+            chunks_unchanged: done.unchanged,
             chunks_zero: done.zero,
             chunks_resumed: claimed.resumed,
             chunks_verified: verified,
@@ -137,6 +138,7 @@ impl Upload {
             from: source,
             to: Arc::clone(&disk.to),
             kept: None,
+            held: None,
             there: (self.zeros != Zeros::Write).then(|| Arc::clone(&disk.back)),
             compression: self.compression,
             skip_holes: skipping.holes,

@@ -120,6 +120,7 @@ pub(super) async fn prove(
         from: Source::At(Arc::new(ZeroDisk::new(ledger.geometry().image_size()))),
         to: Arc::clone(&disk.to),
         kept: None,
+        held: None,
         there: None,
         compression: Compression::Auto,
         skip_holes: false,

@@ -42,6 +42,7 @@ fn copy(from: Arc<dyn ReadAt>, to: Arc<dyn WriteAt>) -> Copy {
         from: Source::At(from),
         to,
         kept: None,
+        held: None,
         there: None,
         compression: Compression::Auto,
         skip_holes: true,

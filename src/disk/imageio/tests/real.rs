@@ -98,6 +98,7 @@ fn copy(from: Source, to: Arc<dyn WriteAt>) -> Copy {
         from,
         to,
         kept: None,
+        held: None,
         there: None,
         compression,
         skip_holes: false,
