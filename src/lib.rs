@@ -27,6 +27,7 @@ pub mod event;
 pub mod job;
 pub mod journal;
 pub mod meters;
+pub mod record;
 pub mod stop;
 
 #[doc(hidden)]

@@ -22,6 +22,8 @@ pub struct Meters {
     pub verified: AtomicU64,
     /// Repeated requests.
     pub retries: AtomicU64,
+    /// Flushes that the far end has confirmed, of destinations whose writes are safe only then.
+    pub flushes: AtomicU64,
     /// Requests in flight now.
     pub in_flight: AtomicU64,
     /// Nanoseconds in which there was room for more and the source had none.

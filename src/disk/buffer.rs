@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -17,13 +18,15 @@ const UNIT: u64 = 4096;
 pub struct Window {
     units: Arc<Semaphore>,
     capacity: u32,
+    /// What is under way in the pipelines that share it.
+    under_way: Arc<AtomicUsize>,
 }
 
 impl Window {
     /// A window of so many bytes.
     pub fn new(bytes: u64) -> Self {
         let capacity = units(bytes);
-        Self { units: Arc::new(Semaphore::new(capacity as usize)), capacity }
+        Self { units: Arc::new(Semaphore::new(capacity as usize)), capacity, under_way: Arc::default() }
     }
 
     /// Waits for room for so many bytes. More than the whole window count as the whole: one chunk always fits.
@@ -38,9 +41,49 @@ impl Window {
         Arc::clone(&self.units).try_acquire_many_owned(units).ok().map(|permit| Permit(Some(permit)))
     }
 
+    /// Counts what one pipeline has under way among all that share the window.
+    pub(crate) fn busy(&self) -> Busy {
+        Busy { all: Arc::clone(&self.under_way), mine: 0 }
+    }
+
+    /// Whether no pipeline has anything under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.under_way.load(Relaxed) == 0
+    }
+
+    /// Whether there is room for so many bytes now.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        self.units.available_permits() >= units(bytes).min(self.capacity) as usize
+    }
+
     /// The window in bytes.
     pub fn capacity(&self) -> u64 {
         u64::from(self.capacity) * UNIT
+    }
+}
+
+/// What one pipeline has under way; nothing once it is dropped.
+#[derive(Debug)]
+pub(crate) struct Busy {
+    all: Arc<AtomicUsize>,
+    mine: usize,
+}
+
+impl Busy {
+    /// Sets how much it is.
+    pub(crate) fn set(&mut self, now: usize) {
+        let before = std::mem::replace(&mut self.mine, now);
+        if now >= before {
+            self.all.fetch_add(now - before, Relaxed);
+        } else {
+            self.all.fetch_sub(before - now, Relaxed);
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }
 
@@ -223,5 +266,21 @@ mod tests {
         drop(all);
         assert!(window.try_acquire(1).is_some());
         assert_eq!(window.capacity(), 10 * UNIT);
+    }
+
+    #[test]
+    fn a_window_knows_whether_anything_is_under_way_and_whether_there_is_room() {
+        let window = Window::new(10 * UNIT);
+        let (mut one, mut other) = (window.busy(), window.clone().busy());
+        one.set(3);
+        other.set(2);
+        one.set(0);
+        assert!(!window.is_idle());
+        drop(other);
+        assert!(window.is_idle());
+        let permit = window.try_acquire(8 * UNIT);
+        assert!(window.has_room(2 * UNIT) && !window.has_room(3 * UNIT));
+        drop(permit);
+        assert!(window.has_room(u64::MAX));
     }
 }

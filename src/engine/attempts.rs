@@ -6,9 +6,12 @@ use super::pipeline::Written;
 use crate::chunk::Geometry;
 use crate::disk::{Body, Buffer, Buffers, LocalRead, ReadAt, Receipt, WriteAt};
 use crate::error::{Error, Kind, Result};
+use crate::record::{Record, Request};
+use crate::stop::stopped;
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 /// Reads one chunk, in as many reads as the disk wants.
 pub(super) async fn read_chunk(
@@ -24,9 +27,12 @@ pub(super) async fn read_chunk(
     while at < offset + len {
         let step = limit.min(offset + len - at);
         let attempt = async || {
+            let _slot = context.reads.slot().await;
             let room = if whole.is_none() { len } else { step };
             let into = buffers.take(usize::try_from(room).unwrap_or(usize::MAX));
+            let timed = Timed::start(context);
             let read = disk.read_at(at, step, into).await;
+            timed.end(index, Request::Read, read.is_ok());
             heed(&read, &context.reads);
             read
         };
@@ -39,6 +45,21 @@ pub(super) async fn read_chunk(
         at += step;
     }
     Ok(whole.unwrap_or_else(|| buffers.take(0)))
+}
+
+/// The clock of an attempt, where somebody wants to know.
+struct Timed<'a>(Option<(&'a Record, Instant)>);
+
+impl<'a> Timed<'a> {
+    fn start(context: &'a Context) -> Self {
+        Self(context.record.as_deref().map(|record| (record, Instant::now())))
+    }
+
+    fn end(self, index: u64, request: Request, succeeded: bool) {
+        if let Some((record, start)) = self.0 {
+            record.attempt(index, request, start.elapsed(), succeeded);
+        }
+    }
 }
 
 /// A far end that says that it is too much gets less.
@@ -54,6 +75,7 @@ pub(super) async fn write_chunk(
     to: &dyn WriteAt,
     watched: Option<&dyn ReadAt>,
     context: &Context,
+    index: u64,
     range: Range<u64>,
     body: Option<Body>,
     zeros: Option<Body>,
@@ -65,7 +87,13 @@ pub(super) async fn write_chunk(
     meters.flying_wire.fetch_add(wire, Relaxed);
     let glance = || watched.and_then(ReadAt::local).map_or(Ok(()), LocalRead::glance);
     let attempt = async || {
+        let slot = context.writes.slot().await;
+        if slot.is_some() && context.stop.is_asked() {
+            return Err(stopped());
+        }
+        let timed = Timed::start(context);
         let written = attempt_write(to, range.clone(), body.as_ref(), zeros.as_ref()).await;
+        timed.end(index, Request::Write, written.is_ok());
         heed(&written, &context.writes);
         if written.is_err() {
             // A changed image explains it, and need not be sent to its end.

@@ -12,6 +12,7 @@ use crate::disk::zero::is_zero;
 use crate::disk::{Buffer, Buffers, ReadAt};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Stage};
+use crate::record::Fate;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -119,9 +120,11 @@ pub async fn with_digests(
     };
     let note = |chunk: DigestedChunk, _: bool| {
         compared.chunks += 1;
-        if ledger.get(chunk.index) != Some(chunk.digest) {
+        let same = ledger.get(chunk.index) == Some(chunk.digest);
+        if !same {
             compared.differ.push(chunk.index);
         }
+        context.note(chunk.index, if same { Fate::Verified } else { Fate::Differs });
     };
     run(disk, ledger.geometry(), indices, context, hand, note).await?;
     compared.differ.sort_unstable();
@@ -151,6 +154,7 @@ pub async fn with_original(
         if !same {
             compared.differ.push(chunk.index);
         }
+        context.note(chunk.index, if same { Fate::Verified } else { Fate::Differs });
         ledger.settle(&chunk.known());
     };
     run(disk, geometry, indices, context, hand, note).await?;

@@ -14,6 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Stage};
 use crate::journal::Journal;
 use crate::meters::Meters;
+use crate::record::Fate;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -399,6 +400,14 @@ fn settle_step(
     } else {
         done.count(hole);
     }
+    context.note(
+        chunk.index,
+        match (unchanged, hole) {
+            (true, _) => Fate::Unchanged,
+            (false, true) => Fate::Zero,
+            (false, false) => Fate::Sent,
+        },
+    );
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use crate::chunk::Geometry;
 use crate::disk::{Body, Buffer, Buffers, Permit, ReadAt, Wire, WriteAt};
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
+use crate::record::Fate;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use futures_util::stream::FuturesUnordered;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -121,6 +122,11 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
 
     pub(super) fn note(&mut self, done: Result<()>) {
         if let Err(error) = done {
+            if let (Some(record), Some(offset)) = (&self.context.record, error.at_offset())
+                && error.kind() != Kind::Interrupted
+            {
+                record.chunk(offset / self.geometry.chunk_size(), Fate::Failed);
+            }
             self.failures.note(error);
             self.broken |= self.in_order;
         }
@@ -254,8 +260,9 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
             },
         };
         let (context, watched) = (self.context, self.watched());
+        let index = self.geometry.touching(range.clone()).start;
         self.writes.push(Box::pin(async move {
-            let written = write_chunk(&*to, watched.as_deref(), context, range, body, zeros).await;
+            let written = write_chunk(&*to, watched.as_deref(), context, index, range, body, zeros).await;
             (chunk, written)
         }));
     }

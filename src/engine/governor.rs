@@ -7,8 +7,9 @@
 //! A round is as many answers as there may be requests in flight. A time per request that grows with the requests while the
 //! bytes do not is no gain, so growing ends there; more is asked for again after a while, since lines change.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Requests in flight at first: over a short way a few of them fill the line; over a long one each connection comes up to its
 /// speed only in some round trips, so those that are needed should not begin one after the other.
@@ -34,6 +35,10 @@ pub struct Governor {
     fixed: Option<usize>,
     most: usize,
     state: Mutex<State>,
+    /// What all that run beside each other may have in flight together, if it is fixed.
+    slots: Option<Arc<Semaphore>>,
+    /// The same, for those that come of this one.
+    shared: OnceLock<Arc<Semaphore>>,
 }
 
 #[derive(Debug)]
@@ -70,7 +75,21 @@ impl Governor {
             bytes: 0,
             pushed_back: None,
         };
-        Self { fixed, most, state: Mutex::new(state) }
+        Self { fixed, most, state: Mutex::new(state), slots: None, shared: OnceLock::new() }
+    }
+
+    /// The governor of one of several transfers. Each finds out by itself what is best; what was asked for is the most that all
+    /// of them have in flight together, as long as they come of one governor.
+    pub fn beside(&self) -> Self {
+        let slots =
+            self.fixed.map(|fixed| self.shared.get_or_init(|| Arc::new(Semaphore::new(fixed))).clone());
+        Self { slots, ..Self::new(self.fixed, self.most) }
+    }
+
+    /// Waits until a request may be made beside those of the other transfers.
+    pub(super) async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        Arc::clone(self.slots.as_ref()?).acquire_owned().await.ok()
     }
 
     /// How many requests may be in flight now.
@@ -262,5 +281,20 @@ mod tests {
             governor.answered(CHUNK, false);
         }
         assert_eq!(governor.level(), FIRST);
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_for_is_the_most_of_all_together() {
+        let governor = Governor::new(Some(2), 64);
+        let (one, other) = (governor.beside(), governor.beside());
+        let first = one.slot().await;
+        let second = other.slot().await;
+        assert!(first.is_some() && second.is_some());
+        let third = tokio::time::timeout(Duration::from_millis(20), one.slot());
+        assert!(third.await.is_err());
+        drop(second);
+        assert!(one.slot().await.is_some());
+        // Without a number that was asked for, each finds out by itself.
+        assert!(Governor::new(None, 64).beside().slot().await.is_none());
     }
 }

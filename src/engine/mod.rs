@@ -31,6 +31,7 @@ use crate::disk::Window;
 use crate::error::{Error, Kind};
 use crate::event::Observer;
 use crate::meters::Meters;
+use crate::record::{Fate, Record};
 use crate::stop::Stop;
 use crate::transport::retry::Retry;
 use governor::Governor;
@@ -55,6 +56,10 @@ pub struct Context {
     pub workers: usize,
     /// Room for the bytes of all chunks.
     pub window: Window,
+    /// How many transfers share the window at a time: 1 where each has its own.
+    pub sharers: usize,
+    /// What is remembered for a report, if one is wanted.
+    pub record: Option<Arc<Record>>,
 }
 
 /// The most requests in flight where nothing else was said: more connections than this are rude to a server, and gain
@@ -79,7 +84,28 @@ impl Context {
         };
         let (reads, writes, workers) = (governor(requests), governor(requests), workers());
         let window = window(Route::Plain, workers);
-        Self { observer, meters, stop, retry, reads, writes, workers, window }
+        Self { observer, meters, stop, retry, reads, writes, workers, window, sharers: 1, record: None }
+    }
+
+    /// The same, remembered in `record`.
+    #[must_use]
+    pub fn recorded(self, record: Arc<Record>) -> Self {
+        Self { record: Some(record), ..self }
+    }
+
+    /// For one of several transfers that run at a time, up to `sharers` of them: with counters and an observer of its own, in
+    /// the same window, under the same stop, and with the same number of requests for all of them where one was asked for.
+    #[must_use]
+    pub fn member(&self, meters: Arc<Meters>, observer: Observer, sharers: usize) -> Self {
+        let retry = Retry {
+            retries: self.retry.retries,
+            observer: Arc::clone(&observer),
+            meters: Arc::clone(&meters),
+            stop: self.stop.clone(),
+        };
+        let (reads, writes) = (Arc::new(self.reads.beside()), Arc::new(self.writes.beside()));
+        let sharers = sharers.max(1);
+        Self { observer, meters, retry, reads, writes, sharers, record: None, ..self.clone() }
     }
 
     /// The most requests in flight at a time.
@@ -87,10 +113,20 @@ impl Context {
         self.reads.most().max(self.writes.most())
     }
 
-    /// The same, with room for what a transfer of that kind does.
+    /// The same, with room for what a transfer of that kind does. Those that share a window keep it.
     #[must_use]
     pub fn on(&self, route: Route) -> Self {
+        if self.sharers > 1 {
+            return self.clone();
+        }
         Self { window: window(route, self.workers), ..self.clone() }
+    }
+
+    /// Notes what has become of a chunk.
+    pub(crate) fn note(&self, index: u64, fate: Fate) {
+        if let Some(record) = &self.record {
+            record.chunk(index, fate);
+        }
     }
 
     /// How many workers can be at work at a time, where each has a chunk that takes `bytes` of the window.

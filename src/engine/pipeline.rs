@@ -147,12 +147,15 @@ impl<T: Send + 'static> Pipeline<T> {
         let mut pace = rung.map(Pace::new);
         let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut busy = context.window.busy();
         loop {
             flow.begin(&mut items, &workers);
             if flow.is_over() {
                 break;
             }
-            context.meters.in_flight.store((flow.reads.len() + flow.writes.len()) as u64, Relaxed);
+            let requests = flow.reads.len() + flow.writes.len();
+            context.meters.in_flight.store(requests as u64, Relaxed);
+            busy.set(requests + flow.working);
             let held_up_by = flow.held_up_by(&context.meters);
             let far_end_holds_up = std::ptr::eq(held_up_by, &raw const context.meters.far_ns);
             let start = Instant::now();
@@ -191,7 +194,8 @@ impl<T: Send + 'static> Pipeline<T> {
                 permit = async { match &mut flow.waiting { Some((_, permit)) => permit.await, None => Permit::default() } },
                     if flow.waiting.is_some() => if let Some((item, _)) = flow.waiting.take() { flow.read(item, permit) },
                 _ = looks.tick(), if far_end_holds_up && !flow.writes.is_empty() => look(&context.meters),
-                () = tokio::time::sleep(STUCK), if stuck => flow.note(Err(full(context))),
+                // Those that share the window may only be slow.
+                () = tokio::time::sleep(STUCK), if stuck => if context.window.is_idle() { flow.note(Err(full(context))) },
             }
             let spent = start.elapsed();
             Meters::time(held_up_by, spent);
@@ -211,7 +215,7 @@ impl<T: Send + 'static> Pipeline<T> {
 /// the window lets be in use at a time, so that none is made anew, cleared and mapped page by page. A chunk of which a body is
 /// made gives its buffer back at once, and the room that it has then is the body's.
 fn stock(geometry: Geometry, context: &Context) -> usize {
-    let chunks = context.window.capacity() / geometry.chunk_size().max(1);
+    let chunks = context.window.capacity() / context.sharers as u64 / geometry.chunk_size().max(1);
     usize::try_from(chunks).unwrap_or(usize::MAX).min(MAX_CONCURRENCY)
 }
 

@@ -7,7 +7,7 @@ use crate::journal::Syncer;
 use crate::stop::Stop;
 use crate::transport::retry::Retry;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -114,6 +114,7 @@ pub(super) async fn flush(to: &dyn WriteAt, retry: &Retry) -> Result<()> {
     } else {
         retry.run_settled_apart("flushing", || to.flush()).await
     };
+    retry.meters.flushes.fetch_add(u64::from(flushed.is_ok() && to.info().volatile), Relaxed);
     flushed.map_err(|error| {
         let again = error.kind() == Kind::Io || error.kind().is_retryable();
         if again { error.with_kind(Kind::Incomplete) } else { error }

@@ -66,8 +66,18 @@ fn stoppable() -> (Context, Stopper) {
         Retry { retries: 2, observer: event::nobody(), meters: Arc::clone(&meters), stop: stop.clone() };
     let window = window(Route::Plain, 2);
     let (reads, writes) = (governor(Some(4)), governor(Some(4)));
-    let context =
-        Context { observer: event::nobody(), meters, stop, retry, reads, writes, workers: 2, window };
+    let context = Context {
+        observer: event::nobody(),
+        meters,
+        stop,
+        retry,
+        reads,
+        writes,
+        workers: 2,
+        window,
+        sharers: 1,
+        record: None,
+    };
     (context, stopper)
 }
 

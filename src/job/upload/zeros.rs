@@ -110,6 +110,9 @@ pub(super) async fn prove(
     (context.observer)(&Event::Warning(text));
     for index in &left_out {
         ledger.revoke(*index);
+        if let Some(record) = &context.record {
+            record.take_back_zero(*index);
+        }
     }
     // From here on no run may leave any out.
     journal.write_zeros(&acked_of(ledger))?;
