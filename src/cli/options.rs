@@ -6,6 +6,7 @@ use crate::disk::format::TargetFormat;
 use crate::engine::compare::Amount;
 use crate::engine::resume::Resume;
 use crate::error::{Error, Result};
+use crate::job::set::SetDirectory;
 use crate::job::{DEFAULT_CHUNK_SIZE, Settings};
 use crate::journal::{ContentsDirectory, Destinations, Directory};
 use crate::provider::catalogue::secret::GIVE_AGAIN;
@@ -71,11 +72,13 @@ impl TransferOptions {
             verify: self.verify.unwrap_or_default(),
             restart,
             dry_run: self.dry_run,
+            keeps_journal: false,
             manifest: self.manifest.clone(),
             resume: self.resume,
             journals: Directory::new(dirs.transfers()),
             destinations: Destinations::new(dirs.destinations()),
             contents: ContentsDirectory::new(dirs.contents()),
+            sets: SetDirectory::new(dirs.sets()),
             command: super::signals::command_line(),
         }
     }

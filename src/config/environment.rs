@@ -114,6 +114,11 @@ impl Dirs {
         self.state.join("contents")
     }
 
+    /// Where it is kept which members of a set are done.
+    pub fn sets(&self) -> PathBuf {
+        self.state.join("sets")
+    }
+
     /// Where the journals of transfers are.
     pub fn transfers(&self) -> PathBuf {
         self.state.join("transfers")

@@ -7,6 +7,7 @@ pub mod appliance;
 pub mod download;
 pub mod migrate;
 mod resumable;
+pub mod set;
 pub mod upload;
 pub mod verify;
 mod vhd;
@@ -22,6 +23,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
 use crate::journal::{Claim, ContentsDirectory, Destinations, Directory, Journal};
 use crate::manifest::Manifest;
+use set::SetDirectory;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -62,6 +64,8 @@ pub struct Settings {
     pub resume: Resume,
     /// Whether only the plan is wanted.
     pub dry_run: bool,
+    /// Whether the journal outlives the transfer, as that of a member of a set does until the whole set is done.
+    pub keeps_journal: bool,
     /// Where a manifest goes.
     pub manifest: Option<PathBuf>,
     /// The journals.
@@ -70,6 +74,8 @@ pub struct Settings {
     pub destinations: Destinations,
     /// What disks hold, as earlier transfers left it.
     pub contents: ContentsDirectory,
+    /// The notes of sets.
+    pub sets: SetDirectory,
     /// The command, as a shell would take it, to be shown by `transfers`.
     pub command: String,
 }
@@ -96,10 +102,12 @@ impl Settings {
             restart: false,
             resume: Resume::default(),
             dry_run: false,
+            keeps_journal: false,
             manifest: None,
             journals: Directory::new(state.join("transfers")),
             destinations: Destinations::new(state.join("destinations")),
             contents: ContentsDirectory::new(state.join("contents")),
+            sets: SetDirectory::new(state.join("sets")),
             command: String::new(),
         }
     }
@@ -139,6 +147,12 @@ pub struct Done<T> {
 impl<T> Done<T> {
     fn new(result: T, journal: Option<Journal>, claim: Option<Claim>) -> Self {
         Self { result, journal, claim }
+    }
+
+    /// Ends the transfer without removing the journal; returns where that is. For a member of a set, whose result may be
+    /// proved again until the whole set is done.
+    pub fn keep(self) -> Option<PathBuf> {
+        self.journal.map(|journal| journal.path().to_owned())
     }
 
     /// Lets go of the destination before the journal is removed, for a step that needs it.

@@ -113,6 +113,9 @@ impl Download {
             settle(&journal, &part);
             return Err(error);
         }
+        if settings.keeps_journal {
+            settle(&journal, &part);
+        }
         write_manifest(settings, &ledger, done.sha256.clone())?;
         let summary = summary_of(object, &done, resumed, verified, &ledger, context, start);
         Ok(Some(Done::new(Downloads { file: Some(file), summary }, Some(journal), Some(claim))))

@@ -110,6 +110,9 @@ impl Upload {
                 return Err(error);
             }
         };
+        if settings.keeps_journal {
+            settle(&claimed).await;
+        }
         write_manifest(settings, &claimed.ledger, done.sha256.clone())?;
         let summary = Summary {
             chunks_sent: done.sent,
