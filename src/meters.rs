@@ -63,6 +63,69 @@ impl Meters {
         Self::time(counter, start.elapsed());
     }
 
+    /// The sums of the counters of several transfers.
+    pub fn sum<'a>(all: impl IntoIterator<Item = &'a Meters>) -> Self {
+        let sum = Self::default();
+        for one in all {
+            for (to, from) in sum.counters().into_iter().zip(one.counters()) {
+                to.fetch_add(from.load(Relaxed), Relaxed);
+            }
+        }
+        sum
+    }
+
+    fn counters(&self) -> [&AtomicU64; 22] {
+        // Named one by one, so that a new counter is not forgotten here.
+        let Self {
+            image,
+            resumed,
+            wire,
+            partial,
+            flying_image,
+            flying_wire,
+            verified,
+            retries,
+            flushes,
+            in_flight,
+            source_ns,
+            work_ns,
+            far_ns,
+            sink_ns,
+            reading_ns,
+            encoding_ns,
+            landing_ns,
+            moving_ns,
+            waiting_ns,
+            looks_queued,
+            looks_empty,
+            throttled_ns,
+        } = self;
+        [
+            image,
+            resumed,
+            wire,
+            partial,
+            flying_image,
+            flying_wire,
+            verified,
+            retries,
+            flushes,
+            in_flight,
+            source_ns,
+            work_ns,
+            far_ns,
+            sink_ns,
+            reading_ns,
+            encoding_ns,
+            landing_ns,
+            moving_ns,
+            waiting_ns,
+            looks_queued,
+            looks_empty,
+            throttled_ns,
+        ]
+    }
+
     /// Image bytes that are on their way and not yet acknowledged, by what has moved of them. On a slow line everything may
     /// be in flight for minutes; this is what shows that it goes on.
     pub fn on_the_way(&self) -> u64 {
@@ -128,6 +191,23 @@ mod tests {
         assert_eq!(m.on_the_way(), 200);
         m.partial.store(120, Relaxed);
         assert_eq!(m.on_the_way(), 400, "a repeated request does not count twice");
+    }
+
+    #[test]
+    fn the_counters_of_several_transfers_are_summed() {
+        let (a, b) = (Meters::default(), Meters::default());
+        for (n, (a, b)) in a.counters().into_iter().zip(b.counters()).enumerate() {
+            a.store(n as u64, Relaxed);
+            b.store(100, Relaxed);
+        }
+        let sum = Meters::sum([&a, &b]);
+        assert!(
+            sum.counters()
+                .into_iter()
+                .enumerate()
+                .all(|(n, counter)| counter.load(Relaxed) == 100 + n as u64)
+        );
+        assert_eq!(sum.image.load(Relaxed), 100);
     }
 
     #[test]

@@ -3,17 +3,20 @@
 use super::Global;
 use super::options::{TransferOptions, parse};
 use super::output::Output;
-use super::session::{NOTHING, Session};
+use super::session::{End, NOTHING, Session};
+use super::set::{MemberDone, Running, SetOptions, Verb};
 use crate::config::{Object, Target};
 use crate::disk::Identity;
 use crate::disk::appliance::Appliance;
 use crate::disk::format::TargetFormat;
 use crate::engine::encode::codec::Compression;
-use crate::error::{Error, Result};
+use crate::engine::{Context, Route};
+use crate::error::{Error, Kind, Result};
 use crate::job::appliance::Found;
 use crate::job::download::{Download, Downloads, FileForm, Object as Fetched};
 use crate::job::{Done, Settings};
 use clap::Args;
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// What `download` takes.
@@ -26,9 +29,12 @@ pub struct DownloadArgs {
     /// The drive, or the appliance
     #[arg(value_name = "REMOTE:DRIVE|REMOTE:appliance/KEY", value_parser = parse::<Target>)]
     from: Target,
-    /// Where it goes, - for standard output; without it, a file named after the drive or appliance
-    #[arg(value_name = "FILE|-")]
-    to: Option<PathBuf>,
+    /// More of them; and where it goes, - for standard output; without it, a file named after the drive or appliance. Several
+    /// go into a directory
+    #[arg(value_name = "REMOTE:DRIVE|FILE|DIR|-")]
+    more: Vec<PathBuf>,
+    #[command(flatten)]
+    set: SetOptions,
     /// Of an appliance in gzip, xz, zstd or tar, or several of them: take the image out on the way
     #[arg(long)]
     unpack: bool,
@@ -49,21 +55,28 @@ pub struct DownloadArgs {
 }
 
 /// Runs the command.
-pub async fn run(args: DownloadArgs, global: &Global, output: &Output) -> Result<()> {
+pub async fn run(mut args: DownloadArgs, global: &Global, output: &Output) -> Result<()> {
+    // What stands last and is no target is where it goes.
+    let is_place = |last: &PathBuf| !last.to_str().is_some_and(Target::is_target);
+    let to = if args.more.last().is_some_and(is_place) { args.more.pop() } else { None };
+    if args.set.is_set(1 + args.more.len()) {
+        return several(args, to, global, output).await;
+    }
     let object = args.from.object;
     if args.unpack && !matches!(object, Some(Object::Appliance(_))) {
         return Err(Error::usage("--unpack is for appliances: a drive holds its image as it is"));
     }
     let form = FileForm { format: args.format, compression: args.compress };
-    form.check(args.to.as_deref())?;
-    let to_stdout = args.to.as_ref().is_some_and(|p| p.as_os_str() == "-");
+    form.check(to.as_deref())?;
+    let to_stdout = to.as_ref().is_some_and(|p| p.as_os_str() == "-");
     if to_stdout && output.is_json() {
         return Err(Error::usage("standard output cannot take both the image and --json"));
     }
     let session = Session::open(Some(&args.from.remote), &args.transfer, global, output).await?;
-    let download = Download { to: args.to, force: args.force };
-    let settings = |session: &Session| session.settings(&args.transfer, args.restart);
-    let done = fetch(download, object.as_ref(), args.unpack, form, settings, &session).await;
+    let download = Download { to, force: args.force };
+    let settings = || session.settings(&args.transfer, args.restart);
+    let done =
+        fetch(download, object.as_ref(), args.unpack, form, settings, &session.end, &session.context).await;
     session.settle();
     if let Some(done) = done? {
         let what = match &done.result.file {
@@ -76,17 +89,78 @@ pub async fn run(args: DownloadArgs, global: &Global, output: &Output) -> Result
     Ok(())
 }
 
+/// Several drives, each into a file of its own in a directory.
+async fn several(args: DownloadArgs, to: Option<PathBuf>, global: &Global, output: &Output) -> Result<()> {
+    let verb = Verb { action: "download", done: "downloaded", route: Route::Plain };
+    let mut targets = vec![args.from];
+    for word in &args.more {
+        targets.push(word.to_string_lossy().parse::<Target>()?);
+    }
+    let directory = to.unwrap_or_else(|| PathBuf::from("."));
+    if directory.as_os_str() == "-" {
+        return Err(Error::usage("standard output cannot take several drives: name a directory"));
+    }
+    let form = FileForm { format: args.format, compression: args.compress };
+    form.check(Some(&directory))?;
+    for (given, option) in [(args.unpack, "--unpack"), (args.transfer.manifest.is_some(), "--manifest")] {
+        if given {
+            return Err(Error::usage(format!("{option} is for one image, and several are named")));
+        }
+    }
+    let session = Session::open(Some(&targets[0].remote), &args.transfer, global, output).await?;
+    let place = std::path::absolute(&directory)
+        .map_err(|e| Error::io(format!("finding {}", directory.display()), e))?;
+    let set = args.set.members(verb, &targets, &place.display().to_string(), &session, output).await?;
+    if !args.transfer.dry_run {
+        std::fs::create_dir_all(&place)
+            .map_err(|e| Error::io(format!("making the directory {}", place.display()), e))?;
+    }
+    let files: HashMap<String, PathBuf> = set
+        .whole
+        .iter()
+        .map(crate::job::set::Member::key)
+        .zip(crate::job::set::files(&place, &set.whole, form))
+        .collect();
+    let (files, force) = (&files, args.force);
+    let ended = set.run(verb, &args.transfer, args.restart, &session, output, |picked, running| {
+        Box::pin(async move {
+            let Running { end, context, settings, was_done } = running;
+            let settings = &settings;
+            let again = |restart| {
+                let download = Download { to: files.get(&picked.member.key()).cloned(), force };
+                let settings = move || Settings { restart: restart || settings.restart, ..settings.clone() };
+                fetch(download, Some(&picked.object), false, form, settings, &end, &context)
+            };
+            let done = match again(false).await {
+                // It was whole, and its drive has changed since.
+                Err(error) if was_done && force && error.kind() == Kind::Source => again(true).await?,
+                done => done?,
+            };
+            Ok(done.map(|done| MemberDone {
+                words: match &done.result.file {
+                    Some(file) => format!("downloaded to {}", file.display()),
+                    None => "downloaded".to_owned(),
+                },
+                summary: done.result.summary.clone(),
+                data: None,
+                journal: done.keep(),
+            }))
+        })
+    });
+    ended.await
+}
+
 async fn fetch(
     download: Download,
     object: Option<&Object>,
     unpack: bool,
     form: FileForm,
-    settings: impl Fn(&Session) -> Settings,
-    session: &Session,
+    settings: impl Fn() -> Settings,
+    end: &End,
+    context: &Context,
 ) -> Result<Option<Done<Downloads>>> {
-    let (end, context) = (&session.end, &session.context);
     if let (Some(Object::Appliance(key)), true) = (object, end.client().is_ok()) {
-        let settings = &settings(session);
+        let settings = &settings();
         let id = format!("appliance/{key}");
         let account = end.account.clone();
         let image = Identity::Remote { account, object: id.clone(), size: 0, validator: None };
@@ -97,7 +171,7 @@ async fn fetch(
         return download.appliance(&found, unpack, form, settings, context).await;
     }
     let (far, disk) = end.far_disk(object, &NOTHING)?;
-    let settings = &settings(session);
+    let settings = &settings();
     download.check(&end.remote, &disk, None, settings)?;
     let disk = Fetched::disk(&disk, form, &far, context).await?;
     download.run(&disk, settings, context).await

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use url::Url;
 
 /// What it takes to open a disk.
+#[derive(Clone)]
 pub(super) struct Opening {
     pub(super) far_end: FarEnd,
     pub(super) url: Url,

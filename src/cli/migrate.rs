@@ -3,18 +3,20 @@
 use super::Global;
 use super::options::{TransferOptions, pair, parse, size, target_format};
 use super::output::Output;
-use super::session::{NOTHING, Session};
+use super::session::{End, NOTHING, Session};
+use super::set::{MemberDone, Running, SetOptions, Verb};
 use super::upload::tell_drive;
 use crate::config::{Object, Target};
 use crate::disk::appliance::Appliance;
 use crate::disk::format::TargetFormat;
 use crate::engine::encode::codec::Compression;
+use crate::engine::{Context, Route};
 use crate::error::{Error, Result};
 use crate::event::Summary;
-use crate::job::Done;
 use crate::job::appliance::Found;
 use crate::job::migrate;
 use crate::job::upload::{Upload, Zeros};
+use crate::job::{Done, Far, Settings};
 use clap::Args;
 
 /// What `migrate` takes.
@@ -22,15 +24,18 @@ use clap::Args;
 #[command(
     after_help = "Prints the UUID of the drive that was written, and nothing else, on stdout. Nothing is kept on this \
                   machine. The same command run again goes on where it stopped; what is unpacked on the way is read again \
-                  from its start, and only what is missing is written."
+                  from its start, and only what is missing is written. Of several drives a line each is printed: the old \
+                  UUID and the new one."
 )]
 pub struct MigrateArgs {
-    /// What is moved: a drive, or an appliance, which is unpacked if it is in gzip, xz, zstd or tar
-    #[arg(value_name = "REMOTE:DRIVE|REMOTE:appliance/KEY", value_parser = parse::<Target>)]
-    from: Target,
+    /// What is moved: a drive, or an appliance, which is unpacked if it is in gzip, xz, zstd or tar. Several go to new drives
+    #[arg(value_name = "REMOTE:DRIVE|REMOTE:appliance/KEY", value_parser = parse::<Target>, required = true, num_args = 1..)]
+    from: Vec<Target>,
     /// REMOTE: for a new drive, REMOTE:DRIVE for one that exists
-    #[arg(value_name = "REMOTE:[DRIVE]", value_parser = parse::<Target>)]
+    #[arg(value_name = "REMOTE:[DRIVE]", value_parser = parse::<Target>, required = true)]
     to: Target,
+    #[command(flatten)]
+    set: SetOptions,
     /// The new drive's name; that of what is moved without it
     #[arg(long)]
     name: Option<String>,
@@ -64,10 +69,14 @@ pub async fn run(args: MigrateArgs, global: &Global, output: &Output) -> Result<
     if args.to.object.is_some() && (args.name.is_some() || !args.keys.is_empty()) {
         return Err(Error::usage("--name and --set are for a drive to be made, and a drive is named"));
     }
-    if args.from == args.to {
-        return Err(Error::usage(format!("{} would be written onto itself", args.from)));
+    if args.from.contains(&args.to) {
+        return Err(Error::usage(format!("{} would be written onto itself", args.to)));
     }
-    let session = Session::open(Some(&args.from.remote), &args.transfer, global, output).await?;
+    let remote = args.from.first().map(|from| from.remote.clone());
+    let session = Session::open(remote.as_deref(), &args.transfer, global, output).await?;
+    if args.set.is_set(args.from.len()) {
+        return several(args, &session, output).await;
+    }
     let done = migrate(args, &session, output).await;
     session.settle();
     match done? {
@@ -77,29 +86,108 @@ pub async fn run(args: MigrateArgs, global: &Global, output: &Output) -> Result<
 }
 
 async fn migrate(args: MigrateArgs, session: &Session, output: &Output) -> Result<Option<Done<Summary>>> {
-    session.settings(&args.transfer, args.restart).check()?;
+    let settings = session.settings(&args.transfer, args.restart);
+    settings.check()?;
     let to = session.another(&args.to.remote, output).await?;
     // One that takes no drives is refused before anything is asked for.
     let (far, drive) = to.far(args.to.object.as_ref())?;
-    let upload = Upload {
-        drive,
-        name: args.name,
+    let object = args.from.into_iter().next().and_then(|from| from.object);
+    let moving = Moving {
         size: args.size,
-        keys: args.keys,
-        compression: args.compress,
-        zeros: args.zeros,
+        format: args.target_format,
+        upload: Upload {
+            drive,
+            name: args.name,
+            size: args.size,
+            keys: args.keys,
+            compression: args.compress,
+            zeros: args.zeros,
+        },
     };
-    let (context, end) = (&session.context, &session.end);
-    if let (Some(Object::Appliance(key)), Ok(client)) = (&args.from.object, end.client()) {
-        let settings = session.settings(&args.transfer, args.restart);
-        let appliance = Appliance::new(client.clone(), end.retry.clone(), key)?;
-        let found = Found::ask(appliance, key, &end.remote, &end.account).await?;
-        // The size is that of the image, and the drive is as large.
-        let size = args.size;
-        return migrate::appliance(&found, size, args.target_format, upload, &far, &settings, context).await;
+    // The account that a ticket in the command line is of is known by now, and with it what has to be hidden.
+    let settings = || session.settings(&args.transfer, args.restart);
+    moving.run(object.as_ref(), &session.end, &far, settings, &session.context).await
+}
+
+/// What is written, and how.
+#[derive(Clone)]
+struct Moving {
+    /// Of an appliance, the size of the image in it.
+    size: Option<u64>,
+    format: TargetFormat,
+    upload: Upload,
+}
+
+impl Moving {
+    async fn run(
+        self,
+        object: Option<&Object>,
+        end: &End,
+        far: &Far,
+        settings: impl Fn() -> Settings,
+        context: &Context,
+    ) -> Result<Option<Done<Summary>>> {
+        if let (Some(Object::Appliance(key)), Ok(client)) = (object, end.client()) {
+            let appliance = Appliance::new(client.clone(), end.retry.clone(), key)?;
+            let found = Found::ask(appliance, key, &end.remote, &end.account).await?;
+            // The size is that of the image, and the drive is as large.
+            let (size, settings) = (self.size, settings());
+            return migrate::appliance(&found, size, self.format, self.upload, far, &settings, context).await;
+        }
+        let (source, disk) = end.far_disk(object, &NOTHING)?;
+        let settings = settings();
+        let image = migrate::disk(&disk, &source, context).await?.written_as(self.format)?;
+        self.upload.run(image, far, &settings, context).await
     }
-    let (source, disk) = end.far_disk(args.from.object.as_ref(), &NOTHING)?;
-    let settings = session.settings(&args.transfer, args.restart);
-    let image = migrate::disk(&disk, &source, context).await?.written_as(args.target_format)?;
-    upload.run(image, &far, &settings, context).await
+}
+
+/// Several drives, each to a new one.
+async fn several(args: MigrateArgs, session: &Session, output: &Output) -> Result<()> {
+    let verb = Verb { action: "migrate", done: "migrated", route: Route::Between };
+    if args.to.object.is_some() {
+        return Err(Error::usage(format!("several drives cannot go to {} alone", args.to)).hint(format!(
+            "name the remote alone, as in {}:, and each gets a drive of its own",
+            args.to.remote
+        )));
+    }
+    for (given, option) in [
+        (args.name.is_some(), "--name"),
+        (args.size.is_some(), "--size"),
+        (args.transfer.manifest.is_some(), "--manifest"),
+    ] {
+        if given {
+            return Err(Error::usage(format!("{option} is for one drive, and several are moved")));
+        }
+    }
+    let to = session.another(&args.to.remote, output).await?;
+    to.far(None)?;
+    let set = args.set.members(verb, &args.from, &args.to.to_string(), session, output).await?;
+    let moving = Moving {
+        size: None,
+        format: args.target_format,
+        upload: Upload {
+            drive: None,
+            name: None,
+            size: None,
+            keys: args.keys,
+            compression: args.compress,
+            zeros: args.zeros,
+        },
+    };
+    let (moving, to) = (&moving, &to);
+    set.run(verb, &args.transfer, args.restart, session, output, |picked, running| {
+        Box::pin(async move {
+            let Running { end, context, settings, .. } = running;
+            let (far, _) = to.under(&context).far(None)?;
+            let settings = || settings.clone();
+            let done = moving.clone().run(Some(&picked.object), &end, &far, settings, &context).await?;
+            Ok(done.map(|done| MemberDone {
+                words: format!("migrated to {}:{}", far.remote, done.result.drive),
+                data: Some(format!("{} {}", picked.member.disk, done.result.drive)),
+                summary: done.result.clone(),
+                journal: done.keep(),
+            }))
+        })
+    })
+    .await
 }

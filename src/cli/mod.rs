@@ -25,6 +25,7 @@ mod remote;
 mod serve;
 mod server;
 mod session;
+mod set;
 pub mod signals;
 mod snapshot;
 mod source;

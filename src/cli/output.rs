@@ -20,6 +20,14 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+/// What a member of a set is called.
+struct Named {
+    /// By its remote, which scripts read.
+    id: String,
+    /// By people.
+    shown: String,
+}
+
 /// Where everything is said.
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[derive(Clone)]
@@ -30,6 +38,10 @@ pub struct Output {
     color: bool,
     bars: bool,
     bar: Arc<Mutex<Option<Bar>>>,
+    /// The bar of the set that this is of a member of.
+    outer: Arc<Mutex<Option<Bar>>>,
+    /// Which member of a set it is about.
+    member: Option<Arc<Named>>,
     redactor: Redactor,
     reveals: bool,
 }
@@ -50,6 +62,8 @@ impl Output {
             color,
             bars: terminal && !global.quiet && !global.no_progress && !global.json,
             bar: Arc::default(),
+            outer: Arc::default(),
+            member: None,
             redactor: Redactor::of_command(super::words::given()),
             reveals: false,
         }
@@ -59,6 +73,22 @@ impl Output {
     #[must_use]
     pub fn revealing(&self, reveals: bool) -> Self {
         Self { reveals, ..self.clone() }
+    }
+
+    /// The same output for a member of a set: all that is said names it.
+    #[must_use]
+    pub fn of_member(&self, id: &str, shown: &str) -> Self {
+        Self {
+            bar: Arc::default(),
+            outer: Arc::clone(&self.bar),
+            member: Some(Arc::new(Named { id: id.to_owned(), shown: shown.to_owned() })),
+            ..self.clone()
+        }
+    }
+
+    /// What people call the member of a set that it is about.
+    pub fn member(&self) -> Option<&str> {
+        self.member.as_ref().map(|member| &*member.shown)
     }
 
     /// What hides secrets by their value; what it is told here no message will have.
@@ -130,8 +160,7 @@ impl Output {
 
     /// Prints a value of a provider on a line, with `event` before its own keys; what has no keys stands under `value`.
     pub fn value(&self, event: &str, value: &Value) -> Result<()> {
-        let mut fields = serde_json::Map::new();
-        fields.insert("event".into(), event.into());
+        let mut fields = self.named(event);
         match self.shown_value(value).into_owned() {
             Value::Object(own) => fields.extend(own.into_iter().filter(|(key, _)| key != "event")),
             other => {
@@ -147,8 +176,7 @@ impl Output {
             return;
         }
         if let Value::Object(map) = &mut object {
-            let mut with_event = serde_json::Map::new();
-            with_event.insert("event".into(), name.into());
+            let mut with_event = self.named(name);
             with_event.append(map);
             object = Value::Object(with_event);
         }
@@ -158,6 +186,16 @@ impl Output {
         }
         // A reader that has gone away does not stop the transfer.
         let _ = print_line(&object.to_string());
+    }
+
+    /// The first keys of an object: `event`, and which member of a set it is about.
+    fn named(&self, event: &str) -> serde_json::Map<String, Value> {
+        let mut fields = serde_json::Map::new();
+        fields.insert("event".into(), event.into());
+        if let Some(member) = &self.member {
+            fields.insert("member".into(), member.id.clone().into());
+        }
+        fields
     }
 
     /// Says something to the user, unless that is unwanted.
@@ -178,19 +216,8 @@ impl Output {
     /// Reports an error and gives the exit status that goes with it.
     pub fn fail(&self, error: &Error) -> ExitCode {
         self.set_bar(None);
+        self.error_event(error);
         let code = error.kind().exit_code();
-        self.event(
-            "error",
-            json!({
-                "message": error.to_string(),
-                "kind": format!("{:?}", error.kind()),
-                "exit_code": code,
-                "offset": error.at_offset(),
-                "attempts": error.after_attempts(),
-                "server": error.said(),
-                "hint": error.what_next(),
-            }),
-        );
         self.labelled("error:", "31;1", &error.to_string());
         if let Some(hint) = error.what_next() {
             self.labelled("hint:", "36", hint);
@@ -199,6 +226,30 @@ impl Output {
             self.labelled("hint:", "36", &format!("to go on: {}", super::signals::command_line()));
         }
         ExitCode::from(code)
+    }
+
+    /// Tells an error to who reads JSON.
+    pub fn error_event(&self, error: &Error) {
+        self.event(
+            "error",
+            json!({
+                "message": error.to_string(),
+                "kind": format!("{:?}", error.kind()),
+                "exit_code": error.kind().exit_code(),
+                "offset": error.at_offset(),
+                "attempts": error.after_attempts(),
+                "server": error.said(),
+                "hint": error.what_next(),
+            }),
+        );
+    }
+
+    /// Says which part of a command failed, and why.
+    pub fn failed(&self, error: &Error) {
+        self.labelled("failed:", "31;1", &error.to_string());
+        if let Some(hint) = error.what_next() {
+            Self { member: None, ..self.clone() }.labelled("hint:", "36", hint);
+        }
     }
 
     /// Takes the library's events.
@@ -345,12 +396,17 @@ impl Output {
 
     fn print_message(&self, label: &str, text: &str) {
         let text = self.redactor.redact(text);
+        let text = match &self.member {
+            Some(member) => Cow::Owned(format!("{}: {text}", member.shown)),
+            None => text,
+        };
         let text = escape::message(&text);
         let print = || {
             // Nobody can be told that nobody listens.
             let _ = writeln!(std::io::stderr().lock(), "{label}{text}");
         };
-        match &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
+        let bar = |bar: &Mutex<Option<Bar>>| bar.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match bar(&self.bar).or_else(|| bar(&self.outer)) {
             Some(bar) => bar.suspend(print),
             None => print(),
         }

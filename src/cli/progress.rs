@@ -3,11 +3,11 @@
 use super::output::{Output, bytes};
 use crate::event::Stage;
 use crate::meters::Meters;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -100,53 +100,180 @@ fn time(s: u64) -> String {
     }
 }
 
-/// Draws or reports until it is dropped.
-pub struct Progress {
-    ending: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+/// The bars of a set: one for each member that runs, and below them one for the whole.
+#[derive(Clone)]
+pub struct Group(Arc<GroupState>);
+
+struct GroupState {
+    bars: MultiProgress,
+    whole: OnceLock<ProgressBar>,
+    start: Instant,
+    members: usize,
+    ended: AtomicUsize,
+    /// The bytes that are known to be moved, before the members' plans tell.
+    listed: u64,
+    all: Mutex<Vec<Arc<Meters>>>,
+    planned: AtomicU64,
 }
 
-impl Progress {
-    /// Starts, if there is anything to be shown. `total` and `verify_total` in image bytes.
-    pub fn start(output: &Output, meters: &Arc<Meters>, total: u64, verify_total: u64) -> Self {
-        let none = Self { ending: None, thread: None };
+impl Group {
+    /// A set of so many members, of so many image bytes as far as that is known.
+    pub fn new(output: &Output, members: usize, listed: u64) -> Self {
+        let target =
+            if output.draws_bars() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let state = GroupState {
+            bars: MultiProgress::with_draw_target(target),
+            whole: OnceLock::new(),
+            start: Instant::now(),
+            members,
+            ended: AtomicUsize::new(0),
+            listed,
+            all: Mutex::default(),
+            planned: AtomicU64::new(0),
+        };
+        Self(Arc::new(state))
+    }
+
+    /// Counts a member's bytes among those of the whole.
+    pub fn add(&self, meters: &Arc<Meters>) {
+        self.0.all.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(meters));
+    }
+
+    /// A member has ended.
+    pub fn ended(&self) {
+        self.0.ended.fetch_add(1, Relaxed);
+    }
+
+    /// The counters of all members together.
+    pub fn sum(&self) -> Meters {
+        Meters::sum(self.0.all.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|meters| &**meters))
+    }
+
+    /// How long the set has run.
+    pub fn elapsed(&self) -> Duration {
+        self.0.start.elapsed()
+    }
+
+    /// Draws or reports the whole until what is returned is dropped.
+    pub fn start(&self, output: &Output) -> Progress {
         if !output.draws_bars() && !output.is_json() {
-            return none;
+            return Progress::default();
         }
         let bar = output.draws_bars().then(|| {
-            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{bar:16.cyan/blue} {percent:>3}% {wide_msg}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            let bar = self.0.bars.add(new_bar(""));
+            let _ = self.0.whole.set(bar.clone());
             Bar { bar, stage: Arc::default() }
         });
         output.set_bar(bar.clone());
-        let (ending, end) = channel();
-        let (output, meters) = (output.clone(), Arc::clone(meters));
-        let thread = std::thread::Builder::new().name("progress".into()).spawn(move || {
-            let look = Look { meters: &meters, total, verify_total, start: Instant::now() };
-            let mut stage = 0;
-            let mut since = look.start;
-            let every = if bar.is_some() { REDRAW } else { REPORT };
-            while end.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                let Some(bar) = &bar else {
-                    report(&output, &look);
-                    continue;
-                };
-                let now = bar.stage.load(Relaxed);
-                if now != stage {
-                    (stage, since) = (now, Instant::now());
+        let (group, output) = (self.clone(), output.clone());
+        Progress::spawn(bar.clone(), move || {
+            let state = &group.0;
+            let meters = group.sum();
+            let total = state.listed.max(state.planned.load(Relaxed));
+            let look = Look { meters: &meters, total, verify_total: 0, start: state.start };
+            let ended = state.ended.load(Relaxed);
+            let Some(bar) = &bar else {
+                let mut fields = report(&look);
+                fields["set"] = true.into();
+                (fields["members_ended"], fields["members_total"]) = (ended.into(), state.members.into());
+                output.event("progress", fields);
+                return;
+            };
+            let (done, total, _) = look.done(0);
+            bar.bar.set_length(total);
+            bar.bar.set_position(done);
+            bar.bar.set_message(format!("{ended} of {}, {}", state.members, look.line(0, state.start)));
+        })
+    }
+
+    fn member(&self, label: &str) -> ProgressBar {
+        match self.0.whole.get() {
+            Some(whole) => self.0.bars.insert_before(whole, new_bar(label)),
+            None => self.0.bars.add(new_bar(label)),
+        }
+    }
+}
+
+/// The most characters of a member's name beside its bar.
+const LABEL: usize = 16;
+
+fn new_bar(label: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+    let style = ProgressStyle::with_template("{prefix}{bar:16.cyan/blue} {percent:>3}% {wide_msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    if !label.is_empty() {
+        let label: String = crate::escape::line(label).chars().take(LABEL).collect();
+        bar.set_prefix(format!("{label:LABEL$} "));
+    }
+    bar
+}
+
+/// Draws or reports until it is dropped.
+#[derive(Default)]
+pub struct Progress {
+    ending: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    bar: Option<Bar>,
+}
+
+impl Progress {
+    /// Starts, if there is anything to be shown. `total` and `verify_total` in image bytes; `group`: whose member it is.
+    pub fn start(
+        output: &Output,
+        meters: &Arc<Meters>,
+        total: u64,
+        verify_total: u64,
+        group: Option<&Group>,
+    ) -> Self {
+        if let Some(group) = group {
+            group.0.planned.fetch_add(total, Relaxed);
+        }
+        if !output.draws_bars() && !output.is_json() {
+            return Self::default();
+        }
+        let bar = output.draws_bars().then(|| {
+            let bar = match group {
+                Some(group) => group.member(output.member().unwrap_or_default()),
+                None => {
+                    let bar = new_bar("");
+                    bar.set_draw_target(ProgressDrawTarget::stderr());
+                    bar
                 }
-                let (done, total, _) = look.done(stage);
-                bar.bar.set_length(total);
-                bar.bar.set_position(done);
-                bar.bar.set_message(look.line(stage, since));
+            };
+            bar.set_length(total);
+            Bar { bar, stage: Arc::default() }
+        });
+        output.set_bar(bar.clone());
+        let (output, meters) = (output.clone(), Arc::clone(meters));
+        let start = Instant::now();
+        let (mut stage, mut since) = (0, start);
+        Self::spawn(bar.clone(), move || {
+            let look = Look { meters: &meters, total, verify_total, start };
+            let Some(bar) = &bar else {
+                return output.event("progress", report(&look));
+            };
+            let now = bar.stage.load(Relaxed);
+            if now != stage {
+                (stage, since) = (now, Instant::now());
             }
-            if let Some(bar) = bar {
-                bar.bar.finish_and_clear();
+            let (done, total, _) = look.done(stage);
+            bar.bar.set_length(total);
+            bar.bar.set_position(done);
+            bar.bar.set_message(look.line(stage, since));
+        })
+    }
+
+    /// Calls `show` every so often, as bars or events want it.
+    fn spawn(bar: Option<Bar>, mut show: impl FnMut() + Send + 'static) -> Self {
+        let (ending, end) = channel();
+        let every = if bar.is_some() { REDRAW } else { REPORT };
+        let thread = std::thread::Builder::new().name("progress".into()).spawn(move || {
+            while end.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                show();
             }
         });
         // Without the thread there is no bar, which is no reason to fail.
-        Self { ending: Some(ending), thread: thread.ok() }
+        Self { ending: Some(ending), thread: thread.ok(), bar }
     }
 }
 
@@ -156,14 +283,16 @@ impl Drop for Progress {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        if let Some(bar) = self.bar.take() {
+            bar.bar.finish_and_clear();
+        }
     }
 }
 
-fn report(output: &Output, look: &Look<'_>) {
+/// What an event tells.
+fn report(look: &Look<'_>) -> serde_json::Value {
     let m = look.meters;
-    output.event(
-        "progress",
-        json!({
+    json!({
             "bytes_done": m.image.load(Relaxed),
             "bytes_total": look.total,
             "bytes_wire": m.wire.load(Relaxed),
@@ -172,8 +301,7 @@ fn report(output: &Output, look: &Look<'_>) {
             "in_flight": m.in_flight.load(Relaxed),
             "elapsed_s": look.start.elapsed().as_secs_f64(),
             "limited_by": m.limited_by(look.start.elapsed()),
-        }),
-    );
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::credentials::{auth_of, bearer};
 use super::far::Opening;
 use super::options::TransferOptions;
 use super::output::Output;
-use super::progress::Progress;
+use super::progress::{Group, Progress};
 use super::signals;
 use crate::auth::Auth;
 use crate::config::{self, Config, Dirs, Endpoint, Environment, Object, Remote, Service};
@@ -73,7 +73,7 @@ enum Behind {
     Api {
         client: Client,
         /// The emulator behind `local:`, which ends with this.
-        _emulator: Option<Emulator>,
+        _emulator: Option<Arc<Emulator>>,
     },
     /// Disks alone.
     Disks(Box<Opening>),
@@ -86,6 +86,20 @@ impl End {
             Behind::Api { client, .. } => Ok(client),
             Behind::Disks(opening) => Err(opening.no_calls()),
         }
+    }
+
+    /// The same remote, over the same connections, for one of several transfers.
+    pub fn under(&self, context: &Context) -> Self {
+        let (meters, retry) = (Arc::clone(&context.meters), context.retry.clone());
+        let behind = match &self.behind {
+            Behind::Api { client, _emulator } => {
+                Behind::Api { client: client.counted(meters), _emulator: _emulator.clone() }
+            }
+            Behind::Disks(opening) => {
+                Behind::Disks(Box::new(Opening { meters, retry: retry.clone(), ..(**opening).clone() }))
+            }
+        };
+        Self { remote: self.remote.clone(), account: self.account.clone(), retry, behind }
     }
 
     /// Its drives, for what only they have; a usage error if its provider has none.
@@ -161,7 +175,7 @@ impl Session {
             options.bwlimit.map_or_else(Bandwidth::default, |rates| Bandwidth::new(rates.0, rates.1));
         signals::throttles(&bandwidth);
         let progress: Arc<Mutex<Option<Progress>>> = Arc::default();
-        let observer = observer(output, &meters, &progress);
+        let observer = observer(output, &meters, &progress, None);
         let context = Context::new(meters, observer, stop, options.retries, options.concurrency.0);
         let opener = Opener { env, config, options: options.clone(), bandwidth };
         let end = opener.end(remote, &dirs, &context, output).await?;
@@ -189,7 +203,12 @@ impl Session {
 }
 
 /// Hands events to the output; the plan of a transfer starts its progress.
-fn observer(output: &Output, meters: &Arc<Meters>, progress: &Arc<Mutex<Option<Progress>>>) -> Observer {
+pub fn observer(
+    output: &Output,
+    meters: &Arc<Meters>,
+    progress: &Arc<Mutex<Option<Progress>>>,
+    group: Option<Group>,
+) -> Observer {
     let (output, meters, progress) = (output.clone(), Arc::clone(meters), Arc::clone(progress));
     Arc::new(move |event| {
         output.observe(event);
@@ -203,7 +222,7 @@ fn observer(output: &Output, meters: &Arc<Meters>, progress: &Arc<Mutex<Option<P
             };
             // A migration reads both ends again.
             let verify_total = if plan.action == "migrate" { 2 * verify_total } else { verify_total };
-            let started = Progress::start(&output, &meters, plan.size, verify_total);
+            let started = Progress::start(&output, &meters, plan.size, verify_total, group.as_ref());
             *progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
         }
     })
@@ -244,7 +263,7 @@ impl Opener {
             Service::Api(_) => {
                 let auth = auth_of(&remote, &self.env, output).await?;
                 let client = client(&remote, auth, &self.options, &self.bandwidth, slots, &context.meters)?;
-                Behind::Api { client, _emulator: emulator }
+                Behind::Api { client, _emulator: emulator.map(Arc::new) }
             }
             Service::Disks(far_end) => {
                 let secret = bearer(&remote, &self.env, output)?;

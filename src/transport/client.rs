@@ -42,6 +42,12 @@ impl Client {
         Self { auth, ..self.clone() }
     }
 
+    /// The same client, over the same connections, with other counters.
+    #[must_use]
+    pub fn counted(&self, meters: Arc<Meters>) -> Self {
+        Self { http: self.http.counted(meters), ..self.clone() }
+    }
+
     /// The URL of a path below the remote's own.
     pub fn url(&self, path: &str) -> Url {
         self.http.url(path)

@@ -61,6 +61,7 @@ impl Default for Options {
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
     inner: Arc<Inner>,
+    meters: Arc<Meters>,
     /// Secrets in the paths of URLs, which are in no log.
     secrets: Redactor,
 }
@@ -71,7 +72,6 @@ struct Inner {
     base: Url,
     bandwidth: Bandwidth,
     patience: Patience,
-    meters: Arc<Meters>,
 }
 
 /// A request.
@@ -124,9 +124,14 @@ impl Http {
             base,
             bandwidth: options.bandwidth.clone(),
             patience: Patience::new(options.idle, options.bandwidth.clone()),
-            meters,
         };
-        Ok(Self { inner: Arc::new(inner), secrets: Redactor::default() })
+        Ok(Self { inner: Arc::new(inner), meters, secrets: Redactor::default() })
+    }
+
+    /// The same, over the same connections, with other counters.
+    #[must_use]
+    pub(crate) fn counted(&self, meters: Arc<Meters>) -> Self {
+        Self { meters, ..self.clone() }
     }
 
     /// The same, with what `secrets` knows hidden in the URLs that are logged: for a server whose paths are credentials.
@@ -153,7 +158,7 @@ impl Http {
         let len = body.len() as u64;
         let shown = secret::url(&url);
         tracing::debug!(%method, url = %self.secrets.redact(&shown), bytes = body.len(), "request");
-        let trace = Trace::new(Arc::clone(&inner.meters));
+        let trace = Trace::new(Arc::clone(&self.meters));
         let partial = trace.partial();
         let limiter = if len > 0 { inner.bandwidth.up.clone() } else { None };
         let body = PacedBody::new(body, limiter, trace.clone());
@@ -170,8 +175,8 @@ impl Http {
         let sending = self.watched(len, work, &trace, deadline, request.send());
         let response = sending.await?.map_err(|e| check::transport_error(&e));
         let (moving, waiting) = trace.split();
-        Meters::time(&inner.meters.moving_ns, moving);
-        Meters::time(&inner.meters.waiting_ns, waiting);
+        Meters::time(&self.meters.moving_ns, moving);
+        Meters::time(&self.meters.waiting_ns, waiting);
         let response = response?;
         // What the server worked for says nothing of the line.
         if len > 0 && work.is_zero() {
@@ -210,7 +215,7 @@ impl Http {
         if let Some(limiter) = &self.inner.bandwidth.down {
             let until = limiter.take(bytes);
             let now = tokio::time::Instant::now();
-            Meters::time(&self.inner.meters.throttled_ns, until.saturating_duration_since(now));
+            Meters::time(&self.meters.throttled_ns, until.saturating_duration_since(now));
             tokio::time::sleep_until(until).await;
         }
     }
@@ -306,7 +311,7 @@ impl Answer {
             })?;
             into.extend_from_slice(&piece);
         }
-        Meters::since(&self.http.inner.meters.moving_ns, start);
+        Meters::since(&self.http.meters.moving_ns, start);
         if left > 0 {
             return Err(Error::new(
                 Kind::ShortReply,

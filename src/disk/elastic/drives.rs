@@ -74,6 +74,12 @@ impl DriveInfo {
         Evidence { writes, ..Evidence::default() }
     }
 
+    /// The tags that the drive carries (`tags`, "space-separated list of tags", Open Hosting API, "Create a Drive"; in JSON it
+    /// may be a list).
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        self.properties.get("tags").unwrap_or_default().split_whitespace()
+    }
+
     /// The servers that use the drive, if any.
     pub fn claimed(&self) -> Option<&str> {
         self.properties.get("claimed").filter(|v| !v.is_empty())
@@ -182,6 +188,14 @@ impl Drives {
         Ok(Some(first))
     }
 
+    /// All drives of the account.
+    ///
+    /// # Errors
+    /// One that the server does not describe well enough is an error: nobody could say that it was left out.
+    pub async fn list(&self) -> Result<Vec<DriveInfo>> {
+        self.described().await?.into_iter().map(DriveInfo::new).collect()
+    }
+
     /// The drives that are there already and could be taken for one of this name that is about to be made: to be noted
     /// before it is. None where drives are marked.
     pub async fn like(&self, name: &str) -> Result<Vec<String>> {
@@ -194,10 +208,14 @@ impl Drives {
 
     /// What the server says of each drive. One that it does not describe well enough is left out.
     async fn all(&self) -> Result<Vec<DriveInfo>> {
+        Ok(self.described().await?.into_iter().filter_map(|drive| DriveInfo::new(drive).ok()).collect())
+    }
+
+    async fn described(&self) -> Result<Vec<Properties>> {
         let sending = Sending::get("/drives/info").accept(TEXT);
         let reply =
             self.retry.run("listing the drives", None, async || self.client.call(&sending).await).await?;
-        Ok(objects(&reply)?.into_iter().filter_map(|drive| DriveInfo::new(drive).ok()).collect())
+        objects(&reply)
     }
 
     /// Makes a drive, once. A create may not be repeated blindly: after an attempt of unknown fate the server is asked

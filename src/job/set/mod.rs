@@ -95,11 +95,11 @@ impl AtOnce {
 
 /// Runs all members, a few at a time, and returns how each ended, in their order. `begin` starts one. Once a stop is asked for
 /// none is begun any more, and those that were not have ended with [`Kind::Interrupted`].
-pub async fn run<'a, M, T>(
-    members: &'a [M],
+pub async fn run<'m, 'f, M, T>(
+    members: &'m [M],
     at_once: &AtOnce,
     stop: &Stop,
-    mut begin: impl FnMut(&'a M) -> LocalBoxFuture<'a, Result<T>>,
+    mut begin: impl FnMut(&'m M) -> LocalBoxFuture<'f, Result<T>>,
 ) -> Vec<Result<T>> {
     let mut ended: Vec<Option<Result<T>>> = members.iter().map(|_| None).collect();
     let mut waiting = members.iter().enumerate();
