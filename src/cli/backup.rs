@@ -1,0 +1,135 @@
+//! `diskferry backup`.
+
+use super::Global;
+use super::options::{TransferOptions, parse};
+use super::output::Output;
+use super::session::{End, NO_DRIVE, Session};
+use super::set::{MemberDone, Running, SetOptions, Verb};
+use crate::backup::{BackupStore, Session as StoreSession, When};
+use crate::config::{Object, Target};
+use crate::engine::{Context, Route};
+use crate::error::{Error, Result};
+use crate::job::backup::{BackedUp, Backup};
+use crate::job::{Done, InUse, Settings};
+use clap::Args;
+
+/// What `backup` takes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Prints NAME@WHEN of each backup, which `restore` takes, and nothing else, on stdout. STORE is in casync's \
+                  format: `casync extract --store=STORE STORE/NAME/WHEN.caibx FILE` restores without diskferry. The same command \
+                  run again after a failure does what is left; a chunk that is in the store is never written twice.\n\n\
+                  Examples:\n  diskferry backup oh:08c92dd5-70a0-4f51-83d2-835919d254df /srv/backups\n  \
+                  diskferry backup oh: --all s3://bucket/backups"
+)]
+pub struct BackupArgs {
+    /// The drives, or REMOTE: with --all or --tag; and last the store: a directory, or s3://, az:// or gs://
+    #[arg(value_name = "REMOTE:[DRIVE]... STORE", required = true, num_args = 2..)]
+    words: Vec<String>,
+    /// What becomes of a drive that a server uses, whose backup may be half old: refuse it, warn, or ignore it
+    #[arg(long, value_name = "refuse|warn|ignore", default_value = "refuse", value_parser = parse::<InUse>)]
+    if_in_use: InUse,
+    #[command(flatten)]
+    set: SetOptions,
+    /// Ignore what an earlier run has done
+    #[arg(long)]
+    restart: bool,
+    #[command(flatten)]
+    transfer: TransferOptions,
+}
+
+/// Runs the command.
+pub async fn run(mut args: BackupArgs, global: &Global, output: &Output) -> Result<()> {
+    let Some(address) = args.words.pop() else { return Err(Error::usage("no store is named")) };
+    let targets = args.words.iter().map(|word| word.parse::<Target>()).collect::<Result<Vec<_>>>()?;
+    let [first, more @ ..] = &*targets else { return Err(Error::usage("no drive is named")) };
+    let session = Session::open(Some(&first.remote), &args.transfer, global, output).await?;
+    let retry = session.context.retry.clone();
+    let store = if args.transfer.dry_run {
+        BackupStore::open(&address, retry).await?
+    } else {
+        BackupStore::open_or_create(&address, retry).await?
+    };
+    let at_work = store.begin().await?;
+    let ended = if args.set.is_set(1 + more.len()) {
+        several(&args, &targets, &at_work, &session, output).await
+    } else {
+        one(&args, first, &at_work, &session, output).await
+    };
+    session.settle();
+    let lease = at_work.end().await;
+    ended.and(lease)
+}
+
+async fn one(
+    args: &BackupArgs,
+    target: &Target,
+    store: &StoreSession,
+    session: &Session,
+    output: &Output,
+) -> Result<()> {
+    let settings = Settings { in_use: args.if_in_use, ..session.settings(&args.transfer, args.restart) };
+    let made = back_up(target.object.as_ref(), &session.end, store, &settings, &session.context).await;
+    session.settle();
+    let Some(done) = made? else { return Ok(()) };
+    output.summary(&words(&done.result), &done.result.summary)?;
+    if !output.is_json() {
+        output.data(&done.result.summary.backup)?;
+    }
+    done.commit()
+}
+
+async fn several(
+    args: &BackupArgs,
+    targets: &[Target],
+    store: &StoreSession,
+    session: &Session,
+    output: &Output,
+) -> Result<()> {
+    if args.transfer.manifest.is_some() {
+        return Err(Error::usage("--manifest is for one image, and several are named"));
+    }
+    let verb = Verb { action: "backup", done: "backed up", route: Route::Between };
+    let set = args.set.members(verb, targets, store.store().name(), session, output).await?;
+    let in_use = args.if_in_use;
+    let ended = set.run(verb, &args.transfer, args.restart, session, output, |picked, running| {
+        Box::pin(async move {
+            let Running { end, context, settings, .. } = running;
+            // A backup is of the time of its run: one that was made by an earlier run of the set is made again.
+            let settings = Settings { in_use, keeps_journal: false, ..settings };
+            let made = back_up(Some(&picked.object), &end, store, &settings, &context).await?;
+            let Some(done) = made else { return Ok(None) };
+            let (words, summary) = (words(&done.result), done.result.summary.clone());
+            done.commit()?;
+            Ok(Some(MemberDone { words, data: Some(summary.backup.clone()), summary, journal: None }))
+        })
+    });
+    ended.await
+}
+
+async fn back_up(
+    object: Option<&Object>,
+    end: &End,
+    store: &StoreSession,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Option<Done<BackedUp>>> {
+    if let (Some(Object::Appliance(_)), Ok(_)) = (object, end.client()) {
+        return Err(Error::usage("an appliance is no drive").hint("download it: diskferry download"));
+    }
+    let (far, disk) = end.far_disk(object, &NO_DRIVE)?;
+    // What a drive is beside its bytes, where it is more than its name and size.
+    let keys = match end.drives() {
+        Ok(drives) => {
+            let properties = drives.info(&disk).await?.properties;
+            properties.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+        }
+        Err(_) => Vec::new(),
+    };
+    let backup = Backup { disk, provider: end.provider.clone(), keys, when: When::now() };
+    backup.run(&far, store, settings, context).await
+}
+
+fn words(made: &BackedUp) -> String {
+    format!("backed up as {}", made.summary.backup)
+}

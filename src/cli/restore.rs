@@ -1,0 +1,242 @@
+//! `diskferry restore`.
+
+use super::Global;
+use super::options::{TransferOptions, pair, parse, size};
+use super::output::Output;
+use super::session::{End, Session};
+use super::set::{MemberDone, Running, SetOptions, Verb};
+use super::upload::tell_drive;
+use crate::backup::lease::Lease;
+use crate::backup::store::Selection;
+use crate::backup::{BackupStore, SnapshotId};
+use crate::config::{Object, Target};
+use crate::disk::format::TargetFormat;
+use crate::engine::encode::codec::Compression;
+use crate::engine::{Context, Route};
+use crate::error::{Error, Result};
+use crate::event::Summary;
+use crate::job::download::{Download, Downloads, FileForm};
+use crate::job::restore::{self, Backup};
+use crate::job::set::Member;
+use crate::job::upload::{Upload, Zeros};
+use crate::job::{Done, Settings};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// What `restore` takes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Without NAME the store's only backup is restored, or with --all the newest of each name. Into a remote this prints \
+                  the UUID of each drive that was written, and nothing else, on stdout. A new drive gets the name, the size and \
+                  what else is kept of the one that was backed up.\n\n\
+                  Examples:\n  diskferry restore /srv/backups/web-1 web-1.img\n  \
+                  diskferry restore /srv/backups/web-1@2026-11-24T190000Z oh:\n  \
+                  diskferry restore s3://bucket/backups oh: --all"
+)]
+pub struct RestoreArgs {
+    /// What is restored: the newest backup of NAME, the one of WHEN, or an index file of casync's
+    #[arg(value_name = "STORE[/NAME[@WHEN]]")]
+    from: String,
+    /// Where to: REMOTE: for a new drive, REMOTE:DRIVE for one that exists, a file, or a directory for files
+    #[arg(value_name = "REMOTE:[DRIVE]|FILE|DIRECTORY")]
+    to: PathBuf,
+    #[command(flatten)]
+    set: SetOptions,
+    /// The new drive's name; that of the one that was backed up without it
+    #[arg(long)]
+    name: Option<String>,
+    /// The new drive's size; that of the one that was backed up without it
+    #[arg(long, value_parser = size)]
+    size: Option<u64>,
+    /// Another key of the new drive, such as tags or encryption:cipher; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
+    keys: Vec<(String, String)>,
+    /// Send only what differs from the drive that is named, or keep what is right of the file
+    #[arg(long)]
+    delta: bool,
+    /// How chunks are compressed on their way to a drive: auto, none, or a level from 1 (fast) to 12 (small)
+    #[arg(long, value_name = "auto|none|1..12", default_value = "auto", value_parser = parse::<Compression>)]
+    compress: Compression,
+    /// What becomes of chunks of zeros: skip them where the drive reads as zero anyway (auto), always, or write them
+    #[arg(long, value_name = "auto|skip|write", default_value = "auto", value_parser = parse::<Zeros>)]
+    zeros: Zeros,
+    /// Replace a file that is in the way, once the new one is whole
+    #[arg(long)]
+    force: bool,
+    /// Ignore what an earlier run has done
+    #[arg(long)]
+    restart: bool,
+    #[command(flatten)]
+    transfer: TransferOptions,
+}
+
+/// Runs the command.
+pub async fn run(args: RestoreArgs, global: &Global, output: &Output) -> Result<()> {
+    let target = match args.to.to_str() {
+        Some(text) if Target::is_target(text) => Some(text.parse::<Target>()?),
+        _ => None,
+    };
+    if matches!(target, Some(Target { object: Some(Object::Appliance(_)), .. })) {
+        return Err(Error::usage("an appliance cannot be written: name a drive, or only the remote"));
+    }
+    let session = match &target {
+        Some(target) => Session::open(Some(&target.remote), &args.transfer, global, output).await?,
+        None => Session::without_remote(&args.transfer, global, output)?,
+    };
+    let selection = BackupStore::resolve(&args.from, session.context.retry.clone()).await?;
+    let store = selection.store();
+    let lease = Lease::for_reading(store).await?;
+    let ended = match (&selection, args.set.is_set(1)) {
+        (Selection::Backups { store, ids }, true) => {
+            several(&args, store, ids, target.as_ref(), &session, output).await
+        }
+        (_, true) => Err(Error::usage("an index file is one image: leave --all and --shard out")),
+        (_, false) => one(&args, &selection, target.as_ref(), &session, output).await,
+    };
+    session.settle();
+    let given_back = lease.end().await;
+    ended.and(given_back)
+}
+
+async fn one(
+    args: &RestoreArgs,
+    selection: &Selection,
+    target: Option<&Target>,
+    session: &Session,
+    output: &Output,
+) -> Result<()> {
+    let backup = match selection {
+        Selection::Backups { store, ids } => match &**ids {
+            [id] => Backup::of(store, id).await?,
+            ids => return Err(name_one(store, ids)),
+        },
+        Selection::Index { store, path } => Backup::of_file(store, path).await?,
+    };
+    let (settings, context) = (session.settings(&args.transfer, args.restart), &session.context);
+    match target {
+        Some(target) => {
+            let done = to_remote(args, backup, target.object.as_ref(), &session.end, &settings, context).await;
+            session.settle();
+            done?.map_or(Ok(()), |done| tell_drive("restored", done, output))
+        }
+        None => {
+            let done = to_file(args, &backup, &args.to, &settings, context).await;
+            session.settle();
+            let Some(done) = done? else { return Ok(()) };
+            output.summary(&words(&done.result), &done.result.summary)?;
+            done.commit()
+        }
+    }
+}
+
+async fn several(
+    args: &RestoreArgs,
+    store: &BackupStore,
+    ids: &[SnapshotId],
+    target: Option<&Target>,
+    session: &Session,
+    output: &Output,
+) -> Result<()> {
+    let mixed = [
+        (args.name.is_some(), "--name"),
+        (args.size.is_some(), "--size"),
+        (args.transfer.manifest.is_some(), "--manifest"),
+        (target.is_some_and(|target| target.object.is_some()), "a drive"),
+    ];
+    if let Some((_, what)) = mixed.iter().find(|(given, _)| *given) {
+        return Err(Error::usage(format!("{what} is for one image, and several are restored")));
+    }
+    let members: Vec<Member> = ids
+        .iter()
+        .map(|id| Member {
+            remote: store.name().to_owned(),
+            account: store.name().to_owned(),
+            disk: id.name.to_string(),
+            name: id.name.to_string(),
+        })
+        .collect();
+    let verb = Verb { action: "restore", done: "restored", route: Route::Between };
+    let set = args.set.of(verb, members, &args.to.display().to_string(), output)?;
+    if target.is_none() && !args.transfer.dry_run {
+        std::fs::create_dir_all(&args.to)
+            .map_err(|e| Error::io(format!("making the directory {}", args.to.display()), e))?;
+    }
+    let ended = set.run(verb, &args.transfer, args.restart, session, output, |picked, running| {
+        Box::pin(async move {
+            let Running { end, context, settings, .. } = running;
+            let id = ids.iter().find(|id| id.name.as_str() == picked.member.disk);
+            let id = id.ok_or_else(|| Error::usage("there is no such backup"))?;
+            let backup = Backup::of(store, id).await?;
+            if target.is_some() {
+                let done = to_remote(args, backup, None, &end, &settings, &context).await?;
+                return Ok(done.map(|done| MemberDone {
+                    words: "restored".to_owned(),
+                    summary: done.result.clone(),
+                    data: Some(done.result.drive.clone()),
+                    journal: done.keep(),
+                }));
+            }
+            let done = to_file(args, &backup, &args.to, &settings, &context).await?;
+            Ok(done.map(|done| MemberDone {
+                words: words(&done.result),
+                summary: done.result.summary.clone(),
+                data: None,
+                journal: done.keep(),
+            }))
+        })
+    });
+    ended.await
+}
+
+async fn to_remote(
+    args: &RestoreArgs,
+    backup: Backup,
+    object: Option<&Object>,
+    end: &End,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Option<Done<Summary>>> {
+    let (far, drive) = end.far(object)?;
+    if drive.is_some() && (args.name.is_some() || !args.keys.is_empty()) {
+        return Err(Error::usage("--name and --set are for a drive to be made, and a drive is named"));
+    }
+    let upload = Upload {
+        name: args.name.clone(),
+        size: args.size,
+        keys: if drive.is_some() { Vec::new() } else { restore::keys(&backup, &end.provider, &args.keys) },
+        compression: args.compress,
+        zeros: args.zeros,
+        delta: args.delta,
+        base: None,
+        drive,
+    };
+    upload.run(backup.image()?, &far, settings, context).await
+}
+
+async fn to_file(
+    args: &RestoreArgs,
+    backup: &Backup,
+    to: &Path,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Option<Done<Downloads>>> {
+    let form = FileForm { format: TargetFormat::Raw, compression: Compression::None };
+    let download = Download { to: Some(to.to_owned()), force: args.force, delta: args.delta };
+    let object = backup.object(form)?;
+    download.check(&object.remote, &object.id, object.identity.clone(), settings)?;
+    download.run(&object, settings, context).await
+}
+
+fn words(done: &Downloads) -> String {
+    match &done.file {
+        Some(file) => format!("restored to {}", file.display()),
+        None => "restored".to_owned(),
+    }
+}
+
+fn name_one(store: &BackupStore, ids: &[SnapshotId]) -> Error {
+    let names: Vec<&str> = ids.iter().take(20).map(|id| id.name.as_str()).collect();
+    let more = if ids.len() > names.len() { ", …" } else { "" };
+    Error::usage(format!("{} holds backups of {} drives: {}{more}", store.name(), ids.len(), names.join(", ")))
+        .hint(format!("name one, as in {}/{}, or restore all with --all", store.name(), names[0]))
+}

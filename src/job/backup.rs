@@ -1,0 +1,290 @@
+//! `backup`: a disk of a far end into a store of backups.
+//!
+//! The image's chunks go into the store under their digests, and the index of the backup is written last. What is known of the disk
+//! without reading it is not read: chunks that a record of its contents names and the store has, and what the far end says to be
+//! zero. A run that ended early has left its chunks in the store; its journal says which they were.
+
+use super::contents::{self, Trust};
+use super::resumable::{Resumable, count_resumed, still_settled};
+use super::{Done, Far, Settings, announce, check_unchanged, summary};
+use crate::backup::{Properties, Session, SnapshotId, SnapshotName, When};
+use crate::chunk::{AckedChunk, Geometry};
+use crate::digest::{Algorithm, Digest};
+use crate::disk::ReadAt;
+use crate::disk::store::Facts;
+use crate::engine::copy::Copy;
+use crate::engine::encode::codec::Compression;
+use crate::engine::ledger::Ledger;
+use crate::engine::pipeline::Source;
+use crate::engine::resume::{Coverage, Proof, choose_chunks, differing_chunks};
+use crate::engine::{Context, Route, syncing};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Plan, Summary};
+use crate::journal::{Claim, Destination, Header, Journal, Seen};
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A backup of one disk.
+#[derive(Clone, Debug)]
+pub struct Backup {
+    /// The disk.
+    pub disk: String,
+    /// The provider's name.
+    pub provider: String,
+    /// What a new drive would be made with, as the provider says it.
+    pub keys: Vec<(String, String)>,
+    /// The time that the backup bears.
+    pub when: When,
+}
+
+/// A backup that was made.
+#[derive(Clone, Debug)]
+pub struct BackedUp {
+    /// Its name in the store.
+    pub id: SnapshotId,
+    /// What was done.
+    pub summary: Summary,
+}
+
+/// A backup that may write: the journal is its own, and what is known is settled.
+struct Claimed {
+    journal: Journal,
+    claim: Claim,
+    ledger: Ledger,
+    resumed: u64,
+    unchanged: u64,
+    /// Whether the record of the disk's contents was trusted.
+    trusted: bool,
+}
+
+impl Backup {
+    /// Makes the backup; `None` if only the plan was wanted.
+    pub async fn run(
+        self,
+        far: &Far,
+        session: &Session,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Option<Done<BackedUp>>> {
+        let start = Instant::now();
+        settings.check()?;
+        let context = &context.on(Route::Between);
+        let facts = super::usable(&self.disk, far, settings, context).await?;
+        if facts.size == 0 {
+            return Err(Error::new(Kind::Source, format!("{} is empty", far.called(&facts.disk))));
+        }
+        let disk = far.store.read(&facts, None).await?;
+        let name = self.snapshot_name(&facts);
+        let planned = self.claim(&name, &facts, &disk, far, session, settings, context);
+        let Some(mut claimed) = Box::pin(planned).await? else { return Ok(None) };
+        let copy = Copy {
+            from: Source::At(Arc::clone(&disk)),
+            to: session.disk(&name, facts.size, settings.chunk_size),
+            kept: None,
+            held: Some(session.held()),
+            there: None,
+            compression: Compression::Auto,
+            skip_holes: false,
+            skip_zeros: false,
+            whole: settings.sha256,
+        };
+        let schedule = if copy.to.info().volatile { syncing::VOLATILE } else { syncing::UPLOAD };
+        let moved = Box::pin(copy.run(&claimed.journal, schedule, &mut claimed.ledger, context)).await;
+        let done = moved?;
+        check_unchanged(&*disk, context).await?;
+        let id = session.commit(&name, self.when, &claimed.ledger, &self.properties(&facts, far)).await?;
+        let destination = Destination::disk(&far.account, &facts.disk, far.store.info().noun);
+        let seen = Seen {
+            generation: settings.destinations.generation(&destination),
+            mark: facts.mark.clone(),
+            evidence: facts.evidence.clone(),
+            changing: None,
+        };
+        contents::note(&destination, seen, &claimed.ledger, claimed.trusted, settings, context);
+        super::write_manifest(settings, &claimed.ledger, done.sha256.clone())?;
+        let summary = Summary {
+            chunks_sent: done.sent,
+            chunks_zero: done.zero,
+            chunks_unchanged: done.unchanged + claimed.unchanged,
+            chunks_resumed: claimed.resumed,
+            ..summary(&facts.disk, &claimed.ledger, done.sha256.as_deref(), context, start)
+        };
+        Ok(Some(Done::new(BackedUp { id, summary }, Some(claimed.journal), Some(claimed.claim))))
+    }
+
+    /// The name of the disk's backups: that of the disk, or its id where it has none.
+    fn snapshot_name(&self, facts: &Facts) -> SnapshotName {
+        let name = facts.name.trim();
+        SnapshotName::for_drive(if name.is_empty() { &self.disk } else { name })
+    }
+
+    fn properties(&self, facts: &Facts, far: &Far) -> Properties {
+        Properties {
+            when: None,
+            remote: far.remote.clone(),
+            provider: self.provider.clone(),
+            drive: facts.disk.clone(),
+            name: facts.name.clone(),
+            size: facts.size,
+            keys: self.keys.iter().cloned().collect(),
+        }
+    }
+
+    /// Takes the journal, and settles what need not be read; `None` if only the plan was wanted.
+    #[expect(clippy::too_many_arguments, reason = "a claim is made of everything that is known")]
+    async fn claim(
+        &self,
+        name: &SnapshotName,
+        facts: &Facts,
+        disk: &Arc<dyn ReadAt>,
+        far: &Far,
+        session: &Session,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Option<Claimed>> {
+        let geometry = Geometry::checked(facts.size, settings.chunk_size)?;
+        let store = Path::new(session.store().name()).join(name.as_str());
+        let claim = (!settings.dry_run)
+            .then(|| settings.destinations.claim(&Destination::file(&store)))
+            .transpose()?;
+        let header = Header {
+            action: "backup".into(),
+            transfer: uuid::Uuid::new_v4().to_string(),
+            remote: far.remote.clone(),
+            account: far.account.clone(),
+            drive: Some(facts.disk.clone()),
+            file: Some(store),
+            size: facts.size,
+            chunk_size: settings.chunk_size,
+            digest: Algorithm::Sha256.name().into(),
+            command: settings.command.clone(),
+            ..Header::default()
+        };
+        let found = Resumable::find(settings, &header, context)?;
+        let mut ledger = found.ledger(geometry, Algorithm::Sha256);
+        let evidence = &facts.evidence;
+        // What an earlier run read is of no use where the disk may have changed since: its chunks are in the store all the same.
+        let stale = !contents::tells_writes(evidence) || found.source_changed(evidence).is_some();
+        if stale {
+            ledger = Ledger::new(geometry, Algorithm::Sha256);
+        }
+        let acked = found.acked(&ledger);
+        let proof = Proof::decide(settings.resume, [found.difference_found()]);
+        let destination = Destination::disk(&far.account, &facts.disk, far.store.info().noun);
+        let record = settings.contents.load(&destination);
+        let trust = Trust::of(
+            record.as_ref(),
+            settings.destinations.generation(&destination).as_deref(),
+            (facts, far.store.info().marks),
+            (geometry, Algorithm::Sha256),
+            settings.resume,
+        );
+        announce(self.plan(name, &ledger, &proof, &trust, far, session, settings, context), context);
+        let Some(mut claim) = claim else { return Ok(None) };
+        let mut journal = found.journal(header)?;
+        journal.set_source(evidence.clone())?;
+        if !acked.is_empty() {
+            still_there(&proof, &acked, &mut ledger, disk, session, context).await?;
+        }
+        journal.replace(&still_settled(&acked, &ledger))?;
+        let resumed = count_resumed(&ledger, context);
+        let known = record.as_ref().filter(|_| trust.trusted);
+        let known = known.map(|record| contents::known(record, geometry, Algorithm::Sha256));
+        let (mut unchanged, mut trusted) = (0, false);
+        if let Some(known) = known {
+            if contents::sample_holds(&known, &ledger, None, disk, context).await? {
+                (unchanged, trusted) = (settle_known(&known, &mut ledger, session).await?, true);
+            } else {
+                let text = format!(
+                    "{} does not hold what the last transfer noted: it is read as a whole",
+                    far.called(&facts.disk)
+                );
+                (context.observer)(&Event::Warning(text));
+            }
+        }
+        journal.claim(claim.raise()?)?;
+        Ok(Some(Claimed { journal, claim, ledger, resumed, unchanged, trusted }))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a plan is made of everything that is known")]
+    fn plan(
+        &self,
+        name: &SnapshotName,
+        ledger: &Ledger,
+        proof: &Proof,
+        trust: &Trust,
+        far: &Far,
+        session: &Session,
+        settings: &Settings,
+        context: &Context,
+    ) -> Plan {
+        Plan {
+            action: "backup",
+            from: format!("{}:{}", far.remote, self.disk),
+            to: format!("{}/{name}", session.store().name()),
+            drive: Some(self.disk.clone()),
+            size: ledger.geometry().image_size(),
+            chunk_size: settings.chunk_size,
+            chunks_total: ledger.geometry().chunks(),
+            chunks_resumed: ledger.settled(),
+            concurrency: context.most_in_flight(),
+            compress: "zstd".into(),
+            zeros: "skip".into(),
+            verify: settings.verify.name().into(),
+            resume: proof.extent.name().into(),
+            resume_why: if ledger.settled() > 0 { proof.why.clone() } else { String::new() },
+            delta: trust.name().into(),
+            delta_why: trust.why.clone(),
+            dry_run: settings.dry_run,
+            ..Plan::default()
+        }
+    }
+}
+
+/// Takes back, in `ledger`, the chunks of an earlier run that the store or the disk does not have any more.
+async fn still_there(
+    proof: &Proof,
+    acked: &[AckedChunk],
+    ledger: &mut Ledger,
+    disk: &Arc<dyn ReadAt>,
+    session: &Session,
+    context: &Context,
+) -> Result<()> {
+    let digests: HashSet<Digest> = acked.iter().map(|chunk| chunk.digest).collect();
+    let missing = session.missing(&digests).await?;
+    for chunk in acked.iter().filter(|chunk| missing.contains(&chunk.digest)) {
+        ledger.revoke(chunk.index);
+    }
+    let left = still_settled(acked, ledger);
+    let all: Vec<u64> = left.iter().map(|chunk| chunk.index).collect();
+    let compared = match proof.extent {
+        Coverage::None => return Ok(()),
+        Coverage::Sample => choose_chunks(&left, &uuid::Uuid::new_v4().to_string()),
+        Coverage::All => all.clone(),
+    };
+    let differ = differing_chunks(disk, ledger, &compared, context).await?;
+    // One that differs puts all in doubt, and reading the disk anew costs no more than comparing it.
+    if !differ.is_empty() {
+        all.into_iter().for_each(|index| ledger.revoke(index));
+    }
+    Ok(())
+}
+
+/// Settles the chunks that are known and that the store has; returns how many that were.
+async fn settle_known(known: &Ledger, ledger: &mut Ledger, session: &Session) -> Result<u64> {
+    let geometry = known.geometry();
+    let chunks: Vec<AckedChunk> = (0..geometry.chunks())
+        .filter(|index| !ledger.is_settled(*index))
+        .filter_map(|index| known.chunk(index))
+        .collect();
+    let missing = session.missing(&chunks.iter().map(|chunk| chunk.digest).collect()).await?;
+    let there = chunks.iter().filter(|chunk| !missing.contains(&chunk.digest));
+    let mut settled = 0;
+    for chunk in there {
+        ledger.settle(chunk);
+        settled += 1;
+    }
+    Ok(settled)
+}
