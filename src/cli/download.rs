@@ -41,6 +41,9 @@ pub struct DownloadArgs {
     /// Replace a file that is in the way, once the download is whole
     #[arg(long)]
     force: bool,
+    /// Keep what FILE already has right: fetch the chunks that differ, and replace FILE once the new one is whole
+    #[arg(long)]
+    delta: bool,
     /// Ignore what an earlier run has done
     #[arg(long)]
     restart: bool,
@@ -60,8 +63,12 @@ pub async fn run(args: DownloadArgs, global: &Global, output: &Output) -> Result
     if to_stdout && output.is_json() {
         return Err(Error::usage("standard output cannot take both the image and --json"));
     }
+    if args.delta && matches!(object, Some(Object::Appliance(_))) {
+        return Err(Error::usage("--delta is for drives: what an appliance holds is noted nowhere"));
+    }
+    let download = Download { to: args.to, force: args.force, delta: args.delta };
+    download.check_delta(form)?;
     let session = Session::open(Some(&args.from.remote), &args.transfer, global, output).await?;
-    let download = Download { to: args.to, force: args.force };
     let settings = |session: &Session| session.settings(&args.transfer, args.restart);
     let done = fetch(download, object.as_ref(), args.unpack, form, settings, &session).await;
     session.settle();

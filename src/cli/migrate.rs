@@ -14,7 +14,7 @@ use crate::event::Summary;
 use crate::job::Done;
 use crate::job::appliance::Found;
 use crate::job::migrate;
-use crate::job::upload::{Upload, Zeros};
+use crate::job::upload::{Delta, Upload, Zeros};
 use clap::Args;
 
 /// What `migrate` takes.
@@ -88,6 +88,7 @@ async fn migrate(args: MigrateArgs, session: &Session, output: &Output) -> Resul
         keys: args.keys,
         compression: args.compress,
         zeros: args.zeros,
+        delta: Delta::Off,
     };
     let (context, end) = (&session.context, &session.end);
     if let (Some(Object::Appliance(key)), Ok(client)) = (&args.from.object, end.client()) {
