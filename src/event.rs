@@ -83,6 +83,13 @@ pub struct Plan {
     pub resume: String,
     /// Why it is proved like that; empty if there is none.
     pub resume_why: String,
+    /// How it is known what the destination holds, where only what differs is moved: `trusted` (from the last transfer) or
+    /// `read back`. Empty where everything is moved.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub delta: String,
+    /// Why it is known like that.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub delta_why: String,
     /// Whether only the plan was asked for.
     pub dry_run: bool,
 }

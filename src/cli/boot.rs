@@ -19,7 +19,7 @@ use crate::engine::encode::codec::Compression;
 use crate::error::{Error, Kind, Result};
 use crate::event::Summary;
 use crate::job::Done;
-use crate::job::upload::{Image, Upload, Zeros};
+use crate::job::upload::{Delta, Image, Upload, Zeros};
 use crate::provider::catalogue::Call;
 use crate::provider::catalogue::secret::is_secret_key;
 use crate::wire::elastic::Properties;
@@ -211,6 +211,7 @@ async fn upload(
         keys: args.drive_keys.clone(),
         compression: args.compress,
         zeros: args.zeros,
+        delta: Delta::Off,
     };
     let settings = session.settings(&args.transfer, args.restart);
     let context = &session.context;

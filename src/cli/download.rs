@@ -47,6 +47,9 @@ pub struct DownloadArgs {
     /// Replace a file that is in the way, once the download is whole
     #[arg(long)]
     force: bool,
+    /// Keep what FILE already has right: fetch the chunks that differ, and replace FILE once the new one is whole
+    #[arg(long)]
+    delta: bool,
     /// Ignore what an earlier run has done
     #[arg(long)]
     restart: bool,
@@ -72,8 +75,12 @@ pub async fn run(mut args: DownloadArgs, global: &Global, output: &Output) -> Re
     if to_stdout && output.is_json() {
         return Err(Error::usage("standard output cannot take both the image and --json"));
     }
+    if args.delta && matches!(object, Some(Object::Appliance(_))) {
+        return Err(Error::usage("--delta is for drives: what an appliance holds is noted nowhere"));
+    }
+    let download = Download { to, force: args.force, delta: args.delta };
+    download.check_delta(form)?;
     let session = Session::open(Some(&args.from.remote), &args.transfer, global, output).await?;
-    let download = Download { to, force: args.force };
     let settings = || session.settings(&args.transfer, args.restart);
     let done =
         fetch(download, object.as_ref(), args.unpack, form, settings, &session.end, &session.context).await;
@@ -121,13 +128,13 @@ async fn several(args: DownloadArgs, to: Option<PathBuf>, global: &Global, outpu
         .map(crate::job::set::Member::key)
         .zip(crate::job::set::files(&place, &set.whole, form))
         .collect();
-    let (files, force) = (&files, args.force);
+    let (files, force, delta) = (&files, args.force, args.delta);
     let ended = set.run(verb, &args.transfer, args.restart, &session, output, |picked, running| {
         Box::pin(async move {
             let Running { end, context, settings, was_done } = running;
             let settings = &settings;
             let again = |restart| {
-                let download = Download { to: files.get(&picked.member.key()).cloned(), force };
+                let download = Download { to: files.get(&picked.member.key()).cloned(), force, delta };
                 let settings = move || Settings { restart: restart || settings.restart, ..settings.clone() };
                 fetch(download, Some(&picked.object), false, form, settings, &end, &context)
             };

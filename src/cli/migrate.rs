@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::event::Summary;
 use crate::job::appliance::Found;
 use crate::job::migrate;
-use crate::job::upload::{Upload, Zeros};
+use crate::job::upload::{Delta, Upload, Zeros};
 use crate::job::{Done, Far, Settings};
 use clap::Args;
 
@@ -102,6 +102,7 @@ async fn migrate(args: MigrateArgs, session: &Session, output: &Output) -> Resul
             keys: args.keys,
             compression: args.compress,
             zeros: args.zeros,
+            delta: Delta::Off,
         },
     };
     // The account that a ticket in the command line is of is known by now, and with it what has to be hidden.
@@ -172,6 +173,7 @@ async fn several(args: MigrateArgs, session: &Session, output: &Output) -> Resul
             keys: args.keys,
             compression: args.compress,
             zeros: args.zeros,
+            delta: Delta::Off,
         },
     };
     let (moving, to) = (&moving, &to);

@@ -11,7 +11,7 @@ use crate::engine::encode::codec::Compression;
 use crate::error::{Error, Result};
 use crate::event::Summary;
 use crate::job::Done;
-use crate::job::upload::{Image, Upload, Zeros};
+use crate::job::upload::{Delta, Image, Upload, Zeros};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -47,6 +47,13 @@ pub struct UploadArgs {
     /// What becomes of chunks of zeros: skip them where the drive reads as zero anyway (auto), always, or write them
     #[arg(long, value_name = "auto|skip|write", default_value = "auto", value_parser = parse::<Zeros>)]
     zeros: Zeros,
+    /// Send only the chunks that differ from what the drive holds: by the digests that the last transfer noted, where nothing
+    /// speaks against them, else by reading it back
+    #[arg(long)]
+    delta: bool,
+    /// Make the new drive as a copy of this one, of the same remote, then send what differs; implies --delta
+    #[arg(long, value_name = "REMOTE:DRIVE", value_parser = parse::<Target>)]
+    base: Option<Target>,
     /// Ignore what an earlier run has done
     #[arg(long)]
     restart: bool,
@@ -63,6 +70,19 @@ pub(super) fn tell_drive(what: &str, done: Done<Summary>, output: &Output) -> Re
     done.commit()
 }
 
+/// The drive that is to be copied first; it has to be on the remote that copies it.
+fn base_drive(base: &Target, remote: &str) -> Result<String> {
+    if base.remote != remote {
+        return Err(Error::usage(format!("{base} is on another remote than the new drive: {remote}: copies its own drives alone"))
+            .hint(format!("name a drive of {remote}: as the base, or use `migrate` first")));
+    }
+    match &base.object {
+        Some(Object::Drive(drive) | Object::Named(drive)) => Ok(drive.clone()),
+        Some(Object::Appliance(_)) => Err(Error::usage(format!("{base} is no drive: it cannot be the base of one"))),
+        None => Err(Error::usage(format!("{base} names no drive to be copied")).hint("the form is `--base REMOTE:DRIVE`")),
+    }
+}
+
 /// Runs the command.
 pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<()> {
     let (remote, object) = args.to.map_or((None, None), |to| (Some(to.remote), to.object));
@@ -73,9 +93,12 @@ pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<(
         return Err(Error::usage("--name and --set are for a drive to be made, and a drive is named"));
     }
     let session = Session::open(remote.as_deref(), &args.transfer, global, output).await?;
-    let image = Image::open(&args.image, args.source.open_options(args.size), &session.context).await?;
-    let image = image.written_as(args.target_format)?;
     let (far, drive) = session.end.far(object.as_ref())?;
+    let delta = match args.base {
+        Some(base) => Delta::Base(base_drive(&base, &far.remote)?),
+        None if args.delta => Delta::Drive,
+        None => Delta::Off,
+    };
     let upload = Upload {
         drive,
         name: args.name,
@@ -83,7 +106,11 @@ pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<(
         keys: args.keys,
         compression: args.compress,
         zeros: args.zeros,
+        delta,
     };
+    upload.check(&far)?;
+    let image = Image::open(&args.image, args.source.open_options(args.size), &session.context).await?;
+    let image = image.written_as(args.target_format)?;
     let settings = session.settings(&args.transfer, args.restart);
     let done = upload.run(image, &far, &settings, &session.context).await;
     session.settle();

@@ -100,6 +100,20 @@ pub trait Create: Send + Sync {
     /// Makes a disk, once. After an attempt of unknown fate the far end is asked whether the disk is there before another is
     /// made.
     fn make<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Facts, CreateError>;
+
+    /// How a disk is made as a copy of another, if the far end copies by itself.
+    fn copies(&self) -> Option<&dyn MakeCopy>;
+}
+
+/// Making disks that are copies of others. The far end goes on copying after its answer: as long as it does, the [`Facts`] of
+/// the copy say that it is busy.
+pub trait MakeCopy: Send + Sync {
+    /// The same as [`Create::make`], of a disk for a copy of `base`. It may be copied to at once, or only by
+    /// [`MakeCopy::fill`].
+    fn make_copy<'a>(&'a self, new: &'a DiskToMake<'a>, base: &'a str) -> Asking<'a, Facts, CreateError>;
+
+    /// Has `base` copied into a disk that was made for it, where making it has not done so already. May be repeated.
+    fn fill<'a>(&'a self, disk: &'a str, base: &'a str) -> Asking<'a, ()>;
 }
 
 /// A disk to be made.

@@ -165,6 +165,22 @@ pub async fn with_original(
     Ok(compared)
 }
 
+/// Reads chunks and notes them in `ledger`: what a disk holds of which nothing is known.
+pub async fn digests(
+    disk: &Arc<dyn ReadAt>,
+    ledger: &mut Ledger,
+    indices: &[u64],
+    context: &Context,
+) -> Result<()> {
+    let (geometry, algorithm) = (ledger.geometry(), ledger.algorithm());
+    let hand = move |chunk: Loaded| {
+        let Content::Bytes(bytes) = &chunk.content else { return Err(unread()) };
+        Ok(Worked::Done((digested(&chunk, bytes, algorithm), true)))
+    };
+    let note = |chunk: DigestedChunk, _: bool| ledger.settle(&chunk.known());
+    run(disk, geometry, indices, context, hand, note).await
+}
+
 /// The SHA-256 of a disk's first bytes, as many as `geometry` has.
 pub async fn whole(disk: &Arc<dyn ReadAt>, geometry: Geometry, context: &Context) -> Result<String> {
     let tap = Arc::<Tap>::default();

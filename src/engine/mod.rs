@@ -21,7 +21,7 @@ mod sample;
 pub mod syncing;
 pub mod tap;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unsized_copy;
 mod workers;
 

@@ -103,7 +103,7 @@ async fn sync(to: &dyn WriteAt, syncer: &Syncer, retry: &Retry) -> Result<()> {
 ///
 /// # Errors
 /// [`Kind::Incomplete`] where the same command may write again what a far end may have lost.
-pub(super) async fn flush(to: &dyn WriteAt, retry: &Retry) -> Result<()> {
+pub async fn flush(to: &dyn WriteAt, retry: &Retry) -> Result<()> {
     if to.local().is_some() {
         // What this machine cannot keep is not mended by another run.
         return to.flush().await;

@@ -82,7 +82,7 @@ fn stoppable() -> (Context, Stopper) {
 }
 
 /// A context that nobody stops.
-pub(super) fn context() -> Context {
+pub(crate) fn context() -> Context {
     stoppable().0
 }
 

@@ -100,6 +100,7 @@ impl Found {
             remote: self.remote.clone(),
             account: self.account.clone(),
             form: FileForm::default(),
+            drive: None,
         }
     }
 
@@ -180,6 +181,9 @@ impl Download {
         settings: &Settings,
         context: &Context,
     ) -> Result<Option<Done<Downloads>>> {
+        if self.delta {
+            return Err(Error::usage("`--delta` is for drives: what an appliance holds is noted nowhere"));
+        }
         let disk = ApplianceDisk::new(found.appliance.clone(), &found.access);
         if form != FileForm::default() {
             let object = found.formed(disk, unpacking, form).await?;

@@ -4,6 +4,7 @@
 //! was asked to, and sums up. It talks to drives through a [`Store`] and reports through the [`Context`].
 
 pub mod appliance;
+mod contents;
 pub mod download;
 pub mod migrate;
 mod resumable;

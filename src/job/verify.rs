@@ -88,6 +88,8 @@ impl Verify {
                 verify: amount.name().into(),
                 resume: Coverage::None.name().into(),
                 resume_why: String::new(),
+                delta: String::new(),
+                delta_why: String::new(),
                 dry_run: settings.dry_run,
             },
             context,

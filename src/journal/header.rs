@@ -48,6 +48,9 @@ pub struct NewDrive {
     pub size: u64,
     /// More keys, in order.
     pub keys: Vec<(String, String)>,
+    /// The drive that the far end copies into it first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
     /// Drives of the same name that were there before, where a new one cannot be marked.
     #[serde(default)]
     pub before: Vec<String>,
@@ -72,10 +75,10 @@ impl Header {
             .or_else(|| differs("digest", &self.digest, &now.digest))
             .or_else(|| {
                 let asked = |new: &Option<NewDrive>| {
-                    new.as_ref().map(|new| (new.name.clone(), new.size, new.keys.clone()))
+                    new.as_ref().map(|new| (new.name.clone(), new.size, new.keys.clone(), new.base.clone()))
                 };
                 (asked(&self.new_drive) != asked(&now.new_drive))
-                    .then(|| "the drive to create had another name, size or keys".to_owned())
+                    .then(|| "the drive to create had another name, size, base or keys".to_owned())
             })
     }
 }

@@ -56,14 +56,14 @@ impl Provider {
     /// What the provider's drives can do; `None` where there are no drives to read or write.
     pub fn drives(self) -> Option<DriveCapabilities> {
         let family =
-            DriveCapabilities { gzip: true, read_limit: Some(4 << 20), user_keys: true, marks: false };
+            DriveCapabilities { gzip: true, read_limit: Some(4 << 20), user_keys: true, marks: false, clones: false };
         match self {
             // No read limit is printed (Open Hosting API, "Read Binary Data from a Drive"), and its own tool reads
             // 5 MiB; 4 MiB is what the software that it runs allows, so it is what we ask for.
             Provider::OpenHosting => Some(family),
             // Only Crosspeer's manual prints `drives set` ("Drive API").
             Provider::Crosspeer => Some(DriveCapabilities { marks: true, ..family }),
-            Provider::CloudSigma => Some(DriveCapabilities { user_keys: false, ..family }),
+            Provider::CloudSigma => Some(DriveCapabilities { user_keys: false, clones: true, ..family }),
             Provider::SpotCloud | Provider::Joyent => None,
         }
     }
@@ -80,6 +80,9 @@ pub struct DriveCapabilities {
     pub user_keys: bool,
     /// Whether such a key can be set on a drive that exists.
     pub marks: bool,
+    /// Whether a drive is made as a clone of another (CloudSigma API 1.0, "Drive Clone"); else one that is there is filled from
+    /// another (Open Hosting API, "Image a Drive from Another Drive").
+    pub clones: bool,
 }
 
 impl fmt::Display for Provider {

@@ -2,7 +2,7 @@
 
 use super::container::{BlobContainer, BlobInfo, BlobToMake};
 use crate::disk::store::{
-    Asking, Create, CreateError, DiskToMake, Facts, Store, StoreInfo, Writable, no_checksum,
+    Asking, Create, CreateError, DiskToMake, Facts, MakeCopy, Store, StoreInfo, Writable, no_checksum,
 };
 use crate::disk::{Identity, ReadAt};
 use crate::error::{Error, Kind, Result};
@@ -131,6 +131,11 @@ impl Create for BlobContainer {
             }
             Ok(BlobContainer::create(self, &of(new)).await?.facts())
         })
+    }
+
+    /// `Copy Blob` needs a token that reads the base and writes the copy by another URL than a disk's own.
+    fn copies(&self) -> Option<&dyn MakeCopy> {
+        None
     }
 }
 

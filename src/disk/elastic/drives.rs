@@ -224,6 +224,46 @@ impl Drives {
     /// # Errors
     /// [`CreateError::Refused`] if certainly nothing was made, [`CreateError::Unknown`] if something may have been.
     pub async fn create(&self, new: &DiskToMake<'_>) -> Result<DriveInfo, CreateError> {
+        self.create_by("/drives/create", new).await
+    }
+
+    /// The same of a drive for a copy of `base`. Where drives are cloned, the copy is begun with it; else [`Drives::image`]
+    /// begins it.
+    pub async fn create_copy(&self, new: &DiskToMake<'_>, base: &str) -> Result<DriveInfo, CreateError> {
+        if self.capabilities.clones {
+            self.create_by(&format!("/drives/{base}/clone"), new).await
+        } else {
+            self.create(new).await
+        }
+    }
+
+    /// Has the server fill a drive from `base`, where creating it for a copy has not begun that. The copy goes on after the
+    /// reply, as long as [`DriveInfo::imaging`] says so.
+    pub async fn image(&self, drive: &str, base: &str) -> Result<()> {
+        if self.capabilities.clones {
+            return Ok(());
+        }
+        let path = format!("/drives/{drive}/image/{base}");
+        let what = format!("copying drive {base} to drive {drive}");
+        let attempt = async || {
+            let sending = Sending::post(&path, Bytes::new()).accept(TEXT);
+            match self.client.call(&sending).await {
+                // "HTTP 204 No Content" (Open Hosting API, "Image a Drive from Another Drive").
+                Ok(reply) if reply.status == 204 => Ok(()),
+                Ok(reply) => Err(Error::new(Kind::Protocol, format!("unexpected status {}", reply.status))),
+                // An attempt whose answer was lost has begun it.
+                Err(error) if error.kind() == Kind::Busy && self.is_imaged(drive).await => Ok(()),
+                Err(error) => Err(error),
+            }
+        };
+        self.retry.run_settled(&what, None, attempt).await
+    }
+
+    async fn is_imaged(&self, drive: &str) -> bool {
+        self.info_once(drive).await.is_ok_and(|info| info.imaging().is_some())
+    }
+
+    async fn create_by(&self, path: &str, new: &DiskToMake<'_>) -> Result<DriveInfo, CreateError> {
         let mut keys: Properties = [("name", new.name.to_owned()), ("size", new.size.to_string())]
             .into_iter()
             .map(|(k, v)| (k.to_owned(), v))
@@ -242,7 +282,7 @@ impl Drives {
                 }
             }
             let doubtful_before = std::mem::replace(&mut doubtful, true);
-            let sending = Sending::post("/drives/create", body.clone()).accept(TEXT);
+            let sending = Sending::post(path, body.clone()).accept(TEXT);
             let made = match self.client.call(&sending).await {
                 Ok(reply) => first(&reply).and_then(DriveInfo::new),
                 Err(error) => Err(error),

@@ -3,7 +3,7 @@
 use super::ElasticDisk;
 use super::drives::Drives;
 use crate::disk::store::{
-    Asking, Create, CreateError, DiskToMake, Facts, Store, StoreInfo, Writable, no_checksum,
+    Asking, Create, CreateError, DiskToMake, Facts, MakeCopy, Store, StoreInfo, Writable, no_checksum,
 };
 use crate::disk::{Identity, ReadAt};
 use std::sync::Arc;
@@ -61,5 +61,19 @@ impl Create for Drives {
 
     fn make<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Facts, CreateError> {
         Box::pin(async move { Ok(Drives::create(self, new).await?.facts()) })
+    }
+
+    fn copies(&self) -> Option<&dyn MakeCopy> {
+        Some(self)
+    }
+}
+
+impl MakeCopy for Drives {
+    fn make_copy<'a>(&'a self, new: &'a DiskToMake<'a>, base: &'a str) -> Asking<'a, Facts, CreateError> {
+        Box::pin(async move { Ok(Drives::create_copy(self, new, base).await?.facts()) })
+    }
+
+    fn fill<'a>(&'a self, disk: &'a str, base: &'a str) -> Asking<'a, ()> {
+        Box::pin(Drives::image(self, disk, base))
     }
 }

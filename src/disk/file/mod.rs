@@ -7,6 +7,7 @@
 mod device;
 mod extents;
 mod part;
+mod part_copy;
 mod part_disk;
 mod qcow2;
 mod ranges;

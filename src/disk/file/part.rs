@@ -23,11 +23,11 @@ const GRAIN: usize = 4096;
 /// `FILE.part`, on its way to becoming `FILE`.
 #[derive(Clone, Debug)]
 pub struct PartFile {
-    file: Arc<File>,
+    pub(super) file: Arc<File>,
     part: PathBuf,
     target: PathBuf,
     /// Where bytes were written in this run, of a file that reads as zero everywhere else; `None` of another.
-    written: Option<Arc<Mutex<WrittenRanges>>>,
+    pub(super) written: Option<Arc<Mutex<WrittenRanges>>>,
     /// Whether it has its own name already: an earlier run ended right after it gave it.
     named: bool,
 }

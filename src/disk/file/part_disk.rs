@@ -10,6 +10,7 @@ use crate::disk::{
 use crate::error::{Error, Result};
 use crate::stop::Stop;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 /// An image that goes into a [`PartFile`].
@@ -56,6 +57,12 @@ impl PartDisk {
             Form::Raw => self.part.set_len(self.info.size),
             Form::Qcow2(qcow2) => qcow2.begin(),
         }
+    }
+
+    /// Makes a file that nothing was written to a copy of `original`, as far as that goes; see [`PartFile::copy_from`].
+    pub fn copy_from(&self, original: &Path, stop: &Stop) -> Attempt<()> {
+        let (this, original, stop) = (self.clone(), original.to_owned(), stop.clone());
+        on_a_thread(move || this.part.copy_from(&original, this.info.size, &stop))
     }
 
     /// Makes the file of an earlier run ready to go on with; returns whether it still had its length. A file that has its own

@@ -1,22 +1,26 @@
 //! `download`: a drive, or an appliance whose server has ranges, into a file or onto standard output.
 
+mod claim;
+mod delta;
 mod form;
 mod object;
 mod prove;
 
 pub use form::FileForm;
-pub use object::Object;
+pub use object::{DriveSeen, Object};
+pub(in crate::job) use claim::{begin, forget};
 pub(super) use object::{file_name, header, plan};
 
-use super::resumable::{Resumable, changed_since, count_resumed};
+use super::contents::HeldChunks;
+use super::resumable::Resumable;
 use super::{Done, Settings, announce, check_unchanged, summary, write_manifest};
 use crate::chunk::{AckedChunk, Geometry};
 use crate::disk::file::{PartDisk, PartFile, in_the_way};
 use crate::disk::stdout::StreamWriter;
-use crate::disk::{Evidence, Identity, PartRecord, ReadAt, WriteAt};
+use crate::disk::{Identity, PartRecord, ReadAt, WriteAt};
 use crate::engine::Context;
 use crate::engine::compare::{Amount, with_digests, with_original};
-use crate::engine::copy::{Copied, Copy};
+use crate::engine::copy::{Copied, Copy, Held};
 use crate::engine::encode::codec::Compression;
 use crate::engine::ledger::Ledger;
 use crate::engine::pipeline::Source;
@@ -24,7 +28,7 @@ use crate::engine::resume::Proof;
 use crate::engine::syncing;
 use crate::error::{Error, Kind, Result};
 use crate::event::Summary;
-use crate::journal::{self, Claim, Destination, Directory, DriveRecord, Header, Journal, Replay};
+use crate::journal::{self, Claim, Directory, Header, Journal, Replay};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,6 +43,8 @@ pub struct Download {
     pub to: Option<PathBuf>,
     /// Whether a file that stands there is replaced.
     pub force: bool,
+    /// Whether only what differs from a file that stands there is fetched. It is replaced, once the new one is whole.
+    pub delta: bool,
 }
 
 /// The end of a download.
@@ -56,7 +62,11 @@ struct Claimed {
     claim: Claim,
     to: PartDisk,
     ledger: Ledger,
+    /// What the file held, of a delta.
+    held: Option<Arc<HeldChunks>>,
     resumed: u64,
+    /// Chunks that needed not be fetched.
+    unchanged: u64,
 }
 
 impl Download {
@@ -91,16 +101,18 @@ impl Download {
     ) -> Result<Option<Done<Downloads>>> {
         let start = Instant::now();
         object.form.check(self.to.as_deref())?;
+        self.check_delta(object.form)?;
+        let generation = object.generation(settings);
         let geometry = Geometry::checked(object.size, settings.chunk_size)?;
         if self.to.as_deref().is_some_and(is_stream) {
             return self.to_stdout(object, geometry, settings, context, start).await;
         }
         let file = self.target(&object.file_name)?;
-        let Some(mut claimed) = self.claim(&file, object, geometry, settings, context).await? else {
+        let Some(mut claimed) = self.claim(&file, object, geometry, settings, generation.as_deref(), context).await? else {
             return Ok(None);
         };
         let ended = transfer(object, settings, &mut claimed, context).await;
-        let Claimed { journal, claim, to, ledger, resumed } = claimed;
+        let Claimed { journal, claim, to, ledger, resumed, unchanged, .. } = claimed;
         let (done, verified) = match ended {
             Ok(done) => done,
             Err(error) => {
@@ -109,88 +121,21 @@ impl Download {
             }
         };
         let part = to.part().clone();
-        if let Err(error) = to.finish(self.force, &context.stop).await {
+        if self.delta && !part.is_named() {
+            part.keep_mode_of(&file)?;
+        }
+        if let Err(error) = to.finish(self.force || self.delta, &context.stop).await {
             settle(&journal, &part);
             return Err(error);
         }
         if settings.keeps_journal {
             settle(&journal, &part);
         }
+        delta::note(object, generation, &ledger, settings, context);
         write_manifest(settings, &ledger, done.sha256.clone())?;
         let summary = summary_of(object, &done, resumed, verified, &ledger, context, start);
+        let summary = Summary { chunks_unchanged: summary.chunks_unchanged + unchanged, ..summary };
         Ok(Some(Done::new(Downloads { file: Some(file), summary }, Some(journal), Some(claim))))
-    }
-
-    /// Takes the journal and the file, tells the plan, and proves what an earlier run did; `None` if only the plan was
-    /// wanted.
-    async fn claim(
-        &self,
-        file: &Path,
-        object: &Object<Disk>,
-        geometry: Geometry,
-        settings: &Settings,
-        context: &Context,
-    ) -> Result<Option<Claimed>> {
-        let claim = if settings.dry_run {
-            None
-        } else {
-            Some(settings.destinations.claim(&Destination::file(file))?)
-        };
-        let header = header(file, object, settings);
-        if settings.restart && !settings.dry_run {
-            forget(file, &header, settings)?;
-        }
-        let found = Resumable::find(settings, &header, context)?;
-        let known = found.replay.as_ref().and_then(|replay| replay.part);
-        let part = known.map(|known| PartFile::resume(file, known)).transpose()?.flatten();
-        if part.as_ref().is_none_or(|part| !part.is_named()) {
-            self.check_free(file)?;
-        }
-        let mut ledger = match &part {
-            Some(_) => found.ledger(geometry, settings.digest),
-            None => Ledger::new(geometry, settings.digest),
-        };
-        let acked = found.acked(&ledger);
-        if part.is_none() && found.replay.as_ref().is_some_and(|replay| !replay.acked.is_empty()) {
-            let text =
-                format!("{} of the earlier run is gone: starting over", PartFile::path_of(file).display());
-            (context.observer)(&crate::event::Event::Warning(text));
-        }
-        let touched = part.as_ref().map(PartFile::evidence).transpose()?;
-        let proof = Proof::decide(
-            settings.resume,
-            [found.difference_found(), found.written_here(claim.as_ref()), changed(&found, touched.as_ref())],
-        );
-        announce(plan(&file.display().to_string(), object, settings, context, &ledger, &proof), context);
-        let Some(mut claim) = claim else { return Ok(None) };
-        if let Some(how) = found.source_changed(&object.evidence()).filter(|_| !acked.is_empty()) {
-            return Err(changed_since(&object.id, &how));
-        }
-        let synced = found.replay.as_ref().map_or(0, |replay| replay.synced);
-        let mut journal = found.journal(header)?;
-        let to = match part {
-            Some(part) => {
-                let to = object.form.disk(part, object.size)?;
-                // What has its name was synced before it got it.
-                let unsynced =
-                    if to.part().is_named() { Vec::new() } else { unsynced(&acked, synced, &ledger) };
-                let noted = prove::Noted { acked: &acked, unsynced };
-                prove::earlier_run(&proof, &noted, &mut ledger, &to, object, &mut journal, context).await?;
-                to
-            }
-            None => begin(file, object, object.evidence(), &mut journal, settings)?,
-        };
-        if to.part().is_named() && ledger.missing().next().is_some() {
-            return Err(Error::new(
-                Kind::Exists,
-                format!("{} was changed since it was downloaded", file.display()),
-            )
-            .hint("`--restart --force` downloads it again"));
-        }
-        let resumed = count_resumed(&ledger, context);
-        // From here on the file is written to: whoever comes later has to know.
-        journal.claim(claim.raise()?)?;
-        Ok(Some(Claimed { journal, claim, to, ledger, resumed }))
     }
 
     async fn to_stdout(
@@ -203,6 +148,7 @@ impl Download {
     ) -> Result<Option<Done<Downloads>>> {
         let mut ledger = Ledger::new(geometry, settings.digest);
         let nothing = Proof::nothing();
+        let generation = object.generation(settings);
         announce(plan("standard output", object, settings, context, &ledger, &nothing), context);
         if settings.dry_run {
             return Ok(None);
@@ -223,6 +169,7 @@ impl Download {
             chunks
         };
         check_unchanged(&*object.disk, context).await?;
+        delta::note(object, generation, &ledger, settings, context);
         write_manifest(settings, &ledger, done.sha256.clone())?;
         let summary = summary_of(object, &done, 0, verified, &ledger, context, start);
         Ok(Some(Done::new(Downloads { file: None, summary }, None, None)))
@@ -237,7 +184,7 @@ impl Download {
 
     pub(super) fn check_free(&self, file: &Path) -> Result<()> {
         check_kind(file)?;
-        if self.force || !file.exists() { Ok(()) } else { Err(in_the_way(file)) }
+        if self.force || self.delta || !file.exists() { Ok(()) } else { Err(in_the_way(file)) }
     }
 }
 
@@ -253,49 +200,10 @@ fn check_kind(file: &Path) -> Result<()> {
     }
 }
 
-/// Removes the temporary file of the journal that is about to be replaced, so that it does not stand in the way.
-pub(super) fn forget(file: &Path, header: &Header, settings: &Settings) -> Result<()> {
-    let known = journal_of(header, settings)?.and_then(|replay| replay.part);
-    known.map_or(Ok(()), |known| PartFile::discard(file, known))
-}
-
 /// The journal of a download, as far as it can be read.
 fn journal_of(header: &Header, settings: &Settings) -> Result<Option<Replay>> {
     let path = settings.journals.path(&Directory::id(header))?;
     Ok(if path.exists() { journal::peek(&path).ok() } else { None })
-}
-
-/// Makes the temporary file and notes it.
-pub(super) fn begin<D>(
-    file: &Path,
-    object: &Object<D>,
-    evidence: Evidence,
-    journal: &mut Journal,
-    settings: &Settings,
-) -> Result<PartDisk> {
-    let part = PartFile::create(file, |part| settings.journals.owner(part))?;
-    journal.set_drive(DriveRecord { drive: object.id.clone(), created: false, skip_zeros: false })?;
-    journal.set_source(evidence)?;
-    // Only then it may have a length: an empty one that no journal knows can be taken.
-    journal.set_part(part.record()?)?;
-    let to = object.form.disk(part, object.size)?;
-    to.begin()?;
-    Ok(to)
-}
-
-/// The reason to doubt that nobody has written to the file since.
-fn changed(found: &Resumable, now: Option<&Evidence>) -> Option<String> {
-    let replay = found.replay.as_ref()?;
-    match (&replay.evidence, now) {
-        (Some(then), Some(now)) if then.modified == now.modified => None,
-        (None, _) => Some("the earlier run ended before it could note the file's times".to_owned()),
-        _ => Some("the file was modified since".to_owned()),
-    }
-}
-
-/// The chunks that were not followed by a sync.
-fn unsynced(acked: &[AckedChunk], synced: usize, ledger: &Ledger) -> Vec<u64> {
-    acked.iter().skip(synced).map(|chunk| chunk.index).filter(|index| ledger.is_settled(*index)).collect()
 }
 
 /// Fetches what is missing and compares what was asked for; returns how many chunks that were.
@@ -305,10 +213,11 @@ async fn transfer(
     claimed: &mut Claimed,
     context: &Context,
 ) -> Result<(Copied, u64)> {
-    let Claimed { journal, to, ledger, .. } = claimed;
+    let Claimed { journal, to, ledger, held, .. } = claimed;
     let to = Arc::new(to.clone());
     let copy =
         copy(&object.disk, Arc::clone(&to) as Arc<dyn WriteAt>, Some(Arc::clone(&to) as Disk), settings);
+    let copy = Copy { held: held.take().map(|held| held as Arc<dyn Held>), ..copy };
     let done = copy.run(journal, syncing::DOWNLOAD, ledger, context).await?;
     let here: Disk = to;
     let verified = verify(&object.disk, &here, ledger, settings, journal, context).await?;

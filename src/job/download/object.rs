@@ -10,7 +10,8 @@ use crate::error::{Error, Kind, Result};
 use crate::escape::steers;
 use crate::event::Plan;
 use crate::job::{Far, Settings, usable, vhd};
-use crate::journal::Header;
+use crate::disk::store::Facts;
+use crate::journal::{Destination, Header};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,6 +34,19 @@ pub struct Object<D> {
     pub account: String,
     /// What it is written as.
     pub form: FileForm,
+    /// The drive that it is, if it is one.
+    pub drive: Option<DriveSeen>,
+}
+
+/// A drive as it was found to be before anything was read.
+#[derive(Clone, Debug)]
+pub struct DriveSeen {
+    /// What there is to know of it.
+    pub facts: Facts,
+    /// Whether each run that writes to it leaves its mark.
+    pub marks: bool,
+    /// It as what others write to.
+    pub destination: Destination,
 }
 
 impl Object<Arc<dyn ReadAt>> {
@@ -43,6 +57,8 @@ impl Object<Arc<dyn ReadAt>> {
             return Err(Error::new(Kind::Source, format!("{} is empty", far.called(&facts.disk))));
         }
         let disk = far.store.read(&facts, None).await?;
+        let store = far.store.info();
+        let destination = Destination::disk(&far.account, &facts.disk, store.noun);
         let (account, object) = (far.account.clone(), drive.to_owned());
         let known = Identity::Remote { account, object, size: facts.size, validator: None };
         let disk = match form.format {
@@ -60,12 +76,18 @@ impl Object<Arc<dyn ReadAt>> {
             identity: None,
             remote: far.remote.clone(),
             account: far.account.clone(),
+            drive: Some(DriveSeen { facts, marks: store.marks, destination }),
         })
     }
 
     /// Whether a change between two runs would be told without reading: the server has a validator, or counts writes.
     pub(super) fn tells_changes(&self) -> bool {
         self.identity.is_some() || self.disk.info().evidence != Evidence::default()
+    }
+
+    /// The generation of the drive, as a destination of this machine.
+    pub(super) fn generation(&self, settings: &Settings) -> Option<String> {
+        settings.destinations.generation(&self.drive.as_ref()?.destination)
     }
 
     pub(super) fn evidence(&self) -> Evidence {
@@ -120,6 +142,8 @@ pub(in crate::job) fn plan<D>(
         verify: settings.verify.name().into(),
         resume: proof.extent.name().into(),
         resume_why: if ledger.settled() > 0 { proof.why.clone() } else { String::new() },
+        delta: String::new(),
+        delta_why: String::new(),
         dry_run: settings.dry_run,
     }
 }

@@ -2,14 +2,16 @@
 //! there is none.
 
 use super::zeros::Blank;
+use super::delta::destination;
+use super::make::make;
 use super::{Claimed, Image, Planned, Upload, Zeros, prove};
-use crate::disk::store::{CreateError, DiskToMake, Facts};
 use crate::engine::Context;
 use crate::engine::resume::{Coverage, Resume};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
+use crate::job::contents::{self, HeldChunks};
 use crate::job::resumable::{changed_since, count_resumed, still_settled, tell_lost};
 use crate::job::{Far, Settings};
-use crate::journal::{Claim, Destination, Destinations, DriveRecord, Journal};
+use crate::journal::{DriveRecord, Seen};
 
 impl Upload {
     /// Takes the journal and the drive, and proves what an earlier run did.
@@ -21,7 +23,7 @@ impl Upload {
         settings: &Settings,
         context: &Context,
     ) -> Result<Claimed> {
-        let Planned { found, mut header, mut ledger, acked, facts, claim, proof } = planned;
+        let Planned { found, mut header, mut ledger, acked, facts, claim, proof, basis } = planned;
         let is_resumed = found.is_resumed();
         if let (Some(new), Some(create)) = (&mut header.new_drive, far.store.create())
             && !is_resumed
@@ -48,7 +50,7 @@ impl Upload {
             }
             _ => {
                 let (made, kept, claim) =
-                    make(journal, is_resumed, &self.keys, &settings.destinations, far).await?;
+                    make(journal, is_resumed, &self.keys, &settings.destinations, far, context).await?;
                 journal = kept;
                 (DriveRecord { drive: made.disk.clone(), created: true, skip_zeros: false }, made, claim)
             }
@@ -91,53 +93,28 @@ impl Upload {
         let documented = disk.to.info().fresh_is_zero;
         let blank = Blank { drive: &drive, documented, untouched, doubted };
         let skipping = self.zeros_to_skip(&blank, image.bytes.disk(), &ledger, &mut journal)?;
-        // From here on the disk is written to: whoever comes later has to know.
-        journal.claim(claim.raise()?)?;
-        far.store.mark(&drive.drive, &journal.header().transfer).await?;
-        Ok(Claimed { journal, claim, drive, disk, ledger, skipping, resumed })
-    }
-}
-
-/// Makes the drive, or finds the one that an earlier run has made without having come to note it, or whose note was lost
-/// with the journal's end. `is_resumed`: whether there may be such a one; `keys`: those that the drive is made with. The journal is given back, unless nothing was made and it has gone.
-async fn make(
-    journal: Journal,
-    is_resumed: bool,
-    keys: &[(String, String)],
-    destinations: &Destinations,
-    far: &Far,
-) -> Result<(Facts, Journal, Claim)> {
-    let header = journal.header().clone();
-    let new = header.new_drive.ok_or_else(|| Error::usage("there is neither a drive nor a name for one"))?;
-    let store = far.store.create().ok_or_else(|| Error::usage("no drive can be made there"))?;
-    let create = DiskToMake {
-        name: &new.name,
-        size: new.size,
-        // As the command gives them: a journal keeps no secrets.
-        keys,
-        transfer: &header.transfer,
-        before: &new.before,
-    };
-    let found = if is_resumed { store.find_made(&create).await? } else { None };
-    let made = if let Some(found) = found {
-        found
-    } else {
-        match store.make(&create).await {
-            Ok(made) => made,
-            // Nothing was made, now or before: there is nothing to go on with.
-            Err(CreateError::Refused(error)) if !is_resumed && !error.kind().is_retryable() => {
-                journal.remove()?;
-                return Err(error);
+        let before = match basis {
+            Some(basis) => {
+                let new = journal.header().new_drive.as_ref();
+                let base = new.and_then(|new| new.base.as_deref());
+                let source = image.bytes.disk();
+                Some(basis.hold(base, source, &disk, &ledger, far, settings, context).await?)
             }
-            Err(CreateError::Refused(error) | CreateError::Unknown(error)) => return Err(goes_on(error)),
+            None => None,
+        };
+        // From here on the disk is written to: whoever comes later has to know.
+        let generation = claim.raise()?;
+        if let Some(before) = &before {
+            let seen = Seen {
+                generation: Some(generation.clone()),
+                changing: Some(journal.header().transfer.clone()),
+                ..Seen::default()
+            };
+            contents::note(&destination(far, &facts), seen, &before.held, before.trusted, settings, context);
         }
-    };
-    let claim = destinations.claim(&Destination::disk(&far.account, &made.disk, far.store.info().noun))?;
-    Ok((made, journal, claim))
-}
-
-/// What the server has made of the create is not known; the next run asks.
-fn goes_on(error: Error) -> Error {
-    let kind = if error.kind() == Kind::Interrupted { Kind::Interrupted } else { Kind::Incomplete };
-    error.with_kind(kind).hint("run the same command again: it looks for the drive before it makes another")
+        journal.claim(generation.clone())?;
+        far.store.mark(&drive.drive, &journal.header().transfer).await?;
+        let held = before.map(|before| HeldChunks::new(before.held));
+        Ok(Claimed { journal, claim, generation, drive, disk, ledger, skipping, held, resumed })
+    }
 }

@@ -5,7 +5,9 @@
 //! back. The commit, which the caller asks for once the result is told, removes the journal.
 
 mod claim;
+mod delta;
 mod image;
+mod make;
 mod plan;
 mod prove;
 mod verification;
@@ -13,12 +15,13 @@ mod zeros;
 
 pub use image::{Image, ImageBytes, Zeros};
 
+use super::contents::{self, HeldChunks};
 use super::resumable::Resumable;
 use super::{Done, Far, Settings, check_unchanged, summary, write_manifest};
 use crate::chunk::AckedChunk;
 use crate::disk::ReadAt;
 use crate::disk::store::{Facts, Writable};
-use crate::engine::copy::{Copied, Copy};
+use crate::engine::copy::{Copied, Copy, Held};
 use crate::engine::encode::codec::Compression;
 use crate::engine::ledger::Ledger;
 use crate::engine::pipeline::Source;
@@ -27,13 +30,17 @@ use crate::engine::syncing;
 use crate::engine::{Context, Route};
 use crate::error::{Error, Kind, Result};
 use crate::event::Summary;
-use crate::journal::{Claim, DriveRecord, Header, Journal};
+use crate::journal::{Claim, Destination, DriveRecord, Header, Journal, Seen};
+use delta::Basis;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zeros::Skipping;
 
 /// How long the drive may take to say what it counts when a run ends early.
 const SETTLING: Duration = Duration::from_secs(1);
+
+/// The same where the run has ended well, and only a later delta would miss it.
+const NOTING: Duration = Duration::from_secs(10);
 
 /// An upload.
 #[derive(Clone, Debug)]
@@ -50,6 +57,20 @@ pub struct Upload {
     pub compression: Compression,
     /// How chunks of zeros are written.
     pub zeros: Zeros,
+    /// Whether only what differs is sent.
+    pub delta: Delta,
+}
+
+/// Whether only what differs from what a drive holds is sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Delta {
+    /// Everything is sent.
+    #[default]
+    Off,
+    /// What differs from the drive that is named.
+    Drive,
+    /// What differs from this drive, of which the far end makes the new one as a copy first.
+    Base(String),
 }
 
 /// What the plan has found out.
@@ -61,6 +82,7 @@ struct Planned {
     facts: Option<Facts>,
     claim: Option<Claim>,
     proof: Proof,
+    basis: Option<Basis>,
 }
 
 /// A transfer that may write: the journal and the destination are its own.
@@ -68,10 +90,14 @@ struct Claimed {
     journal: Journal,
     /// Held until the transfer ends, or the drive could be written to by another run.
     claim: Claim,
+    /// Of the destination, in which this run writes.
+    generation: String,
     drive: DriveRecord,
     disk: Writable,
     ledger: Ledger,
     skipping: Skipping,
+    /// What the drive is known to hold, of a delta.
+    held: Option<Arc<HeldChunks>>,
     resumed: u64,
 }
 
@@ -113,6 +139,7 @@ impl Upload {
         if settings.keeps_journal {
             settle(&claimed).await;
         }
+        note_contents(&claimed, far, settings, context).await;
         write_manifest(settings, &claimed.ledger, done.sha256.clone())?;
         let summary = Summary {
             chunks_sent: done.sent,
@@ -135,13 +162,13 @@ impl Upload {
         claimed: &mut Claimed,
         context: &Context,
     ) -> Result<(Copied, u64)> {
-        let Claimed { journal, disk, ledger, skipping, .. } = claimed;
+        let Claimed { journal, disk, ledger, skipping, held, .. } = claimed;
         let schedule = if disk.to.info().volatile { syncing::VOLATILE } else { syncing::UPLOAD };
         let copy = Copy {
             from: source,
             to: Arc::clone(&disk.to),
             kept: None,
-            held: None,
+            held: held.take().map(|held| held as Arc<dyn Held>),
             there: (self.zeros != Zeros::Write).then(|| Arc::clone(&disk.back)),
             compression: self.compression,
             skip_holes: skipping.holes,
@@ -177,6 +204,23 @@ impl Upload {
         )
         .hint("once the other has ended, run the same command again: it compares everything"))
     }
+}
+
+/// Notes what the drive holds, for a later delta.
+async fn note_contents(claimed: &Claimed, far: &Far, settings: &Settings, context: &Context) {
+    let to = &claimed.disk.to;
+    let asking = context.retry.run("asking what the drive counts", None, async || to.evidence().await);
+    // Without it a later delta reads the drive back.
+    let evidence = tokio::time::timeout(NOTING, asking).await.ok().and_then(Result::ok).unwrap_or_default();
+    let store = far.store.info();
+    let seen = Seen {
+        generation: Some(claimed.generation.clone()),
+        mark: store.marks.then(|| claimed.journal.header().transfer.clone()),
+        evidence,
+        changing: None,
+    };
+    let destination = Destination::disk(&far.account, &claimed.drive.drive, store.noun);
+    contents::note(&destination, seen, &claimed.ledger, false, settings, context);
 }
 
 /// Notes what the drive counts, for the next run, as far as it says so quickly.

@@ -1,6 +1,7 @@
 //! The plan of an upload: what there is, and what will be done. It writes nothing but to the screen.
 
-use super::{Image, ImageBytes, Planned, Upload, prove};
+use super::delta::{Known, destination};
+use super::{Delta, Image, ImageBytes, Planned, Upload, prove};
 use crate::chunk::Geometry;
 use crate::disk::format::TargetFormat;
 use crate::disk::store::Facts;
@@ -12,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan};
 use crate::job::resumable::Resumable;
 use crate::job::{Far, Settings, announce, usable};
-use crate::journal::{Destination, Header, NewDrive};
+use crate::journal::{Header, NewDrive};
 use crate::provider::catalogue::secret;
 
 impl Upload {
@@ -25,7 +26,9 @@ impl Upload {
         context: &Context,
     ) -> Result<Planned> {
         let geometry = Geometry::checked(image.bytes.size(), settings.chunk_size)?;
-        let header = self.header(image, far, settings)?;
+        self.check(far)?;
+        let base = self.base(far, context).await?;
+        let header = self.header(image, base.as_ref(), far, settings)?;
         let found = Resumable::find(settings, &header, context)?;
         let ledger = found.ledger(geometry, settings.digest);
         let acked = found.acked(&ledger);
@@ -37,11 +40,22 @@ impl Upload {
         };
         let claim = match &facts {
             Some(facts) if !settings.dry_run => {
-                let destination = Destination::disk(&far.account, &facts.disk, far.store.info().noun);
-                Some(settings.destinations.claim(&destination)?)
+                Some(settings.destinations.claim(&destination(far, facts))?)
             }
             _ => None,
         };
+        let generation = match (&claim, &facts) {
+            (Some(claim), _) => claim.generation().map(str::to_owned),
+            (None, Some(facts)) => settings.destinations.generation(&destination(far, facts)),
+            (None, None) => None,
+        };
+        let known = Known {
+            found: &found,
+            facts: facts.as_ref(),
+            base: base.as_ref(),
+            generation: generation.as_deref(),
+        };
+        let basis = self.basis(image, &known, far, geometry, settings);
         let marks = far.store.info().marks;
         let proof = Proof::decide(
             settings.resume,
@@ -52,10 +66,14 @@ impl Upload {
                 prove::unreadable_at_places(&image.bytes),
             ],
         );
-        announce(
-            self.describe(image, far, settings, context, &ledger, &found, facts.as_ref(), &proof),
-            context,
-        );
+        let plan = self.describe(image, far, settings, context, &ledger, &found, facts.as_ref(), &proof);
+        let (delta, delta_why) = basis.as_ref().map_or_else(Default::default, |basis| {
+            (basis.trust.name().to_owned(), basis.trust.why.clone())
+        });
+        announce(Plan { delta, delta_why, ..plan }, context);
+        if let (Some(basis), Some(disk)) = (&basis, base.as_ref().or(facts.as_ref())) {
+            basis.trust.tell(&far.called(&disk.disk), context);
+        }
         if !acked.is_empty() && image.action == "migrate" && image.bytes.disk().is_none() {
             let text = format!(
                 "{} cannot be read from the middle: it is read again from its start, and what was written before is compared",
@@ -63,15 +81,20 @@ impl Upload {
             );
             (context.observer)(&Event::Warning(text));
         }
-        Ok(Planned { found, header, ledger, acked, facts, claim, proof })
+        Ok(Planned { found, header, ledger, acked, facts, claim, proof, basis })
     }
 
-    fn header(&self, image: &Image, far: &Far, settings: &Settings) -> Result<Header> {
+    fn header(&self, image: &Image, base: Option<&Facts>, far: &Far, settings: &Settings) -> Result<Header> {
         let source = image.bytes.info();
         let new_drive = if self.drive.is_some() {
             None
         } else {
-            let size = self.new_size(image).unwrap_or(source.size);
+            // A copy is as large as its base at least.
+            let least = base.map_or(source.size, |base| source.size.max(base.size));
+            let size = self.new_size(image).unwrap_or(least);
+            if let Some(base) = base.filter(|base| size < base.size) {
+                return Err(too_small_for(&far.called(&base.disk), size, base.size));
+            }
             if size < source.size {
                 return Err(too_small("the drive to be made", size, source.size));
             }
@@ -79,7 +102,8 @@ impl Upload {
                 return Err(too_large("the drive to be made", size, source.size));
             }
             let (name, keys) = (self.drive_name(image), secret::kept(&self.keys));
-            Some(NewDrive { name, size, keys, before: Vec::new() })
+            let base = base.map(|base| base.disk.clone());
+            Some(NewDrive { name, size, keys, base, before: Vec::new() })
         };
         Ok(Header {
             action: image.action.into(),
@@ -162,7 +186,13 @@ impl Upload {
             format: image.format.clone(),
             to: match &drive {
                 Some(drive) => format!("{}:{drive}", far.remote),
-                None => format!("{}: (a new drive, {:?})", far.remote, self.drive_name(image)),
+                None => {
+                    let copy = match &self.delta {
+                        Delta::Base(base) => format!(", a copy of {base}"),
+                        Delta::Off | Delta::Drive => String::new(),
+                    };
+                    format!("{}: (a new drive, {:?}{copy})", far.remote, self.drive_name(image))
+                }
             },
             target_format: image.target.told(),
             size: image.bytes.size(),
@@ -176,12 +206,16 @@ impl Upload {
                 Compression::Auto => "auto".into(),
                 Compression::Level(level) => level.to_string(),
             },
-            zeros: self.zeros.planned(found.drive(), facts.is_some()).into(),
+            zeros: match self.delta {
+                Delta::Off => self.zeros.planned(found.drive(), facts.is_some()).into(),
+                Delta::Drive | Delta::Base(_) => "write".into(),
+            },
             verify: settings.verify.name().into(),
             resume: proof.extent.name().into(),
             resume_why: if ledger.settled() > 0 { proof.why.clone() } else { String::new() },
             dry_run: settings.dry_run,
             drive,
+            ..Plan::default()
         }
     }
 }
@@ -189,6 +223,11 @@ impl Upload {
 fn too_small(what: &str, size: u64, image: u64) -> Error {
     Error::new(Kind::TooSmall, format!("{what} has {size} bytes and the image {image}: it does not fit"))
         .hint("name a larger drive, or leave the drive out to have one made")
+}
+
+fn too_small_for(base: &str, size: u64, needed: u64) -> Error {
+    let text = format!("the drive to be made has {size} bytes and {base} {needed}: its copy does not fit");
+    Error::new(Kind::TooSmall, text).hint("leave `--size` out, or name a larger one")
 }
 
 fn too_large(what: &str, size: u64, vhd: u64) -> Error {

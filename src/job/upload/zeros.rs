@@ -5,7 +5,7 @@
 //! places at which they were left out are read: an image without zeros costs no reads, and what is read is what matters. If
 //! something else than zeros is found there, they are written after all.
 
-use super::{Upload, Zeros};
+use super::{Delta, Upload, Zeros};
 use crate::chunk::AckedChunk;
 use crate::disk::ReadAt;
 use crate::disk::store::Writable;
@@ -64,7 +64,7 @@ impl Upload {
         match self.zeros {
             Zeros::Skip => return Ok(Skipping { holes: true, zeros: true, probed_every: None }),
             Zeros::Write => return Ok(Skipping::default()),
-            Zeros::Auto if !blank.drive.created => return Ok(Skipping::default()),
+            Zeros::Auto if !blank.drive.created || self.delta != Delta::Off => return Ok(Skipping::default()),
             Zeros::Auto => {}
         }
         if blank.untouched {

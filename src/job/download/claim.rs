@@ -1,0 +1,156 @@
+//! The claim of a download: the journal, the file and its name are its own, and what an earlier run did is proved.
+
+use super::{Claimed, Disk, Download, Object, header, journal_of, plan, prove};
+use crate::chunk::{AckedChunk, Geometry};
+use crate::disk::file::{PartDisk, PartFile};
+use crate::disk::Evidence;
+use crate::engine::Context;
+use crate::engine::ledger::Ledger;
+use crate::engine::resume::Proof;
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Plan};
+use crate::job::resumable::{Resumable, changed_since, count_resumed};
+use crate::job::{Settings, announce};
+use crate::journal::{Destination, DriveRecord, Header, Journal};
+use std::path::Path;
+
+impl Download {
+    /// Takes the journal and the file, tells the plan, and proves what an earlier run did; `None` if only the plan was
+    /// wanted.
+    pub(super) async fn claim(
+        &self,
+        file: &Path,
+        object: &Object<Disk>,
+        geometry: Geometry,
+        settings: &Settings,
+        generation: Option<&str>,
+        context: &Context,
+    ) -> Result<Option<Claimed>> {
+        let claim = if settings.dry_run {
+            None
+        } else {
+            Some(settings.destinations.claim(&Destination::file(file))?)
+        };
+        let header = header(file, object, settings);
+        if settings.restart && !settings.dry_run {
+            forget(file, &header, settings)?;
+        }
+        let found = Resumable::find(settings, &header, context)?;
+        let known = found.replay.as_ref().and_then(|replay| replay.part);
+        let part = known.map(|known| PartFile::resume(file, known)).transpose()?.flatten();
+        // An earlier run may have ended right after it gave the file its name. What a delta left as it was is in no journal: that
+        // file is one to differ from.
+        let part = part.filter(|part| !self.delta || !part.is_named());
+        if part.as_ref().is_none_or(|part| !part.is_named()) {
+            self.check_free(file)?;
+        }
+        let mut ledger = match &part {
+            Some(_) => found.ledger(geometry, settings.digest),
+            None => Ledger::new(geometry, settings.digest),
+        };
+        let acked = found.acked(&ledger);
+        let starts_over =
+            part.is_none() && found.replay.as_ref().is_some_and(|replay| !replay.acked.is_empty());
+        if starts_over && !self.delta {
+            let text =
+                format!("{} of the earlier run is gone: starting over", PartFile::path_of(file).display());
+            (context.observer)(&Event::Warning(text));
+        }
+        let touched = part.as_ref().map(PartFile::evidence).transpose()?;
+        let proof = Proof::decide(
+            settings.resume,
+            [found.difference_found(), found.written_here(claim.as_ref()), changed(&found, touched.as_ref())],
+        );
+        let basis = self.basis(file, part.is_some(), object, generation, geometry, (settings, context));
+        let plan = plan(&file.display().to_string(), object, settings, context, &ledger, &proof);
+        let (delta, delta_why) = basis.as_ref().map_or_else(Default::default, |basis| {
+            (basis.trust.name().to_owned(), basis.trust.why.clone())
+        });
+        announce(Plan { delta, delta_why, ..plan }, context);
+        let Some(mut claim) = claim else { return Ok(None) };
+        if let Some(how) = found.source_changed(&object.evidence()).filter(|_| !acked.is_empty()) {
+            return Err(changed_since(&object.id, &how));
+        }
+        let synced = found.replay.as_ref().map_or(0, |replay| replay.synced);
+        // Before a run has claimed the file, the copy that it begins with may not be whole.
+        let begun = part.is_some()
+            && found.replay.as_ref().is_some_and(|replay| replay.generation.is_some());
+        let mut journal = found.journal(header)?;
+        if starts_over {
+            // What another file held is no claim about the new one.
+            journal.replace(&[])?;
+        }
+        let to = match part {
+            Some(part) => {
+                let to = object.form.disk(part, object.size)?;
+                // What has its name was synced before it got it.
+                let unsynced =
+                    if to.part().is_named() { Vec::new() } else { unsynced(&acked, synced, &ledger) };
+                let noted = prove::Noted { acked: &acked, unsynced };
+                prove::earlier_run(&proof, &noted, &mut ledger, &to, object, &mut journal, context).await?;
+                to
+            }
+            None => begin(file, object, object.evidence(), &mut journal, settings)?,
+        };
+        if to.part().is_named() && ledger.missing().next().is_some() {
+            return Err(Error::new(
+                Kind::Exists,
+                format!("{} was changed since it was downloaded", file.display()),
+            )
+            .hint("`--restart --force` downloads it again"));
+        }
+        let resumed = count_resumed(&ledger, context);
+        let before = match basis {
+            Some(basis) => {
+                if !begun && file.exists() {
+                    to.copy_from(file, &context.stop).await?;
+                }
+                Some(basis.apply(&to, &mut ledger, object, settings, context).await?)
+            }
+            None => None,
+        };
+        let (held, unchanged) = before.map_or((None, 0), |before| (Some(before.held), before.unchanged));
+        // From here on the file is written to: whoever comes later has to know.
+        journal.claim(claim.raise()?)?;
+        Ok(Some(Claimed { journal, claim, to, ledger, held, resumed, unchanged }))
+    }
+}
+
+/// Removes the temporary file of the journal that is about to be replaced, so that it does not stand in the way.
+pub(in crate::job) fn forget(file: &Path, header: &Header, settings: &Settings) -> Result<()> {
+    let known = journal_of(header, settings)?.and_then(|replay| replay.part);
+    known.map_or(Ok(()), |known| PartFile::discard(file, known))
+}
+
+/// Makes the temporary file and notes it.
+pub(in crate::job) fn begin<D>(
+    file: &Path,
+    object: &Object<D>,
+    evidence: Evidence,
+    journal: &mut Journal,
+    settings: &Settings,
+) -> Result<PartDisk> {
+    let part = PartFile::create(file, |part| settings.journals.owner(part))?;
+    journal.set_drive(DriveRecord { drive: object.id.clone(), created: false, skip_zeros: false })?;
+    journal.set_source(evidence)?;
+    // Only then it may have a length: an empty one that no journal knows can be taken.
+    journal.set_part(part.record()?)?;
+    let to = object.form.disk(part, object.size)?;
+    to.begin()?;
+    Ok(to)
+}
+
+/// The reason to doubt that nobody has written to the file since.
+fn changed(found: &Resumable, now: Option<&Evidence>) -> Option<String> {
+    let replay = found.replay.as_ref()?;
+    match (&replay.evidence, now) {
+        (Some(then), Some(now)) if then.modified == now.modified => None,
+        (None, _) => Some("the earlier run ended before it could note the file's times".to_owned()),
+        _ => Some("the file was modified since".to_owned()),
+    }
+}
+
+/// The chunks that were not followed by a sync.
+fn unsynced(acked: &[AckedChunk], synced: usize, ledger: &Ledger) -> Vec<u64> {
+    acked.iter().skip(synced).map(|chunk| chunk.index).filter(|index| ledger.is_settled(*index)).collect()
+}

@@ -1,0 +1,165 @@
+//! Fetching what differs from a file that is there, and noting what a drive was read to hold.
+//!
+//! `FILE.part` begins as a copy of the file, which stays as it is until the other takes its name. Every chunk of the copy is
+//! digested, in each run anew: what an earlier run left there is known by its bytes alone.
+
+use super::{Disk, Download, FileForm, Object, is_stream};
+use crate::chunk::Geometry;
+use crate::digest::Algorithm;
+use crate::disk::file::PartDisk;
+use crate::disk::format::TargetFormat;
+use crate::disk::WriteAt;
+use crate::engine::Context;
+use crate::engine::ledger::Ledger;
+use crate::engine::resume::Resume;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::job::Settings;
+use crate::job::contents::{self, HeldChunks, Trust};
+use crate::journal::Seen;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What a download of differences builds on.
+pub(super) struct Basis {
+    pub(super) trust: Trust,
+    /// What the drive holds by its record, if that is trusted.
+    record: Option<Ledger>,
+}
+
+/// What the file held before anything was fetched.
+pub(super) struct Before {
+    pub(super) held: Arc<HeldChunks>,
+    /// Chunks that the drive is known to hold, too.
+    pub(super) unchanged: u64,
+}
+
+impl Download {
+    /// Refuses, before anything is asked for, what cannot be.
+    pub fn check_delta(&self, form: FileForm) -> Result<()> {
+        if !self.delta {
+            Ok(())
+        } else if self.to.as_deref().is_some_and(is_stream) {
+            Err(Error::usage("`--delta` needs a file to differ from: standard output is none"))
+        } else if form.format == TargetFormat::Raw {
+            Ok(())
+        } else {
+            Err(Error::usage(format!("`--delta` is for raw files: of a {} no chunk stands at its offset", form.format))
+                .hint("leave `--format` out, or `--delta`"))
+        }
+    }
+
+    /// Decides what the download builds on; `None` if it fetches everything. `has_part`: whether an earlier run has begun.
+    pub(super) fn basis(
+        &self,
+        file: &Path,
+        has_part: bool,
+        object: &Object<Disk>,
+        generation: Option<&str>,
+        geometry: Geometry,
+        (settings, context): (&Settings, &Context),
+    ) -> Option<Basis> {
+        if !self.delta {
+            return None;
+        }
+        if !has_part && !file.exists() {
+            let text = format!("{} is not there yet: everything is downloaded", file.display());
+            (context.observer)(&Event::Note(text));
+            return None;
+        }
+        let basis = of_drive(object, generation, (geometry, settings.digest), settings)?;
+        basis.trust.tell(&object.disk.info().name, context);
+        Some(basis)
+    }
+}
+
+fn of_drive(
+    object: &Object<Disk>,
+    generation: Option<&str>,
+    wanted: (Geometry, Algorithm),
+    settings: &Settings,
+) -> Option<Basis> {
+    let drive = object.drive.as_ref()?;
+    let record = settings.contents.load(&drive.destination);
+    let asked = (&drive.facts, drive.marks);
+    let trust = Trust::of(record.as_ref(), generation, asked, wanted, settings.resume);
+    let record = record.filter(|_| trust.trusted).map(|record| contents::known(&record, wanted.0, wanted.1));
+    Some(Basis { trust, record })
+}
+
+impl Basis {
+    /// Digests what the file holds of the chunks that `ledger` has not, and settles there those that the drive is known to hold,
+    /// too.
+    pub(super) async fn apply(
+        self,
+        to: &PartDisk,
+        ledger: &mut Ledger,
+        object: &Object<Disk>,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Before> {
+        // What could not be written to the disk must not be taken for what is there.
+        to.flush().await?;
+        let part: Disk = Arc::new(to.clone());
+        let mut here = Ledger::new(ledger.geometry(), ledger.algorithm());
+        contents::read_back(&part, &mut here, ledger, context).await?;
+        let mut unchanged = 0;
+        if let Some(record) = self.record {
+            let same = contents::common(&here, &record);
+            if settings.resume == Resume::Trust || sample_holds(&here, &same, &part, object, context).await? {
+                for chunk in same.into_iter().filter_map(|index| here.chunk(index)) {
+                    ledger.settle(&chunk);
+                    context.meters.image.fetch_add(chunk.len, Relaxed);
+                    unchanged += 1;
+                }
+            } else {
+                let what = &object.disk.info().name;
+                let text = format!("{what} does not hold what the last transfer noted: everything is fetched");
+                (context.observer)(&Event::Warning(text));
+            }
+        }
+        Ok(Before { held: HeldChunks::new(here), unchanged })
+    }
+}
+
+/// Whether the drive holds a sample of the chunks that are the same in the file and by the record.
+async fn sample_holds(
+    here: &Ledger,
+    same: &[u64],
+    part: &Disk,
+    object: &Object<Disk>,
+    context: &Context,
+) -> Result<bool> {
+    let mut candidates = Ledger::new(here.geometry(), here.algorithm());
+    same.iter().filter_map(|index| here.chunk(*index)).for_each(|chunk| candidates.settle(&chunk));
+    let nothing = Ledger::new(here.geometry(), here.algorithm());
+    let chosen = contents::choose(&candidates, &nothing);
+    Ok(contents::places_differ(here, &chosen, part, &object.disk, context).await?.is_empty())
+}
+
+/// Notes what the drive was read to hold, for a later delta. `generation`: that of the drive before anything was read. The
+/// drive has been found to be what it was then.
+pub(super) fn note(
+    object: &Object<Disk>,
+    generation: Option<String>,
+    ledger: &Ledger,
+    settings: &Settings,
+    context: &Context,
+) {
+    let Some(drive) = &object.drive else { return };
+    let evidence = object.evidence();
+    // Where the drive does not tell of writes, one during this download would not be known.
+    let noted = contents::tells_writes(&evidence)
+        // A footer that was put behind it is not on the drive.
+        && object.size <= drive.facts.size
+        && settings.destinations.generation(&drive.destination) == generation;
+    if !noted {
+        return;
+    }
+    let wanted = (ledger.geometry(), ledger.algorithm());
+    let trusted = settings.resume == Resume::Auto
+        && of_drive(object, generation.as_deref(), wanted, settings).is_some_and(|basis| basis.trust.trusted);
+    let seen = Seen { generation, mark: drive.facts.mark.clone(), evidence, changing: None };
+    contents::note(&drive.destination, seen, ledger, trusted, settings, context);
+}

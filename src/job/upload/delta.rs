@@ -1,0 +1,198 @@
+//! Sending what differs from what the drive holds.
+//!
+//! What a drive holds is known from the record of the last transfer, if that may be trusted, or is read back. Before the first
+//! write it is noted under the new generation, together with the transfer that writes: a chunk that is as it was noted was never
+//! written by that transfer, and so a later run of it may build on the note. Nobody else may.
+
+use super::{Delta, Image, Upload};
+use crate::chunk::Geometry;
+use crate::disk::ReadAt;
+use crate::disk::store::{Facts, MakeCopy, Writable};
+use crate::engine::Context;
+use crate::engine::ledger::Ledger;
+use crate::engine::resume::Resume;
+use crate::engine::syncing::flush;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::job::contents::{self, Trust};
+use crate::job::resumable::Resumable;
+use crate::job::{Far, Settings, usable};
+use crate::journal::{Contents, Destination};
+use std::sync::Arc;
+
+/// What a transfer of differences builds on.
+pub(super) struct Basis {
+    pub(super) trust: Trust,
+    /// What the record says, if it is trusted.
+    held: Option<Ledger>,
+    /// Whether that is what the base of the new drive holds.
+    of_base: bool,
+}
+
+/// What a drive holds before anything is sent to it.
+pub(super) struct Before {
+    pub(super) held: Ledger,
+    /// Whether the record says it.
+    pub(super) trusted: bool,
+}
+
+/// What is known without reading.
+pub(super) struct Known<'a> {
+    pub(super) found: &'a Resumable,
+    pub(super) facts: Option<&'a Facts>,
+    pub(super) base: Option<&'a Facts>,
+    /// The generation of the drive.
+    pub(super) generation: Option<&'a str>,
+}
+
+impl Upload {
+    /// Refuses, before anything is asked for, what cannot be.
+    pub fn check(&self, far: &Far) -> Result<()> {
+        match &self.delta {
+            Delta::Off => Ok(()),
+            _ if self.zeros == super::Zeros::Skip => {
+                Err(Error::usage("`--zeros skip` is for a drive that reads as zero, and a delta is for one that does not")
+                    .hint("leave `--zeros` out: zeros that the drive holds already are not sent"))
+            }
+            Delta::Drive if self.drive.is_none() => {
+                Err(Error::usage("a delta needs a drive to differ from, and none is named").hint(
+                    "name the drive, as in `REMOTE:DRIVE`; or a drive to be copied first, with `--base REMOTE:DRIVE`",
+                ))
+            }
+            Delta::Base(_) if self.drive.is_some() => {
+                Err(Error::usage("`--base` is for a drive to be made, and a drive is named")
+                    .hint("leave `--base` out to send what differs from that drive"))
+            }
+            Delta::Drive => Ok(()),
+            Delta::Base(_) => copies(far).map(drop),
+        }
+    }
+
+    /// The drive of which the new one is to be a copy.
+    pub(super) async fn base(&self, far: &Far, context: &Context) -> Result<Option<Facts>> {
+        let Delta::Base(base) = &self.delta else { return Ok(None) };
+        usable(base, far, context).await.map(Some)
+    }
+
+    /// Decides what a transfer of differences builds on; `None` for any other transfer.
+    pub(super) fn basis(
+        &self,
+        image: &Image,
+        known: &Known<'_>,
+        far: &Far,
+        geometry: Geometry,
+        settings: &Settings,
+    ) -> Option<Basis> {
+        // Nothing was written to a copy as long as no run has claimed it.
+        let untouched = known.found.replay.as_ref().is_none_or(|replay| replay.generation.is_none());
+        match (&self.delta, known.base, known.facts) {
+            (Delta::Off, ..) => None,
+            (_, Some(base), _) if untouched => Some(of_base(base, far, geometry, settings)),
+            (_, _, Some(facts)) => Some(self.of_drive(image, known, facts, far, geometry, settings)),
+            _ => None,
+        }
+    }
+
+    fn of_drive(
+        &self,
+        image: &Image,
+        known: &Known<'_>,
+        facts: &Facts,
+        far: &Far,
+        geometry: Geometry,
+        settings: &Settings,
+    ) -> Basis {
+        let record = settings.contents.load(&destination(far, facts));
+        let wanted = (geometry, settings.digest);
+        let marks = far.store.info().marks;
+        let transfer = known.found.replay.as_ref().map(|replay| replay.header.transfer.as_str());
+        let ours = record.as_ref().and_then(|record| record.seen.changing.as_deref()).is_some_and(|changing| {
+            transfer == Some(changing)
+        });
+        let trust = if ours {
+            // A source that cannot be told from another may have been one when a chunk was written that is not in the
+            // journal.
+            let stable = image.bytes.disk().is_some_and(|disk| disk.info().stable);
+            let unusable = contents::unusable(record.as_ref(), known.generation, wanted)
+                .or_else(|| known.found.difference_found())
+                .or_else(|| (!stable).then(|| "the image may have changed since the earlier run".to_owned()));
+            Trust::decide(settings.resume, unusable, known.found.written_elsewhere(facts, marks))
+        } else {
+            Trust::of(record.as_ref(), known.generation, (facts, marks), wanted, settings.resume)
+        };
+        Basis { held: of_record(record.as_ref(), &trust, geometry, settings), trust, of_base: false }
+    }
+}
+
+fn of_record(
+    record: Option<&Contents>,
+    trust: &Trust,
+    geometry: Geometry,
+    settings: &Settings,
+) -> Option<Ledger> {
+    record.filter(|_| trust.trusted).map(|record| contents::known(record, geometry, settings.digest))
+}
+
+fn of_base(base: &Facts, far: &Far, geometry: Geometry, settings: &Settings) -> Basis {
+    let destination = destination(far, base);
+    let record = settings.contents.load(&destination);
+    let generation = settings.destinations.generation(&destination);
+    let asked = (base, far.store.info().marks);
+    let wanted = (geometry, settings.digest);
+    let trust = Trust::of(record.as_ref(), generation.as_deref(), asked, wanted, settings.resume);
+    Basis { held: of_record(record.as_ref(), &trust, geometry, settings), trust, of_base: true }
+}
+
+/// How copies are made there.
+pub(super) fn copies(far: &Far) -> Result<&dyn MakeCopy> {
+    let noun = far.store.info().noun;
+    far.store.create().and_then(|create| create.copies()).ok_or_else(|| {
+        Error::usage(format!("{}: does not copy {noun}s by itself, so there can be no `--base`", far.remote))
+            .hint(format!("copy the {noun} by other means, then `upload --delta IMAGE {}:{}`", far.remote, noun.to_uppercase()))
+    })
+}
+
+/// A disk of a far end as a destination.
+pub(super) fn destination(far: &Far, facts: &Facts) -> Destination {
+    Destination::disk(&far.account, &facts.disk, far.store.info().noun)
+}
+
+impl Basis {
+    /// Finds out what the drive holds: by the record, if a sample of it is there, else by reading. Chunks that `ledger` has are
+    /// known already.
+    pub(super) async fn hold(
+        mut self,
+        base: Option<&str>,
+        source: Option<&Arc<dyn ReadAt>>,
+        disk: &Writable,
+        ledger: &Ledger,
+        far: &Far,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Before> {
+        let (geometry, algorithm) = (ledger.geometry(), ledger.algorithm());
+        if let (true, Some(base)) = (self.of_base && self.trust.trusted, base) {
+            // It may have been written to before it was copied.
+            let now = far.store.facts(base).await?;
+            self = of_base(&now, far, geometry, settings);
+            if !self.trust.trusted {
+                self.trust.tell(&disk.back.info().name, context);
+            }
+        }
+        if let Some(held) = self.held {
+            let asked_for = settings.resume == Resume::Trust;
+            if asked_for || contents::sample_holds(&held, ledger, source, &disk.back, context).await? {
+                return Ok(Before { held, trusted: true });
+            }
+            let text = format!("{} does not hold what the last transfer noted: it is read back", disk.back.info().name);
+            (context.observer)(&Event::Warning(text));
+        }
+        if disk.to.info().volatile {
+            // What is read may be what an earlier run wrote and nobody flushed.
+            context.stop.unless_asked(flush(&*disk.to, &context.retry)).await?;
+        }
+        let mut held = Ledger::new(geometry, algorithm);
+        contents::read_back(&disk.back, &mut held, ledger, context).await?;
+        Ok(Before { held, trusted: false })
+    }
+}
