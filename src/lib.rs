@@ -18,6 +18,7 @@
 //! `examples/` has an upload and a migration. What is not documented here belongs to the program `diskferry` and may change
 //! at any time.
 
+pub mod backup;
 pub mod chunk;
 pub mod digest;
 pub mod disk;

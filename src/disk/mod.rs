@@ -11,6 +11,7 @@
 pub mod appliance;
 pub mod azure;
 mod buffer;
+pub mod chunks;
 #[cfg(test)]
 mod conformance;
 pub mod elastic;

@@ -261,7 +261,7 @@ impl LocalRead for FileDisk {
 }
 
 /// Runs what may wait for a disk on another thread, which is not joined.
-pub(in crate::disk) fn on_a_thread<T: Send + 'static>(
+pub(crate) fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Attempt<T> {
     Box::pin(async {

@@ -1,0 +1,255 @@
+//! Who is at work in a store: backups, restores and verifications together, a sweep of chunks alone.
+//!
+//! In a directory that is a lock on a file, which the system lets go of when its holder dies.
+//!
+//! In an object store it is an object that its holder writes anew each minute. Whoever comes announces itself first and then looks
+//! for others, so that of two who come at once at least one sees the other. An object that is five minutes older than one's own
+//! belongs to nobody any more. Only the store's clock counts: all times are those at which the store says that objects were written.
+
+use super::place::{DirectoryLock, OWN, Place};
+use crate::error::{Error, Kind, Result};
+use crate::event::Event;
+use crate::transport::retry::Retry;
+use bytes::Bytes;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::task::AbortHandle;
+
+/// How often a lease is renewed.
+const RENEWAL: Duration = Duration::from_mins(1);
+
+/// A lease that was not renewed for this long is lost.
+const LOST: Duration = Duration::from_mins(5);
+
+/// How often somebody who waits looks again.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// What a lease is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Reading and adding chunks: any number at a time.
+    Use,
+    /// Deleting chunks: alone.
+    Sweep,
+}
+
+impl Role {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Use => "use",
+            Self::Sweep => "sweep",
+        }
+    }
+}
+
+/// The right to be at work in a store. Give it back by [`Lease::end`]; one that is dropped in an object store is in the way of a sweep
+/// for five minutes.
+#[derive(Debug)]
+pub struct Lease(Holding);
+
+#[derive(Debug)]
+enum Holding {
+    Directory(#[expect(dead_code, reason = "it is held")] DirectoryLock),
+    Objects(ObjectLease),
+}
+
+impl Lease {
+    /// Waits until the store may be used, and says once that it has to. A stop ends the waiting.
+    pub async fn wait(place: &Arc<dyn Place>, retry: &Retry) -> Result<Self> {
+        let mut said = false;
+        loop {
+            if let Some(lease) = Self::attempt(place, Role::Use, retry).await? {
+                return Ok(lease);
+            }
+            if !said {
+                let note = format!("waiting for a prune that deletes chunks in {}", place.name());
+                (retry.observer)(&Event::Note(note));
+                said = true;
+            }
+            retry.stop.unless_asked(async { Ok(tokio::time::sleep(LOOK_AGAIN).await) }).await?;
+        }
+    }
+
+    /// A lease, if it is to be had now.
+    pub async fn attempt(place: &Arc<dyn Place>, role: Role, retry: &Retry) -> Result<Option<Self>> {
+        if let Some(directory) = place.directory() {
+            let directory = directory.clone();
+            let locked =
+                crate::disk::file::on_a_thread(move || directory.try_lock(role == Role::Sweep)).await?;
+            return Ok(locked.map(|lock| Self(Holding::Directory(lock))));
+        }
+        let lease = ObjectLease::announce(place, role, retry).await?;
+        Ok(lease.map(|lease| Self(Holding::Objects(lease))))
+    }
+
+    /// Renews the lease and says whether it was held all the time since the last time that this was asked. If not, what was seen
+    /// in the store before may be gone.
+    pub async fn confirm(&self) -> Result<bool> {
+        match &self.0 {
+            Holding::Directory(_) => Ok(true),
+            Holding::Objects(lease) => lease.confirm().await,
+        }
+    }
+
+    /// Gives the lease back.
+    pub async fn end(self) -> Result<()> {
+        match self.0 {
+            Holding::Directory(_) => Ok(()),
+            Holding::Objects(lease) => lease.end().await,
+        }
+    }
+}
+
+/// A lease in an object store.
+#[derive(Debug)]
+struct ObjectLease {
+    shared: Arc<Shared>,
+    heart: AbortHandle,
+}
+
+struct Shared {
+    place: Arc<dyn Place>,
+    retry: Retry,
+    key: String,
+    state: Mutex<State>,
+    /// Only one renews at a time.
+    renewing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// When the store says that the lease was written last.
+    written: SystemTime,
+    /// Whether it was lost since somebody asked.
+    lapsed: bool,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+impl ObjectLease {
+    async fn announce(place: &Arc<dyn Place>, role: Role, retry: &Retry) -> Result<Option<Self>> {
+        let leases = format!("{OWN}leases/");
+        let key = format!("{leases}{}-{}", role.word(), uuid::Uuid::new_v4());
+        let shared = Shared {
+            place: Arc::clone(place),
+            retry: retry.clone(),
+            key,
+            state: Mutex::new(State { written: SystemTime::UNIX_EPOCH, lapsed: false }),
+            renewing: tokio::sync::Mutex::default(),
+        };
+        let written = shared.write().await?;
+        shared.lock().written = written;
+        let others = others(&shared, &leases).await;
+        let busy = match others {
+            Err(error) => {
+                let _ = shared.remove(&shared.key).await;
+                return Err(error);
+            }
+            Ok(others) => {
+                let mut busy = false;
+                for (key, modified) in others {
+                    let sweeps = key.strip_prefix(&leases).is_some_and(|name| name.starts_with("sweep-"));
+                    let lost = written.duration_since(modified).is_ok_and(|age| age >= LOST);
+                    if lost {
+                        // Whoever held it may not know yet: what it deletes now is missed at the end.
+                        shared.lock().lapsed |= sweeps;
+                        shared.remove(&key).await?;
+                    } else {
+                        busy |= sweeps || role == Role::Sweep;
+                    }
+                }
+                busy
+            }
+        };
+        if busy {
+            shared.remove(&shared.key).await?;
+            return Ok(None);
+        }
+        let shared = Arc::new(shared);
+        let beating = Arc::clone(&shared);
+        let heart = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(RENEWAL).await;
+                // One that fails is noticed by the time that passes.
+                let _ = beating.renew().await;
+            }
+        });
+        Ok(Some(Self { shared, heart: heart.abort_handle() }))
+    }
+
+    async fn confirm(&self) -> Result<bool> {
+        self.shared.renew().await?;
+        Ok(!std::mem::take(&mut self.shared.lock().lapsed))
+    }
+
+    async fn end(self) -> Result<()> {
+        self.heart.abort();
+        // A renewal that was under way would bring it back.
+        let _alone = self.shared.renewing.lock().await;
+        self.shared.remove(&self.shared.key).await
+    }
+}
+
+impl Drop for ObjectLease {
+    fn drop(&mut self) {
+        self.heart.abort();
+    }
+}
+
+/// The other leases, and when they were written.
+async fn others(shared: &Shared, leases: &str) -> Result<Vec<(String, SystemTime)>> {
+    let (mut all, mut from) = (Vec::new(), None);
+    loop {
+        let list = async || shared.place.list(leases, from.clone()).await;
+        let page = shared.retry.run("looking for others in the store", None, list).await?;
+        let others = page.entries.into_iter().filter(|entry| entry.key != shared.key);
+        all.extend(others.map(|entry| (entry.key, entry.meta.modified)));
+        from = page.next;
+        if from.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the lease; the store's time of that.
+    async fn write(&self) -> Result<SystemTime> {
+        let body = Bytes::from(format!("diskferry {}\n", std::process::id()));
+        let what = "announcing oneself in the store";
+        self.retry.run_settled_apart(what, || self.place.put(&self.key, body.clone())).await?;
+        let meta = self.retry.run_settled_apart(what, || self.place.head(&self.key)).await?;
+        meta.map(|meta| meta.modified).ok_or_else(|| {
+            let what = format!("what was written to {} is not there: {}", self.place.name(), self.key);
+            Error::new(Kind::Protocol, what)
+        })
+    }
+
+    /// Writes it anew, and notes if it was lost in between.
+    async fn renew(&self) -> Result<()> {
+        let _alone = self.renewing.lock().await;
+        let what = "looking for the lease in the store";
+        let there = self.retry.run_settled_apart(what, || self.place.head(&self.key)).await?.is_some();
+        let written = self.write().await?;
+        let mut state = self.lock();
+        let held = written.duration_since(state.written).is_ok_and(|age| age < LOST);
+        state.lapsed |= !there || !held;
+        state.written = written;
+        Ok(())
+    }
+
+    async fn remove(&self, key: &str) -> Result<()> {
+        self.retry.run_settled_apart("removing a lease from the store", || self.place.delete(key)).await
+    }
+}
+
+#[cfg(test)]
+#[path = "lease_tests.rs"]
+mod tests;

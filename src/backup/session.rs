@@ -1,0 +1,184 @@
+//! One run that makes backups in a store.
+
+use super::chunks::Chunks;
+use super::index::Index;
+use super::lease::{Lease, Role};
+use super::name::{SnapshotId, SnapshotName, When};
+use super::store::{BackupStore, Properties};
+use crate::digest::{Algorithm, Digest};
+use crate::disk::chunks::StoreDisk;
+use crate::engine::copy::Held;
+use crate::engine::ledger::Ledger;
+use crate::error::{Error, Kind, Result};
+use bytes::Bytes;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// A run that makes backups: it has a lease of the store, so that nobody deletes chunks meanwhile.
+///
+/// For each drive: a [`StoreDisk`] takes the chunks in a [`Copy`](crate::engine::copy::Copy) with a ledger of SHA-256 digests, with
+/// `held: Some(session.held())` and without skipping holes or zeros; [`Session::commit`] then writes the index. Several drives may
+/// do so at once.
+pub struct Session {
+    store: BackupStore,
+    chunks: Chunks,
+    lease: Lease,
+}
+
+impl Session {
+    /// Waits until nobody deletes chunks, and learns which chunks there are.
+    pub(super) async fn begin(store: BackupStore) -> Result<Self> {
+        let lease = Lease::wait(store.place(), store.retry()).await?;
+        let chunks = Chunks::new(Arc::clone(store.place()));
+        chunks.look(store.retry()).await?;
+        Ok(Self { store, chunks, lease })
+    }
+
+    /// The store.
+    pub fn store(&self) -> &BackupStore {
+        &self.store
+    }
+
+    /// A disk that puts the chunks of one image into the store.
+    pub fn disk(&self, name: &SnapshotName, size: u64, chunk_size: u64) -> Arc<StoreDisk> {
+        let name = format!("{name} in {}", self.store.name());
+        Arc::new(StoreDisk::new(name, size, chunk_size, self.chunks.clone()))
+    }
+
+    /// Which chunks the store has.
+    pub fn held(&self) -> Arc<dyn Held> {
+        Arc::new(self.chunks.clone())
+    }
+
+    /// Which of these chunks are not in the store: those that an earlier run wrote may have been deleted since, as no index has
+    /// them. A run that resumes asks before it believes its journal, and takes these chunks back.
+    pub async fn missing(&self, digests: &HashSet<Digest>) -> Result<HashSet<Digest>> {
+        self.chunks.missing(digests, self.store.retry()).await
+    }
+
+    /// Makes the backup: checks that every chunk of the ledger is in the store, makes them safe, and writes the properties and then
+    /// the index. Returns under which name; if there is a backup of that second, the next that is free.
+    ///
+    /// # Errors
+    /// `Incomplete` if chunks are missing, in the ledger or in the store. No index is written then.
+    pub async fn commit(
+        &self,
+        name: &SnapshotName,
+        when: When,
+        ledger: &Ledger,
+        properties: &Properties,
+    ) -> Result<SnapshotId> {
+        let geometry = ledger.geometry();
+        if ledger.algorithm() != Algorithm::Sha256 {
+            return Err(Error::usage("a store keeps chunks under SHA-256 digests"));
+        }
+        let digests: Vec<Digest> = (0..geometry.chunks()).filter_map(|index| ledger.get(index)).collect();
+        let missing = geometry.chunks() - digests.len() as u64;
+        if missing > 0 {
+            return Err(incomplete(missing, geometry.chunks()));
+        }
+        let index = Index::fixed(geometry.image_size(), geometry.chunk_size(), &digests)?;
+        let wanted: HashSet<Digest> = digests.into_iter().collect();
+        self.prove(&wanted).await?;
+        let id = self.write(name, when, &index, properties).await?;
+        // A machine that slept between the proof and the index has proved nothing.
+        if !self.lease.confirm().await? {
+            self.chunks.forget();
+            if let Err(error) = self.prove(&wanted).await {
+                self.remove(&id).await?;
+                return Err(error);
+            }
+        }
+        Ok(id)
+    }
+
+    /// Fails unless all these chunks are there and safe.
+    async fn prove(&self, wanted: &HashSet<Digest>) -> Result<()> {
+        let retry = self.store.retry();
+        let sync = async || self.store.place().sync().await;
+        retry.run_settled("syncing the store", None, sync).await?;
+        if !self.lease.confirm().await? {
+            self.chunks.forget();
+        }
+        let missing = self.missing(wanted).await?;
+        if missing.is_empty() { Ok(()) } else { Err(incomplete(missing.len() as u64, wanted.len() as u64)) }
+    }
+
+    async fn write(
+        &self,
+        name: &SnapshotName,
+        when: When,
+        index: &Index,
+        properties: &Properties,
+    ) -> Result<SnapshotId> {
+        let mut id = SnapshotId { name: name.clone(), when };
+        let index = Bytes::from(index.to_bytes());
+        // Properties without an index are of a run that was killed here: the next second is as good.
+        loop {
+            let properties = properties.to_bytes(id.when)?;
+            if self.create(&id.properties_key(), properties).await?
+                && self.create(&id.index_key(), index.clone()).await?
+            {
+                return Ok(id);
+            }
+            id.when = id.when.next();
+        }
+    }
+
+    /// Creates an object; `false` if there is another one. An attempt whose answer was lost has made it: the next one finds it.
+    async fn create(&self, key: &str, bytes: Bytes) -> Result<bool> {
+        let (place, retry) = (self.store.place(), self.store.retry());
+        let mut attempts = 0;
+        let create = async || {
+            attempts += 1;
+            place.create(key, bytes.clone()).await
+        };
+        let what = format!("writing {key} to the store");
+        if retry.run_settled(&what, None, create).await? {
+            return Ok(true);
+        }
+        if attempts == 1 {
+            return Ok(false);
+        }
+        let get = async || place.get(key, bytes.len() as u64).await;
+        Ok(retry.run(&what, None, get).await.is_ok_and(|there| there == bytes))
+    }
+
+    async fn remove(&self, id: &SnapshotId) -> Result<()> {
+        for key in [id.index_key(), id.properties_key()] {
+            let delete = async || self.store.place().delete(&key).await;
+            self.store
+                .retry()
+                .run_settled("removing a backup that has lost its chunks", None, delete)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the run: a prune may delete chunks again that no index has.
+    pub async fn end(self) -> Result<()> {
+        self.lease.end().await
+    }
+}
+
+fn incomplete(missing: u64, total: u64) -> Error {
+    let s = if total == 1 { "" } else { "s" };
+    Error::new(Kind::Incomplete, format!("{missing} of {total} chunk{s} of the backup are not in the store"))
+        .hint("run the same command again: it writes what is missing")
+}
+
+impl Lease {
+    /// The right to read a store: nobody deletes chunks meanwhile.
+    pub async fn for_reading(store: &BackupStore) -> Result<Self> {
+        Self::wait(store.place(), store.retry()).await
+    }
+
+    /// The right to delete chunks, if nobody is at work there.
+    pub(super) async fn for_sweeping(store: &BackupStore) -> Result<Option<Self>> {
+        Self::attempt(store.place(), Role::Sweep, store.retry()).await
+    }
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
