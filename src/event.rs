@@ -125,6 +125,9 @@ pub struct Summary {
     pub digest: String,
     /// What `digest` is: `sha256` (of the image), or `blake3-chunks` or `sha256-chunks` (over the chunk digests).
     pub digest_kind: String,
+    /// `NAME@WHEN` of the backup that was made, which `restore` takes; empty where none was.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub backup: String,
     /// What held the transfer up most: `source`, `cpu`, `network`, `server`, `destination` or `bwlimit`; nothing of a transfer
     /// that took less than a second.
     pub limited_by: Option<&'static str>,

@@ -7,7 +7,7 @@ mod cli;
 // What the program uses of the library, under the names that its files know.
 use cli::{Cli, output::Output, signals};
 use diskferry::{
-    auth, chunk, config, digest, disk, emulator, engine, error, escape, event, job, journal, meters,
+    auth, backup, chunk, config, digest, disk, emulator, engine, error, escape, event, job, journal, meters,
     provider, stop, transport, wire,
 };
 use std::process::ExitCode;

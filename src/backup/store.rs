@@ -87,6 +87,15 @@ pub enum Selection {
     },
 }
 
+impl Selection {
+    /// Where the chunks are.
+    pub fn store(&self) -> &BackupStore {
+        match self {
+            Self::Backups { store, .. } | Self::Index { store, .. } => store,
+        }
+    }
+}
+
 impl Properties {
     /// As JSON, for a backup of that time.
     pub(super) fn to_bytes(&self, when: When) -> Result<Bytes> {
@@ -202,6 +211,24 @@ impl BackupStore {
         let at = stores.into_iter().flatten().find(|at| at.is_dir()).unwrap_or(beside);
         let store = Self::new(Arc::new(Directory::open(&at)?), retry);
         Ok(Selection::Index { store, path: path.to_owned() })
+    }
+
+    /// What an argument `STORE[/NAME]` lists: all backups of the store, or those of one name.
+    pub async fn listing(spec: &str, retry: Retry) -> Result<(Self, Vec<SnapshotId>)> {
+        if let Some((above, name)) = spec.trim_end_matches('/').rsplit_once('/')
+            && !above.is_empty()
+            && !above.ends_with('/')
+            && let Ok(name) = name.parse::<SnapshotName>()
+            && let Ok(store) = Self::open(above, retry.clone()).await
+        {
+            let ids = store.snapshots_of(&name).await?;
+            if !ids.is_empty() {
+                return Ok((store, ids));
+            }
+        }
+        let store = Self::open(spec, retry).await?;
+        let ids = store.snapshots().await?;
+        Ok((store, ids))
     }
 
     /// All backups, by name and time.

@@ -1,16 +1,16 @@
 //! `diskferry backup`.
 
 use super::Global;
-use super::options::{TransferOptions, parse};
+use super::options::TransferOptions;
 use super::output::Output;
 use super::session::{End, NO_DRIVE, Session};
 use super::set::{MemberDone, Running, SetOptions, Verb};
 use crate::backup::{BackupStore, Session as StoreSession, When};
 use crate::config::{Object, Target};
-use crate::engine::{Context, Route};
+use crate::engine::{Context, InUse, Route};
 use crate::error::{Error, Result};
 use crate::job::backup::{BackedUp, Backup};
-use crate::job::{Done, InUse, Settings};
+use crate::job::{Done, Settings};
 use clap::Args;
 
 /// What `backup` takes.
@@ -26,9 +26,6 @@ pub struct BackupArgs {
     /// The drives, or REMOTE: with --all or --tag; and last the store: a directory, or s3://, az:// or gs://
     #[arg(value_name = "REMOTE:[DRIVE]... STORE", required = true, num_args = 2..)]
     words: Vec<String>,
-    /// What becomes of a drive that a server uses, whose backup may be half old: refuse it, warn, or ignore it
-    #[arg(long, value_name = "refuse|warn|ignore", default_value = "refuse", value_parser = parse::<InUse>)]
-    if_in_use: InUse,
     #[command(flatten)]
     set: SetOptions,
     /// Ignore what an earlier run has done
@@ -43,6 +40,8 @@ pub async fn run(mut args: BackupArgs, global: &Global, output: &Output) -> Resu
     let Some(address) = args.words.pop() else { return Err(Error::usage("no store is named")) };
     let targets = args.words.iter().map(|word| word.parse::<Target>()).collect::<Result<Vec<_>>>()?;
     let [first, more @ ..] = &*targets else { return Err(Error::usage("no drive is named")) };
+    // A backup that may be half old is none, unless somebody wants it all the same.
+    args.transfer.if_in_use.get_or_insert(InUse::Refuse);
     let session = Session::open(Some(&first.remote), &args.transfer, global, output).await?;
     let retry = session.context.retry.clone();
     let store = if args.transfer.dry_run {
@@ -68,7 +67,7 @@ async fn one(
     session: &Session,
     output: &Output,
 ) -> Result<()> {
-    let settings = Settings { in_use: args.if_in_use, ..session.settings(&args.transfer, args.restart) };
+    let settings = session.settings(&args.transfer, args.restart);
     let made = back_up(target.object.as_ref(), &session.end, store, &settings, &session.context).await;
     session.settle();
     let Some(done) = made? else { return Ok(()) };
@@ -91,12 +90,11 @@ async fn several(
     }
     let verb = Verb { action: "backup", done: "backed up", route: Route::Between };
     let set = args.set.members(verb, targets, store.store().name(), session, output).await?;
-    let in_use = args.if_in_use;
     let ended = set.run(verb, &args.transfer, args.restart, session, output, |picked, running| {
         Box::pin(async move {
             let Running { end, context, settings, .. } = running;
             // A backup is of the time of its run: one that was made by an earlier run of the set is made again.
-            let settings = Settings { in_use, keeps_journal: false, ..settings };
+            let settings = Settings { keeps_journal: false, ..settings };
             let made = back_up(Some(&picked.object), &end, store, &settings, &context).await?;
             let Some(done) = made else { return Ok(None) };
             let (words, summary) = (words(&done.result), done.result.summary.clone());
@@ -126,7 +124,7 @@ async fn back_up(
         }
         Err(_) => Vec::new(),
     };
-    let backup = Backup { disk, provider: end.provider.clone(), keys, when: When::now() };
+    let backup = Backup { disk, provider: end.provider.to_owned(), keys, when: When::now() };
     backup.run(&far, store, settings, context).await
 }
 

@@ -3,6 +3,8 @@
 mod account;
 mod analytics;
 mod appliance;
+mod backup;
+mod backups;
 mod boot;
 mod call;
 mod calls;
@@ -22,6 +24,7 @@ pub mod output;
 mod progress;
 mod prompt;
 mod remote;
+mod restore;
 mod serve;
 mod server;
 mod session;
@@ -103,6 +106,13 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Compare a file with a drive; exit 6 and print the offsets that differ if any do
     Verify(verify::VerifyArgs),
+    /// Back drives up into a store of deduplicated chunks that casync reads, too
+    Backup(backup::BackupArgs),
+    /// Restore a backup to a remote, or to a file
+    Restore(restore::RestoreArgs),
+    /// The backups in a store: list, verify, prune
+    #[command(subcommand)]
+    Backups(backups::BackupsCommand),
     /// Resumable transfers on this machine
     #[command(subcommand)]
     Transfers(transfers::TransfersCommand),
@@ -156,6 +166,9 @@ impl Command {
             Command::Upload(_)
                 | Command::Download(_)
                 | Command::Migrate(_)
+                | Command::Backup(_)
+                | Command::Restore(_)
+                | Command::Backups(_)
                 | Command::Boot(_)
                 | Command::Serve(_)
         )
@@ -179,6 +192,9 @@ impl Cli {
             Command::Download(args) => download::run(args, global, output).await,
             Command::Migrate(args) => Box::pin(migrate::run(args, global, output)).await,
             Command::Verify(args) => verify::run(args, global, output).await,
+            Command::Backup(args) => Box::pin(backup::run(args, global, output)).await,
+            Command::Restore(args) => Box::pin(restore::run(args, global, output)).await,
+            Command::Backups(command) => Box::pin(backups::run(command, global, output)).await,
             Command::Transfers(command) => transfers::run(command, output),
             Command::Call(args) => call::run(args, global, output).await,
             Command::Calls(args) => calls::run(&args, output),

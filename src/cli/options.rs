@@ -3,6 +3,7 @@
 use crate::config::{self, Dirs};
 use crate::digest::Algorithm;
 use crate::disk::format::TargetFormat;
+use crate::engine::InUse;
 use crate::engine::compare::Amount;
 use crate::engine::resume::Resume;
 use crate::error::{Error, Result};
@@ -34,6 +35,10 @@ pub struct TransferOptions {
     /// How much is read back and compared: none, sample (a hundredth and at least 8 chunks) or full
     #[arg(long, value_name = "none|sample|full", value_parser = parse::<Amount>)]
     pub verify: Option<Amount>,
+    /// What becomes of a drive that a server uses, whose bytes may be half old: refuse, warn or ignore it; a backup refuses, all else
+    /// warns
+    #[arg(long, value_name = "refuse|warn|ignore", value_parser = parse::<InUse>)]
+    pub if_in_use: Option<InUse>,
     /// Show the plan and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -91,6 +96,7 @@ impl Default for TransferOptions {
             concurrency: Concurrency(None),
             bwlimit: None,
             verify: None,
+            if_in_use: None,
             resume: Resume::default(),
             dry_run: false,
             manifest: None,

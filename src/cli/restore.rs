@@ -7,8 +7,8 @@ use super::session::{End, Session};
 use super::set::{MemberDone, Running, SetOptions, Verb};
 use super::upload::tell_drive;
 use crate::backup::lease::Lease;
-use crate::backup::store::Selection;
-use crate::backup::{BackupStore, SnapshotId};
+use crate::backup::{BackupStore, Selection, SnapshotId};
+
 use crate::config::{Object, Target};
 use crate::disk::format::TargetFormat;
 use crate::engine::encode::codec::Compression;
@@ -18,7 +18,7 @@ use crate::event::Summary;
 use crate::job::download::{Download, Downloads, FileForm};
 use crate::job::restore::{self, Backup};
 use crate::job::set::Member;
-use crate::job::upload::{Upload, Zeros};
+use crate::job::upload::{Delta, Upload, Zeros};
 use crate::job::{Done, Settings};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -203,11 +203,10 @@ async fn to_remote(
     let upload = Upload {
         name: args.name.clone(),
         size: args.size,
-        keys: if drive.is_some() { Vec::new() } else { restore::keys(&backup, &end.provider, &args.keys) },
+        keys: if drive.is_some() { Vec::new() } else { restore::keys(&backup, end.provider, &args.keys) },
         compression: args.compress,
         zeros: args.zeros,
-        delta: args.delta,
-        base: None,
+        delta: if args.delta { Delta::Drive } else { Delta::Off },
         drive,
     };
     upload.run(backup.image()?, &far, settings, context).await

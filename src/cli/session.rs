@@ -46,6 +46,8 @@ pub struct End {
     pub remote: String,
     /// Its address and user, or `local`.
     pub account: String,
+    /// Its provider's name.
+    pub provider: &'static str,
     /// The one retry layer.
     pub retry: Retry,
     behind: Behind,
@@ -77,6 +79,8 @@ enum Behind {
     },
     /// Disks alone.
     Disks(Box<Opening>),
+    /// Nothing: the command is about this machine and its stores.
+    Nothing,
 }
 
 impl End {
@@ -85,6 +89,7 @@ impl End {
         match &self.behind {
             Behind::Api { client, .. } => Ok(client),
             Behind::Disks(opening) => Err(opening.no_calls()),
+            Behind::Nothing => Err(Error::usage("no remote is named")),
         }
     }
 
@@ -98,8 +103,9 @@ impl End {
             Behind::Disks(opening) => {
                 Behind::Disks(Box::new(Opening { meters, retry: retry.clone(), ..(**opening).clone() }))
             }
+            Behind::Nothing => Behind::Nothing,
         };
-        Self { remote: self.remote.clone(), account: self.account.clone(), retry, behind }
+        Self { remote: self.remote.clone(), account: self.account.clone(), provider: self.provider, retry, behind }
     }
 
     /// Its drives, for what only they have; a usage error if its provider has none.
@@ -115,6 +121,7 @@ impl End {
                 (Arc::new(self.drives()?), object.map(|object| self.id(object)).transpose()?)
             }
             Behind::Disks(opening) => opening.store(object)?,
+            Behind::Nothing => return Err(Error::usage("no remote is named")),
         };
         Ok((Far { remote: self.remote.clone(), account: self.account.clone(), store }, disk))
     }
@@ -154,12 +161,8 @@ impl Session {
         global: &Global,
         output: &Output,
     ) -> Result<Self> {
-        let env = Environment::process();
-        let dirs = Dirs::from_environment(&env)?;
-        let config = Config::load(global.config.as_deref(), &env)?;
-        for warning in config.warnings() {
-            output.warn(warning);
-        }
+        let mut session = Self::without_remote(options, global, output)?;
+        let config = &session.opener.config;
         let remote = if let Some(name) = remote {
             config.remote(name)?
         } else {
@@ -169,6 +172,18 @@ impl Session {
             }
             config.remote(&default.name)?
         };
+        session.end = session.opener.end(remote, &session.dirs, &session.context, output).await?;
+        Ok(session)
+    }
+
+    /// What a command needs that is about this machine and its stores.
+    pub fn without_remote(options: &TransferOptions, global: &Global, output: &Output) -> Result<Self> {
+        let env = Environment::process();
+        let dirs = Dirs::from_environment(&env)?;
+        let config = Config::load(global.config.as_deref(), &env)?;
+        for warning in config.warnings() {
+            output.warn(warning);
+        }
         let meters = Arc::new(Meters::default());
         let stop = signals::stop_on_signals(output);
         let bandwidth =
@@ -177,8 +192,10 @@ impl Session {
         let progress: Arc<Mutex<Option<Progress>>> = Arc::default();
         let observer = observer(output, &meters, &progress, None);
         let context = Context::new(meters, observer, stop, options.retries, options.concurrency.0);
+        let context = Context { in_use: options.if_in_use.unwrap_or_default(), ..context };
         let opener = Opener { env, config, options: options.clone(), bandwidth };
-        let end = opener.end(remote, &dirs, &context, output).await?;
+        let (remote, account, retry) = (String::new(), String::new(), context.retry.clone());
+        let end = End { remote, account, provider: "", retry, behind: Behind::Nothing };
         Ok(Self { end, context, dirs, progress, redactor: output.redactor().clone(), opener })
     }
 
@@ -284,7 +301,7 @@ impl Opener {
                 }))
             }
         };
-        Ok(End { remote: remote.name, account, retry, behind })
+        Ok(End { remote: remote.name, account, provider: remote.provider.name(), retry, behind })
     }
 }
 

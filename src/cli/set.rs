@@ -141,11 +141,30 @@ impl SetOptions {
             let is_its_own = set.whole.iter().filter(|other| other.name == *name).count() == 1;
             picked.short = if is_its_own && !name.is_empty() { name.clone() } else { disk.clone() };
         }
-        if let Some(shard) = self.shard {
-            set.words.push(format!("--shard {shard}"));
-            set.picked.retain(|picked| shard.has(&picked.member.key()));
-            output.note(&format!("shard {shard}: {} of {} drives", set.picked.len(), set.whole.len()));
+        set.take(self.shard, output);
+        Ok(set)
+    }
+
+    /// The part of these members that this command is for. `to`: where they go, as far as that tells one set from another.
+    pub fn of(&self, verb: Verb, members: Vec<Member>, to: &str, output: &Output) -> Result<Set> {
+        if self.tag.is_some() {
+            return Err(Error::usage("--tag is for the drives of a remote"));
         }
+        let picked = members.iter().map(|member| Picked {
+            object: Object::Named(member.disk.clone()),
+            short: member.name.clone(),
+            member: member.clone(),
+            size: 0,
+            end: 0,
+        });
+        let mut set = Set {
+            picked: picked.collect(),
+            words: vec![verb.action.to_owned(), to.to_owned()],
+            whole: members,
+            others: Vec::new(),
+        };
+        set.words.extend(set.whole.iter().map(Member::key));
+        set.take(self.shard, output);
         Ok(set)
     }
 
@@ -215,6 +234,13 @@ async fn named(targets: &[Target], session: &Session, output: &Output) -> Result
 }
 
 impl Set {
+    fn take(&mut self, shard: Option<Shard>, output: &Output) {
+        let Some(shard) = shard else { return };
+        self.words.push(format!("--shard {shard}"));
+        self.picked.retain(|picked| shard.has(&picked.member.key()));
+        output.note(&format!("shard {shard}: {} of {} drives", self.picked.len(), self.whole.len()));
+    }
+
     /// The place of a remote, which is reached if it is the first time.
     async fn remote(&mut self, remote: &str, session: &Session, output: &Output) -> Result<usize> {
         let mut reached = std::iter::once(&session.end).chain(&self.others);

@@ -58,8 +58,35 @@ pub struct Context {
     pub window: Window,
     /// How many transfers share the window at a time: 1 where each has its own.
     pub sharers: usize,
+    /// What becomes of a disk that somebody uses.
+    pub in_use: InUse,
     /// What is remembered for a report, if one is wanted.
     pub record: Option<Arc<Record>>,
+}
+
+/// What becomes of a disk that somebody uses: what is read of it may be half old, and what is written may be overwritten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InUse {
+    /// It is refused.
+    Refuse,
+    /// It is moved, with a warning.
+    #[default]
+    Warn,
+    /// It is moved.
+    Ignore,
+}
+
+impl std::str::FromStr for InUse {
+    type Err = Error;
+
+    fn from_str(text: &str) -> crate::error::Result<Self> {
+        match text {
+            "refuse" => Ok(InUse::Refuse),
+            "warn" => Ok(InUse::Warn),
+            "ignore" => Ok(InUse::Ignore),
+            _ => Err(Error::usage(format!("expected refuse, warn or ignore, got `{text}`"))),
+        }
+    }
 }
 
 /// The most requests in flight where nothing else was said: more connections than this are rude to a server, and gain
@@ -84,7 +111,7 @@ impl Context {
         };
         let (reads, writes, workers) = (governor(requests), governor(requests), workers());
         let window = window(Route::Plain, workers);
-        Self { observer, meters, stop, retry, reads, writes, workers, window, sharers: 1, record: None }
+        Self { observer, meters, stop, retry, reads, writes, workers, window, sharers: 1, in_use: InUse::default(), record: None }
     }
 
     /// The same, remembered in `record`.

@@ -7,11 +7,13 @@
 use super::contents::{self, Trust};
 use super::resumable::{Resumable, count_resumed, still_settled};
 use super::{Done, Far, Settings, announce, check_unchanged, summary};
-use crate::backup::{Properties, Session, SnapshotId, SnapshotName, When};
+use crate::backup::{Index, Properties, Session, SnapshotId, SnapshotName, When};
 use crate::chunk::{AckedChunk, Geometry};
 use crate::digest::{Algorithm, Digest};
 use crate::disk::ReadAt;
+use crate::disk::chunks::IndexDisk;
 use crate::disk::store::Facts;
+use crate::engine::compare::with_digests;
 use crate::engine::copy::Copy;
 use crate::engine::encode::codec::Compression;
 use crate::engine::ledger::Ledger;
@@ -70,8 +72,10 @@ impl Backup {
     ) -> Result<Option<Done<BackedUp>>> {
         let start = Instant::now();
         settings.check()?;
+        // A store keeps chunks under these digests.
+        let settings = &Settings { digest: Algorithm::Sha256, ..settings.clone() };
         let context = &context.on(Route::Between);
-        let facts = super::usable(&self.disk, far, settings, context).await?;
+        let facts = super::usable(&self.disk, far, context).await?;
         if facts.size == 0 {
             return Err(Error::new(Kind::Source, format!("{} is empty", far.called(&facts.disk))));
         }
@@ -93,6 +97,7 @@ impl Backup {
         let schedule = if copy.to.info().volatile { syncing::VOLATILE } else { syncing::UPLOAD };
         let moved = Box::pin(copy.run(&claimed.journal, schedule, &mut claimed.ledger, context)).await;
         let done = moved?;
+        let verified = verify(&claimed.ledger, session, settings, context).await?;
         check_unchanged(&*disk, context).await?;
         let id = session.commit(&name, self.when, &claimed.ledger, &self.properties(&facts, far)).await?;
         let destination = Destination::disk(&far.account, &facts.disk, far.store.info().noun);
@@ -109,6 +114,8 @@ impl Backup {
             chunks_zero: done.zero,
             chunks_unchanged: done.unchanged + claimed.unchanged,
             chunks_resumed: claimed.resumed,
+            chunks_verified: verified,
+            backup: format!("{}@{}", id.name, id.when),
             ..summary(&facts.disk, &claimed.ledger, done.sha256.as_deref(), context, start)
         };
         Ok(Some(Done::new(BackedUp { id, summary }, Some(claimed.journal), Some(claimed.claim))))
@@ -241,6 +248,28 @@ impl Backup {
             ..Plan::default()
         }
     }
+}
+
+/// Reads from the store what was asked for and compares it with the digests of what was read of the disk; returns how many chunks
+/// that were.
+async fn verify(
+    ledger: &Ledger,
+    session: &Session,
+    settings: &Settings,
+    context: &Context,
+) -> Result<u64> {
+    let geometry = ledger.geometry();
+    let chosen = settings.verify.choose(geometry.chunks(), &uuid::Uuid::new_v4().to_string());
+    if chosen.is_empty() {
+        return Ok(0);
+    }
+    let digests: Vec<Digest> = ledger.digests().map(|(digest, _)| digest).collect();
+    let index = Index::fixed(geometry.image_size(), geometry.chunk_size(), &digests)?;
+    let (place, retry) = (session.store().place(), session.store().retry());
+    let disk = IndexDisk::open(place, "the new backup", index, retry).await?;
+    let compared = with_digests(&(Arc::new(disk) as Arc<dyn ReadAt>), ledger, &chosen, context).await?;
+    let chunks = compared.chunks;
+    compared.into_error(geometry, "what is in the store").map_or(Ok(chunks), Err)
 }
 
 /// Takes back, in `ledger`, the chunks of an earlier run that the store or the disk does not have any more.

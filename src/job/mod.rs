@@ -4,10 +4,12 @@
 //! was asked to, and sums up. It talks to drives through a [`Store`] and reports through the [`Context`].
 
 pub mod appliance;
+pub mod backup;
 mod contents;
 pub mod download;
 pub mod migrate;
 mod resumable;
+pub mod restore;
 pub mod set;
 pub mod upload;
 pub mod verify;
@@ -16,7 +18,7 @@ mod vhd;
 use crate::digest::Algorithm;
 use crate::disk::ReadAt;
 use crate::disk::store::{Facts, Store};
-use crate::engine::Context;
+use crate::engine::{Context, InUse};
 use crate::engine::compare::Amount;
 use crate::engine::ledger::Ledger;
 use crate::engine::resume::Resume;
@@ -170,7 +172,7 @@ impl<T> Done<T> {
 }
 
 /// What there is to know of a disk that is to be read or written. One that cannot be used now is refused; of one that
-/// somebody uses there is a warning.
+/// somebody uses there is a warning, unless something else was asked for ([`InUse`]).
 async fn usable(disk: &str, far: &Far, context: &Context) -> Result<Facts> {
     let facts = far.store.facts(disk).await?;
     let what = far.called(&facts.disk);
@@ -180,7 +182,15 @@ async fn usable(disk: &str, far: &Far, context: &Context) -> Result<Facts> {
     }
     if let Some(users) = &facts.in_use {
         let text = format!("{what} is in use ({users}): what is read or written may be half old");
-        (context.observer)(&Event::Warning(text));
+        match context.in_use {
+            InUse::Refuse => {
+                return Err(Error::new(Kind::Exists, format!("{what} is in use ({users})")).hint(
+                    "stop what uses it, or take a copy of the drive; `--if-in-use warn` goes on all the same, with what may be half old",
+                ));
+            }
+            InUse::Warn => (context.observer)(&Event::Warning(text)),
+            InUse::Ignore => {}
+        }
     }
     Ok(facts)
 }

@@ -84,6 +84,7 @@ impl Backup {
             remote: self.store.clone(),
             account: self.store.clone(),
             form,
+            drive: None,
         })
     }
 }
