@@ -303,13 +303,17 @@ impl Output {
         } else {
             String::new()
         };
+        let delta = match &*plan.delta {
+            "" => String::new(),
+            how => format!(", only what differs ({how}; {})", plan.delta_why),
+        };
         let format = if plan.format.is_empty() { String::new() } else { format!(" ({})", plan.format) };
         let target = match &*plan.target_format {
             "" => String::new(),
             format => format!(" as {format}"),
         };
         self.stderr(&format!(
-            "{} {}{format} to {}{target}: {} in {} chunks of {}{resume}, {} at a time, compression: {}{zeros}, verify: {}",
+            "{} {}{format} to {}{target}: {} in {} chunks of {}{resume}{delta}, {} at a time, compression: {}{zeros}, verify: {}",
             plan.action,
             plan.from,
             plan.to,
@@ -343,6 +347,10 @@ impl Output {
             0 => String::new(),
             n => format!(", {n} from an earlier run"),
         };
+        let unchanged = match s.chunks_unchanged {
+            0 => String::new(),
+            n => format!(", {n} unchanged"),
+        };
         let verified = match s.chunks_verified {
             0 => String::new(),
             n => format!(", {n} verified"),
@@ -354,7 +362,7 @@ impl Output {
         };
         let limit = s.limited_by.map(|limit| format!("; limited by {limit}")).unwrap_or_default();
         self.stderr(&format!(
-            "{done}: {} in {:.1} s ({}/s), {} on the wire; {} chunks: {} moved, {} zero{resumed}{verified}{retries}{limit}",
+            "{done}: {} in {:.1} s ({}/s), {} on the wire; {} chunks: {} moved, {} zero{unchanged}{resumed}{verified}{retries}{limit}",
             bytes(s.size),
             s.elapsed_s,
             bytes(rate),

@@ -73,13 +73,18 @@ pub(super) fn tell_drive(what: &str, done: Done<Summary>, output: &Output) -> Re
 /// The drive that is to be copied first; it has to be on the remote that copies it.
 fn base_drive(base: &Target, remote: &str) -> Result<String> {
     if base.remote != remote {
-        return Err(Error::usage(format!("{base} is on another remote than the new drive: {remote}: copies its own drives alone"))
-            .hint(format!("name a drive of {remote}: as the base, or use `migrate` first")));
+        return Err(Error::usage(format!(
+            "{base} is on another remote than the new drive: {remote}: copies its own drives alone"
+        ))
+        .hint(format!("name a drive of {remote}: as the base, or use `migrate` first")));
     }
     match &base.object {
         Some(Object::Drive(drive) | Object::Named(drive)) => Ok(drive.clone()),
-        Some(Object::Appliance(_)) => Err(Error::usage(format!("{base} is no drive: it cannot be the base of one"))),
-        None => Err(Error::usage(format!("{base} names no drive to be copied")).hint("the form is `--base REMOTE:DRIVE`")),
+        Some(Object::Appliance(_)) => {
+            Err(Error::usage(format!("{base} is no drive: it cannot be the base of one")))
+        }
+        None => Err(Error::usage(format!("{base} names no drive to be copied"))
+            .hint("the form is `--base REMOTE:DRIVE`")),
     }
 }
 

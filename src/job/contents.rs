@@ -235,7 +235,8 @@ fn updated(old: Option<Contents>, seen: Seen, ledger: &Ledger, trusted: bool) ->
     record.seen = seen;
     for index in 0..ledger.geometry().chunks() {
         let digest = ledger.get(index);
-        let was = usize::try_from(index).ok().and_then(|at| record.digests(algorithm).get(at).copied().flatten());
+        let was =
+            usize::try_from(index).ok().and_then(|at| record.digests(algorithm).get(at).copied().flatten());
         // The digest of the other algorithm is of this chunk only if both are of one moment.
         if !trusted && (was.is_none() || digest.is_none()) {
             record.forget(index);

@@ -55,8 +55,13 @@ impl Provider {
 
     /// What the provider's drives can do; `None` where there are no drives to read or write.
     pub fn drives(self) -> Option<DriveCapabilities> {
-        let family =
-            DriveCapabilities { gzip: true, read_limit: Some(4 << 20), user_keys: true, marks: false, clones: false };
+        let family = DriveCapabilities {
+            gzip: true,
+            read_limit: Some(4 << 20),
+            user_keys: true,
+            marks: false,
+            clones: false,
+        };
         match self {
             // No read limit is printed (Open Hosting API, "Read Binary Data from a Drive"), and its own tool reads
             // 5 MiB; 4 MiB is what the software that it runs allows, so it is what we ask for.

@@ -5,6 +5,7 @@ mod azure;
 #[path = "../support/azurite.rs"]
 mod azurite;
 mod damage;
+mod delta;
 mod devices;
 mod faults;
 mod formats;

@@ -48,7 +48,8 @@ impl PartFile {
             let len = meta.len().min(size);
             for extent in extents::cover(&from, 0..len)? {
                 if !extent.zero {
-                    self.copy_range(&from, extent.range, stop).map_err(|e| e.context(failed_to_copy(original)))?;
+                    self.copy_range(&from, extent.range, stop)
+                        .map_err(|e| e.context(failed_to_copy(original)))?;
                 }
             }
         }
@@ -78,7 +79,9 @@ impl PartFile {
                 return Err(stopped());
             }
             let wanted = PIECE.min(range.end - at);
-            let copied = self.copy_piece(from, at, wanted, &mut buffer).map_err(|e| Error::io("copying", e).offset(at))?;
+            let copied = self
+                .copy_piece(from, at, wanted, &mut buffer)
+                .map_err(|e| Error::io("copying", e).offset(at))?;
             if copied == 0 {
                 // It was cut short meanwhile: what is missing reads as zero, and is found to differ.
                 return Ok(());

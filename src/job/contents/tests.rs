@@ -50,7 +50,8 @@ fn a_record_is_trusted_only_where_nothing_speaks_against_it() {
     let written = Evidence { writes: Some((20, 2)), ..Evidence::default() };
     let written = Facts { evidence: written, ..facts() };
     let marked = Facts { mark: Some("n".into()), ..facts() };
-    for (now, why) in [(silent, "does not tell"), (written, "written to since"), (marked, "mark of another")] {
+    for (now, why) in [(silent, "does not tell"), (written, "written to since"), (marked, "mark of another")]
+    {
         let auto = trust(&good, &now, "g", Resume::Auto);
         assert!(!auto.trusted && auto.why.contains(why), "{auto:?}");
         // That is the user's to say.
@@ -102,7 +103,8 @@ fn the_digests_of_the_other_algorithm_stay_only_where_the_chunk_is_the_same() {
     assert_eq!(all(&changed, Algorithm::Sha256), [true, false, true, true, true]);
     assert_eq!(all(&changed, Algorithm::Blake3), [true; 5]);
     // Where only the other one is known, nothing tells that it is of what is there now.
-    let unpaired = updated(Some(record(Algorithm::Sha256)), seen(), &ledger(&other, Algorithm::Blake3), false);
+    let unpaired =
+        updated(Some(record(Algorithm::Sha256)), seen(), &ledger(&other, Algorithm::Blake3), false);
     assert_eq!(all(&unpaired, Algorithm::Sha256), [false; 5]);
     // What was not read is not known any more, unless the record is trusted.
     let mut some = Ledger::new(geometry(), Algorithm::Blake3);

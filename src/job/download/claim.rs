@@ -2,8 +2,8 @@
 
 use super::{Claimed, Disk, Download, Object, header, journal_of, plan, prove};
 use crate::chunk::{AckedChunk, Geometry};
-use crate::disk::file::{PartDisk, PartFile};
 use crate::disk::Evidence;
+use crate::disk::file::{PartDisk, PartFile};
 use crate::engine::Context;
 use crate::engine::ledger::Ledger;
 use crate::engine::resume::Proof;
@@ -63,9 +63,9 @@ impl Download {
         );
         let basis = self.basis(file, part.is_some(), object, generation, geometry, (settings, context));
         let plan = plan(&file.display().to_string(), object, settings, context, &ledger, &proof);
-        let (delta, delta_why) = basis.as_ref().map_or_else(Default::default, |basis| {
-            (basis.trust.name().to_owned(), basis.trust.why.clone())
-        });
+        let (delta, delta_why) = basis
+            .as_ref()
+            .map_or_else(Default::default, |basis| (basis.trust.name().to_owned(), basis.trust.why.clone()));
         announce(Plan { delta, delta_why, ..plan }, context);
         let Some(mut claim) = claim else { return Ok(None) };
         if let Some(how) = found.source_changed(&object.evidence()).filter(|_| !acked.is_empty()) {
@@ -73,8 +73,7 @@ impl Download {
         }
         let synced = found.replay.as_ref().map_or(0, |replay| replay.synced);
         // Before a run has claimed the file, the copy that it begins with may not be whole.
-        let begun = part.is_some()
-            && found.replay.as_ref().is_some_and(|replay| replay.generation.is_some());
+        let begun = part.is_some() && found.replay.as_ref().is_some_and(|replay| replay.generation.is_some());
         let mut journal = found.journal(header)?;
         if starts_over {
             // What another file held is no claim about the new one.

@@ -6,9 +6,9 @@
 use super::{Disk, Download, FileForm, Object, is_stream};
 use crate::chunk::Geometry;
 use crate::digest::Algorithm;
+use crate::disk::WriteAt;
 use crate::disk::file::PartDisk;
 use crate::disk::format::TargetFormat;
-use crate::disk::WriteAt;
 use crate::engine::Context;
 use crate::engine::ledger::Ledger;
 use crate::engine::resume::Resume;
@@ -45,8 +45,11 @@ impl Download {
         } else if form.format == TargetFormat::Raw {
             Ok(())
         } else {
-            Err(Error::usage(format!("`--delta` is for raw files: of a {} no chunk stands at its offset", form.format))
-                .hint("leave `--format` out, or `--delta`"))
+            Err(Error::usage(format!(
+                "`--delta` is for raw files: of a {} no chunk stands at its offset",
+                form.format
+            ))
+            .hint("leave `--format` out, or `--delta`"))
         }
     }
 
@@ -115,7 +118,8 @@ impl Basis {
                 }
             } else {
                 let what = &object.disk.info().name;
-                let text = format!("{what} does not hold what the last transfer noted: everything is fetched");
+                let text =
+                    format!("{what} does not hold what the last transfer noted: everything is fetched");
                 (context.observer)(&Event::Warning(text));
             }
         }

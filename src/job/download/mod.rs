@@ -6,9 +6,9 @@ mod form;
 mod object;
 mod prove;
 
+pub(in crate::job) use claim::{begin, forget};
 pub use form::FileForm;
 pub use object::{DriveSeen, Object};
-pub(in crate::job) use claim::{begin, forget};
 pub(super) use object::{file_name, header, plan};
 
 use super::contents::HeldChunks;
@@ -108,7 +108,9 @@ impl Download {
             return self.to_stdout(object, geometry, settings, context, start).await;
         }
         let file = self.target(&object.file_name)?;
-        let Some(mut claimed) = self.claim(&file, object, geometry, settings, generation.as_deref(), context).await? else {
+        let Some(mut claimed) =
+            self.claim(&file, object, geometry, settings, generation.as_deref(), context).await?
+        else {
             return Ok(None);
         };
         let ended = transfer(object, settings, &mut claimed, context).await;

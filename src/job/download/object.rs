@@ -2,6 +2,7 @@
 
 use super::FileForm;
 use crate::disk::format::TargetFormat;
+use crate::disk::store::Facts;
 use crate::disk::{Evidence, Identity, ReadAt};
 use crate::engine::Context;
 use crate::engine::ledger::Ledger;
@@ -10,7 +11,6 @@ use crate::error::{Error, Kind, Result};
 use crate::escape::steers;
 use crate::event::Plan;
 use crate::job::{Far, Settings, usable, vhd};
-use crate::disk::store::Facts;
 use crate::journal::{Destination, Header};
 use std::path::Path;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! The claim of an upload: the journal and the disk are its own, what an earlier run did is proved, and the disk is made if
 //! there is none.
 
-use super::zeros::Blank;
 use super::delta::destination;
 use super::make::make;
+use super::zeros::Blank;
 use super::{Claimed, Image, Planned, Upload, Zeros, prove};
 use crate::engine::Context;
 use crate::engine::resume::{Coverage, Resume};

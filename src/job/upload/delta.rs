@@ -106,9 +106,10 @@ impl Upload {
         let wanted = (geometry, settings.digest);
         let marks = far.store.info().marks;
         let transfer = known.found.replay.as_ref().map(|replay| replay.header.transfer.as_str());
-        let ours = record.as_ref().and_then(|record| record.seen.changing.as_deref()).is_some_and(|changing| {
-            transfer == Some(changing)
-        });
+        let ours = record
+            .as_ref()
+            .and_then(|record| record.seen.changing.as_deref())
+            .is_some_and(|changing| transfer == Some(changing));
         let trust = if ours {
             // A source that cannot be told from another may have been one when a chunk was written that is not in the
             // journal.
@@ -148,7 +149,11 @@ pub(super) fn copies(far: &Far) -> Result<&dyn MakeCopy> {
     let noun = far.store.info().noun;
     far.store.create().and_then(|create| create.copies()).ok_or_else(|| {
         Error::usage(format!("{}: does not copy {noun}s by itself, so there can be no `--base`", far.remote))
-            .hint(format!("copy the {noun} by other means, then `upload --delta IMAGE {}:{}`", far.remote, noun.to_uppercase()))
+            .hint(format!(
+                "copy the {noun} by other means, then `upload --delta IMAGE {}:{}`",
+                far.remote,
+                noun.to_uppercase()
+            ))
     })
 }
 
@@ -184,7 +189,10 @@ impl Basis {
             if asked_for || contents::sample_holds(&held, ledger, source, &disk.back, context).await? {
                 return Ok(Before { held, trusted: true });
             }
-            let text = format!("{} does not hold what the last transfer noted: it is read back", disk.back.info().name);
+            let text = format!(
+                "{} does not hold what the last transfer noted: it is read back",
+                disk.back.info().name
+            );
             (context.observer)(&Event::Warning(text));
         }
         if disk.to.info().volatile {

@@ -93,7 +93,10 @@ async fn wait(disk: &str, far: &Far, context: &Context) -> Result<Facts> {
         if told.as_ref() != Some(busy) {
             (told, since) = (Some(busy.clone()), Instant::now());
         } else if since.elapsed() > STUCK {
-            return Err(Error::new(Kind::Timeout, format!("{} has come no further: {busy}", far.called(disk))));
+            return Err(Error::new(
+                Kind::Timeout,
+                format!("{} has come no further: {busy}", far.called(disk)),
+            ));
         }
         let waiting = async {
             tokio::time::sleep(pause).await;

@@ -39,9 +39,7 @@ impl Upload {
             None => None,
         };
         let claim = match &facts {
-            Some(facts) if !settings.dry_run => {
-                Some(settings.destinations.claim(&destination(far, facts))?)
-            }
+            Some(facts) if !settings.dry_run => Some(settings.destinations.claim(&destination(far, facts))?),
             _ => None,
         };
         let generation = match (&claim, &facts) {
@@ -67,9 +65,9 @@ impl Upload {
             ],
         );
         let plan = self.describe(image, far, settings, context, &ledger, &found, facts.as_ref(), &proof);
-        let (delta, delta_why) = basis.as_ref().map_or_else(Default::default, |basis| {
-            (basis.trust.name().to_owned(), basis.trust.why.clone())
-        });
+        let (delta, delta_why) = basis
+            .as_ref()
+            .map_or_else(Default::default, |basis| (basis.trust.name().to_owned(), basis.trust.why.clone()));
         announce(Plan { delta, delta_why, ..plan }, context);
         if let (Some(basis), Some(disk)) = (&basis, base.as_ref().or(facts.as_ref())) {
             basis.trust.tell(&far.called(&disk.disk), context);

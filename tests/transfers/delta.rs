@@ -1,0 +1,472 @@
+//! Moving only what differs, up and down.
+
+use crate::support::moment::{LONG, stop_while_held};
+use crate::world::{Ended, World, acknowledged_writes, data_requests, noise};
+use diskferry::emulator::{Operation, Stage};
+use diskferry::provider::Provider;
+use rustix::process::Signal;
+use serde_json::Value;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+const MIB: u64 = 1 << 20;
+const CHUNK: u64 = 64 << 10;
+const OPTIONS: [&str; 4] = ["--chunk-size", "64k", "--concurrency", "4"];
+
+fn write(path: &Path, bytes: &[u8], at: u64) {
+    File::options().write(true).open(path).unwrap().write_all_at(bytes, at).unwrap();
+}
+
+/// Other bytes in these chunks.
+fn change(path: &Path, chunks: impl IntoIterator<Item = u64>) {
+    for index in chunks {
+        write(path, &noise(index + 77, 500), index * CHUNK + 1000);
+    }
+}
+
+fn summary(ended: &Ended) -> Value {
+    assert_eq!(ended.code, 0, "{} {}", ended.stdout, ended.stderr);
+    ended.event("summary")
+}
+
+/// What was trusted, what was sent, and what was left as it was.
+fn told(ended: &Ended) -> (String, u64, u64) {
+    let (plan, summary) = (ended.event("plan"), summary(ended));
+    let number = |key: &str| summary[key].as_u64().unwrap();
+    (plan["delta"].as_str().unwrap_or_default().to_owned(), number("chunks_sent"), number("chunks_unchanged"))
+}
+
+fn up(world: &World, drive: &str, more: &[&str]) -> Ended {
+    let target = format!("oh:{drive}");
+    world.run(&[&["--json", "upload", "a.img", &target, "--delta"], &OPTIONS[..], more].concat())
+}
+
+fn down(world: &World, drive: &str, more: &[&str]) -> Ended {
+    let target = format!("oh:{drive}");
+    world.run(&[&["--json", "download", &target, "b.img", "--delta"], &OPTIONS[..], more].concat())
+}
+
+/// A world with an image of 8 MiB and a drive that holds it.
+fn uploaded(provider: Provider) -> (World, PathBuf, String) {
+    let world = World::of(provider, "");
+    let image = world.image("a.img", 8 * MIB);
+    let drive = world.upload(&[&["a.img", "oh:"], &OPTIONS[..]].concat());
+    (world, image, drive)
+}
+
+/// The bytes that were asked for of drives.
+fn bytes_read(world: &World) -> u64 {
+    let log = world.emulator().log();
+    let reads = data_requests(&log, "read");
+    reads.iter().map(|read| read.path.rsplit_once('/').unwrap().1.parse::<u64>().unwrap()).sum()
+}
+
+fn holds(world: &World, drive: &str, image: &Path) {
+    assert!(world.drive_bytes(drive) == std::fs::read(image).unwrap());
+    assert!(world.journals().is_empty());
+}
+
+/// Somebody on another machine writes through the API.
+fn interfere(world: &World, drive: &str, bytes: &[u8], at: u64) {
+    std::fs::write(world.path("foreign"), bytes).unwrap();
+    let call = ["call", "oh:", "drives.write", drive, &at.to_string(), "-f", "foreign"];
+    let ended = world.command(&call).env("HOME", world.path("elsewhere")).output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+}
+
+#[test]
+fn only_what_differs_is_sent() {
+    for provider in [Provider::OpenHosting, Provider::Crosspeer, Provider::CloudSigma] {
+        let (world, image, drive) = uploaded(provider);
+        // The first, the last and one of zeros among them: 2 in 100.
+        change(&image, [0, 63]);
+        write(&image, b"x", 8 * MIB - 1);
+        let full = acknowledged_writes(&world.emulator().log()).len();
+        let first = up(&world, &drive, &[]);
+        assert_eq!(told(&first), ("trusted".to_owned(), 3, 125), "{provider}: {}", first.stderr);
+        assert!(first.event("plan")["delta_why"].as_str().unwrap().contains("nothing speaks against"));
+        assert!(first.stderr.contains("is known from the last transfer"), "{}", first.stderr);
+        let written = acknowledged_writes(&world.emulator().log())[full..].to_vec();
+        assert_eq!(written.len(), 3, "{written:?}");
+        holds(&world, &drive, &image);
+        // Then nothing differs.
+        let second = up(&world, &drive, &["--sha256", "--verify", "full"]);
+        assert_eq!(told(&second), ("trusted".to_owned(), 0, 128), "{provider}: {}", second.stderr);
+        let hex =
+            diskferry::digest::hex(&<sha2::Sha256 as sha2::Digest>::digest(std::fs::read(&image).unwrap()));
+        assert_eq!(summary(&second)["digest"], hex);
+        holds(&world, &drive, &image);
+        // Zeros where something was are sent, and found.
+        write(&image, &vec![0; CHUNK as usize], 0);
+        assert_eq!(told(&up(&world, &drive, &["--verify", "full"])), ("trusted".to_owned(), 1, 127));
+        holds(&world, &drive, &image);
+        let said =
+            world.run(&[&["upload", "a.img", &format!("oh:{drive}"), "--delta"], &OPTIONS[..]].concat());
+        assert!(said.code == 0 && said.stderr.contains("128 unchanged"), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn a_record_that_is_in_doubt_is_not_built_on() {
+    let (world, image, drive) = uploaded(Provider::OpenHosting);
+    let read_back = |ended: &Ended, why: &str| {
+        assert_eq!(told(ended).0, "read back", "{}", ended.stdout);
+        let plan = ended.event("plan");
+        assert!(plan["delta_why"].as_str().unwrap().contains(why), "{plan}");
+        assert!(ended.stderr.contains("is read back"), "{}", ended.stderr);
+        holds(&world, &drive, &image);
+    };
+    interfere(&world, &drive, &[7; 3000], 5 * CHUNK + 10);
+    let mended = up(&world, &drive, &[]);
+    read_back(&mended, "written to since");
+    assert_eq!(told(&mended).1, 1);
+    // What was read back is as good as what was sent.
+    assert_eq!(told(&up(&world, &drive, &[])), ("trusted".to_owned(), 0, 128));
+    // Somebody below the API, who is counted nowhere, is found by the sample if it is much.
+    let behind = world.drive_file(&drive);
+    write(&behind, &vec![3; 8 << 20], 0);
+    let sampled = up(&world, &drive, &[]);
+    assert!(
+        sampled.events().iter().any(|event| event["event"] == "warning"
+            && event.to_string().contains("does not hold what the last transfer noted")),
+        "{}",
+        sampled.stdout
+    );
+    holds(&world, &drive, &image);
+    // The user says what is to be done.
+    read_back(&up(&world, &drive, &["--resume", "full"]), "asked for");
+    interfere(&world, &drive, &std::fs::read(&image).unwrap()[..4096], 0);
+    let trusted = up(&world, &drive, &["--resume", "trust"]);
+    assert_eq!(told(&trusted), ("trusted".to_owned(), 0, 128), "{}", trusted.stdout);
+    // Another cut, other digests.
+    let target = format!("oh:{drive}");
+    let coarse = world.run(&["--json", "upload", "a.img", &target, "--delta", "--chunk-size", "128k"]);
+    read_back(&coarse, "chunks of 65536 bytes");
+    let sha256 = ["--chunk-size", "128k", "--digest", "sha256"];
+    let other = world.run(&[&["--json", "upload", "a.img", &target, "--delta"], &sha256[..]].concat());
+    read_back(&other, "no sha256 digests");
+    let again = world.run(&[&["--json", "upload", "a.img", &target, "--delta"], &sha256[..]].concat());
+    assert_eq!(told(&again), ("trusted".to_owned(), 0, 64), "{}", again.stdout);
+}
+
+#[test]
+fn a_record_of_another_generation_is_not_trusted() {
+    let (world, image, drive) = uploaded(Provider::OpenHosting);
+    // An upload of another image that was killed once it had written.
+    world.image("other.img", 8 * MIB);
+    change(&world.path("other.img"), 0..40);
+    let target = format!("oh:{drive}");
+    let args = [&["upload", "other.img", &target], &OPTIONS[..]].concat();
+    world.kill_at(world.emulator(), &args, (Stage::Answered, Operation::Write, 20));
+    let mended = up(&world, &drive, &[]);
+    assert_eq!(told(&mended).0, "read back");
+    assert!(mended.event("plan")["delta_why"].as_str().unwrap().contains("another run on this machine"));
+    assert!(world.drive_bytes(&drive) == std::fs::read(&image).unwrap());
+}
+
+#[test]
+fn a_plan_writes_nothing_and_what_cannot_be_is_refused() {
+    let (world, image, drive) = uploaded(Provider::OpenHosting);
+    change(&image, [1]);
+    let before = world.emulator().log().len();
+    let plan = up(&world, &drive, &["--dry-run"]).event("plan");
+    assert_eq!((&plan["delta"], &plan["zeros"]), (&"trusted".into(), &"write".into()), "{plan}");
+    assert!(world.emulator().log()[before..].iter().all(|request| request.method == "GET"));
+    assert_eq!(told(&up(&world, &drive, &[])).1, 1);
+    let target = format!("oh:{drive}");
+    let other = format!("local:{drive}");
+    for (args, says) in [
+        (&["upload", "a.img", "oh:", "--delta"][..], "--base REMOTE:DRIVE"),
+        (&["upload", "a.img", &target, "--base", &target], "leave `--base` out"),
+        (&["upload", "a.img", "oh:", "--base", &other], "another remote"),
+        (&["upload", "a.img", "oh:", "--base", "oh:"], "--base REMOTE:DRIVE"),
+        (&["upload", "a.img", &target, "--delta", "--zeros", "skip"], "--zeros skip"),
+        (&["download", &target, "-", "--delta"], "standard output"),
+        (&["download", &target, "b.img", "--delta", "--format", "qcow2"], "raw files"),
+        (&["download", "oh:appliance/1", "b.img", "--delta"], "for drives"),
+    ] {
+        let ended = world.run(args);
+        assert!(ended.code == 2 && ended.stderr.contains(says), "{args:?} {} {}", ended.code, ended.stderr);
+    }
+    assert_eq!(world.drives(), 1);
+}
+
+/// Killed at several places, each time a little further, then run to its end. What was killed while it sent noted nothing of
+/// what the drive counts: everything is read back, and the bytes are right.
+#[test]
+fn a_delta_that_is_killed_goes_on() {
+    for (stage, operation, nth) in [
+        (Stage::Applied, Operation::Read, 3),
+        (Stage::Received, Operation::Write, 1),
+        (Stage::Applied, Operation::Write, 2),
+        (Stage::Answered, Operation::Write, 17),
+        (Stage::Applied, Operation::Write, 30),
+    ] {
+        let (world, image, drive) = uploaded(Provider::OpenHosting);
+        change(&image, (0..128).step_by(3));
+        let target = format!("oh:{drive}");
+        let args = [&["upload", "a.img", &target, "--delta"], &OPTIONS[..]].concat();
+        world.kill_at(world.emulator(), &args, (stage, operation, nth));
+        let before = acknowledged_writes(&world.emulator().log()).len();
+        let last = up(&world, &drive, &[]);
+        let (_, sent, unchanged) = told(&last);
+        let resumed = summary(&last)["chunks_resumed"].as_u64().unwrap();
+        assert_eq!(sent + unchanged + resumed, 128, "{}", last.stdout);
+        assert!(unchanged >= 85, "{}", last.stdout);
+        let written = acknowledged_writes(&world.emulator().log()).len() - before;
+        assert_eq!(written as u64, sent, "{stage:?} {operation:?} {nth}");
+        holds(&world, &drive, &image);
+    }
+}
+
+/// After a signal the drive's counters are noted: what was read back once is not read again.
+#[test]
+fn a_delta_that_is_stopped_goes_on_from_what_it_knew() {
+    let (world, image, drive) = uploaded(Provider::OpenHosting);
+    interfere(&world, &drive, &[7; 3000], 5 * CHUNK + 10);
+    change(&image, (0..128).step_by(2));
+    let target = format!("oh:{drive}");
+    let args = [&["upload", "a.img", &target, "--delta"], &OPTIONS[..]].concat();
+    let (child, gate) = world.spawn_held(world.emulator(), &args, (Stage::Applied, Operation::Write, 20));
+    assert!(gate.wait_for(4, LONG));
+    let stopped = Ended::new(stop_while_held(child, Signal::INT, &gate));
+    assert_eq!(stopped.code, 130, "{}", stopped.stderr);
+    world.emulator().clear_hook();
+    let before = bytes_read(&world);
+    let last = up(&world, &drive, &[]);
+    let (how, sent, unchanged) = told(&last);
+    let resumed = summary(&last)["chunks_resumed"].as_u64().unwrap();
+    assert!(resumed >= 20, "{}", last.stdout);
+    assert_eq!((&*how, sent + resumed, unchanged), ("trusted", 65, 63), "{}", last.stdout);
+    let read = bytes_read(&world) - before;
+    assert!(read < 20 * CHUNK, "{read} bytes were read");
+    holds(&world, &drive, &image);
+    // Stopped again, and somebody else goes on: nobody but that transfer may build on what it noted.
+    change(&image, (1..128).step_by(2));
+    let (child, gate) = world.spawn_held(world.emulator(), &args, (Stage::Applied, Operation::Write, 20));
+    assert!(gate.wait_for(4, LONG));
+    assert_eq!(Ended::new(stop_while_held(child, Signal::INT, &gate)).code, 130);
+    world.emulator().clear_hook();
+    let anew = up(&world, &drive, &["--restart"]);
+    assert_eq!(told(&anew).0, "read back");
+    assert!(anew.event("plan")["delta_why"].as_str().unwrap().contains("has not ended"), "{}", anew.stdout);
+    holds(&world, &drive, &image);
+}
+
+/// One chunk in a hundred has changed: a copy at the far end and the difference cost hardly more than these.
+#[test]
+fn a_new_version_costs_what_differs() {
+    for provider in [Provider::OpenHosting, Provider::Crosspeer, Provider::CloudSigma] {
+        let world = World::of(provider, "");
+        std::fs::write(world.path("a.img"), noise(1, 32 << 20)).unwrap();
+        let options = ["--chunk-size", "128k"];
+        let full = world.run(&[&["--json", "upload", "a.img", "oh:"], &options[..]].concat());
+        let full = summary(&full);
+        let base = format!("oh:{}", full["drive"].as_str().unwrap());
+        for chunk in [17, 100, 200] {
+            write(&world.path("a.img"), &noise(chunk, 1000), chunk * (128 << 10));
+        }
+        let args =
+            [&["--json", "upload", "--delta", "--base", &base, "a.img", "oh:", "--name", "v2"], &options[..]];
+        let ended = world.run(&args.concat());
+        assert_eq!(told(&ended), ("trusted".to_owned(), 3, 253), "{provider}: {}", ended.stdout);
+        let summary = summary(&ended);
+        let share = summary["bytes_wire"].as_f64().unwrap() / full["bytes_wire"].as_f64().unwrap();
+        assert!(share <= 0.015, "{provider}: {share} of the bytes");
+        let drive = summary["drive"].as_str().unwrap();
+        assert_ne!(drive, full["drive"]);
+        holds(&world, drive, &world.path("a.img"));
+        assert!(world.drive_bytes(full["drive"].as_str().unwrap()) == noise(1, 32 << 20));
+        assert!(ended.event("plan")["to"].as_str().unwrap().contains("a copy of"), "{}", ended.stdout);
+        assert_eq!(world.drives(), 2);
+    }
+}
+
+#[test]
+fn a_base_that_is_in_doubt_or_of_another_size_makes_an_equal_drive() {
+    for provider in [Provider::OpenHosting, Provider::CloudSigma] {
+        let (world, image, drive) = uploaded(provider);
+        let base = format!("oh:{drive}");
+        let onto = |more: &[&str]| {
+            let args = [&["--json", "upload", "a.img", "oh:", "--base", &base], &OPTIONS[..], more].concat();
+            let ended = world.run(&args);
+            let made = summary(&ended)["drive"].as_str().unwrap().to_owned();
+            assert!(
+                world.drive_bytes(&made)[..std::fs::read(&image).unwrap().len()]
+                    == std::fs::read(&image).unwrap()
+            );
+            ended
+        };
+        // Larger: what is behind the copy is written, zeros too.
+        File::options().write(true).open(&image).unwrap().set_len(9 * MIB + 100).unwrap();
+        let larger = onto(&["--name", "larger", "--verify", "full"]);
+        assert_eq!(told(&larger), ("trusted".to_owned(), 17, 128), "{}", larger.stdout);
+        // Smaller: the drive is as large as its base.
+        File::options().write(true).open(&image).unwrap().set_len(4 * MIB + 5000).unwrap();
+        let smaller = onto(&["--name", "smaller", "--verify", "full"]);
+        assert_eq!(told(&smaller), ("trusted".to_owned(), 1, 64), "{}", smaller.stdout);
+        let small = world.run(&["upload", "a.img", "oh:", "--base", &base, "--size", "5M"]);
+        assert!(small.code == 1 && small.stderr.contains("does not fit"), "{} {}", small.code, small.stderr);
+        interfere(&world, &drive, &[7; 3000], 5 * CHUNK + 10);
+        let doubtful = onto(&["--name", "doubtful"]);
+        assert_eq!(told(&doubtful), ("read back".to_owned(), 1, 64), "{}", doubtful.stdout);
+        assert!(world.journals().is_empty());
+    }
+}
+
+/// Whatever a run was doing when it was killed: making the drive, having it copied, waiting, sending.
+#[test]
+fn a_base_that_is_killed_makes_no_second_drive() {
+    for provider in [Provider::OpenHosting, Provider::CloudSigma] {
+        for moment in [
+            (Stage::Applied, Operation::Create, 1),
+            (Stage::Received, Operation::Other, 2),
+            (Stage::Applied, Operation::Other, 3),
+            (Stage::Applied, Operation::Other, 4),
+            (Stage::Answered, Operation::Other, 5),
+            (Stage::Applied, Operation::Read, 2),
+            (Stage::Applied, Operation::Write, 4),
+        ] {
+            if provider == Provider::CloudSigma && moment.1 == Operation::Create {
+                // It clones.
+                continue;
+            }
+            let (world, image, drive) = uploaded(provider);
+            change(&image, (0..128).step_by(9));
+            let base = format!("oh:{drive}");
+            let args = [&["upload", "a.img", "oh:", "--name", "v2", "--base", &base], &OPTIONS[..]].concat();
+            world.kill_at(world.emulator(), &args, moment);
+            // Without the base it would be another drive: zeros would be left out where the base has none.
+            let other = world.run(&[&["upload", "a.img", "oh:", "--name", "v2"], &OPTIONS[..]].concat());
+            if !world.journals().is_empty() {
+                assert!(
+                    other.code == 1 && other.stderr.contains("another name, size, base or keys"),
+                    "{other:?}"
+                );
+            }
+            let drives = world.drives();
+            let last = world.run(&[&["--json"], &args[..]].concat());
+            let made = summary(&last)["drive"].as_str().unwrap().to_owned();
+            holds(&world, &made, &image);
+            assert!(
+                world.drives() == 2 || other.code == 0 && world.drives() <= drives + 1,
+                "{provider} {moment:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_file_has_right_is_not_fetched() {
+    let (world, image, drive) = uploaded(Provider::OpenHosting);
+    let file = world.path("b.img");
+    let bytes = std::fs::read(&image).unwrap();
+    // As it is; longer, with something behind the end; shorter.
+    for (size, missing) in [(8 * MIB, 0), (9 * MIB + 7, 0), (7 * MIB, 0), (5 * MIB - 100, 33)] {
+        std::fs::copy(&image, &file).unwrap();
+        let opened = File::options().write(true).open(&file).unwrap();
+        opened.set_len(size).unwrap();
+        opened.set_permissions(Permissions::from_mode(0o640)).unwrap();
+        if size > 8 * MIB {
+            write(&file, b"behind", 9 * MIB);
+        }
+        change(&file, [3, 64]);
+        let before = bytes_read(&world);
+        let ended = down(&world, &drive, &[]);
+        let (how, sent, unchanged) = told(&ended);
+        assert_eq!(how, "trusted", "{}", ended.stdout);
+        let read = bytes_read(&world) - before;
+        assert!(sent <= 2 + missing && unchanged >= 110 - missing, "{size}: {}", ended.stdout);
+        assert!(read < (missing + 3) * CHUNK, "{size}: {read} bytes were read");
+        assert!(std::fs::read(&file).unwrap() == bytes, "{size}");
+        assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o640);
+        assert!(!world.path("b.img.part").exists() && world.journals().is_empty());
+    }
+    // The same again with everything that can be asked for besides.
+    let whole = down(&world, &drive, &["--sha256", "--verify", "full"]);
+    let hex = diskferry::digest::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
+    assert_eq!(summary(&whole)["digest"], hex);
+}
+
+#[test]
+fn a_drive_that_is_in_doubt_is_fetched_and_compared() {
+    let (world, image, drive) = uploaded(Provider::OpenHosting);
+    let file = world.path("b.img");
+    std::fs::copy(&image, &file).unwrap();
+    interfere(&world, &drive, &[7; 3000], 5 * CHUNK + 10);
+    let before = bytes_read(&world);
+    let ended = down(&world, &drive, &[]);
+    let (how, sent, unchanged) = told(&ended);
+    assert_eq!((&*how, sent), ("read back", 1), "{}", ended.stdout);
+    assert!(unchanged >= 110 && ended.stderr.contains("is read back"), "{}", ended.stderr);
+    assert_eq!(bytes_read(&world) - before, 8 * MIB);
+    assert!(std::fs::read(&file).unwrap() == world.drive_bytes(&drive));
+    // What was fetched is known now.
+    let again = down(&world, &drive, &[]);
+    assert_eq!((told(&again).0.as_str(), told(&again).1), ("trusted", 0), "{}", again.stdout);
+    // Somebody whom nobody counts: the sample finds it if it is much.
+    write(&world.drive_file(&drive), &vec![3; 8 << 20], 0);
+    let sampled = down(&world, &drive, &[]);
+    assert!(sampled.stdout.contains("does not hold what the last transfer noted"), "{}", sampled.stdout);
+    assert!(std::fs::read(&file).unwrap() == world.drive_bytes(&drive));
+    // A file that is not there is fetched, and that is said.
+    std::fs::remove_file(&file).unwrap();
+    let new = down(&world, &drive, &[]);
+    assert_eq!((told(&new).0.as_str(), new.stderr.contains("not there yet")), ("", true), "{}", new.stderr);
+    assert!(std::fs::read(&file).unwrap() == world.drive_bytes(&drive));
+}
+
+/// The file is as it was until the new one is whole.
+#[test]
+fn a_delta_download_that_is_killed_goes_on() {
+    for doubt in [false, true] {
+        let (world, image, drive) = uploaded(Provider::OpenHosting);
+        let file = world.path("b.img");
+        std::fs::copy(&image, &file).unwrap();
+        change(&file, (0..128).step_by(2));
+        let old = std::fs::read(&file).unwrap();
+        if doubt {
+            interfere(&world, &drive, &[7; 3000], 5 * CHUNK + 10);
+        }
+        let target = format!("oh:{drive}");
+        let args = [&["download", &target, "b.img", "--delta"], &OPTIONS[..]].concat();
+        for moment in [
+            (Stage::Applied, Operation::Other, 1),
+            (Stage::Received, Operation::Read, 1),
+            (Stage::Applied, Operation::Read, 12),
+            (Stage::Answered, Operation::Read, 25),
+        ] {
+            world.kill_at(world.emulator(), &args, moment);
+            assert!(std::fs::read(&file).unwrap() == old);
+        }
+        let (child, gate) = world.spawn_held(world.emulator(), &args, (Stage::Applied, Operation::Read, 20));
+        assert!(gate.wait_for(1, LONG));
+        assert_eq!(Ended::new(stop_while_held(child, Signal::INT, &gate)).code, 130);
+        world.emulator().clear_hook();
+        assert!(std::fs::read(&file).unwrap() == old);
+        let last = down(&world, &drive, &[]);
+        assert_eq!(told(&last).0, if doubt { "read back" } else { "trusted" }, "{}", last.stdout);
+        assert!(std::fs::read(&file).unwrap() == world.drive_bytes(&drive));
+        assert!(!world.path("b.img.part").exists() && world.journals().is_empty());
+    }
+}
+
+/// A run that was killed after the file had its name, and before its journal was gone, is no reason to refuse the next.
+#[test]
+fn a_delta_download_that_ended_untold_can_be_run_again() {
+    let (world, image, drive) = uploaded(Provider::OpenHosting);
+    let file = world.path("b.img");
+    std::fs::copy(&image, &file).unwrap();
+    change(&file, [3]);
+    let target = format!("oh:{drive}");
+    let args = [&["--json", "download", &target, "b.img", "--delta"], &OPTIONS[..]].concat();
+    // Its result cannot be told, so its journal stays.
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let untold = world.command(&args).stdout(full).output().unwrap();
+    assert!(!untold.status.success() && world.journals().len() == 1, "{untold:?}");
+    assert!(std::fs::read(&file).unwrap() == std::fs::read(&image).unwrap());
+    let again = down(&world, &drive, &[]);
+    assert_eq!(told(&again).1, 0, "{}", again.stdout);
+    assert!(std::fs::read(&file).unwrap() == std::fs::read(&image).unwrap() && world.journals().is_empty());
+}
