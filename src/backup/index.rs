@@ -271,7 +271,3 @@ pub fn digest_of_key(key: &str) -> Option<Digest> {
     }
     Some(Digest(digest))
 }
-
-#[cfg(test)]
-#[path = "index_tests.rs"]
-mod tests;

@@ -7,6 +7,7 @@
 //! belongs to nobody any more. Only the store's clock counts: all times are those at which the store says that objects were written.
 
 use super::place::{DirectoryLock, OWN, Place};
+use super::store::BackupStore;
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::transport::retry::Retry;
@@ -51,6 +52,8 @@ pub struct Lease(Holding);
 enum Holding {
     Directory(#[expect(dead_code, reason = "it is held")] DirectoryLock),
     Objects(ObjectLease),
+    /// Who may read an object store only cannot say so there.
+    Unannounced,
 }
 
 impl Lease {
@@ -70,6 +73,18 @@ impl Lease {
         }
     }
 
+    /// The right to read a store. Credentials that may only read are enough: nobody knows of the reader then, and that is said.
+    pub async fn for_reading(store: &BackupStore) -> Result<Self> {
+        match Self::wait(store.place(), store.retry()).await {
+            Err(error) if error.kind() == Kind::Auth => {
+                let what = "no lease can be written, so a prune may delete chunks while they are read";
+                (store.retry().observer)(&Event::Note(format!("{}: {what}", store.name())));
+                Ok(Self(Holding::Unannounced))
+            }
+            lease => lease,
+        }
+    }
+
     /// A lease, if it is to be had now.
     pub async fn attempt(place: &Arc<dyn Place>, role: Role, retry: &Retry) -> Result<Option<Self>> {
         if let Some(directory) = place.directory() {
@@ -86,7 +101,7 @@ impl Lease {
     /// in the store before may be gone.
     pub async fn confirm(&self) -> Result<bool> {
         match &self.0 {
-            Holding::Directory(_) => Ok(true),
+            Holding::Directory(_) | Holding::Unannounced => Ok(true),
             Holding::Objects(lease) => lease.confirm().await,
         }
     }
@@ -94,7 +109,7 @@ impl Lease {
     /// Gives the lease back.
     pub async fn end(self) -> Result<()> {
         match self.0 {
-            Holding::Directory(_) => Ok(()),
+            Holding::Directory(_) | Holding::Unannounced => Ok(()),
             Holding::Objects(lease) => lease.end().await,
         }
     }
@@ -249,7 +264,3 @@ impl Shared {
         self.retry.run_settled_apart("removing a lease from the store", || self.place.delete(key)).await
     }
 }
-
-#[cfg(test)]
-#[path = "lease_tests.rs"]
-mod tests;

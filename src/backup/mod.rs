@@ -28,3 +28,6 @@ pub use index::Index;
 pub use name::{SnapshotId, SnapshotName, When};
 pub use session::Session;
 pub use store::{BackupStore, Description, Properties, Selection};
+
+#[cfg(test)]
+pub(crate) mod tests;

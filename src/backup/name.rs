@@ -263,7 +263,3 @@ impl fmt::Display for SnapshotId {
         write!(f, "{}@{}", self.name, self.when)
     }
 }
-
-#[cfg(test)]
-#[path = "name_tests.rs"]
-mod tests;

@@ -1,8 +1,12 @@
 //! Which backups stay, and which chunks go.
 
+mod sweep;
+
+use super::lease::{Lease, Role};
 use super::name::{SnapshotId, When};
 use super::store::BackupStore;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Which backups of each name stay: those that any of the rules keeps.
@@ -70,14 +74,85 @@ pub struct PruneReport {
 }
 
 impl KeepRules {
-    /// Decides on the backups of one name.
-    pub fn decide(&self, ids: &[SnapshotId]) -> Vec<(SnapshotId, Vec<Reason>)> {
-        let _ = (ids, When::now());
-        todo!()
+    /// Whether there is no rule at all: that would keep nothing.
+    pub fn is_empty(&self) -> bool {
+        let counts = [self.last, self.hourly, self.daily, self.weekly, self.monthly, self.yearly];
+        counts.iter().all(|count| *count == 0) && self.within.is_none_or(|within| within.is_zero())
+    }
+
+    /// Decides on the backups of one name, given in the order of time: for each why it stays; for no reason it goes.
+    pub fn decide(&self, times: &[When]) -> Vec<Vec<Reason>> {
+        let mut reasons = vec![Vec::new(); times.len()];
+        let rules: [(Reason, u32, fn(When) -> u64); 6] = [
+            (Reason::Last, self.last, When::seconds),
+            (Reason::Hourly, self.hourly, |when| when.seconds() / 3600),
+            (Reason::Daily, self.daily, When::days),
+            (Reason::Weekly, self.weekly, When::week),
+            (Reason::Monthly, self.monthly, |when| when.civil().year * 12 + when.civil().month),
+            (Reason::Yearly, self.yearly, |when| when.civil().year),
+        ];
+        for (reason, keep, period) in rules {
+            let (mut left, mut last) = (keep, None);
+            for (when, reasons) in times.iter().zip(&mut reasons).rev() {
+                if left > 0 && last != Some(period(*when)) {
+                    last = Some(period(*when));
+                    left -= 1;
+                    reasons.push(reason);
+                }
+            }
+        }
+        if let (Some(within), Some(newest)) = (self.within.filter(|within| !within.is_zero()), times.last()) {
+            let oldest = newest.minus(within);
+            for (when, reasons) in times.iter().zip(&mut reasons) {
+                if *when >= oldest {
+                    reasons.push(Reason::Within);
+                }
+            }
+        }
+        reasons
     }
 }
 
+/// Removes backups that no rule keeps, then the chunks that no index needs.
 pub(super) async fn run(store: &BackupStore, rules: &KeepRules, dry_run: bool) -> Result<PruneReport> {
-    let _ = (store, rules, dry_run);
-    todo!()
+    if rules.is_empty() {
+        return Err(Error::usage("without a rule a prune would remove every backup")
+            .hint("say which ones stay, as with `--keep-daily 7 --keep-weekly 4`"));
+    }
+    let mut report = PruneReport::default();
+    let mut all = BTreeMap::<_, Vec<SnapshotId>>::new();
+    for id in store.snapshots().await? {
+        all.entry(id.name.clone()).or_default().push(id);
+    }
+    for ids in all.into_values() {
+        let times: Vec<When> = ids.iter().map(|id| id.when).collect();
+        for (id, reasons) in ids.into_iter().zip(rules.decide(&times)) {
+            if reasons.is_empty() {
+                report.removed.push(id);
+            } else {
+                report.kept.push((id, reasons));
+            }
+        }
+    }
+    if !dry_run {
+        for id in &report.removed {
+            // Properties without an index harm nobody; the other way round they would be missed.
+            delete(store, &id.index_key()).await?;
+            delete(store, &id.properties_key()).await?;
+        }
+    }
+    // Every chunk is looked at: it has to be known first that nobody adds an index meanwhile.
+    let Some(lease) = Lease::attempt(store.place(), Role::Sweep, store.retry()).await? else {
+        return Ok(report);
+    };
+    let swept = sweep::run(store, &lease, dry_run, &mut report).await;
+    let ended = lease.end().await;
+    report.swept = Some(swept?);
+    ended.map(|()| report)
+}
+
+/// Deletes an object.
+async fn delete(store: &BackupStore, key: &str) -> Result<()> {
+    let delete = async || store.place().delete(key).await;
+    store.retry().run_settled("removing from the store", None, delete).await
 }

@@ -2,8 +2,9 @@
 
 use super::chunks::Chunks;
 use super::index::Index;
-use super::lease::{Lease, Role};
+use super::lease::Lease;
 use super::name::{SnapshotId, SnapshotName, When};
+use super::place::OWN;
 use super::store::{BackupStore, Properties};
 use crate::digest::{Algorithm, Digest};
 use crate::disk::chunks::StoreDisk;
@@ -13,6 +14,9 @@ use crate::error::{Error, Kind, Result};
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::sync::Arc;
+
+/// What is in `.diskferry/store`.
+const MARK: &[u8] = b"a store of backups made by diskferry: chunks and indexes in the format of casync\n";
 
 /// A run that makes backups: it has a lease of the store, so that nobody deletes chunks meanwhile.
 ///
@@ -29,6 +33,9 @@ impl Session {
     /// Waits until nobody deletes chunks, and learns which chunks there are.
     pub(super) async fn begin(store: BackupStore) -> Result<Self> {
         let lease = Lease::wait(store.place(), store.retry()).await?;
+        // Tells a prune that the indexes of this store are in it. That it is there already is as good.
+        let mark = async || store.place().create(&format!("{OWN}store"), Bytes::from_static(MARK)).await;
+        store.retry().run_settled("writing to the store", None, mark).await?;
         let chunks = Chunks::new(Arc::clone(store.place()));
         chunks.look(store.retry()).await?;
         Ok(Self { store, chunks, lease })
@@ -166,19 +173,3 @@ fn incomplete(missing: u64, total: u64) -> Error {
     Error::new(Kind::Incomplete, format!("{missing} of {total} chunk{s} of the backup are not in the store"))
         .hint("run the same command again: it writes what is missing")
 }
-
-impl Lease {
-    /// The right to read a store: nobody deletes chunks meanwhile.
-    pub async fn for_reading(store: &BackupStore) -> Result<Self> {
-        Self::wait(store.place(), store.retry()).await
-    }
-
-    /// The right to delete chunks, if nobody is at work there.
-    pub(super) async fn for_sweeping(store: &BackupStore) -> Result<Option<Self>> {
-        Self::attempt(store.place(), Role::Sweep, store.retry()).await
-    }
-}
-
-#[cfg(test)]
-#[path = "session_tests.rs"]
-mod tests;

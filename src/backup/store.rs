@@ -360,7 +360,3 @@ fn directory_path(address: &str) -> Result<PathBuf> {
     }
     Ok(PathBuf::from(address))
 }
-
-#[cfg(test)]
-#[path = "store_tests.rs"]
-mod tests;

@@ -234,20 +234,20 @@ impl Directory {
     pub fn try_lock(&self, exclusive: bool) -> Result<Option<DirectoryLock>> {
         let path = self.path(&format!("{OWN}lock"));
         let what = |e| Error::io(format!("locking the store by {}", path.display()), e);
-        let open =
-            || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = match open() {
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                make_parent(&path)?;
-                open()
-            }
-            // A store that may only be read can be restored from.
-            Err(e) if !exclusive && is_read_only(&e) => return Ok(Some(DirectoryLock(None))),
-            opened => opened,
-        };
-        let file = match file {
-            Err(e) if !exclusive && is_read_only(&e) => return Ok(Some(DirectoryLock(None))),
-            file => file.map_err(what)?,
+        if !exclusive && !self.path(OWN).is_dir() {
+            // No backup was ever begun here, so no prune deletes anything: a store of casync's stays as it is.
+            return Ok(Some(DirectoryLock(None)));
+        }
+        make_parent(&path)?;
+        let opened =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = match opened {
+            // A store that may only be read can be restored from; a lock for all needs no more than that.
+            Err(e) if !exclusive && is_read_only(&e) => match File::open(&path) {
+                Ok(file) => file,
+                Err(_) => return Ok(Some(DirectoryLock(None))),
+            },
+            opened => opened.map_err(what)?,
         };
         let locked = if exclusive { file.try_lock() } else { file.try_lock_shared() };
         match locked {

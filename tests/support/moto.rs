@@ -1,0 +1,106 @@
+//! moto, a server that speaks Amazon's S3, as a server for tests.
+//!
+//! Found by `DISKFERRY_MOTO`, on `PATH`, or in `target/clients-moto`, where `tests/clients/pypi` puts it.
+#![allow(dead_code, reason = "every suite has a copy of its own and uses a part")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// The bucket that is there from the start.
+pub const BUCKET: &str = "backups";
+
+/// A running server. It ends, with all that it holds, when this is dropped.
+pub struct Moto {
+    child: Child,
+    address: String,
+}
+
+impl Moto {
+    /// Starts a server with an empty bucket. `None`, said on standard error, if moto is not installed; in CI that is a failure.
+    pub fn start() -> Option<Self> {
+        let Some(program) = find() else {
+            assert!(std::env::var_os("CI").is_none(), "moto_server is not installed");
+            eprintln!("skipped: moto_server is not installed (tests/clients/pypi does it)");
+            return None;
+        };
+        let mut child = Command::new(program)
+            .args(["-H", "127.0.0.1", "-p", "0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = child.stderr.take().unwrap();
+        // From here on it ends if anything panics.
+        let mut started = Self { child, address: String::new() };
+        let (tell, told) = mpsc::channel();
+        // Reads to the end, so that the server never waits for a reader.
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if let Some((_, address)) = line.split_once("Running on http://") {
+                    let _ = tell.send(address.trim().to_owned());
+                }
+            }
+        });
+        started.address = told.recv_timeout(Duration::from_mins(1)).expect("moto does not start");
+        let made = started.request("PUT", BUCKET);
+        assert!(made.starts_with("HTTP/1.1 200"), "{made}");
+        Some(started)
+    }
+
+    /// The server's URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What a client needs in its environment.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        let all = [
+            ("AWS_ENDPOINT", self.url()),
+            ("AWS_ALLOW_HTTP", "true".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "an-id".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "a-secret-key".to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+        ];
+        all.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    /// A request without a body: the whole answer.
+    pub fn request(&self, method: &str, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+        write!(
+            stream,
+            "{method} /{path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            self.address
+        )
+        .unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn find() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("DISKFERRY_MOTO") {
+        return Some(PathBuf::from(named));
+    }
+    let name = "moto_server";
+    let on_path =
+        std::env::var_os("PATH").into_iter().flat_map(|all| std::env::split_paths(&all).collect::<Vec<_>>());
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
+    let installed = target.join("clients-moto/bin");
+    on_path.chain([installed]).map(|directory| directory.join(name)).find(|program| program.is_file())
+}
