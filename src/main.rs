@@ -8,7 +8,7 @@ mod cli;
 use cli::{Cli, output::Output, signals};
 use diskferry::{
     auth, chunk, config, digest, disk, emulator, engine, error, escape, event, job, journal, meters,
-    provider, stop, transport, wire,
+    provider, stop, transport, units, wire,
 };
 use std::process::ExitCode;
 

@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::escape;
 use crate::event::{Event, Plan, Summary};
 use crate::provider::catalogue::secret::{self, Redactor};
+pub use crate::units::bytes;
 use crate::wire::elastic::Properties;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -432,33 +433,5 @@ impl Write for Log {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-/// A number of bytes for people.
-pub fn bytes(n: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if n < 1024 {
-        return format!("{n} B");
-    }
-    let mut value = n as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bytes;
-
-    #[test]
-    fn bytes_for_people() {
-        assert_eq!(bytes(0), "0 B");
-        assert_eq!(bytes(1023), "1023 B");
-        assert_eq!(bytes(4 << 20), "4.0 MiB");
-        assert_eq!(bytes((1 << 30) - 1), "1.0 GiB");
     }
 }
