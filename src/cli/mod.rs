@@ -22,6 +22,7 @@ pub mod output;
 mod progress;
 mod prompt;
 mod remote;
+pub mod report;
 mod serve;
 mod server;
 mod session;

@@ -7,6 +7,7 @@
 //! secrets are hidden, by their keys in what providers answer and by their value in messages ([`secret`]).
 
 use super::progress::{Bar, per_second};
+use super::report::Reporting;
 use super::{Color, Global};
 use crate::error::{Error, Kind, Result};
 use crate::escape;
@@ -45,6 +46,7 @@ pub struct Output {
     member: Option<Arc<Named>>,
     redactor: Redactor,
     reveals: bool,
+    reporting: Reporting,
 }
 
 impl Output {
@@ -67,6 +69,7 @@ impl Output {
             member: None,
             redactor: Redactor::of_command(super::words::given()),
             reveals: false,
+            reporting: Reporting::default(),
         }
     }
 
@@ -95,6 +98,11 @@ impl Output {
     /// What hides secrets by their value; what it is told here no message will have.
     pub fn redactor(&self) -> &Redactor {
         &self.redactor
+    }
+
+    /// Where the command's report is collected.
+    pub fn reporting(&self) -> &Reporting {
+        &self.reporting
     }
 
     /// Whether output is JSON.
@@ -331,6 +339,9 @@ impl Output {
     /// The same, with the object for `--json` given.
     pub fn summary_with(&self, done: &str, summary: &Summary, object: &Value) -> Result<()> {
         self.set_bar(None);
+        if self.member.is_none() {
+            self.reporting.summary(object, Some(summary));
+        }
         if self.json {
             // The result itself: if it cannot be told, the transfer is not over.
             return self.value("summary", object);

@@ -177,6 +177,10 @@ impl Session {
         let progress: Arc<Mutex<Option<Progress>>> = Arc::default();
         let observer = observer(output, &meters, &progress, None);
         let context = Context::new(meters, observer, stop, options.retries, options.concurrency.0);
+        let context = match &options.report {
+            Some(path) => output.reporting().begin(path, context)?,
+            None => context,
+        };
         let opener = Opener { env, config, options: options.clone(), bandwidth };
         let end = opener.end(remote, &dirs, &context, output).await?;
         Ok(Self { end, context, dirs, progress, redactor: output.redactor().clone(), opener })

@@ -49,17 +49,16 @@ pub(super) fn table(summary: &Value) -> String {
             continue;
         }
         let (plain, shown) = (plain(value), human(key, value));
-        let _ = write!(
-            rows,
-            "<tr><th scope=\"row\"><code>{}</code></th><td class=\"n\" data-key=\"{}\" data-value=\"{}\">{}</td><td>{}</td></tr>",
-            text(key),
-            text(key),
-            text(&plain),
-            if shown.is_empty() { String::new() } else { text(&plain) },
-            text(if shown.is_empty() { &plain } else { &shown }),
-        );
+        let _ = write!(rows, "<tr><th scope=\"row\"><code>{}</code></th>", text(key));
+        let data = format!("data-key=\"{}\" data-value=\"{}\"", text(key), text(&plain));
+        let _ = match value.is_number() {
+            true => {
+                write!(rows, "<td class=\"n\" {data}>{}</td><td>{}</td></tr>", text(&plain), text(&shown))
+            }
+            false => write!(rows, "<td colspan=\"2\" {data}>{}</td></tr>", text(&plain)),
+        };
     }
-    format!("<div class=\"wide\"><table><tbody>{rows}</tbody></table></div>")
+    format!("<div class=\"wide\"><table class=\"figures\"><tbody>{rows}</tbody></table></div>")
 }
 
 /// The value as `--json` has it; text without its quotes.
@@ -76,14 +75,14 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// The same for people, where that is more than the value; empty for what is text anyway.
+/// The same for people, where they read another form of it more easily.
 fn human(key: &str, value: &Value) -> String {
     if let Some(seconds) = value.as_f64().filter(|_| key.ends_with("_s")) {
         return Duration::try_from_secs_f64(seconds).map(time).unwrap_or_default();
     }
     match value.as_u64() {
         Some(n) if key.contains("size") || key.contains("bytes") => bytes(n),
-        Some(n) => count(n),
-        None => String::new(),
+        Some(n) if n >= 1000 => count(n),
+        _ => String::new(),
     }
 }

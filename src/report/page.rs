@@ -40,8 +40,10 @@ pub(super) fn page(report: &Report) -> String {
     latency(report, &mut page);
     notes(report, &mut page);
     let title = if report.ending.status == 0 { "What exit 0 rests on" } else { "What is known" };
-    let sentences: String =
-        basis::sentences(report).iter().map(|sentence| format!("<p>{}</p>", text(sentence))).collect();
+    let sentences: String = basis::sentences(report)
+        .iter()
+        .map(|sentence| format!("<p>{}</p>", with_code(&text(sentence))))
+        .collect();
     section(title, &sentences, &mut page);
     let _ = write!(
         page,
@@ -49,6 +51,16 @@ pub(super) fn page(report: &Report) -> String {
         env!("CARGO_PKG_VERSION")
     );
     page
+}
+
+/// Escaped text with what stands in backticks set as code.
+fn with_code(text: &str) -> String {
+    let mut parts: Vec<String> = text.split('`').map(str::to_owned).collect();
+    if parts.len() % 2 == 1 {
+        parts.iter_mut().skip(1).step_by(2).for_each(|code| *code = format!("<code>{code}</code>"));
+        return parts.concat();
+    }
+    text.to_owned()
 }
 
 /// The class and the words of an exit status.
