@@ -167,6 +167,13 @@ impl Collected {
         let goes_on = error.is_some_and(|e| matches!(e.kind(), Kind::Incomplete | Kind::Interrupted));
         let began_well = self.parts.iter().any(|part| part.state.plan.is_some());
         let mut summary = self.summary;
+        if let (None, false, [part]) = (&summary, self.is_set, &self.parts[..])
+            && began_well
+        {
+            let sum = (self.sum)();
+            let (wire, retries) = (sum.wire.load(Relaxed), sum.retries.load(Relaxed));
+            summary = Some(part.so_far(wire, retries, self.record.elapsed()));
+        }
         if let Some(summary) = &mut summary {
             redactor.redact_json(summary);
         }

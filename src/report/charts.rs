@@ -38,12 +38,12 @@ pub(super) fn rate(rate: &Rate) -> String {
     let Some(last) = rate.points().last().filter(|_| !steps.is_empty()) else {
         return "<p class=\"soft\">It ended before anything moved.</p>".to_owned();
     };
-    let most = steps.iter().map(|step| step.image.max(step.wire)).fold(1.0, f64::max);
+    let (most, cut) = scale(&steps);
     let end = last.at.as_secs_f64();
     let line = |of: fn(&Step) -> f64| {
         let mut path = String::new();
         for step in &steps {
-            let y = HEIGHT - of(step) / most * (HEIGHT - 4.0);
+            let y = HEIGHT - of(step).min(most) / most * (HEIGHT - 4.0);
             let (x, until) = (step.from / end * WIDTH, step.until / end * WIDTH);
             let _ =
                 write!(path, "{}{x:.1},{y:.1} L{until:.1},{y:.1}", if path.is_empty() { "M" } else { " L" });
@@ -58,7 +58,7 @@ pub(super) fn rate(rate: &Rate) -> String {
         let _ = write!(grid, "<path class=\"grid\" d=\"M0,{y} H{WIDTH}\"/>");
     }
     format!(
-        "<div class=\"axis\"><span>{}/s</span></div>\
+        "<div class=\"axis\"><span>{}/s{}</span></div>\
          <svg class=\"chart\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=\"none\" role=\"img\" \
          aria-label=\"Rate over time: {}/s of the image and {}/s on the wire on average\">{grid}\
          <path class=\"area\" d=\"{image} L{WIDTH},{HEIGHT} L0,{HEIGHT} Z\"/>\
@@ -66,6 +66,7 @@ pub(super) fn rate(rate: &Rate) -> String {
          <div class=\"axis\"><span>0 s</span><span>{}</span></div>\
          <ul class=\"legend\"><li>{}image, {}/s on average</li><li>{}on the wire, {}/s on average</li></ul>",
         bytes(most.round() as u64),
+        if cut { ", with what is above cut off" } else { "" },
         mean(last.image),
         mean(last.wire),
         time(last.at),
@@ -74,6 +75,16 @@ pub(super) fn rate(rate: &Rate) -> String {
         swatch("wire"),
         mean(last.wire),
     )
+}
+
+/// The rate at the top of the chart, and whether some go beyond it: gigabytes of holes are dealt with in a moment, and would leave
+/// nothing to see of the rest.
+fn scale(steps: &[Step]) -> (f64, bool) {
+    let mut rates: Vec<f64> = steps.iter().map(|step| step.image.max(step.wire)).collect();
+    rates.sort_by(f64::total_cmp);
+    let most = rates.last().copied().unwrap_or(0.0).max(1.0);
+    let usual = rates.get(rates.len().saturating_sub(1) * 49 / 50).copied().unwrap_or(most) * 1.25;
+    if usual >= 1.0 && most > 4.0 * usual { (usual, true) } else { (most, false) }
 }
 
 /// A square of a legend.

@@ -130,7 +130,8 @@ fn legend(cells: &Cells, compares: bool) -> String {
             count(n)
         );
     }
-    let settled = [Fate::Sent, Fate::Zero, Fate::Unchanged, Fate::Resumed].map(|fate| cells.total(fate));
+    let settled =
+        [Fate::Sent, Fate::Zero, Fate::Unchanged, Fate::Resumed, Fate::Failed].map(|fate| cells.total(fate));
     let left = cells.chunks().saturating_sub(settled.iter().sum());
     if left > 0 && !compares {
         let _ = write!(items, "<li>{}{} not moved</li>", swatch("none"), count(left));

@@ -13,7 +13,7 @@ mod page;
 mod tests;
 
 use crate::event::Summary;
-use crate::record::{Rate, State};
+use crate::record::{Fate, Rate, State};
 use serde_json::Value;
 use std::time::{Duration, SystemTime};
 
@@ -66,6 +66,28 @@ pub struct Part {
     pub error: Option<String>,
     /// Flushes that the far end has confirmed.
     pub flushes: u64,
+}
+
+impl Part {
+    /// What is known of a transfer that did not come to a summary, under the same keys.
+    pub fn so_far(&self, wire: u64, retries: u64, took: Duration) -> Value {
+        let (cells, plan) = (&self.state.cells, self.state.plan.as_ref());
+        let count = |fate| cells.total(fate);
+        serde_json::json!({
+            "drive": plan.and_then(|plan| plan.drive.clone()),
+            "size": plan.map(|plan| plan.size),
+            "chunk_size": plan.map(|plan| plan.chunk_size),
+            "chunks_total": cells.chunks(),
+            "chunks_sent": count(Fate::Sent),
+            "chunks_zero": count(Fate::Zero),
+            "chunks_unchanged": count(Fate::Unchanged),
+            "chunks_resumed": count(Fate::Resumed),
+            "chunks_verified": count(Fate::Verified),
+            "bytes_wire": wire,
+            "retries": retries,
+            "elapsed_s": (took.as_secs_f64() * 1000.0).round() / 1000.0,
+        })
+    }
 }
 
 impl Report {

@@ -30,7 +30,8 @@ pub(super) fn page(report: &Report) -> String {
     );
     header(report, &mut page);
     if let Some(summary) = &report.summary {
-        section("Summary", &figures::table(summary), &mut page);
+        let title = if report.ending.status == 0 { "Summary" } else { "What was done" };
+        section(title, &figures::table(summary), &mut page);
     }
     if report.is_set {
         section(&counted(report.parts.len() as u64, "member"), &members(report), &mut page);
@@ -99,11 +100,10 @@ fn header(report: &Report, page: &mut String) {
         let _ = write!(page, "<p>Resume with:</p><pre id=\"resume\">{}</pre>\n", text(resume));
     }
     tiles(report, page);
-    let _ = write!(
-        page,
-        "<p class=\"soft\">The command:</p><pre id=\"command\">{}</pre>\n",
-        text(&report.command)
-    );
+    if report.ending.resume.as_ref() != Some(&report.command) {
+        let command = text(&report.command);
+        let _ = write!(page, "<p class=\"soft\">The command:</p><pre id=\"command\">{command}</pre>\n");
+    }
     if let (false, Some(plan)) =
         (report.is_set, report.parts.first().and_then(|part| part.state.plan.as_ref()))
     {
@@ -166,8 +166,9 @@ fn members(report: &Report) -> String {
             |of: fn(&crate::event::Summary) -> String| part.summary.as_ref().map(of).unwrap_or_default();
         let _ = write!(
             rows,
-            "<tr><th scope=\"row\">{}{}</th><td><span class=\"status {class}\">{state}</span></td><td class=\"n\">{}</td>\
-             <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+            "<tr><th scope=\"row\">{}{}</th><td><span class=\"status {class}\">{state}</span></td><td class=\"n\" data-label=\"size\">{}</td>\
+             <td class=\"n\" data-label=\"sent\">{}</td><td class=\"n\" data-label=\"resumed\">{}</td>\
+             <td class=\"n\" data-label=\"took\">{}</td></tr>",
             text(&part.name),
             part.error
                 .as_ref()
@@ -184,7 +185,7 @@ fn members(report: &Report) -> String {
         more => format!("<p class=\"soft\">and {} more</p>", count(more as u64)),
     };
     format!(
-        "<div class=\"wide\"><table><thead><tr><th scope=\"col\">member</th><th scope=\"col\">state</th>\
+        "<div class=\"wide\"><table class=\"members\"><thead><tr><th scope=\"col\">member</th><th scope=\"col\">state</th>\
          <th scope=\"col\">size</th><th scope=\"col\">sent</th><th scope=\"col\">resumed</th><th scope=\"col\">took</th>\
          </tr></thead><tbody>{rows}</tbody></table></div>{more}"
     )
