@@ -29,6 +29,7 @@ pub mod job;
 pub mod journal;
 pub mod meters;
 pub mod record;
+pub mod report;
 pub mod stop;
 
 #[doc(hidden)]
@@ -45,6 +46,8 @@ pub mod manifest;
 pub mod provider;
 #[doc(hidden)]
 pub mod transport;
+#[doc(hidden)]
+pub mod units;
 #[doc(hidden)]
 pub mod wire;
 

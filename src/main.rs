@@ -8,7 +8,7 @@ mod cli;
 use cli::{Cli, output::Output, signals};
 use diskferry::{
     auth, backup, chunk, config, digest, disk, emulator, engine, error, escape, event, job, journal, meters,
-    provider, stop, transport, wire,
+    provider, record, report, stop, transport, units, wire,
 };
 use std::process::ExitCode;
 
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Err(e) => return output.fail(&error::Error::io("starting the runtime", e)),
     };
     let ended = runtime.block_on(cli.run(&output));
+    let ended = cli::report::end(ended, &output);
     // A thread that still waits for standard input must not keep the process alive.
     runtime.shutdown_background();
     match ended {

@@ -7,7 +7,7 @@ use super::name::{SnapshotId, SnapshotName, When};
 use super::place::OWN;
 use super::store::{BackupStore, Properties};
 use crate::digest::{Algorithm, Digest};
-use crate::disk::chunks::StoreDisk;
+use crate::disk::chunks::{IndexDisk, StoreDisk};
 use crate::engine::copy::Held;
 use crate::engine::ledger::Ledger;
 use crate::error::{Error, Kind, Result};
@@ -55,6 +55,11 @@ impl Session {
     /// Which chunks the store has.
     pub fn held(&self) -> Arc<dyn Held> {
         Arc::new(self.chunks.clone())
+    }
+
+    /// An image of chunks that the store has; `name` says in messages which.
+    pub async fn disk_of(&self, name: &str, index: Index) -> Result<IndexDisk> {
+        IndexDisk::open(self.store.place(), name, index, self.store.retry()).await
     }
 
     /// Which of these chunks are not in the store: those that an earlier run wrote may have been deleted since, as no index has

@@ -24,6 +24,7 @@ pub mod output;
 mod progress;
 mod prompt;
 mod remote;
+pub mod report;
 mod restore;
 mod serve;
 mod server;

@@ -42,6 +42,9 @@ pub struct TransferOptions {
     /// Show the plan and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Write a page about the transfer to FILE when it ends, however it ends: rates, a map of the image, what failed
+    #[arg(long, value_name = "FILE.html", conflicts_with = "dry_run")]
+    pub report: Option<PathBuf>,
     /// Write the chunk digests to FILE, as JSON
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
@@ -99,6 +102,7 @@ impl Default for TransferOptions {
             if_in_use: None,
             resume: Resume::default(),
             dry_run: false,
+            report: None,
             manifest: None,
             digest: Algorithm::default(),
             sha256: false,

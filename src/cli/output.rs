@@ -7,11 +7,13 @@
 //! secrets are hidden, by their keys in what providers answer and by their value in messages ([`secret`]).
 
 use super::progress::{Bar, per_second};
+use super::report::Reporting;
 use super::{Color, Global};
 use crate::error::{Error, Kind, Result};
 use crate::escape;
 use crate::event::{Event, Plan, Summary};
 use crate::provider::catalogue::secret::{self, Redactor};
+pub use crate::units::bytes;
 use crate::wire::elastic::Properties;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -44,6 +46,7 @@ pub struct Output {
     member: Option<Arc<Named>>,
     redactor: Redactor,
     reveals: bool,
+    reporting: Reporting,
 }
 
 impl Output {
@@ -66,6 +69,7 @@ impl Output {
             member: None,
             redactor: Redactor::of_command(super::words::given()),
             reveals: false,
+            reporting: Reporting::default(),
         }
     }
 
@@ -94,6 +98,11 @@ impl Output {
     /// What hides secrets by their value; what it is told here no message will have.
     pub fn redactor(&self) -> &Redactor {
         &self.redactor
+    }
+
+    /// Where the command's report is collected.
+    pub fn reporting(&self) -> &Reporting {
+        &self.reporting
     }
 
     /// Whether output is JSON.
@@ -334,6 +343,9 @@ impl Output {
     /// The same, with the object for `--json` given.
     pub fn summary_with(&self, done: &str, summary: &Summary, object: &Value) -> Result<()> {
         self.set_bar(None);
+        if self.member.is_none() {
+            self.reporting.summary(object, Some(summary));
+        }
         if self.json {
             // The result itself: if it cannot be told, the transfer is not over.
             return self.value("summary", object);
@@ -440,33 +452,5 @@ impl Write for Log {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-/// A number of bytes for people.
-pub fn bytes(n: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if n < 1024 {
-        return format!("{n} B");
-    }
-    let mut value = n as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bytes;
-
-    #[test]
-    fn bytes_for_people() {
-        assert_eq!(bytes(0), "0 B");
-        assert_eq!(bytes(1023), "1023 B");
-        assert_eq!(bytes(4 << 20), "4.0 MiB");
-        assert_eq!(bytes((1 << 30) - 1), "1.0 GiB");
     }
 }

@@ -193,6 +193,10 @@ impl Session {
         let observer = observer(output, &meters, &progress, None);
         let context = Context::new(meters, observer, stop, options.retries, options.concurrency.0);
         let context = Context { in_use: options.if_in_use.unwrap_or_default(), ..context };
+        let context = match &options.report {
+            Some(path) => output.reporting().begin(path, context)?,
+            None => context,
+        };
         let opener = Opener { env, config, options: options.clone(), bandwidth };
         let (remote, account, retry) = (String::new(), String::new(), context.retry.clone());
         let end = End { remote, account, provider: "", retry, behind: Behind::Nothing };

@@ -272,12 +272,14 @@ impl Set {
         let context = session.context.on(verb.route);
         let at_once = AtOnce::new(&context.window, settings.chunk_size);
         let group = Group::new(output, self.picked.len(), self.picked.iter().map(|picked| picked.size).sum());
+        let counted = group.clone();
+        output.reporting().begin_set(move || counted.sum());
         let whole = if settings.dry_run { Progress::default() } else { group.start(output) };
         let sharers = at_once.most().min(self.picked.len());
         let begin = &begin;
         let (group, notes, settings, context) = (&group, &notes, &settings, &context);
         let ended = set::run(&self.picked, &at_once, &context.stop, |picked| {
-            let member = MemberRun { picked, group, notes, settings, output };
+            let member = MemberRun { picked, group, notes, members: self.picked.len(), settings, output };
             Box::pin(member.run(self.end(picked.end, session), context, sharers, begin))
         })
         .await;
@@ -346,6 +348,7 @@ impl Set {
             "failed": list,
         });
         output.redactor().redact_json(&mut object);
+        output.reporting().summary(&object, None);
         if output.is_json() {
             output.value("summary", &object)?;
         }
@@ -382,6 +385,8 @@ struct MemberRun<'p, 'a> {
     picked: &'p Picked,
     group: &'a Group,
     notes: &'a Mutex<Option<SetNotes>>,
+    /// How many there are.
+    members: usize,
     settings: &'a Settings,
     output: &'a Output,
 }
@@ -400,9 +405,11 @@ impl<'p, 'a> MemberRun<'p, 'a> {
         let progress: Arc<Mutex<Option<Progress>>> = Arc::default();
         let observer = observer(&output, &meters, &progress, Some(self.group.clone()));
         let context = context.member(meters, observer, sharers);
+        let reporting = output.reporting();
+        let context = reporting.begin_member(context, self.members);
         let running = Running {
             end: end.under(&context),
-            context,
+            context: context.clone(),
             settings: self.settings.clone(),
             was_done: self.noted(),
         };
@@ -413,6 +420,7 @@ impl<'p, 'a> MemberRun<'p, 'a> {
         if let Err(error) = &told {
             output.error_event(error);
         }
+        reporting.end_member(self.picked.called(), &context, &told);
         told
     }
 

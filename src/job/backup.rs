@@ -11,7 +11,6 @@ use crate::backup::{Index, Properties, Session, SnapshotId, SnapshotName, When};
 use crate::chunk::{AckedChunk, Geometry};
 use crate::digest::{Algorithm, Digest};
 use crate::disk::ReadAt;
-use crate::disk::chunks::IndexDisk;
 use crate::disk::store::Facts;
 use crate::engine::compare::with_digests;
 use crate::engine::copy::Copy;
@@ -200,9 +199,11 @@ impl Backup {
         let known = record.as_ref().filter(|_| trust.trusted);
         let known = known.map(|record| contents::known(record, geometry, Algorithm::Sha256));
         let (mut unchanged, mut trusted) = (0, false);
-        if let Some(known) = known {
-            if contents::sample_holds(&known, &ledger, None, disk, context).await? {
-                (unchanged, trusted) = (settle_known(&known, &mut ledger, session).await?, true);
+        if let Some(mut known) = known {
+            forget_missing(&mut known, session).await?;
+            let there = Some(in_store(&known, session).await?);
+            if contents::sample_holds(&known, &ledger, there.as_ref(), disk, context).await? {
+                (unchanged, trusted) = (settle_known(&known, &mut ledger), true);
             } else {
                 let text = format!(
                     "{} does not hold what the last transfer noted: it is read as a whole",
@@ -263,11 +264,8 @@ async fn verify(
     if chosen.is_empty() {
         return Ok(0);
     }
-    let digests: Vec<Digest> = ledger.digests().map(|(digest, _)| digest).collect();
-    let index = Index::fixed(geometry.image_size(), geometry.chunk_size(), &digests)?;
-    let (place, retry) = (session.store().place(), session.store().retry());
-    let disk = IndexDisk::open(place, "the new backup", index, retry).await?;
-    let compared = with_digests(&(Arc::new(disk) as Arc<dyn ReadAt>), ledger, &chosen, context).await?;
+    let disk = in_store(ledger, session).await?;
+    let compared = with_digests(&disk, ledger, &chosen, context).await?;
     let chunks = compared.chunks;
     compared.into_error(geometry, "what is in the store").map_or(Ok(chunks), Err)
 }
@@ -301,19 +299,33 @@ async fn still_there(
     Ok(())
 }
 
-/// Settles the chunks that are known and that the store has; returns how many that were.
-async fn settle_known(known: &Ledger, ledger: &mut Ledger, session: &Session) -> Result<u64> {
-    let geometry = known.geometry();
-    let chunks: Vec<AckedChunk> = (0..geometry.chunks())
-        .filter(|index| !ledger.is_settled(*index))
-        .filter_map(|index| known.chunk(index))
-        .collect();
+/// The image of a ledger's chunks as the store has them; zeros where the ledger has none.
+async fn in_store(ledger: &Ledger, session: &Session) -> Result<Arc<dyn ReadAt>> {
+    let geometry = ledger.geometry();
+    let digests: Vec<Digest> = ledger.digests().map(|(digest, _)| digest).collect();
+    let index = Index::fixed(geometry.image_size(), geometry.chunk_size(), &digests)?;
+    Ok(Arc::new(session.disk_of("what the store has of the disk", index).await?))
+}
+
+/// Takes back the chunks that the store does not have.
+async fn forget_missing(known: &mut Ledger, session: &Session) -> Result<()> {
+    let chunks: Vec<AckedChunk> =
+        (0..known.geometry().chunks()).filter_map(|index| known.chunk(index)).collect();
     let missing = session.missing(&chunks.iter().map(|chunk| chunk.digest).collect()).await?;
-    let there = chunks.iter().filter(|chunk| !missing.contains(&chunk.digest));
-    let mut settled = 0;
-    for chunk in there {
-        ledger.settle(chunk);
-        settled += 1;
+    for chunk in chunks.iter().filter(|chunk| missing.contains(&chunk.digest)) {
+        known.revoke(chunk.index);
     }
-    Ok(settled)
+    Ok(())
+}
+
+/// Settles the chunks that are known; returns how many that were.
+fn settle_known(known: &Ledger, ledger: &mut Ledger) -> u64 {
+    let mut settled = 0;
+    for index in 0..known.geometry().chunks() {
+        if let (false, Some(chunk)) = (ledger.is_settled(index), known.chunk(index)) {
+            ledger.settle(&chunk);
+            settled += 1;
+        }
+    }
+    settled
 }

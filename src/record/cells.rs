@@ -64,11 +64,29 @@ pub struct Cells {
 }
 
 impl Cells {
-    /// Of an image of so many chunks.
-    pub fn new(chunks: u64) -> Self {
-        let chunks_each = chunks.div_ceil(MOST_CELLS).max(1);
+    /// Of an image of so many chunks, in at most `most` places.
+    pub fn new(chunks: u64, most: u64) -> Self {
+        let chunks_each = chunks.div_ceil(most.clamp(1, MOST_CELLS)).max(1);
         let cells = usize::try_from(chunks.div_ceil(chunks_each)).unwrap_or(0);
         Self { chunks, chunks_each, cells: vec![Counts::default(); cells] }
+    }
+
+    /// The same in at most `most` places.
+    #[must_use]
+    pub fn merged(&self, most: usize) -> Self {
+        let group = self.cells.len().div_ceil(most.max(1)).max(1);
+        let sum = |cells: &[Counts]| {
+            let mut sum = Counts::default();
+            for counts in cells {
+                sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum = sum.saturating_add(*count));
+            }
+            sum
+        };
+        Self {
+            chunks: self.chunks,
+            chunks_each: self.chunks_each.saturating_mul(group as u64),
+            cells: self.cells.chunks(group).map(sum).collect(),
+        }
     }
 
     /// Chunks of the image.

@@ -9,7 +9,7 @@ mod rate;
 #[cfg(test)]
 mod tests;
 
-pub use cells::{Cells, Fate};
+pub use cells::{Cells, Fate, MOST_CELLS};
 pub use latency::{BOUNDS_MS, Latencies};
 pub use rate::{Point, Rate};
 
@@ -26,6 +26,7 @@ pub const MOST_NOTES: usize = 200;
 #[derive(Debug)]
 pub struct Record {
     start: Instant,
+    most_cells: u64,
     state: Mutex<State>,
 }
 
@@ -74,17 +75,22 @@ pub struct State {
 
 impl Default for Record {
     fn default() -> Self {
-        Self { start: Instant::now(), state: Mutex::default() }
+        Self::new(MOST_CELLS)
     }
 }
 
 impl Record {
+    /// A record that tells at most so many places apart.
+    pub fn new(most_cells: u64) -> Self {
+        Self { start: Instant::now(), most_cells, state: Mutex::default() }
+    }
+
     /// Takes an event.
     pub fn observe(&self, event: &Event) {
         match event {
             Event::Plan(plan) => {
                 let mut state = self.lock();
-                state.cells = Cells::new(plan.chunks_total);
+                state.cells = Cells::new(plan.chunks_total, self.most_cells);
                 state.proving = plan.action != "verify";
                 state.plan = Some((**plan).clone());
             }

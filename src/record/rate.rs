@@ -46,7 +46,9 @@ impl Rate {
     /// Notes what the counters say.
     pub fn push(&mut self, at: Duration, meters: &Meters) {
         let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
-        let image = get(&meters.image).saturating_sub(get(&meters.resumed)) + get(&meters.verified);
+        let done = get(&meters.image).saturating_sub(get(&meters.resumed)) + get(&meters.verified);
+        // Chunks count when they are acknowledged; what has moved of those under way keeps the rate from jumping.
+        let image = done + meters.on_the_way();
         self.points.push(Point { at, image, wire: get(&meters.wire) });
         if self.points.len() > MOST_POINTS {
             // The first and the last stay.

@@ -18,7 +18,10 @@ fn a_terabyte_takes_no_more_room_than_any_image() {
     let cells = record.snapshot().cells;
     assert_eq!(cells.total(Fate::Sent), 262_144);
     assert!((0..cells.len()).all(|cell| cells.count(cell, Fate::Sent) == 64));
-    assert!(Cells::new(0).is_empty() && Cells::new(1).len() == 1);
+    let few = cells.merged(100);
+    assert!(few.len() <= 100 && few.total(Fate::Sent) == 262_144, "{}", few.len());
+    assert_eq!(few.chunks_each() % 64, 0);
+    assert!(Cells::new(0, 9).is_empty() && Cells::new(1, 9).len() == 1 && Cells::new(100, 9).len() <= 9);
 }
 
 #[test]

@@ -1,0 +1,142 @@
+//! The rate over time, and how long requests took.
+
+use super::html::text;
+use crate::record::{BOUNDS_MS, Latencies, Rate};
+use crate::units::{bytes, count, counted, time};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// The size of the drawing. It is stretched to the page's width, so no text is in it.
+const WIDTH: f64 = 1000.0;
+const HEIGHT: f64 = 200.0;
+
+/// Bytes a second between two points, at the time between them.
+struct Step {
+    from: f64,
+    until: f64,
+    image: f64,
+    wire: f64,
+}
+
+/// The chart of image bytes and bytes on the wire a second.
+pub(super) fn rate(rate: &Rate) -> String {
+    let steps: Vec<Step> = rate
+        .points()
+        .windows(2)
+        .filter(|pair| pair[1].at > pair[0].at)
+        .map(|pair| {
+            let took = (pair[1].at - pair[0].at).as_secs_f64();
+            let per_second = |before: u64, after: u64| after.saturating_sub(before) as f64 / took;
+            Step {
+                from: pair[0].at.as_secs_f64(),
+                until: pair[1].at.as_secs_f64(),
+                image: per_second(pair[0].image, pair[1].image),
+                wire: per_second(pair[0].wire, pair[1].wire),
+            }
+        })
+        .collect();
+    let Some(last) = rate.points().last().filter(|_| !steps.is_empty()) else {
+        return "<p class=\"soft\">It ended before anything moved.</p>".to_owned();
+    };
+    let (most, cut) = scale(&steps);
+    let end = last.at.as_secs_f64();
+    let line = |of: fn(&Step) -> f64| {
+        let mut path = String::new();
+        for step in &steps {
+            let y = HEIGHT - of(step).min(most) / most * (HEIGHT - 4.0);
+            let (x, until) = (step.from / end * WIDTH, step.until / end * WIDTH);
+            let _ =
+                write!(path, "{}{x:.1},{y:.1} L{until:.1},{y:.1}", if path.is_empty() { "M" } else { " L" });
+        }
+        path
+    };
+    let (image, wire) = (line(|step| step.image), line(|step| step.wire));
+    let mean = |bytes_: u64| bytes((bytes_ as f64 / end).round() as u64);
+    let mut grid = String::new();
+    for quarter in 1..4 {
+        let y = HEIGHT / 4.0 * f64::from(quarter);
+        let _ = write!(grid, "<path class=\"grid\" d=\"M0,{y} H{WIDTH}\"/>");
+    }
+    format!(
+        "<div class=\"axis\"><span>{}/s{}</span></div>\
+         <svg class=\"chart\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=\"none\" role=\"img\" \
+         aria-label=\"Rate over time: {}/s of the image and {}/s on the wire on average\">{grid}\
+         <path class=\"area\" d=\"{image} L{WIDTH},{HEIGHT} L0,{HEIGHT} Z\"/>\
+         <path class=\"line image\" d=\"{image}\"/><path class=\"line wireline\" d=\"{wire}\"/></svg>\
+         <div class=\"axis\"><span>0 s</span><span>{}</span></div>\
+         <ul class=\"legend\"><li>{}image, {}/s on average</li><li>{}on the wire, {}/s on average</li></ul>",
+        bytes(most.round() as u64),
+        if cut { ", with what is above cut off" } else { "" },
+        mean(last.image),
+        mean(last.wire),
+        time(last.at),
+        swatch("sent"),
+        mean(last.image),
+        swatch("wire"),
+        mean(last.wire),
+    )
+}
+
+/// The rate at the top of the chart, and whether some go beyond it: gigabytes of holes are dealt with in a moment, and would leave
+/// nothing to see of the rest.
+fn scale(steps: &[Step]) -> (f64, bool) {
+    let mut rates: Vec<f64> = steps.iter().map(|step| step.image.max(step.wire)).collect();
+    rates.sort_by(f64::total_cmp);
+    let most = rates.last().copied().unwrap_or(0.0).max(1.0);
+    let usual = rates.get(rates.len().saturating_sub(1) * 49 / 50).copied().unwrap_or(most) * 1.25;
+    if usual >= 1.0 && most > 4.0 * usual { (usual, true) } else { (most, false) }
+}
+
+/// A square of a legend.
+pub(super) fn swatch(class: &str) -> String {
+    format!(
+        "<svg viewBox=\"0 0 16 16\" aria-hidden=\"true\"><rect class=\"{class}\" x=\"1\" y=\"1\" width=\"14\" height=\"14\" rx=\"3\"/></svg>"
+    )
+}
+
+/// How long reads or writes took.
+pub(super) fn latencies(title: &str, all: &Latencies) -> String {
+    if all.total() == 0 {
+        return String::new();
+    }
+    let counts = all.counts();
+    let first = counts.iter().position(|count| *count > 0).unwrap_or(0);
+    let last = counts.iter().rposition(|count| *count > 0).unwrap_or(0);
+    let most = counts.iter().copied().max().unwrap_or(1).max(1);
+    let mut rows = String::new();
+    for class in first..=last {
+        let n = counts[class];
+        let percent = n as f64 / most as f64 * 100.0;
+        let _ = write!(
+            rows,
+            "<tr><th scope=\"row\">{}</th><td><svg class=\"bar\" role=\"img\" aria-label=\"{percent:.0} per cent of the most frequent\">\
+             <rect width=\"{percent:.1}%\" height=\"100%\" rx=\"2\"/></svg></td><td class=\"n\">{}</td></tr>",
+            class_name(class),
+            count(n),
+        );
+    }
+    let within = |share| all.within(share).map(time).unwrap_or_default();
+    format!(
+        "<div><h3>{}</h3><table class=\"latency\"><tbody>{rows}</tbody></table>\
+         <p class=\"soft\">{}: half within {}, 99 % within {}, the longest {}</p></div>",
+        text(title),
+        counted(all.total(), "request"),
+        within(0.5),
+        within(0.99),
+        time(all.longest()),
+    )
+}
+
+fn class_name(class: usize) -> String {
+    let ms = |class: usize| BOUNDS_MS.get(class).map(|ms| Duration::from_millis(*ms));
+    let short = |bound: Duration| match bound.as_millis() {
+        ms if ms < 1000 => format!("{ms} ms"),
+        ms => format!("{} s", ms / 1000),
+    };
+    match (class.checked_sub(1).and_then(ms), ms(class)) {
+        (None, Some(bound)) => format!("up to {}", short(bound)),
+        (Some(bound), None) => format!("over {}", short(bound)),
+        (_, Some(bound)) => format!("to {}", short(bound)),
+        (None, None) => String::new(),
+    }
+}

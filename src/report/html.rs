@@ -1,0 +1,31 @@
+//! Text that is safe in HTML.
+
+use crate::escape;
+use std::borrow::Cow;
+
+/// The most characters of a text that came from outside: of a server's message nobody reads more.
+const LONGEST: usize = 2000;
+
+/// Text as it may stand between tags and in an attribute's quotes. What steers a terminal, or turns the line, is shown as it is
+/// there.
+pub(super) fn text(text: &str) -> String {
+    let cut: Cow<'_, str> = match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    };
+    let mut safe = String::with_capacity(cut.len());
+    for c in escape::line(&cut).chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// The style of the page, for light and dark, narrow and wide.
+pub(super) const STYLE: &str = include_str!("style.css");

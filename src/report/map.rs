@@ -1,0 +1,140 @@
+//! The map of a drive: a square for each place, coloured by what has become of its chunks.
+
+use super::charts::swatch;
+use crate::record::{Cells, Fate, State};
+use crate::units::{bytes, count, counted};
+use std::fmt::Write as _;
+
+/// The most squares of one map, and of all maps of a page.
+pub(super) const MOST_CELLS: usize = 4096;
+
+/// The width of a square with its gap, in the drawing and at most on the page.
+const PITCH: usize = 12;
+
+/// The squares of a line: on a phone as many fit as can be told apart.
+const LONGEST_LINE: usize = 64;
+
+/// A map of at most so many squares, with its legend. The fates of a comparison fill the squares where nothing was moved.
+pub(super) fn map(state: &State, most: usize, called: &str) -> String {
+    let cells = state.cells.merged(most.max(1));
+    if cells.is_empty() {
+        return String::new();
+    }
+    let compares = state.plan.as_ref().is_some_and(|plan| plan.action == "verify");
+    let chunk_size = state.plan.as_ref().map_or(0, |plan| plan.chunk_size);
+    let size = state.plan.as_ref().map_or(0, |plan| plan.size);
+    let line = match cells.len() {
+        0..=24 => cells.len(),
+        25..=256 => 32,
+        _ => LONGEST_LINE,
+    };
+    let lines = cells.len().div_ceil(line);
+    let mut squares = String::new();
+    for cell in 0..cells.len() {
+        let (x, y) = (cell % line * PITCH + 1, cell / line * PITCH + 1);
+        let first = cell as u64 * cells.chunks_each();
+        let (from, until) = (
+            first.saturating_mul(chunk_size),
+            (first + cells.chunks_each()).saturating_mul(chunk_size).min(size.max(chunk_size)),
+        );
+        let _ = write!(
+            squares,
+            "<rect class=\"{}\" x=\"{x}\" y=\"{y}\" width=\"10\" height=\"10\" rx=\"2\"><title>{from} to {until}: {}</title></rect>",
+            class(&cells, cell, compares),
+            words(&cells, cell),
+        );
+    }
+    let each = if cells.chunks_each() == 1 {
+        format!("a square is a chunk of {}", bytes(chunk_size))
+    } else {
+        format!(
+            "a square is {} of {}, coloured by the one that matters most",
+            counted(cells.chunks_each(), "chunk"),
+            bytes(chunk_size)
+        )
+    };
+    format!(
+        "<svg class=\"map\" viewBox=\"0 0 {w} {h}\" width=\"{wide}\" role=\"img\" aria-label=\"{label}\">{squares}</svg>\
+         <p class=\"soft\">From the first byte to the last, line by line; {each}. Titles have the byte offsets.</p>{legend}",
+        w = line * PITCH,
+        h = lines * PITCH,
+        wide = line * PITCH * if line <= 32 { 2 } else { 1 },
+        label = super::html::text(&format!("Map of {called}: {}", totals(&state.cells))),
+        legend = legend(&state.cells, compares),
+    )
+}
+
+/// The class of a square: the fate that matters most, and whether it was compared.
+fn class(cells: &Cells, cell: usize, compares: bool) -> String {
+    let has = |fate| cells.count(cell, fate) > 0;
+    let order =
+        [Fate::Failed, Fate::Differs, Fate::Retried, Fate::Sent, Fate::Unchanged, Fate::Resumed, Fate::Zero];
+    let fill = order.into_iter().find(|fate| has(*fate)).map_or("none", Fate::name);
+    match (has(Fate::Verified), compares) {
+        (true, true) if fill == "none" => "equal".to_owned(),
+        (true, false) => format!("{fill} checked"),
+        _ => fill.to_owned(),
+    }
+}
+
+/// What has become of the chunks of a square.
+fn words(cells: &Cells, cell: usize) -> String {
+    let some: Vec<String> = Fate::ALL
+        .into_iter()
+        .filter(|fate| cells.count(cell, *fate) > 0)
+        .map(|fate| match cells.chunks_each() {
+            1 => fate.name().to_owned(),
+            _ => format!("{} {}", cells.count(cell, fate), fate.name()),
+        })
+        .collect();
+    if some.is_empty() { "not moved".to_owned() } else { some.join(", ") }
+}
+
+fn totals(cells: &Cells) -> String {
+    let some: Vec<String> = Fate::ALL
+        .into_iter()
+        .filter(|fate| cells.total(*fate) > 0)
+        .map(|fate| format!("{} {}", cells.total(fate), fate.name()))
+        .collect();
+    format!("{} chunks, {}", cells.chunks(), some.join(", "))
+}
+
+fn legend(cells: &Cells, compares: bool) -> String {
+    let mut items = String::new();
+    for fate in Fate::ALL {
+        let n = cells.total(fate);
+        if n == 0 {
+            continue;
+        }
+        let class = match fate {
+            Fate::Verified if compares => "equal",
+            Fate::Verified => "checked",
+            fate => fate.name(),
+        };
+        let words = match fate {
+            Fate::Sent => "sent",
+            Fate::Retried => "of these after a retry",
+            Fate::Zero => "zero",
+            Fate::Unchanged => "unchanged: there already",
+            Fate::Resumed => "resumed: moved by an earlier run",
+            Fate::Failed => "failed",
+            Fate::Verified if compares => "equal",
+            Fate::Verified => "verified: read back and equal",
+            Fate::Differs => "differs",
+        };
+        let _ = write!(
+            items,
+            "<li data-fate=\"{}\" data-count=\"{n}\">{}{} {words}</li>",
+            fate.name(),
+            swatch(class),
+            count(n)
+        );
+    }
+    let settled =
+        [Fate::Sent, Fate::Zero, Fate::Unchanged, Fate::Resumed, Fate::Failed].map(|fate| cells.total(fate));
+    let left = cells.chunks().saturating_sub(settled.iter().sum());
+    if left > 0 && !compares {
+        let _ = write!(items, "<li>{}{} not moved</li>", swatch("none"), count(left));
+    }
+    format!("<ul class=\"legend\">{items}</ul>")
+}
