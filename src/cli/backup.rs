@@ -1,7 +1,7 @@
 //! `diskferry backup`.
 
 use super::Global;
-use super::options::TransferOptions;
+use super::options::{TransferOptions, parse};
 use super::output::Output;
 use super::session::{End, NO_DRIVE, Session};
 use super::set::{MemberDone, Running, SetOptions, Verb};
@@ -23,9 +23,12 @@ use clap::Args;
                   diskferry backup oh: --all s3://bucket/backups"
 )]
 pub struct BackupArgs {
-    /// The drives, or REMOTE: with --all or --tag; and last the store: a directory, or s3://, az:// or gs://
-    #[arg(value_name = "REMOTE:[DRIVE]... STORE", required = true, num_args = 2..)]
-    words: Vec<String>,
+    /// The drive; REMOTE: alone with --all or --tag
+    #[arg(value_name = "REMOTE:[DRIVE]", value_parser = parse::<Target>)]
+    from: Target,
+    /// More drives, and last the store: a directory, or s3://, az:// or gs://
+    #[arg(value_name = "REMOTE:DRIVE|STORE", required = true)]
+    more: Vec<String>,
     #[command(flatten)]
     set: SetOptions,
     /// Ignore what an earlier run has done
@@ -37,12 +40,14 @@ pub struct BackupArgs {
 
 /// Runs the command.
 pub async fn run(mut args: BackupArgs, global: &Global, output: &Output) -> Result<()> {
-    let Some(address) = args.words.pop() else { return Err(Error::usage("no store is named")) };
-    let targets = args.words.iter().map(|word| word.parse::<Target>()).collect::<Result<Vec<_>>>()?;
-    let [first, more @ ..] = &*targets else { return Err(Error::usage("no drive is named")) };
+    let Some(address) = args.more.pop() else { return Err(Error::usage("no store is named")) };
+    let mut targets = vec![args.from.clone()];
+    for word in &args.more {
+        targets.push(word.parse::<Target>()?);
+    }
     // A backup that may be half old is none, unless somebody wants it all the same.
     args.transfer.if_in_use.get_or_insert(InUse::Refuse);
-    let session = Session::open(Some(&first.remote), &args.transfer, global, output).await?;
+    let session = Session::open(Some(&args.from.remote), &args.transfer, global, output).await?;
     let retry = session.context.retry.clone();
     let store = if args.transfer.dry_run {
         BackupStore::open(&address, retry).await?
@@ -50,10 +55,10 @@ pub async fn run(mut args: BackupArgs, global: &Global, output: &Output) -> Resu
         BackupStore::open_or_create(&address, retry).await?
     };
     let at_work = store.begin().await?;
-    let ended = if args.set.is_set(1 + more.len()) {
+    let ended = if args.set.is_set(targets.len()) {
         several(&args, &targets, &at_work, &session, output).await
     } else {
-        one(&args, first, &at_work, &session, output).await
+        one(&args, &args.from, &at_work, &session, output).await
     };
     session.settle();
     let lease = at_work.end().await;

@@ -294,7 +294,9 @@ async fn still_there(
     let differ = differing_chunks(disk, ledger, &compared, context).await?;
     // One that differs puts all in doubt, and reading the disk anew costs no more than comparing it.
     if !differ.is_empty() {
-        all.into_iter().for_each(|index| ledger.revoke(index));
+        for index in all {
+            ledger.revoke(index);
+        }
     }
     Ok(())
 }
