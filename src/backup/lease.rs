@@ -205,7 +205,12 @@ impl ObjectLease {
         self.heart.abort();
         // A renewal that was under way would bring it back.
         let _alone = self.shared.renewing.lock().await;
-        self.shared.remove(&self.shared.key).await
+        let shared = &self.shared;
+        if shared.retry.stop.is_asked() {
+            // Nothing is begun any more but this: else a sweep would have to wait.
+            return shared.retry.stop.unless_over(shared.place.delete(&shared.key)).await;
+        }
+        shared.remove(&shared.key).await
     }
 }
 

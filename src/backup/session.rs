@@ -4,7 +4,6 @@ use super::chunks::Chunks;
 use super::index::Index;
 use super::lease::Lease;
 use super::name::{SnapshotId, SnapshotName, When};
-use super::place::OWN;
 use super::store::{BackupStore, Properties};
 use crate::digest::{Algorithm, Digest};
 use crate::disk::chunks::StoreDisk;
@@ -14,9 +13,6 @@ use crate::error::{Error, Kind, Result};
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::sync::Arc;
-
-/// What is in `.diskferry/store`.
-const MARK: &[u8] = b"a store of backups made by diskferry: chunks and indexes in the format of casync\n";
 
 /// A run that makes backups: it has a lease of the store, so that nobody deletes chunks meanwhile.
 ///
@@ -33,9 +29,7 @@ impl Session {
     /// Waits until nobody deletes chunks, and learns which chunks there are.
     pub(super) async fn begin(store: BackupStore) -> Result<Self> {
         let lease = Lease::wait(store.place(), store.retry()).await?;
-        // Tells a prune that the indexes of this store are in it. That it is there already is as good.
-        let mark = async || store.place().create(&format!("{OWN}store"), Bytes::from_static(MARK)).await;
-        store.retry().run_settled("writing to the store", None, mark).await?;
+        store.mark().await?;
         let chunks = Chunks::new(Arc::clone(store.place()));
         chunks.look(store.retry()).await?;
         Ok(Self { store, chunks, lease })
@@ -151,13 +145,15 @@ impl Session {
         Ok(retry.run(&what, None, get).await.is_ok_and(|there| there == bytes))
     }
 
+    /// Removes a backup that has lost its chunks. A stop does not keep it from trying once.
     async fn remove(&self, id: &SnapshotId) -> Result<()> {
+        let (place, retry) = (self.store.place(), self.store.retry());
         for key in [id.index_key(), id.properties_key()] {
-            let delete = async || self.store.place().delete(&key).await;
-            self.store
-                .retry()
-                .run_settled("removing a backup that has lost its chunks", None, delete)
-                .await?;
+            let delete = async || place.delete(&key).await;
+            match retry.run_settled("removing a backup that has lost its chunks", None, delete).await {
+                Err(_) if retry.stop.is_asked() => retry.stop.unless_over(place.delete(&key)).await?,
+                removed => removed?,
+            }
         }
         Ok(())
     }

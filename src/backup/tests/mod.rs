@@ -7,6 +7,7 @@ mod memory;
 mod names;
 mod objects;
 mod pruning;
+mod resolving;
 mod sessions;
 
 use super::index::Index;
