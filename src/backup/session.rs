@@ -13,6 +13,7 @@ use crate::error::{Error, Kind, Result};
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// A run that makes backups: it has a lease of the store, so that nobody deletes chunks meanwhile.
 ///
@@ -23,16 +24,19 @@ pub struct Session {
     store: BackupStore,
     chunks: Chunks,
     lease: Lease,
+    /// Indexes of which it is not known whether they were written.
+    open: AtomicUsize,
 }
 
 impl Session {
     /// Waits until nobody deletes chunks, and learns which chunks there are.
     pub(super) async fn begin(store: BackupStore) -> Result<Self> {
         let lease = Lease::wait(store.place(), store.retry()).await?;
+        let store = lease.over(&store);
         store.mark().await?;
         let chunks = Chunks::new(Arc::clone(store.place()));
         chunks.look(store.retry()).await?;
-        Ok(Self { store, chunks, lease })
+        Ok(Self { store, chunks, lease, open: AtomicUsize::new(0) })
     }
 
     /// The store.
@@ -81,15 +85,19 @@ impl Session {
         let index = Index::fixed(geometry.image_size(), geometry.chunk_size(), &digests)?;
         let wanted: HashSet<Digest> = digests.into_iter().collect();
         self.prove(&wanted).await?;
+        // Whoever drops this here, or fails, does not know whether the index comes.
+        self.open.fetch_add(1, Relaxed);
         let id = self.write(name, when, &index, properties).await?;
         // A machine that slept between the proof and the index has proved nothing.
         if !self.lease.confirm().await? {
             self.chunks.forget();
             if let Err(error) = self.prove(&wanted).await {
                 self.remove(&id).await?;
+                self.open.fetch_sub(1, Relaxed);
                 return Err(error);
             }
         }
+        self.open.fetch_sub(1, Relaxed);
         Ok(id)
     }
 
@@ -158,8 +166,12 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the run: a prune may delete chunks again that no index has.
+    /// Ends the run: a prune may delete chunks again that no index has, once the disks of the session are dropped too. If a [`Session::commit`] failed or was dropped while it wrote
+    /// to an object store, the prune has to wait until that cannot arrive any more.
     pub async fn end(self) -> Result<()> {
+        if self.open.load(Relaxed) > 0 {
+            return Ok(());
+        }
         self.lease.end().await
     }
 }

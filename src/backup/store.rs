@@ -319,7 +319,8 @@ impl BackupStore {
         self.retry.run("reading from the store", None, get).await
     }
 
-    /// The image of a backup, to be read. Take a [lease](super::lease::Lease::for_reading) first and keep it.
+    /// The image of a backup, to be read. Take a [lease](super::lease::Lease::for_reading) first, ask the store [under it](super::lease::Lease::over), and
+    /// keep it.
     pub async fn disk(&self, id: &SnapshotId) -> Result<IndexDisk> {
         let index = self.load(id).await?;
         IndexDisk::open(&self.place, &id.index_key(), index, &self.retry).await

@@ -65,7 +65,7 @@ async fn what_casync_makes_is_read() {
         if disk.index().is_fixed() {
             assert_eq!(
                 zeros.map(|extent| extent.range).collect::<Vec<_>>(),
-                [2 * CHUNK..5 * CHUNK],
+                vec![2 * CHUNK..5 * CHUNK],
                 "{name}"
             );
         }

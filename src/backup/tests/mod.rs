@@ -3,6 +3,7 @@
 mod casync;
 mod directory;
 mod hostile;
+mod interleaved;
 mod memory;
 mod names;
 mod objects;
