@@ -76,6 +76,11 @@ fn image() {
 }
 
 #[test]
+fn index() {
+    replay("index");
+}
+
+#[test]
 fn journal() {
     replay("journal");
 }

@@ -8,6 +8,7 @@ mod agent;
 mod codec;
 mod config;
 mod image;
+mod index;
 mod input;
 mod journal;
 mod keys;
@@ -21,11 +22,12 @@ mod wire;
 pub type Target = fn(&[u8]);
 
 /// The targets by their names, which are those of the folders of inputs.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("agent", agent::run),
     ("codec", codec::run),
     ("config", config::run),
     ("image", image::run),
+    ("index", index::run),
     ("journal", journal::run),
     ("keys", keys::run),
     ("oauth", oauth::run),

@@ -6,7 +6,7 @@
 //! for others, so that of two who come at once at least one sees the other. An object that is five minutes older than one's own
 //! belongs to nobody any more. Only the store's clock counts: all times are those at which the store says that objects were written.
 
-use super::place::{DirectoryLock, OWN, Place};
+use super::place::{Directory, OWN, Place};
 use super::store::BackupStore;
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
@@ -50,7 +50,7 @@ pub struct Lease(Holding);
 
 #[derive(Debug)]
 enum Holding {
-    Directory(#[expect(dead_code, reason = "it is held")] DirectoryLock),
+    Directory(Directory),
     Objects(ObjectLease),
     /// Who may read an object store only cannot say so there.
     Unannounced,
@@ -69,7 +69,11 @@ impl Lease {
                 (retry.observer)(&Event::Note(note));
                 said = true;
             }
-            retry.stop.unless_asked(async { Ok(tokio::time::sleep(LOOK_AGAIN).await) }).await?;
+            let again = async {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                Ok(())
+            };
+            retry.stop.unless_asked(again).await?;
         }
     }
 
@@ -91,10 +95,20 @@ impl Lease {
             let directory = directory.clone();
             let locked =
                 crate::disk::file::on_a_thread(move || directory.try_lock(role == Role::Sweep)).await?;
-            return Ok(locked.map(|lock| Self(Holding::Directory(lock))));
+            return Ok(locked.map(|directory| Self(Holding::Directory(directory))));
         }
         let lease = ObjectLease::announce(place, role, retry).await?;
         Ok(lease.map(|lease| Self(Holding::Objects(lease))))
+    }
+
+    /// The store, under the lease: whatever is asked of it holds the lock of a directory until it ends.
+    pub fn over(&self, store: &BackupStore) -> BackupStore {
+        match &self.0 {
+            Holding::Directory(directory) => {
+                BackupStore::new(Arc::new(directory.clone()), store.retry().clone())
+            }
+            Holding::Objects(_) | Holding::Unannounced => store.clone(),
+        }
     }
 
     /// Renews the lease and says whether it was held all the time since the last time that this was asked. If not, what was seen
@@ -106,7 +120,8 @@ impl Lease {
         }
     }
 
-    /// Gives the lease back.
+    /// Gives the lease back. Not for who does not know whether the last request has been carried out: what is dropped is given
+    /// back by time.
     pub async fn end(self) -> Result<()> {
         match self.0 {
             Holding::Directory(_) | Holding::Unannounced => Ok(()),
@@ -205,7 +220,12 @@ impl ObjectLease {
         self.heart.abort();
         // A renewal that was under way would bring it back.
         let _alone = self.shared.renewing.lock().await;
-        self.shared.remove(&self.shared.key).await
+        let shared = &self.shared;
+        if shared.retry.stop.is_asked() {
+            // Nothing is begun any more but this: else a sweep would have to wait.
+            return shared.retry.stop.unless_over(shared.place.delete(&shared.key)).await;
+        }
+        shared.remove(&shared.key).await
     }
 }
 

@@ -11,7 +11,7 @@ pub mod directory;
 pub mod object;
 mod refusal;
 
-pub use directory::{Directory, DirectoryLock};
+pub use directory::Directory;
 pub use object::Objects;
 
 /// What is known of an object without its bytes.

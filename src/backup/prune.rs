@@ -73,6 +73,9 @@ pub struct PruneReport {
     pub swept: Option<Swept>,
 }
 
+/// Which period a time is in.
+type Period = fn(When) -> u64;
+
 impl KeepRules {
     /// Whether there is no rule at all: that would keep nothing.
     pub fn is_empty(&self) -> bool {
@@ -83,7 +86,7 @@ impl KeepRules {
     /// Decides on the backups of one name, given in the order of time: for each why it stays; for no reason it goes.
     pub fn decide(&self, times: &[When]) -> Vec<Vec<Reason>> {
         let mut reasons = vec![Vec::new(); times.len()];
-        let rules: [(Reason, u32, fn(When) -> u64); 6] = [
+        let rules: [(Reason, u32, Period); 6] = [
             (Reason::Last, self.last, When::seconds),
             (Reason::Hourly, self.hourly, |when| when.seconds() / 3600),
             (Reason::Daily, self.daily, When::days),
@@ -145,10 +148,10 @@ pub(super) async fn run(store: &BackupStore, rules: &KeepRules, dry_run: bool) -
     let Some(lease) = Lease::attempt(store.place(), Role::Sweep, store.retry()).await? else {
         return Ok(report);
     };
-    let swept = sweep::run(store, &lease, dry_run, &mut report).await;
-    let ended = lease.end().await;
-    report.swept = Some(swept?);
-    ended.map(|()| report)
+    // After an error nobody knows which deletions are still to come: the lease is not given back then.
+    report.swept = Some(sweep::run(&lease.over(store), &lease, dry_run, &mut report).await?);
+    lease.end().await?;
+    Ok(report)
 }
 
 /// Deletes an object.

@@ -4,7 +4,6 @@ use super::chunks::Chunks;
 use super::index::Index;
 use super::lease::Lease;
 use super::name::{SnapshotId, SnapshotName, When};
-use super::place::OWN;
 use super::store::{BackupStore, Properties};
 use crate::digest::{Algorithm, Digest};
 use crate::disk::chunks::{IndexDisk, StoreDisk};
@@ -14,9 +13,7 @@ use crate::error::{Error, Kind, Result};
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::sync::Arc;
-
-/// What is in `.diskferry/store`.
-const MARK: &[u8] = b"a store of backups made by diskferry: chunks and indexes in the format of casync\n";
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// A run that makes backups: it has a lease of the store, so that nobody deletes chunks meanwhile.
 ///
@@ -27,18 +24,19 @@ pub struct Session {
     store: BackupStore,
     chunks: Chunks,
     lease: Lease,
+    /// Indexes of which it is not known whether they were written.
+    open: AtomicUsize,
 }
 
 impl Session {
     /// Waits until nobody deletes chunks, and learns which chunks there are.
     pub(super) async fn begin(store: BackupStore) -> Result<Self> {
         let lease = Lease::wait(store.place(), store.retry()).await?;
-        // Tells a prune that the indexes of this store are in it. That it is there already is as good.
-        let mark = async || store.place().create(&format!("{OWN}store"), Bytes::from_static(MARK)).await;
-        store.retry().run_settled("writing to the store", None, mark).await?;
+        let store = lease.over(&store);
+        store.mark().await?;
         let chunks = Chunks::new(Arc::clone(store.place()));
         chunks.look(store.retry()).await?;
-        Ok(Self { store, chunks, lease })
+        Ok(Self { store, chunks, lease, open: AtomicUsize::new(0) })
     }
 
     /// The store.
@@ -92,15 +90,19 @@ impl Session {
         let index = Index::fixed(geometry.image_size(), geometry.chunk_size(), &digests)?;
         let wanted: HashSet<Digest> = digests.into_iter().collect();
         self.prove(&wanted).await?;
+        // Whoever drops this here, or fails, does not know whether the index comes.
+        self.open.fetch_add(1, Relaxed);
         let id = self.write(name, when, &index, properties).await?;
         // A machine that slept between the proof and the index has proved nothing.
         if !self.lease.confirm().await? {
             self.chunks.forget();
             if let Err(error) = self.prove(&wanted).await {
                 self.remove(&id).await?;
+                self.open.fetch_sub(1, Relaxed);
                 return Err(error);
             }
         }
+        self.open.fetch_sub(1, Relaxed);
         Ok(id)
     }
 
@@ -156,19 +158,25 @@ impl Session {
         Ok(retry.run(&what, None, get).await.is_ok_and(|there| there == bytes))
     }
 
+    /// Removes a backup that has lost its chunks. A stop does not keep it from trying once.
     async fn remove(&self, id: &SnapshotId) -> Result<()> {
+        let (place, retry) = (self.store.place(), self.store.retry());
         for key in [id.index_key(), id.properties_key()] {
-            let delete = async || self.store.place().delete(&key).await;
-            self.store
-                .retry()
-                .run_settled("removing a backup that has lost its chunks", None, delete)
-                .await?;
+            let delete = async || place.delete(&key).await;
+            match retry.run_settled("removing a backup that has lost its chunks", None, delete).await {
+                Err(_) if retry.stop.is_asked() => retry.stop.unless_over(place.delete(&key)).await?,
+                removed => removed?,
+            }
         }
         Ok(())
     }
 
-    /// Ends the run: a prune may delete chunks again that no index has.
+    /// Ends the run: a prune may delete chunks again that no index has, once the disks of the session are dropped too. If a [`Session::commit`] failed or was dropped while it wrote
+    /// to an object store, the prune has to wait until that cannot arrive any more.
     pub async fn end(self) -> Result<()> {
+        if self.open.load(Relaxed) > 0 {
+            return Ok(());
+        }
         self.lease.end().await
     }
 }

@@ -21,6 +21,9 @@ const MOST_PROPERTIES: u64 = 1 << 20;
 /// The chunks beside an index, where casync puts them if it is not told otherwise.
 const DEFAULT_STORE: &str = "default.castr";
 
+/// What a store has that a backup was begun in.
+const MARK: &str = ".diskferry/store";
+
 /// A store of backups. Clones share it.
 #[derive(Clone)]
 pub struct BackupStore {
@@ -168,21 +171,31 @@ impl BackupStore {
             return Self::of_index(path, retry);
         }
         let (address, when) = match spec.rsplit_once('@') {
-            Some((address, when)) if !when.contains('/') => (address, Some(when.parse::<When>()?)),
+            // A directory may be called so.
+            Some((address, when)) if !when.contains('/') && path.is_none_or(|path| !path.is_dir()) => {
+                (address, Some(when.parse::<When>()?))
+            }
             _ => (spec, None),
         };
         let address = address.trim_end_matches('/');
-        let above = address.rsplit_once('/').filter(|(above, _)| !above.is_empty() && !above.ends_with("/"));
-        let named = above.and_then(|(above, name)| Some((above, name.parse::<SnapshotName>().ok()?)));
-        if let Some((above, name)) = named
-            && let Ok(store) = Self::open(above, retry.clone()).await
+        let whole = Self::open(if address.is_empty() { "/" } else { address }, retry.clone()).await;
+        if when.is_none()
+            && let Ok(store) = &whole
+            && store.is_ours().await?
+        {
+            return store.newest_of_each().await;
+        }
+        let above = address.rsplit_once('/').filter(|(above, _)| !above.is_empty() && !above.ends_with('/'));
+        if let Some((above, name)) = above
+            && let Ok(name) = name.parse::<SnapshotName>()
+            && let Ok(store) = Self::open(above, retry).await
         {
             let ids = store.snapshots_of(&name).await?;
-            let newest = match when {
+            let wanted = match when {
                 Some(when) => ids.into_iter().find(|id| id.when == when),
                 None => ids.into_iter().next_back(),
             };
-            if let Some(id) = newest {
+            if let Some(id) = wanted {
                 return Ok(Selection::Backups { store, ids: vec![id] });
             }
         }
@@ -190,15 +203,34 @@ impl BackupStore {
             return Err(Error::new(Kind::NotFound, format!("there is no backup {spec}"))
                 .hint("`diskferry backups list STORE` lists them"));
         }
-        let store = Self::open(address, retry).await?;
+        whole?.newest_of_each().await
+    }
+
+    async fn newest_of_each(&self) -> Result<Selection> {
         let mut newest = BTreeMap::new();
-        for id in store.snapshots().await? {
+        for id in self.snapshots().await? {
             newest.insert(id.name.clone(), id);
         }
         if newest.is_empty() {
-            return Err(Error::new(Kind::NotFound, format!("there are no backups in {}", store.name())));
+            return Err(Error::new(Kind::NotFound, format!("there are no backups in {}", self.name())));
         }
-        Ok(Selection::Backups { store, ids: newest.into_values().collect() })
+        Ok(Selection::Backups { store: self.clone(), ids: newest.into_values().collect() })
+    }
+
+    /// Whether a backup was ever begun here.
+    pub(super) async fn is_ours(&self) -> Result<bool> {
+        let head = async || self.place.head(MARK).await;
+        Ok(self.retry.run("looking at the store", None, head).await?.is_some())
+    }
+
+    /// Says that the indexes of this store are in it: chunks that none of them has may be deleted.
+    pub(super) async fn mark(&self) -> Result<()> {
+        let words = Bytes::from_static(
+            b"a store of backups made by diskferry, with chunks and indexes as casync has them\n",
+        );
+        let create = async || self.place.create(MARK, words.clone()).await;
+        // That it is there already is as good.
+        self.retry.run_settled("writing to the store", None, create).await.map(drop)
     }
 
     /// The index at a path. Its chunks are in `default.castr` beside it, or in the store that it is in.
@@ -314,7 +346,8 @@ impl BackupStore {
         self.retry.run("reading from the store", None, get).await
     }
 
-    /// The image of a backup, to be read. Take a [lease](super::lease::Lease::for_reading) first and keep it.
+    /// The image of a backup, to be read. Take a [lease](super::lease::Lease::for_reading) first, ask the store [under it](super::lease::Lease::over), and
+    /// keep it.
     pub async fn disk(&self, id: &SnapshotId) -> Result<IndexDisk> {
         let index = self.load(id).await?;
         IndexDisk::open(&self.place, &id.index_key(), index, &self.retry).await

@@ -83,7 +83,7 @@ struct Wanted {
 /// Looks at backups; what it looks at stays as it is meanwhile.
 pub(super) async fn run(store: &BackupStore, options: &VerifyOptions) -> Result<VerifyReport> {
     let lease = Lease::for_reading(store).await?;
-    let report = look(store, options).await;
+    let report = look(&lease.over(store), options).await;
     let ended = lease.end().await;
     let report = report?;
     ended.map(|()| report)
@@ -187,8 +187,7 @@ impl ReadData {
             Self::None => false,
             Self::All => true,
             Self::OneOf(n) => {
-                let [.., a, b, c, d] = digest.0;
-                u32::from_le_bytes([a, b, c, d]).is_multiple_of(n.max(1))
+                digest.0.first_chunk().is_some_and(|four| u32::from_le_bytes(*four).is_multiple_of(n.max(1)))
             }
         }
     }

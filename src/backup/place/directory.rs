@@ -23,9 +23,14 @@ const NEW: &str = "new/";
 /// As many entries make a part of a listing, or the files of one directory more.
 const PAGE: usize = 4096;
 
-/// A directory that can hold a store. Clones share it.
+/// A directory that can hold a store. Clones share it, and the lock if there is one.
 #[derive(Clone, Debug)]
-pub struct Directory(Arc<Inner>);
+pub struct Directory {
+    inner: Arc<Inner>,
+    /// What was begun under a lock is under it until it ends, also where nobody waits for it any more.
+    #[expect(dead_code, reason = "it is held")]
+    lock: Option<Arc<DirectoryLock>>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -52,7 +57,8 @@ impl Directory {
             .map_err(what)?;
         let path = path.canonicalize().map_err(what)?;
         let name = path.display().to_string();
-        Ok(Self(Arc::new(Inner { path, name, root, next: AtomicU64::new(0), id: uuid::Uuid::new_v4() })))
+        let inner = Inner { path, name, root, next: AtomicU64::new(0), id: uuid::Uuid::new_v4() };
+        Ok(Self { inner: Arc::new(inner), lock: None })
     }
 
     /// A directory that is made if there is none.
@@ -65,12 +71,12 @@ impl Directory {
 
     /// Where the store is, absolute.
     pub fn root(&self) -> &Path {
-        &self.0.path
+        &self.inner.path
     }
 
     /// The path of an object.
     pub fn path(&self, key: &str) -> PathBuf {
-        self.0.path.join(key)
+        self.inner.path.join(key)
     }
 
     /// Whether there is an object. May wait for the disk.
@@ -99,8 +105,8 @@ impl Directory {
 
     /// Writes a file that has no name yet that anybody looks for, and makes its bytes safe.
     fn write_unnamed(&self, bytes: &[u8]) -> Result<Unnamed> {
-        let number = self.0.next.fetch_add(1, Relaxed);
-        let path = self.path(&format!("{OWN}{NEW}{}-{number}", self.0.id.simple()));
+        let number = self.inner.next.fetch_add(1, Relaxed);
+        let path = self.path(&format!("{OWN}{NEW}{}-{number}", self.inner.id.simple()));
         let what = |e| Error::io(format!("writing {}", path.display()), e);
         let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let file = match open() {
@@ -159,8 +165,8 @@ impl Directory {
 
     /// Names are safe once the file system is synced: one call, whatever was written by whom.
     fn sync_now(&self) -> Result<()> {
-        rustix::fs::syncfs(&self.0.root)
-            .map_err(|e| Error::io(format!("syncing the store {}", self.0.name), e.into()))
+        rustix::fs::syncfs(&self.inner.root)
+            .map_err(|e| Error::io(format!("syncing the store {}", self.inner.name), e.into()))
     }
 
     /// The files below `prefix`, at most two directories deep: directories in the order of their names, some at a time.
@@ -229,14 +235,14 @@ impl Directory {
         }
     }
 
-    /// Locks the store for this process, until the lock is dropped; `None` if others have it and `exclusive` does not go with
+    /// The directory under a lock, which is let go of when the last clone of it is dropped and all that it was asked for has ended; `None` if others have it and `exclusive` does not go with
     /// that. The lock holds on one machine and, where the file system has locks, on all that mount it.
-    pub fn try_lock(&self, exclusive: bool) -> Result<Option<DirectoryLock>> {
+    pub fn try_lock(&self, exclusive: bool) -> Result<Option<Self>> {
         let path = self.path(&format!("{OWN}lock"));
         let what = |e| Error::io(format!("locking the store by {}", path.display()), e);
         if !exclusive && !self.path(OWN).is_dir() {
             // No backup was ever begun here, so no prune deletes anything: a store of casync's stays as it is.
-            return Ok(Some(DirectoryLock(None)));
+            return Ok(Some(self.under(DirectoryLock(None))));
         }
         make_parent(&path)?;
         let opened =
@@ -245,16 +251,22 @@ impl Directory {
             // A store that may only be read can be restored from; a lock for all needs no more than that.
             Err(e) if !exclusive && is_read_only(&e) => match File::open(&path) {
                 Ok(file) => file,
-                Err(_) => return Ok(Some(DirectoryLock(None))),
+                Err(_) => return Ok(Some(self.under(DirectoryLock(None)))),
             },
             opened => opened.map_err(what)?,
         };
         let locked = if exclusive { file.try_lock() } else { file.try_lock_shared() };
         match locked {
-            Ok(()) => Ok(Some(DirectoryLock(Some(file)))),
+            Ok(()) => Ok(Some(self.under(DirectoryLock(Some(file))))),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
             Err(std::fs::TryLockError::Error(e)) => Err(what(e)),
         }
+    }
+}
+
+impl Directory {
+    fn under(&self, lock: DirectoryLock) -> Self {
+        Self { inner: Arc::clone(&self.inner), lock: Some(Arc::new(lock)) }
     }
 }
 
@@ -320,7 +332,7 @@ fn remove(path: &Path) -> Result<()> {
 
 impl Place for Directory {
     fn name(&self) -> &str {
-        &self.0.name
+        &self.inner.name
     }
 
     fn requests(&self) -> usize {
@@ -365,8 +377,8 @@ impl Place for Directory {
     }
 
     fn delete(&self, key: &str) -> Attempt<()> {
-        let path = self.path(key);
-        on_a_thread(move || remove(&path))
+        let (this, key) = (self.clone(), key.to_owned());
+        on_a_thread(move || remove(&this.path(&key)))
     }
 
     fn sync(&self) -> Attempt<()> {

@@ -25,7 +25,7 @@ use url::Url;
 const PAGE: usize = 1 << 16;
 
 /// What a request without a body, or the answer to one, may take.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The slowest line that is waited for, in bytes a second.
 const SLOWEST: u64 = 16 << 10;
@@ -87,7 +87,7 @@ impl Objects {
                         builder = builder.with_config(key, value);
                     }
                 }
-                Arc::new(builder.build().map_err(|e| refusal::of(&name, "opening the store", e))?)
+                Arc::new(builder.build().map_err(|e| refusal::of(&name, "opening the store", &e))?)
             }};
         }
         let store: Arc<dyn ObjectStore> = match url.scheme() {
@@ -116,13 +116,11 @@ impl Objects {
         request: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T> {
         let deadline = DEADLINE + Duration::from_secs(bytes / SLOWEST);
-        match tokio::time::timeout(deadline, request).await {
-            Ok(done) => done.map_err(|e| refusal::of(&self.name, what, e)),
-            Err(_) => {
-                let what =
-                    format!("{what} in {}: no answer within {} seconds", self.name, deadline.as_secs());
-                Err(Error::new(Kind::Timeout, what))
-            }
+        if let Ok(done) = tokio::time::timeout(deadline, request).await {
+            done.map_err(|e| refusal::of(&self.name, what, &e))
+        } else {
+            let what = format!("{what} in {}: no answer within {} seconds", self.name, deadline.as_secs());
+            Err(Error::new(Kind::Timeout, what))
         }
     }
 
@@ -236,7 +234,7 @@ impl Objects {
         let mut page = Page::default();
         // Each wait is for one answer with up to a thousand objects or more.
         while let Some(object) = self.within(&what, 0, async { Ok(objects.next().await) }).await? {
-            let object = object.map_err(|e| refusal::of(&self.name, &what, e))?;
+            let object = object.map_err(|e| refusal::of(&self.name, &what, &e))?;
             // A service that lists what is elsewhere is not believed.
             let Some(key) = self.key(&object.location).filter(|key| key.starts_with(prefix)) else {
                 continue;

@@ -8,10 +8,10 @@ use object_store::client::{HttpError, HttpErrorKind};
 const MOST_WORDS: usize = 200;
 
 /// The error for what was being done in a store.
-pub(super) fn of(store: &str, what: &str, error: object_store::Error) -> Error {
-    let text = chain(&error);
+pub(super) fn of(store: &str, what: &str, error: &object_store::Error) -> Error {
+    let text = chain(error);
     let status = status(&text);
-    let kind = match &error {
+    let kind = match error {
         object_store::Error::NotFound { .. } => Kind::NotFound,
         object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
             Kind::Auth
@@ -23,7 +23,7 @@ pub(super) fn of(store: &str, what: &str, error: object_store::Error) -> Error {
         object_store::Error::NotSupported { .. } | object_store::Error::NotImplemented { .. } => {
             Kind::Refused
         }
-        _ => match (status, http_error(&error)) {
+        _ => match (status, http_error(error)) {
             (Some(status), _) => of_status(status),
             (None, Some(HttpErrorKind::Timeout)) => Kind::Timeout,
             (None, Some(_)) => Kind::Connection,
@@ -42,7 +42,7 @@ pub(super) fn of(store: &str, what: &str, error: object_store::Error) -> Error {
     match kind {
         Kind::Auth => new.hint("check the credentials in the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://, \
              AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY for az://, GOOGLE_SERVICE_ACCOUNT for gs://"),
-        Kind::Connection | Kind::Timeout => match innermost(&error) {
+        Kind::Connection | Kind::Timeout => match innermost(error) {
             Some(cause) => new.source(cause),
             None => new,
         },

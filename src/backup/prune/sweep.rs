@@ -3,7 +3,7 @@
 use super::super::index::digest_of_key;
 use super::super::lease::Lease;
 use super::super::name::{SnapshotId, is_chunk_directory};
-use super::super::place::{Entry, OWN};
+use super::super::place::Entry;
 use super::super::store::BackupStore;
 use super::{PruneReport, Swept, delete};
 use crate::digest::Digest;
@@ -90,7 +90,7 @@ async fn needed(
         needed.extend(index.chunks().map(|chunk| chunk.digest));
     }
     report.foreign.sort();
-    if !ours && !is_ours(store).await? {
+    if !ours && !store.is_ours().await? {
         let what = format!(
             "{} was not made by a backup of this program: its indexes may be elsewhere",
             store.name()
@@ -104,13 +104,6 @@ async fn needed(
     };
     let orphans = keys.iter().copied().filter(orphan).map(str::to_owned).collect();
     Ok((needed, orphans))
-}
-
-/// Whether a backup was ever begun here.
-async fn is_ours(store: &BackupStore) -> Result<bool> {
-    let mark = format!("{OWN}store");
-    let head = async || store.place().head(&mark).await;
-    Ok(store.retry().run("looking at the store", None, head).await?.is_some())
 }
 
 /// Deletes a batch, as long as nobody else may be at work.

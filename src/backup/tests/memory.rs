@@ -14,7 +14,7 @@ pub(super) struct MemoryPlace(Arc<Mutex<Objects>>);
 
 #[derive(Default)]
 struct Objects {
-    objects: BTreeMap<String, (Bytes, Duration)>,
+    all: BTreeMap<String, (Bytes, Duration)>,
     now: Duration,
     /// Calls that fail before they do anything, and whether they then do it all the same.
     faults: Vec<(String, Kind, bool)>,
@@ -44,7 +44,15 @@ impl MemoryPlace {
     }
 
     pub(super) fn keys(&self, prefix: &str) -> Vec<String> {
-        self.lock().objects.keys().filter(|key| key.starts_with(prefix)).cloned().collect()
+        self.lock().all.keys().filter(|key| key.starts_with(prefix)).cloned().collect()
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.lock().all.contains_key(key)
+    }
+
+    pub(super) fn bytes(&self, key: &str) -> Bytes {
+        self.lock().all[key].0.clone()
     }
 
     /// What was asked for since the last time.
@@ -64,7 +72,7 @@ impl MemoryPlace {
             let mut objects = this.lock();
             if let Some((_, time, deleted)) = objects.sleep.take_if(|(at, ..)| call.contains(at.as_str())) {
                 objects.now += time;
-                objects.objects.retain(|key, _| !key.ends_with(&deleted));
+                objects.all.retain(|key, _| !key.ends_with(&deleted));
             }
             let fault = objects.faults.iter().position(|(what, ..)| call.contains(what.as_str()));
             objects.calls.push(call);
@@ -97,10 +105,8 @@ impl Place for MemoryPlace {
     fn get(&self, key: &str, limit: u64) -> Attempt<Bytes> {
         let named = key.to_owned();
         self.call(format!("get {key}"), move |objects| {
-            let (bytes, _) = objects
-                .objects
-                .get(&named)
-                .ok_or_else(|| Error::new(Kind::NotFound, format!("no {named}")))?;
+            let (bytes, _) =
+                objects.all.get(&named).ok_or_else(|| Error::new(Kind::NotFound, format!("no {named}")))?;
             if bytes.len() as u64 > limit {
                 return Err(Error::new(
                     Kind::Source,
@@ -115,7 +121,7 @@ impl Place for MemoryPlace {
         let named = key.to_owned();
         self.call(format!("put {key}"), move |objects| {
             let now = objects.now;
-            objects.objects.insert(named, (bytes, now));
+            objects.all.insert(named, (bytes, now));
             Ok(())
         })
     }
@@ -124,10 +130,10 @@ impl Place for MemoryPlace {
         let named = key.to_owned();
         self.call(format!("create {key}"), move |objects| {
             let now = objects.now;
-            if objects.objects.contains_key(&named) {
+            if objects.all.contains_key(&named) {
                 return Ok(false);
             }
-            objects.objects.insert(named, (bytes, now));
+            objects.all.insert(named, (bytes, now));
             Ok(true)
         })
     }
@@ -135,7 +141,7 @@ impl Place for MemoryPlace {
     fn head(&self, key: &str) -> Attempt<Option<Meta>> {
         let named = key.to_owned();
         self.call(format!("head {key}"), move |objects| {
-            let found = objects.objects.get(&named);
+            let found = objects.all.get(&named);
             Ok(found.map(|(bytes, at)| Meta { size: bytes.len() as u64, modified: time(*at) }))
         })
     }
@@ -143,7 +149,7 @@ impl Place for MemoryPlace {
     fn top(&self) -> Attempt<Top> {
         self.call("top".to_owned(), |objects| {
             let mut top = Top::default();
-            for (key, (bytes, at)) in &objects.objects {
+            for (key, (bytes, at)) in &objects.all {
                 let meta = Meta { size: bytes.len() as u64, modified: time(*at) };
                 match key.split_once('/') {
                     None => top.entries.push(Entry { key: key.clone(), meta }),
@@ -160,7 +166,7 @@ impl Place for MemoryPlace {
     fn list(&self, prefix: &str, from: Option<String>) -> Attempt<Page> {
         let prefix = prefix.to_owned();
         self.call(format!("list {prefix}"), move |objects| {
-            let listed = objects.objects.iter().filter(|(key, _)| {
+            let listed = objects.all.iter().filter(|(key, _)| {
                 key.starts_with(&prefix)
                     && !(prefix.is_empty() && key.starts_with(OWN))
                     && from.as_ref().is_none_or(|from| *key > from)
@@ -178,7 +184,7 @@ impl Place for MemoryPlace {
     fn delete(&self, key: &str) -> Attempt<()> {
         let named = key.to_owned();
         self.call(format!("delete {key}"), move |objects| {
-            objects.objects.remove(&named);
+            objects.all.remove(&named);
             Ok(())
         })
     }

@@ -3,10 +3,12 @@
 mod casync;
 mod directory;
 mod hostile;
+mod interleaved;
 mod memory;
 mod names;
 mod objects;
 mod pruning;
+mod resolving;
 mod sessions;
 
 use super::index::Index;

@@ -55,9 +55,9 @@ fn rules_keep_the_last_of_each_period() {
         kept(&KeepRules { yearly: 9, ..none() }, &all),
         [(0, vec![Yearly]), (1, vec![Yearly]), (7, vec![Yearly])]
     );
-    let day = Duration::from_secs(86_400);
+    let day = Duration::from_hours(24);
     // To the second, as seen from the newest.
-    let within = KeepRules { within: Some(day * 6 + Duration::from_secs(11 * 3600)), ..none() };
+    let within = KeepRules { within: Some(day * 6 + Duration::from_hours(11)), ..none() };
     assert_eq!(kept(&within, &all).iter().map(|(n, _)| *n).collect::<Vec<_>>(), [4, 5, 6, 7]);
     let both = KeepRules { last: 1, within: Some(Duration::from_secs(1)), ..none() };
     assert_eq!(kept(&both, &all), [(6, vec![Within]), (7, vec![Last, Within])]);

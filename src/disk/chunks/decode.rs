@@ -6,8 +6,8 @@ const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
-/// The most memory for a dictionary, in KiB: more than any level of xz takes.
-const XZ_MEMORY: u32 = 128 << 10;
+/// The most memory for a dictionary, in KiB: what the highest level of xz takes, and a little more.
+const XZ_MEMORY: u32 = 66 << 10;
 
 /// The most bytes that a chunk of `len` bytes takes when it is packed: what cannot be compressed, with what each format puts around.
 pub fn most_packed(len: u64) -> u64 {
