@@ -96,7 +96,7 @@ fn only_what_differs_is_sent() {
         assert_eq!(summary(&second)["digest"], hex);
         holds(&world, &drive, &image);
         // Zeros where something was are sent, and found.
-        write(&image, &vec![0; CHUNK as usize], 0);
+        write(&image, &[0; 64 << 10], 0);
         assert_eq!(told(&up(&world, &drive, &["--verify", "full"])), ("trusted".to_owned(), 1, 127));
         holds(&world, &drive, &image);
         let said =
@@ -249,5 +249,29 @@ fn a_delta_that_is_stopped_goes_on_from_what_it_knew() {
     let anew = up(&world, &drive, &["--restart"]);
     assert_eq!(told(&anew).0, "read back");
     assert!(anew.event("plan")["delta_why"].as_str().unwrap().contains("has not ended"), "{}", anew.stdout);
+    holds(&world, &drive, &image);
+}
+
+/// Nothing tells one stream from another: what an earlier run of one had on its way may be something else.
+#[test]
+fn a_stream_differs_too_and_is_read_back_after_it_was_stopped() {
+    let (world, image, drive) = uploaded(Provider::OpenHosting);
+    change(&image, (0..128).step_by(2));
+    let target = format!("oh:{drive}");
+    let args = [&["--json", "upload", "-", &target, "--delta", "--size", "8M"], &OPTIONS[..]].concat();
+    let piped = |args: &[&str]| {
+        let mut command = world.command(args);
+        command.stdin(File::open(&image).unwrap());
+        command
+    };
+    world.kill_command_at(world.emulator(), &mut piped(&args), (Stage::Answered, Operation::Write, 5));
+    let last = Ended::new(piped(&args).output().unwrap());
+    assert_eq!(told(&last).0, "read back", "{}", last.stdout);
+    let why = last.event("plan")["delta_why"].as_str().unwrap().to_owned();
+    assert!(why.contains("may have changed since the earlier run"), "{why}");
+    holds(&world, &drive, &image);
+    change(&image, [9]);
+    let again = Ended::new(piped(&args).output().unwrap());
+    assert_eq!(told(&again), ("trusted".to_owned(), 1, 127), "{}", again.stdout);
     holds(&world, &drive, &image);
 }

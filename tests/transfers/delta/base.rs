@@ -1,7 +1,8 @@
 //! A new drive that the far end makes as a copy of another, and what differs.
 
 use super::{CHUNK, MIB, OPTIONS, change, holds, interfere, summary, told, uploaded, write};
-use crate::world::{World, noise};
+use crate::support::moment::LONG;
+use crate::world::{Ended, World, noise};
 use diskferry::emulator::{Operation, Stage};
 use diskferry::provider::Provider;
 use std::fs::File;
@@ -38,7 +39,9 @@ fn a_new_version_costs_what_differs() {
 #[test]
 fn a_base_that_is_in_doubt_or_of_another_size_makes_an_equal_drive() {
     for provider in [Provider::OpenHosting, Provider::CloudSigma] {
-        let (world, image, drive) = uploaded(provider);
+        let (mut world, image, drive) = uploaded(provider);
+        // New drives hold noise where nothing was written.
+        world.restart("dirty=1");
         let base = format!("oh:{drive}");
         let onto = |more: &[&str]| {
             let args = [&["--json", "upload", "a.img", "oh:", "--base", &base], &OPTIONS[..], more].concat();
@@ -54,15 +57,20 @@ fn a_base_that_is_in_doubt_or_of_another_size_makes_an_equal_drive() {
         File::options().write(true).open(&image).unwrap().set_len(9 * MIB + 100).unwrap();
         let larger = onto(&["--name", "larger", "--verify", "full"]);
         assert_eq!(told(&larger), ("trusted".to_owned(), 17, 128), "{}", larger.stdout);
+        // Zeros where the copy has something else are written like everything.
+        write(&image, &[0; 2 << 16], 16 * CHUNK);
+        let zeros = onto(&["--name", "zeros"]);
+        assert_eq!(told(&zeros), ("trusted".to_owned(), 19, 126), "{}", zeros.stdout);
+        assert!(!zeros.stdout.contains("does not read as zero"), "{}", zeros.stdout);
         // Smaller: the drive is as large as its base.
         File::options().write(true).open(&image).unwrap().set_len(4 * MIB + 5000).unwrap();
         let smaller = onto(&["--name", "smaller", "--verify", "full"]);
-        assert_eq!(told(&smaller), ("trusted".to_owned(), 1, 64), "{}", smaller.stdout);
+        assert_eq!(told(&smaller), ("trusted".to_owned(), 3, 62), "{}", smaller.stdout);
         let small = world.run(&["upload", "a.img", "oh:", "--base", &base, "--size", "5M"]);
         assert!(small.code == 1 && small.stderr.contains("does not fit"), "{} {}", small.code, small.stderr);
         interfere(&world, &drive, &[7; 3000], 5 * CHUNK + 10);
         let doubtful = onto(&["--name", "doubtful"]);
-        assert_eq!(told(&doubtful), ("read back".to_owned(), 1, 64), "{}", doubtful.stdout);
+        assert_eq!(told(&doubtful), ("read back".to_owned(), 3, 62), "{}", doubtful.stdout);
         assert!(world.journals().is_empty());
     }
 }
@@ -106,5 +114,35 @@ fn a_base_that_is_killed_makes_no_second_drive() {
                 "{provider} {moment:?}"
             );
         }
+    }
+}
+
+/// Somebody writes to the base after it was found to be as it was, and before it is copied.
+#[test]
+fn a_base_that_changes_before_it_is_copied_is_noticed() {
+    let (world, image, drive) = uploaded(Provider::OpenHosting);
+    let base = format!("oh:{drive}");
+    let args = [&["--json", "upload", "a.img", "oh:", "--base", &base], &OPTIONS[..]].concat();
+    let (child, gate) = world.spawn_held(world.emulator(), &args, (Stage::Applied, Operation::Create, 0));
+    assert!(gate.wait_for(1, LONG));
+    interfere(&world, &drive, &[7; 3000], 5 * CHUNK + 10);
+    gate.open();
+    let ended = Ended::new(child.wait_with_output().unwrap());
+    assert_eq!(told(&ended), ("trusted".to_owned(), 1, 127), "{}", ended.stdout);
+    assert!(ended.stderr.contains("written to since the last transfer"), "{}", ended.stderr);
+    holds(&world, summary(&ended)["drive"].as_str().unwrap(), &image);
+}
+
+#[test]
+fn a_copy_is_made_once_though_requests_fail() {
+    for seed in 1..4 {
+        let (mut world, image, drive) = uploaded(Provider::OpenHosting);
+        change(&image, [1, 2]);
+        world.restart(&format!("error=0.4,seed={seed}"));
+        let base = format!("oh:{drive}");
+        let args = ["upload", "a.img", "oh:", "--base", &base, "--retries", "30", "--timeout", "1s"];
+        let ended = world.run(&[&["--json"], &args[..], &OPTIONS[..]].concat());
+        holds(&world, summary(&ended)["drive"].as_str().unwrap(), &image);
+        assert_eq!(world.drives(), 2);
     }
 }

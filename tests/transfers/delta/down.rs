@@ -130,3 +130,45 @@ fn a_delta_download_that_ended_untold_can_be_run_again() {
     assert_eq!(told(&again).1, 0, "{}", again.stdout);
     assert!(std::fs::read(&file).unwrap() == std::fs::read(&image).unwrap() && world.journals().is_empty());
 }
+
+/// A run that was killed while it copied the file leaves a part of the copy.
+#[test]
+fn a_copy_that_was_not_whole_is_made_again() {
+    let (world, image, drive) = uploaded(Provider::OpenHosting);
+    let file = world.path("b.img");
+    std::fs::copy(&image, &file).unwrap();
+    change(&file, [4]);
+    let target = format!("oh:{drive}");
+    let args = [&["download", &target, "b.img", "--delta"], &OPTIONS[..]].concat();
+    // The first read is of the sample: nothing was fetched yet.
+    world.kill_at(world.emulator(), &args, (Stage::Received, Operation::Read, 1));
+    let part = File::options().write(true).open(world.path("b.img.part")).unwrap();
+    part.set_len(MIB).unwrap();
+    part.set_len(8 * MIB).unwrap();
+    drop(part);
+    let last = down(&world, &drive, &[]);
+    let (how, sent, unchanged) = told(&last);
+    assert!(how == "trusted" && sent == 1 && unchanged >= 110, "{}", last.stdout);
+    assert!(std::fs::read(&file).unwrap() == std::fs::read(&image).unwrap());
+}
+
+/// What the journal says of a file that is gone is no claim about the next one.
+#[test]
+fn a_part_that_is_gone_takes_its_journal_along() {
+    let (world, image, drive) = uploaded(Provider::OpenHosting);
+    let target = format!("oh:{drive}");
+    let args = [&["download", &target, "b.img"], &OPTIONS[..]].concat();
+    let stopped_after = |reads: u64| {
+        let moment = (Stage::Applied, Operation::Read, reads);
+        let (child, gate) = world.spawn_held(world.emulator(), &args, moment);
+        assert!(gate.wait_for(1, LONG));
+        assert_eq!(Ended::new(stop_while_held(child, Signal::INT, &gate)).code, 130);
+        world.emulator().clear_hook();
+        diskferry::journal::peek(&world.journals()[0]).unwrap().acked.len()
+    };
+    assert!(stopped_after(60) >= 50);
+    std::fs::remove_file(world.path("b.img.part")).unwrap();
+    assert!(stopped_after(2) < 20);
+    assert_eq!(world.run(&args).code, 0);
+    assert!(std::fs::read(world.path("b.img")).unwrap() == std::fs::read(&image).unwrap());
+}
