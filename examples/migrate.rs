@@ -7,7 +7,7 @@
 use diskferry::engine::Context;
 use diskferry::engine::compare::Amount;
 use diskferry::engine::encode::codec::Compression;
-use diskferry::job::upload::{Upload, Zeros};
+use diskferry::job::upload::{Delta, Upload, Zeros};
 use diskferry::job::{Far, Settings, migrate};
 use diskferry::meters::Meters;
 use diskferry::remote::{Auth, Client, Drives, Options, Provider};
@@ -48,6 +48,7 @@ async fn run() -> Result<()> {
         keys: Vec::new(),
         compression: Compression::Auto,
         zeros: Zeros::Auto,
+        delta: Delta::Off,
     };
     let settings = Settings { verify: Amount::Full, ..Settings::new(Path::new("state")) };
     if let Some(done) = upload.run(image, &to, &settings, &context).await? {

@@ -8,7 +8,7 @@
 use diskferry::engine::Context;
 use diskferry::engine::encode::codec::Compression;
 use diskferry::event::{Event, Observer};
-use diskferry::job::upload::{Image, Upload, Zeros};
+use diskferry::job::upload::{Delta, Image, Upload, Zeros};
 use diskferry::job::{Far, Settings};
 use diskferry::meters::Meters;
 use diskferry::remote::{Auth, Client, Drives, Options, Provider};
@@ -53,6 +53,7 @@ async fn upload() -> Result<()> {
         keys: Vec::new(),
         compression: Compression::Auto,
         zeros: Zeros::Auto,
+        delta: Delta::Off,
     };
     let settings = Settings::new(Path::new("state"));
     let moving = upload.run(image, &far, &settings, &context);

@@ -25,6 +25,7 @@ use std::path::PathBuf;
     after_help = "The file has its name only when it is whole; until then it is FILE.part, and the same command \
                         run again goes on with that, as far as the server lets it."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct DownloadArgs {
     /// The drive, or the appliance
     #[arg(value_name = "REMOTE:DRIVE|REMOTE:appliance/KEY", value_parser = parse::<Target>)]

@@ -172,6 +172,7 @@ impl Copy {
             _ => Bits::new(0),
         };
         let known = Arc::new(blank);
+        let is_here = self.to.local().is_some();
         done.zero = plan::settle(&holes, Some(&known), ledger, context).await?.count();
         if self.skip_holes {
             done.skipped = plan::settle(&holes, None, ledger, context).await?;
@@ -195,7 +196,7 @@ impl Copy {
             hands.pipeline(self.from, self.kept, ledger.algorithm(), geometry, tap.clone(), context)?;
         let failures = pipeline
             .run(items, context, |step, written| {
-                settle_step(step, written, ledger, &mut done, &mut note, context)
+                settle_step(step, written, is_here, ledger, &mut done, &mut note, context)
             })
             .await?;
         let (missing, total) = (ledger.missing().count() as u64, geometry.chunks());
@@ -372,10 +373,12 @@ impl CopyHand {
     }
 }
 
-/// Notes what has become of a chunk.
+/// Notes what has become of a chunk. `is_here`: whether the destination is a disk of this machine, so that the chunk was fetched
+/// and need not be fetched again, though nothing was written.
 fn settle_step(
     step: Step,
     written: Option<Written>,
+    is_here: bool,
     ledger: &mut Ledger,
     done: &mut Copied,
     note: &mut impl FnMut(&AckedChunk) -> Result<()>,
@@ -385,12 +388,13 @@ fn settle_step(
         return same_as_before(chunk, from, ledger);
     }
     let (skipped, unchanged) = (matches!(step, Step::Skipped(_)), matches!(step, Step::Unchanged(_)));
-    let wrote = matches!(step, Step::Wrote(..) | Step::Sent(_));
+    let fetched = is_here && matches!(step, Step::Blank(_) | Step::Unchanged(_));
+    let noted = fetched || matches!(step, Step::Wrote(..) | Step::Sent(_));
     let (chunk, hole) = arrived(step, written)?;
     if skipped {
         done.skipped.set(chunk.index, true);
     }
-    if wrote {
+    if noted {
         note(&chunk)?;
     }
     ledger.settle(&chunk);

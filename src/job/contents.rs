@@ -40,10 +40,9 @@ impl Trust {
     /// Decides. `unusable`: why nothing can be built on the record, whatever the user says; `doubt`: why it may be wrong.
     pub(super) fn decide(asked: Resume, unusable: Option<String>, doubt: Option<String>) -> Self {
         let (trusted, why) = match (unusable, asked, doubt) {
-            (Some(why), ..) => (false, why),
+            (Some(why), ..) | (None, Resume::Auto, Some(why)) => (false, why),
             (None, Resume::Full, _) => (false, "asked for".to_owned()),
             (None, Resume::Trust, _) => (true, "asked for".to_owned()),
-            (None, Resume::Auto, Some(why)) => (false, why),
             (None, Resume::Auto, None) => {
                 (true, "nothing speaks against what the last transfer noted".to_owned())
             }

@@ -60,7 +60,7 @@ impl Provider {
             read_limit: Some(4 << 20),
             user_keys: true,
             marks: false,
-            clones: false,
+            copies: CopyCall::Image,
         };
         match self {
             // No read limit is printed (Open Hosting API, "Read Binary Data from a Drive"), and its own tool reads
@@ -68,7 +68,9 @@ impl Provider {
             Provider::OpenHosting => Some(family),
             // Only Crosspeer's manual prints `drives set` ("Drive API").
             Provider::Crosspeer => Some(DriveCapabilities { marks: true, ..family }),
-            Provider::CloudSigma => Some(DriveCapabilities { user_keys: false, clones: true, ..family }),
+            Provider::CloudSigma => {
+                Some(DriveCapabilities { user_keys: false, copies: CopyCall::Clone, ..family })
+            }
             Provider::SpotCloud | Provider::Joyent => None,
         }
     }
@@ -85,9 +87,17 @@ pub struct DriveCapabilities {
     pub user_keys: bool,
     /// Whether such a key can be set on a drive that exists.
     pub marks: bool,
-    /// Whether a drive is made as a clone of another (CloudSigma API 1.0, "Drive Clone"); else one that is there is filled from
-    /// another (Open Hosting API, "Image a Drive from Another Drive").
-    pub clones: bool,
+    /// How the server copies one.
+    pub copies: CopyCall,
+}
+
+/// How a server copies a drive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyCall {
+    /// Into a drive that is there (Open Hosting API, "Image a Drive from Another Drive").
+    Image,
+    /// Into one that it makes for the copy (CloudSigma API 1.0, "Drive Clone").
+    Clone,
 }
 
 impl fmt::Display for Provider {

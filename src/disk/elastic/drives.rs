@@ -3,8 +3,8 @@
 use crate::disk::Evidence;
 use crate::disk::store::{CreateError, DiskToMake, Facts};
 use crate::error::{Error, Kind, Result};
-use crate::provider::DriveCapabilities;
 use crate::provider::id::ObjectId;
+use crate::provider::{CopyCall, DriveCapabilities};
 use crate::transport::client::{Client, Reply, Sending, TEXT};
 use crate::transport::retry::Retry;
 use crate::wire::elastic::{Properties, json, parse_size, text};
@@ -230,17 +230,16 @@ impl Drives {
     /// The same of a drive for a copy of `base`. Where drives are cloned, the copy is begun with it; else [`Drives::image`]
     /// begins it.
     pub async fn create_copy(&self, new: &DiskToMake<'_>, base: &str) -> Result<DriveInfo, CreateError> {
-        if self.capabilities.clones {
-            self.create_by(&format!("/drives/{base}/clone"), new).await
-        } else {
-            self.create(new).await
+        match self.capabilities.copies {
+            CopyCall::Clone => self.create_by(&format!("/drives/{base}/clone"), new).await,
+            CopyCall::Image => self.create(new).await,
         }
     }
 
     /// Has the server fill a drive from `base`, where creating it for a copy has not begun that. The copy goes on after the
     /// reply, as long as [`DriveInfo::imaging`] says so.
     pub async fn image(&self, drive: &str, base: &str) -> Result<()> {
-        if self.capabilities.clones {
+        if self.capabilities.copies == CopyCall::Clone {
             return Ok(());
         }
         let path = format!("/drives/{drive}/image/{base}");

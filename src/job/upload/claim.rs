@@ -95,10 +95,8 @@ impl Upload {
         let skipping = self.zeros_to_skip(&blank, image.bytes.disk(), &ledger, &mut journal)?;
         let before = match basis {
             Some(basis) => {
-                let new = journal.header().new_drive.as_ref();
-                let base = new.and_then(|new| new.base.as_deref());
                 let source = image.bytes.disk();
-                Some(basis.hold(base, source, &disk, &ledger, far, settings, context).await?)
+                Some(basis.hold(source, &disk, &ledger, far, settings, context).await?)
             }
             None => None,
         };

@@ -25,8 +25,8 @@ pub(super) struct Basis {
     pub(super) trust: Trust,
     /// What the record says, if it is trusted.
     held: Option<Ledger>,
-    /// Whether that is what the base of the new drive holds.
-    of_base: bool,
+    /// The base of the new drive, if it is the record of that.
+    base: Option<String>,
 }
 
 /// What a drive holds before anything is sent to it.
@@ -88,41 +88,40 @@ impl Upload {
         match (&self.delta, known.base, known.facts) {
             (Delta::Off, ..) => None,
             (_, Some(base), _) if untouched => Some(of_base(base, far, geometry, settings)),
-            (_, _, Some(facts)) => Some(self.of_drive(image, known, facts, far, geometry, settings)),
+            (_, _, Some(facts)) => Some(of_drive(image, known, facts, far, geometry, settings)),
             _ => None,
         }
     }
+}
 
-    fn of_drive(
-        &self,
-        image: &Image,
-        known: &Known<'_>,
-        facts: &Facts,
-        far: &Far,
-        geometry: Geometry,
-        settings: &Settings,
-    ) -> Basis {
-        let record = settings.contents.load(&destination(far, facts));
-        let wanted = (geometry, settings.digest);
-        let marks = far.store.info().marks;
-        let transfer = known.found.replay.as_ref().map(|replay| replay.header.transfer.as_str());
-        let ours = record
-            .as_ref()
-            .and_then(|record| record.seen.changing.as_deref())
-            .is_some_and(|changing| transfer == Some(changing));
-        let trust = if ours {
-            // A source that cannot be told from another may have been one when a chunk was written that is not in the
-            // journal.
-            let stable = image.bytes.disk().is_some_and(|disk| disk.info().stable);
-            let unusable = contents::unusable(record.as_ref(), known.generation, wanted)
-                .or_else(|| known.found.difference_found())
-                .or_else(|| (!stable).then(|| "the image may have changed since the earlier run".to_owned()));
-            Trust::decide(settings.resume, unusable, known.found.written_elsewhere(facts, marks))
-        } else {
-            Trust::of(record.as_ref(), known.generation, (facts, marks), wanted, settings.resume)
-        };
-        Basis { held: of_record(record.as_ref(), &trust, geometry, settings), trust, of_base: false }
-    }
+fn of_drive(
+    image: &Image,
+    known: &Known<'_>,
+    facts: &Facts,
+    far: &Far,
+    geometry: Geometry,
+    settings: &Settings,
+) -> Basis {
+    let record = settings.contents.load(&destination(far, facts));
+    let wanted = (geometry, settings.digest);
+    let marks = far.store.info().marks;
+    let transfer = known.found.replay.as_ref().map(|replay| replay.header.transfer.as_str());
+    let ours = record
+        .as_ref()
+        .and_then(|record| record.seen.changing.as_deref())
+        .is_some_and(|changing| transfer == Some(changing));
+    let trust = if ours {
+        // A source that cannot be told from another may have been one when a chunk was written that is not in the
+        // journal.
+        let stable = image.bytes.disk().is_some_and(|disk| disk.info().stable);
+        let unusable = contents::unusable(record.as_ref(), known.generation, wanted)
+            .or_else(|| known.found.difference_found())
+            .or_else(|| (!stable).then(|| "the image may have changed since the earlier run".to_owned()));
+        Trust::decide(settings.resume, unusable, known.found.written_elsewhere(facts, marks))
+    } else {
+        Trust::of(record.as_ref(), known.generation, (facts, marks), wanted, settings.resume)
+    };
+    Basis { held: of_record(record.as_ref(), &trust, geometry, settings), trust, base: None }
 }
 
 fn of_record(
@@ -141,7 +140,11 @@ fn of_base(base: &Facts, far: &Far, geometry: Geometry, settings: &Settings) -> 
     let asked = (base, far.store.info().marks);
     let wanted = (geometry, settings.digest);
     let trust = Trust::of(record.as_ref(), generation.as_deref(), asked, wanted, settings.resume);
-    Basis { held: of_record(record.as_ref(), &trust, geometry, settings), trust, of_base: true }
+    Basis {
+        held: of_record(record.as_ref(), &trust, geometry, settings),
+        trust,
+        base: Some(base.disk.clone()),
+    }
 }
 
 /// How copies are made there.
@@ -167,7 +170,6 @@ impl Basis {
     /// known already.
     pub(super) async fn hold(
         mut self,
-        base: Option<&str>,
         source: Option<&Arc<dyn ReadAt>>,
         disk: &Writable,
         ledger: &Ledger,
@@ -176,7 +178,7 @@ impl Basis {
         context: &Context,
     ) -> Result<Before> {
         let (geometry, algorithm) = (ledger.geometry(), ledger.algorithm());
-        if let (true, Some(base)) = (self.of_base && self.trust.trusted, base) {
+        if let Some(base) = self.base.as_ref().filter(|_| self.trust.trusted) {
             // It may have been written to before it was copied.
             let now = far.store.facts(base).await?;
             self = of_base(&now, far, geometry, settings);

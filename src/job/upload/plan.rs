@@ -165,6 +165,15 @@ impl Upload {
         Ok(facts)
     }
 
+    /// What a drive that is to be made is called in a plan.
+    fn new_drive(&self, image: &Image, far: &Far) -> String {
+        let copy = match &self.delta {
+            Delta::Base(base) => format!(", a copy of {base}"),
+            Delta::Off | Delta::Drive => String::new(),
+        };
+        format!("{}: (a new drive, {:?}{copy})", far.remote, self.drive_name(image))
+    }
+
     #[expect(clippy::too_many_arguments, reason = "a plan is made of everything that is known")]
     fn describe(
         &self,
@@ -182,16 +191,9 @@ impl Upload {
             action: image.action,
             from: image.from.clone(),
             format: image.format.clone(),
-            to: match &drive {
-                Some(drive) => format!("{}:{drive}", far.remote),
-                None => {
-                    let copy = match &self.delta {
-                        Delta::Base(base) => format!(", a copy of {base}"),
-                        Delta::Off | Delta::Drive => String::new(),
-                    };
-                    format!("{}: (a new drive, {:?}{copy})", far.remote, self.drive_name(image))
-                }
-            },
+            to: drive
+                .as_ref()
+                .map_or_else(|| self.new_drive(image, far), |drive| format!("{}:{drive}", far.remote)),
             target_format: image.target.told(),
             size: image.bytes.size(),
             chunk_size: settings.chunk_size,
