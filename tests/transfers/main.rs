@@ -4,6 +4,8 @@ mod appliances;
 mod azure;
 #[path = "../support/azurite.rs"]
 mod azurite;
+#[path = "../support/chromium.rs"]
+mod chromium;
 mod damage;
 mod devices;
 mod faults;
@@ -13,6 +15,8 @@ mod interruptions;
 mod migrations;
 mod moves;
 mod refusals;
+mod reports;
+mod sets;
 mod sources;
 #[path = "../support/mod.rs"]
 mod support;
