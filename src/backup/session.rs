@@ -11,9 +11,12 @@ use crate::engine::copy::Held;
 use crate::engine::ledger::Ledger;
 use crate::error::{Error, Kind, Result};
 use bytes::Bytes;
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// So many characters of a drive's id tell it from others of its name.
+const ID_PART: usize = 8;
 
 /// A run that makes backups: it has a lease of the store, so that nobody deletes chunks meanwhile.
 ///
@@ -26,6 +29,8 @@ pub struct Session {
     lease: Lease,
     /// Indexes of which it is not known whether they were written.
     open: AtomicUsize,
+    /// The names that drives of this run have, each with its drive.
+    names: Mutex<HashMap<SnapshotName, String>>,
 }
 
 impl Session {
@@ -36,12 +41,30 @@ impl Session {
         store.mark().await?;
         let chunks = Chunks::new(Arc::clone(store.place()));
         chunks.look(store.retry()).await?;
-        Ok(Self { store, chunks, lease, open: AtomicUsize::new(0) })
+        Ok(Self { store, chunks, lease, open: AtomicUsize::new(0), names: Mutex::default() })
     }
 
     /// The store.
     pub fn store(&self) -> &BackupStore {
         &self.store
+    }
+
+    /// The name under which a drive has its backups: its own, unless the newest backup of that name, or another drive of this run,
+    /// says that it is another drive's. Then a part of its id is in the name.
+    pub async fn name_for(&self, name: &str, drive: &str) -> Result<SnapshotName> {
+        let own = SnapshotName::for_drive(if name.trim().is_empty() { drive } else { name.trim() });
+        let newest = self.store.snapshots_of(&own).await?.pop();
+        let known = match &newest {
+            Some(id) => self.store.properties(id).await?,
+            None => None,
+        };
+        let is_another = known.is_some_and(|known| !known.drive.is_empty() && known.drive != drive);
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_another && names.entry(own.clone()).or_insert_with(|| drive.to_owned()) == drive {
+            return Ok(own);
+        }
+        let part: String = drive.chars().take(ID_PART).collect();
+        Ok(SnapshotName::for_drive(&format!("{own}-{part}")))
     }
 
     /// A disk that puts the chunks of one image into the store.

@@ -79,7 +79,7 @@ impl Backup {
             return Err(Error::new(Kind::Source, format!("{} is empty", far.called(&facts.disk))));
         }
         let disk = far.store.read(&facts, None).await?;
-        let name = self.snapshot_name(&facts);
+        let name = session.name_for(&facts.name, &facts.disk).await?;
         let planned = self.claim(&name, &facts, &disk, far, session, settings, context);
         let Some(mut claimed) = Box::pin(planned).await? else { return Ok(None) };
         let copy = Copy {
@@ -118,12 +118,6 @@ impl Backup {
             ..summary(&facts.disk, &claimed.ledger, done.sha256.as_deref(), context, start)
         };
         Ok(Some(Done::new(BackedUp { id, summary }, Some(claimed.journal), Some(claimed.claim))))
-    }
-
-    /// The name of the disk's backups: that of the disk, or its id where it has none.
-    fn snapshot_name(&self, facts: &Facts) -> SnapshotName {
-        let name = facts.name.trim();
-        SnapshotName::for_drive(if name.is_empty() { &self.disk } else { name })
     }
 
     fn properties(&self, facts: &Facts, far: &Far) -> Properties {

@@ -4,6 +4,11 @@ mod appliances;
 mod azure;
 #[path = "../support/azurite.rs"]
 mod azurite;
+#[path = "../support/chromium.rs"]
+mod chromium;
+mod backups;
+#[path = "../support/casync.rs"]
+mod casync;
 mod damage;
 mod delta;
 mod devices;
@@ -14,6 +19,8 @@ mod interruptions;
 mod migrations;
 mod moves;
 mod refusals;
+mod reports;
+mod sets;
 mod sources;
 #[path = "../support/mod.rs"]
 mod support;

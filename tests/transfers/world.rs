@@ -105,6 +105,17 @@ impl World {
         self.others.last().unwrap()
     }
 
+    /// Another emulator over the drives of the last that was added, at the same address, with other faults.
+    pub fn restart_added(&mut self, name: &str, provider: Provider, faults: &str) {
+        let listen = self.others.pop().unwrap().address();
+        let emulator = Emulator::start_logged(Config {
+            listen,
+            faults: Faults::parse(faults).unwrap(),
+            ..Config::new(provider, self.path(name), USER, SECRET)
+        });
+        self.others.push(emulator.unwrap());
+    }
+
     /// The last that was added.
     pub fn added(&self) -> &Emulator {
         self.others.last().unwrap()

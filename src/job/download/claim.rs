@@ -57,6 +57,10 @@ impl Download {
             (context.observer)(&Event::Warning(text));
         }
         let touched = part.as_ref().map(PartFile::evidence).transpose()?;
+        if part.as_ref().is_some_and(PartFile::is_named) && was_changed(&found, touched.as_ref()) {
+            // It is whole and somebody's by now: not even its length is put right.
+            return Err(changed_since_named(file));
+        }
         let proof = Proof::decide(
             settings.resume,
             [found.difference_found(), found.written_here(claim.as_ref()), changed(&found, touched.as_ref())],
@@ -92,11 +96,7 @@ impl Download {
             None => begin(file, object, object.evidence(), &mut journal, settings)?,
         };
         if to.part().is_named() && ledger.missing().next().is_some() {
-            return Err(Error::new(
-                Kind::Exists,
-                format!("{} was changed since it was downloaded", file.display()),
-            )
-            .hint("`--restart --force` downloads it again"));
+            return Err(changed_since_named(file));
         }
         let resumed = count_resumed(&ledger, context);
         let before = match basis {
@@ -137,6 +137,17 @@ pub(in crate::job) fn begin<D>(
     let to = object.form.disk(part, object.size)?;
     to.begin()?;
     Ok(to)
+}
+
+/// Whether the file is not what an earlier run noted when it had ended.
+fn was_changed(found: &Resumable, now: Option<&Evidence>) -> bool {
+    let noted = found.replay.as_ref().and_then(|replay| replay.evidence.as_ref());
+    noted.zip(now).is_some_and(|(then, now)| then.modified != now.modified)
+}
+
+fn changed_since_named(file: &Path) -> Error {
+    Error::new(Kind::Exists, format!("{} was changed since it was downloaded", file.display()))
+        .hint("`--restart --force` downloads it again")
 }
 
 /// The reason to doubt that nobody has written to the file since.

@@ -1,0 +1,80 @@
+//! Debian's Chromium without a window: what a page is once a browser has read it, and what it looks like.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a page may take to be drawn.
+const LONGEST: Duration = Duration::from_mins(2);
+
+/// A browser with a profile of its own.
+pub struct Chromium {
+    program: &'static str,
+    profile: PathBuf,
+}
+
+/// What the user prefers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Light,
+    Dark,
+}
+
+impl Chromium {
+    /// The browser, with its profile in `directory`; `None` where it is not installed, which is said, and fails in CI.
+    pub fn find(directory: &Path) -> Option<Self> {
+        let there = |program: &&str| {
+            Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success())
+        };
+        let Some(program) = ["chromium", "chromium-browser"].into_iter().find(there) else {
+            assert!(std::env::var_os("CI").is_none(), "chromium is not installed");
+            eprintln!("chromium is not installed: what a browser makes of a page is not tested");
+            return None;
+        };
+        Some(Self { program, profile: directory.join("chromium") })
+    }
+
+    /// The page as it stands in the browser.
+    pub fn dom(&self, page: &Path) -> String {
+        let output = self.run(Scheme::Light, 1280, &["--dump-dom"], page);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A picture of the page, so many pixels wide, as PNG in `to`.
+    pub fn screenshot(&self, page: &Path, width: u32, scheme: Scheme, to: &Path) {
+        self.run(scheme, width, &[&format!("--screenshot={}", to.display())], page);
+        assert!(to.exists(), "there is no picture of {}", page.display());
+    }
+
+    fn run(&self, scheme: Scheme, width: u32, what: &[&str], page: &Path) -> Output {
+        let mut command = Command::new(self.program);
+        command
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--hide-scrollbars",
+                "--force-device-scale-factor=1",
+            ])
+            .arg(format!("--user-data-dir={}", self.profile.display()))
+            .arg(format!("--window-size={width},2000"));
+        if scheme == Scheme::Dark {
+            command.args(["--force-dark-mode", "--blink-settings=preferredColorScheme=0"]);
+        }
+        command.args(what).arg(format!("file://{}", page.display()));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = command.spawn().unwrap();
+        let (pid, start) = (child.id(), Instant::now());
+        let waiting = std::thread::spawn(move || child.wait_with_output());
+        while !waiting.is_finished() {
+            if start.elapsed() > LONGEST {
+                let _ = Command::new("kill").arg("-9").arg(pid.to_string()).status();
+                panic!("chromium did not end in {LONGEST:?}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let output = waiting.join().unwrap().unwrap();
+        assert!(output.status.success(), "chromium failed: {}", output.status);
+        output
+    }
+}
