@@ -236,11 +236,9 @@ impl BackupStore {
     /// The index at a path. Its chunks are in `default.castr` beside it, or in the store that it is in.
     fn of_index(path: &Path, retry: Retry) -> Result<Selection> {
         let beside = path.parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
-        let stores = [
-            Some(beside.join(DEFAULT_STORE)),
-            path.canonicalize().ok().and_then(|p| Some(p.parent()?.parent()?.to_owned())),
-        ];
-        let at = stores.into_iter().flatten().find(|at| at.is_dir()).unwrap_or(beside);
+        let above = path.canonicalize().ok().and_then(|path| Some(path.parent()?.parent()?.to_owned()));
+        let stores = [Some(beside.join(DEFAULT_STORE)), Some(beside.clone()), above];
+        let at = stores.into_iter().flatten().find(|at| has_chunks(at)).unwrap_or(beside);
         let store = Self::new(Arc::new(Directory::open(&at)?), retry);
         Ok(Selection::Index { store, path: path.to_owned() })
     }
@@ -377,6 +375,12 @@ impl BackupStore {
     pub async fn verify(&self, options: &VerifyOptions) -> Result<VerifyReport> {
         super::verify::run(self, options).await
     }
+}
+
+/// Whether there are directories of chunks in one.
+fn has_chunks(directory: &Path) -> bool {
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    entries.flatten().any(|entry| entry.file_name().to_str().is_some_and(is_chunk_directory))
 }
 
 /// The path of a store that is a directory.

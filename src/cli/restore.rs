@@ -176,7 +176,9 @@ async fn several(
                     journal: done.keep(),
                 }));
             }
-            let done = to_file(args, &backup, &args.to, &settings, &context).await?;
+            // Two drives may have had one name, but never one in the store.
+            let file = args.to.join(id.name.as_str());
+            let done = to_file(args, &backup, &file, &settings, &context).await?;
             Ok(done.map(|done| MemberDone {
                 words: words(&done.result),
                 summary: done.result.summary.clone(),

@@ -174,13 +174,15 @@ impl Backup {
         let proof = Proof::decide(settings.resume, [found.difference_found()]);
         let destination = Destination::disk(&far.account, &facts.disk, far.store.info().noun);
         let record = settings.contents.load(&destination);
-        let trust = Trust::of(
-            record.as_ref(),
-            settings.destinations.generation(&destination).as_deref(),
-            (facts, far.store.info().marks),
-            (geometry, Algorithm::Sha256),
-            settings.resume,
-        );
+        let generation = settings.destinations.generation(&destination);
+        let trust_in = |algorithm| {
+            let now = (facts, far.store.info().marks);
+            let wanted = (geometry, algorithm);
+            Trust::of(record.as_ref(), generation.as_deref(), now, wanted, settings.resume)
+        };
+        let trust = trust_in(Algorithm::Sha256);
+        // What a transfer has noted by its own digests stays true beside what is read now.
+        let mut trusted = trust.trusted || trust_in(Algorithm::Blake3).trusted;
         announce(self.plan(name, &ledger, &proof, &trust, far, session, settings, context), context);
         let Some(mut claim) = claim else { return Ok(None) };
         let mut journal = found.journal(header)?;
@@ -192,13 +194,14 @@ impl Backup {
         let resumed = count_resumed(&ledger, context);
         let known = record.as_ref().filter(|_| trust.trusted);
         let known = known.map(|record| contents::known(record, geometry, Algorithm::Sha256));
-        let (mut unchanged, mut trusted) = (0, false);
+        let mut unchanged = 0;
         if let Some(mut known) = known {
             forget_missing(&mut known, session).await?;
             let there = Some(in_store(&known, session).await?);
             if contents::sample_holds(&known, &ledger, there.as_ref(), disk, context).await? {
-                (unchanged, trusted) = (settle_known(&known, &mut ledger), true);
+                unchanged = settle_known(&known, &mut ledger);
             } else {
+                trusted = false;
                 let text = format!(
                     "{} does not hold what the last transfer noted: it is read as a whole",
                     far.called(&facts.disk)

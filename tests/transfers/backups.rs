@@ -96,6 +96,9 @@ fn what_casync_made_is_restored() {
     let world = World::new("");
     let image = world.image("a.img", 3 * MIB + 100);
     let here = world.path(".");
+    for made in ["chunks", "default"] {
+        std::fs::create_dir(here.join(made)).unwrap();
+    }
     casync::casync(&here, &["make", "--store=chunks", "chunks/a.caibx", "a.img"]);
     casync::casync(&here, &["make", "default/a.caibx", "a.img"]);
     for (n, index) in ["chunks/a.caibx", "default/a.caibx"].into_iter().enumerate() {
@@ -193,7 +196,7 @@ fn drives_of_one_name_have_backups_of_their_own() {
         assert_eq!(ended.code, 0, "{} {}", ended.stdout, ended.stderr);
     }
     let out = world.run(&["restore", "store", "out", "--all"]);
-    assert_eq!(out.code, 0, "{}", out.stderr);
+    assert_eq!(out.code, 0, "{} {}", out.stdout, out.stderr);
     let mut restored: Vec<Vec<u8>> = Vec::new();
     for entry in std::fs::read_dir(world.path("out")).unwrap() {
         restored.push(std::fs::read(entry.unwrap().path()).unwrap());
@@ -209,7 +212,7 @@ fn a_drive_that_a_server_uses_is_refused_unless_it_is_wanted() {
     let world = World::new("");
     world.image("a.img", MIB);
     let drive = world.upload(&["a.img", "oh:"]);
-    let server = world.run(&["server", "create", "oh:", "--set", &format!("ide:0:0={drive}"), "--name", "s", "--cpu", "1000", "--mem", "512"]);
+    let server = world.run(&["server", "create", "oh:", "name=s", "cpu=1000", "mem=512", "persistent=true", "boot=ide:0:0", &format!("ide:0:0={drive}")]);
     assert_eq!(server.code, 0, "{}", server.stderr);
     let target = format!("oh:{drive}");
     let refused = world.run(&["backup", &target, "store"]);
@@ -313,7 +316,9 @@ fn what_is_damaged_is_named_and_never_restored() {
         assert!(!world.path("back.img").exists(), "{what}");
     }
     // A backup that reads the drive writes the chunk that is gone.
-    assert_eq!(backup(&world, &[&format!("oh:{drive}"), "--resume", "full"]).code, 0);
+    let mended = backup(&world, &[&format!("oh:{drive}"), "--resume", "full"]);
+    assert_eq!(mended.code, 0, "{} {}", mended.stdout, mended.stderr);
     assert_eq!(world.run(&["backups", "verify", "store", "--read-data"]).code, 0);
-    assert_eq!(world.run(&["restore", "store/a.img", "back.img"]).code, 0);
+    let restored = world.run(&["restore", "store/a.img", "whole.img"]);
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
 }
