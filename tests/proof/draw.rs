@@ -72,7 +72,7 @@ impl Draw {
         let (provider, from) = (random.pick(&providers), random.pick(&providers));
         let content = random.below(1 << 40);
         // Not drawn, so that a seed stays the schedule that it was.
-        if matches!(direction, Named | Stdin | Download) && content % 2 == 0 {
+        if matches!(direction, Named | Stdin | Download) && content.is_multiple_of(2) {
             options.push(DELTA.to_owned());
         }
         Setup {
