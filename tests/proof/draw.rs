@@ -2,7 +2,7 @@
 
 use crate::preload::{Action, Call, Class, Rule};
 use crate::random::Random;
-use crate::schedule::{Change, Direction, Meanwhile, Place, Run, Schedule, Setup, Step, Stop, Which};
+use crate::schedule::{Change, DELTA, Direction, Meanwhile, Place, Run, Schedule, Setup, Step, Stop, Which};
 use crate::trap::Moment;
 use diskferry::emulator::{Operation, Stage};
 use diskferry::provider::Provider;
@@ -69,13 +69,19 @@ impl Draw {
         if random.percent(10) {
             options.push("--sha256".to_owned());
         }
+        let (provider, from) = (random.pick(&providers), random.pick(&providers));
+        let content = random.below(1 << 40);
+        // Not drawn, so that a seed stays the schedule that it was.
+        if matches!(direction, Named | Stdin | Download) && content.is_multiple_of(2) {
+            options.push(DELTA.to_owned());
+        }
         Setup {
             direction,
-            provider: random.pick(&providers),
-            from: random.pick(&providers),
+            provider,
+            from,
             chunk,
             size: chunk * (chunks - 1) + tail,
-            content: random.below(1 << 40),
+            content,
             options,
             verify,
             faults,

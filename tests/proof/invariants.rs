@@ -3,7 +3,7 @@
 use crate::model::{part_file, target_file};
 use crate::play::{Player, Sprung};
 use crate::process::{Ended, own_peak, patience};
-use crate::schedule::{Run, Stop, Which};
+use crate::schedule::{DELTA, Run, Stop, Which};
 use crate::world::SECRET;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
@@ -103,6 +103,10 @@ impl Player<'_> {
         ))
     }
 
+    fn replaces(&self) -> bool {
+        self.schedule.setup.options.iter().any(|option| option == DELTA)
+    }
+
     /// What somebody else has is as it was; FILE is whole or not there.
     pub fn untouched(&mut self, source: &[u8], run: Run, ended: &Ended) -> Held {
         let (drive, bytes) = &self.objects.beside;
@@ -129,7 +133,7 @@ impl Player<'_> {
         let brief = ended.brief();
         match &now {
             None => Err(Violation::new("removed FILE", brief)),
-            Some(_) if self.files.file.is_some() && !run.force => {
+            Some(_) if self.files.file.is_some() && !run.force && !self.replaces() => {
                 Err(Violation::new("replaced a FILE without --force", brief))
             }
             Some(bytes) if bytes == source => {

@@ -79,6 +79,9 @@ pub enum Which {
     B,
 }
 
+/// The option of runs that move only what differs; of a download it replaces the file that is there.
+pub const DELTA: &str = "--delta";
+
 /// How a world is set up.
 #[derive(Clone, Debug)]
 pub struct Setup {

@@ -83,8 +83,10 @@ impl Upload {
         geometry: Geometry,
         settings: &Settings,
     ) -> Option<Basis> {
-        // Nothing was written to a copy as long as no run has claimed it.
-        let untouched = known.found.replay.as_ref().is_none_or(|replay| replay.generation.is_none());
+        // Nothing was written to a copy as long as no run has claimed it: not by the journal, whose end may be lost, and not by
+        // the destination.
+        let claimed = known.found.replay.as_ref().is_some_and(|replay| replay.generation.is_some());
+        let untouched = !claimed && known.generation.is_none();
         match (&self.delta, known.base, known.facts) {
             (Delta::Off, ..) => None,
             (_, Some(base), _) if untouched => Some(of_base(base, far, geometry, settings)),

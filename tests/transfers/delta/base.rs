@@ -98,8 +98,9 @@ fn a_base_that_is_killed_makes_no_second_drive() {
             let args = [&["upload", "a.img", "oh:", "--name", "v2", "--base", &base], &OPTIONS[..]].concat();
             world.kill_at(world.emulator(), &args, moment);
             // Without the base it would be another drive: zeros would be left out where the base has none.
+            let begun = !world.journals().is_empty();
             let other = world.run(&[&["upload", "a.img", "oh:", "--name", "v2"], &OPTIONS[..]].concat());
-            if !world.journals().is_empty() {
+            if begun {
                 assert!(
                     other.code == 1 && other.stderr.contains("another name, size, base or keys"),
                     "{other:?}"
