@@ -2,6 +2,7 @@
 //! an index without its chunks.
 
 use super::super::index::Index;
+use super::super::name::INDEX_SUFFIX;
 use super::super::prune::KeepRules;
 use super::super::{BackupStore, SnapshotId};
 use super::memory::MemoryPlace;
@@ -72,7 +73,7 @@ async fn in_an_object_store() {
     for seed in 0..60 {
         let looked = place.clone();
         let whole = move || -> BoxFuture<'static, ()> {
-            for key in looked.keys("").into_iter().filter(|key| key.ends_with(".caibx")) {
+            for key in looked.keys("").into_iter().filter(|key| key.ends_with(INDEX_SUFFIX)) {
                 let index = Index::parse(&key, &looked.bytes(&key)).unwrap();
                 for chunk in index.chunks() {
                     let chunk = super::super::index::chunk_key(&chunk.digest);
