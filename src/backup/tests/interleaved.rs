@@ -34,7 +34,7 @@ type Task<'a> = futures_util::future::LocalBoxFuture<'a, Result<()>>;
 async fn round(store: &BackupStore, seed: u64, whole: &dyn Fn() -> BoxFuture<'static, ()>) -> usize {
     let mut random = Random(seed * 0x9e37_79b9 + 1);
     let of = [id(&format!("a@2026-11-24T{seed:06}Z")), id(&format!("b@2026-11-24T{seed:06}Z"))];
-    let images = [image(u8::try_from(seed % 200).unwrap()), image(u8::try_from(seed % 3).unwrap())];
+    let images = [image(u8::try_from(seed % 200).unwrap()), image(u8::try_from(random.below(2)).unwrap())];
     let backup =
         |n: usize| -> Task<'_> { Box::pin(back_up(store, &of[n], &images[n]).map(|done| done.map(drop))) };
     let mut tasks: Vec<Task<'_>> =
