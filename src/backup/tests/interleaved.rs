@@ -41,9 +41,12 @@ async fn round(store: &BackupStore, seed: u64, whole: &dyn Fn() -> BoxFuture<'st
         vec![backup(0), backup(1), Box::pin(store.prune(&LAST, false).map(|done| done.map(drop)))];
     // Somebody is killed in two of three rounds.
     let mut kill_in = if seed.is_multiple_of(3) { u64::MAX } else { 1 + random.below(600) };
-    let mut ended = 0;
+    let (favourite, mut ended) = (usize::try_from(random.below(3)).unwrap(), 0);
     while !tasks.is_empty() {
-        let at = usize::try_from(random.below(tasks.len() as u64)).unwrap();
+        // One of them is ahead of the others.
+        let ahead = favourite.min(tasks.len() - 1);
+        let any = usize::try_from(random.below(tasks.len() as u64)).unwrap();
+        let at = if random.below(3) == 0 { any } else { ahead };
         kill_in -= 1;
         if kill_in == 0 {
             drop(tasks.remove(at));
