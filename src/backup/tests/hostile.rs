@@ -55,6 +55,11 @@ fn an_index_that_is_cut_or_changed_is_refused_with_a_place() {
         let parsed = Index::parse("x", &bytes);
         assert_eq!(parsed.is_ok(), free, "byte {at}: {parsed:?}");
     }
+    // A chunk of nothing.
+    let mut empty = whole.clone();
+    empty.copy_within(64..72, 104);
+    let error = Index::parse("x", &empty).unwrap_err();
+    assert!(error.to_string().contains("ends at 65536, the one before it at 65536"), "{error}");
     let mut long = whole.clone();
     long.extend([0; 40]);
     assert!(Index::parse("x", &long).is_err());

@@ -2,6 +2,7 @@
 //! an index without its chunks.
 
 use super::super::index::Index;
+use super::super::name::INDEX_SUFFIX;
 use super::super::prune::KeepRules;
 use super::super::{BackupStore, SnapshotId};
 use super::memory::MemoryPlace;
@@ -33,16 +34,19 @@ type Task<'a> = futures_util::future::LocalBoxFuture<'a, Result<()>>;
 async fn round(store: &BackupStore, seed: u64, whole: &dyn Fn() -> BoxFuture<'static, ()>) -> usize {
     let mut random = Random(seed * 0x9e37_79b9 + 1);
     let of = [id(&format!("a@2026-11-24T{seed:06}Z")), id(&format!("b@2026-11-24T{seed:06}Z"))];
-    let images = [image(u8::try_from(seed % 200).unwrap()), image(u8::try_from(seed % 3).unwrap())];
+    let images = [image(u8::try_from(seed % 200).unwrap()), image(u8::try_from(random.below(2)).unwrap())];
     let backup =
         |n: usize| -> Task<'_> { Box::pin(back_up(store, &of[n], &images[n]).map(|done| done.map(drop))) };
     let mut tasks: Vec<Task<'_>> =
         vec![backup(0), backup(1), Box::pin(store.prune(&LAST, false).map(|done| done.map(drop)))];
     // Somebody is killed in two of three rounds.
     let mut kill_in = if seed.is_multiple_of(3) { u64::MAX } else { 1 + random.below(600) };
-    let mut ended = 0;
+    let (favourite, mut ended) = (usize::try_from(random.below(3)).unwrap(), 0);
     while !tasks.is_empty() {
-        let at = usize::try_from(random.below(tasks.len() as u64)).unwrap();
+        // One of them is ahead of the others.
+        let ahead = favourite.min(tasks.len() - 1);
+        let any = usize::try_from(random.below(tasks.len() as u64)).unwrap();
+        let at = if random.below(3) == 0 { any } else { ahead };
         kill_in -= 1;
         if kill_in == 0 {
             drop(tasks.remove(at));
@@ -72,7 +76,7 @@ async fn in_an_object_store() {
     for seed in 0..60 {
         let looked = place.clone();
         let whole = move || -> BoxFuture<'static, ()> {
-            for key in looked.keys("").into_iter().filter(|key| key.ends_with(".caibx")) {
+            for key in looked.keys("").into_iter().filter(|key| key.ends_with(INDEX_SUFFIX)) {
                 let index = Index::parse(&key, &looked.bytes(&key)).unwrap();
                 for chunk in index.chunks() {
                     let chunk = super::super::index::chunk_key(&chunk.digest);

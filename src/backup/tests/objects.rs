@@ -14,7 +14,14 @@ use std::time::Duration;
 #[path = "../../../tests/support/moto.rs"]
 mod moto;
 
+#[path = "../../../tests/support/azurite.rs"]
+mod azurite;
+
 use moto::{BUCKET, Moto};
+
+/// The key of the account that every Azurite has (Azurite's README, `Default Storage Account`).
+const AZURITE_KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 fn minutes(n: u64) -> Duration {
     Duration::from_mins(n)
@@ -57,6 +64,27 @@ async fn backups_go_to_a_bucket_and_come_back() {
     assert_eq!(store().properties(&second).await.unwrap().unwrap().drive, "d-1");
     // Nobody is at work there any more.
     assert_eq!(keys(&open(&moto, "/backups of/größe"), ".diskferry/leases/").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_container_is_a_place() {
+    let Some(azurite) = azurite::Azurite::start() else { return };
+    let endpoint = azurite.url().replace(&format!("/{}", azurite::CONTAINER), "");
+    let open = |prefix: &str| {
+        let variables = [
+            ("AZURE_STORAGE_ACCOUNT_NAME", azurite::ACCOUNT),
+            ("AZURE_STORAGE_ACCOUNT_KEY", AZURITE_KEY),
+            ("AZURE_STORAGE_ENDPOINT", &endpoint),
+            ("AZURE_ALLOW_HTTP", "true"),
+        ];
+        let variables = variables.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Objects::open(&format!("az://{}{prefix}", azurite::CONTAINER), variables).unwrap()
+    };
+    conforms(&open("/some/prefix")).await;
+    let (store, of) = (store_at(open("/b")), id("web@2026-11-24T190000Z"));
+    back_up(&store, &of, &image(1)).await.unwrap();
+    assert!(contents(&store.disk(&of).await.unwrap()).await.unwrap() == image(1));
+    assert_eq!(store.prune(&LAST, false).await.unwrap().swept.unwrap().kept_chunks, 10);
 }
 
 #[tokio::test]
