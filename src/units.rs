@@ -19,13 +19,19 @@ pub fn bytes(n: u64) -> String {
 
 /// A time: `350 ms`, `2.4 s`, `2m 10s`, `3h 5m`.
 pub fn time(time: Duration) -> String {
-    let seconds = time.as_secs_f64().round() as u64;
+    let seconds = time.as_secs() + u64::from(time.subsec_millis() >= 500);
     match seconds {
         _ if time < Duration::from_secs(1) => format!("{} ms", time.as_millis()),
         0..60 => format!("{:.1} s", time.as_secs_f64()),
         60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
         _ => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
     }
+}
+
+/// Bytes a second.
+pub fn per_second(bytes: u64, elapsed: Duration) -> u64 {
+    let millis = elapsed.as_millis().max(1);
+    u64::try_from(u128::from(bytes) * 1000 / millis).unwrap_or(u64::MAX)
 }
 
 /// A count with a space before every three digits.
@@ -65,6 +71,8 @@ mod tests {
         let ms = |ms| time(Duration::from_millis(ms));
         assert_eq!([ms(0), ms(999), ms(1500), ms(59_940)], ["0 ms", "999 ms", "1.5 s", "1m 0s"]);
         assert_eq!([ms(130_000), ms(3_600_000), ms(11_100_000)], ["2m 10s", "1h 0m", "3h 5m"]);
+        assert_eq!(per_second(10, Duration::from_millis(500)), 20);
+        assert_eq!(per_second(u64::MAX, Duration::ZERO), u64::MAX);
         assert_eq!([count(7), count(999), count(1_234_567)], ["7", "999", "1\u{202f}234\u{202f}567"]);
         assert_eq!([counted(1, "chunk"), counted(0, "chunk")], ["1 chunk", "0 chunks"]);
     }

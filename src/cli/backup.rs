@@ -16,8 +16,7 @@ use clap::Args;
 /// What `backup` takes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Prints NAME@WHEN of each backup, which `restore` takes, and nothing else, on stdout. STORE is in casync's \
-                  format: `casync extract --store=STORE STORE/NAME/WHEN.caibx FILE` restores without diskferry. The same command \
+    after_help = "STORE is in casync's format: `casync extract --store=STORE STORE/NAME/WHEN.caibx FILE` restores without diskferry. The same command \
                   run again after a failure does what is left; a chunk that is in the store is never written twice.\n\n\
                   Examples:\n  diskferry backup oh:08c92dd5-70a0-4f51-83d2-835919d254df /srv/backups\n  \
                   diskferry backup oh: --all s3://bucket/backups"
@@ -77,9 +76,6 @@ async fn one(
     session.settle();
     let Some(done) = made? else { return Ok(()) };
     output.summary(&words(&done.result), &done.result.summary)?;
-    if !output.is_json() {
-        output.data(&done.result.summary.backup)?;
-    }
     done.commit()
 }
 
@@ -104,7 +100,7 @@ async fn several(
             let Some(done) = made else { return Ok(None) };
             let (words, summary) = (words(&done.result), done.result.summary.clone());
             done.commit()?;
-            Ok(Some(MemberDone { words, data: Some(summary.backup.clone()), summary, journal: None }))
+            Ok(Some(MemberDone { words, data: None, summary, journal: None }))
         })
     });
     ended.await

@@ -3,6 +3,7 @@
 use super::output::{Output, bytes};
 use crate::event::Stage;
 use crate::meters::Meters;
+pub use crate::units::per_second;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -84,12 +85,6 @@ impl Look<'_> {
         }
         parts.join(", ")
     }
-}
-
-/// Bytes a second.
-pub fn per_second(bytes: u64, elapsed: Duration) -> u64 {
-    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
-    bytes.saturating_mul(1000) / millis
 }
 
 fn time(s: u64) -> String {
@@ -232,13 +227,12 @@ impl Progress {
             return Self::default();
         }
         let bar = output.draws_bars().then(|| {
-            let bar = match group {
-                Some(group) => group.member(output.member().unwrap_or_default()),
-                None => {
-                    let bar = new_bar("");
-                    bar.set_draw_target(ProgressDrawTarget::stderr());
-                    bar
-                }
+            let bar = if let Some(group) = group {
+                group.member(output.member().unwrap_or_default())
+            } else {
+                let bar = new_bar("");
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+                bar
             };
             bar.set_length(total);
             Bar { bar, stage: Arc::default() }
@@ -313,6 +307,5 @@ mod tests {
         assert_eq!(time(5), "0:05");
         assert_eq!(time(65), "1:05");
         assert_eq!(time(3_700), "1:01:40");
-        assert_eq!(super::per_second(10, std::time::Duration::from_millis(500)), 20);
     }
 }

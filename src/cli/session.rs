@@ -75,7 +75,7 @@ enum Behind {
     Api {
         client: Client,
         /// The emulator behind `local:`, which ends with this.
-        _emulator: Option<Arc<Emulator>>,
+        emulator: Option<Arc<Emulator>>,
     },
     /// Disks alone.
     Disks(Box<Opening>),
@@ -97,8 +97,8 @@ impl End {
     pub fn under(&self, context: &Context) -> Self {
         let (meters, retry) = (Arc::clone(&context.meters), context.retry.clone());
         let behind = match &self.behind {
-            Behind::Api { client, _emulator } => {
-                Behind::Api { client: client.counted(meters), _emulator: _emulator.clone() }
+            Behind::Api { client, emulator } => {
+                Behind::Api { client: client.counted(meters), emulator: emulator.clone() }
             }
             Behind::Disks(opening) => {
                 Behind::Disks(Box::new(Opening { meters, retry: retry.clone(), ..(**opening).clone() }))
@@ -284,7 +284,7 @@ impl Opener {
             Service::Api(_) => {
                 let auth = auth_of(&remote, &self.env, output).await?;
                 let client = client(&remote, auth, &self.options, &self.bandwidth, slots, &context.meters)?;
-                Behind::Api { client, _emulator: emulator.map(Arc::new) }
+                Behind::Api { client, emulator: emulator.map(Arc::new) }
             }
             Service::Disks(far_end) => {
                 let secret = bearer(&remote, &self.env, output)?;

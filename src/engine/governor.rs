@@ -80,6 +80,7 @@ impl Governor {
 
     /// The governor of one of several transfers. Each finds out by itself what is best; what was asked for is the most that all
     /// of them have in flight together, as long as they come of one governor.
+    #[must_use]
     pub fn beside(&self) -> Self {
         let slots =
             self.fixed.map(|fixed| self.shared.get_or_init(|| Arc::new(Semaphore::new(fixed))).clone());

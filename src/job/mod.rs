@@ -51,6 +51,7 @@ impl Far {
 }
 
 /// What every job can be told.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Bytes; the default is [`DEFAULT_CHUNK_SIZE`].

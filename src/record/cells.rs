@@ -60,7 +60,7 @@ type Counts = [u32; Fate::ALL.len()];
 pub struct Cells {
     chunks: u64,
     chunks_each: u64,
-    cells: Vec<Counts>,
+    counts: Vec<Counts>,
 }
 
 impl Cells {
@@ -68,13 +68,13 @@ impl Cells {
     pub fn new(chunks: u64, most: u64) -> Self {
         let chunks_each = chunks.div_ceil(most.clamp(1, MOST_CELLS)).max(1);
         let cells = usize::try_from(chunks.div_ceil(chunks_each)).unwrap_or(0);
-        Self { chunks, chunks_each, cells: vec![Counts::default(); cells] }
+        Self { chunks, chunks_each, counts: vec![Counts::default(); cells] }
     }
 
     /// The same in at most `most` places.
     #[must_use]
     pub fn merged(&self, most: usize) -> Self {
-        let group = self.cells.len().div_ceil(most.max(1)).max(1);
+        let group = self.counts.len().div_ceil(most.max(1)).max(1);
         let sum = |cells: &[Counts]| {
             let mut sum = Counts::default();
             for counts in cells {
@@ -85,7 +85,7 @@ impl Cells {
         Self {
             chunks: self.chunks,
             chunks_each: self.chunks_each.saturating_mul(group as u64),
-            cells: self.cells.chunks(group).map(sum).collect(),
+            counts: self.counts.chunks(group).map(sum).collect(),
         }
     }
 
@@ -101,22 +101,22 @@ impl Cells {
 
     /// How many places there are.
     pub fn len(&self) -> usize {
-        self.cells.len()
+        self.counts.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.cells.is_empty()
+        self.counts.is_empty()
     }
 
     /// How many chunks of a place have met a fate.
     pub fn count(&self, cell: usize, fate: Fate) -> u64 {
-        self.cells.get(cell).map_or(0, |counts| u64::from(counts[fate as usize]))
+        self.counts.get(cell).map_or(0, |counts| u64::from(counts[fate as usize]))
     }
 
     /// How many chunks of the image have.
     pub fn total(&self, fate: Fate) -> u64 {
-        self.cells.iter().map(|counts| u64::from(counts[fate as usize])).sum()
+        self.counts.iter().map(|counts| u64::from(counts[fate as usize])).sum()
     }
 
     /// Counts a chunk. One that is not of the image, as of a stream whose length nobody knew, is not counted.
@@ -135,6 +135,6 @@ impl Cells {
 
     fn at(&mut self, index: u64, fate: Fate) -> Option<&mut u32> {
         let cell = usize::try_from(index / self.chunks_each.max(1)).ok()?;
-        self.cells.get_mut(cell).map(|counts| &mut counts[fate as usize])
+        self.counts.get_mut(cell).map(|counts| &mut counts[fate as usize])
     }
 }

@@ -2,7 +2,7 @@
 
 use super::html::text;
 use crate::record::{BOUNDS_MS, Latencies, Rate};
-use crate::units::{bytes, count, counted, time};
+use crate::units::{bytes, count, counted, per_second, time};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ const HEIGHT: f64 = 200.0;
 struct Step {
     from: f64,
     until: f64,
-    image: f64,
-    wire: f64,
+    image: u64,
+    wire: u64,
 }
 
 /// The chart of image bytes and bytes on the wire a second.
@@ -25,13 +25,13 @@ pub(super) fn rate(rate: &Rate) -> String {
         .windows(2)
         .filter(|pair| pair[1].at > pair[0].at)
         .map(|pair| {
-            let took = (pair[1].at - pair[0].at).as_secs_f64();
-            let per_second = |before: u64, after: u64| after.saturating_sub(before) as f64 / took;
+            let took = pair[1].at.saturating_sub(pair[0].at);
+            let rate = |before: u64, after: u64| per_second(after.saturating_sub(before), took);
             Step {
                 from: pair[0].at.as_secs_f64(),
                 until: pair[1].at.as_secs_f64(),
-                image: per_second(pair[0].image, pair[1].image),
-                wire: per_second(pair[0].wire, pair[1].wire),
+                image: rate(pair[0].image, pair[1].image),
+                wire: rate(pair[0].wire, pair[1].wire),
             }
         })
         .collect();
@@ -40,10 +40,10 @@ pub(super) fn rate(rate: &Rate) -> String {
     };
     let (most, cut) = scale(&steps);
     let end = last.at.as_secs_f64();
-    let line = |of: fn(&Step) -> f64| {
+    let line = |of: fn(&Step) -> u64| {
         let mut path = String::new();
         for step in &steps {
-            let y = HEIGHT - of(step).min(most) / most * (HEIGHT - 4.0);
+            let y = HEIGHT - of(step).min(most) as f64 / most as f64 * (HEIGHT - 4.0);
             let (x, until) = (step.from / end * WIDTH, step.until / end * WIDTH);
             let _ =
                 write!(path, "{}{x:.1},{y:.1} L{until:.1},{y:.1}", if path.is_empty() { "M" } else { " L" });
@@ -51,7 +51,7 @@ pub(super) fn rate(rate: &Rate) -> String {
         path
     };
     let (image, wire) = (line(|step| step.image), line(|step| step.wire));
-    let mean = |bytes_: u64| bytes((bytes_ as f64 / end).round() as u64);
+    let mean = |moved: u64| bytes(per_second(moved, last.at));
     let mut grid = String::new();
     for quarter in 1..4 {
         let y = HEIGHT / 4.0 * f64::from(quarter);
@@ -65,7 +65,7 @@ pub(super) fn rate(rate: &Rate) -> String {
          <path class=\"line image\" d=\"{image}\"/><path class=\"line wireline\" d=\"{wire}\"/></svg>\
          <div class=\"axis\"><span>0 s</span><span>{}</span></div>\
          <ul class=\"legend\"><li>{}image, {}/s on average</li><li>{}on the wire, {}/s on average</li></ul>",
-        bytes(most.round() as u64),
+        bytes(most),
         if cut { ", with what is above cut off" } else { "" },
         mean(last.image),
         mean(last.wire),
@@ -79,12 +79,13 @@ pub(super) fn rate(rate: &Rate) -> String {
 
 /// The rate at the top of the chart, and whether some go beyond it: gigabytes of holes are dealt with in a moment, and would leave
 /// nothing to see of the rest.
-fn scale(steps: &[Step]) -> (f64, bool) {
-    let mut rates: Vec<f64> = steps.iter().map(|step| step.image.max(step.wire)).collect();
-    rates.sort_by(f64::total_cmp);
-    let most = rates.last().copied().unwrap_or(0.0).max(1.0);
-    let usual = rates.get(rates.len().saturating_sub(1) * 49 / 50).copied().unwrap_or(most) * 1.25;
-    if usual >= 1.0 && most > 4.0 * usual { (usual, true) } else { (most, false) }
+fn scale(steps: &[Step]) -> (u64, bool) {
+    let mut rates: Vec<u64> = steps.iter().map(|step| step.image.max(step.wire)).collect();
+    rates.sort_unstable();
+    let most = rates.last().copied().unwrap_or(0).max(1);
+    let usual = rates.get(rates.len().saturating_sub(1) * 49 / 50).copied().unwrap_or(most);
+    let top = usual.saturating_add(usual / 4);
+    if top > 0 && most / 4 > top { (top, true) } else { (most, false) }
 }
 
 /// A square of a legend.
@@ -104,8 +105,7 @@ pub(super) fn latencies(title: &str, all: &Latencies) -> String {
     let last = counts.iter().rposition(|count| *count > 0).unwrap_or(0);
     let most = counts.iter().copied().max().unwrap_or(1).max(1);
     let mut rows = String::new();
-    for class in first..=last {
-        let n = counts[class];
+    for (class, n) in counts.iter().copied().enumerate().take(last + 1).skip(first) {
         let percent = n as f64 / most as f64 * 100.0;
         let _ = write!(
             rows,

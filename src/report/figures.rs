@@ -51,11 +51,10 @@ pub(super) fn table(summary: &Value) -> String {
         let (plain, shown) = (plain(value), human(key, value));
         let _ = write!(rows, "<tr><th scope=\"row\"><code>{}</code></th>", text(key));
         let data = format!("data-key=\"{}\" data-value=\"{}\"", text(key), text(&plain));
-        let _ = match value.is_number() {
-            true => {
-                write!(rows, "<td class=\"n\" {data}>{}</td><td>{}</td></tr>", text(&plain), text(&shown))
-            }
-            false => write!(rows, "<td colspan=\"2\" {data}>{}</td></tr>", text(&plain)),
+        let _ = if value.is_number() {
+            write!(rows, "<td class=\"n\" {data}>{}</td><td>{}</td></tr>", text(&plain), text(&shown))
+        } else {
+            write!(rows, "<td colspan=\"2\" {data}>{}</td></tr>", text(&plain))
         };
     }
     format!("<div class=\"wide\"><table class=\"figures\"><tbody>{rows}</tbody></table></div>")

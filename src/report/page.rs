@@ -4,7 +4,7 @@ use super::html::{STYLE, text};
 use super::map::{MOST_CELLS, map};
 use super::{Part, Report, basis, charts, figures};
 use crate::record::{Latencies, Note};
-use crate::units::{bytes, count, counted, time};
+use crate::units::{bytes, count, counted, per_second, time};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -41,14 +41,14 @@ pub(super) fn page(report: &Report) -> String {
     latency(report, &mut page);
     notes(report, &mut page);
     let title = if report.ending.status == 0 { "What exit 0 rests on" } else { "What is known" };
-    let sentences: String = basis::sentences(report)
-        .iter()
-        .map(|sentence| format!("<p>{}</p>", with_code(&text(sentence))))
-        .collect();
+    let mut sentences = String::new();
+    for sentence in basis::sentences(report) {
+        let _ = write!(sentences, "<p>{}</p>", with_code(&text(&sentence)));
+    }
     section(title, &sentences, &mut page);
-    let _ = write!(
+    let _ = writeln!(
         page,
-        "<footer>Written by diskferry {}. Sizes are in powers of 1024.</footer>\n</main>\n</body>\n</html>\n",
+        "<footer>Written by diskferry {}. Sizes are in powers of 1024.</footer>\n</main>\n</body>\n</html>",
         env!("CARGO_PKG_VERSION")
     );
     page
@@ -77,49 +77,49 @@ fn status(status: u8) -> (&'static str, &'static str) {
 
 fn section(title: &str, body: &str, page: &mut String) {
     if !body.is_empty() {
-        let _ = write!(page, "<section>\n<h2>{}</h2>\n{body}\n</section>\n", text(title));
+        let _ = writeln!(page, "<section>\n<h2>{}</h2>\n{body}\n</section>", text(title));
     }
 }
 
 fn header(report: &Report, page: &mut String) {
     let (class, words) = status(report.ending.status);
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<header>\n<h1>diskferry {}</h1>\n<p><span class=\"status {class}\">{words}</span> \
-         <span data-key=\"exit_status\" data-value=\"{code}\">exit status {code}</span></p>\n",
+         <span data-key=\"exit_status\" data-value=\"{code}\">exit status {code}</span></p>",
         text(&report.action),
         code = report.ending.status,
     );
     if let Some(error) = &report.ending.error {
-        let _ = write!(page, "<p class=\"error\">{}</p>\n", text(error));
+        let _ = writeln!(page, "<p class=\"error\">{}</p>", text(error));
     }
     if let Some(hint) = &report.ending.hint {
-        let _ = write!(page, "<p class=\"soft\">{}</p>\n", text(hint));
+        let _ = writeln!(page, "<p class=\"soft\">{}</p>", text(hint));
     }
     if let Some(resume) = &report.ending.resume {
-        let _ = write!(page, "<p>Resume with:</p><pre id=\"resume\">{}</pre>\n", text(resume));
+        let _ = writeln!(page, "<p>Resume with:</p><pre id=\"resume\">{}</pre>", text(resume));
     }
     tiles(report, page);
     if report.ending.resume.as_ref() != Some(&report.command) {
         let command = text(&report.command);
-        let _ = write!(page, "<p class=\"soft\">The command:</p><pre id=\"command\">{command}</pre>\n");
+        let _ = writeln!(page, "<p class=\"soft\">The command:</p><pre id=\"command\">{command}</pre>");
     }
     if let (false, Some(plan)) =
         (report.is_set, report.parts.first().and_then(|part| part.state.plan.as_ref()))
     {
         let format = if plan.format.is_empty() { String::new() } else { format!(" ({})", plan.format) };
-        let _ = write!(
+        let _ = writeln!(
             page,
-            "<p>{} {}{} to {}</p>\n",
+            "<p>{} {}{} to {}</p>",
             text(plan.action),
             text(&plan.from),
             text(&format),
             text(&plan.to)
         );
     }
-    let _ = write!(
+    let _ = writeln!(
         page,
-        "<p class=\"soft\">Began {}, took {}.</p>\n</header>\n",
+        "<p class=\"soft\">Began {}, took {}.</p>\n</header>",
         text(&httpdate::fmt_http_date(report.began)),
         time(report.took)
     );
@@ -130,6 +130,7 @@ fn tiles(report: &Report, page: &mut String) {
     let Some(summary) = &report.summary else { return };
     let number = |key: &str| summary.get(key).and_then(serde_json::Value::as_u64);
     let seconds = summary.get("elapsed_s").and_then(serde_json::Value::as_f64).unwrap_or(0.0);
+    let elapsed = Duration::try_from_secs_f64(seconds).unwrap_or_default();
     let mut tile = String::new();
     let mut add = |name: &str, value: String| {
         let _ = write!(tile, "<div><dt>{}</dt><dd>{}</dd></div>", text(name), text(&value));
@@ -139,8 +140,8 @@ fn tiles(report: &Report, page: &mut String) {
     }
     if let Some(size) = number("size") {
         add("image", bytes(size));
-        if seconds > 0.0 {
-            add("a second", bytes((size as f64 / seconds).round() as u64));
+        if report.ending.status == 0 && !elapsed.is_zero() {
+            add("a second", bytes(per_second(size, elapsed)));
         }
     }
     if let Some(wire) = number("bytes_wire") {
@@ -150,7 +151,7 @@ fn tiles(report: &Report, page: &mut String) {
     if let Some(retries) = number("retries") {
         add("retries", count(retries));
     }
-    let _ = write!(page, "<dl class=\"tiles\">{tile}</dl>\n");
+    let _ = writeln!(page, "<dl class=\"tiles\">{tile}</dl>");
 }
 
 /// The table of a set's members.
@@ -206,9 +207,9 @@ fn maps(report: &Report, page: &mut String) {
     let mut body = String::new();
     for part in shown.iter().take(MOST_CELLS / each) {
         let open = if part.error.is_some() || shown.len() == 1 { " open" } else { "" };
-        let _ = write!(
+        let _ = writeln!(
             body,
-            "<details{open}><summary>{}</summary>{}</details>\n",
+            "<details{open}><summary>{}</summary>{}</details>",
             text(&part.name),
             map(&part.state, each, &part.name)
         );
@@ -234,7 +235,7 @@ fn notes(report: &Report, page: &mut String) {
     let mut item = |kind: &str, at: Option<Duration>, name: &str, words: &str| {
         let name = if report.is_set { format!("{}: ", text(name)) } else { String::new() };
         let at = at.map(|at| format!("<span class=\"soft\">{}</span> ", time(at))).unwrap_or_default();
-        let _ = write!(items, "<li>{at}<span class=\"tag {kind}\">{kind}</span>{name}{}</li>\n", text(words));
+        let _ = writeln!(items, "<li>{at}<span class=\"tag {kind}\">{kind}</span>{name}{}</li>", text(words));
     };
     let mut all: Vec<(&Note, &str)> = Vec::new();
     for part in &report.parts {
@@ -249,9 +250,10 @@ fn notes(report: &Report, page: &mut String) {
         + report.parts.iter().map(|part| part.state.notes_left_out).sum::<u64>();
     let more =
         if left > 0 { format!("<p class=\"soft\">and {} more</p>", count(left)) } else { String::new() };
-    let body = match items.is_empty() {
-        true => "<p class=\"soft\">None.</p>".to_owned(),
-        false => format!("<ul class=\"notes\">{items}</ul>{more}"),
+    let body = if items.is_empty() {
+        "<p class=\"soft\">None.</p>".to_owned()
+    } else {
+        format!("<ul class=\"notes\">{items}</ul>{more}")
     };
     section("Errors, warnings and retries", &body, page);
 }

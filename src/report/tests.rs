@@ -160,20 +160,20 @@ fn what_an_exit_of_0_rests_on_is_what_was_done() {
     assert!(flushed.contains("confirmed 2 flushes"), "{flushed}");
     let verified = says(|part| part.summary.as_mut().unwrap().chunks_verified = 9);
     assert!(verified.contains("every chunk was read back"), "{verified}");
-    let resumed = says(|part| {
+    let continued = says(|part| {
         part.summary.as_mut().unwrap().chunks_resumed = 3;
-        let plan = part.state.plan.as_mut().unwrap();
-        (plan.resume, plan.resume_why) = ("sample".into(), "nothing speaks against it".into());
+        let planned = part.state.plan.as_mut().unwrap();
+        (planned.resume, planned.resume_why) = ("sample".into(), "nothing speaks against it".into());
     });
     assert!(
-        resumed.contains("a sample, the first and the last") && resumed.contains("(nothing speaks"),
-        "{resumed}"
+        continued.contains("a sample, the first and the last") && continued.contains("(nothing speaks"),
+        "{continued}"
     );
-    let compared = says(|part| {
+    let equal = says(|part| {
         part.state.plan.as_mut().unwrap().action = "verify";
         part.summary.as_mut().unwrap().chunks_verified = 9;
     });
-    assert!(compared.contains("9 chunks of 9 were read at both ends"), "{compared}");
+    assert!(equal.contains("9 chunks of 9 were read at both ends"), "{equal}");
 }
 
 #[test]

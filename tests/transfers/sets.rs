@@ -71,9 +71,10 @@ fn all_drives_come_in_one_command_and_each_event_says_which() {
         }
     }
     assert_eq!(summed.len(), 7);
-    let set = of_set(&ended);
-    let (done, failed, sent) = (&set["members_done"], &set["members_failed"], &set["chunks_sent"]);
-    assert_eq!((done.as_u64(), failed.as_u64(), sent.as_u64()), (Some(7), Some(0), Some(22)));
+    let summary = of_set(&ended);
+    for (key, count) in [("members_done", 7), ("members_failed", 0), ("chunks_sent", 22)] {
+        assert_eq!(summary[key], count, "{key}");
+    }
     assert_eq!((world.journals().len(), notes(&world)), (0, 0));
 }
 
@@ -139,7 +140,7 @@ fn a_set_that_is_killed_or_stopped_goes_on_and_fetches_nothing_twice() {
         assert!(same(&world, n, &world.path(&format!("out/d-{n}"))));
     }
     assert_eq!((world.journals().len(), notes(&world)), (0, 0));
-    assert!(!names(&world.path("out")).iter().any(|name| name.ends_with(".part")));
+    assert!(!names(&world.path("out")).iter().any(|name| name.contains(".part")));
 }
 
 #[test]
@@ -202,7 +203,7 @@ fn drives_move_to_drives_of_another_provider_and_none_is_made_twice() {
         let first = pairs(&ended);
         assert_eq!(first.len(), 5);
         let made = |world: &World| {
-            names(&world.path("to/drives")).iter().filter(|name| name.ends_with(".raw")).count()
+            names(&world.path("to/drives")).iter().filter(|name| name.contains(".raw")).count()
         };
         assert_eq!(made(&world), 6);
         world.restart_added("to", provider, "");

@@ -177,7 +177,9 @@ pub fn files(directory: &Path, members: &[Member], form: FileForm) -> Vec<PathBu
     let own = |member: &Member| file_name(&member.name, &member.disk);
     let mut named: HashMap<String, usize> = HashMap::new();
     // A file system need not tell letters by their case.
-    members.iter().for_each(|member| *named.entry(own(member).to_lowercase()).or_default() += 1);
+    for member in members {
+        *named.entry(own(member).to_lowercase()).or_default() += 1;
+    }
     members
         .iter()
         .map(|member| {

@@ -96,16 +96,16 @@ fn no_more_run_than_have_room_for_their_chunks() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_does_not_stop_the_rest_and_a_stop_does() {
     let at_once = AtOnce::new(&Window::new(16 << 20), 1 << 20);
-    let (stopper, stop) = pair();
+    let (asker, stop) = pair();
     let begun = RefCell::new(Vec::new());
     let ended = run(&[0, 1, 2, 3, 4], &at_once, &stop, |member| {
         begun.borrow_mut().push(*member);
-        let stopper = stopper.clone();
+        let asker = asker.clone();
         Box::pin(async move {
             match member {
                 0 => failed(Kind::NotFound),
                 2 => {
-                    stopper.stop();
+                    asker.stop();
                     failed(Kind::Interrupted)
                 }
                 _ => Ok(()),
@@ -115,8 +115,8 @@ async fn a_failure_does_not_stop_the_rest_and_a_stop_does() {
     .await;
     assert_eq!(*begun.borrow(), [0, 1, 2]);
     let kinds: Vec<_> = ended.iter().map(|ended| ended.as_ref().err().map(Error::kind)).collect();
-    let stopped = Some(Kind::Interrupted);
-    assert_eq!(kinds, [Some(Kind::NotFound), None, stopped, stopped, stopped]);
+    let interrupted = Some(Kind::Interrupted);
+    assert_eq!(kinds, [Some(Kind::NotFound), None, interrupted, interrupted, interrupted]);
     let verdict = verdict(&ended, &stop, "downloaded", "drive").unwrap();
     assert_eq!(verdict.to_string(), "stopped: 4 of 5 drives not downloaded");
     assert_eq!(verdict.kind().exit_code(), 130);
