@@ -12,8 +12,8 @@ use crate::engine::ledger::Ledger;
 use crate::error::{Error, Kind, Result};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// So many characters of a drive's id tell it from others of its name.
 const ID_PART: usize = 8;

@@ -94,8 +94,12 @@ pub async fn run(command: BackupsCommand, global: &Global, output: &Output) -> R
             let (store, ids) = BackupStore::listing(&args.store, retry).await?;
             list(&store, &ids, output).await
         }
-        BackupsCommand::Verify(args) => verify(&BackupStore::open(&args.store, retry).await?, &args, output).await,
-        BackupsCommand::Prune(args) => prune(&BackupStore::open(&args.store, retry).await?, &args, output).await,
+        BackupsCommand::Verify(args) => {
+            verify(&BackupStore::open(&args.store, retry).await?, &args, output).await
+        }
+        BackupsCommand::Prune(args) => {
+            prune(&BackupStore::open(&args.store, retry).await?, &args, output).await
+        }
     }
 }
 

@@ -113,20 +113,16 @@ async fn one(
         Selection::Index { store, path } => Backup::of_file(store, path).await?,
     };
     let (settings, context) = (session.settings(&args.transfer, args.restart), &session.context);
-    match target {
-        Some(target) => {
-            let done = to_remote(args, backup, target.object.as_ref(), &session.end, &settings, context).await;
-            session.settle();
-            done?.map_or(Ok(()), |done| tell_drive("restored", done, output))
-        }
-        None => {
-            let done = to_file(args, &backup, &args.to, &settings, context).await;
-            session.settle();
-            let Some(done) = done? else { return Ok(()) };
-            output.summary(&words(&done.result), &done.result.summary)?;
-            done.commit()
-        }
+    if let Some(target) = target {
+        let done = to_remote(args, backup, target.object.as_ref(), &session.end, &settings, context).await;
+        session.settle();
+        return done?.map_or(Ok(()), |done| tell_drive("restored", done, output));
     }
+    let done = to_file(args, &backup, &args.to, &settings, context).await;
+    session.settle();
+    let Some(done) = done? else { return Ok(()) };
+    output.summary(&words(&done.result), &done.result.summary)?;
+    done.commit()
 }
 
 async fn several(
@@ -238,6 +234,11 @@ fn words(done: &Downloads) -> String {
 fn name_one(store: &BackupStore, ids: &[SnapshotId]) -> Error {
     let names: Vec<&str> = ids.iter().take(20).map(|id| id.name.as_str()).collect();
     let more = if ids.len() > names.len() { ", …" } else { "" };
-    Error::usage(format!("{} holds backups of {} drives: {}{more}", store.name(), ids.len(), names.join(", ")))
-        .hint(format!("name one, as in {}/{}, or restore all with --all", store.name(), names[0]))
+    Error::usage(format!(
+        "{} holds backups of {} drives: {}{more}",
+        store.name(),
+        ids.len(),
+        names.join(", ")
+    ))
+    .hint(format!("name one, as in {}/{}, or restore all with --all", store.name(), names[0]))
 }

@@ -105,7 +105,13 @@ impl End {
             }
             Behind::Nothing => Behind::Nothing,
         };
-        Self { remote: self.remote.clone(), account: self.account.clone(), provider: self.provider, retry, behind }
+        Self {
+            remote: self.remote.clone(),
+            account: self.account.clone(),
+            provider: self.provider,
+            retry,
+            behind,
+        }
     }
 
     /// Its drives, for what only they have; a usage error if its provider has none.

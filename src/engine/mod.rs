@@ -111,7 +111,19 @@ impl Context {
         };
         let (reads, writes, workers) = (governor(requests), governor(requests), workers());
         let window = window(Route::Plain, workers);
-        Self { observer, meters, stop, retry, reads, writes, workers, window, sharers: 1, in_use: InUse::default(), record: None }
+        Self {
+            observer,
+            meters,
+            stop,
+            retry,
+            reads,
+            writes,
+            workers,
+            window,
+            sharers: 1,
+            in_use: InUse::default(),
+            record: None,
+        }
     }
 
     /// The same, remembered in `record`.

@@ -250,12 +250,7 @@ impl Backup {
 
 /// Reads from the store what was asked for and compares it with the digests of what was read of the disk; returns how many chunks
 /// that were.
-async fn verify(
-    ledger: &Ledger,
-    session: &Session,
-    settings: &Settings,
-    context: &Context,
-) -> Result<u64> {
+async fn verify(ledger: &Ledger, session: &Session, settings: &Settings, context: &Context) -> Result<u64> {
     let geometry = ledger.geometry();
     let chosen = settings.verify.choose(geometry.chunks(), &uuid::Uuid::new_v4().to_string());
     if chosen.is_empty() {

@@ -59,7 +59,16 @@ fn same(one: &Path, other: &Path) -> bool {
 fn a_backup_is_restored_to_a_file_to_a_drive_and_by_casync() {
     let world = World::new("");
     let image = world.image("a.img", 4 * MIB + 3000);
-    let drive = world.upload(&["a.img", "oh:", "--name", "web 1", "--set", "tags=nightly blue", "--chunk-size", "64k"]);
+    let drive = world.upload(&[
+        "a.img",
+        "oh:",
+        "--name",
+        "web 1",
+        "--set",
+        "tags=nightly blue",
+        "--chunk-size",
+        "64k",
+    ]);
     let made = backup(&world, &[&format!("oh:{drive}")]);
     let told = summary(&made);
     let name = told["backup"].as_str().unwrap().to_owned();
@@ -77,13 +86,23 @@ fn a_backup_is_restored_to_a_file_to_a_drive_and_by_casync() {
     assert!(info.contains("name web 1\n") && info.contains("tags nightly blue\n"), "{info}");
     // Onto a drive that is there, only what differs.
     change(&world.drive_file(&again), [3, 40], 5);
-    let mended =
-        world.run(&["--json", "restore", &format!("store/{name}"), &format!("oh:{again}"), "--delta", "--chunk-size", "64k"]);
+    let mended = world.run(&[
+        "--json",
+        "restore",
+        &format!("store/{name}"),
+        &format!("oh:{again}"),
+        "--delta",
+        "--chunk-size",
+        "64k",
+    ]);
     assert_eq!(number(&summary(&mended), "chunks_sent"), 2, "{}", mended.stdout);
     assert!(world.drive_bytes(&again)[..] == std::fs::read(&image).unwrap()[..]);
     if casync::is_here() {
         let index = indexes(&world.path("store")).pop().unwrap();
-        casync::casync(&world.path("."), &["extract", "--store=store", index.to_str().unwrap(), "casync.img"]);
+        casync::casync(
+            &world.path("."),
+            &["extract", "--store=store", index.to_str().unwrap(), "casync.img"],
+        );
         assert!(same(&image, &world.path("casync.img")));
     }
 }
@@ -212,12 +231,26 @@ fn a_drive_that_a_server_uses_is_refused_unless_it_is_wanted() {
     let world = World::new("");
     world.image("a.img", MIB);
     let drive = world.upload(&["a.img", "oh:"]);
-    let server = world.run(&["server", "create", "oh:", "name=s", "cpu=1000", "mem=512", "persistent=true", "boot=ide:0:0", &format!("ide:0:0={drive}")]);
+    let server = world.run(&[
+        "server",
+        "create",
+        "oh:",
+        "name=s",
+        "cpu=1000",
+        "mem=512",
+        "persistent=true",
+        "boot=ide:0:0",
+        &format!("ide:0:0={drive}"),
+    ]);
     assert_eq!(server.code, 0, "{}", server.stderr);
     let target = format!("oh:{drive}");
     let refused = world.run(&["backup", &target, "store"]);
     assert_eq!(refused.code, 1, "{}", refused.stderr);
-    assert!(refused.stderr.contains("is in use") && refused.stderr.contains("--if-in-use"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("is in use") && refused.stderr.contains("--if-in-use"),
+        "{}",
+        refused.stderr
+    );
     assert!(indexes(&world.path("store")).is_empty());
     let warned = world.run(&["backup", &target, "store", "--if-in-use", "warn"]);
     assert!(warned.code == 0 && warned.stderr.contains("may be half old"), "{}", warned.stderr);
@@ -276,7 +309,18 @@ fn a_killed_backup_goes_on() {
     std::fs::write(world.path("a.img"), noise(4, 4 << 20)).unwrap();
     let drive = world.upload(&["a.img", "oh:", "--chunk-size", "64k"]);
     let target = format!("oh:{drive}");
-    let args = ["--json", "backup", &target, "store", "--chunk-size", "64k", "--concurrency", "2", "--resume", "auto"];
+    let args = [
+        "--json",
+        "backup",
+        &target,
+        "store",
+        "--chunk-size",
+        "64k",
+        "--concurrency",
+        "2",
+        "--resume",
+        "auto",
+    ];
     // Without the record of what it holds.
     std::fs::remove_dir_all(world.path(".local/state/diskferry/contents")).unwrap();
     world.kill_at(world.emulator(), &args, (Stage::Received, Operation::Read, 40));
@@ -301,7 +345,9 @@ fn what_is_damaged_is_named_and_never_restored() {
     let mut other = bytes.clone();
     let middle = other.len() / 2;
     other[middle] ^= 0x40;
-    for (what, damaged) in [("changed", Some(other)), ("short", Some(bytes[..middle].to_vec())), ("gone", None)] {
+    for (what, damaged) in
+        [("changed", Some(other)), ("short", Some(bytes[..middle].to_vec())), ("gone", None)]
+    {
         match damaged {
             Some(damaged) => std::fs::write(victim, damaged).unwrap(),
             None => std::fs::remove_file(victim).unwrap(),

@@ -4,11 +4,11 @@ mod appliances;
 mod azure;
 #[path = "../support/azurite.rs"]
 mod azurite;
-#[path = "../support/chromium.rs"]
-mod chromium;
 mod backups;
 #[path = "../support/casync.rs"]
 mod casync;
+#[path = "../support/chromium.rs"]
+mod chromium;
 mod damage;
 mod delta;
 mod devices;

@@ -8,14 +8,12 @@ use super::memory::MemoryPlace;
 use super::{back_up, contents, id, image, name, properties, send, store_at, when};
 use crate::disk::Buffers;
 use crate::disk::ReadAt;
+use crate::disk::azure::tests::azurite;
 use crate::error::Kind;
 use std::time::Duration;
 
 #[path = "../../../tests/support/moto.rs"]
 mod moto;
-
-#[path = "../../../tests/support/azurite.rs"]
-mod azurite;
 
 use moto::{BUCKET, Moto};
 

@@ -15,7 +15,7 @@ pub mod sas;
 mod service;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod watch;
 mod xml;
 

@@ -1,7 +1,7 @@
 //! Against Azurite, and against servers that answer what a test says.
 
 #[path = "../../../../tests/support/azurite.rs"]
-mod azurite;
+pub(crate) mod azurite;
 mod fake;
 mod hostile;
 mod real;
