@@ -15,6 +15,7 @@ use std::time::Duration;
 mod moto;
 
 #[path = "../../../tests/support/azurite.rs"]
+#[allow(clippy::duplicate_mod, reason = "each suite has a copy of its own")]
 mod azurite;
 
 use moto::{BUCKET, Moto};
