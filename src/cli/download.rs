@@ -22,6 +22,9 @@ use std::path::PathBuf;
 /// What `download` takes.
 #[derive(Debug, Args)]
 #[command(
+    override_usage = "diskferry download [OPTIONS] REMOTE:DRIVE [FILE|-]\n       \
+                      diskferry download [OPTIONS] REMOTE:DRIVE... [DIR]\n       \
+                      diskferry download [OPTIONS] --all|--tag TAG REMOTE: [DIR]",
     after_help = "The file has its name only when it is whole; until then it is FILE.part, and the same command \
                         run again goes on with that, as far as the server lets it."
 )]

@@ -22,18 +22,18 @@ use clap::Args;
 /// What `migrate` takes.
 #[derive(Debug, Args)]
 #[command(
+    override_usage = "diskferry migrate [OPTIONS] REMOTE:DRIVE... REMOTE:[DRIVE]\n       \
+                      diskferry migrate [OPTIONS] --all|--tag TAG REMOTE: REMOTE:",
     after_help = "Prints the UUID of the drive that was written, and nothing else, on stdout. Nothing is kept on this \
                   machine. The same command run again goes on where it stopped; what is unpacked on the way is read again \
                   from its start, and only what is missing is written. Of several drives a line each is printed: the old \
                   UUID and the new one."
 )]
 pub struct MigrateArgs {
-    /// What is moved: a drive, or an appliance, which is unpacked if it is in gzip, xz, zstd or tar. Several go to new drives
-    #[arg(value_name = "REMOTE:DRIVE|REMOTE:appliance/KEY", value_parser = parse::<Target>, required = true, num_args = 1..)]
-    from: Vec<Target>,
-    /// REMOTE: for a new drive, REMOTE:DRIVE for one that exists
-    #[arg(value_name = "REMOTE:[DRIVE]", value_parser = parse::<Target>, required = true)]
-    to: Target,
+    /// What is moved: a drive, several, or an appliance, which is unpacked if it is in gzip, xz, zstd or tar; and last where
+    /// to: REMOTE: for a new drive each, REMOTE:DRIVE for one that exists
+    #[arg(value_name = "REMOTE:DRIVE|REMOTE:appliance/KEY|REMOTE:", value_parser = parse::<Target>, required = true)]
+    targets: Vec<Target>,
     #[command(flatten)]
     set: SetOptions,
     /// The new drive's name; that of what is moved without it
@@ -62,22 +62,26 @@ pub struct MigrateArgs {
 }
 
 /// Runs the command.
-pub async fn run(args: MigrateArgs, global: &Global, output: &Output) -> Result<()> {
-    if matches!(args.to.object, Some(Object::Appliance(_))) {
+pub async fn run(mut args: MigrateArgs, global: &Global, output: &Output) -> Result<()> {
+    let to = args.targets.pop().filter(|_| !args.targets.is_empty()).ok_or_else(|| {
+        Error::usage("what is moved and where to: only one of them is named")
+            .hint("the form is `diskferry migrate REMOTE:DRIVE REMOTE:`")
+    })?;
+    if matches!(to.object, Some(Object::Appliance(_))) {
         return Err(Error::usage("an appliance cannot be written: name a drive, or only the remote"));
     }
-    if args.to.object.is_some() && (args.name.is_some() || !args.keys.is_empty()) {
+    if to.object.is_some() && (args.name.is_some() || !args.keys.is_empty()) {
         return Err(Error::usage("--name and --set are for a drive to be made, and a drive is named"));
     }
-    if args.from.contains(&args.to) {
-        return Err(Error::usage(format!("{} would be written onto itself", args.to)));
+    if args.targets.contains(&to) {
+        return Err(Error::usage(format!("{} would be written onto itself", to)));
     }
-    let remote = args.from.first().map(|from| from.remote.clone());
+    let remote = args.targets.first().map(|from| from.remote.clone());
     let session = Session::open(remote.as_deref(), &args.transfer, global, output).await?;
-    if args.set.is_set(args.from.len()) {
-        return several(args, &session, output).await;
+    if args.set.is_set(args.targets.len()) {
+        return several(args, &to, &session, output).await;
     }
-    let done = migrate(args, &session, output).await;
+    let done = migrate(args, &to, &session, output).await;
     session.settle();
     match done? {
         Some(done) => tell_drive("migrated", done, output),
@@ -85,13 +89,18 @@ pub async fn run(args: MigrateArgs, global: &Global, output: &Output) -> Result<
     }
 }
 
-async fn migrate(args: MigrateArgs, session: &Session, output: &Output) -> Result<Option<Done<Summary>>> {
+async fn migrate(
+    args: MigrateArgs,
+    to: &Target,
+    session: &Session,
+    output: &Output,
+) -> Result<Option<Done<Summary>>> {
     let settings = session.settings(&args.transfer, args.restart);
     settings.check()?;
-    let to = session.another(&args.to.remote, output).await?;
+    let end = session.another(&to.remote, output).await?;
     // One that takes no drives is refused before anything is asked for.
-    let (far, drive) = to.far(args.to.object.as_ref())?;
-    let object = args.from.into_iter().next().and_then(|from| from.object);
+    let (far, drive) = end.far(to.object.as_ref())?;
+    let object = args.targets.into_iter().next().and_then(|from| from.object);
     let moving = Moving {
         size: args.size,
         format: args.target_format,
@@ -143,12 +152,12 @@ impl Moving {
 }
 
 /// Several drives, each to a new one.
-async fn several(args: MigrateArgs, session: &Session, output: &Output) -> Result<()> {
+async fn several(args: MigrateArgs, target: &Target, session: &Session, output: &Output) -> Result<()> {
     let verb = Verb { action: "migrate", done: "migrated", route: Route::Between };
-    if args.to.object.is_some() {
-        return Err(Error::usage(format!("several drives cannot go to {} alone", args.to)).hint(format!(
+    if target.object.is_some() {
+        return Err(Error::usage(format!("several drives cannot go to {target} alone")).hint(format!(
             "name the remote alone, as in {}:, and each gets a drive of its own",
-            args.to.remote
+            target.remote
         )));
     }
     for (given, option) in [
@@ -160,9 +169,9 @@ async fn several(args: MigrateArgs, session: &Session, output: &Output) -> Resul
             return Err(Error::usage(format!("{option} is for one drive, and several are moved")));
         }
     }
-    let to = session.another(&args.to.remote, output).await?;
+    let to = session.another(&target.remote, output).await?;
     to.far(None)?;
-    let set = args.set.members(verb, &args.from, &args.to.to_string(), session, output).await?;
+    let set = args.set.members(verb, &args.targets, &target.to_string(), session, output).await?;
     let moving = Moving {
         size: None,
         format: args.target_format,

@@ -286,7 +286,7 @@ impl CopyHands<'_> {
             (Wire::Chunks, _) => Form::Chunks,
         };
         let zeros = Arc::new(ZeroDigests::new(algorithm));
-        let (buffers, rung) = (Buffers::new(BODIES_KEPT), Rung::default());
+        let (buffers, rung) = (Buffers::new(context.kept(BODIES_KEPT)), Rung::default());
         let room = if form == Form::Plain { 1 } else { 2 };
         let width = context.width(geometry.chunk_size().saturating_mul(room));
         let width = if is_local && !compresses { landing_threads(algorithm, width) } else { width };

@@ -80,7 +80,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
             in_order: false,
             width: 1,
             room: 1,
-            buffers: Buffers::new(stock.max(FETCHED_KEPT)),
+            buffers: Buffers::new(stock.max(context.kept(FETCHED_KEPT))),
             zeros: HashMap::new(),
             waiting: None,
             reads: FuturesUnordered::new(),

@@ -174,6 +174,11 @@ impl Context {
         usize::try_from(room).unwrap_or(usize::MAX).min(self.workers).max(1)
     }
 
+    /// How many buffers a transfer keeps for later that keeps `alone` of them where it is alone: no window counts these.
+    fn kept(&self, alone: usize) -> usize {
+        (alone / self.sharers).max(1)
+    }
+
     /// How many small requests may be in flight at a time: their bytes do not matter, and over a long way only their number
     /// makes up for the way.
     fn small_at_once(&self) -> usize {

@@ -212,6 +212,18 @@ fn nothing_that_a_server_or_a_file_is_called_is_markup() {
 }
 
 #[test]
+fn no_secret_of_the_command_is_on_the_page() {
+    let world = World::new("");
+    std::fs::write(world.path("a.img"), noise(3, 1 << 20)).unwrap();
+    // The emulator refuses such a key of a drive, and the page shows the command and the refusal.
+    let args = ["upload", "a.img", "oh:", "--set", "vnc:password=hunter22", "--report", "r.html"];
+    let ended = world.run(&args);
+    let page = read(&world.path("r.html"));
+    assert!(page.contains("upload a.img oh:") && page.contains("vnc:password"), "{}", ended.stderr);
+    assert!(!page.contains("hunter22") && !ended.stderr.contains("hunter22"));
+}
+
+#[test]
 fn a_browser_reads_the_same_figures_and_draws_light_and_dark_wide_and_narrow() {
     let world = World::new("busy=0.1,seed=9");
     let Some(chromium) = Chromium::find(&world.path(".")) else { return };

@@ -221,6 +221,20 @@ fn drives_move_to_drives_of_another_provider_and_none_is_made_twice() {
 }
 
 #[test]
+fn all_drives_move_and_the_options_may_stand_anywhere() {
+    let mut world = World::new("");
+    fill(&world, 5);
+    world.add("to", Provider::Crosspeer, "");
+    let moved = world.run(&["migrate", "oh:", "--tag", "even", "to:", "--chunk-size", "64k"]);
+    assert_eq!((moved.code, moved.stdout.lines().count()), (0, 2), "{}", moved.stderr);
+    let moved = world.run(&["migrate", "--all", "oh:", "to:", "--shard", "1/1", "--set", "tags=moved"]);
+    assert_eq!((moved.code, moved.stdout.lines().count()), (0, 5), "{}", moved.stderr);
+    let tagged = world.run(&["download", "to:", "--tag", "moved", "back", "--format", "qcow2"]);
+    assert_eq!(tagged.code, 0, "{}", tagged.stderr);
+    assert_eq!(names(&world.path("back")), (1..=5).map(|n| format!("d-{n}.qcow2")).collect());
+}
+
+#[test]
 fn what_cannot_be_a_set_is_refused_before_anything_is_asked() {
     let world = World::new("");
     let (a, b) = ("oh:6339d58e-0c36-4a0b-9a4c-1a2b3c4d5e6f", "oh:7339d58e-0c36-4a0b-9a4c-1a2b3c4d5e6f");
@@ -239,6 +253,7 @@ fn what_cannot_be_a_set_is_refused_before_anything_is_asked() {
         (&["download", "n:", "--tag", "x", "d"], "no list of drives"),
         (&["migrate", a, b, "oh:8339d58e-0c36-4a0b-9a4c-1a2b3c4d5e6f"], "cannot go to"),
         (&["migrate", a, b, "oh:", "--name", "x"], "--name is for one drive"),
+        (&["migrate", a], "only one of them is named"),
     ] {
         let ended = world.run(args);
         assert_eq!(ended.code, 2, "{args:?}: {}", ended.stderr);
