@@ -98,14 +98,15 @@ pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<(
         return Err(Error::usage("--name and --set are for a drive to be made, and a drive is named"));
     }
     let session = Session::open(remote.as_deref(), &args.transfer, global, output).await?;
-    let (far, drive) = session.end.far(object.as_ref())?;
+    // What is wrong with the image is said first.
+    let far = session.end.far(object.as_ref());
     let delta = match args.base {
-        Some(base) => Delta::Base(base_drive(&base, &far.remote)?),
+        Some(base) => Delta::Base(base_drive(&base, &session.end.remote)?),
         None if args.delta => Delta::Drive,
         None => Delta::Off,
     };
     let upload = Upload {
-        drive,
+        drive: far.as_ref().ok().and_then(|(_, drive)| drive.clone()),
         name: args.name,
         size: args.size,
         keys: args.keys,
@@ -113,9 +114,12 @@ pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<(
         zeros: args.zeros,
         delta,
     };
-    upload.check(&far)?;
+    if let Ok((far, _)) = &far {
+        upload.check(far)?;
+    }
     let image = Image::open(&args.image, args.source.open_options(args.size), &session.context).await?;
     let image = image.written_as(args.target_format)?;
+    let (far, _) = far?;
     let settings = session.settings(&args.transfer, args.restart);
     let done = upload.run(image, &far, &settings, &session.context).await;
     session.settle();

@@ -84,7 +84,7 @@ pub trait Store: Send + Sync {
 }
 
 /// The checksum of a far end that computes none.
-pub(super) fn no_checksum<'a>() -> Asking<'a, Option<String>> {
+pub(crate) fn no_checksum<'a>() -> Asking<'a, Option<String>> {
     Box::pin(async { Ok(None) })
 }
 

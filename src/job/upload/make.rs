@@ -127,3 +127,95 @@ fn incomplete(error: Error) -> Error {
     let kind = if error.kind() == Kind::Interrupted { Kind::Interrupted } else { Kind::Incomplete };
     error.with_kind(kind)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::store::{Asking, Create, Store, StoreInfo, Writable, no_checksum};
+    use crate::disk::{Identity, ReadAt};
+    use crate::engine::tests::context;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::sync::{Arc, Mutex};
+
+    /// A far end that says at each look how far its copy is; the last is repeated. It counts the looks.
+    struct Copying(Mutex<Vec<Option<&'static str>>>, AtomicUsize);
+
+    impl Store for Copying {
+        fn info(&self) -> StoreInfo {
+            StoreInfo { noun: "drive", marks: false, gzip: false, vhd: false }
+        }
+
+        fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
+            self.1.fetch_add(1, Relaxed);
+            let mut left = self.0.lock().unwrap();
+            let now = if left.len() > 1 { left.remove(0) } else { left[0] };
+            let busy = now.map(str::to_owned);
+            Box::pin(async move { Ok(Facts { disk: disk.to_owned(), busy, ..Facts::default() }) })
+        }
+
+        fn read<'a>(&'a self, _: &'a Facts, _: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>> {
+            Box::pin(async { Err(Error::usage("nobody reads it")) })
+        }
+
+        fn write<'a>(&'a self, _: &'a Facts, _: &'a str) -> Asking<'a, Writable> {
+            Box::pin(async { Err(Error::usage("nobody writes to it")) })
+        }
+
+        fn mark<'a>(&'a self, _: &'a str, _: &'a str) -> Asking<'a, ()> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn checksum<'a>(&'a self, _: &'a str, _: u64) -> Asking<'a, Option<String>> {
+            no_checksum()
+        }
+
+        fn describe<'a>(&'a self, _: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+
+        fn create(&self) -> Option<&dyn Create> {
+            None
+        }
+    }
+
+    fn far(looks: &[Option<&'static str>]) -> (Far, Arc<Copying>) {
+        let store = Arc::new(Copying(Mutex::new(looks.to_vec()), AtomicUsize::new(0)));
+        (Far { remote: "oh".into(), account: String::new(), store: store.clone() }, store)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_is_waited_for_as_long_as_it_comes_further() {
+        let (done, store) = far(&[Some("queued"), Some("queued"), Some("1%"), Some("99%"), None]);
+        assert_eq!(wait("d", &done, &context()).await.unwrap().busy, None);
+        assert_eq!(store.1.load(Relaxed), 5);
+        let start = Instant::now();
+        let (stuck, store) = far(&[Some("1%"), Some("2%")]);
+        let error = goes_on_copying(wait("d", &stuck, &context()).await.unwrap_err());
+        assert_eq!(error.kind(), Kind::Incomplete, "{error}");
+        assert!(error.to_string().contains("drive d has come no further: 2%"), "{error}");
+        assert!(error.what_next().is_some_and(|hint| hint.contains("run the same command again")), "{error}");
+        let waited = start.elapsed();
+        assert!(waited > STUCK && waited < STUCK * 2, "{waited:?}");
+        // It is not asked more often than that.
+        assert!(store.1.load(Relaxed) < 1000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_ends_the_waiting_at_once() {
+        let (never, _) = far(&[Some("queued")]);
+        let (stopper, stop) = crate::stop::pair();
+        let context = Context { stop, ..context() };
+        let waiting = wait("d", &never, &context);
+        let stopping = async {
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            stopper.stop();
+        };
+        let start = Instant::now();
+        let (ended, ()) = tokio::join!(waiting, stopping);
+        assert_eq!(goes_on_copying(ended.unwrap_err()).kind(), Kind::Interrupted);
+        assert_eq!(start.elapsed(), Duration::from_mins(1));
+        // What is refused is refused.
+        let refused = goes_on_copying(Error::new(Kind::Refused, "no"));
+        assert_eq!(refused.kind(), Kind::Refused, "{refused}");
+    }
+}
