@@ -74,7 +74,7 @@ pub async fn run(mut args: MigrateArgs, global: &Global, output: &Output) -> Res
         return Err(Error::usage("--name and --set are for a drive to be made, and a drive is named"));
     }
     if args.targets.contains(&to) {
-        return Err(Error::usage(format!("{} would be written onto itself", to)));
+        return Err(Error::usage(format!("{to} would be written onto itself")));
     }
     let remote = args.targets.first().map(|from| from.remote.clone());
     let session = Session::open(remote.as_deref(), &args.transfer, global, output).await?;
