@@ -267,6 +267,10 @@ impl Set {
     ) -> Result<()> {
         let settings = Settings { keeps_journal: true, ..session.settings(options, restart) };
         settings.check()?;
+        let before = settings.sets.peek(&self.words);
+        if before > 0 && !restart {
+            output.note(&format!("{before} of {} drives were done by an earlier run", self.picked.len()));
+        }
         let notes = if settings.dry_run { None } else { Some(settings.sets.open(&self.words)?) };
         let notes = Mutex::new(notes);
         let context = session.context.on(verb.route);

@@ -102,6 +102,7 @@ fn a_member_that_fails_does_not_stop_the_rest_and_the_same_command_does_what_is_
     let seen = world.emulator().log().len();
     let again = world.run(&args);
     assert_eq!(again.code, 0, "{}", again.stderr);
+    assert!(again.stderr.contains("6 of 8 drives were done by an earlier run"), "{}", again.stderr);
     let set = of_set(&again);
     // Of seven and eight chunks each one had failed.
     assert_eq!((set["chunks_sent"].as_u64(), set["chunks_resumed"].as_u64()), (Some(2), Some(34)));

@@ -65,8 +65,12 @@ impl SetDirectory {
 
     /// How many members of a set an earlier run has noted as done; nothing is made or locked.
     pub fn peek(&self, words: &[String]) -> usize {
-        let text = std::fs::read_to_string(self.path(words)).unwrap_or_default();
-        text.lines().filter_map(read_line).collect::<BTreeMap<_, _>>().len()
+        let Ok(file) = File::open(self.path(words)) else { return 0 };
+        let mut text = Vec::new();
+        if file.take(LONGEST).read_to_end(&mut text).is_err() {
+            return 0;
+        }
+        String::from_utf8_lossy(&text).lines().filter_map(read_line).collect::<BTreeMap<_, _>>().len()
     }
 
     fn path(&self, words: &[String]) -> PathBuf {
