@@ -96,7 +96,7 @@ fn only_what_differs_is_sent() {
         assert_eq!(summary(&second)["digest"], hex);
         holds(&world, &drive, &image);
         // Zeros where something was are sent, and found.
-        write(&image, &[0; 64 << 10], 0);
+        write(&image, &vec![0; 64 << 10], 0);
         assert_eq!(told(&up(&world, &drive, &["--verify", "full"])), ("trusted".to_owned(), 1, 127));
         holds(&world, &drive, &image);
         let said =

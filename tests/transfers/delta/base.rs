@@ -58,7 +58,7 @@ fn a_base_that_is_in_doubt_or_of_another_size_makes_an_equal_drive() {
         let larger = onto(&["--name", "larger", "--verify", "full"]);
         assert_eq!(told(&larger), ("trusted".to_owned(), 17, 128), "{}", larger.stdout);
         // Zeros where the copy has something else are written like everything.
-        write(&image, &[0; 2 << 16], 16 * CHUNK);
+        write(&image, &vec![0; 2 << 16], 16 * CHUNK);
         let zeros = onto(&["--name", "zeros"]);
         assert_eq!(told(&zeros), ("trusted".to_owned(), 19, 126), "{}", zeros.stdout);
         assert!(!zeros.stdout.contains("does not read as zero"), "{}", zeros.stdout);
