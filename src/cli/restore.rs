@@ -84,14 +84,14 @@ pub async fn run(args: RestoreArgs, global: &Global, output: &Output) -> Result<
         None => Session::without_remote(&args.transfer, global, output)?,
     };
     let selection = BackupStore::resolve(&args.from, session.context.retry.clone()).await?;
-    let store = selection.store();
-    let lease = Lease::for_reading(store).await?;
+    let lease = Lease::for_reading(selection.store()).await?;
+    let store = &lease.over(selection.store());
     let ended = match (&selection, args.set.is_set(1)) {
-        (Selection::Backups { store, ids }, true) => {
+        (Selection::Backups { ids, .. }, true) => {
             several(&args, store, ids, target.as_ref(), &session, output).await
         }
         (_, true) => Err(Error::usage("an index file is one image: leave --all and --shard out")),
-        (_, false) => one(&args, &selection, target.as_ref(), &session, output).await,
+        (_, false) => one(&args, store, &selection, target.as_ref(), &session, output).await,
     };
     session.settle();
     let given_back = lease.end().await;
@@ -100,17 +100,18 @@ pub async fn run(args: RestoreArgs, global: &Global, output: &Output) -> Result<
 
 async fn one(
     args: &RestoreArgs,
+    store: &BackupStore,
     selection: &Selection,
     target: Option<&Target>,
     session: &Session,
     output: &Output,
 ) -> Result<()> {
     let backup = match selection {
-        Selection::Backups { store, ids } => match &**ids {
+        Selection::Backups { ids, .. } => match &**ids {
             [id] => Backup::of(store, id).await?,
             ids => return Err(name_one(store, ids)),
         },
-        Selection::Index { store, path } => Backup::of_file(store, path).await?,
+        Selection::Index { path, .. } => Backup::of_file(store, path).await?,
     };
     let (settings, context) = (session.settings(&args.transfer, args.restart), &session.context);
     if let Some(target) = target {

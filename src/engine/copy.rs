@@ -1,23 +1,21 @@
 //! An image from one disk to another: upload, download, migration, standard output.
 
-use super::encode::codec::{Compression, Rung};
-use super::encode::{Encoder, Form};
+use super::encode::codec::Compression;
+use super::hands::{CopyHands, Step};
 use super::ledger::{Bits, Ledger};
-use super::pipeline::{Content, Hand, Item, Loaded, Origin, Pipeline, Source, Worked, Written};
+use super::pipeline::{Item, Origin, Source, Written};
 use super::syncing::{Schedule, Syncing, flush};
 use super::tap::Tap;
 use super::{Context, plan};
 use crate::chunk::{AckedChunk, DigestedChunk, Geometry};
-use crate::digest::{Algorithm, Digest, ZeroDigests};
-use crate::disk::{Buffers, LocalRead, ReadAt, Wire, WriteAt};
+use crate::digest::Digest;
+use crate::disk::{LocalRead, ReadAt, WriteAt};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Stage};
 use crate::journal::Journal;
-use crate::meters::Meters;
 use crate::record::Fate;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
 /// A copy that is about to run.
 pub struct Copy {
@@ -70,22 +68,6 @@ impl Copied {
             self.sent += 1;
         }
     }
-}
-
-/// What has become of a chunk.
-pub(super) enum Step {
-    /// It was read again only to be compared with what an earlier run has moved.
-    Again(DigestedChunk, Origin),
-    /// Zeros, where the destination says that it reads as zero.
-    Blank(AckedChunk),
-    /// The destination is known to hold it.
-    Unchanged(AckedChunk),
-    /// Zeros, where it is taken to do so.
-    Skipped(AckedChunk),
-    /// The worker has written it; whether as a hole.
-    Wrote(AckedChunk, bool),
-    /// It is written by the pipeline.
-    Sent(DigestedChunk),
 }
 
 impl Copy {
@@ -214,22 +196,11 @@ impl Copy {
     }
 }
 
-/// Buffers of bodies that are kept for the next.
-const BODIES_KEPT: usize = 4;
-
 /// The digest of an image all of whose chunks went by.
 pub(super) fn finish(tap: &Tap, chunks: u64) -> Result<String> {
     tap.finish(chunks).ok_or_else(|| {
         Error::new(Kind::Io, "the digest of the image is not complete; this is a bug in diskferry")
     })
-}
-
-/// One thread writes as fast as any disk takes it, and costs half of what several do; SHA-256 needs them all.
-fn landing_threads(algorithm: Algorithm, width: usize) -> usize {
-    match algorithm {
-        Algorithm::Blake3 => 1,
-        Algorithm::Sha256 => width,
-    }
 }
 
 /// The chunks to be read, in order: those that are not settled, or all.
@@ -250,127 +221,6 @@ fn items(
         };
         (all || !again).then_some(Item { index, from })
     })
-}
-
-/// What the workers of a copy are told.
-pub(super) struct CopyHands<'a> {
-    pub(super) to: Arc<dyn WriteAt>,
-    pub(super) compression: Compression,
-    pub(super) settled: &'a Arc<Bits>,
-    /// Chunks at whose place the destination says that it reads as zero.
-    pub(super) blank: Arc<Bits>,
-    /// What is there already.
-    pub(super) held: Option<Arc<dyn Held>>,
-    pub(super) skip_holes: bool,
-    pub(super) skip_zeros: bool,
-}
-
-impl CopyHands<'_> {
-    /// The pipeline that they work in.
-    pub(super) fn pipeline(
-        self,
-        source: Source,
-        kept: Option<Arc<dyn ReadAt>>,
-        algorithm: Algorithm,
-        geometry: Geometry,
-        tap: Option<Arc<Tap>>,
-        context: &Context,
-    ) -> Result<Pipeline<Step>> {
-        let (is_local, compresses) = match self.to.local() {
-            Some(local) => (true, local.compresses()),
-            None => (false, false),
-        };
-        let form = match (self.to.info().wire, self.compression) {
-            (Wire::Plain, _) | (Wire::Gzip, Compression::None) => Form::Plain,
-            (Wire::Gzip, compression) => Form::Gzip(compression),
-            (Wire::Chunks, _) => Form::Chunks,
-        };
-        let zeros = Arc::new(ZeroDigests::new(algorithm));
-        let (buffers, rung) = (Buffers::new(context.kept(BODIES_KEPT)), Rung::default());
-        let room = if form == Form::Plain { 1 } else { 2 };
-        let width = context.width(geometry.chunk_size().saturating_mul(room));
-        let width = if is_local && !compresses { landing_threads(algorithm, width) } else { width };
-        let hands = (0..width)
-            .map(|_| {
-                let encoder = Encoder::new(form, &rung, algorithm, Arc::clone(&zeros), buffers.clone())?;
-                let hand = CopyHand {
-                    encoder,
-                    settled: Arc::clone(self.settled),
-                    blank: Arc::clone(&self.blank),
-                    held: self.held.clone(),
-                    to: Arc::clone(&self.to),
-                    skip_holes: self.skip_holes,
-                    skip_zeros: self.skip_zeros,
-                    meters: Arc::clone(&context.meters),
-                };
-                Ok(hand.into_hand())
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Pipeline {
-            geometry,
-            source,
-            kept,
-            hands,
-            tap,
-            to: (!is_local).then_some(self.to),
-            room,
-            rung: Some(rung).filter(|_| form == Form::Gzip(Compression::Auto)),
-        })
-    }
-}
-
-struct CopyHand {
-    encoder: Encoder,
-    /// Chunks that an earlier run has moved, or that need not be.
-    settled: Arc<Bits>,
-    blank: Arc<Bits>,
-    held: Option<Arc<dyn Held>>,
-    to: Arc<dyn WriteAt>,
-    skip_holes: bool,
-    skip_zeros: bool,
-    meters: Arc<Meters>,
-}
-
-impl CopyHand {
-    fn into_hand(mut self) -> Hand<Step> {
-        Box::new(move |chunk| self.work(chunk))
-    }
-
-    fn work(&mut self, chunk: Loaded) -> Result<Worked<Step>> {
-        let Loaded { index, offset, from, content } = chunk;
-        let (len, (digest, zero)) = match &content {
-            Content::Zeros(len) => (*len, (self.encoder.digest_of_zeros(*len), true)),
-            Content::Bytes(bytes) => (bytes.len() as u64, self.encoder.digest(bytes)),
-        };
-        let chunk = DigestedChunk { index, len, digest, zero };
-        if self.settled.get(index) {
-            return Ok(Worked::Done(Step::Again(chunk, from)));
-        }
-        if zero && self.blank.get(index) {
-            return Ok(Worked::Done(Step::Blank(chunk.known())));
-        }
-        if self.held.as_ref().is_some_and(|held| held.holds(index, &chunk.digest)) {
-            return Ok(Worked::Done(Step::Unchanged(chunk.known())));
-        }
-        if zero && (self.skip_zeros || (from == Origin::Hole && self.skip_holes)) {
-            return Ok(Worked::Done(Step::Skipped(chunk.known())));
-        }
-        let range = offset..offset + len;
-        if let Some(local) = self.to.local() {
-            let start = Instant::now();
-            let receipt = match &content {
-                Content::Bytes(bytes) if !zero => local.write(offset, bytes)?,
-                _ => local.zero(range)?,
-            };
-            Meters::since(&self.meters.landing_ns, start);
-            return Ok(Worked::Done(Step::Wrote(chunk.acknowledged(receipt), zero)));
-        }
-        let body = match content {
-            Content::Bytes(bytes) if !zero => Some(self.encoder.encode(bytes, chunk.digest)?),
-            _ => None,
-        };
-        Ok(Worked::Write(Step::Sent(chunk), range, body))
-    }
 }
 
 /// Notes what has become of a chunk. `is_here`: whether the destination is a disk of this machine, so that the chunk was fetched

@@ -10,6 +10,7 @@ pub mod encode;
 mod failures;
 mod flow;
 pub mod governor;
+mod hands;
 pub mod ledger;
 mod pace;
 pub mod pipeline;

@@ -1,8 +1,9 @@
 //! A stream whose length is known only at its end, into a file or onto standard output.
 
 use super::Context;
-use super::copy::{Copied, CopyHands, finish};
+use super::copy::{Copied, finish};
 use super::encode::codec::Compression;
+use super::hands::CopyHands;
 use super::ledger::{Bits, Ledger};
 use super::pipeline::{Item, Origin, Source};
 use super::tap::Tap;
