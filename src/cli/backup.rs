@@ -28,11 +28,11 @@ pub struct BackupArgs {
     /// More drives, and last the store: a directory, or s3://, az:// or gs://
     #[arg(value_name = "REMOTE:DRIVE|STORE", required = true)]
     more: Vec<String>,
-    #[command(flatten)]
-    set: SetOptions,
     /// Ignore what an earlier run has done
     #[arg(long)]
     restart: bool,
+    #[command(flatten)]
+    set: SetOptions,
     #[command(flatten)]
     transfer: TransferOptions,
 }

@@ -37,8 +37,6 @@ pub struct DownloadArgs {
     /// go into a directory
     #[arg(value_name = "REMOTE:DRIVE|FILE|DIR|-")]
     more: Vec<PathBuf>,
-    #[command(flatten)]
-    set: SetOptions,
     /// Of an appliance in gzip, xz, zstd or tar, or several of them: take the image out on the way
     #[arg(long)]
     unpack: bool,
@@ -57,6 +55,8 @@ pub struct DownloadArgs {
     /// Ignore what an earlier run has done
     #[arg(long)]
     restart: bool,
+    #[command(flatten)]
+    set: SetOptions,
     #[command(flatten)]
     transfer: TransferOptions,
 }

@@ -34,8 +34,6 @@ pub struct MigrateArgs {
     /// to: REMOTE: for a new drive each, REMOTE:DRIVE for one that exists
     #[arg(value_name = "REMOTE:DRIVE|REMOTE:appliance/KEY|REMOTE:", value_parser = parse::<Target>, required = true)]
     targets: Vec<Target>,
-    #[command(flatten)]
-    set: SetOptions,
     /// The new drive's name; that of what is moved without it
     #[arg(long)]
     name: Option<String>,
@@ -57,6 +55,8 @@ pub struct MigrateArgs {
     /// Ignore what an earlier run has done
     #[arg(long)]
     restart: bool,
+    #[command(flatten)]
+    set: SetOptions,
     #[command(flatten)]
     transfer: TransferOptions,
 }

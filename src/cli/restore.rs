@@ -40,8 +40,6 @@ pub struct RestoreArgs {
     /// Where to: REMOTE: for a new drive, REMOTE:DRIVE for one that exists, a file, or a directory for files
     #[arg(value_name = "REMOTE:[DRIVE]|FILE|DIRECTORY")]
     to: PathBuf,
-    #[command(flatten)]
-    set: SetOptions,
     /// The new drive's name; that of the one that was backed up without it
     #[arg(long)]
     name: Option<String>,
@@ -66,6 +64,8 @@ pub struct RestoreArgs {
     /// Ignore what an earlier run has done
     #[arg(long)]
     restart: bool,
+    #[command(flatten)]
+    set: SetOptions,
     #[command(flatten)]
     transfer: TransferOptions,
 }
