@@ -9,7 +9,7 @@ use crate::backup::{BackupStore, Session as StoreSession, When};
 use crate::config::{Object, Target};
 use crate::engine::{Context, InUse, Route};
 use crate::error::{Error, Result};
-use crate::job::backup::{BackedUp, Backup};
+use crate::job::backup::{BackedUp, Backup, Since};
 use crate::job::{Done, Settings};
 use clap::Args;
 
@@ -28,6 +28,13 @@ pub struct BackupArgs {
     /// More drives, and last the store: a directory, or s3://, az:// or gs://
     #[arg(value_name = "REMOTE:DRIVE|STORE", required = true)]
     more: Vec<String>,
+    /// Read only what the far end's dirty bitmap names, since it began with that backup: its time, or `last`. Of oVirt this is the ticket
+    /// of an incremental backup
+    #[arg(long, value_name = "last|WHEN", value_parser = since)]
+    since: Option<SinceWhen>,
+    /// The dirty bitmap of an NBD export, as qemu-nbd and QEMU export it
+    #[arg(long, value_name = "NAME", requires = "since")]
+    bitmap: Option<String>,
     /// Ignore what an earlier run has done
     #[arg(long)]
     restart: bool,
@@ -35,6 +42,23 @@ pub struct BackupArgs {
     set: SetOptions,
     #[command(flatten)]
     transfer: TransferOptions,
+}
+
+/// The time of a backup; `None` for the last.
+#[derive(Clone, Copy, Debug)]
+pub struct SinceWhen(Option<When>);
+
+fn since(text: &str) -> Result<SinceWhen, String> {
+    if text == "last" {
+        return Ok(SinceWhen(None));
+    }
+    text.parse().map(|when| SinceWhen(Some(when))).map_err(|error: Error| error.to_string())
+}
+
+impl BackupArgs {
+    fn since(&self) -> Option<Since> {
+        self.since.map(|since| Since { when: since.0, bitmap: self.bitmap.clone() })
+    }
 }
 
 /// Runs the command.
@@ -72,7 +96,8 @@ async fn one(
     output: &Output,
 ) -> Result<()> {
     let settings = session.settings(&args.transfer, args.restart);
-    let made = back_up(target.object.as_ref(), &session.end, store, &settings, &session.context).await;
+    let made =
+        back_up(args.since(), target.object.as_ref(), &session.end, store, &settings, &session.context).await;
     session.settle();
     let Some(done) = made? else { return Ok(()) };
     output.summary(&words(&done.result), &done.result.summary)?;
@@ -96,7 +121,7 @@ async fn several(
             let Running { end, context, settings, .. } = running;
             // A backup is of the time of its run: one that was made by an earlier run of the set is made again.
             let settings = Settings { keeps_journal: false, ..settings };
-            let made = back_up(Some(&picked.object), &end, store, &settings, &context).await?;
+            let made = back_up(args.since(), Some(&picked.object), &end, store, &settings, &context).await?;
             let Some(done) = made else { return Ok(None) };
             let (words, summary) = (words(&done.result), done.result.summary.clone());
             done.commit()?;
@@ -107,6 +132,7 @@ async fn several(
 }
 
 async fn back_up(
+    since: Option<Since>,
     object: Option<&Object>,
     end: &End,
     store: &StoreSession,
@@ -125,7 +151,7 @@ async fn back_up(
         }
         Err(_) => Vec::new(),
     };
-    let backup = Backup { disk, provider: end.provider.to_owned(), keys, when: When::now() };
+    let backup = Backup { disk, provider: end.provider.to_owned(), keys, when: When::now(), since };
     backup.run(&far, store, settings, context).await
 }
 

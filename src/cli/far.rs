@@ -55,6 +55,7 @@ impl Opening {
     fn nbd(&self, name: Option<String>) -> Result<(Arc<dyn Store>, Option<String>)> {
         let address = NbdAddress::parse(self.url.as_str())?;
         let options = NbdOptions {
+            bitmap: None,
             idle: self.options.idle,
             bandwidth: self.options.bandwidth.clone(),
             ca_pem: self.options.ca_pem.clone(),

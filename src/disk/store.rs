@@ -6,6 +6,7 @@
 use super::{Evidence, Identity, ReadAt, WriteAt};
 use crate::error::{Error, Result};
 use futures_util::future::LocalBoxFuture;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Something that is being asked for, on the thread of the job.
@@ -76,11 +77,24 @@ pub trait Store: Send + Sync {
     /// by SHA-256 both times; `None` where it does not, or not of parts of that size.
     fn checksum<'a>(&'a self, disk: &'a str, block: u64) -> Asking<'a, Option<String>>;
 
+    /// The ranges of a disk that were written to since its dirty bitmap began, in order; `None` where the far end has none. `bitmap`
+    /// names it where there may be several.
+    fn written_since<'a>(
+        &'a self,
+        disk: &'a str,
+        bitmap: Option<&'a str>,
+    ) -> Asking<'a, Option<Vec<Range<u64>>>>;
+
     /// What the far end can do, in words, each under a name: what a person wants to know before a transfer.
     fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>>;
 
     /// How a new disk is made, if that can be done at all.
     fn create(&self) -> Option<&dyn Create>;
+}
+
+/// The dirty bitmap of a far end that has none.
+pub(super) fn no_bitmap<'a>() -> Asking<'a, Option<Vec<Range<u64>>>> {
+    Box::pin(async { Ok(None) })
 }
 
 /// The checksum of a far end that computes none.

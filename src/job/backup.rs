@@ -7,9 +7,10 @@
 use super::contents::{self, Trust};
 use super::resumable::{Resumable, count_resumed, still_settled};
 use super::{Done, Far, Settings, announce, check_unchanged, summary};
+use crate::backup::index::ChunkHash;
 use crate::backup::{Index, Properties, Session, SnapshotId, SnapshotName, When};
 use crate::chunk::{AckedChunk, Geometry};
-use crate::digest::{Algorithm, Digest};
+use crate::digest::{Algorithm, Digest, ZeroDigests};
 use crate::disk::ReadAt;
 use crate::disk::store::Facts;
 use crate::engine::compare::with_digests;
@@ -38,6 +39,17 @@ pub struct Backup {
     pub keys: Vec<(String, String)>,
     /// The time that the backup bears.
     pub when: When,
+    /// What the far end's dirty bitmap is about, if it is to be asked.
+    pub since: Option<Since>,
+}
+
+/// An earlier backup since which a far end has kept a dirty bitmap, on the user's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// Which: that of this time, or the newest.
+    pub when: Option<When>,
+    /// The name of the bitmap, where there may be several.
+    pub bitmap: Option<String>,
 }
 
 /// A backup that was made.
@@ -180,9 +192,14 @@ impl Backup {
             let wanted = (geometry, algorithm);
             Trust::of(record.as_ref(), generation.as_deref(), now, wanted, settings.resume)
         };
-        let trust = trust_in(Algorithm::Sha256);
+        let mut trust = trust_in(Algorithm::Sha256);
         // What a transfer has noted by its own digests stays true beside what is read now.
         let mut trusted = trust.trusted || trust_in(Algorithm::Blake3).trusted;
+        let mut told = None;
+        if let Some(since) = &self.since {
+            let (known, why) = since_backup(since, name, &facts.disk, geometry, far, session).await?;
+            (told, trust) = (Some(known), Trust { trusted: true, why });
+        }
         announce(self.plan(name, &ledger, &proof, &trust, far, session, settings, context), context);
         let Some(mut claim) = claim else { return Ok(None) };
         let mut journal = found.journal(header)?;
@@ -193,7 +210,7 @@ impl Backup {
         journal.replace(&still_settled(&acked, &ledger))?;
         let resumed = count_resumed(&ledger, context);
         let known = record.as_ref().filter(|_| trust.trusted);
-        let known = known.map(|record| contents::known(record, geometry, Algorithm::Sha256));
+        let known = told.or_else(|| known.map(|record| contents::known(record, geometry, Algorithm::Sha256)));
         let mut unchanged = 0;
         if let Some(mut known) = known {
             forget_missing(&mut known, session).await?;
@@ -203,7 +220,7 @@ impl Backup {
             } else {
                 trusted = false;
                 let text = format!(
-                    "{} does not hold what the last transfer noted: it is read as a whole",
+                    "{} does not hold what is known of it: it is read as a whole",
                     far.called(&facts.disk)
                 );
                 (context.observer)(&Event::Warning(text));
@@ -291,6 +308,52 @@ async fn still_there(
         }
     }
     Ok(())
+}
+
+/// What a disk holds by an earlier backup and by the far end's dirty bitmap, and why that is believed.
+async fn since_backup(
+    since: &Since,
+    name: &SnapshotName,
+    disk: &str,
+    geometry: Geometry,
+    far: &Far,
+    session: &Session,
+) -> Result<(Ledger, String)> {
+    let ids = session.store().snapshots_of(name).await?;
+    let id = match since.when {
+        Some(when) => ids.into_iter().find(|id| id.when == when),
+        None => ids.into_iter().next_back(),
+    };
+    let what = since.when.map_or_else(|| format!("of {name}"), |when| format!("{name}@{when}"));
+    let id = id.ok_or_else(|| {
+        Error::new(Kind::NotFound, format!("there is no backup {what} in {}", session.store().name()))
+            .hint("the first backup is made without `--since`")
+    })?;
+    let id_shown = format!("{}@{}", id.name, id.when);
+    let index = session.store().load(&id).await?;
+    let alike = index.is_fixed()
+        && index.hash() == ChunkHash::Sha256
+        && (index.size(), index.chunk_size()) == (geometry.image_size(), geometry.chunk_size());
+    if !alike {
+        return Err(Error::usage(format!("{id_shown} has another size, or chunks of another size"))
+            .hint("make this backup without `--since`"));
+    }
+    let bitmap = since.bitmap.as_deref();
+    let written = far.store.written_since(disk, bitmap).await?.ok_or_else(|| {
+        Error::usage(format!("{} has no dirty bitmap that can be asked", far.called(disk))).hint(
+            "of an NBD export name it by `--bitmap`; of an oVirt image use the ticket of an incremental backup",
+        )
+    })?;
+    let mut known = Ledger::new(geometry, Algorithm::Sha256);
+    let zeros = ZeroDigests::new(Algorithm::Sha256);
+    for (index, chunk) in (0..).zip(index.chunks()) {
+        let zero = chunk.digest == zeros.of(chunk.len);
+        known.settle(&AckedChunk { index, len: chunk.len, digest: chunk.digest, zero });
+    }
+    for range in written {
+        geometry.touching(range).for_each(|index| known.revoke(index));
+    }
+    Ok((known, format!("the far end tells what was written since {id_shown}")))
 }
 
 /// The image of a ledger's chunks as the store has them; zeros where the ledger has none.

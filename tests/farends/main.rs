@@ -7,6 +7,7 @@
 mod azure;
 #[path = "../support/azurite.rs"]
 mod azurite;
+mod bitmaps;
 mod delta;
 mod end;
 #[path = "../support/gateway.rs"]

@@ -210,6 +210,15 @@ impl ImageServer {
         self.control("PUT", id, &json, 200);
     }
 
+    /// One of an incremental backup: the server tells what was written since the checkpoint's bitmap began.
+    #[allow(dead_code, reason = "not every test crate has incremental backups")]
+    pub fn incremental_ticket(&self, id: &str, size: u64, url: &str) {
+        let json = format!(
+            r#"{{"uuid":"{id}","size":{size},"url":"{url}","timeout":300,"sparse":true,"dirty":true,"ops":["read"]}}"#
+        );
+        self.control("PUT", id, &json, 200);
+    }
+
     /// Takes a ticket back.
     pub fn cancel(&self, id: &str) {
         self.control("DELETE", id, "", 204);
@@ -246,6 +255,16 @@ impl QemuNbd {
     /// Exports a new image of `size` bytes in `format` (`raw`, `qcow2`), `options` being those of `qemu-img create -o`;
     /// `None` where QEMU is not installed.
     pub fn start(format: &str, size: u64, options: &str) -> Option<Self> {
+        Self::start_with(format, size, options, None)
+    }
+
+    /// The same with a dirty bitmap of that name, which begins now.
+    #[allow(dead_code, reason = "not every test crate has bitmaps")]
+    pub fn start_with_bitmap(size: u64, bitmap: &str) -> Option<Self> {
+        Self::start_with("qcow2", size, "", Some(bitmap))
+    }
+
+    fn start_with(format: &str, size: u64, options: &str, bitmap: Option<&str>) -> Option<Self> {
         let (Some(nbd), Some(img)) =
             (find("DISKFERRY_QEMU_NBD", "qemu-nbd"), find("DISKFERRY_QEMU_IMG", "qemu-img"))
         else {
@@ -253,14 +272,21 @@ impl QemuNbd {
             return None;
         };
         let dir = Dir::new();
-        let mut create = Command::new(img);
+        let mut create = Command::new(&img);
         create.args(["create", "-q", "-f", format]);
         if !options.is_empty() {
             create.args(["-o", options]);
         }
         let made = create.arg(dir.0.join("image")).arg(size.to_string()).status().unwrap();
         assert!(made.success());
-        let child = Command::new(nbd)
+        let mut serve = Command::new(nbd);
+        if let Some(bitmap) = bitmap {
+            let add =
+                Command::new(img).args(["bitmap", "--add"]).arg(dir.0.join("image")).arg(bitmap).status();
+            assert!(add.unwrap().success());
+            serve.args(["--bitmap", bitmap]);
+        }
+        let child = serve
             .args(["--persistent", "--shared=16", "--discard=unmap", "-f", format, "--socket"])
             .arg(dir.0.join("socket"))
             .arg(dir.0.join("image"))

@@ -53,6 +53,14 @@ impl NbdServer {
         server
     }
 
+    /// Has it end by itself, so that it writes what it keeps in memory: a bitmap, for one.
+    #[allow(dead_code, reason = "not every test crate has bitmaps")]
+    pub fn end(mut self) {
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(asked.is_ok_and(|status| status.success()), "kill");
+        assert!(self.child.wait().expect("a child can be waited for").success(), "the server ends well");
+    }
+
     /// Where it listens.
     pub fn socket(&self) -> &Path {
         &self.socket

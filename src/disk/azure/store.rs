@@ -2,10 +2,12 @@
 
 use super::container::{BlobContainer, BlobInfo, BlobToMake};
 use crate::disk::store::{
-    Asking, Create, CreateError, DiskToMake, Facts, MakeCopy, Store, StoreInfo, Writable, no_checksum,
+    Asking, Create, CreateError, DiskToMake, Facts, MakeCopy, Store, StoreInfo, Writable, no_bitmap,
+    no_checksum,
 };
 use crate::disk::{Identity, ReadAt};
 use crate::error::{Error, Kind, Result};
+use std::ops::Range;
 use std::sync::Arc;
 
 impl BlobInfo {
@@ -76,6 +78,14 @@ impl Store for BlobContainer {
 
     fn checksum<'a>(&'a self, _disk: &'a str, _block: u64) -> Asking<'a, Option<String>> {
         no_checksum()
+    }
+
+    fn written_since<'a>(
+        &'a self,
+        _disk: &'a str,
+        _bitmap: Option<&'a str>,
+    ) -> Asking<'a, Option<Vec<Range<u64>>>> {
+        no_bitmap()
     }
 
     fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {

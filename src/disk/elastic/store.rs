@@ -3,9 +3,11 @@
 use super::ElasticDisk;
 use super::drives::Drives;
 use crate::disk::store::{
-    Asking, Create, CreateError, DiskToMake, Facts, MakeCopy, Store, StoreInfo, Writable, no_checksum,
+    Asking, Create, CreateError, DiskToMake, Facts, MakeCopy, Store, StoreInfo, Writable, no_bitmap,
+    no_checksum,
 };
 use crate::disk::{Identity, ReadAt};
+use std::ops::Range;
 use std::sync::Arc;
 
 impl Store for Drives {
@@ -34,6 +36,14 @@ impl Store for Drives {
 
     fn checksum<'a>(&'a self, _disk: &'a str, _block: u64) -> Asking<'a, Option<String>> {
         no_checksum()
+    }
+
+    fn written_since<'a>(
+        &'a self,
+        _disk: &'a str,
+        _bitmap: Option<&'a str>,
+    ) -> Asking<'a, Option<Vec<Range<u64>>>> {
+        no_bitmap()
     }
 
     fn describe<'a>(&'a self, _disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {

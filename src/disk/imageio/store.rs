@@ -9,6 +9,7 @@ use crate::transport::client::Options;
 use crate::transport::retry::Retry;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
+use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
@@ -114,6 +115,20 @@ impl Store for ImageStore {
             let what = format!("having {} checked by its server", ReadAt::info(disk).name);
             let checksum = self.retry.run(&what, None, async || disk.checksum_in_blocks(block).await).await?;
             Ok(checksum.map(|checksum| checksum.hex))
+        })
+    }
+
+    /// The ticket of an incremental backup is for its checkpoint: there is no bitmap to be named.
+    fn written_since<'a>(
+        &'a self,
+        disk: &'a str,
+        _bitmap: Option<&'a str>,
+    ) -> Asking<'a, Option<Vec<Range<u64>>>> {
+        Box::pin(async move {
+            let disk = self.disk(disk).await?;
+            let what = format!("asking what was written to {}", ReadAt::info(disk).name);
+            let dirty = self.retry.run(&what, None, async || disk.dirty_extents().await).await?;
+            Ok(dirty.map(|dirty| dirty.changed))
         })
     }
 

@@ -96,20 +96,21 @@ impl Handshake {
     }
 
     /// Opens an export: everything after it belongs to the transmission phase.
-    pub(super) async fn open(mut self, name: &str) -> Result<(Socket, Export)> {
+    pub(super) async fn open(mut self, name: &str, context: &str) -> Result<(Socket, Export)> {
         if !self.fixed {
             return self.open_by_name(name).await;
         }
         let structured = self.ask(option::STRUCTURED, &[]).await?.kind == option_reply::ACK;
-        let allocation = if structured { self.allocation(name).await? } else { None };
+        let allocation = if structured { self.context(name, context).await? } else { None };
+        let bitmap = context != ALLOCATION;
         match self.describe(option::GO, name).await? {
             Ok(description) => {
-                let export = Export { structured, allocation, ..description };
+                let export = Export { structured, allocation, bitmap, ..description };
                 Ok((self.socket, export))
             }
             Err(reply) if reply.kind == option_reply::UNSUPPORTED => {
                 let (socket, export) = self.open_by_name(name).await?;
-                Ok((socket, Export { structured, allocation, ..export }))
+                Ok((socket, Export { structured, allocation, bitmap, ..export }))
             }
             Err(reply) => {
                 let mut error = reply.refused(&format!("opening {}", title(name)));
@@ -160,11 +161,11 @@ impl Handshake {
         Err(violation(format!("it lists more than {MOST_REPLIES} exports")))
     }
 
-    /// Asks for the context that tells where there is no data, and for its id.
-    async fn allocation(&mut self, name: &str) -> Result<Option<u32>> {
+    /// Asks for a metadata context, and for its id.
+    async fn context(&mut self, name: &str, wanted: &str) -> Result<Option<u32>> {
         let mut data = string(name);
         data.extend_from_slice(&1_u32.to_be_bytes());
-        data.extend_from_slice(&string(ALLOCATION));
+        data.extend_from_slice(&string(wanted));
         self.send(option::SET_META_CONTEXT, &data).await?;
         let mut id = None;
         for _ in 0..MOST_REPLIES {
@@ -172,7 +173,7 @@ impl Handshake {
             match (reply.kind, reply.data.split_first_chunk::<4>()) {
                 (option_reply::ACK, _) => return Ok(id),
                 (option_reply::META_CONTEXT, Some((number, context))) => {
-                    if context == ALLOCATION.as_bytes() {
+                    if context == wanted.as_bytes() {
                         id = Some(u32::from_be_bytes(*number));
                     }
                 }
@@ -333,6 +334,7 @@ fn export(
         block,
         structured: false,
         allocation: None,
+        bitmap: false,
     })
 }
 

@@ -73,6 +73,9 @@ pub struct NbdOptions {
     pub ca_pem: Option<Vec<u8>>,
     /// The most connections to an export that allows several.
     pub connections: usize,
+    /// A dirty bitmap of QEMU's whose blocks are asked for in the place of zeros: [`ReadAt::extents`] says then what was not written
+    /// to since it began.
+    pub bitmap: Option<String>,
 }
 
 impl Default for NbdOptions {
@@ -82,6 +85,7 @@ impl Default for NbdOptions {
             bandwidth: Bandwidth::default(),
             ca_pem: None,
             connections: DEFAULT_CONNECTIONS,
+            bitmap: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use super::connection::{Connection, Context};
 use super::durability::ConnectionId;
 use super::failure::disconnected;
 use super::handshake::Handshake;
-use super::protocol::Export;
+use super::protocol::{ALLOCATION, DIRTY_BITMAP, Export};
 use super::socket::{Socket, Tls};
 use super::{NbdOptions, Purpose};
 use crate::error::{Error, Kind, Result};
@@ -22,6 +22,8 @@ pub(super) struct Opener {
     tls: Option<Tls>,
     limit: Duration,
     access: Purpose,
+    /// The metadata context that is asked for.
+    wanted: String,
     pub(super) context: Arc<Context>,
 }
 
@@ -81,7 +83,11 @@ impl Opener {
     ) -> Result<Self> {
         let tls = Tls::new(address, options)?;
         let limit = options.idle.max(Duration::from_secs(1));
-        Ok(Self { address: address.clone(), tls, limit, access, context })
+        let wanted = match &options.bitmap {
+            Some(bitmap) => format!("{DIRTY_BITMAP}{bitmap}"),
+            None => ALLOCATION.to_owned(),
+        };
+        Ok(Self { address: address.clone(), tls, limit, access, wanted, context })
     }
 
     /// Connects and begins the handshake.
@@ -105,7 +111,7 @@ impl Opener {
     /// Opens a connection to the export; nothing is written to one that is read-only.
     async fn open(&self) -> Result<(Socket, Export)> {
         let handshake = self.begin().await?;
-        let (socket, export) = self.in_time(handshake.open(self.address.export())).await?;
+        let (socket, export) = self.in_time(handshake.open(self.address.export(), &self.wanted)).await?;
         if self.access == Purpose::Write {
             refuse_read_only(&export)?;
         }

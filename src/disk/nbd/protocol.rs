@@ -86,6 +86,13 @@ pub(super) const STATE_ZERO: u32 = 2;
 /// The context of block descriptors that say where an image has no data.
 pub(super) const ALLOCATION: &str = "base:allocation";
 
+/// How the contexts begin whose block descriptors say what was written to since a bitmap of QEMU's began (QEMU, docs/interop/nbd.txt,
+/// `qemu:dirty-bitmap`).
+pub(super) const DIRTY_BITMAP: &str = "qemu:dirty-bitmap:";
+
+/// The bit of such a block descriptor that says that the block was written to.
+pub(super) const STATE_DIRTY: u32 = 1;
+
 /// What a server is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command {
@@ -216,6 +223,8 @@ pub struct Export {
     pub(super) structured: bool,
     /// The id of the context that tells where there is no data.
     pub(super) allocation: Option<u32>,
+    /// Whether that context is of a dirty bitmap: what it calls clean stands in the place of zeros.
+    pub(super) bitmap: bool,
 }
 
 impl Export {

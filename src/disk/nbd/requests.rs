@@ -239,10 +239,10 @@ impl Requests {
         let (offset, length) = (asked.start, narrow(asked.end - asked.start));
         let connection = self.pool.connection().await?;
         // The id holds for this connection.
-        let Some(context) = connection.export().allocation else {
+        let (Some(context), bitmap) = (connection.export().allocation, connection.export().bitmap) else {
             return Ok(vec![Extent { range: asked, zero: false }]);
         };
-        let payload = Payload::Statuses(Statuses::new(context, asked));
+        let payload = Payload::Statuses(Statuses::new(context, bitmap, asked));
         let (command, body) = (Command::BlockStatus, Bytes::new());
         let request = Request { command, offset, length, body, payload, guard: None };
         match self.ask_on(&connection, request).await? {

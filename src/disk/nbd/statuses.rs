@@ -1,6 +1,6 @@
 //! Block descriptors of a server as extents of a disk.
 
-use super::protocol::STATE_ZERO;
+use super::protocol::{STATE_DIRTY, STATE_ZERO};
 use crate::disk::Extent;
 use std::ops::Range;
 
@@ -12,6 +12,7 @@ const MOST_EXTENTS: usize = 1 << 18;
 #[derive(Debug)]
 pub(super) struct Statuses {
     context: u32,
+    bitmap: bool,
     asked: Range<u64>,
     /// Up to where there were descriptors.
     at: u64,
@@ -21,9 +22,9 @@ pub(super) struct Statuses {
 }
 
 impl Statuses {
-    /// For the context of that id and a range that is asked for.
-    pub(super) fn new(context: u32, asked: Range<u64>) -> Self {
-        Self { context, at: asked.start, asked, extents: Vec::new(), come: false }
+    /// For the context of that id, which may be of a dirty bitmap, and a range that is asked for.
+    pub(super) fn new(context: u32, bitmap: bool, asked: Range<u64>) -> Self {
+        Self { context, bitmap, at: asked.start, asked, extents: Vec::new(), come: false }
     }
 
     /// A chunk of descriptors begins.
@@ -47,7 +48,8 @@ impl Statuses {
         }
         // The last one may reach further than it was asked.
         let end = self.at.saturating_add(u64::from(len)).min(self.asked.end);
-        append(&mut self.extents, self.at..end, flags & STATE_ZERO != 0);
+        let known = if self.bitmap { flags & STATE_DIRTY == 0 } else { flags & STATE_ZERO != 0 };
+        append(&mut self.extents, self.at..end, known);
         self.at = end;
         Ok(())
     }
@@ -77,7 +79,7 @@ mod tests {
     use super::*;
 
     fn of(descriptors: &[(u32, u32)]) -> Result<Vec<(u64, u64, bool)>, String> {
-        let mut statuses = Statuses::new(7, 1000..2000);
+        let mut statuses = Statuses::new(7, false, 1000..2000);
         assert!(!statuses.is_complete());
         statuses.begin(7)?;
         for (len, flags) in descriptors {
@@ -100,7 +102,7 @@ mod tests {
         assert!(of(&[(0, 0)]).unwrap_err().contains("without a length"));
         assert!(of(&[(1000, 0), (1, 0)]).unwrap_err().contains("more block descriptors"));
         assert!(of(&[(u32::MAX, 3), (1, 0)]).is_err());
-        let mut statuses = Statuses::new(7, 0..10);
+        let mut statuses = Statuses::new(7, false, 0..10);
         assert!(statuses.begin(8).is_err());
         statuses.begin(7).unwrap();
         assert!(statuses.begin(7).unwrap_err().contains("two lists"));

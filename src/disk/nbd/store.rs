@@ -7,6 +7,7 @@ use crate::disk::{Identity, ReadAt};
 use crate::error::Result;
 use crate::meters::Meters;
 use crate::transport::retry::Retry;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One server.
@@ -87,6 +88,35 @@ impl Store for Server {
         no_checksum()
     }
 
+    fn written_since<'a>(
+        &'a self,
+        disk: &'a str,
+        bitmap: Option<&'a str>,
+    ) -> Asking<'a, Option<Vec<Range<u64>>>> {
+        Box::pin(async move {
+            let Some(bitmap) = bitmap else { return Ok(None) };
+            let address = self.address_of(disk)?;
+            let options =
+                NbdOptions { bitmap: Some(bitmap.to_owned()), connections: 1, ..self.options.clone() };
+            let what = format!("asking {address} what was written since its bitmap `{bitmap}` began");
+            let ask = async || {
+                let disk = NbdDisk::open(&address, Purpose::Read, &options, Arc::default()).await?;
+                if !disk.export().extents() {
+                    return Ok(None);
+                }
+                let (size, mut at, mut written) = (ReadAt::info(&disk).size, 0, Vec::new());
+                while at < size {
+                    let window = at..size.min(at + WINDOW);
+                    at = window.end;
+                    let told = disk.extents(window).await?;
+                    written.extend(told.into_iter().filter(|extent| !extent.zero).map(|extent| extent.range));
+                }
+                Ok(Some(written))
+            };
+            self.retry.run(&what, None, ask).await
+        })
+    }
+
     fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {
         Box::pin(async move {
             let opened = match self.disk(disk).await {
@@ -121,6 +151,9 @@ impl Store for Server {
         None
     }
 }
+
+/// What is asked of a bitmap at a time.
+const WINDOW: u64 = 16 << 30;
 
 /// The most names of exports that are shown.
 const SHOWN: usize = 20;

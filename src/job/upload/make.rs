@@ -169,6 +169,14 @@ mod tests {
             no_checksum()
         }
 
+        fn written_since<'a>(
+            &'a self,
+            _disk: &'a str,
+            _bitmap: Option<&'a str>,
+        ) -> Asking<'a, Option<Vec<std::ops::Range<u64>>>> {
+            Box::pin(async { Ok(None) })
+        }
+
         fn describe<'a>(&'a self, _: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {
             Box::pin(async { Ok(Vec::new()) })
         }
