@@ -30,8 +30,15 @@ const LAST: KeepRules =
 
 type Task<'a> = futures_util::future::LocalBoxFuture<'a, Result<()>>;
 
-/// Plays a round: how many of the tasks came to their end.
-async fn round(store: &BackupStore, seed: u64, whole: &dyn Fn() -> BoxFuture<'static, ()>) -> usize {
+/// Plays a round: how many of the tasks came to their end. `pause`: how long all of them rest now and
+/// then; `pass` has the store's clock go on as well, or a lease that was lost would be in the way for ever.
+async fn round(
+    store: &BackupStore,
+    seed: u64,
+    pause: Duration,
+    pass: &dyn Fn(Duration),
+    whole: &dyn Fn() -> BoxFuture<'static, ()>,
+) -> usize {
     let mut random = Random(seed * 0x9e37_79b9 + 1);
     let of = [id(&format!("a@2026-11-24T{seed:06}Z")), id(&format!("b@2026-11-24T{seed:06}Z"))];
     let images = [image(u8::try_from(seed % 200).unwrap()), image(u8::try_from(random.below(2)).unwrap())];
@@ -60,7 +67,10 @@ async fn round(store: &BackupStore, seed: u64, whole: &dyn Fn() -> BoxFuture<'st
                 drop(tasks.remove(at));
                 ended += 1;
             }
-            None if random.below(4) == 0 => tokio::time::sleep(Duration::from_micros(200)).await,
+            None if random.below(4) == 0 => {
+                tokio::time::sleep(pause).await;
+                pass(pause);
+            }
             None => tokio::task::yield_now().await,
         }
         whole().await;
@@ -85,7 +95,8 @@ async fn in_an_object_store() {
             }
             Box::pin(async {})
         };
-        ended += round(&store, seed, &whole).await;
+        // Five minutes of a lease that was lost are so many steps, not millions.
+        ended += round(&store, seed, Duration::from_millis(100), &|time| place.pass(time), &whole).await;
         // What was killed is forgotten by time.
         place.pass(Duration::from_mins(6));
     }
@@ -106,7 +117,7 @@ async fn in_a_directory() {
             }
             Box::pin(async {})
         };
-        ended += round(&store, seed, &whole).await;
+        ended += round(&store, seed, Duration::from_micros(200), &|_| (), &whole).await;
     }
     assert!(ended > 36, "{ended}");
     finish(&store).await;
