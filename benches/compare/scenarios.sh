@@ -3,7 +3,7 @@
 
 is_scenario() {
   local number='[0-9]+(\.[0-9]+)?'
-  [[ $1 =~ ^(sink|sink-down|parts|limited|rungs|serve|loop|memory|nbd|nbd-delay|formats|imageio)$ ]] ||
+  [[ $1 =~ ^(sink|sink-down|parts|limited|rungs|serve|loop|memory|nbd|nbd-delay|formats|imageio|backup)$ ]] ||
     [[ $1 =~ ^(wan|wan-down|line|nbd):$number:$number:$number(:$number)?$ ]]
 }
 
@@ -30,6 +30,7 @@ run_scenario() {
     nbd:*) over_nbd "$1" raw ;;
     formats) formats ;;
     imageio) over_imageio ;;
+    backup) backups ;;
   esac
   if [ -n "${line_pid:-}" ]; then
     kill "$line_pid"

@@ -10,10 +10,15 @@ use crate::disk::chunks::{IndexDisk, StoreDisk};
 use crate::engine::copy::Held;
 use crate::engine::ledger::Ledger;
 use crate::error::{Error, Kind, Result};
+use crate::event::Event;
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Times of backups that are ahead of the clock by no more than these seconds are those of backups that were made within one second, or
+/// of a clock that was set since.
+const AHEAD: u64 = 3600;
 
 /// So many characters of a drive's id tell it from others of its name.
 const ID_PART: usize = 8;
@@ -90,7 +95,8 @@ impl Session {
     }
 
     /// Makes the backup: checks that every chunk of the ledger is in the store, makes them safe, and writes the properties and then
-    /// the index. Returns under which name; if there is a backup of that second, the next that is free.
+    /// the index. Returns under which name: that of `when`, or of a later second where the name has a backup of that one or of one soon
+    /// after it, so that the newest backup is the one that was made last.
     ///
     /// # Errors
     /// `Incomplete` if chunks are missing, in the ledger or in the store. No index is written then.
@@ -113,6 +119,7 @@ impl Session {
         let index = Index::fixed(geometry.image_size(), geometry.chunk_size(), &digests)?;
         let wanted: HashSet<Digest> = digests.into_iter().collect();
         self.prove(&wanted).await?;
+        let when = self.time_for(name, when).await?;
         // Whoever drops this here, or fails, does not know whether the index comes.
         self.open.fetch_add(1, Relaxed);
         let id = self.write(name, when, &index, properties).await?;
@@ -139,6 +146,25 @@ impl Session {
         }
         let missing = self.missing(wanted).await?;
         if missing.is_empty() { Ok(()) } else { Err(incomplete(missing.len() as u64, wanted.len() as u64)) }
+    }
+
+    /// The time that makes a backup the newest of its name. Backups that were made within one second are ahead of the clock; once a prune
+    /// has removed the first of them, `when` is free and yet older than the last. A time that is far ahead is left alone: it would be
+    /// that of all later backups, too.
+    async fn time_for(&self, name: &SnapshotName, when: When) -> Result<When> {
+        let Some(newest) = self.store.snapshots_of(name).await?.pop() else { return Ok(when) };
+        let ahead = newest.when.seconds().saturating_sub(when.seconds());
+        if newest.when >= when && ahead <= AHEAD {
+            return Ok(newest.when.next());
+        }
+        if newest.when.seconds() > When::now().seconds().saturating_add(AHEAD) {
+            let what = format!(
+                "the backup {name}@{} is of the future: until then it counts as the newest of {name}; remove it if a clock was wrong",
+                newest.when
+            );
+            (self.store.retry().observer)(&Event::Warning(what));
+        }
+        Ok(when)
     }
 
     async fn write(

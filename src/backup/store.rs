@@ -339,6 +339,18 @@ impl BackupStore {
         Index::parse(&format!("{key} in {}", self.name()), &bytes)
     }
 
+    /// The index under a key of a listing; `None` if it is not there any more: a prune needs no lease to remove it.
+    pub(super) async fn load_listed(&self, key: &str) -> Result<Option<Index>> {
+        match self.load_key(key).await {
+            Err(error) if error.kind() == Kind::NotFound => {
+                let head = async || self.place.head(key).await;
+                let there = self.retry.run("looking for an index in the store", None, head).await?;
+                there.map_or(Ok(None), |_| Err(error))
+            }
+            loaded => loaded.map(Some),
+        }
+    }
+
     async fn get(&self, key: &str, limit: u64) -> Result<Bytes> {
         let get = async || self.place.get(key, limit).await;
         self.retry.run("reading from the store", None, get).await

@@ -94,8 +94,15 @@ async fn look(store: &BackupStore, options: &VerifyOptions) -> Result<VerifyRepo
     let mut report = VerifyReport { backups: ids.len() as u64, ..VerifyReport::default() };
     let mut wanted = HashMap::<Digest, Wanted>::new();
     for (n, id) in (0..).zip(&ids) {
-        let index = match store.load(id).await {
-            Ok(index) => index,
+        let listed = options.ids.is_empty();
+        let loaded =
+            if listed { store.load_listed(&id.index_key()).await } else { store.load(id).await.map(Some) };
+        let index = match loaded {
+            Ok(Some(index)) => index,
+            Ok(None) => {
+                report.backups -= 1;
+                continue;
+            }
             Err(error) if is_of_the_store(&error) => {
                 report.faults.push(Fault::Index { key: id.index_key(), error });
                 continue;

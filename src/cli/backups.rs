@@ -109,6 +109,8 @@ async fn list(store: &BackupStore, ids: &[SnapshotId], output: &Output) -> Resul
     for id in ids {
         let told = match store.describe(id).await {
             Ok(told) => told,
+            // A prune has removed it since it was listed.
+            Err(error) if error.kind() == Kind::NotFound => continue,
             // One damaged index does not hide the others.
             Err(error) => {
                 output.warn(&error.to_string());

@@ -1,4 +1,5 @@
-//! The whole program against servers that nobody here wrote: qemu-nbd, nbdkit, the oVirt image server, Azurite.
+//! The whole program against servers that nobody here wrote: qemu-nbd, nbdkit, the oVirt image server, Azurite, moto;
+//! and what it backs up, read by casync.
 //!
 //! What arrived is judged by QEMU and byte by byte. Kills come at counted moments, which a gateway between the program and
 //! the server sees. A server that is not installed is said on standard error; in CI that is a failure. `FARENDS_MIB=2048 cargo test
@@ -8,6 +9,10 @@ mod azure;
 #[path = "../support/azurite.rs"]
 mod azurite;
 mod bitmaps;
+mod backup_kills;
+mod backups;
+#[path = "../support/casync.rs"]
+mod casync;
 mod delta;
 mod end;
 #[path = "../support/gateway.rs"]
@@ -18,11 +23,16 @@ mod imageio;
 mod images;
 mod kills;
 mod migrations;
+#[path = "../support/moto.rs"]
+mod moto;
 mod moves;
 mod nbd;
 #[allow(dead_code, reason = "other suites use the rest")]
 #[path = "../support/nbd.rs"]
 mod nbd_server;
+#[expect(dead_code, reason = "the suite of schedules uses the rest")]
+#[path = "../proof/random.rs"]
+mod random;
 mod remotes;
 mod secrets;
 #[path = "../support/mod.rs"]

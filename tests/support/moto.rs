@@ -71,17 +71,36 @@ impl Moto {
 
     /// A request without a body: the whole answer.
     pub fn request(&self, method: &str, path: &str) -> String {
+        String::from_utf8_lossy(&self.answer(method, path)).into_owned()
+    }
+
+    /// Writes all objects of the bucket below `prefix` into a directory.
+    pub fn copy_to(&self, prefix: &str, directory: &Path) {
+        let listed = self.request("GET", &format!("{BUCKET}?list-type=2&prefix={prefix}"));
+        assert!(listed.contains("<IsTruncated>false</IsTruncated>"), "{listed}");
+        let keys = listed.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>"));
+        for (key, _) in keys {
+            let answer = self.answer("GET", &format!("{BUCKET}/{key}"));
+            assert!(answer.starts_with(b"HTTP/1.1 200"), "{key}: {}", String::from_utf8_lossy(&answer));
+            let head = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head ends");
+            let path = directory.join(key.strip_prefix(prefix).unwrap().trim_start_matches('/'));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, &answer[head + 4..]).unwrap();
+        }
+    }
+
+    fn answer(&self, method: &str, path: &str) -> Vec<u8> {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         write!(
             stream,
-            "{method} /{path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            "{method} /{path} HTTP/1.1\r\nHost: {}\r\nAuthorization: AWS an-id:unchecked\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
             self.address
         )
         .unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
+        answer
     }
 }
 

@@ -84,9 +84,11 @@ async fn needed(
         if going.is_some_and(|going| going.contains(*key)) {
             continue;
         }
-        let index = store.load_key(key).await.map_err(|error| {
+        let index = store.load_listed(key).await.map_err(|error| {
             error.hint("no chunk was deleted: nobody knows which ones this index needs; restore or remove it, then prune again")
         })?;
+        // Another prune has removed it.
+        let Some(index) = index else { continue };
         needed.extend(index.chunks().map(|chunk| chunk.digest));
     }
     report.foreign.sort();

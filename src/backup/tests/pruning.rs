@@ -4,7 +4,8 @@ use super::super::index::chunk_key;
 use super::super::prune::{KeepRules, Reason};
 use super::super::verify::{Fault, ReadData, VerifyOptions};
 use super::super::{SnapshotId, When};
-use super::{back_up, id, image, missing_in, send, store_in};
+use super::memory::MemoryPlace;
+use super::{back_up, id, image, missing_in, send, store_at, store_in};
 use crate::error::Kind;
 use std::time::Duration;
 
@@ -147,6 +148,29 @@ async fn nothing_is_swept_where_an_index_cannot_be_read() {
     assert!(error.to_string().contains(&of[1].index_key()), "{error}");
     assert!(error.what_next().unwrap().contains("no chunk was deleted"));
     assert_eq!(chunks().await, before);
+}
+
+/// A prune removes indexes beside everybody else.
+#[tokio::test]
+async fn an_index_that_goes_after_it_was_listed_is_no_fault() {
+    let place = MemoryPlace::default();
+    let store = store_at(place.clone());
+    let all = [id("db@2026-11-24T190000Z"), id("web@2026-11-24T190000Z"), id("web@2026-11-25T190000Z")];
+    for (seed, of) in (1..).zip(&all) {
+        back_up(&store, of, &image(seed)).await.unwrap();
+    }
+    let gone = |of: &SnapshotId| {
+        place.sleep_at(&format!("get {}", of.index_key()), Duration::ZERO, &of.index_key());
+    };
+    gone(&all[1]);
+    let report = store.verify(&VerifyOptions { ids: Vec::new(), read: ReadData::All }).await.unwrap();
+    assert_eq!((report.backups, report.faults.len()), (2, 0), "{:?}", report.faults);
+    // Who names it misses it.
+    let named = VerifyOptions { ids: vec![all[1].clone()], read: ReadData::None };
+    assert_eq!(store.verify(&named).await.unwrap().faults.len(), 1);
+    gone(&all[0]);
+    let swept = store.prune(&last(1), false).await.unwrap().swept.unwrap();
+    assert_eq!(swept.chunks, 2, "what the two that are gone needed alone");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 use super::super::index::chunk_key;
 use super::super::lease::{Lease, Role};
+use super::super::prune::KeepRules;
 use super::{CHUNK, back_up, contents, id, image, missing_in, name, properties, send, store_in, when};
 use crate::digest::Algorithm;
 use crate::disk::{Body, ReadAt, WriteAt};
@@ -50,6 +51,27 @@ async fn a_backup_of_the_same_second_gets_the_next() {
     let commit = async || session.commit(&name("web"), at, &ledger, &properties()).await;
     let made = [commit().await.unwrap(), commit().await.unwrap()];
     assert_eq!(made.map(|id| id.when.to_string()), ["2026-12-31T235959Z", "2027-01-01T000000Z"]);
+}
+
+#[tokio::test]
+async fn what_is_made_last_is_the_newest_after_a_prune_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_in(dir.path());
+    let commit = async |at: &str| {
+        let session = store.begin().await.unwrap();
+        let (ledger, _) = send(&session, "web", &image(1)).await.unwrap();
+        let made = session.commit(&name("web"), when(at), &ledger, &properties()).await.unwrap();
+        session.end().await.unwrap();
+        made.when.to_string()
+    };
+    for seconds in 0..3 {
+        assert_eq!(commit("2026-12-01T120000Z").await, format!("2026-12-01T12000{seconds}Z"));
+    }
+    store.prune(&KeepRules { last: 1, ..KeepRules::default() }, false).await.unwrap();
+    // Its own second is free, but older than that of the last one.
+    assert_eq!(commit("2026-12-01T120001Z").await, "2026-12-01T120003Z");
+    // A clock that was wrong does not move all that come later.
+    assert_eq!(commit("2026-12-01T110002Z").await, "2026-12-01T110002Z");
 }
 
 #[tokio::test]
