@@ -8,9 +8,9 @@
 mod azure;
 #[path = "../support/azurite.rs"]
 mod azurite;
-mod bitmaps;
 mod backup_kills;
 mod backups;
+mod bitmaps;
 #[path = "../support/casync.rs"]
 mod casync;
 mod delta;
