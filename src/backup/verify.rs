@@ -95,11 +95,8 @@ async fn look(store: &BackupStore, options: &VerifyOptions) -> Result<VerifyRepo
     let mut wanted = HashMap::<Digest, Wanted>::new();
     for (n, id) in (0..).zip(&ids) {
         let listed = options.ids.is_empty();
-        let loaded = if listed {
-            store.load_listed(&id.index_key()).await
-        } else {
-            store.load(id).await.map(Some)
-        };
+        let loaded =
+            if listed { store.load_listed(&id.index_key()).await } else { store.load(id).await.map(Some) };
         let index = match loaded {
             Ok(Some(index)) => index,
             Ok(None) => {

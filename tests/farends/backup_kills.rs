@@ -342,8 +342,7 @@ fn twenty_kills_of_two_processes_over_one_store() {
     if casync::is_here() {
         let indexes = ["one", "two"].map(|name| scene.newest(name));
         let [one, two] = indexes.each_ref().map(|index| index.to_str().unwrap());
-        let said =
-            casync::casync(&scene.world.path(""), &["gc", "--dry-run", "--store=store", one, two]);
+        let said = casync::casync(&scene.world.path(""), &["gc", "--dry-run", "--store=store", one, two]);
         assert!(said.contains("remove 0 chunks"), "{said}");
     }
 }

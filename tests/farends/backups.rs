@@ -90,9 +90,8 @@ fn two_drives_in_an_object_store() {
     let world = World::new("");
     world.image("web.img", 4 * MIB + 3000);
     std::fs::write(world.path("db.img"), noise(8, 3 << 20)).unwrap();
-    let [web, _] = ["web", "db"].map(|name| {
-        world.upload(&[&format!("{name}.img"), "oh:", "--name", name, "--chunk-size", "64k"])
-    });
+    let [web, _] = ["web", "db"]
+        .map(|name| world.upload(&[&format!("{name}.img"), "oh:", "--name", name, "--chunk-size", "64k"]));
     let store = format!("s3://{BUCKET}/nightly");
     let mut runs = Runs { world: &world, moto: &moto, ended: Vec::new() };
     let backup = ["--json", "-vv", "backup", "oh:", "--all", &store, "--chunk-size", "64k"];
@@ -137,7 +136,8 @@ fn two_drives_in_an_object_store() {
     // One that is killed leaves its journal, a report, and a lease that keeps others from deleting chunks.
     let alone = ["-vv", "backup", &target, &store, "--chunk-size", "64k", "--resume", "full"];
     let mut killed = runs.command(&[&alone[..], &["--report", "killed.html"]].concat());
-    let (output, was_killed) = run_until(world.emulator(), &mut killed, (Stage::Received, Operation::Read, 30));
+    let (output, was_killed) =
+        run_until(world.emulator(), &mut killed, (Stage::Received, Operation::Read, 30));
     runs.ended.push(Ended::new(output));
     assert!(was_killed && world.emulator().settle(LONG));
     assert_eq!(world.journals().len(), 1);
