@@ -46,7 +46,7 @@ backups_of() {
   for table in first again changed; do
     [ "$table" != changed ] || of=$work/changed
     back_up "$1" "$of" || return 1
-    # It asks whether the far end may be trusted, so nothing must have changed.
+    # It believes that nothing has changed.
     if [ "$table" = again ] && [ -n "${binary_of[$1]:-}" ]; then back_up "$1/trust" "$of" || return 1; fi
   done
   rm -f "$work/back"
@@ -55,7 +55,10 @@ backups_of() {
     restic) restic_runs dump latest image >"$work/back" || status=1 ;;
     *) "${binary_of[$1]}" -q restore "$work/store" "$work/back" >"$work/out" || status=1 ;;
   esac
-  [ "$status" = 0 ] && cmp "$work/changed" "$work/back" || { printf '%s: what comes back differs\n' "$1"; status=1; }
+  if [ "$status" != 0 ] || ! cmp "$work/changed" "$work/back"; then
+    printf '%s: what comes back differs\n' "$1"
+    status=1
+  fi
   rm -f "$work/back"
   return "$status"
 }

@@ -275,7 +275,7 @@ fn wait(child: &mut Child) -> ExitStatus {
 fn seed() -> u64 {
     match std::env::var("FARENDS_SEED") {
         Ok(seed) => seed.parse().expect("FARENDS_SEED is a number"),
-        Err(_) => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros() as u64,
+        Err(_) => u64::from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_nanos()),
     }
 }
 

@@ -21,8 +21,9 @@ pub(super) enum Form {
     Chunks,
 }
 
-/// The level of the frames in a store: higher ones cost twice the time for a few per cent.
-const ZSTD_LEVEL: i32 = 1;
+/// The level of the frames in a store. Chunks of 4 MiB of programs, of two images, beside level 3, which casync takes: 2 and 6 % larger in
+/// 0.7 of its time; at level 1, 6 and 16 % larger in 0.63.
+const ZSTD_LEVEL: i32 = 2;
 
 /// Digests and encodes chunks, one after the other, for one thread.
 pub(super) struct Encoder {
