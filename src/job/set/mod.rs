@@ -1,6 +1,7 @@
 //! Sets: several disks in one command.
 //!
-//! [`run`] has a few members run at a time, in one [`Window`](crate::disk::Window); [`Context::member`] gives each its counters.
+//! [`run`] has a few members run at a time, in one [`Window`]; [`Context::member`](crate::engine::Context::member) gives each its
+//! counters.
 //! A member that fails does not stop the rest, and [`verdict`] says how the set ended. What each [`Shard`] has of a set follows
 //! from the members' names alone. [`SetNotes`] say, until the whole set is done, which members are.
 
