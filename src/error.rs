@@ -25,8 +25,10 @@ pub enum Kind {
     Full,
     /// Any other local input or output error.
     Io,
-    /// The journal is damaged, does not fit this command, or is in use by another run.
+    /// The journal is damaged or does not fit this command.
     Journal,
+    /// Another run on this machine holds the journal, the destination or the set.
+    Locked,
     /// 401 or 403: the credentials were refused.
     Auth,
     /// 402: the account's balance does not cover the call.

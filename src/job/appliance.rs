@@ -8,7 +8,7 @@ use super::download::{
     Download, Downloads, FileForm, Object, begin, file_name, forget, header, is_stream, known_part, plan,
 };
 use super::resumable::Resumable;
-use super::{Done, Settings, announce, summary, vhd, write_manifest};
+use super::{Done, Settings, announce, once_free, summary, vhd, write_manifest};
 use crate::disk::appliance::pull::{beside, pull};
 use crate::disk::appliance::{Access, Appliance, ApplianceDisk};
 use crate::disk::file::{PartDisk, PartFile};
@@ -221,7 +221,9 @@ impl Download {
         };
         let to = file.as_ref().map_or_else(|| "standard output".to_owned(), |f| f.display().to_string());
         let claim = match &file {
-            Some(file) if !settings.dry_run => Some(settings.destinations.claim(&Destination::file(file))?),
+            Some(file) if !settings.dry_run => {
+                Some(once_free(context, || settings.destinations.claim(&Destination::file(file))).await?)
+            }
             _ => None,
         };
         let earlier = match &file {
@@ -231,7 +233,7 @@ impl Download {
                 if settings.restart && !settings.dry_run {
                     forget(file, &header, settings)?;
                 }
-                Some(Resumable::find(settings, &header, context)?)
+                Some(once_free(context, || Resumable::find(settings, &header, context)).await?)
             }
             None => None,
         };

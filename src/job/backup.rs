@@ -6,7 +6,7 @@
 
 use super::contents::{self, Trust};
 use super::resumable::{Resumable, count_resumed, still_settled};
-use super::{Done, Far, Settings, announce, check_unchanged, summary};
+use super::{Done, Far, Settings, announce, check_unchanged, once_free, summary};
 use crate::backup::index::ChunkHash;
 use crate::backup::{Index, Properties, Session, SnapshotId, SnapshotName, When};
 use crate::chunk::{AckedChunk, Geometry};
@@ -158,9 +158,11 @@ impl Backup {
     ) -> Result<Option<Claimed>> {
         let geometry = Geometry::checked(facts.size, settings.chunk_size)?;
         let store = Path::new(session.store().name()).join(name.as_str());
-        let claim = (!settings.dry_run)
-            .then(|| settings.destinations.claim(&Destination::file(&store)))
-            .transpose()?;
+        let claim = if settings.dry_run {
+            None
+        } else {
+            Some(once_free(context, || settings.destinations.claim(&Destination::file(&store))).await?)
+        };
         let header = Header {
             action: "backup".into(),
             transfer: uuid::Uuid::new_v4().to_string(),
@@ -174,7 +176,7 @@ impl Backup {
             command: settings.command.clone(),
             ..Header::default()
         };
-        let found = Resumable::find(settings, &header, context)?;
+        let found = once_free(context, || Resumable::find(settings, &header, context)).await?;
         let mut ledger = found.ledger(geometry, Algorithm::Sha256);
         let evidence = &facts.evidence;
         // What an earlier run read is of no use where the disk may have changed since: its chunks are in the store all the same.

@@ -30,7 +30,7 @@ use set::SetDirectory;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The far end of a job.
 #[derive(Clone)]
@@ -171,6 +171,38 @@ impl<T> Done<T> {
         removed
     }
 }
+
+/// How long a lock is waited for that another run holds. One that was stopped settles what is in flight for up to three seconds, and
+/// one that was killed takes a moment to die: a person, a service manager or a scheduler that starts the same command again at once
+/// is not refused for that.
+const STILL_ENDING: Duration = Duration::from_secs(5);
+
+/// Takes what another run may still hold, once it is free; see [`STILL_ENDING`].
+///
+/// # Errors
+/// [`Kind::Locked`] if the other run does not end.
+pub async fn once_free<T>(context: &Context, mut take: impl FnMut() -> Result<T>) -> Result<T> {
+    let until = tokio::time::Instant::now() + STILL_ENDING;
+    let mut said = false;
+    loop {
+        match take() {
+            Err(error) if error.kind() == Kind::Locked && tokio::time::Instant::now() < until => {
+                if !std::mem::replace(&mut said, true) {
+                    (context.observer)(&Event::Note(format!("{error}: waiting for it to end")));
+                }
+            }
+            taken => return taken,
+        }
+        let pause = async {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            Ok(())
+        };
+        context.stop.unless_asked(pause).await?;
+    }
+}
+
+/// How often such a lock is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What there is to know of a disk that is to be read or written. One that cannot be used now is refused; of one that
 /// somebody uses there is a warning, unless something else was asked for ([`InUse`]).

@@ -75,7 +75,7 @@ impl Destinations {
     /// Takes the lock of a destination.
     ///
     /// # Errors
-    /// [`Kind::Journal`] if another process has it.
+    /// [`Kind::Locked`] if another process has it.
     pub fn claim(&self, destination: &Destination) -> Result<Claim> {
         let what = |e| Error::io(format!("claiming {}", destination.name), e);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(what)?;
@@ -92,7 +92,7 @@ impl Destinations {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => {
                 return Err(Error::new(
-                    Kind::Journal,
+                    Kind::Locked,
                     format!("another diskferry is writing to {}", destination.name),
                 )
                 .hint("wait for it to end, or stop it; then run this command again"));

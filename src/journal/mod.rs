@@ -67,7 +67,7 @@ impl Journal {
     /// Starts a journal; one that exists is replaced.
     ///
     /// # Errors
-    /// [`Kind::Journal`] if another process has the one that exists.
+    /// [`Kind::Locked`] if another process has the one that exists.
     pub fn create(path: &Path, header: Header) -> Result<Self> {
         // Held until the new one stands in its place.
         let _old = open_locked(path)?;
@@ -79,7 +79,7 @@ impl Journal {
     /// Opens a journal and reads it; `None` if there is none. What is torn at the end is cut off.
     ///
     /// # Errors
-    /// [`Kind::Journal`] if another process has it, or if it cannot be read (see [`peek`]).
+    /// [`Kind::Locked`] if another process has it, [`Kind::Journal`] if it cannot be read (see [`peek`]).
     pub fn open(path: &Path) -> Result<Option<(Self, Replay)>> {
         let Some(mut file) = open_locked(path)? else { return Ok(None) };
         let replay = read(&mut file, path)?;
@@ -293,7 +293,7 @@ fn open_locked(path: &Path) -> Result<Option<File>> {
 
 fn busy(path: &Path) -> Error {
     Error::new(
-        Kind::Journal,
+        Kind::Locked,
         format!("another diskferry is busy with this transfer (it holds {})", path.display()),
     )
     .hint("wait for it to end, or stop it")

@@ -7,6 +7,7 @@ use diskferry::journal;
 use diskferry::provider::Provider;
 use rustix::process::Signal;
 use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Read};
 
 const MIB: u64 = 1 << 20;
 
@@ -153,6 +154,38 @@ fn a_signal_settles_what_is_in_flight_and_says_how_to_go_on() {
         let all = acknowledged_writes(&world.emulator().log());
         assert_eq!(all.len(), 192, "no chunk was sent twice");
         assert!(world.drive_bytes(last.stdout.trim_end()) == std::fs::read(&image).unwrap());
+    }
+}
+
+/// A service manager, a scheduler or a person starts the same command again while the run that was killed has not died yet.
+#[test]
+fn a_run_waits_for_one_that_is_about_to_end() {
+    let commands = [
+        (&["upload", "a.img", "oh:", "--chunk-size", "128k"][..], Operation::Write),
+        (&["download", "oh:", "--all", "out", "--chunk-size", "128k"], Operation::Read),
+        (&["backup", "oh:", "--all", "store", "--chunk-size", "128k"], Operation::Read),
+    ];
+    for (args, operation) in commands {
+        let world = World::new("");
+        world.image("a.img", 8 * MIB);
+        if operation == Operation::Read {
+            world.upload(&["a.img", "oh:"]);
+        }
+        let (mut first, gate) = world.spawn_held(world.emulator(), args, (Stage::Received, operation, 4));
+        assert!(gate.wait_for(1, LONG));
+        until("the first record", || !world.journals().is_empty());
+        let mut second = world.spawn(args);
+        let mut stderr = BufReader::new(second.stderr.take().unwrap());
+        let mut said = String::new();
+        while !said.contains("waiting for it to end") {
+            assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "{args:?} did not wait: {said}");
+        }
+        first.kill().unwrap();
+        first.wait().unwrap();
+        world.emulator().clear_hook();
+        gate.open();
+        stderr.read_to_string(&mut said).unwrap();
+        assert_eq!(second.wait().unwrap().code(), Some(0), "{args:?}: {said}");
     }
 }
 

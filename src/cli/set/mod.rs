@@ -12,8 +12,8 @@ use crate::config::Object;
 use crate::engine::{Context, Route};
 use crate::error::{Error, Result};
 use crate::event::Summary;
-use crate::job::Settings;
 use crate::job::set::{self, AtOnce, Member, SetNotes, Shard};
+use crate::job::{Settings, once_free};
 use crate::meters::Meters;
 use futures_util::future::LocalBoxFuture;
 use serde_json::json;
@@ -121,7 +121,11 @@ impl Set {
         if before > 0 && !restart {
             output.note(&format!("{before} of {} drives were done by an earlier run", self.picked.len()));
         }
-        let notes = if settings.dry_run { None } else { Some(settings.sets.open(&self.words)?) };
+        let notes = if settings.dry_run {
+            None
+        } else {
+            Some(once_free(&session.context, || settings.sets.open(&self.words)).await?)
+        };
         let notes = Mutex::new(notes);
         let context = session.context.on(verb.route);
         let at_once = AtOnce::new(&context.window, settings.chunk_size);

@@ -10,7 +10,7 @@ use crate::engine::resume::Proof;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan};
 use crate::job::resumable::{Resumable, changed_since, count_resumed};
-use crate::job::{Settings, announce};
+use crate::job::{Settings, announce, once_free};
 use crate::journal::{Destination, DriveRecord, Header, Journal};
 use std::path::Path;
 
@@ -29,13 +29,13 @@ impl Download {
         let claim = if settings.dry_run {
             None
         } else {
-            Some(settings.destinations.claim(&Destination::file(file))?)
+            Some(once_free(context, || settings.destinations.claim(&Destination::file(file))).await?)
         };
         let header = header(file, object, settings);
         if settings.restart && !settings.dry_run {
             forget(file, &header, settings)?;
         }
-        let found = Resumable::find(settings, &header, context)?;
+        let found = once_free(context, || Resumable::find(settings, &header, context)).await?;
         let known = found.replay.as_ref().and_then(|replay| replay.part);
         let part = known.map(|known| PartFile::resume(file, known)).transpose()?.flatten();
         // An earlier run may have ended right after it gave the file its name. What a delta left as it was is in no journal: that

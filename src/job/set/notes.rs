@@ -36,7 +36,7 @@ impl SetDirectory {
     /// Opens the notes of the set that `words` tell from every other: the action, what was selected, where it goes, the shard.
     ///
     /// # Errors
-    /// [`Kind::Journal`] if another process runs the same set.
+    /// [`Kind::Locked`] if another process runs the same set.
     pub fn open(&self, words: &[String]) -> Result<SetNotes> {
         let what = |e| Error::io(format!("opening the notes of the set in {}", self.0.display()), e);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(what)?;
@@ -47,7 +47,7 @@ impl SetDirectory {
         match file.try_lock() {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(Error::new(Kind::Journal, "another diskferry runs the same set")
+                return Err(Error::new(Kind::Locked, "another diskferry runs the same set")
                     .hint("wait for it to end, or stop it; then run this command again"));
             }
             Err(std::fs::TryLockError::Error(e)) => return Err(what(e)),

@@ -12,7 +12,7 @@ use crate::engine::resume::Proof;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan};
 use crate::job::resumable::Resumable;
-use crate::job::{Far, Settings, announce, usable};
+use crate::job::{Far, Settings, announce, once_free, usable};
 use crate::journal::{Header, NewDrive};
 use crate::provider::catalogue::secret;
 
@@ -29,7 +29,7 @@ impl Upload {
         self.check(far)?;
         let base = self.base(far, context).await?;
         let header = self.header(image, base.as_ref(), far, settings)?;
-        let found = Resumable::find(settings, &header, context)?;
+        let found = once_free(context, || Resumable::find(settings, &header, context)).await?;
         let ledger = found.ledger(geometry, settings.digest);
         let acked = found.acked(&ledger);
         let known = found.drive().map(|record| record.drive.clone());
@@ -39,7 +39,9 @@ impl Upload {
             None => None,
         };
         let claim = match &facts {
-            Some(facts) if !settings.dry_run => Some(settings.destinations.claim(&destination(far, facts))?),
+            Some(facts) if !settings.dry_run => {
+                Some(once_free(context, || settings.destinations.claim(&destination(far, facts))).await?)
+            }
             _ => None,
         };
         let generation = match (&claim, &facts) {
