@@ -2,6 +2,7 @@
 
 use super::index::CHUNK_SUFFIX;
 use crate::error::{Error, Result};
+use chrono::{DateTime, Datelike, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -83,22 +84,8 @@ const DAY: u64 = 86_400;
 /// 9999-12-31T235959Z: what four digits of a year can say.
 const LAST: u64 = 253_402_300_799;
 
-/// A date and a time of day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Civil {
-    /// The year.
-    pub year: u64,
-    /// From 1.
-    pub month: u64,
-    /// From 1.
-    pub day: u64,
-    /// From 0 to 23.
-    pub hour: u64,
-    /// From 0.
-    pub minute: u64,
-    /// From 0.
-    pub second: u64,
-}
+/// How a time is written.
+const FORM: &str = "%Y-%m-%dT%H%M%SZ";
 
 impl When {
     /// The time now, by this machine's clock.
@@ -134,38 +121,23 @@ impl When {
         (self.days() + 3) / 7
     }
 
-    /// As date and time in UTC, by the Gregorian calendar in cycles of 400 years (146,097 days) from a first of March.
-    pub fn civil(self) -> Civil {
-        let days = self.days() + 719_468;
-        let (cycle, of_cycle) = (days / 146_097, days % 146_097);
-        let years = (of_cycle - of_cycle / 1_460 + of_cycle / 36_524 - of_cycle / 146_096) / 365;
-        let of_year = of_cycle - (365 * years + years / 4 - years / 100);
-        let from_march = (5 * of_year + 2) / 153;
-        let day = of_year - (153 * from_march + 2) / 5 + 1;
-        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-        let year = cycle * 400 + years + u64::from(month <= 2);
-        let time = self.0 % DAY;
-        Civil { year, month, day, hour: time / 3600, minute: time / 60 % 60, second: time % 60 }
+    /// The year.
+    pub fn year(self) -> i32 {
+        self.date().year()
     }
 
-    fn of_civil(civil: Civil) -> Option<Self> {
-        let Civil { year, month, day, hour, minute, second } = civil;
-        let may_be = (1970..=9999).contains(&year)
-            && (1..=12).contains(&month)
-            && (1..=31).contains(&day)
-            && hour < 24
-            && minute < 60
-            && second < 60;
-        if !may_be {
-            return None;
-        }
-        let years = year - u64::from(month <= 2);
-        let from_march = if month > 2 { month - 3 } else { month + 9 };
-        let of_year = (153 * from_march + 2) / 5 + day - 1;
-        let days = years * 365 + years / 4 - years / 100 + years / 400 + of_year - 719_468;
-        let when = Self(days * DAY + hour * 3600 + minute * 60 + second);
-        // Else it was the 30th of February.
-        (when.civil() == civil).then_some(when)
+    /// The months since the year 0.
+    pub fn month(self) -> i32 {
+        self.year() * 12 + self.date().month0().cast_signed()
+    }
+
+    /// As date and time in UTC.
+    fn date(self) -> DateTime<Utc> {
+        // Every time up to the last of a year of four digits is one.
+        i64::try_from(self.0)
+            .ok()
+            .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+            .unwrap_or_default()
     }
 }
 
@@ -177,8 +149,7 @@ impl From<SystemTime> for When {
 
 impl fmt::Display for When {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Civil { year, month, day, hour, minute, second } = self.civil();
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}{minute:02}{second:02}Z")
+        write!(f, "{}", self.date().format(FORM))
     }
 }
 
@@ -186,20 +157,11 @@ impl FromStr for When {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let part = |range: std::ops::Range<usize>| {
-            let digits = text.get(range).filter(|part| part.bytes().all(|b| b.is_ascii_digit()))?;
-            digits.parse::<u64>().ok()
-        };
         let parse = || {
-            let civil = Civil {
-                year: part(0..4)?,
-                month: part(5..7)?,
-                day: part(8..10)?,
-                hour: part(11..13)?,
-                minute: part(13..15)?,
-                second: part(15..17)?,
-            };
-            Self::of_civil(civil).filter(|when| when.to_string() == text)
+            let time = NaiveDateTime::parse_from_str(text, FORM).ok()?.and_utc().timestamp();
+            let when = Self(u64::try_from(time).ok().filter(|time| *time <= LAST)?);
+            // No other way of writing it, such as a sign or a leap second.
+            (when.to_string() == text).then_some(when)
         };
         parse().ok_or_else(|| {
             Error::usage(format!(

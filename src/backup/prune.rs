@@ -91,8 +91,8 @@ impl KeepRules {
             (Reason::Hourly, self.hourly, |when| when.seconds() / 3600),
             (Reason::Daily, self.daily, When::days),
             (Reason::Weekly, self.weekly, When::week),
-            (Reason::Monthly, self.monthly, |when| when.civil().year * 12 + when.civil().month),
-            (Reason::Yearly, self.yearly, |when| when.civil().year),
+            (Reason::Monthly, self.monthly, |when| u64::from(when.month().unsigned_abs())),
+            (Reason::Yearly, self.yearly, |when| u64::from(when.year().unsigned_abs())),
         ];
         for (reason, keep, period) in rules {
             let (mut left, mut last) = (keep, None);
