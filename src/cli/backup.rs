@@ -73,7 +73,9 @@ pub async fn run(mut args: BackupArgs, global: &Global, output: &Output) -> Resu
     let session = Session::open(Some(&args.from.remote), &args.transfer, global, output).await?;
     let retry = session.context.retry.clone();
     let store = if args.transfer.dry_run {
-        BackupStore::open(&address, retry).await?
+        BackupStore::open(&address, retry)
+            .await
+            .map_err(|error| error.hint("a dry run makes no store; the first backup does"))?
     } else {
         BackupStore::open_or_create(&address, retry).await?
     };

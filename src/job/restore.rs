@@ -90,9 +90,9 @@ impl Backup {
 }
 
 /// The keys of a drive that a new one can be made with; what a server fills in itself (status, counters, the name and size, which
-/// are given beside them) is not among them.
+/// are given beside them) is not among them, and neither are the drives that it was to be apart from, which may be gone.
 fn is_kept(key: &str) -> bool {
-    const KEPT: [&str; 4] = ["tags", "encryption:cipher", "claim:type", "avoid"];
+    const KEPT: [&str; 3] = ["tags", "encryption:cipher", "claim:type"];
     KEPT.contains(&key) || (key.starts_with("user:") && key != TRANSFER_KEY)
 }
 
@@ -102,7 +102,10 @@ pub fn keys(backup: &Backup, provider: &str, given: &[(String, String)]) -> Vec<
     let mut keys = given.to_vec();
     if backup.properties.provider == provider {
         for (key, value) in &backup.properties.keys {
-            if is_kept(key) && !value.is_empty() && !keys.iter().any(|(k, _)| k == key) {
+            // What a store says is data: a value of several lines would be several keys of a request.
+            let is_one_line = !key.contains(char::is_whitespace) && !value.contains(char::is_control);
+            let is_new = !keys.iter().any(|(k, _)| k == key);
+            if is_kept(key) && is_one_line && is_new && !value.is_empty() {
                 keys.push((key.clone(), value.clone()));
             }
         }

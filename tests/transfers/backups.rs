@@ -333,6 +333,46 @@ fn a_killed_backup_goes_on() {
     assert!(world.journals().is_empty());
 }
 
+/// What the properties beside an index say may be anything: no key of a request is made of a value.
+#[test]
+fn properties_that_were_tampered_with_make_no_keys() {
+    let world = World::new("");
+    world.image("a.img", MIB);
+    let drive = world.upload(&["a.img", "oh:", "--set", "tags=blue"]);
+    assert_eq!(backup(&world, &[&format!("oh:{drive}")]).code, 0);
+    let path = files(&world.path("store"), "json").pop().unwrap();
+    let mut known: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(known["keys"]["tags"], "blue");
+    known["keys"]["tags"] = "blue\nsize 1\nuser:evil yes".into();
+    known["keys"]["user:kept"] = "yes".into();
+    known["keys"]["status"] = "dead".into();
+    std::fs::write(&path, known.to_string()).unwrap();
+    let restored = world.run(&["restore", "store/a.img", "oh:"]);
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    let info = world.run(&["call", "oh:", "drives.info", restored.stdout.trim()]).stdout;
+    assert!(info.contains("user:kept yes\n") && !info.contains("evil") && !info.contains("tags"), "{info}");
+    assert!(!info.contains("dead"), "{info}");
+}
+
+/// What the store has is read back where that is asked for, also what an earlier backup wrote.
+#[test]
+fn a_backup_that_is_verified_reads_the_store() {
+    let world = World::new("");
+    std::fs::write(world.path("a.img"), noise(12, 1 << 20)).unwrap();
+    let drive = world.upload(&["a.img", "oh:"]);
+    let target = format!("oh:{drive}");
+    let first = backup(&world, &[&target, "--verify", "full"]);
+    assert_eq!(number(&summary(&first), "chunks_verified"), 16, "{}", first.stdout);
+    let store = world.path("store");
+    let victim = files(&store, "cacnk").pop().unwrap();
+    let bytes = std::fs::read(&victim).unwrap();
+    std::fs::write(&victim, &bytes[..bytes.len() / 2]).unwrap();
+    let second = backup(&world, &[&target, "--verify", "full", "--retries", "0"]);
+    assert_ne!(second.code, 0, "{}", second.stdout);
+    assert!(second.stdout.contains(victim.file_stem().unwrap().to_str().unwrap()), "{}", second.stdout);
+    assert_eq!(indexes(&store).len(), 1);
+}
+
 #[test]
 fn what_is_damaged_is_named_and_never_restored() {
     let world = World::new("");
