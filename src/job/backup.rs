@@ -13,12 +13,12 @@ use crate::chunk::{AckedChunk, Geometry};
 use crate::digest::{Algorithm, Digest, ZeroDigests};
 use crate::disk::ReadAt;
 use crate::disk::store::Facts;
-use crate::engine::compare::with_digests;
+use crate::engine::compare::{Amount, with_digests};
 use crate::engine::copy::Copy;
 use crate::engine::encode::codec::Compression;
 use crate::engine::ledger::Ledger;
 use crate::engine::pipeline::Source;
-use crate::engine::resume::{Coverage, Proof, choose_chunks, differing_chunks};
+use crate::engine::resume::{Coverage, Proof, Resume, choose_chunks, differing_chunks};
 use crate::engine::{Context, Route, syncing};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
@@ -108,7 +108,9 @@ impl Backup {
         let schedule = if copy.to.info().volatile { syncing::VOLATILE } else { syncing::UPLOAD };
         let moved = Box::pin(copy.run(&claimed.journal, schedule, &mut claimed.ledger, context)).await;
         let done = moved?;
-        let verified = verify(&claimed.ledger, session, settings, context).await?;
+        // What the store had before is a claim of whoever put it there.
+        let relies = done.unchanged + claimed.unchanged + claimed.resumed > 0;
+        let verified = verify(relies, &claimed.ledger, session, settings, context).await?;
         check_unchanged(&*disk, context).await?;
         let id = session.commit(&name, self.when, &claimed.ledger, &self.properties(&facts, far)).await?;
         let destination = Destination::disk(&far.account, &facts.disk, far.store.info().noun);
@@ -267,11 +269,22 @@ impl Backup {
     }
 }
 
-/// Reads from the store what was asked for and compares it with the digests of what was read of the disk; returns how many chunks
-/// that were.
-async fn verify(ledger: &Ledger, session: &Session, settings: &Settings, context: &Context) -> Result<u64> {
+/// Reads chunks from the store and compares them with the digests of what was read of the disk: those that were asked for, and if
+/// the backup `relies` on chunks that this run did not write, a few at least. Returns how many that were.
+async fn verify(
+    relies: bool,
+    ledger: &Ledger,
+    session: &Session,
+    settings: &Settings,
+    context: &Context,
+) -> Result<u64> {
     let geometry = ledger.geometry();
-    let chosen = settings.verify.choose(geometry.chunks(), &uuid::Uuid::new_v4().to_string());
+    let chosen = match settings.verify {
+        Amount::None if relies && settings.resume != Resume::Trust => {
+            contents::choose(ledger, &Ledger::new(geometry, ledger.algorithm()))
+        }
+        amount => amount.choose(geometry.chunks(), &uuid::Uuid::new_v4().to_string()),
+    };
     if chosen.is_empty() {
         return Ok(0);
     }

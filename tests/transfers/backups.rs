@@ -354,6 +354,37 @@ fn properties_that_were_tampered_with_make_no_keys() {
     assert!(!info.contains("dead"), "{info}");
 }
 
+/// A chunk that is in the store already is a claim: some are read before a backup builds on them.
+#[test]
+fn a_backup_does_not_build_on_a_store_that_is_damaged() {
+    let world = World::new("");
+    // As few chunks as a sample has.
+    std::fs::write(world.path("a.img"), noise(21, 4 << 16)).unwrap();
+    let drive = world.upload(&["a.img", "oh:"]);
+    let target = format!("oh:{drive}");
+    assert_eq!(number(&summary(&backup(&world, &[&target])), "chunks_verified"), 0);
+    let again = backup(&world, &[&target, "--resume", "full"]);
+    assert_eq!(number(&summary(&again), "chunks_verified"), 4, "{}", again.stdout);
+    let store = world.path("store");
+    let victim = files(&store, "cacnk").pop().unwrap();
+    let bytes = std::fs::read(&victim).unwrap();
+    std::fs::write(&victim, &bytes[..bytes.len() - 9]).unwrap();
+    for resume in ["auto", "full"] {
+        let refused = backup(&world, &[&target, "--resume", resume, "--retries", "0"]);
+        assert_ne!(refused.code, 0, "{resume}: {}", refused.stdout);
+        assert!(
+            refused.stdout.contains(victim.file_stem().unwrap().to_str().unwrap()),
+            "{resume}: {}",
+            refused.stdout
+        );
+    }
+    assert_eq!(indexes(&store).len(), 2);
+    // Removed, it is written anew.
+    std::fs::remove_file(&victim).unwrap();
+    summary(&backup(&world, &[&target]));
+    assert_eq!(world.run(&["backups", "verify", "store", "--read-data"]).code, 0);
+}
+
 /// What the store has is read back where that is asked for, also what an earlier backup wrote.
 #[test]
 fn a_backup_that_is_verified_reads_the_store() {
