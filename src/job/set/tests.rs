@@ -154,7 +154,7 @@ fn notes_last_until_the_whole_set_is_done() {
     std::fs::write(&journal, b"x").unwrap();
     let mut notes = sets.open(&words).unwrap();
     assert!(!notes.has("a"));
-    assert_eq!(sets.open(&words).unwrap_err().kind(), Kind::Journal);
+    assert_eq!(sets.open(&words).unwrap_err().kind(), Kind::Locked);
     notes.note("a", &journal).unwrap();
     drop(notes);
     assert_eq!((sets.peek(&words), sets.peek(&words[..1])), (1, 0));
