@@ -50,6 +50,8 @@ pub struct Meters {
     pub looks_empty: AtomicU64,
     /// Nanoseconds that requests were held back by the bandwidth limit.
     pub throttled_ns: AtomicU64,
+    /// The shortest time in nanoseconds from a small request to the head of its answer; 0 while there was none.
+    round_trip_ns: AtomicU64,
 }
 
 impl Meters {
@@ -72,6 +74,24 @@ impl Meters {
             }
         }
         sum
+    }
+
+    /// Notes how long a small request took to be answered.
+    pub(crate) fn note_round_trip(&self, took: Duration) {
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
+        // Fails where no shorter one is to be noted.
+        let _ = self
+            .round_trip_ns
+            .fetch_update(Relaxed, Relaxed, |least| (least == 0 || took < least).then_some(took));
+    }
+
+    /// Returns the shortest time from a small request to the head of its answer: at least the round trip of the line.
+    /// `None` before the first answer, and where the far end does not speak HTTP.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        match self.round_trip_ns.load(Relaxed) {
+            0 => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
     }
 
     fn counters(&self) -> [&AtomicU64; 22] {
@@ -99,6 +119,8 @@ impl Meters {
             looks_queued,
             looks_empty,
             throttled_ns,
+            // A time, not a sum.
+            round_trip_ns: _,
         } = self;
         [
             image,

@@ -132,7 +132,8 @@ impl Buffers {
         let mut free = self.lock();
         // The smallest that will do: what is in use holds no more than it needs, or little more.
         let fits = |bytes: &Vec<u8>| bytes.capacity() >= capacity && bytes.capacity() / 2 <= capacity;
-        let best = (0..free.len()).filter(|at| fits(&free[*at])).min_by_key(|at| free[*at].capacity());
+        // Of those the one that came back last, which the processor's cache may still have.
+        let best = (0..free.len()).rev().filter(|at| fits(&free[*at])).min_by_key(|at| free[*at].capacity());
         let bytes = if let Some(at) = best {
             free.swap_remove(at)
         } else {

@@ -11,9 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Requests in flight at first: over a short way a few of them fill the line; over a long one each connection comes up to its
-/// speed only in some round trips, so those that are needed should not begin one after the other.
+/// Requests in flight at first.
 const FIRST: usize = 8;
+
+/// Requests in flight at first over a long line, and the round trip that makes it one. There each connection needs several round
+/// trips to reach its speed, so those that will be needed start together: a connection that joins after the first answers slows the
+/// transfer for a second. (Measured over 1 Gbit/s with 100 ms: a GiB took 1.08 of the time of a fixed 16 when it started with 8.)
+const FIRST_FAR: usize = 16;
+const FAR: Duration = Duration::from_millis(30);
 
 /// The share of a linear gain that has to come for growing to go on.
 const LEAST_GAIN: f64 = 0.2;
@@ -108,6 +113,15 @@ impl Governor {
         self.fixed.unwrap_or(self.most)
     }
 
+    /// Chooses the first level by the round trip of the line, if it is known and nothing has been answered yet.
+    pub fn begin(&self, round_trip: Option<Duration>) {
+        let mut state = self.lock();
+        if round_trip.is_some_and(|trip| trip >= FAR) && state.is_untried() {
+            state.level = FIRST_FAR.min(self.most);
+        }
+        state.begin_round(Instant::now());
+    }
+
     /// A request of so many bytes on the wire has succeeded. `full`: whether as many were in flight as may be; a level that
     /// was not made use of says nothing.
     pub fn answered(&self, bytes: u64, full: bool) {
@@ -152,6 +166,11 @@ impl Governor {
 }
 
 impl State {
+    /// Whether the level is still the first one.
+    fn is_untried(&self) -> bool {
+        self.best.is_none() && self.pushed_back.is_none() && matches!(self.phase, Phase::Growing(0))
+    }
+
     fn begin_round(&mut self, now: Instant) {
         (self.began, self.answers, self.bytes) = (now, 0, 0);
     }
@@ -282,6 +301,26 @@ mod tests {
             governor.answered(CHUNK, false);
         }
         assert_eq!(governor.level(), FIRST);
+    }
+
+    #[test]
+    fn a_long_line_starts_with_more() {
+        let governor = Governor::new(None, 32);
+        governor.begin(None);
+        governor.begin(Some(Duration::from_millis(5)));
+        assert_eq!(governor.level(), FIRST);
+        governor.begin(Some(Duration::from_millis(100)));
+        assert_eq!(governor.level(), FIRST_FAR);
+        // A far end that has asked for less is not asked for more because it is far.
+        governor.pushed_back();
+        governor.begin(Some(Duration::from_millis(100)));
+        assert_eq!(governor.level(), FIRST_FAR / 2);
+        let fixed = Governor::new(Some(3), 32);
+        fixed.begin(Some(Duration::from_millis(100)));
+        assert_eq!(fixed.level(), 3);
+        let few = Governor::new(None, 4);
+        few.begin(Some(Duration::from_millis(100)));
+        assert_eq!(few.level(), 4);
     }
 
     #[tokio::test]

@@ -148,6 +148,9 @@ impl<T: Send + 'static> Pipeline<T> {
         let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut busy = context.window.busy();
+        for governor in [&context.reads, &context.writes] {
+            governor.begin(context.meters.round_trip());
+        }
         loop {
             flow.begin(&mut items, &workers);
             if flow.is_over() {

@@ -27,6 +27,10 @@ pub const DEFAULT_IDLE: Duration = Duration::from_secs(30);
 /// much memory.
 const LONGEST_REPLY: usize = 16 << 20;
 
+/// A body of so many bytes is sent before the first acknowledgement comes back, so its answer takes a round trip: the ten segments
+/// of a new connection (RFC 6928, section 2) hold 14 KB.
+const SMALL: u64 = 8 << 10;
+
 /// The most that is read of what a server says with an error.
 const LONGEST_ERROR: usize = 64 << 10;
 
@@ -172,6 +176,7 @@ impl Http {
             }
         }
         let deadline = from_now(inner.patience.attempt(len, expected).saturating_add(work));
+        let start = Instant::now();
         let sending = self.watched(len, work, &trace, deadline, request.send());
         let response = sending.await?.map_err(|e| check::transport_error(&e));
         let (moving, waiting) = trace.split();
@@ -179,8 +184,13 @@ impl Http {
         Meters::time(&self.meters.waiting_ns, waiting);
         let response = response?;
         // What the server worked for says nothing of the line.
-        if len > 0 && work.is_zero() {
-            inner.patience.learn(len, moving + waiting);
+        if work.is_zero() {
+            if len <= SMALL {
+                self.meters.note_round_trip(start.elapsed());
+            }
+            if len > 0 {
+                inner.patience.learn(len, moving + waiting);
+            }
         }
         Ok(Answer { http: self.clone(), response, deadline, partial, progress: Progress::default() })
     }
