@@ -87,7 +87,7 @@ pub(crate) async fn send(session: &Session, of: &str, bytes: &[u8]) -> Result<(L
         compression: Compression::Auto,
         skip_holes: false,
         skip_zeros: false,
-        whole: false,
+        sha256: false,
     };
     let context = Context::new(Arc::default(), event::nobody(), Stop::never(), 2, Some(4));
     let copied = copy.run_once(&mut ledger, &context).await?;

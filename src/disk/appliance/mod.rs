@@ -9,7 +9,7 @@ pub mod pull;
 use super::{Attempt, Buffer, DiskInfo, Extent, Identity, LocalRead, ReadAt, data_everywhere};
 use crate::error::{Error, Kind, Result};
 use crate::provider::Provider;
-use crate::transport::client::{Client, Sending};
+use crate::transport::client::{ApiRequest, Client};
 use crate::transport::download::{Incoming, Wanted};
 use crate::transport::retry::Retry;
 use reqwest::{Url, header};
@@ -97,7 +97,7 @@ impl Appliance {
     pub async fn info(&self) -> Result<ApplianceInfo> {
         let path = format!("/api/v1/buyer/appliance/{}.json", self.key);
         let what = format!("asking for {}", self.name());
-        let sending = Sending::get(&path).accept("application/json");
+        let sending = ApiRequest::get(&path).accept("application/json");
         let reply = self.retry.run(&what, None, async || self.client.call(&sending).await).await?;
         read_info(&reply.body, &self.key)
     }

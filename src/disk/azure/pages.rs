@@ -57,7 +57,7 @@ impl Pages {
         .and_then(|()| if is_list { Ok(()) } else { Err("it is no list of pages".to_owned()) })
         .map_err(|why| {
             Error::new(Kind::Protocol, format!("the server's list of pages is not understood: {why}"))
-                .hint("another server or a proxy seems to answer: check the remote's url and the network")
+                .hint("another server or a proxy may have replied: check the remote's url and the network")
         })?;
         Ok(Some(marker).filter(|marker| !marker.is_empty()))
     }

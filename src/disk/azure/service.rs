@@ -135,7 +135,7 @@ impl Service {
 
     /// The error that an answer is.
     pub(super) async fn refused(&self, answer: &mut Answer) -> Error {
-        let body = answer.said().await;
+        let body = answer.error_text().await;
         refusal::error(answer.status(), answer.headers(), &body, &self.sas)
     }
 }
@@ -145,7 +145,7 @@ pub(super) fn etag(headers: &HeaderMap) -> Result<String> {
     let etag = text(headers, header::ETAG.as_str());
     if etag.is_empty() || etag.len() > LONGEST_ETAG || !etag.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(Error::new(Kind::Protocol, "unexpected answer: it has no usable ETag")
-            .hint("another server or a proxy seems to answer: check the remote's url and the network"));
+            .hint("another server or a proxy may have replied: check the remote's url and the network"));
     }
     Ok(quoted(&etag))
 }

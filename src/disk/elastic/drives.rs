@@ -5,7 +5,7 @@ use crate::disk::store::{CreateError, DiskToMake, Facts};
 use crate::error::{Error, Kind, Result};
 use crate::provider::id::ObjectId;
 use crate::provider::{CopyCall, DriveCapabilities};
-use crate::transport::client::{Client, Reply, Sending, TEXT};
+use crate::transport::client::{ApiRequest, Client, Reply, TEXT};
 use crate::transport::retry::Retry;
 use crate::wire::elastic::{Properties, json, parse_size, text};
 use bytes::Bytes;
@@ -143,7 +143,7 @@ impl Drives {
     /// The same, in one attempt.
     pub async fn info_once(&self, drive: &str) -> Result<DriveInfo> {
         let path = format!("/drives/{drive}/info");
-        let reply = self.client.call(&Sending::get(&path).accept(TEXT)).await?;
+        let reply = self.client.call(&ApiRequest::get(&path).accept(TEXT)).await?;
         first(&reply).and_then(DriveInfo::new)
     }
 
@@ -212,7 +212,7 @@ impl Drives {
     }
 
     async fn described(&self) -> Result<Vec<Properties>> {
-        let sending = Sending::get("/drives/info").accept(TEXT);
+        let sending = ApiRequest::get("/drives/info").accept(TEXT);
         let reply =
             self.retry.run("listing the drives", None, async || self.client.call(&sending).await).await?;
         objects(&reply)
@@ -245,7 +245,7 @@ impl Drives {
         let path = format!("/drives/{drive}/image/{base}");
         let what = format!("copying drive {base} to drive {drive}");
         let attempt = async || {
-            let sending = Sending::post(&path, Bytes::new()).accept(TEXT);
+            let sending = ApiRequest::post(&path, Bytes::new()).accept(TEXT);
             match self.client.call(&sending).await {
                 // "HTTP 204 No Content" (Open Hosting API, "Image a Drive from Another Drive").
                 Ok(reply) if reply.status == 204 => Ok(()),
@@ -281,7 +281,7 @@ impl Drives {
                 }
             }
             let doubtful_before = std::mem::replace(&mut doubtful, true);
-            let sending = Sending::post(path, body.clone()).accept(TEXT);
+            let sending = ApiRequest::post(path, body.clone()).accept(TEXT);
             let made = match self.client.call(&sending).await {
                 Ok(reply) => first(&reply).and_then(DriveInfo::new),
                 Err(error) => Err(error),
@@ -314,7 +314,7 @@ impl Drives {
         let body = Bytes::from(text::print(&[keys]));
         let what = format!("marking drive {drive}");
         let attempt = async || {
-            let sending = Sending::post(&path, body.clone()).accept(TEXT);
+            let sending = ApiRequest::post(&path, body.clone()).accept(TEXT);
             self.client.call(&sending).await
         };
         self.retry.run_settled(&what, None, attempt).await.map(drop)

@@ -56,7 +56,7 @@ impl ServerFeatures {
         let options: Options = serde_json::from_slice(&body).map_err(|e| {
             Error::new(Kind::Protocol, "the server does not say what it can do: no JSON")
                 .source(e)
-                .hint("another server or a proxy seems to answer: check the remote's url and the network")
+                .hint("another server or a proxy may have replied: check the remote's url and the network")
         })?;
         Self::read(&options, &allow)
     }

@@ -78,7 +78,7 @@ impl Transfer {
         check::empty(200, answer.headers())?;
         if answer.length() != Some(0) {
             return Err(Error::new(Kind::Protocol, "unexpected reply: status 200 without Content-Length: 0")
-                .hint("another server or a proxy seems to answer: check the remote's url and the network"));
+                .hint("another server or a proxy may have replied: check the remote's url and the network"));
         }
         Ok(())
     }
@@ -96,7 +96,7 @@ impl Transfer {
             return page;
         }
         let wait = retry_after(answer.headers());
-        let said = answer.said().await;
+        let said = answer.error_text().await;
         let said: String = self.secrets.redact(said.trim()).chars().take(LONGEST_SAID).collect();
         let error = Error::new(kind, format!("{what} (status {status})")).retry_after(wait);
         let error = if said.is_empty() || check::no_page(status, answer.headers()).is_err() {

@@ -1,6 +1,6 @@
 //! What moves on a connection, so that one that has stalled is noticed, and one that is held back here is not taken for it.
 
-use crate::transport::patience::Progress;
+use crate::transport::deadlines::Progress;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::Instant;

@@ -44,9 +44,9 @@ use super::{
 };
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
+use crate::transport::deadlines::Deadlines;
 use crate::transport::http::DEFAULT_IDLE;
 use crate::transport::limit::Bandwidth;
-use crate::transport::patience::Patience;
 use connection::Context;
 use durability::{Ledger, Lost};
 use pool::{Opener, Pool, ended_before_flush};
@@ -163,7 +163,7 @@ fn context(options: &NbdOptions, meters: Arc<Meters>) -> Arc<Context> {
     Arc::new(Context {
         meters,
         bandwidth: options.bandwidth.clone(),
-        patience: Patience::new(options.idle, options.bandwidth.clone()),
+        deadlines: Deadlines::new(options.idle, options.bandwidth.clone()),
         ledger: Ledger::default(),
     })
 }

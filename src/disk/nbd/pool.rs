@@ -9,7 +9,7 @@ use super::protocol::{ALLOCATION, DIRTY_BITMAP, Export};
 use super::socket::{Socket, Tls};
 use super::{NbdOptions, Purpose};
 use crate::error::{Error, Kind, Result};
-use crate::transport::patience::from_now;
+use crate::transport::deadlines::from_now;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 

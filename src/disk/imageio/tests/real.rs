@@ -103,7 +103,7 @@ fn copy(from: Source, to: Arc<dyn WriteAt>) -> Copy {
         compression,
         skip_holes: false,
         skip_zeros: false,
-        whole: false,
+        sha256: false,
     }
 }
 
