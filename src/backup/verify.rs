@@ -166,14 +166,13 @@ async fn read_chunk(store: &BackupStore, wanted: &Wanted, window: &Window) -> Re
     let (chunk, hash, key) = (wanted.chunk, wanted.hash, chunk_key(&wanted.chunk.digest));
     let _permit = window.clone().acquire(chunk.len.saturating_mul(2)).await;
     let get = async || store.place().get(&key, most_packed(chunk.len)).await;
-    let packed =
-        store.retry().run("reading a chunk from the store", None, get).await.map_err(|error| {
-            if error.kind() == Kind::NotFound {
-                Error::new(Kind::NotFound, format!("chunk {} is missing", chunk.digest))
-            } else {
-                error
-            }
-        })?;
+    let packed = store.retry().run("reading a chunk from the store", None, get).await.map_err(|error| {
+        if error.kind() == Kind::NotFound {
+            Error::new(Kind::NotFound, format!("chunk {} is missing", chunk.digest))
+        } else {
+            error
+        }
+    })?;
     let check = on_a_thread(move || {
         let damaged =
             |how: &str| Error::new(Kind::Source, format!("chunk {} is damaged: {how}", chunk.digest));

@@ -181,5 +181,5 @@ fn a_format_is_sent_as_it_is_where_that_is_asked_for() {
     let stdin = std::fs::File::open(world.path("image")).unwrap();
     let ended =
         Ended::new(world.command(&["upload", "-", "oh:", "--size", "2M"]).stdin(stdin).output().unwrap());
-    assert!(ended.code == 1 && ended.stderr.contains("cannot be read in order"), "{}", ended.stderr);
+    assert!(ended.code == 1 && ended.stderr.contains("cannot be read sequentially"), "{}", ended.stderr);
 }

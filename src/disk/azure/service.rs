@@ -14,9 +14,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use url::form_urlencoded;
 
-/// The version of the service that is asked for: the oldest that has all that is used here, so that it is there wherever page
-/// blobs are. Checksums by CRC64 came with 2019-02-02, lists of page ranges in parts with 2020-10-02 (Azure Storage REST
-/// reference, `Versioning for the Azure Storage services`, `Get Page Ranges`).
+/// The version of the service that is asked for: the oldest that has all that is used here, so that it is
+/// there wherever page blobs are. Checksums by CRC64 came with 2019-02-02, lists of page ranges in parts with
+/// 2020-10-02 (Azure Storage REST reference, `Versioning for the Azure Storage services`, `Get Page Ranges`).
 const VERSION: &str = "2020-10-02";
 
 /// The longest name of a blob (`Naming and referencing containers, blobs, and metadata`, `Blob names`).
@@ -120,7 +120,8 @@ impl Service {
     pub(super) async fn send(&self, request: Request<'_>) -> Result<Answer> {
         let url = self.url(request.blob, request.query);
         let mut request = request.header("x-ms-version", VERSION)?;
-        // The service keeps it in its logs (`Monitoring Azure Blob Storage`), so that a request can be found there.
+        // The service keeps it in its logs (`Monitoring Azure Blob Storage`), so that a request can be found
+        // there.
         request = request.header("x-ms-client-request-id", &uuid::Uuid::new_v4().to_string())?;
         request.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let Request { method, headers, body, expected, .. } = request;

@@ -1,5 +1,5 @@
-//! One connection in the transmission phase: requests go out by its writer, answers come in by its reader, and what is under
-//! way is in its table.
+//! One connection in the transmission phase: requests go out by its writer, answers come in by its reader,
+//! and what is under way is in its table.
 
 use super::durability::{ConnectionId, Ledger};
 use super::failure::{Death, ESHUTDOWN, disconnected};
@@ -20,8 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// How fast a server is taken to be, at the least, at making safe what it has acknowledged, in bytes a second: a disk that does
-/// nothing but seek.
+/// How fast a server is taken to be, at the least, at making safe what it has acknowledged, in bytes a
+/// second: a disk that does nothing but seek.
 const SLOWEST_FLUSH: u64 = 2 << 20;
 
 /// No flush is waited for longer than this without a sign of life.
@@ -175,7 +175,8 @@ impl Shared {
         Some(reply)
     }
 
-    /// Takes back what was needed to read a reply, and ends the request if nothing of it is missing. Fails if something is.
+    /// Takes back what was needed to read a reply, and ends the request if nothing of it is missing. Fails if
+    /// something is.
     pub(super) fn give_back(&self, reply: Reply, complete: bool) -> Result<(), String> {
         let Some(pending) = self.table().give_back(reply, complete)? else { return Ok(()) };
         self.gauge.answered();
@@ -245,8 +246,8 @@ impl Shared {
         }
     }
 
-    /// The connection is over: nothing can be asked any more, and what is under way is told so; the request whose reply broke
-    /// the protocol, that.
+    /// The connection is over: nothing can be asked any more, and what is under way is told so; the request
+    /// whose reply broke the protocol, that.
     fn die(&self, ended: Ended) {
         let (left, culprit) = {
             let mut table = self.table();
@@ -289,7 +290,8 @@ async fn run(shared: Arc<Shared>, mut reader: Reader, writer: Writer) {
     undertaker.1 = Some(ended);
 }
 
-/// Why writing came to an end; if that is because nobody has anything to ask any more, once everything is answered.
+/// Why writing came to an end; if that is because nobody has anything to ask any more, once everything is
+/// answered.
 async fn writing_ended(shared: &Shared, writing: &mut JoinHandle<std::io::Result<()>>) -> Death {
     match writing.await {
         Ok(Ok(())) => {
