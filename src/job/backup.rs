@@ -103,7 +103,7 @@ impl Backup {
             compression: Compression::Auto,
             skip_holes: false,
             skip_zeros: false,
-            whole: settings.sha256,
+            sha256: settings.sha256,
         };
         let schedule = if copy.to.info().volatile { syncing::VOLATILE } else { syncing::UPLOAD };
         let moved = Box::pin(copy.run(&claimed.journal, schedule, &mut claimed.ledger, context)).await;

@@ -54,7 +54,7 @@ fn an_image_that_grows_or_changes_is_an_error() {
     let refused = world.run(&[&ARGS[..], &["none"]].concat());
     assert_eq!(refused.code, 1);
     assert!(
-        refused.stderr.contains("not what it was") && refused.stderr.contains("--restart"),
+        refused.stderr.contains("the image changed") && refused.stderr.contains("--restart"),
         "{}",
         refused.stderr
     );
@@ -80,7 +80,7 @@ fn a_stream_that_comes_again_must_be_the_same() {
     let other = world.command(&args).stdin(std::fs::File::open(&other).unwrap()).output().unwrap();
     let other = Ended::new(other);
     assert_eq!(other.code, 1, "{}", other.stderr);
-    assert!(other.stderr.contains("differs from the one that was begun"), "{}", other.stderr);
+    assert!(other.stderr.contains("differs from the one whose transfer was begun"), "{}", other.stderr);
     let same = world.command(&args).stdin(std::fs::File::open(&image).unwrap()).output().unwrap();
     let same = Ended::new(same);
     assert_eq!(same.code, 0, "{}", same.stderr);

@@ -70,8 +70,8 @@ impl Store for BlobContainer {
         })
     }
 
-    /// Metadata would be a mark, but setting it needs a permission that a token for writing pages may lack; the `ETag` says
-    /// more.
+    /// Metadata would be a mark, but setting it needs a permission that a token for writing pages may lack;
+    /// the `ETag` says more.
     fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> Asking<'a, ()> {
         Box::pin(async { Ok(()) })
     }

@@ -1,4 +1,4 @@
-//! The drives of an account as a store of disks.
+//! The drives of an account as a store.
 
 use super::ElasticDisk;
 use super::drives::Drives;

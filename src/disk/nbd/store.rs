@@ -16,7 +16,8 @@ pub struct Server {
     options: NbdOptions,
     meters: Arc<Meters>,
     retry: Retry,
-    /// The export that was asked for last. Many servers take one connection at a time, and some end with their last.
+    /// The export that was asked for last. Many servers take one connection at a time, and some end with
+    /// their last.
     open: Mutex<Option<(String, NbdDisk)>>,
 }
 

@@ -6,8 +6,8 @@ use crate::error::{Error, Kind, Result};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A disk that ends with the footer of a fixed VHD, without the footer and whatever stands before it behind the image. Clones
-/// share the disk.
+/// A disk that ends with the footer of a fixed VHD, without the footer and whatever stands before it behind
+/// the image. Clones share the disk.
 #[derive(Clone)]
 pub struct WithoutFooter {
     inner: Arc<dyn ReadAt>,

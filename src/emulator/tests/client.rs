@@ -15,7 +15,7 @@ pub(super) enum Ending {
     /// Closed before any reply.
     Closed,
     Reset,
-    /// Nothing came, or nothing more, within the client's patience.
+    /// Nothing came, or nothing more, within the client's deadlines.
     Silence,
 }
 
@@ -86,18 +86,18 @@ impl Request {
 pub(super) struct Client {
     address: SocketAddr,
     connection: Option<BufReader<TcpStream>>,
-    patience: Duration,
+    deadlines: Duration,
     /// Connections made so far.
     pub(super) connections: u32,
 }
 
 impl Client {
     pub(super) fn new(address: SocketAddr) -> Client {
-        Client { address, connection: None, patience: Duration::from_secs(20), connections: 0 }
+        Client { address, connection: None, deadlines: Duration::from_secs(20), connections: 0 }
     }
 
-    pub(super) fn patience(mut self, patience: Duration) -> Client {
-        self.patience = patience;
+    pub(super) fn deadlines(mut self, deadlines: Duration) -> Client {
+        self.deadlines = deadlines;
         self
     }
 
@@ -141,7 +141,7 @@ impl Client {
         if self.connection.is_none() {
             let stream = TcpStream::connect(self.address)?;
             stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(self.patience))?;
+            stream.set_read_timeout(Some(self.deadlines))?;
             self.connections += 1;
             self.connection = Some(BufReader::new(stream));
         }

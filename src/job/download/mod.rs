@@ -238,7 +238,7 @@ fn copy(from: &Disk, to: Arc<dyn WriteAt>, kept: Option<Disk>, settings: &Settin
         compression: Compression::None,
         skip_holes: false,
         skip_zeros: false,
-        whole: settings.sha256,
+        sha256: settings.sha256,
     }
 }
 

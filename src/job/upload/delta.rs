@@ -1,4 +1,4 @@
-//! Sending what differs from what the drive holds.
+//! Sends what differs from what the drive holds.
 //!
 //! What a drive holds is known from the record of the last transfer, if that may be trusted, or is read back. Before the first
 //! write it is noted under the new generation, together with the transfer that writes: a chunk that is as it was noted was never

@@ -173,7 +173,7 @@ impl Upload {
             compression: self.compression,
             skip_holes: skipping.holes,
             skip_zeros: skipping.zeros,
-            whole: settings.sha256,
+            sha256: settings.sha256,
         };
         let mut done = copy.run(journal, schedule, ledger, context).await?;
         zeros::prove(skipping, &mut done, disk, ledger, journal, schedule, context).await?;
