@@ -57,6 +57,8 @@ pub enum Kind {
     Incomplete,
     /// Stopped by a signal; the same command resumes.
     Interrupted,
+    /// The reader of standard output has gone away, as in `| head`.
+    ReaderGone,
 }
 
 impl Kind {
@@ -75,7 +77,7 @@ impl Kind {
     }
 
     /// Returns the exit status of the process: 1 failed, 2 usage, 3 incomplete and resumable, 4
-    /// authentication, 5 not found, 6 contents differ, 130 interrupted.
+    /// authentication, 5 not found, 6 contents differ, 130 interrupted, 141 nobody reads standard output.
     pub fn exit_code(self) -> u8 {
         match self {
             Kind::Usage => 2,
@@ -84,6 +86,8 @@ impl Kind {
             Kind::NotFound => 5,
             Kind::Differ => 6,
             Kind::Interrupted => 130,
+            // As shells have it for a program that SIGPIPE ends.
+            Kind::ReaderGone => 141,
             _ => 1,
         }
     }

@@ -1,10 +1,10 @@
 //! An account at a provider: what every command about drives and servers asks of it.
 
 use super::Global;
-use super::options::TransferOptions;
+use super::options::{TransferOptions, duration};
 use super::output::Output;
 use super::session::Session;
-use crate::config::{self, Object, Target};
+use crate::config::{Object, Target};
 use crate::error::{Error, Kind, Result};
 use crate::journal::{Claim, Destination, Destinations};
 use crate::provider::Provider;
@@ -27,14 +27,6 @@ pub struct RequestOptions {
     /// How long nothing may move on a connection before it is given up, as in 30s
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     timeout: Duration,
-}
-
-/// A duration that is not zero.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    match config::value::parse_duration(text).map_err(|e| e.to_string())? {
-        Duration::ZERO => Err("0 would give up at once".to_owned()),
-        duration => Ok(duration),
-    }
 }
 
 /// An account, ready for calls.

@@ -17,9 +17,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(
     after_help = "STORE is in casync's format: `casync extract --store=STORE STORE/NAME/WHEN.caibx FILE` restores without diskferry. The same command \
-                  run again after a failure does what is left; a chunk that is in the store is never written twice.\n\n\
-                  Examples:\n  diskferry backup oh:08c92dd5-70a0-4f51-83d2-835919d254df /srv/backups\n  \
-                  diskferry backup oh: --all s3://bucket/backups"
+                  run again after a failure does what is left; a chunk that is in the store is never written twice."
 )]
 pub struct BackupArgs {
     /// The drive; REMOTE: alone with --all or --tag
@@ -48,11 +46,11 @@ pub struct BackupArgs {
 #[derive(Clone, Copy, Debug)]
 pub struct SinceWhen(Option<When>);
 
-fn since(text: &str) -> Result<SinceWhen, String> {
+fn since(text: &str) -> Result<SinceWhen> {
     if text == "last" {
         return Ok(SinceWhen(None));
     }
-    text.parse().map(|when| SinceWhen(Some(when))).map_err(|error: Error| error.to_string())
+    text.parse().map(|when| SinceWhen(Some(when)))
 }
 
 impl BackupArgs {

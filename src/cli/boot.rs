@@ -15,6 +15,7 @@ use super::signals::quoted;
 use super::source::SourceOptions;
 use super::wait::WaitOptions;
 use crate::config::Target;
+use crate::config::value::{parse_megabytes, parse_mhz};
 use crate::engine::encode::codec::Compression;
 use crate::error::{Error, Kind, Result};
 use crate::event::Summary;
@@ -48,10 +49,10 @@ pub struct BootArgs {
     #[arg(long)]
     name: Option<String>,
     /// The server's processor, in core MHz
-    #[arg(long, value_name = "MHZ", default_value_t = 2000)]
+    #[arg(long, value_name = "MHZ", default_value = "2000", value_parser = parse_mhz)]
     cpu: u32,
     /// The server's memory
-    #[arg(long, value_name = "MB", default_value_t = 1024)]
+    #[arg(long, value_name = "MB", default_value = "1024", value_parser = parse_megabytes)]
     mem: u32,
     /// Another key of the server, such as smp or nic:0:model; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]

@@ -28,10 +28,7 @@ use std::path::{Path, PathBuf};
 #[command(
     after_help = "Without NAME the store's only backup is restored, or with --all the newest of each name. Into a remote this prints \
                   the UUID of each drive that was written, and nothing else, on stdout. A new drive gets the name, the size and \
-                  what else is kept of the one that was backed up.\n\n\
-                  Examples:\n  diskferry restore /srv/backups/web-1 web-1.img\n  \
-                  diskferry restore /srv/backups/web-1@2026-11-24T190000Z oh:\n  \
-                  diskferry restore s3://bucket/backups oh: --all"
+                  what else is kept of the one that was backed up."
 )]
 pub struct RestoreArgs {
     /// What is restored: the newest backup of NAME, the one of WHEN, or an index file of casync's

@@ -1,7 +1,7 @@
 //! `diskferry upload`.
 
 use super::Global;
-use super::options::{TransferOptions, pair, parse, size, target_format};
+use super::options::{TransferOptions, image, pair, parse, size, target_format};
 use super::output::Output;
 use super::session::Session;
 use super::source::SourceOptions;
@@ -23,6 +23,7 @@ use std::path::PathBuf;
 )]
 pub struct UploadArgs {
     /// A file, a block device, or - for standard input (with --size)
+    #[arg(value_name = "IMAGE", value_parser = image())]
     image: PathBuf,
     /// REMOTE: for a new drive, REMOTE:DRIVE for one that exists
     #[arg(value_name = "REMOTE:[DRIVE]", value_parser = parse::<Target>)]

@@ -1,7 +1,7 @@
 //! `diskferry verify`.
 
 use super::Global;
-use super::options::{TransferOptions, parse, target_format};
+use super::options::{TransferOptions, image, parse, target_format};
 use super::output::Output;
 use super::session::{NO_DRIVE, Session};
 use super::source::SourceOptions;
@@ -20,6 +20,7 @@ use std::path::PathBuf;
 )]
 pub struct VerifyArgs {
     /// A file or block device
+    #[arg(value_name = "FILE", value_parser = image())]
     file: PathBuf,
     /// The drive
     #[arg(value_name = "REMOTE:DRIVE", value_parser = parse::<Target>)]

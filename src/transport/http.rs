@@ -179,7 +179,6 @@ impl Http {
                 request = request.header(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
             }
         }
-        let deadline = from_now(inner.patience.attempt(len, expected).saturating_add(work));
         let start = Instant::now();
         let deadline = from_now(inner.deadlines.attempt(len, expected).saturating_add(work));
         let sending = self.watched(len, work, &trace, deadline, request.send());
@@ -188,17 +187,14 @@ impl Http {
         Meters::time(&self.meters.moving_ns, moving);
         Meters::time(&self.meters.waiting_ns, waiting);
         let response = response?;
-        // What the server worked for says nothing of the line.
+        // The time that the server takes to process a request says nothing about the line.
         if work.is_zero() {
             if len <= SMALL {
                 self.meters.note_round_trip(start.elapsed());
             }
             if len > 0 {
-                inner.patience.learn(len, moving + waiting);
+                inner.deadlines.learn(len, moving + waiting);
             }
-        // The time that the server takes to process a request says nothing about the line.
-        if len > 0 && work.is_zero() {
-            inner.deadlines.learn(len, moving + waiting);
         }
         Ok(Answer { http: self.clone(), response, deadline, partial, progress: Progress::default() })
     }

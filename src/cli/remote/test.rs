@@ -65,9 +65,9 @@ pub(super) async fn run(args: TestArgs, global: &Global, output: &Output) -> Res
 }
 
 /// A remote's name, with its colon or without, or something on it.
-fn remote_or_disk(text: &str) -> Result<Target, String> {
+fn remote_or_disk(text: &str) -> Result<Target> {
     if text.contains(':') {
-        return text.parse().map_err(|error: Error| error.to_string());
+        return text.parse();
     }
     Ok(Target { remote: text.to_owned(), object: None })
 }
