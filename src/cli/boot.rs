@@ -14,12 +14,12 @@ use super::session::Session;
 use super::signals::quoted;
 use super::source::SourceOptions;
 use super::wait::WaitOptions;
+use super::writing::{ResumeOptions, WriteOptions};
 use crate::config::Target;
-use crate::engine::encode::codec::Compression;
 use crate::error::{Error, Kind, Result};
 use crate::event::Summary;
 use crate::job::Done;
-use crate::job::upload::{Delta, Image, Upload, Zeros};
+use crate::job::upload::{Delta, Image, Upload};
 use crate::provider::catalogue::Call;
 use crate::provider::catalogue::secret::is_secret_key;
 use crate::wire::elastic::Properties;
@@ -66,15 +66,10 @@ pub struct BootArgs {
     drive_keys: Vec<(String, String)>,
     #[command(flatten)]
     source: SourceOptions,
-    /// How chunks are compressed: auto, none, or a level from 1 (fast) to 12 (small)
-    #[arg(long, value_name = "auto|none|1..12", default_value = "auto", value_parser = parse::<Compression>)]
-    compress: Compression,
-    /// What becomes of chunks of zeros: skip them where the drive reads as zero anyway (auto), always, or write them
-    #[arg(long, value_name = "auto|skip|write", default_value = "auto", value_parser = parse::<Zeros>)]
-    zeros: Zeros,
-    /// Ignore what an earlier run has uploaded
-    #[arg(long)]
-    restart: bool,
+    #[command(flatten)]
+    write: WriteOptions,
+    #[command(flatten)]
+    resume: ResumeOptions,
     #[command(flatten)]
     transfer: TransferOptions,
 }
@@ -146,6 +141,7 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
     made("server", &server, output)?;
     // Until here a run that is killed finds the drive by the upload's journal.
     uploaded.map_or(Ok(()), Done::commit)?;
+    account.session.leftovers.destroy(&account.session.end, &account.session.dirs, output).await;
     start_if_needed(&server, &account).await.map_err(|e| {
         e.hint(format!("the server is there: diskferry server start {}:{id}", account.remote()))
     })?;
@@ -209,11 +205,12 @@ async fn upload(
         name,
         size: args.size,
         keys: args.drive_keys.clone(),
-        compression: args.compress,
-        zeros: args.zeros,
+        compression: args.write.compress,
+        zeros: args.write.zeros,
         delta: Delta::Off,
     };
-    let settings = session.settings(&args.transfer, args.restart);
+    session.allow_destroying(&args.write, &args.transfer);
+    let settings = session.settings(&args.transfer, args.resume);
     let context = &session.context;
     let image = Image::open(Path::new(&args.from), args.source.open_options(args.size), context).await?;
     let done = upload.run(image, &session.end.far(None)?.0, &settings, context).await;

@@ -16,6 +16,7 @@ mod far;
 mod hardware;
 mod heatmap;
 mod key;
+mod leftover;
 mod machine;
 mod man;
 mod migrate;
@@ -40,6 +41,7 @@ mod values;
 mod verify;
 mod wait;
 mod words;
+mod writing;
 
 use crate::error::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};

@@ -1,5 +1,6 @@
 //! The options of every transfer.
 
+use super::writing::ResumeOptions;
 use crate::config::{self, Dirs};
 use crate::digest::Algorithm;
 use crate::disk::format::TargetFormat;
@@ -35,8 +36,8 @@ pub struct TransferOptions {
     /// How much is read back and compared: none, sample (a hundredth and at least 8 chunks) or full
     #[arg(long, value_name = "none|sample|full", value_parser = parse::<Amount>)]
     pub verify: Option<Amount>,
-    /// What becomes of a drive that a server uses, whose bytes may be half old: refuse, warn or ignore it; a backup refuses, all else
-    /// warns
+    /// What to do about a drive that a server uses, or a device that is mounted for writing, whose bytes may be half old. By
+    /// default writing to one and backing one up are refused, and reading one is warned of
     #[arg(long, value_name = "refuse|warn|ignore", value_parser = parse::<InUse>)]
     pub if_in_use: Option<InUse>,
     /// Show the plan and do nothing
@@ -72,13 +73,14 @@ pub struct Concurrency(pub Option<usize>);
 
 impl TransferOptions {
     /// What a job needs to know of them.
-    pub fn settings(&self, restart: bool, dirs: &Dirs) -> Settings {
+    pub fn settings(&self, resume: ResumeOptions, dirs: &Dirs) -> Settings {
         Settings {
             chunk_size: self.chunk_size,
             digest: self.digest,
             sha256: self.sha256,
             verify: self.verify.unwrap_or_default(),
-            restart,
+            restart: resume.restart,
+            on_change: resume.on_change,
             dry_run: self.dry_run,
             keeps_journal: false,
             manifest: self.manifest.clone(),
@@ -88,6 +90,7 @@ impl TransferOptions {
             contents: ContentsDirectory::new(dirs.contents()),
             sets: SetDirectory::new(dirs.sets()),
             command: super::signals::command_line(),
+            directory: std::env::current_dir().unwrap_or_default(),
         }
     }
 }

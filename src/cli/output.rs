@@ -222,6 +222,11 @@ impl Output {
         }
     }
 
+    /// Warns even with `--quiet`: of a result that is not what the user takes it for.
+    pub fn insist(&self, text: &str) {
+        Self { quiet: false, ..self.clone() }.warn(text);
+    }
+
     /// Reports an error and gives the exit status that goes with it.
     pub fn fail(&self, error: &Error) -> ExitCode {
         self.set_bar(None);
@@ -282,6 +287,9 @@ impl Output {
                 }
             }
             Event::Warning(text) => self.warn(text),
+            Event::InUse(text) => self.insist(text),
+            // Whoever may destroy it tells of it.
+            Event::Leftover { .. } => {}
             Event::Note(text) => self.note(text),
             Event::Stage(stage) => {
                 if let Some(bar) = &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {

@@ -173,6 +173,9 @@ pub trait LocalRead: Send + Sync {
 
     /// Why changes of the disk cannot be noticed, where that is so.
     fn blind(&self) -> Option<String>;
+
+    /// Who on this machine may be writing to the disk, in words; `None` if nobody is known to.
+    fn users(&self) -> Option<String>;
 }
 
 /// An image that comes in order, once.

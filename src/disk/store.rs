@@ -6,6 +6,7 @@
 use super::{Evidence, Identity, ReadAt, WriteAt};
 use crate::error::{Error, Result};
 use futures_util::future::LocalBoxFuture;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub struct StoreInfo {
     pub gzip: bool,
     /// Whether what is in use there are fixed VHDs, so that one that ends with a VHD's footer is an image without it.
     pub vhd: bool,
+    /// Whether the API has a call that destroys one of them.
+    pub destroys: bool,
 }
 
 /// What there is to know of a disk without reading it.
@@ -37,11 +40,40 @@ pub struct Facts {
     /// Why it cannot be read or written now, if it cannot: something else is being done to it.
     pub busy: Option<String>,
     /// Who uses it, if anybody does.
-    pub in_use: Option<String>,
+    pub in_use: Option<Users>,
     /// The id of the transfer that wrote to it last, where disks carry one.
     pub mark: Option<String>,
     /// What tells whether it was written to.
     pub evidence: Evidence,
+}
+
+/// Who uses a disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Users {
+    /// Servers of the same account, by their ids.
+    Servers(Vec<String>),
+    /// Somebody else, in words.
+    Other(String),
+}
+
+impl Users {
+    /// The servers that use it; none if it is somebody else.
+    pub fn servers(&self) -> &[String] {
+        match self {
+            Users::Servers(servers) => servers,
+            Users::Other(_) => &[],
+        }
+    }
+}
+
+impl fmt::Display for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Users::Servers(servers) if servers.len() == 1 => write!(f, "server {}", servers[0]),
+            Users::Servers(servers) => write!(f, "servers {}", servers.join(", ")),
+            Users::Other(who) => f.write_str(who),
+        }
+    }
 }
 
 /// A disk that is open for writing, and what was written to it for reading.

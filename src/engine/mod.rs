@@ -59,21 +59,20 @@ pub struct Context {
     pub window: Window,
     /// How many transfers share the window at a time: 1 where each has its own.
     pub sharers: usize,
-    /// What becomes of a disk that somebody uses.
-    pub in_use: InUse,
+    /// What happens if a disk is in use; `None` refuses to write to one and warns of reading one.
+    pub in_use: Option<InUse>,
     /// What is remembered for a report, if one is wanted.
     pub record: Option<Arc<Record>>,
 }
 
-/// What becomes of a disk that somebody uses: what is read of it may be half old, and what is written may be overwritten.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What happens if a disk is in use: what is read of it may be half old, and what is written to it may be overwritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InUse {
-    /// It is refused.
+    /// The transfer fails.
     Refuse,
-    /// It is moved, with a warning.
-    #[default]
+    /// The transfer runs, with a warning.
     Warn,
-    /// It is moved.
+    /// The transfer runs.
     Ignore,
 }
 
@@ -85,7 +84,7 @@ impl std::str::FromStr for InUse {
             "refuse" => Ok(InUse::Refuse),
             "warn" => Ok(InUse::Warn),
             "ignore" => Ok(InUse::Ignore),
-            _ => Err(Error::usage(format!("expected refuse, warn or ignore, got `{text}`"))),
+            _ => Err(Error::usage(format!("expected `refuse`, `warn` or `ignore`, got `{text}`"))),
         }
     }
 }
@@ -122,7 +121,7 @@ impl Context {
             workers,
             window,
             sharers: 1,
-            in_use: InUse::default(),
+            in_use: None,
             record: None,
         }
     }

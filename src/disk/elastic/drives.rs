@@ -1,7 +1,7 @@
 //! The drives of an account: asking for them, making one, finding the one that was made.
 
 use crate::disk::Evidence;
-use crate::disk::store::{CreateError, DiskToMake, Facts};
+use crate::disk::store::{CreateError, DiskToMake, Facts, Users};
 use crate::error::{Error, Kind, Result};
 use crate::provider::id::ObjectId;
 use crate::provider::{CopyCall, DriveCapabilities};
@@ -92,10 +92,23 @@ impl DriveInfo {
             name: self.name.clone(),
             size: self.size,
             busy: self.imaging().map(|progress| format!("it is being imaged, {progress}")),
-            in_use: self.claimed().map(str::to_owned),
+            in_use: self.claimed().map(users),
             mark: self.mark().map(str::to_owned),
             evidence: self.evidence(),
         }
+    }
+}
+
+/// The servers that a drive is claimed by: their UUIDs (Open Hosting API, "Get a Single Drive's Info"), or each as
+/// `USER:guest:SERVER:DEVICE` (CloudSigma API 1.0, 7.7).
+fn users(claimed: &str) -> Users {
+    let server = |claim: &str| {
+        let id = claim.split(':').nth(2).unwrap_or(claim);
+        uuid::Uuid::parse_str(id).ok().map(|id| id.to_string())
+    };
+    match claimed.split_whitespace().map(server).collect() {
+        Some(servers) => Users::Servers(servers),
+        None => Users::Other(format!("{claimed:?}")),
     }
 }
 
