@@ -29,6 +29,13 @@ pub struct RequestOptions {
     timeout: Duration,
 }
 
+impl Default for RequestOptions {
+    fn default() -> Self {
+        let transfer = TransferOptions::default();
+        Self { retries: transfer.retries, timeout: transfer.timeout }
+    }
+}
+
 /// A duration that is not zero.
 pub fn duration(text: &str) -> Result<Duration, String> {
     match config::value::parse_duration(text).map_err(|e| e.to_string())? {

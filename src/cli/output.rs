@@ -110,6 +110,11 @@ impl Output {
         self.json
     }
 
+    /// Whether more than usual is said.
+    pub fn is_verbose(&self) -> bool {
+        self.verbose > 0 && !self.quiet
+    }
+
     /// Whether a bar may be drawn.
     pub fn draws_bars(&self) -> bool {
         self.bars

@@ -262,14 +262,7 @@ pub fn observer(
         if let Event::Plan(plan) = event
             && !plan.dry_run
         {
-            let verify_total = match &*plan.verify {
-                "full" => plan.size,
-                "sample" => plan.chunk_size * plan.chunks_total.div_ceil(100).max(8).min(plan.chunks_total),
-                _ => 0,
-            };
-            // A migration reads both ends again.
-            let verify_total = if plan.action == "migrate" { 2 * verify_total } else { verify_total };
-            let started = Progress::start(&output, &meters, plan.size, verify_total, group.as_ref());
+            let started = Progress::start(&output, &meters, plan, group.as_ref());
             *progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
         }
     })

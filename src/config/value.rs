@@ -17,11 +17,13 @@ pub fn parse_size(text: &str) -> Result<u64> {
 /// The longest duration: ten years. Deadlines are sums and multiples of durations, and these have to be numbers, too.
 const LONGEST: Duration = Duration::from_hours(10 * 8766);
 
-/// A duration: a whole number with `ms`, `s`, `m` or `h`, as in `30s`; without a unit, seconds.
+/// A duration: a whole number with `ms`, `s`, `m`, `h` or `d`, as in `30s`; without a unit, seconds.
 pub fn parse_duration(text: &str) -> Result<Duration> {
     let wrong = || {
-        Error::usage(format!("{text:?} is not a duration: a number with ms, s, m or h is meant, as in 30s"))
-            .hint("write 1500ms for 1.5s")
+        Error::usage(format!(
+            "{text:?} is not a duration: a number with ms, s, m, h or d is meant, as in 30s"
+        ))
+        .hint("write 1500ms for 1.5s")
     };
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -32,6 +34,7 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
         "s" | "" => seconds(1),
         "m" => seconds(60),
         "h" => seconds(3600),
+        "d" => seconds(86_400),
         _ => None,
     };
     match duration {
@@ -54,7 +57,7 @@ mod tests {
         {
             assert_eq!(parse_duration(text)?, Duration::from_millis(ms), "{text}");
         }
-        for bad in ["", "s", "-1s", "1.5s", "1 s", "1d", "30S", "30sec", "99999999999999999999s", "1é"] {
+        for bad in ["", "s", "-1s", "1.5s", "1 s", "1w", "30S", "30sec", "99999999999999999999s", "1é"] {
             assert_eq!(parse_duration(bad).unwrap_err().kind().exit_code(), 2, "{bad}");
         }
         for long in ["18446744073709551615h", "18446744073709551615s", "18446744073709551615ms", "87661h"] {

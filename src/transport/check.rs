@@ -3,11 +3,13 @@
 //! Between here and a provider stands whatever a network puts there. A captive portal or a proxy answers every request with
 //! a page and a status of success; taken at its word it has acknowledged writes, and its page is the bytes of a drive.
 
+use super::address::is_loopback;
 use super::client::text;
 use crate::error::{Error, Kind, Result};
 use crate::provider::Provider;
 use crate::provider::catalogue::{self, Call};
 use reqwest::header::{self, HeaderMap};
+use url::Url;
 
 /// The statuses by which a provider acknowledges a write to a drive: those of the catalogue's row, and so of the manual.
 ///
@@ -125,14 +127,32 @@ pub(super) fn transport_error(error: &reqwest::Error) -> Error {
         _ => (Kind::Connection, "the connection broke"),
     };
     let unsent = kind == Kind::Connection && error.is_connect();
+    let cause = error;
     let error = Error::new(kind, format!("{what}: {why}"));
     if unsent {
-        return error.hint("nothing was sent: check the remote's url and the network");
+        return error.hint(match proxy_variable(cause.url()) {
+            Some(name) => format!(
+                "nothing was sent: the connection goes through the proxy that `{name}` names; check it, or except this host with `NO_PROXY`"
+            ),
+            None => "nothing was sent: check the remote's url and the network".to_owned(),
+        });
     }
     if certificate && kind == Kind::Refused {
         return error.hint("a certificate authority of your own goes into the remote as ca_file");
     }
     error
+}
+
+/// The variable of the environment that names the proxy for a URL, if one is set. Its value is not shown: it may hold a
+/// password.
+fn proxy_variable(url: Option<&Url>) -> Option<&'static str> {
+    let url = url.filter(|url| !is_loopback(url))?;
+    let of_scheme = match url.scheme() {
+        "https" => ["HTTPS_PROXY", "https_proxy"],
+        _ => ["HTTP_PROXY", "http_proxy"],
+    };
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    of_scheme.into_iter().chain(["ALL_PROXY", "all_proxy"]).find(is_set)
 }
 
 const PORTAL: &str = "a captive portal or a proxy seems to answer: log in to the network with a browser, \
