@@ -17,7 +17,11 @@ pub enum Kind {
     Usage,
     /// The image cannot be read, is empty, or changed during the transfer.
     Source,
-    /// A file exists at the destination.
+    /// The image is not what it was when the interrupted transfer began.
+    Changed,
+    /// A drive or device is in use, by a server or by this machine.
+    InUse,
+    /// A file stands where the result should go.
     Exists,
     /// The drive is smaller than the image.
     TooSmall,

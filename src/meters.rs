@@ -159,18 +159,18 @@ impl Meters {
         u64::try_from(u128::from(partial.min(wire)) * u128::from(image) / u128::from(wire)).unwrap_or(image)
     }
 
-    /// What held a transfer up most that took so long: `source`, `cpu`, `destination`, `network`, `server` or `bwlimit`. Of one
-    /// that took less than [`SHORT`] there is nothing to tell.
+    /// What held a transfer up most that took so long: `source`, `cpu`, `destination`, `network`, `server` or `bwlimit`;
+    /// `None` if chunks were on their way for less than [`SHORT`], however long the rest took.
     ///
     /// The pipeline's clocks tell whether it was before, in or behind the workers; the workers' and the requests' clocks tell
     /// what they did in that time.
     pub fn limited_by(&self, elapsed: Duration) -> Option<&'static str> {
         let get = |counter: &AtomicU64| counter.load(Relaxed);
-        if elapsed < SHORT {
-            return None;
-        }
         let (source, work, far) = (get(&self.source_ns), get(&self.work_ns), get(&self.far_ns));
         let sink = get(&self.sink_ns);
+        if elapsed < SHORT || Duration::from_nanos(source + work + far + sink) < SHORT {
+            return None;
+        }
         let (reading, landing) = (get(&self.reading_ns), get(&self.landing_ns));
         let encoding = get(&self.encoding_ns).saturating_sub(landing);
         let (moving, waiting, throttled) =
@@ -237,6 +237,9 @@ mod tests {
         let second = Duration::from_secs(1);
         let m = Meters::default();
         assert_eq!(m.limited_by(second / 2), None);
+        assert_eq!(m.limited_by(second), None, "nothing was on its way");
+        Meters::time(&m.far_ns, second);
+        assert_eq!(m.limited_by(second / 2), None);
         assert_eq!(m.limited_by(second), Some("network"));
         Meters::time(&m.waiting_ns, second);
         assert_eq!(m.limited_by(second), Some("server"));
@@ -250,7 +253,7 @@ mod tests {
         assert_eq!(m.limited_by(second), Some("network"));
         Meters::time(&m.throttled_ns, 2 * second);
         assert_eq!(m.limited_by(second), Some("bwlimit"));
-        Meters::time(&m.work_ns, second);
+        Meters::time(&m.work_ns, 2 * second);
         Meters::time(&m.encoding_ns, second);
         assert_eq!(m.limited_by(second), Some("cpu"));
         Meters::time(&m.encoding_ns, 2 * second);
@@ -259,11 +262,11 @@ mod tests {
         Meters::time(&m.reading_ns, 3 * second);
         assert_eq!(m.limited_by(second), Some("source"));
         Meters::time(&m.reading_ns, 3 * second);
-        Meters::time(&m.source_ns, 2 * second);
+        Meters::time(&m.source_ns, 3 * second);
         assert_eq!(m.limited_by(second), Some("source"));
         Meters::time(&m.far_ns, 3 * second);
         assert_eq!(m.limited_by(second), Some("bwlimit"));
-        Meters::time(&m.sink_ns, 4 * second);
+        Meters::time(&m.sink_ns, 5 * second);
         assert_eq!(m.limited_by(second), Some("destination"));
     }
 }

@@ -29,6 +29,13 @@ pub struct RequestOptions {
     timeout: Duration,
 }
 
+impl Default for RequestOptions {
+    fn default() -> Self {
+        let transfer = TransferOptions::default();
+        Self { retries: transfer.retries, timeout: transfer.timeout }
+    }
+}
+
 /// An account, ready for calls.
 pub struct Account {
     /// Its session.

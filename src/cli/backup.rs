@@ -5,6 +5,7 @@ use super::options::{TransferOptions, parse};
 use super::output::Output;
 use super::session::{End, NO_DRIVE, Session};
 use super::set::{MemberDone, Running, SetOptions, Verb};
+use super::writing::ResumeOptions;
 use crate::backup::{BackupStore, Session as StoreSession, When};
 use crate::config::{Object, Target};
 use crate::engine::{Context, InUse, Route};
@@ -33,7 +34,7 @@ pub struct BackupArgs {
     /// The dirty bitmap of an NBD export, as qemu-nbd and QEMU export it
     #[arg(long, value_name = "NAME", requires = "since")]
     bitmap: Option<String>,
-    /// Ignore what an earlier run has done
+    /// Start over, ignoring what an interrupted run did
     #[arg(long)]
     restart: bool,
     #[command(flatten)]
@@ -54,6 +55,11 @@ fn since(text: &str) -> Result<SinceWhen> {
 }
 
 impl BackupArgs {
+    /// A backup reads a drive anew that changed since an interrupted run: nothing is refused.
+    fn resume(&self) -> ResumeOptions {
+        ResumeOptions { restart: self.restart, ..ResumeOptions::default() }
+    }
+
     fn since(&self) -> Option<Since> {
         self.since.map(|since| Since { when: since.0, bitmap: self.bitmap.clone() })
     }
@@ -95,7 +101,7 @@ async fn one(
     session: &Session,
     output: &Output,
 ) -> Result<()> {
-    let settings = session.settings(&args.transfer, args.restart);
+    let settings = session.settings(&args.transfer, args.resume());
     let made =
         back_up(args.since(), target.object.as_ref(), &session.end, store, &settings, &session.context).await;
     session.settle();
@@ -116,7 +122,7 @@ async fn several(
     }
     let verb = Verb { action: "backup", done: "backed up", route: Route::Between };
     let set = args.set.members(verb, targets, store.store().name(), session, output).await?;
-    let ended = set.run(verb, &args.transfer, args.restart, session, output, |picked, running| {
+    let ended = set.run(verb, &args.transfer, args.resume(), session, output, |picked, running| {
         Box::pin(async move {
             let Running { end, context, settings, .. } = running;
             // A backup is of the time of its run: one that was made by an earlier run of the set is made again.

@@ -18,6 +18,7 @@ mod hardware;
 mod heatmap;
 mod help;
 mod key;
+mod leftover;
 mod machine;
 mod man;
 mod mend;
@@ -45,6 +46,7 @@ mod values;
 mod verify;
 mod wait;
 mod words;
+mod writing;
 
 use crate::error::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};

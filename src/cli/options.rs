@@ -1,5 +1,6 @@
 //! The options of every transfer.
 
+use super::writing::ResumeOptions;
 use crate::config::{self, Dirs, Target};
 use crate::digest::Algorithm;
 use crate::disk::format::TargetFormat;
@@ -44,7 +45,7 @@ pub struct TransferOptions {
     pub resume: Resume,
     /// What to do about a drive or device in use, whose bytes may be half old
     ///
-    /// By default a backup refuses it, and every other command warns.
+    /// By default backing one up and writing to one are refused, and reading one warns.
     #[arg(long, value_name = "refuse|warn|ignore", value_parser = parse::<InUse>)]
     pub if_in_use: Option<InUse>,
     /// Write a page about the transfer, however it ends
@@ -77,13 +78,14 @@ pub struct Concurrency(pub Option<usize>);
 
 impl TransferOptions {
     /// Returns the settings of a job.
-    pub fn settings(&self, restart: bool, dirs: &Dirs) -> Settings {
+    pub fn settings(&self, resume: ResumeOptions, dirs: &Dirs) -> Settings {
         Settings {
             chunk_size: self.chunk_size,
             digest: self.digest,
             sha256: self.sha256,
             verify: self.verify.unwrap_or_default(),
-            restart,
+            restart: resume.restart,
+            on_change: resume.on_change,
             dry_run: self.dry_run,
             keeps_journal: false,
             manifest: self.manifest.clone(),
@@ -93,6 +95,7 @@ impl TransferOptions {
             contents: ContentsDirectory::new(dirs.contents()),
             sets: SetDirectory::new(dirs.sets()),
             command: super::signals::command_line(),
+            directory: std::env::current_dir().unwrap_or_default(),
         }
     }
 }

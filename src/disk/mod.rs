@@ -178,6 +178,9 @@ pub trait LocalRead: Send + Sync {
 
     /// Returns why changes to the disk cannot be detected, if that is so.
     fn blind(&self) -> Option<String>;
+
+    /// Who on this machine may be writing to the disk, in words; `None` if nobody is known to.
+    fn users(&self) -> Option<String>;
 }
 
 /// An image that is read once, in order.

@@ -6,6 +6,7 @@
 use super::{Evidence, Identity, ReadAt, WriteAt};
 use crate::error::{Error, Result};
 use futures_util::future::LocalBoxFuture;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub struct StoreInfo {
     pub gzip: bool,
     /// Whether disks there are fixed VHDs, so that a disk that ends with a VHD footer is an image without it.
     pub vhd: bool,
+    /// Whether the API has a call that destroys one of them.
+    pub destroys: bool,
 }
 
 /// The properties of a disk that are known without reading it.
@@ -36,15 +39,44 @@ pub struct Facts {
     pub size: u64,
     /// Why the disk cannot be read or written now, if another operation is running on it.
     pub busy: Option<String>,
-    /// Who uses the disk, if anybody.
-    pub in_use: Option<String>,
-    /// The id of the transfer that last wrote to the disk, if disks carry one.
+    /// Who uses it, if anybody does.
+    pub in_use: Option<Users>,
+    /// The id of the transfer that wrote to it last, where disks carry one.
     pub mark: Option<String>,
     /// Evidence of writes.
     pub evidence: Evidence,
 }
 
-/// A disk that is open for writing and for reading back.
+/// Who uses a disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Users {
+    /// Servers of the same account, by their ids.
+    Servers(Vec<String>),
+    /// Somebody else, in words.
+    Other(String),
+}
+
+impl Users {
+    /// The servers that use it; none if it is somebody else.
+    pub fn servers(&self) -> &[String] {
+        match self {
+            Users::Servers(servers) => servers,
+            Users::Other(_) => &[],
+        }
+    }
+}
+
+impl fmt::Display for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Users::Servers(servers) if servers.len() == 1 => write!(f, "server {}", servers[0]),
+            Users::Servers(servers) => write!(f, "servers {}", servers.join(", ")),
+            Users::Other(who) => f.write_str(who),
+        }
+    }
+}
+
+/// A disk that is open for writing, and what was written to it for reading.
 #[derive(Clone)]
 pub struct Writable {
     /// The disk for writing.

@@ -293,8 +293,7 @@ fn same_as_before(chunk: DigestedChunk, from: Origin, ledger: &Ledger) -> Result
     Err(if from == Origin::Kept {
         Error::new(Kind::Io, "the file no longer holds what was written to it").offset(offset)
     } else {
-        Error::new(Kind::Source, "the image differs from the one whose transfer was begun")
+        Error::new(Kind::Changed, "the image changed since the interrupted run: it reads differently")
             .offset(offset)
-            .hint("to transfer this image instead, add `--restart`")
     })
 }

@@ -59,23 +59,20 @@ pub struct Context {
     pub window: Window,
     /// How many transfers share the window at a time; 1 if this one has its own.
     pub sharers: usize,
-    /// How to treat a disk that is in use.
-    pub in_use: InUse,
-    /// Collects the data of a report, if one was asked for.
+    /// What happens if a disk is in use; `None` refuses to write to one and warns of reading one.
+    pub in_use: Option<InUse>,
+    /// What is remembered for a report, if one is wanted.
     pub record: Option<Arc<Record>>,
 }
 
-/// How to treat a disk that is in use.
-///
-/// Data read from it may be inconsistent, and data written to it may be overwritten.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What happens if a disk is in use: what is read of it may be half old, and what is written to it may be overwritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InUse {
-    /// Fail.
+    /// The transfer fails.
     Refuse,
-    /// Continue with a warning.
-    #[default]
+    /// The transfer runs, with a warning.
     Warn,
-    /// Continue.
+    /// The transfer runs.
     Ignore,
 }
 
@@ -87,7 +84,7 @@ impl std::str::FromStr for InUse {
             "refuse" => Ok(InUse::Refuse),
             "warn" => Ok(InUse::Warn),
             "ignore" => Ok(InUse::Ignore),
-            _ => Err(Error::usage(format!("expected refuse, warn or ignore, got `{text}`"))),
+            _ => Err(Error::usage(format!("expected `refuse`, `warn` or `ignore`, got `{text}`"))),
         }
     }
 }
@@ -125,7 +122,7 @@ impl Context {
             workers,
             window,
             sharers: 1,
-            in_use: InUse::default(),
+            in_use: None,
             record: None,
         }
     }

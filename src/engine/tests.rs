@@ -77,7 +77,7 @@ fn stoppable() -> (Context, Stopper) {
         window,
         sharers: 1,
         record: None,
-        in_use: super::InUse::default(),
+        in_use: None,
     };
     (context, stopper)
 }

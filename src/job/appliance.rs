@@ -7,7 +7,7 @@
 use super::download::{
     Download, Downloads, FileForm, Object, begin, file_name, forget, header, is_stream, known_part, plan,
 };
-use super::resumable::Resumable;
+use super::resumable::{Resumable, start_over};
 use super::{Done, Settings, announce, once_free, summary, vhd, write_manifest};
 use crate::disk::appliance::pull::{beside, pull};
 use crate::disk::appliance::{Access, Appliance, ApplianceDisk};
@@ -230,10 +230,16 @@ impl Download {
             Some(file) => {
                 self.check_free(file)?;
                 let header = header(file, &object, settings);
-                if settings.restart && !settings.dry_run {
-                    forget(file, &header, settings)?;
-                }
-                Some(once_free(context, || Resumable::find(settings, &header, context)).await?)
+                let find = async |settings: &Settings| {
+                    if settings.restart && !settings.dry_run {
+                        forget(file, &header, settings)?;
+                    }
+                    once_free(context, || Resumable::find(settings, &header, context)).await
+                };
+                Some(match find(settings).await {
+                    Err(error) => find(&start_over(error, settings, context)?).await?,
+                    Ok(found) => found,
+                })
             }
             None => None,
         };

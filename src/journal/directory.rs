@@ -1,8 +1,10 @@
 //! The journals of this machine, one file per transfer.
 
+use super::replay::other_version;
 use super::{Header, Replay, peek};
 use crate::disk::PartRecord;
 use crate::error::{Error, Kind, Result};
+use std::fs::File;
 use std::path::PathBuf;
 
 /// The directory of journals.
@@ -16,8 +18,27 @@ pub struct Entry {
     pub id: String,
     /// The contents of its journal, or the reason why it cannot be read.
     pub replay: Result<Replay>,
-    /// When the journal was last modified.
+    /// The version of its journal, if another version of diskferry wrote it.
+    pub version: Option<u32>,
+    /// Its journal.
+    pub path: PathBuf,
+    /// When it was last written to.
     pub modified: Option<std::time::SystemTime>,
+}
+
+/// A journal that no transfer uses while this exists.
+#[derive(Debug)]
+pub struct Held {
+    _lock: Option<File>,
+    path: PathBuf,
+}
+
+impl Held {
+    /// Removes the journal.
+    pub fn discard(self) -> Result<()> {
+        std::fs::remove_file(&self.path)
+            .map_err(|e| Error::io(format!("removing the journal {}", self.path.display()), e))
+    }
 }
 
 impl Directory {
@@ -81,7 +102,9 @@ impl Directory {
                 let path = entry.ok()?.path();
                 let id = path.file_name()?.to_str()?.strip_suffix(".journal")?.to_owned();
                 let modified = std::fs::metadata(&path).and_then(|m| m.modified()).ok();
-                Some(Entry { id, replay: peek(&path), modified })
+                let replay = peek(&path);
+                let version = replay.as_ref().err().and_then(|_| other_version(&path));
+                Some(Entry { id, replay, version, path, modified })
             })
             .collect();
         all.sort_by_key(|entry| std::cmp::Reverse(entry.modified));
@@ -93,9 +116,10 @@ impl Directory {
         let mut found: Vec<Entry> = self.list()?.into_iter().filter(|e| e.id.starts_with(id)).collect();
         match (found.pop(), found.is_empty()) {
             (Some(entry), true) => Ok(entry),
-            (Some(_), false) => Err(Error::usage(format!("more than one transfer id begins with `{id}`"))),
-            (None, _) => Err(Error::new(Kind::NotFound, format!("no resumable transfer `{id}`"))
-                .hint("list them with `diskferry transfers list`")),
+            (Some(_), false) => Err(Error::usage(format!("more than one transfer begins with `{id}`"))
+                .hint("`diskferry transfers list` lists them")),
+            (None, _) => Err(Error::new(Kind::NotFound, format!("no interrupted transfer `{id}`"))
+                .hint("`diskferry transfers list` lists them")),
         }
     }
 
@@ -105,11 +129,12 @@ impl Directory {
         self.list().ok()?.into_iter().find(of).map(|entry| entry.id)
     }
 
-    /// Removes a journal unless its transfer is running.
-    pub fn discard(&self, id: &str) -> Result<()> {
+    /// Locks a journal, to be discarded.
+    ///
+    /// # Errors
+    /// [`Kind::Locked`] if its transfer is running.
+    pub fn hold(&self, id: &str) -> Result<Held> {
         let path = self.file(id);
-        let _held = super::open_locked(&path)?;
-        std::fs::remove_file(&path)
-            .map_err(|e| Error::io(format!("cannot remove the journal {}", path.display()), e))
+        Ok(Held { _lock: super::open_locked(&path)?, path })
     }
 }

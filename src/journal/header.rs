@@ -2,7 +2,7 @@
 
 use crate::disk::Identity;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The description of a transfer; written once, as the first record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,15 +32,21 @@ pub struct Header {
     pub format: String,
     /// The drive to create.
     pub new_drive: Option<NewDrive>,
-    /// The working directory and the arguments of the command, for display.
+    /// The command, as a shell would take it, to be shown.
     pub command: String,
-    /// Whether a comparison found a difference. The next run then compares everything, before and after it
-    /// sends.
+    /// The directory in which the command ran; its relative paths start there. Empty if it is not known.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub directory: PathBuf,
+    /// Set once a comparison found a difference: the next run compares everything, before and after it sends.
     #[serde(default)]
     pub compare_all: bool,
 }
 
-/// A drive to create, as the command described it.
+fn is_empty(path: &Path) -> bool {
+    path.as_os_str().is_empty()
+}
+
+/// A drive to be created, as the command asked for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewDrive {
     /// The name of the drive.
@@ -58,13 +64,15 @@ pub struct NewDrive {
 }
 
 impl Header {
-    /// Returns why a transfer that was begun with `self` cannot resume with `now`, or `None` if it can.
+    /// Returns how the image has changed since the transfer began; `None` if it has not.
+    pub fn image_change(&self, now: &Header) -> Option<String> {
+        let (was, is) = self.image.as_ref().zip(now.image.as_ref())?;
+        is.difference(was)
+    }
+
+    /// Returns why a transfer of the same image that was begun under `self` cannot be resumed under `now`; `None` if it
+    /// can.
     pub fn difference(&self, now: &Header) -> Option<String> {
-        if let (Some(was), Some(is)) = (&self.image, &now.image)
-            && let Some(how) = is.difference(was)
-        {
-            return Some(format!("the image changed: {how}"));
-        }
         let differs = |what: &str, was: &str, is: &str| {
             (was != is).then(|| format!("the {what} was {was} and is {is}"))
         };

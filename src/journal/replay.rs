@@ -141,22 +141,31 @@ fn damaged(path: &Path, why: &str) -> Error {
     )
 }
 
-/// Returns the error for a file that does not begin as a journal of this version.
+/// Returns the version of a journal that another version of diskferry wrote; `None` if it is of this one, or no journal.
+pub(super) fn other_version(path: &Path) -> Option<u32> {
+    let mut start = Vec::new();
+    File::open(path).ok()?.take(64).read_to_end(&mut start).ok()?;
+    if start.starts_with(MAGIC) { None } else { version(&start) }
+}
+
+/// The version in the first line of a journal.
+fn version(bytes: &[u8]) -> Option<u32> {
+    let rest = bytes.strip_prefix(MAGIC_PREFIX)?;
+    let line = &rest[..rest.iter().position(|b| *b == b'\n')?];
+    std::str::from_utf8(line).ok()?.parse().ok()
+}
+
+/// The error for a file that does not begin as a journal of this version does.
 fn foreign(bytes: &[u8], path: &Path) -> Error {
-    let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
-    let version = line
-        .strip_prefix(MAGIC_PREFIX)
-        .and_then(|version| std::str::from_utf8(version).ok())
-        .and_then(|version| version.parse::<u32>().ok());
-    match version {
-        Some(version) if bytes.get(line.len()) == Some(&b'\n') => Error::new(
+    match version(bytes) {
+        Some(version) => Error::new(
             Kind::Journal,
             format!(
-                "the journal {} has version {version}: a different version of diskferry wrote it",
+                "the journal {} has version {version}: another version of diskferry wrote it",
                 path.display()
             ),
         )
-        .hint("resume with that version, or start over with `--restart`"),
-        _ => damaged(path, "it does not begin with a journal's first line"),
+        .hint("resume with the diskferry that wrote it, or start over with `--restart`"),
+        None => damaged(path, "it does not begin as a journal does"),
     }
 }

@@ -211,5 +211,6 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     let now = Header { chunk_size: 20, ..header("upload") };
     assert_eq!(was.difference(&now).unwrap(), "the chunk size was 10 and is 20");
     let now = Header { image: Some(Identity::Stream { size: 7 }), ..header("upload") };
-    assert!(was.difference(&now).unwrap().contains("its size was 100 and is 7"));
+    assert_eq!(was.image_change(&now).unwrap(), "its size was 100 and is 7");
+    assert_eq!(was.image_change(&was), None);
 }

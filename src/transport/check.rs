@@ -4,11 +4,13 @@
 //! success status; without these checks it would acknowledge writes, and its page would be read as the
 //! contents of a drive.
 
+use super::address::is_loopback;
 use super::client::text;
 use crate::error::{Error, Kind, Result};
 use crate::provider::Provider;
 use crate::provider::catalogue::{self, Call};
 use reqwest::header::{self, HeaderMap};
+use url::Url;
 
 /// Returns the statuses by which a provider acknowledges a write to a drive: those of the catalogue's row.
 ///
@@ -127,9 +129,15 @@ pub(super) fn transport_error(error: &reqwest::Error) -> Error {
         _ => (Kind::Connection, "the connection broke"),
     };
     let unsent = kind == Kind::Connection && error.is_connect();
+    let cause = error;
     let error = Error::new(kind, format!("{what}: {why}"));
     if unsent {
-        return error.hint("nothing was sent; check the remote's url and the network");
+        return error.hint(match proxy_variable(cause.url()) {
+            Some(name) => format!(
+                "nothing was sent: the connection goes through the proxy that `{name}` names; check it, or except this host with `NO_PROXY`"
+            ),
+            None => "nothing was sent: check the remote's url and the network".to_owned(),
+        });
     }
     if certificate && kind == Kind::Refused {
         return error.hint("to trust your own certificate authority, set `ca_file` in the remote");
@@ -137,7 +145,19 @@ pub(super) fn transport_error(error: &reqwest::Error) -> Error {
     error
 }
 
-const PORTAL: &str = "a captive portal or a proxy may have replied: log in to the network with a browser, \
+/// The variable of the environment that names the proxy for a URL, if one is set. Its value is not shown: it may hold a
+/// password.
+fn proxy_variable(url: Option<&Url>) -> Option<&'static str> {
+    let url = url.filter(|url| !is_loopback(url))?;
+    let of_scheme = match url.scheme() {
+        "https" => ["HTTPS_PROXY", "https_proxy"],
+        _ => ["HTTP_PROXY", "http_proxy"],
+    };
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    of_scheme.into_iter().chain(["ALL_PROXY", "all_proxy"]).find(is_set)
+}
+
+const PORTAL: &str = "a captive portal or a proxy seems to answer: log in to the network with a browser, \
                       or check the remote's url, then run the same command again";
 
 const OTHER_SERVER: &str = "another server or a proxy may have replied: check the remote's url and the network, \

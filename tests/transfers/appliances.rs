@@ -181,7 +181,7 @@ fn an_appliance_becomes_a_drive_of_its_raw_size() {
     assert!(list.contains("root.img") && list.contains("packed"), "{list}");
     let wrong = world.run(&["migrate", "spot:appliance/gz", "oh:", "--size", "1M", "--restart"]);
     assert_eq!(wrong.code, 1, "{}", wrong.stderr);
-    assert!(wrong.stderr.contains("goes on past that"), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("goes on after 1048576 bytes"), "{}", wrong.stderr);
 }
 
 /// Ten kills at one of the first eight writes, two more in flight: less than the 128 chunks.

@@ -104,7 +104,9 @@ fn a_device_that_has_changed_between_two_runs_is_not_mixed() {
     let refused = world.run(&words(&args));
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     assert!(
-        refused.stderr.contains("the image differs from the one whose transfer was begun at offset 0"),
+        refused
+            .stderr
+            .contains("the image changed since the interrupted run: it reads differently at offset 0"),
         "{}",
         refused.stderr
     );

@@ -206,7 +206,7 @@ fn two_runs_of_one_transfer_at_once_are_refused() {
         second.stderr
     );
     let busy = world.run(&["transfers", "list"]);
-    let id = busy.stdout.split_whitespace().next().unwrap().to_owned();
+    let id = busy.stdout.lines().nth(1).and_then(|line| line.split_whitespace().next()).unwrap().to_owned();
     assert_eq!(world.run(&["transfers", "discard", &id]).code, 1, "a running transfer cannot be discarded");
     first.kill().unwrap();
     first.wait().unwrap();

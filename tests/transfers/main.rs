@@ -15,6 +15,7 @@ mod devices;
 mod faults;
 mod formats;
 mod formats_out;
+mod in_use;
 mod interruptions;
 mod migrations;
 mod moves;

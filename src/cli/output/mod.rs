@@ -110,6 +110,11 @@ impl Output {
         &self.reporting
     }
 
+    /// Whether `-v` asked for more.
+    pub fn is_verbose(&self) -> bool {
+        self.verbose > 0 && !self.quiet
+    }
+
     /// Whether standard output has JSON objects alone.
     pub fn is_json(&self) -> bool {
         self.json
@@ -222,6 +227,11 @@ impl Output {
         }
     }
 
+    /// Prints a warning even with `--quiet`, where a result is not what the user takes it for.
+    pub fn insist(&self, text: &str) {
+        Self { quiet: false, ..self.clone() }.warn(text);
+    }
+
     /// Prints a warning.
     pub fn warn(&self, text: &str) {
         self.event("warning", json!({ "message": text }));
@@ -297,6 +307,9 @@ impl Output {
                 }
             }
             Event::Warning(text) => self.warn(text),
+            Event::InUse(text) => self.insist(text),
+            // Whoever may destroy it tells of it.
+            Event::Leftover { .. } => {}
             Event::Note(text) => self.note(text),
             Event::Stage(stage) => {
                 if let Some(bar) = &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {

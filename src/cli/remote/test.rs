@@ -36,6 +36,12 @@ struct Outcome {
     round_trip: Option<Duration>,
 }
 
+/// Tests the remote of that name.
+pub(super) async fn remote(name: &str, global: &Global, output: &Output) -> Result<()> {
+    let remote = Some(Target { remote: name.to_owned(), object: None });
+    run(TestArgs { remote, request: RequestOptions::default() }, global, output).await
+}
+
 /// Runs the command.
 pub(super) async fn run(args: TestArgs, global: &Global, output: &Output) -> Result<()> {
     let config = Config::load(global.config.as_deref(), &Environment::process())?;

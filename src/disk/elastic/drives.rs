@@ -1,7 +1,7 @@
 //! The drives of an account: listing them, creating one, and finding one that was created.
 
 use crate::disk::Evidence;
-use crate::disk::store::{CreateError, DiskToMake, Facts};
+use crate::disk::store::{CreateError, DiskToMake, Facts, Users};
 use crate::error::{Error, Kind, Result};
 use crate::provider::id::ObjectId;
 use crate::provider::{CopyCall, DriveCapabilities};
@@ -92,15 +92,27 @@ impl DriveInfo {
             name: self.name.clone(),
             size: self.size,
             busy: self.imaging().map(|progress| format!("it is being imaged, {progress}")),
-            in_use: self.claimed().map(str::to_owned),
+            in_use: self.claimed().map(users),
             mark: self.mark().map(str::to_owned),
             evidence: self.evidence(),
         }
     }
 }
 
-/// An unwritten drive may still count some bytes: a new one in the manual's sample has 4096 (CloudSigma API
-/// 1.0, 3).
+/// The servers that a drive is claimed by: their UUIDs (Open Hosting API, "Get a Single Drive's Info"), or each as
+/// `USER:guest:SERVER:DEVICE` (CloudSigma API 1.0, 7.7).
+fn users(claimed: &str) -> Users {
+    let server = |claim: &str| {
+        let id = claim.split(':').nth(2).unwrap_or(claim);
+        uuid::Uuid::parse_str(id).ok().map(|id| id.to_string())
+    };
+    match claimed.split_whitespace().map(server).collect() {
+        Some(servers) => Users::Servers(servers),
+        None => Users::Other(format!("{claimed:?}")),
+    }
+}
+
+/// A drive that nothing was written to may still count some bytes: a new one's sample has 4096 (CloudSigma API 1.0, 3).
 const HARDLY_WRITTEN: u64 = 64 << 10;
 
 /// Returns whether a drive may be the one that was created, if drives carry no mark.

@@ -9,8 +9,8 @@ use rustix::fs::{major, minor};
 use std::path::PathBuf;
 
 /// A block device in sysfs.
-#[derive(Clone, Debug)]
-pub(super) struct Device(PathBuf);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Device(u64);
 
 /// The counters at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +24,19 @@ pub(super) struct Counters {
 impl Device {
     /// Returns the device with this device number.
     pub(super) fn of(number: u64) -> Self {
-        Self(PathBuf::from(format!("/sys/dev/block/{}:{}", major(number), minor(number))))
+        Self(number)
+    }
+
+    /// The device's number.
+    pub(super) fn number(&self) -> u64 {
+        self.0
     }
 
     /// Reads the counters.
     pub(super) fn counters(&self) -> Counters {
-        let read = |name: &str| std::fs::read_to_string(self.0.join(name)).ok();
-        // A partition may lack both; the parent directory is the disk's.
+        let directory = PathBuf::from(format!("/sys/dev/block/{}:{}", major(self.0), minor(self.0)));
+        let read = |name: &str| std::fs::read_to_string(directory.join(name)).ok();
+        // A partition has neither of its own: the folder above it is the disk's.
         let either = |name: &str| read(name).or_else(|| read(&format!("../{name}")));
         let counts = either("queue/iostats").is_none_or(|text| text.trim() != "0");
         Counters {

@@ -6,6 +6,7 @@
 
 mod device;
 mod extents;
+mod in_use;
 mod part;
 mod part_copy;
 mod part_disk;
@@ -258,6 +259,11 @@ impl LocalRead for FileDisk {
                 self.inner.path.display()
             )
         })
+    }
+
+    fn users(&self) -> Option<String> {
+        let (device, _) = self.inner.device.as_ref()?;
+        in_use::users_of(device.number())
     }
 }
 

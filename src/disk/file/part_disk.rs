@@ -204,4 +204,8 @@ impl LocalRead for PartDisk {
     fn blind(&self) -> Option<String> {
         None
     }
+
+    fn users(&self) -> Option<String> {
+        None
+    }
 }

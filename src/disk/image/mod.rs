@@ -299,4 +299,8 @@ impl LocalRead for ImageDisk {
     fn blind(&self) -> Option<String> {
         self.inner.files.iter().find_map(LocalRead::blind)
     }
+
+    fn users(&self) -> Option<String> {
+        self.inner.files.iter().find_map(LocalRead::users)
+    }
 }

@@ -69,7 +69,7 @@ impl ImageStore {
 
 impl Store for ImageStore {
     fn info(&self) -> StoreInfo {
-        StoreInfo { noun: "image", marks: false, gzip: false, vhd: false }
+        StoreInfo { noun: "image", marks: false, gzip: false, vhd: false, destroys: false }
     }
 
     fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {

@@ -49,7 +49,7 @@ impl Server {
 
 impl Store for Server {
     fn info(&self) -> StoreInfo {
-        StoreInfo { noun: "export", marks: false, gzip: false, vhd: false }
+        StoreInfo { noun: "export", marks: false, gzip: false, vhd: false, destroys: false }
     }
 
     fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {

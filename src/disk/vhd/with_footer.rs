@@ -113,4 +113,8 @@ impl LocalRead for WithFooter {
     fn blind(&self) -> Option<String> {
         self.inner.local().and_then(LocalRead::blind)
     }
+
+    fn users(&self) -> Option<String> {
+        self.inner.local().and_then(LocalRead::users)
+    }
 }

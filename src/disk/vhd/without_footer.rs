@@ -88,4 +88,8 @@ impl LocalRead for WithoutFooter {
     fn blind(&self) -> Option<String> {
         self.inner.local().and_then(LocalRead::blind)
     }
+
+    fn users(&self) -> Option<String> {
+        self.inner.local().and_then(LocalRead::users)
+    }
 }
