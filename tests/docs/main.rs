@@ -16,4 +16,5 @@ mod messages;
 mod options;
 mod pages;
 mod run;
+mod units;
 mod world;

@@ -25,12 +25,16 @@ fn the_messages_of_the_troubleshooting_page_exist() {
     let page = Page::read(root().join("docs/troubleshooting.md"));
     let headings: Vec<_> = page.prose().into_iter().filter(|(_, line)| line.starts_with("### ")).collect();
     assert!(headings.len() >= 20, "only {} messages were found", headings.len());
+    let mut missing = Vec::new();
     for (line, heading) in headings {
         for message in heading.split('`').skip(1).step_by(2) {
             // `…` stands for what differs from case to case.
             for part in message.split('…').map(str::trim).filter(|part| !part.is_empty()) {
-                assert!(source.contains(part), "docs/troubleshooting.md:{line}: no message says `{part}`");
+                if !source.contains(part) {
+                    missing.push(format!("docs/troubleshooting.md:{line}: no message says `{part}`"));
+                }
             }
         }
     }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
 }

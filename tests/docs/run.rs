@@ -18,7 +18,9 @@ fn play(page: &Page) -> Outcome {
     for section in page.blocks().chunk_by(|one, next| one.section == next.section) {
         let section: Vec<_> = section.iter().collect();
         let world = World::new(&section);
-        section.iter().for_each(|block| outcome.add(&page.name, block, &world));
+        for block in section {
+            outcome.add(&page.name, block, &world);
+        }
     }
     outcome
 }

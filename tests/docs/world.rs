@@ -2,6 +2,7 @@
 
 use crate::pages::{Block, Mark, root};
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -191,7 +192,8 @@ fn serve(dir: &Path) -> Child {
         } else {
             format!("user = \"{USER}\"\nsecret = \"{SECRET}\"")
         };
-        config += &format!("[remotes.{name}]\nprovider = \"{provider}\"\nurl = \"{url}\"\n{credentials}\n");
+        writeln!(config, "[remotes.{name}]\nprovider = \"{provider}\"\nurl = \"{url}\"\n{credentials}")
+            .unwrap();
     }
     let path = dir.join("config.toml");
     std::fs::write(&path, config).unwrap();
