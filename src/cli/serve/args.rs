@@ -94,7 +94,13 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FAULTS", default_value = "", hide_default_value = true)]
     faults: String,
     /// Let the clock run this many times as fast: machines boot, and bills are due, sooner
-    #[arg(long, value_name = "N", default_value = "1", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1",
+        hide_default_value = true,
+        allow_negative_numbers = true
+    )]
     time_scale: String,
     /// Change faults, clock and state at run time over HTTP on this loopback address
     #[arg(long, value_name = "HOST:PORT")]
