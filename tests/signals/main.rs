@@ -8,6 +8,9 @@ mod commands;
 mod hung;
 mod pace;
 mod process;
+#[allow(dead_code, reason = "nothing that may be missing is needed here")]
+#[path = "../support/skipped.rs"]
+mod skipped;
 #[path = "../support/mod.rs"]
 mod support;
 #[expect(dead_code, reason = "the transfers' tests use the rest")]

@@ -22,6 +22,8 @@ mod moves;
 mod refusals;
 mod reports;
 mod sets;
+#[path = "../support/skipped.rs"]
+mod skipped;
 mod sources;
 #[path = "../support/mod.rs"]
 mod support;

@@ -57,12 +57,13 @@ pub(in crate::emulator) async fn create(shared: Arc<Shared>, call: Call) -> Answ
 
 /// Makes a drive; of the given size unless it says another.
 pub(in crate::emulator) fn make(shared: &Shared, wanted: Wanted, size: u64) -> Result<Arc<Drive>, Refusal> {
+    let name = wanted.name.unwrap_or_default();
     shared.drives.create(Record {
         drive: uuid::Uuid::new_v4().to_string(),
-        name: wanted.name.unwrap_or_default(),
+        noise: shared.dealer.noise(&name),
+        name,
         size: wanted.size.unwrap_or(size),
         created: now(),
-        noise: shared.dealer.noise(),
         keys: wanted.keys.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
         traffic: Traffic::default(),
     })

@@ -16,7 +16,7 @@ mod tokens;
 
 pub use oauth::is_signed;
 
-use super::faults::{Dealer, Faults};
+use super::faults::Dealer;
 use super::form::{boundary, parts};
 use super::front::Front;
 use super::{Config, Service};
@@ -58,7 +58,6 @@ struct Site {
     /// Hundredths of a dollar.
     balance: Option<u64>,
     secure: bool,
-    faults: Faults,
     dealer: Arc<Dealer>,
     /// Replies with bytes, counted.
     sent: AtomicU64,
@@ -161,7 +160,6 @@ pub(super) fn open(config: Config, dealer: &Arc<Dealer>) -> io::Result<Service> 
         appliances: own.chain(public).collect(),
         balance: config.faults.balance.map(|balance| u64::try_from(balance).unwrap_or(0)),
         secure: config.tls.is_some(),
-        faults: config.faults,
         dealer: Arc::clone(dealer),
         sent: AtomicU64::new(0),
         nonces: Mutex::default(),
@@ -179,6 +177,21 @@ struct Buyer(Arc<Site>);
 impl Front for Buyer {
     fn signs_body(&self, head: &Parts) -> bool {
         is_form(head)
+    }
+
+    fn knows(&self, head: &Parts) -> bool {
+        match words(head.uri.path()).as_slice() {
+            [BLOBS, ticket] => {
+                self.0.appliances.iter().any(|appliance| self.0.ticket(&appliance.key) == *ticket)
+            }
+            ["_ah", "OAuthAuthorizeToken"] => {
+                let query = head.uri.query().unwrap_or_default();
+                let token = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "oauth_token");
+                let requests = self.0.accounts.read().map(|account| account.requests).unwrap_or_default();
+                token.is_some_and(|(_, token)| requests.iter().any(|request| request.token.key == token))
+            }
+            _ => true,
+        }
     }
 
     fn admit(&self, head: &Parts, body: &[u8]) -> Result<(), Response> {

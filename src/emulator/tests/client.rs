@@ -63,7 +63,12 @@ impl Request {
 
     /// Without credentials.
     pub(super) fn bare(method: &str, path: &str) -> Request {
-        Request { head: format!("{method} {path} HTTP/1.1\r\nHost: emulator\r\n"), body: Vec::new() }
+        Self::bare_at(method, path, "emulator")
+    }
+
+    /// To a host by its name, without credentials.
+    pub(super) fn bare_at(method: &str, path: &str, host: &str) -> Request {
+        Request { head: format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n"), body: Vec::new() }
     }
 
     pub(super) fn header(mut self, name: &str, value: &str) -> Request {

@@ -1,7 +1,9 @@
 //! The emulator seen from outside: raw HTTP over a real socket.
 
+mod accounts;
 mod client;
 mod cloudsigma;
+mod control;
 mod drives;
 mod faults;
 mod hooks;
