@@ -11,7 +11,7 @@ pub struct Sending<'a> {
     pub method: Method,
     /// The path below the remote's URL, with its query.
     pub path: &'a str,
-    /// The body's media type.
+    /// The body's media type; an empty body is sent without one.
     pub content_type: &'static str,
     /// What to `Accept`.
     pub accept: Option<&'static str>,
