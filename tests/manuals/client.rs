@@ -19,6 +19,26 @@ fn open_hosting() {
     judge(Provider::OpenHosting);
 }
 
+#[test]
+fn crosspeer() {
+    judge(Provider::Crosspeer);
+}
+
+#[test]
+fn cloudsigma() {
+    judge(Provider::CloudSigma);
+}
+
+#[test]
+fn spotcloud() {
+    judge(Provider::SpotCloud);
+}
+
+#[test]
+fn joyent() {
+    judge(Provider::Joyent);
+}
+
 fn judge(provider: Provider) {
     let golden = golden::read(provider);
     let stage = Stage::new(&golden);
@@ -82,7 +102,9 @@ impl<'g> Stage<'g> {
         if exchange.sends.is_some() {
             let ended = self.world.run(&self.words(exchange, false, true));
             let mut here = self.sent(exchange, false, None);
-            here.extend((ended.code != 0).then(|| format!("status {}: {}", ended.code, ended.stderr)));
+            here.extend(
+                (ended.code != exchange.exit).then(|| format!("status {}: {}", ended.code, ended.stderr)),
+            );
             found.extend(here.into_iter().map(|what| format!("with --as-printed: {what}")));
         }
         found

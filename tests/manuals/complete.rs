@@ -7,7 +7,7 @@ use diskferry::provider::Provider;
 use std::collections::BTreeSet;
 
 /// The providers whose manuals are transcribed.
-const DONE: [Provider; 1] = [Provider::OpenHosting];
+const DONE: [Provider; 3] = [Provider::OpenHosting, Provider::Crosspeer, Provider::CloudSigma];
 
 #[test]
 fn every_call_has_an_exchange_and_every_exchange_a_call() {
@@ -29,5 +29,5 @@ fn every_call_has_an_exchange_and_every_exchange_a_call() {
 #[test]
 fn the_errors_are_as_many_as_were_counted() {
     let errors = |golden: &Golden| golden.exchanges.iter().filter(|exchange| exchange.is_error()).count();
-    assert_eq!(DONE.map(|provider| errors(&golden::read(provider))), [9]);
+    assert_eq!(DONE.map(|provider| errors(&golden::read(provider))), [9, 11, 36]);
 }

@@ -19,6 +19,26 @@ fn open_hosting() {
     judge(Provider::OpenHosting);
 }
 
+#[test]
+fn crosspeer() {
+    judge(Provider::Crosspeer);
+}
+
+#[test]
+fn cloudsigma() {
+    judge(Provider::CloudSigma);
+}
+
+#[test]
+fn spotcloud() {
+    judge(Provider::SpotCloud);
+}
+
+#[test]
+fn joyent() {
+    judge(Provider::Joyent);
+}
+
 fn judge(provider: Provider) {
     let golden = golden::read(provider);
     let mut judge = Judge { golden: &golden, names: golden.names.clone(), serving: HashMap::new() };
@@ -29,6 +49,7 @@ fn judge(provider: Provider) {
         found.extend(judge.play(exchange).into_iter().map(|what| (exchange.name.clone(), what)));
     }
     assert!(judged > 0, "{provider} has exchanges");
+
     let listed = listed(provider);
     let lines = |set: &BTreeSet<(String, String)>, other: &BTreeSet<(String, String)>| -> Vec<String> {
         set.difference(other).map(|(name, what)| format!("{provider}\t{name}\t{what}")).collect()
@@ -71,6 +92,9 @@ impl Judge<'_> {
     /// Plays an exchange; gives what differs.
     fn play(&mut self, exchange: &Exchange) -> Vec<String> {
         self.names.restart(&[]);
+        if exchange.fresh {
+            self.serving.clear();
+        }
         let mut made = Vec::new();
         for given in &exchange.given {
             self.give(given, &exchange.serve, &mut made);

@@ -62,6 +62,10 @@ pub struct Exchange {
     /// The exit status of an answer that is an error, and what is said of it.
     pub exit: i32,
     pub says: Vec<String>,
+    /// Other calls that the manual prints for the same, each with its path.
+    pub aliases: Vec<(String, String)>,
+    /// An emulator of its own.
+    pub fresh: bool,
     /// Of what is given: asked for until the answer is right.
     pub poll: bool,
     /// Nobody's credentials are sent to the emulator.
@@ -107,6 +111,20 @@ impl Exchange {
             Form::Properties if !self.columns.is_empty() => Form::Rows,
             form => form,
         })
+    }
+
+    /// The same exchange by its other calls.
+    fn under_aliases(&self) -> Vec<Self> {
+        let alias = |(id, path): &(String, String)| {
+            let mut other = Self { aliases: Vec::new(), ..self.clone() };
+            other.name = self.name.replacen(self.id(), id, 1);
+            other.request.first = format!("{} {path}", self.method());
+            if let Some(call) = other.call.first_mut() {
+                call.clone_from(id);
+            }
+            other
+        };
+        self.aliases.iter().map(alias).collect()
     }
 
     /// Whether the call is one for bytes, which have no JSON.
@@ -186,7 +204,10 @@ pub fn parse(provider: Provider, text: &str) -> Result<Golden, Failure> {
             _ if twice => return Err((at, "this stands twice".to_owned())),
             (Some(name), _) => golden.givens.push((name, exchange)),
             (None, _) if exchange.name == UNAUTHORIZED => golden.unauthorized = Some(exchange),
-            (None, _) => golden.exchanges.push(exchange),
+            (None, _) => {
+                golden.exchanges.extend(exchange.under_aliases());
+                golden.exchanges.push(exchange);
+            }
         }
     }
     Ok(golden)
@@ -276,6 +297,13 @@ fn field(exchange: &mut Exchange, line: &str) -> Result<(), String> {
         "serve" => exchange.serve = words(),
         "exit" => exchange.exit = value.parse().map_err(|_| "exit is a number")?,
         "says" => exchange.says.push(value.to_owned()),
+        "alias" => exchange.aliases.push(
+            value
+                .split_once(' ')
+                .map(|(id, path)| (id.to_owned(), path.to_owned()))
+                .ok_or("CALL PATH is needed")?,
+        ),
+        "emulator" if value == "fresh" => exchange.fresh = true,
         "poll" if value == "yes" => exchange.poll = true,
         "credentials" if value == "none" => exchange.anonymous = true,
         // For who reads the manual beside the file.

@@ -35,7 +35,9 @@ pub fn read(form: Form, body: &str) -> Option<Node> {
     Some(match form {
         Form::Properties => Node::Array(properties(body)),
         Form::Rows => Node::Array(
-            body.lines().map(|line| Node::Array(template::words(line).map(Node::Text).collect())).collect(),
+            body.lines()
+                .map(|line| Node::Array(template::words(line).into_iter().map(Node::Text).collect()))
+                .collect(),
         ),
         Form::Json => serde_json::from_str::<Node>(&quoted(body)).ok()?,
         Form::Xml => xml(body)?,
@@ -52,17 +54,11 @@ pub fn read(form: Form, body: &str) -> Option<Node> {
 fn properties(body: &str) -> Vec<Node> {
     let mut objects = vec![Vec::new()];
     for line in body.lines() {
-        match (line, line.split_once(' ')) {
-            ("", _) => objects.push(Vec::new()),
-            (_, Some((key, value))) => {
-                objects
-                    .last_mut()
-                    .expect("there is one")
-                    .push((key.to_owned(), Node::Text(value.to_owned())));
-            }
-            (key, None) => {
-                objects.last_mut().expect("there is one").push((key.to_owned(), Node::Text(String::new())));
-            }
+        if line.is_empty() {
+            objects.push(Vec::new());
+        } else if let Some(object) = objects.last_mut() {
+            let (key, value) = template::first_word(line);
+            object.push((key.to_owned(), Node::Text(value.to_owned())));
         }
     }
     objects.into_iter().filter(|object| !object.is_empty()).map(Node::Object).collect()

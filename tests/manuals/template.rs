@@ -15,8 +15,10 @@ pub enum Kind {
     Mac,
     Int,
     Decimal,
-    /// `2010-03-08 21:15[:18[.401708]]`, as CloudSigma prints times.
-    Date,
+    /// `2010-03-08 21:15`, as CloudSigma prints times.
+    Minute,
+    /// `2010-03-08 21:15:18[.401708]`, as CloudSigma prints times too.
+    Second,
     /// `2011-06-03T00:02:31+00:00`, as Joyent prints times.
     Time,
     Url,
@@ -36,7 +38,8 @@ impl Kind {
             "mac" => Kind::Mac,
             "int" => Kind::Int,
             "decimal" => Kind::Decimal,
-            "date" => Kind::Date,
+            "minute" => Kind::Minute,
+            "second" => Kind::Second,
             "time" => Kind::Time,
             "url" => Kind::Url,
             "base64" => Kind::Base64,
@@ -65,10 +68,13 @@ impl Kind {
                 let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
                 Kind::Int.admits(whole) && Kind::Int.admits(part)
             }
-            Kind::Date => {
-                let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
-                let minutes = shaped("0000-00-00 00:00");
-                minutes || (text.is_ascii() && seconds.len() == 19 && Kind::Int.admits(fraction))
+            Kind::Minute => shaped("0000-00-00 00:00"),
+            Kind::Second => {
+                let (time, fraction) = text.split_once('.').unwrap_or((text, "0"));
+                Kind::Int.admits(fraction)
+                    && time.rsplit_once(':').is_some_and(|(minute, second)| {
+                        Kind::Minute.admits(minute) && second.len() == 2 && Kind::Int.admits(second)
+                    })
             }
             Kind::Time => shaped("0000-00-00T00:00:00+00:00") || shaped("0000-00-00T00:00:00Z"),
             Kind::Url => text.starts_with("http://") || text.starts_with("https://"),
@@ -154,22 +160,27 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, String> {
 }
 
 /// The words of a line; a placeholder is a part of one word.
-pub fn words(line: &str) -> impl Iterator<Item = String> {
+pub fn words(line: &str) -> Vec<String> {
+    let (first, rest) = first_word(line);
+    let mut words = vec![first.to_owned()];
+    if first.len() < line.len() {
+        words.extend(self::words(rest));
+    }
+    words
+}
+
+/// The first word of a line, and what is behind the blank after it.
+pub fn first_word(line: &str) -> (&str, &str) {
     let mut inside = false;
-    let mut words = vec![String::new()];
-    for letter in line.chars() {
+    for (at, letter) in line.char_indices() {
         inside = match letter {
             '{' => true,
             '}' => false,
+            ' ' if !inside => return (&line[..at], &line[at + 1..]),
             _ => inside,
         };
-        match (letter, words.last_mut()) {
-            (' ', _) if !inside => words.push(String::new()),
-            (_, Some(word)) => word.push(letter),
-            (_, None) => {}
-        }
     }
-    words.into_iter()
+    (line, "")
 }
 
 /// Checks that all names are declared and all samples are of their kind.
@@ -267,7 +278,8 @@ fn a_name_is_one_value_and_a_sample_any_of_its_kind() {
     assert!(!matches("{drive}", "28c92dd5-70a0-4f51-83d2-835919d254df", &mut names));
     assert_eq!(bound("{drive}", &names), other);
     assert!(!matches("{decimal 1.00}", "1.", &mut names) && matches("{decimal 1.00}", "-3", &mut names));
-    assert!(!matches("{date 2010-03-08 21:15}", "2010-03-08", &mut names));
+    assert!(!matches("{minute 2010-03-08 21:15}", "2010-03-08", &mut names));
+    assert!(matches("{second 2010-03-08 21:15:18}", "2010-02-23 17:18:32.401708", &mut names));
     assert!(check("{nobody}", &names).is_err() && check("{ip 1.2.3}", &names).is_err());
     assert!(check("{\"a\":1}", &names).is_ok());
 }
