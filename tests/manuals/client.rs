@@ -236,14 +236,10 @@ impl<'g> Stage<'g> {
         if got.len() != wanted.len() {
             found.push(format!("{} objects were printed, not {}: {}", got.len(), wanted.len(), ended.stdout));
         }
-        for (line, (wanted, got)) in ended.stdout.lines().zip(wanted.iter().zip(&got)) {
-            let mut wanted = wanted.clone();
+        for (mut wanted, got) in wanted.into_iter().zip(got) {
             wanted["event"] = json!("object");
-            if wanted != *got {
+            if wanted != got {
                 found.push(format!("printed was {got}, not {wanted}"));
-            }
-            if !line.starts_with("{\"event\":\"object\"") {
-                found.push(format!("event is not the first key of {line}"));
             }
         }
         found

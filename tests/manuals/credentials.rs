@@ -19,10 +19,10 @@ pub struct Signed<'r> {
     pub form: &'r str,
 }
 
-/// The header for a request.
-pub fn header(provider: Provider, signed: &Signed<'_>) -> String {
+/// The header for a request; `token` is OAuth's, with its secret.
+pub fn header(provider: Provider, signed: &Signed<'_>, token: Option<(&str, &str)>) -> String {
     match provider {
-        Provider::SpotCloud => oauth(signed, Some((USER, SECRET))),
+        Provider::SpotCloud => oauth(signed, token),
         _ => basic(),
     }
 }

@@ -14,8 +14,10 @@ pub struct Golden {
     pub numbers: HashSet<String>,
     /// Keys whose values `--json` hides.
     pub secrets: HashSet<String>,
-    /// Whether objects have their keys in the order of the manual.
+    /// Whether XML has its elements in the order of the manual.
     pub ordered: bool,
+    /// Whether numbers may be texts, and a key without a value may be missing, null or empty.
+    pub loose: bool,
     /// What every request and every answer has, beside its own headers; and what a request with `--json` has instead.
     pub request_headers: Vec<Header>,
     pub answer_headers: Vec<Header>,
@@ -68,12 +70,24 @@ pub struct Exchange {
     pub fresh: bool,
     /// Of what is given: asked for until the answer is right.
     pub poll: bool,
-    /// Nobody's credentials are sent to the emulator.
-    pub anonymous: bool,
+    /// The credentials that the emulator is sent, where they are not the account's.
+    pub credentials: Credentials,
     pub request: Message,
     pub answer: Message,
     /// What `--json` prints, where it does not follow from the answer.
     pub printed: Option<Vec<String>>,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Credentials {
+    #[default]
+    Account,
+    None,
+    /// OAuth's consumer, without a token.
+    Consumer,
+    /// OAuth's consumer with this token and its secret, which may be names.
+    Token(String, String),
 }
 
 /// A request or an answer.
@@ -174,6 +188,7 @@ pub fn parse(provider: Provider, text: &str) -> Result<Golden, Failure> {
         numbers: HashSet::new(),
         secrets: HashSet::new(),
         ordered: false,
+        loose: false,
         request_headers: Vec::new(),
         answer_headers: Vec::new(),
         json_headers: Vec::new(),
@@ -230,8 +245,9 @@ fn preamble(golden: &mut Golden, line: &str) -> Result<(), String> {
         }
         "numbers" => golden.numbers.extend(words()),
         "secrets" => golden.secrets.extend(words()),
-        "order" if value == "of the manual" => golden.ordered = true,
+        "elements" if value == "in the order of the manual" => golden.ordered = true,
         "request" => golden.request_headers.push(header(value, &golden.names)?),
+        "scalars" if value == "of any type" => golden.loose = true,
         "serve" => golden.serve.extend(words()),
         "json" => golden.json_headers.push(header(value, &golden.names)?),
         "answer" => golden.answer_headers.push(header(value, &golden.names)?),
@@ -288,6 +304,7 @@ fn field(exchange: &mut Exchange, line: &str) -> Result<(), String> {
         "given" => exchange.given = words(),
         "sends" => exchange.sends = reason(),
         "shape" if value == "sentence" => exchange.shape = Some(Form::Plain),
+        "shape" if value == "form" => exchange.shape = Some(Form::Urlencoded),
         "shape" if value == "properties" => exchange.shape = Some(Form::Properties),
         "columns" => exchange.columns = words(),
         "rows" if value == "any number" => exchange.any_number = true,
@@ -305,7 +322,14 @@ fn field(exchange: &mut Exchange, line: &str) -> Result<(), String> {
         ),
         "emulator" if value == "fresh" => exchange.fresh = true,
         "poll" if value == "yes" => exchange.poll = true,
-        "credentials" if value == "none" => exchange.anonymous = true,
+        "credentials" => {
+            exchange.credentials = match (value, value.split_once(' ')) {
+                ("none", _) => Credentials::None,
+                ("consumer", _) => Credentials::Consumer,
+                (_, Some((token, secret))) => Credentials::Token(token.to_owned(), secret.to_owned()),
+                _ => return Err("credentials are none, consumer or TOKEN SECRET".to_owned()),
+            };
+        }
         // For who reads the manual beside the file.
         "note" | "body" => {}
         _ => return Err(format!("{key}: {value} is not known here")),

@@ -24,6 +24,8 @@ pub enum Kind {
     Url,
     /// Words in base 64.
     Base64,
+    /// A name for people, and not a code of two letters.
+    Readable,
     /// Anything but nothing.
     Text,
     /// Anything.
@@ -43,6 +45,7 @@ impl Kind {
             "time" => Kind::Time,
             "url" => Kind::Url,
             "base64" => Kind::Base64,
+            "readable" => Kind::Readable,
             "text" => Kind::Text,
             "any" => Kind::Any,
             _ => return None,
@@ -82,6 +85,7 @@ impl Kind {
                 let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
                 !text.is_empty() && text.bytes().all(letter)
             }
+            Kind::Readable => text.chars().count() > 2,
             Kind::Text => !text.is_empty(),
             Kind::Any => true,
         }
