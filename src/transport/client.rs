@@ -61,7 +61,9 @@ impl Client {
     /// Makes one attempt at a call with a small body and reads the complete reply.
     pub async fn call(&self, sending: &ApiRequest<'_>) -> Result<Reply> {
         let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(sending.content_type));
+        if !sending.body.is_empty() {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(sending.content_type));
+        }
         if let Some(accept) = sending.accept {
             headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
         }

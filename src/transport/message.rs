@@ -11,7 +11,7 @@ pub struct ApiRequest<'a> {
     pub method: Method,
     /// The path below the remote's URL, with its query.
     pub path: &'a str,
-    /// The media type of the body.
+    /// The body's media type; an empty body is sent without one.
     pub content_type: &'static str,
     /// The `Accept` header.
     pub accept: Option<&'static str>,
