@@ -101,7 +101,8 @@ impl Judge<'_> {
             self.give(given, &exchange.serve, &mut made);
         }
         let mut found = Vec::new();
-        if let (Some(refusal), false) = (&self.golden.unauthorized, exchange.credentials != Credentials::Account)
+        if let (Some(refusal), false) =
+            (&self.golden.unauthorized, exchange.credentials != Credentials::Account)
         {
             let answer = self.send(exchange, &exchange.serve, &Credentials::None);
             let differences = self.compare(refusal, &answer, false);
@@ -162,10 +163,9 @@ impl Judge<'_> {
             Credentials::None => None,
             Credentials::Account => Some(Some((USER.to_owned(), SECRET.to_owned()))),
             Credentials::Consumer => Some(None),
-            Credentials::Token(token, secret) => Some(Some((
-                template::bound(token, &self.names),
-                template::bound(secret, &self.names),
-            ))),
+            Credentials::Token(token, secret) => {
+                Some(Some((template::bound(token, &self.names), template::bound(secret, &self.names))))
+            }
         };
         if let Some(token) = token {
             let token = token.as_ref().map(|(token, secret)| (&**token, &**secret));

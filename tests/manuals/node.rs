@@ -290,7 +290,8 @@ fn objects(
     names: &mut Names,
     found: &mut Vec<String>,
 ) {
-    let there = |node: &Node| !rules.loose || !matches!(node, Node::Text(text) if text.is_empty()) && *node != null();
+    let there =
+        |node: &Node| !rules.loose || !matches!(node, Node::Text(text) if text.is_empty()) && *node != null();
     let mut left: Vec<(usize, &(String, Node))> =
         got.iter().enumerate().filter(|(_, (_, node))| there(node)).collect();
     let mut order = Vec::new();
