@@ -68,10 +68,11 @@ impl World {
         let tags = if remote == "cs" { vec![] } else { vec!["--set", "tags=web nightly"] };
         let args = [&["upload", "--quiet", "server.img", &to, "--name", name][..], &tags].concat();
         let made = self.diskferry(&args);
-        let by_name = self.diskferry(&["drive", "info", &format!("{remote}:{name}")]);
+        let target = format!("{remote}:{name}");
+        let by_name = self.diskferry(&["download", "--dry-run", &target, "probe.img"]);
         if !by_name.status.success() {
             let uuid = String::from_utf8(made.stdout).unwrap().trim().to_owned();
-            self.names.push((format!("{remote}:{name}"), format!("{remote}:{uuid}")));
+            self.names.push((target, format!("{remote}:{uuid}")));
         }
     }
 
