@@ -97,7 +97,7 @@ impl Page {
         for block in blocks {
             match sessions.last_mut() {
                 Some(session) if one || session.last().is_some_and(|last| last.section == block.section) => {
-                    session.push(block)
+                    session.push(block);
                 }
                 _ => sessions.push(vec![block]),
             }
