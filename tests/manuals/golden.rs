@@ -22,10 +22,16 @@ pub struct Golden {
     pub request_headers: Vec<Header>,
     pub answer_headers: Vec<Header>,
     pub json_headers: Vec<Header>,
+    /// What every answer with a body has.
+    pub content_headers: Vec<Header>,
+    /// Headers that an answer has only where they are printed.
+    pub unprinted: Vec<String>,
     /// Arguments for `serve`.
     pub serve: Vec<String>,
     /// How a request without credentials is answered, whatever it is.
     pub unauthorized: Option<Exchange>,
+    /// How a request is answered in whose path another login stands in the place of `my`.
+    pub unknown_login: Option<Exchange>,
     /// What is made before an exchange, by its name.
     pub givens: Vec<(String, Exchange)>,
     pub exchanges: Vec<Exchange>,
@@ -127,6 +133,21 @@ impl Exchange {
         })
     }
 
+    /// The answer to any request, as that to another exchange's: a HEAD has no body.
+    pub fn of_any(&self, other: &Self) -> Self {
+        let mut own = self.clone();
+        if other.method() == "HEAD" {
+            own.answer.body.clear();
+        }
+        own
+    }
+
+    /// Whether the answer has the header.
+    pub fn answers_with(&self, name: &str, golden: &Golden) -> bool {
+        let content = golden.content_headers.iter().filter(|_| !self.answer.body.is_empty());
+        self.answer.header(name).is_some() || content.into_iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
+    }
+
     /// The same exchange by its other calls.
     fn under_aliases(&self) -> Vec<Self> {
         let alias = |(id, path): &(String, String)| {
@@ -176,8 +197,9 @@ pub fn read(provider: Provider) -> Golden {
     parse(provider, &text).unwrap_or_else(|(line, why)| panic!("{path}:{line}: {why}"))
 }
 
-/// The name of the block that says how a request without credentials is answered.
+/// The names of the blocks that say how any request is answered.
 const UNAUTHORIZED: &str = "every call without credentials";
+const UNKNOWN_LOGIN: &str = "every call for a login that is not there";
 
 type Failure = (usize, String);
 
@@ -192,8 +214,11 @@ pub fn parse(provider: Provider, text: &str) -> Result<Golden, Failure> {
         request_headers: Vec::new(),
         answer_headers: Vec::new(),
         json_headers: Vec::new(),
+        content_headers: Vec::new(),
+        unprinted: Vec::new(),
         serve: Vec::new(),
         unauthorized: None,
+        unknown_login: None,
         givens: Vec::new(),
         exchanges: Vec::new(),
     };
@@ -219,6 +244,7 @@ pub fn parse(provider: Provider, text: &str) -> Result<Golden, Failure> {
             _ if twice => return Err((at, "this stands twice".to_owned())),
             (Some(name), _) => golden.givens.push((name, exchange)),
             (None, _) if exchange.name == UNAUTHORIZED => golden.unauthorized = Some(exchange),
+            (None, _) if exchange.name == UNKNOWN_LOGIN => golden.unknown_login = Some(exchange),
             (None, _) => {
                 golden.exchanges.extend(exchange.under_aliases());
                 golden.exchanges.push(exchange);
@@ -249,6 +275,8 @@ fn preamble(golden: &mut Golden, line: &str) -> Result<(), String> {
         "request" => golden.request_headers.push(header(value, &golden.names)?),
         "scalars" if value == "of any type" => golden.loose = true,
         "serve" => golden.serve.extend(words()),
+        "content" => golden.content_headers.push(header(value, &golden.names)?),
+        "unprinted" => golden.unprinted.extend(words()),
         "json" => golden.json_headers.push(header(value, &golden.names)?),
         "answer" => golden.answer_headers.push(header(value, &golden.names)?),
         _ => return Err(format!("{key:?} is not known here")),
@@ -397,7 +425,7 @@ fn complete(exchange: &Exchange) -> Result<(), String> {
     if !(200..600).contains(&exchange.status()) {
         return Err("the answer begins with its status".to_owned());
     }
-    if exchange.name.starts_with("given ") || exchange.name == UNAUTHORIZED {
+    if exchange.name.starts_with("given ") || [UNAUTHORIZED, UNKNOWN_LOGIN].contains(&&*exchange.name) {
         return Ok(());
     }
     match (exchange.call.first(), &exchange.emulator_alone) {

@@ -228,7 +228,8 @@ pub struct Rules {
     pub loose: bool,
 }
 
-/// What differs between the manual's value, with placeholders and with `?` before the keys that need not be there, and a value.
+/// What differs between the manual's value, with placeholders and with `?` before the keys that need not be there and `*` before one that
+/// stands for any number of keys, and a value.
 pub fn differences(wanted: &Node, got: &Node, rules: Rules, names: &mut Names) -> Vec<String> {
     let mut found = Vec::new();
     compare("", wanted, got, rules, names, &mut found);
@@ -290,11 +291,24 @@ fn objects(
     names: &mut Names,
     found: &mut Vec<String>,
 ) {
-    let there = |node: &Node| !rules.loose || !matches!(node, Node::Text(text) if text.is_empty()) && *node != null();
+    let there =
+        |node: &Node| !rules.loose || !matches!(node, Node::Text(text) if text.is_empty()) && *node != null();
     let mut left: Vec<(usize, &(String, Node))> =
         got.iter().enumerate().filter(|(_, (_, node))| there(node)).collect();
     let mut order = Vec::new();
     for (key, value) in wanted {
+        if let Some(key) = key.strip_prefix('*') {
+            let (fitting, others): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|(_, (name, _))| template::matches(key, name, &mut names.clone()));
+            left = others;
+            if fitting.is_empty() {
+                found.push(format!("{at} {key}: missing"));
+            }
+            for (_, (_, got)) in fitting {
+                compare(&format!("{at} []"), value, got, rules, &mut names.clone(), found);
+            }
+            continue;
+        }
         let (key, marked) = key.strip_prefix('?').map_or((&**key, false), |key| (key, true));
         let anything = |node: &Node| matches!(node, Node::Text(text) if text.starts_with("{any "));
         let optional = marked || (rules.loose && anything(value));
