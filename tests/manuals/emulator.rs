@@ -6,6 +6,7 @@ use super::golden::{self, Credentials, Exchange, Golden};
 use super::node::{self, Form, Rules};
 use super::serving::Serving;
 use super::template::{self, Names};
+use super::variants;
 use super::wire::{self, Answer};
 use super::world::{SECRET, USER};
 use diskferry::provider::Provider;
@@ -47,14 +48,15 @@ fn joyent() {
 fn judge(provider: Provider) {
     let golden = golden::read(provider);
     let servers = Mutex::new(HashMap::new());
-    let left = Mutex::new(golden.exchanges.iter().filter(|exchange| exchange.client_alone.is_none()));
+    let judged = golden.exchanges.iter().filter(|exchange| exchange.client_alone.is_none());
+    let left = Mutex::new(judged.flat_map(|exchange| variants::of(&golden, exchange)));
     let found = Mutex::new(BTreeSet::new());
     // Machines take their time, and several take it at once.
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(exchange) = { left.lock().unwrap().next() } {
-                    let differences = Play::new(&golden, exchange, &servers).play();
+                    let differences = Play::new(&golden, &exchange, &servers).play();
                     let named = differences.into_iter().map(|what| (exchange.name.clone(), what));
                     found.lock().unwrap().extend(named);
                 }
@@ -128,12 +130,10 @@ impl<'g> Play<'g> {
             let differences = self.compare(&refusal.of_any(exchange), &answer, false);
             found.extend(differences.into_iter().map(|what| format!("without credentials: {what}")));
         }
-        if let (Some(refusal), false) = (&golden.unknown_login, exchange.is_error()) {
-            let mut other = exchange.clone();
-            other.request.first = other.request.first.replacen("/my/", "/nobody/", 1);
+        for (how, other, refusal) in variants::refused(golden, exchange) {
             let answer = self.send(&other, &exchange.credentials);
             let differences = self.compare(&refusal.of_any(exchange), &answer, false);
-            found.extend(differences.into_iter().map(|what| format!("for another login: {what}")));
+            found.extend(differences.into_iter().map(|what| format!("{how}: {what}")));
         }
         let answer = self.send(exchange, &exchange.credentials);
         found.extend(self.compare(exchange, &answer, false));

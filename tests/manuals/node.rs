@@ -15,6 +15,26 @@ pub enum Node {
     Bare(String),
 }
 
+/// As JSON.
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |text: &str| serde_json::to_string(text).unwrap_or_default();
+        match self {
+            Node::Object(fields) => {
+                let fields: Vec<String> =
+                    fields.iter().map(|(key, node)| format!("{}: {node}", text(key))).collect();
+                write!(f, "{{{}}}", fields.join(", "))
+            }
+            Node::Array(items) => {
+                let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+                write!(f, "[{}]", items.join(", "))
+            }
+            Node::Text(own) => f.write_str(&text(own)),
+            Node::Bare(own) => f.write_str(own),
+        }
+    }
+}
+
 /// The forms that bodies have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
