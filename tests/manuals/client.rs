@@ -125,13 +125,13 @@ impl<'g> Stage<'g> {
             Form::Xml | Form::Urlencoded | Form::Plain => {}
         }
         let body = body.into_bytes();
-        let mut headers = String::new();
         let content = self.golden.content_headers.iter().filter(|_| !body.is_empty());
-        for (name, value) in exchange.answer.headers.iter().chain(&self.golden.answer_headers).chain(content)
-        {
+        let all = exchange.answer.headers.iter().chain(&self.golden.answer_headers).chain(content);
+        let header = |(name, value): &Header| {
             let value = if value == DIGEST { digest(&body) } else { sample(value, names) };
-            headers += &format!("{}: {value}\r\n", name.trim_start_matches('?'));
-        }
+            format!("{}: {value}\r\n", name.trim_start_matches('?'))
+        };
+        let headers = all.map(header).collect();
         *self.answer.lock().unwrap() = (format!("{} Told", exchange.status()), headers, body.clone());
         body
     }

@@ -110,9 +110,10 @@ impl<'g> Play<'g> {
     fn new(golden: &'g Golden, exchange: &'g Exchange, servers: &Servers) -> Self {
         let arguments = [&*golden.serve, &exchange.serve].concat();
         let start = || Arc::new(Serving::start(golden.provider, &arguments));
-        let server = match exchange.fresh {
-            true => start(),
-            false => servers.lock().unwrap().entry(arguments.clone()).or_insert_with(start).clone(),
+        let server = if exchange.fresh {
+            start()
+        } else {
+            servers.lock().unwrap().entry(arguments.clone()).or_insert_with(start).clone()
         };
         Self { golden, exchange, names: golden.names.clone(), server }
     }

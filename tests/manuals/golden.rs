@@ -43,6 +43,7 @@ pub struct Golden {
 pub type Header = (String, String);
 
 /// A request, what it is answered, and what to know of both.
+#[expect(clippy::struct_excessive_bools, reason = "each is a line of the file")]
 #[derive(Clone, Debug, Default)]
 pub struct Exchange {
     /// The call's identifier, and which exchange of the call it is.

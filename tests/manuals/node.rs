@@ -5,10 +5,12 @@ use super::template::{self, Names};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
+type Fields = Vec<(String, Node)>;
+
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
-    Object(Vec<(String, Node)>),
+    Object(Fields),
     Array(Vec<Node>),
     Text(String),
     /// A number, `true`, `false` or `null` as JSON has them.
@@ -115,16 +117,9 @@ pub fn decoded(word: &str) -> String {
     let mut rest = &*bytes;
     while let Some((first, after)) = rest.split_first() {
         let digits = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
-        match digits.and_then(|two| u8::from_str_radix(two, 16).ok()).filter(|_| *first == b'%') {
-            Some(byte) => {
-                out.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                out.push(*first);
-                rest = after;
-            }
-        }
+        let encoded = digits.and_then(|two| u8::from_str_radix(two, 16).ok()).filter(|_| *first == b'%');
+        out.push(encoded.unwrap_or(*first));
+        rest = if encoded.is_some() { &after[2..] } else { after };
     }
     String::from_utf8_lossy(&out).into_owned()
 }
@@ -134,7 +129,7 @@ pub fn decoded(word: &str) -> String {
 fn xml(body: &str) -> Option<Node> {
     use quick_xml::events::Event;
     let mut reader = quick_xml::Reader::from_str(body);
-    let mut open: Vec<(String, String, Vec<(String, Node)>)> = Vec::new();
+    let mut open: Vec<(String, String, Fields)> = Vec::new();
     loop {
         match reader.read_event().ok()? {
             Event::Start(tag) => {
@@ -173,8 +168,8 @@ fn xml(body: &str) -> Option<Node> {
 }
 
 /// The fields with all objects of a name in one array.
-fn gathered(fields: Vec<(String, Node)>) -> Vec<(String, Node)> {
-    let mut out: Vec<(String, Node)> = Vec::new();
+fn gathered(fields: Fields) -> Fields {
+    let mut out = Fields::new();
     for (name, node) in fields {
         let last = out.iter_mut().find(|(other, _)| *other == name).map(|(_, node)| node);
         match (last, node) {
@@ -236,6 +231,7 @@ impl<'de> Deserialize<'de> for Node {
 }
 
 /// How values are compared.
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rules {
     /// The keys of an object stand in the order of the manual.
@@ -301,12 +297,10 @@ fn compare(at: &str, wanted: &Node, got: &Node, rules: Rules, names: &mut Names,
     }
 }
 
-type Fields = [(String, Node)];
-
 fn objects(
     at: &str,
-    wanted: &Fields,
-    got: &Fields,
+    wanted: &[(String, Node)],
+    got: &[(String, Node)],
     rules: Rules,
     names: &mut Names,
     found: &mut Vec<String>,

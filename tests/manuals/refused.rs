@@ -18,15 +18,15 @@ fn what_is_missing_is_named_and_nothing_is_sent() {
     let mut counts = Vec::new();
     for provider in Provider::ALL {
         let golden = golden::read(provider);
-        let recorder = Recorder::yes();
-        let world = World::at(provider, &recorder.url);
+        let server = Recorder::yes();
+        let world = World::at(provider, &server.url);
         let file = world.file("body", b"bytes");
         let words = |exchange: &Exchange| -> Vec<String> {
-            let word = |word: &String| match &**word {
+            let given = |word: &String| match &**word {
                 "BODY" => file.clone(),
-                word => sample(word, &golden.names),
+                other => sample(other, &golden.names),
             };
-            ["call", "r:"].map(str::to_owned).into_iter().chain(exchange.call.iter().map(word)).collect()
+            ["call", "r:"].map(str::to_owned).into_iter().chain(exchange.call.iter().map(given)).collect()
         };
         let (mut keys, mut arguments) = (0, 0);
         for call in world.run(&["--json", "calls", provider.name()]).objects() {
@@ -38,8 +38,8 @@ fn what_is_missing_is_named_and_nothing_is_sent() {
             if exchange.call.is_empty() {
                 continue;
             }
-            let required = |key: &&Value| key["required"] == true;
-            for key in call["keys"].as_array().unwrap().iter().filter(required) {
+            let needed = |key: &&Value| key["required"] == true;
+            for key in call["keys"].as_array().unwrap().iter().filter(needed) {
                 let key = key["key"].as_str().unwrap();
                 let without: Vec<String> =
                     words(exchange).into_iter().filter(|word| !gives(word, key)).collect();
@@ -59,7 +59,7 @@ fn what_is_missing_is_named_and_nothing_is_sent() {
                 arguments += 1;
             }
         }
-        assert_eq!(recorder.take().len(), 0, "{provider}: nothing was sent");
+        assert_eq!(server.take().len(), 0, "{provider}: nothing was sent");
         counts.push((keys, arguments));
     }
     assert_eq!(

@@ -5,7 +5,6 @@ mod cloudsigma;
 mod drives;
 mod faults;
 mod hooks;
-mod rows;
 mod servers;
 mod transfer;
 mod wrong;
