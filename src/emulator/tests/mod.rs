@@ -7,7 +7,6 @@ mod control;
 mod drives;
 mod faults;
 mod hooks;
-mod rows;
 mod servers;
 mod transfer;
 mod wrong;

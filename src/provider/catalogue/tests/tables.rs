@@ -1,29 +1,8 @@
-//! The tables against the checklist of the manuals, and how they are shown.
+//! The tables, and how they are shown. They are held against the manuals by tests/manuals.
 
 use super::super::*;
 use super::example;
 use Provider::{CloudSigma, Crosspeer, OpenHosting};
-use std::collections::BTreeSet;
-
-const CHECKLIST: &str = include_str!("../../../../testdata/calls.tsv");
-
-fn documented(provider: Provider) -> impl Iterator<Item = &'static Call> {
-    calls(provider).iter().filter(|call| !call.undocumented)
-}
-
-#[test]
-fn the_tables_are_the_checklist() {
-    let mut lines = CHECKLIST.lines();
-    assert_eq!(lines.next(), Some("provider\tcall\tmethod\tpath"));
-    let checklist: BTreeSet<&str> = lines.collect();
-    let tables: BTreeSet<String> = all()
-        .filter(|call| !call.undocumented)
-        .map(|call| format!("{}\t{}\t{}\t{}", call.provider, call.id, call.method, call.path))
-        .collect();
-    assert_eq!(tables.iter().map(String::as_str).collect::<BTreeSet<_>>(), checklist);
-    // Nothing is counted twice.
-    assert_eq!(Provider::ALL.map(|p| documented(p).count()), [23, 26, 75, 17, 41]);
-}
 
 #[test]
 fn what_the_manuals_lost_is_there_and_marked() {
