@@ -6,9 +6,9 @@
 //! Nothing gets past two rules here, so that no caller can forget them: text that a person reads is escaped ([`escape`]), and
 //! secrets are hidden, by their keys in what providers answer and by their value in messages ([`secret`]).
 
-use super::progress::{Bar, per_second};
+use super::progress::Bar;
 use super::report::Reporting;
-use super::{Color, Global};
+use super::{Color, Global, summary};
 use crate::error::{Error, Kind, Result};
 use crate::escape;
 use crate::event::{Event, Plan, Summary};
@@ -20,7 +20,6 @@ use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 /// What a member of a set is called.
 struct Named {
@@ -312,49 +311,17 @@ impl Output {
         if !wanted || self.json || self.quiet {
             return;
         }
-        let zeros = if plan.action == "upload" || plan.action == "migrate" {
-            format!(", zeros: {}", plan.zeros)
-        } else {
-            String::new()
-        };
-        let resume = if plan.chunks_resumed > 0 {
-            format!(
-                ", {} of an earlier run (compared: {}; {})",
-                plan.chunks_resumed, plan.resume, plan.resume_why
-            )
-        } else {
-            String::new()
-        };
-        let delta = match &*plan.delta {
-            "" => String::new(),
-            how => format!(", only what differs ({how}; {})", plan.delta_why),
-        };
-        let format = if plan.format.is_empty() { String::new() } else { format!(" ({})", plan.format) };
-        let target = match &*plan.target_format {
-            "" => String::new(),
-            format => format!(" as {format}"),
-        };
-        self.stderr(&format!(
-            "{} {}{format} to {}{target}: {} in {} chunks of {}{resume}{delta}, {} at a time, compression: {}{zeros}, verify: {}",
-            plan.action,
-            plan.from,
-            plan.to,
-            bytes(plan.size),
-            plan.chunks_total,
-            bytes(plan.chunk_size),
-            plan.concurrency,
-            plan.compress,
-            plan.verify,
-        ));
+        self.stderr(&summary::plan(plan));
     }
 
     /// Reports what a transfer has done; `done` is its first words.
     pub fn summary(&self, done: &str, summary: &Summary) -> Result<()> {
-        self.summary_with(done, summary, &serde_json::to_value(summary).unwrap_or_default())
+        let object = serde_json::to_value(summary).unwrap_or_default();
+        self.summary_with(&summary::result(done, summary), summary, &object)
     }
 
-    /// The same, with the object for `--json` given.
-    pub fn summary_with(&self, done: &str, summary: &Summary, object: &Value) -> Result<()> {
+    /// Reports what a transfer has done, with the lines for people and the object for `--json` given.
+    pub fn summary_with(&self, lines: &[String], summary: &Summary, object: &Value) -> Result<()> {
         self.set_bar(None);
         if self.member.is_none() {
             self.reporting.summary(object, Some(summary));
@@ -366,39 +333,7 @@ impl Output {
         if self.quiet {
             return Ok(());
         }
-        let s = summary;
-        let rate = per_second(s.size, Duration::from_secs_f64(s.elapsed_s));
-        let resumed = match s.chunks_resumed {
-            0 => String::new(),
-            n => format!(", {n} from an earlier run"),
-        };
-        let unchanged = match s.chunks_unchanged {
-            0 => String::new(),
-            n => format!(", {n} unchanged"),
-        };
-        let verified = match s.chunks_verified {
-            0 => String::new(),
-            n => format!(", {n} verified"),
-        };
-        let retries = match s.retries {
-            0 => String::new(),
-            1 => ", 1 retry".to_owned(),
-            n => format!(", {n} retries"),
-        };
-        let limit = s.limited_by.map(|limit| format!("; limited by {limit}")).unwrap_or_default();
-        self.stderr(&format!(
-            "{done}: {} in {:.1} s ({}/s), {} on the wire; {} chunks: {} moved, {} zero{unchanged}{resumed}{verified}{retries}{limit}",
-            bytes(s.size),
-            s.elapsed_s,
-            bytes(rate),
-            bytes(s.bytes_wire),
-            s.chunks_total,
-            s.chunks_sent,
-            s.chunks_zero,
-        ));
-        if !s.digest.is_empty() {
-            self.stderr(&format!("{} {}", s.digest_kind, s.digest));
-        }
+        lines.iter().for_each(|line| self.stderr(line));
         Ok(())
     }
 

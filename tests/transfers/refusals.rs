@@ -159,3 +159,24 @@ fn a_server_that_lies_about_lengths_is_not_believed() {
     assert!(ended.stderr.contains("1000 bytes where 1048576 were asked for"), "{}", ended.stderr);
     assert!(!world.path("a.img").exists());
 }
+
+/// A proxy that cannot be reached is named by its variable, never by its address: that may hold a password.
+#[test]
+fn a_proxy_that_fails_is_named_by_its_variable() {
+    let world = World::new("");
+    let path = world.path("config.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let remote = "[remotes.far]\nprovider = \"openhosting\"\nurl = \"http://api.example.com/\"\nallow_http = true\n\
+                  user = \"u\"\nsecret = \"s\"\n";
+    std::fs::write(&path, text + remote).unwrap();
+    let ask = |variable: &str| {
+        let mut command = world.command(&["drive", "list", "far:", "--retries", "0"]);
+        // Nobody listens there.
+        command.env(variable, "http://me:hunter22@127.0.0.1:1/");
+        Ended::new(command.output().unwrap())
+    };
+    let failed = ask("HTTP_PROXY");
+    assert_eq!(failed.code, 1, "{}", failed.stderr);
+    assert!(failed.stderr.contains("the proxy that `HTTP_PROXY` names"), "{}", failed.stderr);
+    assert!(!failed.stderr.contains("hunter22"), "{}", failed.stderr);
+}
