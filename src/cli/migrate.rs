@@ -156,7 +156,7 @@ async fn several(
         (args.transfer.manifest.is_some(), "`--manifest`"),
     ] {
         if given {
-            return Err(Error::usage(format!("`{option}` is for one drive, and several are named")));
+            return Err(Error::usage(format!("{option} is for one drive, and several are named")));
         }
     }
     to.far(None)?;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub type Asking<'a, T, E = Error> = LocalBoxFuture<'a, Result<T, E>>;
 
 /// What the disks of a remote have in common.
+#[expect(clippy::struct_excessive_bools, reason = "each is a property of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreInfo {
     /// What one of them is called in messages, as in `drive`.

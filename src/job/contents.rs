@@ -43,9 +43,7 @@ impl Trust {
             (Some(why), ..) | (None, Resume::Auto, Some(why)) => (false, why),
             (None, Resume::Full, _) => (false, "asked for".to_owned()),
             (None, Resume::Trust, _) => (true, "asked for".to_owned()),
-            (None, Resume::Auto, None) => {
-                (true, "nothing speaks against what the last transfer noted".to_owned())
-            }
+            (None, Resume::Auto, None) => (true, "no change since then was found".to_owned()),
         };
         Self { trusted, why }
     }

@@ -174,7 +174,7 @@ fn another_version_is_said_to_be_that_and_is_kept() {
     for text in [&b"diskferry journal 1\nwhatever"[..], b"diskferry journal 31\n"] {
         std::fs::write(&path, text).unwrap();
         let error = Journal::open(&path).unwrap_err();
-        assert!(error.to_string().contains("another diskferry wrote it"), "{error}");
+        assert!(error.to_string().contains("another version of diskferry wrote it"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), text);
     }
     for text in [&b""[..], b"diskferry journal", b"diskferry journal x\n", b"diskferry journal 1"] {

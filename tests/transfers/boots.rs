@@ -13,7 +13,7 @@ fn a_second_boot_makes_no_second_server() {
     assert_eq!(first.code, 0, "{}", first.stderr);
     let server = first.stdout.trim_end().to_owned();
     let info = world.run(&["--json", "server", "info", &format!("oh:{server}")]).event("server");
-    assert_eq!((&info["cpu"], &info["mem"]), (&"1000".into(), &"512".into()));
+    assert_eq!((&info["cpu"], &info["mem"]), (&1000.into(), &512.into()));
     let second = world.run(&args);
     assert_eq!(second.code, 1, "{}", second.stderr);
     let says = format!("there is already a server `web.img` (oh:{server}, active)");

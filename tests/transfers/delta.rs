@@ -83,7 +83,7 @@ fn only_what_differs_is_sent() {
         let full = acknowledged_writes(&world.emulator().log()).len();
         let first = up(&world, &drive, &[]);
         assert_eq!(told(&first), ("trusted".to_owned(), 3, 125), "{provider}: {}", first.stderr);
-        assert!(first.event("plan")["delta_why"].as_str().unwrap().contains("nothing speaks against"));
+        assert!(first.event("plan")["delta_why"].as_str().unwrap().contains("no change since then"));
         assert!(first.stderr.contains("are known from the last transfer"), "{}", first.stderr);
         let written = acknowledged_writes(&world.emulator().log())[full..].to_vec();
         assert_eq!(written.len(), 3, "{written:?}");

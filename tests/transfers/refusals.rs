@@ -36,7 +36,7 @@ fn bad_input_is_refused_before_anything_is_sent() {
         (&["upload", "a.img", "oh:", "--chunk-size", "4X"], 2, "4X"),
         (&["upload", "a.img", "oh:", "--chunk-size", "1"], 2, "4k to 64M"),
         (&["upload", "a.img", "oh:", "--compress", "13"], 2, "13"),
-        (&["upload", "a.img", "oh:", "--size", "1000"], 1, "does not fit"),
+        (&["upload", "a.img", "oh:", "--size", "1000"], 1, "the new drive is too small"),
         (&["upload", "a.img", "oh:", "--manifest", "no/such/m.json"], 1, "no such directory"),
         (&["upload", "-", "oh:"], 2, "--size"),
         (&["upload", "a.img", drive, "--name", "x"], 2, "--name"),

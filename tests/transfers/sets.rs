@@ -169,7 +169,7 @@ fn tags_and_shards_choose_and_the_shards_are_the_set() {
     assert_eq!(names(&world.path("even")), ["d-2", "d-4", "d-6", "d-8"].map(str::to_owned).into());
     let none = world.run(&["download", "oh:", "--tag", "eve", "none"]);
     assert_eq!(none.code, 5, "{}", none.stderr);
-    assert!(none.stderr.contains("carries the tag \"eve\""), "{}", none.stderr);
+    assert!(none.stderr.contains("has the tag `eve`"), "{}", none.stderr);
     let mut all = BTreeSet::new();
     for index in 1..=4 {
         let out = format!("shard-{index}");

@@ -223,7 +223,7 @@ async fn upload(
     let done = upload.run(image, &session.end.far(None)?.0, &settings, context).await;
     session.settle();
     let Some(done) = done? else { return Ok(None) };
-    output.summary(&format!("uploaded to drive {}", done.result.drive), &done.result)?;
+    output.summary(&format!("uploaded to {}:{}", account.remote(), done.result.drive), &done.result)?;
     Ok(Some(done))
 }
 

@@ -198,7 +198,7 @@ mod tests {
         let (stuck, store) = far(&[Some("1%"), Some("2%")]);
         let error = goes_on_copying(wait("d", &stuck, &context()).await.unwrap_err());
         assert_eq!(error.kind(), Kind::Incomplete, "{error}");
-        assert!(error.to_string().contains("drive d has come no further: 2%"), "{error}");
+        assert!(error.to_string().contains("drive d makes no progress: 2%"), "{error}");
         assert!(error.what_next().is_some_and(|hint| hint.contains("run the same command again")), "{error}");
         let waited = start.elapsed();
         assert!(waited > STUCK && waited < STUCK * 2, "{waited:?}");

@@ -175,7 +175,7 @@ impl Upload {
             Delta::Base(base) => format!(", a copy of {base}"),
             Delta::Off | Delta::Drive => String::new(),
         };
-        format!("{}: (a new drive, {:?}{copy})", far.remote, self.drive_name(image))
+        format!("{}: (a new drive, `{}`{copy})", far.remote, self.drive_name(image))
     }
 
     #[expect(clippy::too_many_arguments, reason = "a plan is made of everything that is known")]

@@ -70,7 +70,12 @@ fn a_drive_that_is_in_doubt_is_fetched_and_compared() {
     // A file that is not there is fetched, and that is said.
     std::fs::remove_file(&file).unwrap();
     let new = down(&world, &drive, &[]);
-    assert_eq!((told(&new).0.as_str(), new.stderr.contains("not there yet")), ("", true), "{}", new.stderr);
+    assert_eq!(
+        (told(&new).0.as_str(), new.stderr.contains("does not exist: downloading everything")),
+        ("", true),
+        "{}",
+        new.stderr
+    );
     assert!(std::fs::read(&file).unwrap() == world.drive_bytes(&drive));
 }
 
