@@ -30,7 +30,6 @@ use std::path::PathBuf;
                   command again.\n\nExamples:\n  diskferry download oh:UUID web.img\n  \
                   diskferry download oh:UUID - | zstd > web.img.zst"
 )]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct DownloadArgs {
     /// The drive or appliance
     #[arg(value_name = "REMOTE:DRIVE|REMOTE:appliance/KEY", value_parser = parse::<Target>)]

@@ -333,7 +333,9 @@ impl Output {
         if self.quiet {
             return Ok(());
         }
-        lines.iter().for_each(|line| self.stderr(line));
+        for line in lines {
+            self.stderr(line);
+        }
         Ok(())
     }
 
