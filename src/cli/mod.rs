@@ -38,6 +38,7 @@ mod set;
 pub mod signals;
 mod snapshot;
 mod source;
+mod summary;
 mod table;
 mod transfers;
 mod upload;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub type Asking<'a, T, E = Error> = LocalBoxFuture<'a, Result<T, E>>;
 
 /// The common properties of a remote's disks.
+#[expect(clippy::struct_excessive_bools, reason = "each is a property of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreInfo {
     /// The kind of disk in messages, such as `drive`.

@@ -117,7 +117,7 @@ impl Resumable {
     pub(super) fn written_here(&self, claim: Option<&Claim>) -> Option<String> {
         let (replay, claim) = (self.replay.as_ref()?, claim?);
         (replay.generation.as_deref() != claim.generation())
-            .then(|| "another run on this machine has written there since".to_owned())
+            .then(|| "another run on this machine has written to it since".to_owned())
     }
 
     /// Returns the reason to doubt that nobody elsewhere has written to the drive that is the destination. `marks`: whether
@@ -133,17 +133,17 @@ impl Resumable {
         }
         match &replay.evidence {
             None => Some(
-                "the earlier run ended before it could note what the drive says of its writes".to_owned(),
+                "the interrupted run ended before it could note what the drive says of its writes".to_owned(),
             ),
             Some(then) if (&then.writes, &then.tag) == (writes, tag) => None,
-            Some(_) => Some("the drive says that it was written to since".to_owned()),
+            Some(_) => Some("the far end says that it was written to since".to_owned()),
         }
     }
 
     /// Returns why the drive that is read is not what it was when the transfer began, as far as it counts its writes.
     pub(super) fn source_changed(&self, now: &Evidence) -> Option<String> {
         let then = self.replay.as_ref()?.source.as_ref()?;
-        (then != now).then(|| "it was written to since the earlier run".to_owned())
+        (then != now).then(|| "it was written to since then".to_owned())
     }
 }
 
@@ -191,7 +191,8 @@ pub(super) fn start_over(error: Error, settings: &Settings, context: &Context) -
 /// Says that chunks have to be moved again.
 pub(super) fn tell_lost(chunks: usize, place: &str, context: &Context) {
     let (s, are) = if chunks == 1 { ("", "is") } else { ("s", "are") };
-    let text =
-        format!("{chunks} chunk{s} of the earlier run {are} no longer {place} and will be moved again");
+    let text = format!(
+        "{chunks} chunk{s} of the interrupted run {are} no longer {place} and will be transferred again"
+    );
     (context.observer)(&Event::Warning(text));
 }

@@ -155,7 +155,7 @@ fn a_damaged_or_foreign_appliance_leaves_no_file_and_no_drive() {
         (vec!["download", "spot:appliance/qcow", "out", "--unpack"], 1, "QCOW2"),
         (vec!["migrate", "spot:appliance/qcow", "oh:"], 1, "QCOW2"),
         (vec!["download", "spot:appliance/nosuch", "out"], 5, "404"),
-        (vec!["download", "oh:x", "out", "--unpack"], 2, "--unpack is for appliances"),
+        (vec!["download", "oh:x", "out", "--unpack"], 2, "`--unpack` is for appliances"),
     ] {
         let ended = world.run(&args);
         assert_eq!(ended.code, code, "{args:?}: {}", ended.stderr);

@@ -183,7 +183,7 @@ fn a_page_that_cannot_be_written_is_refused_before_anything_is_sent() {
         let ended = world.run(&["upload", "a.img", "oh:", "--report", report]);
         assert_eq!(ended.code, code, "{report}: {}", ended.stderr);
         assert!(
-            ended.stderr.contains("the report") && ended.stderr.contains("cannot be written"),
+            ended.stderr.contains("the report") && ended.stderr.contains("cannot write the report"),
             "{}",
             ended.stderr
         );

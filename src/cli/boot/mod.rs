@@ -122,7 +122,7 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
             let info = account.session.end.drives()?.info(&drive).await?;
             if let Some(imaging) = info.imaging() {
                 return Err(Error::new(Kind::Busy, format!("drive {drive} is being imaged ({imaging})"))
-                    .hint("wait until that is over, then run the same command again"));
+                    .hint("run the same command again once that is over"));
             }
             let name = name.unwrap_or(info.name);
             (drive, if name.is_empty() { "server".to_owned() } else { name }, None)
@@ -223,7 +223,7 @@ async fn upload(
     let done = upload.run(image, &session.end.far(None)?.0, &settings, context).await;
     session.settle();
     let Some(done) = done? else { return Ok(None) };
-    output.summary(&format!("uploaded to drive {}", done.result.drive), &done.result)?;
+    output.summary(&format!("uploaded to {}:{}", account.remote(), done.result.drive), &done.result)?;
     Ok(Some(done))
 }
 

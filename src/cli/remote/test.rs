@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// How many requests the round trip is the median of, after one that makes the connection.
 const SAMPLES: usize = 5;
 
-/// What `remote test` takes.
+/// The arguments of `remote test`.
 #[derive(Debug, Args)]
 pub struct TestArgs {
     /// The remote, the default one without it; of one that has disks and no calls maybe a disk, too

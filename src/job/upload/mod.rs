@@ -243,9 +243,9 @@ impl Upload {
     }
 }
 
-/// Names the disk that a failed upload leaves, where running the same command again is not all there is to do.
+/// Names the disk that is left incomplete where the image is what failed: running the same command again does not help.
 fn incomplete_disk(error: Error, claimed: &Claimed, far: &Far) -> Error {
-    if matches!(error.kind(), Kind::Incomplete | Kind::Interrupted | Kind::Differ) {
+    if error.kind() != Kind::Source {
         return error;
     }
     let disk = format!("{}:{}", far.remote, claimed.drive.drive);
