@@ -140,6 +140,13 @@ impl Error {
         }
     }
 
+    /// Returns an error of writing to standard output, with a reader that has gone away told apart.
+    pub fn stdout(error: std::io::Error) -> Self {
+        let gone = error.kind() == std::io::ErrorKind::BrokenPipe;
+        let new = Self::io("writing to standard output", error);
+        if gone { new.with_kind(Kind::ReaderGone) } else { new }
+    }
+
     /// Adds the byte offset in the image or drive at which it failed.
     #[must_use]
     pub fn offset(mut self, offset: u64) -> Self {

@@ -262,13 +262,29 @@ pub(super) fn is_presentable(text: &str) -> bool {
     parse_base(text).is_ok() || Url::parse(text.trim()).is_ok_and(|url| is_nbd(&url))
 }
 
+/// A host, with its port and path, that lacks the scheme alone. Only what can hold no credentials is shown again.
+fn without_scheme(text: &str) -> Option<&str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '/' | '_');
+    let (host, _) = text.split_once(['/', ':']).unwrap_or((text, ""));
+    (host.contains('.') && !text.contains("://") && text.chars().all(is_plain)).then_some(text)
+}
+
 /// A base URL. The text is never repeated in an error, since it may hold credentials.
 pub fn parse_base(text: &str) -> Result<Url> {
     const FORM: &str = "a url looks like https://api.example.com/ or https://api.example.com/api";
     let text = text.trim();
-    let mut url =
-        Url::parse(text).map_err(|e| Error::usage(format!("the url is not understood: {e}")).hint(FORM))?;
-    if !matches!(url.scheme(), "http" | "https") || !text.contains("://") {
+    let hint = || match without_scheme(text) {
+        Some(host) => format!("did you mean `https://{host}`?"),
+        None => FORM.to_owned(),
+    };
+    let mut url = match Url::parse(text) {
+        Ok(url) if text.contains("://") => url,
+        Err(e) if text.contains("://") => {
+            return Err(Error::usage(format!("the url is not understood: {e}")).hint(hint()));
+        }
+        _ => return Err(Error::usage("the url does not begin with https:// or http://").hint(hint())),
+    };
+    if !matches!(url.scheme(), "http" | "https") {
         return Err(Error::usage("the url does not begin with https:// or http://").hint(FORM));
     }
     if !url.username().is_empty() || url.password().is_some() {

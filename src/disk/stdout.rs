@@ -23,7 +23,7 @@ impl StreamWriter {
     /// Starts the thread that writes to `out`, an image of `size` bytes; 0 where only its end will tell.
     pub fn start(mut out: Box<dyn Write + Send>, size: u64) -> Result<Self> {
         let (requests, asked) = channel::<Request>();
-        let failed = |e| Error::io("writing to standard output", e);
+        let failed = Error::stdout;
         let work = move || {
             for Request { write, answer } in asked {
                 let done = match write {

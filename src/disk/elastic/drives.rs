@@ -121,7 +121,10 @@ impl Drives {
         let provider = client.provider();
         let capabilities = provider
             .drives()
-            .ok_or_else(|| Error::usage(format!("{provider} has no drives that can be read or written")))?;
+            .ok_or_else(|| {
+                Error::usage(format!("{provider} has no drives that can be read or written"))
+                    .hint("SpotCloud has appliances to download, Joyent has machines: `diskferry -h` lists their commands")
+            })?;
         Ok(Self { client, capabilities, retry })
     }
 

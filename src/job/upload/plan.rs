@@ -96,7 +96,12 @@ impl Upload {
                 return Err(too_small_for(&far.called(&base.disk), size, base.size));
             }
             if size < source.size {
-                return Err(too_small("the drive to be made", size, source.size));
+                let text = format!(
+                    "the image does not fit: the new drive would have {size} bytes, the image {}",
+                    source.size
+                );
+                return Err(Error::new(Kind::TooSmall, text)
+                    .hint(format!("leave `--size` out, or make it `--size {}` at least", source.size)));
             }
             if size > source.size && image.target == TargetFormat::Vhd {
                 return Err(too_large("the drive to be made", size, source.size));
@@ -223,7 +228,7 @@ impl Upload {
 }
 
 fn too_small(what: &str, size: u64, image: u64) -> Error {
-    Error::new(Kind::TooSmall, format!("{what} has {size} bytes and the image {image}: it does not fit"))
+    Error::new(Kind::TooSmall, format!("the image does not fit: {what} has {size} bytes, the image {image}"))
         .hint("name a larger drive, or leave the drive out to have one made")
 }
 
