@@ -94,7 +94,8 @@ impl FromStr for Algorithm {
         match name {
             "blake3" => Ok(Algorithm::Blake3),
             "sha256" => Ok(Algorithm::Sha256),
-            _ => Err(Error::usage(format!("there is no digest {name:?}: blake3 or sha256"))),
+            _ => Err(Error::usage(format!("expected `blake3` or `sha256`, got `{name}`"))
+                .hint("`--digest blake3` is the default and the faster one")),
         }
     }
 }

@@ -140,6 +140,13 @@ impl Error {
         if full { new.hint("free some space, then run the same command again to resume") } else { new }
     }
 
+    /// Returns an error of writing to standard output, with a reader that has gone away told apart.
+    pub fn stdout(error: std::io::Error) -> Self {
+        let gone = error.kind() == std::io::ErrorKind::BrokenPipe;
+        let new = Self::io("cannot write to standard output", error);
+        if gone { new.with_kind(Kind::ReaderGone) } else { new }
+    }
+
     /// Sets the byte offset in the image or drive.
     #[must_use]
     pub fn offset(mut self, offset: u64) -> Self {

@@ -12,9 +12,10 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::LOCAL;
 use super::profile::Profile;
 use super::target::is_remote_name;
-use super::{LOCAL, nearest};
+use crate::nearest::nearest;
 use crate::{Error, Result};
 
 /// What the file says.
@@ -123,11 +124,11 @@ fn explain(message: &str, key: Option<&str>) -> Error {
         let unknown = names.next().unwrap_or_default();
         let known: Vec<_> = names.collect();
         let list = known.join(", ");
-        let hint = match nearest(unknown, known) {
-            Some(near) => format!("did you mean {near}? The keys here are {list}"),
+        let hint = match nearest(unknown, known.into_iter().map(|known| (known, known))) {
+            Some(near) => format!("did you mean `{near}`? The keys here are {list}"),
             None => format!("the keys here are {list}"),
         };
-        return Error::usage(format!("there is no key {unknown:?}")).hint(hint);
+        return Error::usage(format!("there is no key `{unknown}`")).hint(hint);
     }
     // invalid type: integer `12345`, expected a string
     let without_value = message.strip_prefix("invalid ").and_then(|rest| {

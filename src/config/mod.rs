@@ -50,6 +50,7 @@ pub use service::{FarEnd, Service};
 pub use target::{Object, Target, is_remote_name};
 pub use write::{EmulatedRemote, Write, config_text, emulator_profile, write_private};
 
+use crate::nearest::nearest;
 use crate::{Error, Result};
 use secret::SecretSource;
 
@@ -190,25 +191,15 @@ impl Config {
 
     fn unknown(&self, name: &str) -> Error {
         let names = self.names();
-        let list = names.iter().map(|name| format!("{name}:")).collect::<Vec<_>>().join(" ");
-        let near = nearest(name, names.iter().map(String::as_str));
+        let list = names.iter().map(|name| format!("`{name}:`")).collect::<Vec<_>>().join(", ");
+        let near = nearest(name, names.iter().map(|name| (name, name.as_str())));
         let hint = match (vendor::variables_for(name), near) {
-            (Some(variables), _) => format!("the remotes are {list}; {variables} would make {name}:"),
-            (None, Some(near)) => format!("did you mean {near}:? The remotes are {list}"),
-            (None, None) => format!("the remotes are {list}; add one with `diskferry remote add`"),
+            (Some(variables), _) => format!("the remotes are {list}; set {variables} to make `{name}:`"),
+            (None, Some(near)) => format!("did you mean `{near}:`? The remotes are {list}"),
+            (None, None) => format!("the remotes are {list}; `diskferry remote add` adds one"),
         };
-        Error::usage(format!("there is no remote {name:?}")).hint(hint)
+        Error::usage(format!("there is no remote `{name}:`")).hint(hint)
     }
-}
-
-/// The known word that is most like the given one, if any is much like it.
-pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|k| (strsim::damerau_levenshtein(word, k), k))
-        .filter(|(distance, k)| *distance <= (k.chars().count() / 3).max(1))
-        .min()
-        .map(|(_, k)| k)
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ fn keys_that_do_not_fit_are_refused() {
     };
     wrong(&Profile { provider: None, ..profile("x") }, "provider is missing");
     wrong(&Profile { url: None, ..profile("openhosting") }, "url is missing");
-    let hint = wrong(&profile("openhostin"), "no provider \"openhostin\"");
+    let hint = wrong(&profile("openhostin"), "no provider `openhostin`");
     assert!(hint.contains("did you mean \"openhosting\"?"), "{hint}");
     wrong(&Profile { key_id: Some("k".into()), ..profile("crosspeer") }, "key_id is no key");
     wrong(&Profile { secret: Some("k".into()), ..profile("spotcloud") }, "secret is no key");

@@ -1,5 +1,6 @@
 //! Who is behind a remote: one of the five APIs, or a far end that has disks and nothing else.
 
+use crate::nearest::nearest;
 use crate::provider::Provider;
 use crate::{Error, Result};
 use std::fmt;
@@ -105,11 +106,11 @@ impl FromStr for Service {
             return Ok(Service::Api(provider));
         }
         let names = Self::names().collect::<Vec<_>>().join(", ");
-        let hint = match super::nearest(name, Self::names()) {
-            Some(near) => format!("did you mean {near:?}? The providers are {names}"),
+        let hint = match nearest(name, Self::names().map(|name| (name, name))) {
+            Some(near) => format!("did you mean `{near}`? The providers are {names}"),
             None => format!("the providers are {names}"),
         };
-        Err(Error::usage(format!("there is no provider {name:?}")).hint(hint))
+        Err(Error::usage(format!("there is no provider `{name}`")).hint(hint))
     }
 }
 
@@ -123,7 +124,7 @@ mod tests {
             assert_eq!(name.parse::<Service>().unwrap().name(), name);
         }
         let error = "azur".parse::<Service>().unwrap_err();
-        assert!(error.what_next().unwrap().contains("\"azure\""), "{error}");
+        assert!(error.what_next().unwrap().contains("`azure`"), "{error}");
         assert!(Service::Disks(FarEnd::Nbd).api().is_err());
         assert_eq!(Service::from(Provider::Joyent).api().unwrap(), Provider::Joyent);
     }

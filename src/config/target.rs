@@ -65,20 +65,16 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self> {
         const FORMS: &str = "the forms are REMOTE:, REMOTE:DRIVE and REMOTE:appliance/KEY; \
-                             `diskferry remote list` names the remotes";
+                             `diskferry remote list` lists the remotes";
         let Some((remote, rest)) = text.split_once(':') else {
-            let e = Error::usage(format!("{text:?} names no remote: REMOTE: is needed, with the colon"));
-            return Err(if is_remote_name(text) {
-                e.hint(format!(
-                    "write {text}: for the remote {text}, or REMOTE:{text} for that drive on a remote"
-                ))
-            } else {
-                e.hint(FORMS)
-            });
+            // A dot is rather that of a file.
+            let near = is_remote_name(text) && !text.contains('.');
+            let near = if near { format!(" (did you mean `{text}:`?)") } else { String::new() };
+            return Err(Error::usage(format!("`{text}` is not a remote{near}")).hint(FORMS));
         };
         if !is_remote_name(remote) {
             return Err(Error::usage(format!(
-                "{text:?} is not REMOTE:DRIVE: {remote:?} is no name of a remote"
+                "`{text}` is not REMOTE:DRIVE: `{remote}` cannot be a remote's name"
             ))
             .hint(FORMS));
         }
@@ -116,7 +112,7 @@ fn checked(id: &str, what: &str, text: &str, forms: &str) -> Result<String> {
 }
 
 fn not_named(id: &str, what: &str, text: &str, forms: &str) -> Error {
-    Error::usage(format!("{text:?} is not understood: {id:?} cannot be the {what}")).hint(forms)
+    Error::usage(format!("`{text}` is not understood: `{id}` cannot be the {what}")).hint(forms)
 }
 
 impl fmt::Display for Target {
@@ -156,7 +152,7 @@ mod tests {
     #[test]
     fn what_is_no_target_is_refused_with_the_way_out() {
         for (text, says) in [
-            ("oh", "write oh:"),
+            ("oh", "REMOTE:"),
             ("disk.img", "REMOTE:"),
             ("a/b", "REMOTE:"),
             ("", "REMOTE:"),

@@ -202,7 +202,7 @@ fn the_default_is_the_only_one_or_must_be_named() -> Test {
     }
     let home = Home::new(&format!("default_remote = \"ohh\"\n{TWO}"))?;
     let e = Config::load(None, &home.env(&[]))?.default_remote().unwrap_err();
-    assert!(e.to_string().contains("config.toml:1: default_remote: there is no remote \"ohh\""), "{e}");
+    assert!(e.to_string().contains("config.toml:1: default_remote: there is no remote `ohh:`"), "{e}");
     Ok(())
 }
 
@@ -211,10 +211,10 @@ fn an_unknown_remote_names_the_known_and_the_nearest() -> Test {
     let home = Home::new(TWO)?;
     let config = Config::load(None, &home.env(&[]))?;
     for (name, says) in [
-        ("ohh", "did you mean oh:? The remotes are cs: local: oh:"),
-        ("lcoal", "did you mean local:?"),
-        ("something", "the remotes are cs: local: oh:"),
-        ("eh", "EHURI, EHAUTH would make eh:"),
+        ("ohh", "did you mean `oh:`? The remotes are `cs:`, `local:`, `oh:`"),
+        ("lcoal", "did you mean `local:`?"),
+        ("something", "the remotes are `cs:`, `local:`, `oh:`"),
+        ("eh", "set EHURI, EHAUTH to make `eh:`"),
     ] {
         let e = config.remote(name).unwrap_err();
         assert_eq!(e.kind().exit_code(), 2);

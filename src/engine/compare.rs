@@ -65,10 +65,10 @@ impl std::str::FromStr for Amount {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        [Amount::None, Amount::Sample, Amount::Full]
-            .into_iter()
-            .find(|v| v.name() == text)
-            .ok_or_else(|| Error::usage(format!("expected none, sample or full, got `{text}`")))
+        [Amount::None, Amount::Sample, Amount::Full].into_iter().find(|v| v.name() == text).ok_or_else(|| {
+            Error::usage(format!("expected `none`, `sample` or `full`, got `{text}`"))
+                .hint("`--verify full` reads everything back")
+        })
     }
 }
 

@@ -84,7 +84,8 @@ impl std::str::FromStr for InUse {
             "refuse" => Ok(InUse::Refuse),
             "warn" => Ok(InUse::Warn),
             "ignore" => Ok(InUse::Ignore),
-            _ => Err(Error::usage(format!("expected `refuse`, `warn` or `ignore`, got `{text}`"))),
+            _ => Err(Error::usage(format!("expected `refuse`, `warn` or `ignore`, got `{text}`"))
+                .hint("`--if-in-use refuse` stops where a server uses the drive")),
         }
     }
 }

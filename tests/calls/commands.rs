@@ -163,7 +163,7 @@ fn remotes_are_added_shown_tested_and_removed_without_their_secrets() {
 fn completions_and_pages_are_there() {
     let world = World::empty();
     for shell in ["bash", "zsh", "fish"] {
-        assert!(world.run(&["completions", shell]).stdout.contains("transfers"), "{shell}");
+        assert!(world.run(&["completions", shell]).stdout.contains("DISKFERRY_COMPLETE"), "{shell}");
     }
     let page = world.run(&["man"]);
     assert!(page.stdout.starts_with(".ie") && page.stdout.contains("upload"), "{}", page.stderr);

@@ -130,7 +130,7 @@ fn a_set_that_is_killed_or_stopped_goes_on_and_fetches_nothing_twice() {
     let stopped = Ended::new(stop_while_held(child, Signal::INT, &gate));
     assert_eq!(stopped.code, 130, "{}", stopped.stderr);
     assert!(
-        stopped.stderr.contains("to go on: ") && stopped.stderr.contains("--all out"),
+        stopped.stderr.contains("resume with `") && stopped.stderr.contains("--all out"),
         "{}",
         stopped.stderr
     );

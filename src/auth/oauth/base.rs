@@ -1,5 +1,6 @@
 //! The signature base string (RFC 5849, 3.4.1).
 
+use crate::wire::percent::encode;
 use reqwest::Url;
 
 /// The parameters that are signed, encoded (RFC 5849, 3.4.1.3).
@@ -40,23 +41,6 @@ pub(super) fn base_string(method: &str, url: &Url, parameters: Parameters) -> St
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let uri = format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path());
     format!("{}&{}&{}", method.to_ascii_uppercase(), encode(&uri), encode(&parameters.normalized()))
-}
-
-/// Percent-encoding of everything but letters, digits, `-`, `.`, `_` and `~` (RFC 5849, 3.6). It is not that of forms
-/// nor that of URLs.
-pub(super) fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-            out.push('%');
-            out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-            out.push(char::from(DIGITS[usize::from(byte & 15)]));
-        }
-    }
-    out
 }
 
 #[cfg(test)]

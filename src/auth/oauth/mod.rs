@@ -8,8 +8,9 @@ mod base;
 
 use super::Outgoing;
 use crate::error::{Error, Kind, Result};
+use crate::wire::percent::encode;
 use aws_lc_rs::hmac;
-use base::{Parameters, base_string, encode};
+use base::{Parameters, base_string};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use secrecy::{ExposeSecret, SecretString};

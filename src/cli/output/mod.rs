@@ -146,7 +146,7 @@ impl Output {
     #[expect(clippy::unused_self, reason = "whoever prints does it through the output")]
     pub fn raw(&self, bytes: &[u8]) -> Result<()> {
         let mut out = std::io::stdout().lock();
-        out.write_all(bytes).and_then(|()| out.flush()).map_err(unwritten)
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(Error::stdout)
     }
 
     /// Prints a provider's reply: byte for byte into a file or pipe, and escaped on a terminal. It is the provider's own
@@ -247,9 +247,13 @@ impl Output {
         if error.kind() == Kind::ReaderGone {
             return code;
         }
-        let resume = (error.kind() == Kind::Interrupted && error.what_next().is_none())
-            .then(|| format!("resume with `{}`", super::signals::command_line()));
-        let hint = error.what_next().or(resume.as_deref());
+        // What has no hint of its own still has a way on.
+        let way_on = match error.kind() {
+            Kind::Interrupted => Some(format!("resume with `{}`", super::signals::command_line())),
+            Kind::Usage => Some(super::help::hint()),
+            _ => None,
+        };
+        let hint = error.what_next().or(way_on.as_deref());
         self.tell_error(error, hint);
         self.labelled("error:", "31;1", &error.to_string());
         if let Some(hint) = hint {
@@ -370,14 +374,7 @@ impl Output {
 
 fn print_line(line: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(unwritten)
-}
-
-/// The error of standard output.
-fn unwritten(error: std::io::Error) -> Error {
-    let gone = error.kind() == std::io::ErrorKind::BrokenPipe;
-    let error = Error::io("writing to standard output", error);
-    if gone { error.with_kind(Kind::ReaderGone) } else { error }
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(Error::stdout)
 }
 
 /// Paints text where its stream is coloured.

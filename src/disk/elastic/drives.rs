@@ -135,7 +135,10 @@ impl Drives {
         let provider = client.provider();
         let capabilities = provider
             .drives()
-            .ok_or_else(|| Error::usage(format!("{provider} has no drives to read or write")))?;
+            .ok_or_else(|| {
+                Error::usage(format!("{provider} has no drives to read or write"))
+                    .hint("SpotCloud has appliances to download, Joyent has machines: `diskferry -h` lists their commands")
+            })?;
         Ok(Self { client, capabilities, retry })
     }
 

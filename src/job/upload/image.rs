@@ -46,7 +46,8 @@ impl std::str::FromStr for Zeros {
             "auto" => Ok(Zeros::Auto),
             "skip" => Ok(Zeros::Skip),
             "write" => Ok(Zeros::Write),
-            _ => Err(Error::usage(format!("expected `auto`, `skip` or `write`, got `{text}`"))),
+            _ => Err(Error::usage(format!("expected `auto`, `skip` or `write`, got `{text}`"))
+                .hint("`--zeros auto` leaves zeros out where the drive reads as zero anyway")),
         }
     }
 }

@@ -97,7 +97,12 @@ impl Upload {
                 return Err(too_small_for(&far.called(&base.disk), size, base.size));
             }
             if size < source.size {
-                return Err(too_small("the new drive", size, source.size));
+                let text = format!(
+                    "the new drive is too small: it would have {size} bytes, and the image has {}",
+                    source.size
+                );
+                return Err(Error::new(Kind::TooSmall, text)
+                    .hint(format!("leave `--size` out, or make it `--size {}` at least", source.size)));
             }
             if size > source.size && image.target == TargetFormat::Vhd {
                 return Err(too_large("the new drive", size, source.size));

@@ -14,7 +14,6 @@
 
 mod key;
 mod listing;
-mod nearest;
 mod output;
 mod path;
 mod request;
@@ -29,6 +28,7 @@ pub use request::{Arguments, Format, Request};
 pub use warning::Warning;
 
 use super::{Provider, cloudsigma, crosspeer, joyent, openhosting, spotcloud};
+use crate::nearest;
 use crate::{Error, Result};
 use std::fmt;
 

@@ -5,6 +5,7 @@
 //! by the placeholder's name. Arguments are percent-encoded, so that none can reach another call.
 
 use super::key::ValueKind;
+use crate::wire::percent::encode;
 use crate::{Error, Result};
 
 /// What the argument for a placeholder may be.
@@ -144,20 +145,6 @@ fn usage(wanted: &[(&str, bool)]) -> String {
         .map(|(name, required)| if *required { (*name).to_owned() } else { format!("[{name}]") })
         .collect::<Vec<_>>()
         .join(" ")
-}
-
-/// Percent-encodes everything but the unreserved characters of RFC 3986.
-pub(super) fn encode(text: &str) -> String {
-    use std::fmt::Write;
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }
 
 #[cfg(test)]

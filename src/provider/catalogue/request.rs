@@ -5,6 +5,7 @@ use super::warning::Warning;
 use super::{Call, Input, Method, Output, Repeat, Shape, ValueKind, nearest, path, secret};
 use crate::provider::Provider;
 use crate::wire::elastic::{Properties, json, parse_size, text};
+use crate::wire::percent::encode;
 use crate::{Error, Result};
 use bytes::Bytes;
 use serde_json::Value;
@@ -144,10 +145,8 @@ impl fmt::Debug for Request {
 
 /// Names and values as a query and as a form's body.
 fn urlencoded(object: &Properties) -> String {
-    let pairs: Vec<String> = object
-        .iter()
-        .map(|(name, value)| format!("{}={}", path::encode(name), path::encode(value)))
-        .collect();
+    let pairs: Vec<String> =
+        object.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     pairs.join("&")
 }
 
