@@ -2,7 +2,6 @@
 
 mod account;
 mod analytics;
-mod appliance;
 mod backup;
 mod backups;
 mod boot;
@@ -13,12 +12,12 @@ mod credentials;
 mod download;
 mod drive;
 mod far;
-mod hardware;
 mod heatmap;
-mod key;
-mod machine;
+mod joyent;
 mod man;
+mod market;
 mod migrate;
+mod noun;
 mod options;
 pub mod output;
 mod progress;
@@ -31,7 +30,6 @@ mod server;
 mod session;
 mod set;
 pub mod signals;
-mod snapshot;
 mod source;
 mod table;
 mod transfers;
@@ -121,30 +119,9 @@ enum Command {
     Call(call::CallArgs),
     /// List the calls that can be made
     Calls(calls::CallsArgs),
-    /// Drives: list, create, image, destroy and so on
-    #[command(subcommand)]
-    Drive(drive::DriveCommand),
-    /// Servers: list, create, start, stop and so on
-    #[command(subcommand)]
-    Server(server::ServerCommand),
-    /// SpotCloud's appliances: list, rename, delete; their bytes move by download and migrate
-    #[command(subcommand)]
-    Appliance(appliance::ApplianceCommand),
-    /// SpotCloud's market: what hardware costs, and where it is
-    #[command(subcommand)]
-    Hardware(hardware::HardwareCommand),
-    /// Joyent's machines: list, create, start, stop, resize and so on
-    #[command(subcommand)]
-    Machine(machine::MachineCommand),
-    /// Snapshots of Joyent's machines
-    #[command(subcommand)]
-    Snapshot(snapshot::SnapshotCommand),
-    /// The SSH keys of a Joyent account
-    #[command(subcommand)]
-    Key(key::KeyCommand),
-    /// What Joyent's instrumentations have measured: values, heatmaps
-    #[command(subcommand)]
-    Analytics(analytics::AnalyticsCommand),
+    /// The typed commands: `drive`, `server` and so on.
+    #[command(flatten)]
+    Noun(noun::NounCommand),
     /// Upload an image, then create and start a server that boots from it
     Boot(boot::BootArgs),
     /// The accounts that can be reached
@@ -199,14 +176,7 @@ impl Cli {
             Command::Transfers(command) => transfers::run(command, output),
             Command::Call(args) => call::run(args, global, output).await,
             Command::Calls(args) => calls::run(&args, output),
-            Command::Drive(command) => drive::run(command, global, output).await,
-            Command::Server(command) => server::run(command, global, output).await,
-            Command::Appliance(command) => appliance::run(command, global, output).await,
-            Command::Hardware(command) => hardware::run(command, global, output).await,
-            Command::Machine(command) => machine::run(command, global, output).await,
-            Command::Snapshot(command) => snapshot::run(command, global, output).await,
-            Command::Key(command) => key::run(command, global, output).await,
-            Command::Analytics(command) => analytics::run(command, global, output).await,
+            Command::Noun(command) => Box::pin(command.run(global, output)).await,
             Command::Boot(args) => Box::pin(boot::run(args, global, output)).await,
             Command::Remote(command) => remote::run(command, global, output).await,
             Command::Serve(args) => serve::run(args, output).await,

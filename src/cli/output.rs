@@ -110,6 +110,11 @@ impl Output {
         self.json
     }
 
+    /// Whether nothing but data and errors is printed.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether a bar may be drawn.
     pub fn draws_bars(&self) -> bool {
         self.bars

@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 use secrecy::SecretString;
 use std::fs::File;
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -31,6 +31,17 @@ pub fn secret(what: &str) -> Result<SecretString> {
         return Err(Error::usage(format!("the {what} is empty")));
     }
     Ok(typed.into())
+}
+
+/// Whether there is a person to ask: standard input and standard error are a terminal.
+pub fn can_ask() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks a question that is answered by yes or no; what is neither is a no.
+pub fn confirm(question: &str) -> Result<bool> {
+    let answer = line(&format!("{question} [y/N]"))?.unwrap_or_default();
+    Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Asks at the terminal for something that may be seen; `None` if nothing is typed.

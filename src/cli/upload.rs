@@ -89,7 +89,7 @@ fn base_drive(base: &Target, remote: &str) -> Result<String> {
 }
 
 /// Runs the command.
-pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<()> {
+pub async fn run(mut args: UploadArgs, global: &Global, output: &Output) -> Result<()> {
     let (remote, object) = args.to.map_or((None, None), |to| (Some(to.remote), to.object));
     if matches!(object, Some(Object::Appliance(_))) {
         return Err(Error::usage("an appliance cannot be uploaded to: name a drive"));
@@ -98,6 +98,7 @@ pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<(
         return Err(Error::usage("--name and --set are for a drive to be made, and a drive is named"));
     }
     let session = Session::open(remote.as_deref(), &args.transfer, global, output).await?;
+    super::account::check_drive_keys(&session, &mut args.keys, output)?;
     // What is wrong with the image is said first.
     let far = session.end.far(object.as_ref());
     let delta = match args.base {

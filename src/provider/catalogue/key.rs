@@ -40,6 +40,8 @@ pub enum ValueKind {
     Date,
     /// A number with a fraction or without.
     Decimal,
+    /// A key that the server gave to something, which this command of diskferry lists.
+    Key(&'static str),
     /// Text that is JSON itself.
     JsonText,
     /// A password of at most so many characters; never shown again.
@@ -63,6 +65,7 @@ impl ValueKind {
             ValueKind::AddressOrAuto => "an IP address or auto".into(),
             ValueKind::Date => "a date such as \"2010-03-20 13:20\"".into(),
             ValueKind::Decimal => "a number such as 0.25".into(),
+            ValueKind::Key(lists) => format!("a key, as `diskferry {lists}` lists them"),
             ValueKind::JsonText => "JSON".into(),
             ValueKind::Password(longest) => format!("a password of at most {longest} characters"),
         }
@@ -77,7 +80,11 @@ impl ValueKind {
                         .hint("write it as digits with at most one of k, M, G, T, as in 10G")
                 });
             }
-            ValueKind::Text | ValueKind::List => true,
+            ValueKind::Key(lists) if value == "KEY" => {
+                return Err(Error::usage(format!("{what}: `KEY` stands for a key in the documentation"))
+                    .hint(format!("`diskferry {lists}` lists the keys")));
+            }
+            ValueKind::Text | ValueKind::List | ValueKind::Key(_) => true,
             ValueKind::Integer => is_number(value),
             ValueKind::IntegerOr(word) => value == word || is_number(value),
             ValueKind::Boolean => matches!(value, "true" | "false"),

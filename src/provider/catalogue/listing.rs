@@ -155,6 +155,9 @@ pub fn describe(call: &Call) -> Vec<String> {
         lines.push("  -f FILE: the bytes to write".into());
     }
     lines.push(format!("  answers {}", call.output));
+    if let Some(poll) = &call.poll {
+        lines.push(format!("  goes on after the reply; --wait waits until {}", poll.describe()));
+    }
     if !call.note.is_empty() {
         lines.push(format!("  {}", call.note));
     }

@@ -17,6 +17,7 @@ mod listing;
 mod nearest;
 mod output;
 mod path;
+mod poll;
 mod request;
 pub mod secret;
 mod warning;
@@ -25,6 +26,7 @@ pub use key::{Key, ValueKind};
 pub use listing::{KeyRow, Row, describe, table};
 pub use output::{Output, Shape, print_lines};
 pub use path::{argument_kind, placeholders};
+pub use poll::{Argument, Poll, Progress};
 pub use request::{Arguments, Format, Request};
 pub use warning::Warning;
 
@@ -144,6 +146,8 @@ pub struct Call {
     pub alias_of: Option<&'static str>,
     /// Whether no manual of the provider prints it.
     pub undocumented: bool,
+    /// How to see that it is over, if its work goes on after the reply.
+    pub poll: Option<Poll>,
     /// What else is worth knowing.
     pub note: &'static str,
 }
@@ -164,6 +168,7 @@ impl Call {
             section: "",
             alias_of: None,
             undocumented: false,
+            poll: None,
             note: "",
         }
     }
@@ -245,6 +250,12 @@ impl Call {
     #[must_use]
     pub const fn undocumented(self) -> Self {
         Call { undocumented: true, ..self }
+    }
+
+    /// The call, whose work goes on after the reply.
+    #[must_use]
+    pub const fn polled(self, poll: Poll) -> Self {
+        Call { poll: Some(poll), ..self }
     }
 
     /// The call with a note.

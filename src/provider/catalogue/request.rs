@@ -212,6 +212,15 @@ impl Call {
         })
     }
 
+    /// Checks keys that will be part of a later request. They become what will be sent; keys that are missing are no error.
+    pub fn check_keys(&self, keys: &mut [(String, String)]) -> Result<Vec<Warning>> {
+        let mut warnings = Vec::new();
+        for (key, value) in keys {
+            (*key, *value) = self.check(key, value, &mut warnings)?;
+        }
+        Ok(warnings)
+    }
+
     fn expected_bytes(&self, given: &Arguments) -> Option<u64> {
         if !self.output.is_binary() {
             return None;

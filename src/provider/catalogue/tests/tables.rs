@@ -58,6 +58,18 @@ fn every_row_is_whole() {
             let original = Call::find(call.provider, original).unwrap();
             assert_eq!((original.input, original.output), (call.input, call.output), "{at}");
         }
+        if let Some(poll) = &call.poll {
+            let asks = Call::find(call.provider, poll.call).unwrap();
+            assert_eq!(placeholders(asks.path).len(), poll.path.len(), "{at}");
+            assert!(asks.method == Method::Get && asks.id.starts_with(poll.object), "{at}");
+            let own = placeholders(call.path).len();
+            let known = |argument: &Argument| !matches!(argument, Argument::Path(place) if *place >= own);
+            assert!(poll.path.iter().all(known), "{at}");
+            assert!(
+                !poll.done.is_empty() && poll.done.iter().all(|word| !poll.failed.contains(word)),
+                "{at}"
+            );
+        }
         // A key is meant by one name only, and its own form is one of its names.
         for (key, _) in call.input.keys() {
             let (name, _) = example(key);

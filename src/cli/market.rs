@@ -1,0 +1,151 @@
+//! `diskferry appliance`, `instance` and `hardware`: what SpotCloud keeps, runs and offers (SpotCloud Buyer API 1.2, 2, 3 and 5).
+
+use super::noun::{
+    Act, Column, Does, Item, List, Noun, On, age, id, number, option, option_for, own, size, text, value,
+};
+
+pub(super) static APPLIANCE: Noun = Noun::new(
+    "appliance",
+    "appliances",
+    "SpotCloud's appliances: list, rename, delete; `download` and `migrate` move them",
+    &[
+        Act::list("appliances.list", "List the account's appliances: name, size, key", APPLIANCES),
+        Act::list("appliances.public_list", "List the appliances that are there for everybody", APPLIANCES)
+            .named("public", None),
+        Act::info("appliances.get", "Show everything that is known of an appliance"),
+        Act::change("rename", "appliances.update", "renamed", "Give an appliance another name")
+            .words(&[value("NAME", "name", "Its new name")]),
+        Act::destroy(
+            "delete",
+            "appliances.delete",
+            "deleted",
+            "Delete an appliance; one that an instance uses is refused",
+            "",
+        ),
+    ],
+)
+.known("REMOTE:appliance/KEY", "The appliance, by its key", "key");
+
+/// The manual names no unit of `size`; a whole number is taken for bytes.
+const APPLIANCES: &[Column] = &[text("NAME", "name"), size("SIZE", "size"), id("KEY", "key")];
+
+pub(super) static INSTANCE: Noun = Noun {
+    state: Some("state"),
+    address: Some(|item| item.text("ip")),
+    ..Noun::new(
+        "instance",
+        "instances",
+        "SpotCloud's instances: list, create, delete",
+        &[
+            Act::list(
+                "instances.list",
+                "List the instances: state, address, processors, memory, cost an hour, end, key",
+                &[
+                    text("STATE", "state"),
+                    text("ADDRESS", "ip"),
+                    number("CPU", "cpu"),
+                    size("MEMORY", "memory"),
+                    number("USD/H", "cost"),
+                    age("ENDS", "deadline"),
+                    id("KEY", "key"),
+                ],
+            )
+            .options(&[
+                option("state", "STATE", "Only in this state: running or pending"),
+                option("appliance", "KEY", "Only of this appliance"),
+                option("provider", "KEY", "Only at this provider"),
+            ]),
+            Act::info("instances.get", "Show everything that is known of an instance"),
+            Act::make(
+                "create",
+                "instances.create",
+                "Run an appliance on hardware of the market; prints the instance's key",
+            )
+            .options(&[
+                option("appliance", "KEY", "The appliance, as `diskferry appliance list` lists it"),
+                option("hardware", "KEY", "The hardware, as `diskferry hardware list` lists it"),
+                option(
+                    "provider",
+                    "KEY",
+                    "Who offers it, as `diskferry call REMOTE: providers.list` lists it",
+                ),
+            ]),
+            Act::destroy(
+                "delete",
+                "instances.delete",
+                "deleted",
+                "Delete an instance, with everything on it",
+                "Everything on it is lost.",
+            ),
+        ],
+    )
+    .known("REMOTE:KEY", "The instance, by its key", "key")
+};
+
+pub(super) static HARDWARE: Noun = Noun {
+    one: "hardware offer",
+    ..Noun::new(
+        "hardware",
+        "hardware offers",
+        "SpotCloud's market: what hardware costs, and where it is",
+        &[
+            Act::list(
+                "hardware.list",
+                "List what is offered: cost an hour, processors, memory, longest run, place, name, key",
+                &[],
+            )
+            .does(Does::List(OFFERS))
+            .on(On::Account)
+            .options(&[
+                option("continent", "CODE", "Only on this continent, as NA"),
+                option("country", "CODE", "Only in this country, as CA"),
+                option("city", "CITY", "Only in this city"),
+                option_for("min_cpu", "min-cpu", "N", "At least so many processors"),
+                option_for("max_cpu", "max-cpu", "N", "At most so many processors"),
+                option_for("min_memory", "min-memory", "SIZE", "At least so much memory, as 2G"),
+                option_for("max_memory", "max-memory", "SIZE", "At most so much memory"),
+                option_for("max_cost", "max-cost", "USD", "At most so many US dollars an hour"),
+            ]),
+            Act::info("hardware.get", "Show everything that is known of one offer"),
+        ],
+    )
+    .known("REMOTE:KEY", "The offer, by its key", "key")
+};
+
+const OFFERS: List = List {
+    columns: &[
+        number("USD/H", "cost"),
+        number("CPU", "cpu"),
+        size("MEMORY", "memory"),
+        number("HOURS", "max_hours"),
+        own("PLACE", place),
+        text("NAME", "name"),
+        id("KEY", "key"),
+    ],
+    sort: &["cost", "cpu", "memory", "city", "name"],
+    paged: false,
+};
+
+/// City, country and continent, as far as they are known.
+fn place(offer: &Item) -> String {
+    let words = ["city", "country", "continent"].map(|name| offer.text(name));
+    let known: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+    known.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_place_is_told_as_far_as_it_is_known() {
+        let place = |offer| place(&Item::Json(offer));
+        assert_eq!(
+            place(json!({ "city": "Toronto", "country": "CA", "continent": "NA" })),
+            "Toronto, CA, NA"
+        );
+        assert_eq!(place(json!({ "city": null, "country": "CA" })), "CA");
+        assert_eq!(place(json!({})), "");
+    }
+}
