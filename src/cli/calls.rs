@@ -2,6 +2,7 @@
 
 use super::options::parse;
 use super::output::Output;
+use super::table::Table;
 use crate::error::{Error, Kind, Result};
 use crate::provider::Provider;
 use crate::provider::catalogue::{self, Call};
@@ -33,11 +34,11 @@ pub fn run(args: &CallsArgs, output: &Output) -> Result<()> {
     if output.is_json() {
         return calls.iter().try_for_each(|call| row(call, output));
     }
-    if calls.is_empty() {
-        output.note("the catalogue has no calls of this provider");
-        return Ok(());
-    }
-    catalogue::table(calls).iter().try_for_each(|line| output.data(line))
+    let mut rows = catalogue::table(calls).into_iter();
+    let headings = rows.next().unwrap_or_default();
+    let mut table = Table::new(headings.iter().map(String::as_str));
+    rows.for_each(|row| table.row(row));
+    table.print("the catalogue has no calls of this provider", output)
 }
 
 fn row(call: &Call, output: &Output) -> Result<()> {

@@ -1,8 +1,12 @@
 //! `diskferry appliance`, `instance` and `hardware`: what SpotCloud keeps, runs and offers (SpotCloud Buyer API 1.2, 2, 3 and 5).
 
+use super::account::given;
 use super::noun::{
-    Act, Column, Does, Item, List, Noun, On, age, id, number, option, option_for, own, size, text, value,
+    Act, Column, Does, Item, List, Noun, On, Run, age, id, number, option, option_for, own, size, text, value,
 };
+use crate::error::{Error, Kind, Result};
+use crate::provider::catalogue::{Arguments, Call};
+use futures_util::future::LocalBoxFuture;
 
 pub(super) static APPLIANCE: Noun = Noun::new(
     "appliance",
@@ -56,19 +60,18 @@ pub(super) static INSTANCE: Noun = Noun {
                 option("provider", "KEY", "Only at this provider"),
             ]),
             Act::info("instances.get", "Show everything that is known of an instance"),
-            Act::make(
+            Act::own(
                 "create",
                 "instances.create",
                 "Run an appliance on hardware of the market; prints the instance's key",
+                |command| command,
+                create,
             )
+            .on(On::Remote)
             .options(&[
                 option("appliance", "KEY", "The appliance, as `diskferry appliance list` lists it"),
                 option("hardware", "KEY", "The hardware, as `diskferry hardware list` lists it"),
-                option(
-                    "provider",
-                    "KEY",
-                    "Who offers it, as `diskferry call REMOTE: providers.list` lists it",
-                ),
+                option("provider", "KEY", "Who offers the hardware [default: looked up]"),
             ]),
             Act::destroy(
                 "delete",
@@ -81,6 +84,38 @@ pub(super) static INSTANCE: Noun = Noun {
     )
     .known("REMOTE:KEY", "The instance, by its key", "key")
 };
+
+/// Instances are made by the keys of the hardware and of its provider, and a list of hardware does not say whose it is.
+fn create(run: &Run) -> LocalBoxFuture<'_, Result<()>> {
+    Box::pin(async move {
+        let mut given = run.given.clone();
+        if let (Some(hardware), None) = (given.keys.get("hardware"), given.keys.get("provider")) {
+            // What is missing or wrong otherwise is said before anything is looked up.
+            let known = given.keys.clone().with("provider", "looked-up");
+            Call::find(run.account.provider(), run.act.call)?
+                .request(&Arguments { keys: known, ..Arguments::default() })?;
+            let provider = provider_of(hardware, run).await?;
+            given.keys.set("provider", provider);
+        }
+        run.make(&run.account.item(run.act.call, &given).await?).await
+    })
+}
+
+/// Returns the key of the provider that offers some hardware.
+async fn provider_of(hardware: &str, run: &Run) -> Result<String> {
+    for provider in run.account.items("providers.list", &given([], [])).await? {
+        let key = provider.id("provider", "key")?;
+        let Item::Json(details) = run.account.item("providers.get", &given([&*key], [])).await? else {
+            continue;
+        };
+        let offers = details["hardware"].as_array().into_iter().flatten();
+        if offers.into_iter().any(|offer| offer["key"] == hardware) {
+            return Ok(key.into());
+        }
+    }
+    let error = Error::new(Kind::NotFound, format!("no provider offers hardware `{hardware}`"));
+    Err(error.hint(format!("`diskferry hardware list {}:` lists what is offered", run.account.remote())))
+}
 
 pub(super) static HARDWARE: Noun = Noun {
     one: "hardware offer",

@@ -117,6 +117,8 @@ fn flatten(prefix: &str, value: &Value, lines: &mut Vec<(String, String)>) {
             let words: Vec<String> = items.iter().map(in_line).collect();
             lines.push((prefix.to_owned(), words.join(" ")));
         }
+        // An object without anything in it is nothing to show.
+        Value::Object(_) if prefix.is_empty() => {}
         Value::Object(_) => lines.push((prefix.to_owned(), String::new())),
         other => lines.push((prefix.to_owned(), in_line(other))),
     }

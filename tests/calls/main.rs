@@ -4,6 +4,10 @@ mod answered;
 mod commands;
 mod machines;
 mod market;
+mod nouns;
+#[path = "../support/pty.rs"]
+mod pty;
+mod questions;
 mod recorder;
 mod rows;
 mod sent;

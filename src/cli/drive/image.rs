@@ -100,10 +100,9 @@ async fn source(word: &str, run: &Run) -> Result<Source> {
     match resolve(&DRIVE, &word, &run.account).await {
         Ok(uuid) => Ok(Source { uuid, standard: None }),
         Err(error) if error.kind() == Kind::NotFound => {
-            let error = Error::new(
-                Kind::NotFound,
-                format!("`{word}` is neither a drive on `{remote}:` nor a standard drive of {provider}"),
-            );
+            let error = Error::usage(format!(
+                "`{word}` is neither a drive on `{remote}:` nor a standard drive of {provider}"
+            ));
             Err(if standard::standard_drives(provider).is_empty() {
                 error.hint(format!(
                     "{provider} names no standard drives: `diskferry drive list {remote}:` lists yours, and `diskferry \

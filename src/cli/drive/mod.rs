@@ -123,8 +123,10 @@ pub(super) async fn check_unused(drive: &Item, own: Option<&str>, account: &Acco
     if drive.text("claim:type") == "shared" {
         return Ok(());
     }
-    for server in drive.words("claimed").iter().filter(|server| Some(server.as_str()) != own) {
-        let Ok(info) = account.item("servers.info", &given([server.as_str()], [])).await else { continue };
+    for server in
+        drive.words("claimed").iter().map(|claim| claimant(claim)).filter(|server| Some(*server) != own)
+    {
+        let Ok(info) = account.item("servers.info", &given([server], [])).await else { continue };
         if info.text("status") != "active" {
             continue;
         }
@@ -137,6 +139,11 @@ pub(super) async fn check_unused(drive: &Item, own: Option<&str>, account: &Acco
         )));
     }
     Ok(())
+}
+
+/// Returns the server of one word of `claimed`: the server's UUID, or `USER:guest:SERVER:DEVICE` (CloudSigma API 1.0, 3).
+fn claimant(claim: &str) -> &str {
+    claim.split_once(":guest:").map_or(claim, |(_, server)| server.split(':').next().unwrap_or(server))
 }
 
 /// Before a server starts: none of its drives may be another's.
@@ -157,6 +164,13 @@ pub(super) fn drives_are_free(run: &Run) -> LocalBoxFuture<'_, Result<()>> {
 mod tests {
     use super::*;
     use crate::wire::elastic::Properties;
+
+    #[test]
+    fn a_claim_names_a_server_in_two_forms() {
+        assert_eq!(claimant("2d1f8b38"), "2d1f8b38");
+        assert_eq!(claimant("8f3a:guest:2d1f8b38:ide:0:0"), "2d1f8b38");
+        assert_eq!(claimant("8f3a:guest:"), "");
+    }
 
     #[test]
     fn what_keeps_a_drive_busy_goes_before_its_status() {

@@ -72,7 +72,7 @@ fn noun_command(noun: &Noun) -> Command {
 }
 
 fn act_command(noun: &Noun, act: &Act) -> Command {
-    let mut command = Command::new(act.name).about(act.about).arg(target(noun, act.on));
+    let mut command = Command::new(act.name).arg(target(noun, act.on));
     command = command.visible_aliases(act.alias);
     if !act.after.is_empty() {
         command = command.after_help(act.after);
@@ -121,7 +121,8 @@ fn act_command(noun: &Noun, act: &Act) -> Command {
     if is_waited_for(act) {
         command = WaitOptions::augment_args(command);
     }
-    RequestOptions::augment_args(command)
+    // Last, as the options of others bring a text of their own.
+    RequestOptions::augment_args(command).about(act.about).long_about(None)
 }
 
 fn target(noun: &Noun, on: On) -> Arg {
