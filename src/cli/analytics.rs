@@ -1,7 +1,11 @@
 //! `diskferry analytics`: Joyent's instrumentations and what they have measured; heatmaps as files and as text.
 
 use super::heatmap;
-use super::noun::{Act, Does, Noun, Opt, Pairs, Run, from_matches, id, own, pairs, text, value};
+use super::noun::{
+    Act,
+    Cell::{Id, Own, Text},
+    Does, Noun, Opt, Pairs, Run, from_matches, pairs, value,
+};
 use super::table::terminal_width;
 use crate::error::{Error, Kind, Result};
 use base64::Engine;
@@ -21,11 +25,11 @@ pub(super) static ANALYTICS: Noun = Noun {
                 "instrumentations.list",
                 "List the instrumentations: what each measures, and its number",
                 &[
-                    text("MODULE", "module"),
-                    text("STAT", "stat"),
-                    own("BY", |item| item.words("decomposition").join(", ")),
-                    text("KIND", "value-arity"),
-                    id("ID", "id"),
+                    ("MODULE", Text("module")),
+                    ("STAT", Text("stat")),
+                    ("BY", Own(|item| item.words("decomposition").join(", "))),
+                    ("KIND", Text("value-arity")),
+                    ("ID", Id("id")),
                 ],
             ),
             Act::info("instrumentations.get", "Show everything that is known of an instrumentation"),

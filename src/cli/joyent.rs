@@ -2,8 +2,9 @@
 //! 6.5). What goes on after the reply is waited for with `--wait`.
 
 use super::noun::{
-    Act, Does, Item, List, Noun, On, Opt, OptKind, Pairs, Run, Word, age, id, megabytes, option, own, pairs,
-    text, value, word,
+    Act,
+    Cell::{Age, Id, Megabytes, Own, Text},
+    Does, Item, List, Noun, On, Opt, OptKind, Pairs, Run, Word, option, pairs, value, word,
 };
 use crate::auth::signature::public::PublicKey;
 use crate::error::{Error, Result};
@@ -56,13 +57,13 @@ pub(super) static MACHINE: Noun = Noun {
 
 const MACHINES: List = List {
     columns: &[
-        text("NAME", "name"),
-        text("STATE", "state"),
-        text("TYPE", "type"),
-        megabytes("MEMORY", "memory"),
-        age("CREATED", "created"),
-        own("ADDRESSES", addresses),
-        id("ID", "id"),
+        ("NAME", Text("name")),
+        ("STATE", Text("state")),
+        ("TYPE", Text("type")),
+        ("MEMORY", Megabytes("memory")),
+        ("CREATED", Age("created")),
+        ("ADDRESSES", Own(addresses)),
+        ("ID", Id("id")),
     ],
     sort: &[],
     paged: true,
@@ -94,7 +95,7 @@ pub(super) static SNAPSHOT: Noun = Noun::new(
         Act::list(
             "snapshots.list",
             "List the snapshots of a machine: name, state, age",
-            &[id("NAME", "name"), text("STATE", "state"), age("CREATED", "created")],
+            &[("NAME", Id("name")), ("STATE", Text("state")), ("CREATED", Age("created"))],
         )
         .on(On::Object),
         Act::info("snapshots.get", "Show a snapshot").words(SNAPSHOTS),
@@ -168,7 +169,7 @@ pub(super) static KEY: Noun = Noun::new(
         Act::list(
             "keys.list",
             "List the keys: name, fingerprint, age",
-            &[id("NAME", "name"), own("FINGERPRINT", fingerprint), age("CREATED", "created")],
+            &[("NAME", Id("name")), ("FINGERPRINT", Own(fingerprint)), ("CREATED", Age("created"))],
         ),
         Act::info("keys.get", "Show a key"),
         Act::own("create", "keys.create", "Give the account a key; prints its name", key_file, create_key)
@@ -215,11 +216,11 @@ pub(super) static PACKAGE: Noun = Noun::new(
             "packages.list",
             "List the packages: memory, disk, swap, name",
             &[
-                megabytes("MEMORY", "memory"),
-                megabytes("DISK", "disk"),
-                megabytes("SWAP", "swap"),
-                own("DEFAULT", is_default),
-                id("NAME", "name"),
+                ("MEMORY", Megabytes("memory")),
+                ("DISK", Megabytes("disk")),
+                ("SWAP", Megabytes("swap")),
+                ("DEFAULT", Own(is_default)),
+                ("NAME", Id("name")),
             ],
         ),
         Act::info("packages.get", "Show a package"),
@@ -236,12 +237,12 @@ pub(super) static DATASET: Noun = Noun::new(
             "datasets.list",
             "List the datasets: URN, system, type, age, id",
             &[
-                text("URN", "urn"),
-                text("OS", "os"),
-                text("TYPE", "type"),
-                age("CREATED", "created"),
-                own("DEFAULT", is_default),
-                id("ID", "id"),
+                ("URN", Text("urn")),
+                ("OS", Text("os")),
+                ("TYPE", Text("type")),
+                ("CREATED", Age("created")),
+                ("DEFAULT", Own(is_default)),
+                ("ID", Id("id")),
             ],
         ),
         Act::info("datasets.get", "Show a dataset"),

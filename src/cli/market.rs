@@ -2,7 +2,9 @@
 
 use super::account::given;
 use super::noun::{
-    Act, Column, Does, Item, List, Noun, On, Run, age, id, number, option, option_for, own, size, text, value,
+    Act,
+    Cell::{Age, Bytes, Id, Number, Own, Text},
+    Column, Does, Item, List, Noun, On, Run, option, option_for, value,
 };
 use crate::error::{Error, Kind, Result};
 use crate::provider::catalogue::{Arguments, Call};
@@ -31,7 +33,7 @@ pub(super) static APPLIANCE: Noun = Noun::new(
 .known("REMOTE:appliance/KEY", "The appliance, by its key", "key");
 
 /// The manual names no unit of `size`; a whole number is taken for bytes.
-const APPLIANCES: &[Column] = &[text("NAME", "name"), size("SIZE", "size"), id("KEY", "key")];
+const APPLIANCES: &[Column] = &[("NAME", Text("name")), ("SIZE", Bytes("size")), ("KEY", Id("key"))];
 
 pub(super) static INSTANCE: Noun = Noun {
     state: Some("state"),
@@ -45,13 +47,13 @@ pub(super) static INSTANCE: Noun = Noun {
                 "instances.list",
                 "List the instances: state, address, processors, memory, cost an hour, end, key",
                 &[
-                    text("STATE", "state"),
-                    text("ADDRESS", "ip"),
-                    number("CPU", "cpu"),
-                    size("MEMORY", "memory"),
-                    number("USD/H", "cost"),
-                    age("ENDS", "deadline"),
-                    id("KEY", "key"),
+                    ("STATE", Text("state")),
+                    ("ADDRESS", Text("ip")),
+                    ("CPU", Number("cpu")),
+                    ("MEMORY", Bytes("memory")),
+                    ("USD/H", Number("cost")),
+                    ("ENDS", Age("deadline")),
+                    ("KEY", Id("key")),
                 ],
             )
             .options(&[
@@ -149,13 +151,13 @@ pub(super) static HARDWARE: Noun = Noun {
 
 const OFFERS: List = List {
     columns: &[
-        number("USD/H", "cost"),
-        number("CPU", "cpu"),
-        size("MEMORY", "memory"),
-        number("HOURS", "max_hours"),
-        own("PLACE", place),
-        text("NAME", "name"),
-        id("KEY", "key"),
+        ("USD/H", Number("cost")),
+        ("CPU", Number("cpu")),
+        ("MEMORY", Bytes("memory")),
+        ("HOURS", Number("max_hours")),
+        ("PLACE", Own(place)),
+        ("NAME", Text("name")),
+        ("KEY", Id("key")),
     ],
     sort: &["cost", "cpu", "memory", "city", "name"],
     paged: false,

@@ -4,7 +4,11 @@ mod image;
 mod standard;
 
 use super::account::{Account, given};
-use super::noun::{Act, Item, List, Noun, On, Pairs, Run, described, id, option, own, size, text};
+use super::noun::{
+    Act,
+    Cell::{Bytes, Id, Own, Text},
+    Item, List, Noun, On, Pairs, Run, described, option,
+};
 use super::output::bytes;
 use super::server;
 use crate::disk::elastic::drives::DriveInfo;
@@ -35,7 +39,7 @@ pub(super) static DRIVE: Noun = Noun {
                 .pairs(Pairs::Optional("The drive's keys: name and size, and others such as tags")),
             Act::change("set", "drives.set", "changed", "Change a drive's keys: name, size, tags and so on")
                 .pairs(Pairs::Required("What to change; an empty value takes a key away"))
-                .before(resizes),
+                .before(Some(resizes)),
             Act::own(
                 "image",
                 "drives.image",
@@ -66,7 +70,7 @@ pub(super) static DRIVE: Noun = Noun {
                 "Destroy a drive, with everything on it, at once",
                 "Everything on it is lost.",
             )
-            .before(is_unused),
+            .before(Some(is_unused)),
         ],
     )
     .known("REMOTE:DRIVE", "The drive, by its UUID or its name", "drive")
@@ -76,7 +80,12 @@ const SAME_NAME: &str = "The same as name=NAME";
 const SAME_SIZE: &str = "The same as size=SIZE";
 
 const DRIVES: List = List {
-    columns: &[text("NAME", "name"), size("SIZE", "size"), own("STATUS", status), id("UUID", "drive")],
+    columns: &[
+        ("NAME", Text("name")),
+        ("SIZE", Bytes("size")),
+        ("STATUS", Own(status)),
+        ("UUID", Id("drive")),
+    ],
     sort: &[],
     paged: false,
 };
@@ -141,7 +150,7 @@ pub(super) async fn check_unused(drive: &Item, own: Option<&str>, account: &Acco
     Ok(())
 }
 
-/// Returns the server of one word of `claimed`: the server's UUID, or `USER:guest:SERVER:DEVICE` (CloudSigma API 1.0, 3).
+/// Returns the server of one word of `claimed`: the server's UUID, or `USER:guest:SERVER:DEVICE` (CloudSigma API 1.0, 7.7).
 fn claimant(claim: &str) -> &str {
     claim.split_once(":guest:").map_or(claim, |(_, server)| server.split(':').next().unwrap_or(server))
 }

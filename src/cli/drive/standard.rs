@@ -3,7 +3,10 @@
 
 use super::DRIVES;
 use crate::cli::account::{Account, given};
-use crate::cli::noun::{Item, List, Run, id, own, print_list, size, text};
+use crate::cli::noun::{
+    Cell::{Bytes, Id, Own, Text},
+    Item, List, Run, print_list,
+};
 use crate::error::{Error, Kind, Result};
 use crate::provider::Provider;
 use crate::provider::standard::{self, Contents};
@@ -39,7 +42,7 @@ pub(super) fn list(run: &Run) -> LocalBoxFuture<'_, Result<()>> {
 }
 
 const STANDARD: List = List {
-    columns: &[text("NAME", "name"), size("SIZE", "size"), own("KIND", kind), id("UUID", "drive")],
+    columns: &[("NAME", Text("name")), ("SIZE", Bytes("size")), ("KIND", Own(kind)), ("UUID", Id("drive"))],
     ..DRIVES
 };
 

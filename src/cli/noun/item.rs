@@ -1,6 +1,6 @@
 //! An object as a provider sent it: properties in their order, or JSON.
 
-use super::{Cell, Column};
+use super::Cell;
 use crate::cli::account::values_of;
 use crate::cli::output::{Output, bytes};
 use crate::cli::values;
@@ -115,13 +115,13 @@ impl Item {
     }
 
     /// What a column shows of the object.
-    pub fn cell(&self, column: &Column) -> String {
+    pub fn cell(&self, cell: &Cell) -> String {
         let sized = |key: &str, shift: u32| {
             let text = self.text(key);
             let size = parse_size(&text).and_then(|size| size.checked_mul(1 << shift));
             size.map_or(text, bytes)
         };
-        match column.cell {
+        match cell {
             Cell::Text(key) | Cell::Number(key) | Cell::Id(key) => self.text(key),
             Cell::Bytes(key) => sized(key, 0),
             Cell::Megabytes(key) => sized(key, 20),

@@ -87,9 +87,9 @@ pub fn print_list(
     if output.is_quiet() {
         return items.iter().try_for_each(|item| output.data(&item.text(id)));
     }
-    let mut table = Table::new(list.columns.iter().map(|column| column.heading));
-    for (place, column) in list.columns.iter().enumerate() {
-        table = match column.cell {
+    let mut table = Table::new(list.columns.iter().map(|(heading, _)| *heading));
+    for (place, (_, cell)) in list.columns.iter().enumerate() {
+        table = match cell {
             Cell::Number(_) | Cell::Bytes(_) | Cell::Megabytes(_) => table.right(place),
             Cell::Id(_) => table.whole(place),
             _ => table,
@@ -97,7 +97,7 @@ pub fn print_list(
     }
     for item in items {
         let item = item.shown(output);
-        table.row(list.columns.iter().map(|column| item.cell(column)));
+        table.row(list.columns.iter().map(|(_, cell)| item.cell(cell)));
     }
     table.print(nothing, output)
 }

@@ -168,11 +168,8 @@ pub struct List {
 /// A step of a command that needs code of its own.
 pub type Step = for<'r> fn(&'r Run) -> LocalBoxFuture<'r, Result<()>>;
 
-/// A column of a list.
-pub struct Column {
-    pub heading: &'static str,
-    pub cell: Cell,
-}
+/// A column of a list: its heading, and what it shows.
+pub type Column = (&'static str, Cell);
 
 /// What a column shows of an object.
 pub enum Cell {
@@ -303,41 +300,25 @@ impl Act {
         Self::new(name, call, about, Does::Own(arguments, run))
     }
 
-    pub const fn does(self, does: Does) -> Self {
-        Act { does, ..self }
-    }
-
     pub const fn named(self, name: &'static str, alias: Option<&'static str>) -> Self {
         Act { name, alias, ..self }
     }
+}
 
-    pub const fn on(self, on: On) -> Self {
-        Act { on, ..self }
-    }
+/// Functions that return the row with another value of a field.
+macro_rules! with {
+    ($($field:ident: $type:ty),* $(,)?) => {
+        impl Act {
+            $(pub const fn $field(self, $field: $type) -> Self {
+                Act { $field, ..self }
+            })*
+        }
+    };
+}
 
-    pub const fn words(self, words: &'static [Word]) -> Self {
-        Act { words, ..self }
-    }
-
-    pub const fn options(self, options: &'static [Opt]) -> Self {
-        Act { options, ..self }
-    }
-
-    pub const fn pairs(self, pairs: Pairs) -> Self {
-        Act { pairs, ..self }
-    }
-
-    pub const fn before(self, before: Step) -> Self {
-        Act { before: Some(before), ..self }
-    }
-
-    pub const fn instead(self, instead: &'static str) -> Self {
-        Act { instead, ..self }
-    }
-
-    pub const fn after(self, after: &'static str) -> Self {
-        Act { after, ..self }
-    }
+with! {
+    does: Does, on: On, words: &'static [Word], options: &'static [Opt], pairs: Pairs, instead: &'static str,
+    after: &'static str, before: Option<Step>,
 }
 
 /// An argument of the call's path.
@@ -368,32 +349,4 @@ pub const fn option_for(
 /// An option of `NAME=VALUE`, for keys that begin with `prefix`.
 pub const fn pairs(long: &'static str, prefix: &'static str, help: &'static str) -> Opt {
     Opt { long, value: "KEY=VALUE", help, key: prefix, kind: OptKind::Pairs }
-}
-
-pub const fn text(heading: &'static str, key: &'static str) -> Column {
-    Column { heading, cell: Cell::Text(key) }
-}
-
-pub const fn number(heading: &'static str, key: &'static str) -> Column {
-    Column { heading, cell: Cell::Number(key) }
-}
-
-pub const fn size(heading: &'static str, key: &'static str) -> Column {
-    Column { heading, cell: Cell::Bytes(key) }
-}
-
-pub const fn megabytes(heading: &'static str, key: &'static str) -> Column {
-    Column { heading, cell: Cell::Megabytes(key) }
-}
-
-pub const fn age(heading: &'static str, key: &'static str) -> Column {
-    Column { heading, cell: Cell::Age(key) }
-}
-
-pub const fn id(heading: &'static str, key: &'static str) -> Column {
-    Column { heading, cell: Cell::Id(key) }
-}
-
-pub const fn own(heading: &'static str, cell: fn(&Item) -> String) -> Column {
-    Column { heading, cell: Cell::Own(cell) }
 }

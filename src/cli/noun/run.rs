@@ -16,6 +16,7 @@ use crate::provider::catalogue::{self, Arguments, Call, Poll};
 use crate::wire::elastic::parse_size;
 use clap::{ArgMatches, FromArgMatches};
 use serde_json::{Map, Value};
+use std::cell::OnceCell;
 
 /// A typed command that is being run.
 pub struct Run {
@@ -32,6 +33,8 @@ pub struct Run {
     pub id: String,
     wait: WaitOptions,
     yes: bool,
+    /// What the provider said of the object, once it was asked.
+    known: OnceCell<Item>,
 }
 
 impl NounCommand {
@@ -62,7 +65,9 @@ impl NounCommand {
             given.path.insert(0, id.clone());
         }
         let output = output.revealing(given.keys.get("credentials") == Some("true"));
-        Run { noun, act, matches, account, output, given, label, id, wait, yes }.go().await
+        Run { noun, act, matches, account, output, given, label, id, wait, yes, known: OnceCell::new() }
+            .go()
+            .await
     }
 }
 
@@ -89,7 +94,8 @@ impl Run {
                 let label =
                     item.as_ref().map_or_else(|| self.label.clone(), |item| described(&self.label, item));
                 self.ask(&format!("{} {label}?{}", self.act.name, spaced(lost)))?;
-                self.act(done, &label, item.map(|item| item.text("name"))).await
+                let name = item.map(|item| item.text("name")).filter(|name| !name.is_empty());
+                self.act(done, &label, name).await
             }
             Does::Own(_, run) => run(self).await,
         }
@@ -103,12 +109,15 @@ impl Run {
         self.account.item(self.act.call, &self.given).await
     }
 
-    /// Asks the provider for the object that stands first on the command line.
+    /// Asks the provider, once, for the object that stands first on the command line.
     pub async fn info(&self) -> Result<Item> {
-        let info = self.noun.acts.iter().find(|act| act.name == "info");
-        let call =
-            info.map(|info| info.call).ok_or_else(|| Error::usage("the object cannot be described"))?;
-        self.account.item(call, &given([self.id.as_str()], [])).await
+        if let Some(known) = self.known.get() {
+            return Ok(known.clone());
+        }
+        let info =
+            self.noun.acts.iter().find(|act| act.name == "info").map_or(self.act.call, |info| info.call);
+        let item = self.account.item(info, &given([self.id.as_str()], [])).await?;
+        Ok(self.known.get_or_init(|| item).clone())
     }
 
     /// What is known of the object that is about to be destroyed. That also tells an object that is not there from one that

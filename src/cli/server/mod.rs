@@ -4,7 +4,11 @@ pub(super) mod create;
 
 use super::account::{Account, given, is_disk};
 use super::drive;
-use super::noun::{Act, Item, Noun, On, Pairs, id, megabytes, number, own, text};
+use super::noun::{
+    Act,
+    Cell::{Id, Megabytes, Number, Own, Text},
+    Item, Noun, On, Pairs,
+};
 use super::output::Output;
 use super::wait::WaitOptions;
 use crate::error::{Error, Kind, Result};
@@ -25,12 +29,12 @@ pub(super) static SERVER: Noun = Noun {
                 "servers.info_all",
                 "List the servers: name, status, processor, memory, address, UUID",
                 &[
-                    text("NAME", "name"),
-                    text("STATUS", "status"),
-                    number("CPU MHZ", "cpu"),
-                    megabytes("MEMORY", "mem"),
-                    own("ADDRESS", |server| address(server).unwrap_or_default()),
-                    id("UUID", "server"),
+                    ("NAME", Text("name")),
+                    ("STATUS", Text("status")),
+                    ("CPU MHZ", Number("cpu")),
+                    ("MEMORY", Megabytes("mem")),
+                    ("ADDRESS", Own(|server| address(server).unwrap_or_default())),
+                    ("UUID", Id("server")),
                 ],
             ),
             Act::info("servers.info", "Show everything that is known of a server"),
@@ -48,7 +52,7 @@ pub(super) static SERVER: Noun = Noun {
                  nic:0:model=e1000 nic:0:dhcp=auto\n\nDRIVE is a drive's UUID or its name. `diskferry calls \
                  openhosting servers.create` lists all keys.",
             ),
-            Act::perform("start", "servers.start", "started", "Start a server").before(drive::drives_are_free),
+            Act::perform("start", "servers.start", "started", "Start a server").before(Some(drive::drives_are_free)),
             Act::perform("stop", "servers.stop", "stopped", "Stop a server at once, as if its power were cut"),
             Act::perform(
                 "shutdown",
