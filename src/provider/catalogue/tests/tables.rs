@@ -122,7 +122,7 @@ fn a_mistyped_call_is_told_its_nearest() {
     assert_eq!(hint(OpenHosting, "drive.create"), "did you mean `drives.create`?");
     assert_eq!(hint(OpenHosting, "servers.sotp"), "did you mean `servers.stop`?");
     assert_eq!(hint(OpenHosting, "transactions.list"), "it is a call of cloudsigma");
-    assert_eq!(hint(OpenHosting, "nothing"), "diskferry calls openhosting lists its calls");
+    assert_eq!(hint(OpenHosting, "nothing"), "`diskferry calls openhosting` lists its calls");
     assert!(Call::find(Provider::Joyent, "nothing").is_err());
 }
 
