@@ -28,7 +28,6 @@ pub mod event;
 pub mod job;
 pub mod journal;
 pub mod meters;
-mod nearest;
 pub mod record;
 pub mod report;
 pub mod stop;
@@ -43,6 +42,8 @@ pub mod emulator;
 pub mod escape;
 #[doc(hidden)]
 pub mod manifest;
+#[doc(hidden)]
+pub mod nearest;
 #[doc(hidden)]
 pub mod provider;
 #[doc(hidden)]

@@ -127,12 +127,12 @@ fn kind_of_status(status: u16) -> Kind {
 fn sentence(kind: Kind, status: u16) -> String {
     match kind {
         Kind::Auth => "the credentials were refused".into(),
-        Kind::Billing => "the account does not cover this call".into(),
+        Kind::Billing => "the account's balance does not cover this call".into(),
         Kind::NotFound => "there is no such object or call".into(),
         Kind::Busy => "the object is busy".into(),
         Kind::SlowDown => "the server asked to slow down".into(),
         Kind::Unavailable => "the server failed".into(),
-        Kind::Full => "the far end has no room".into(),
+        Kind::Full => "the provider has no room".into(),
         Kind::Refused => "the request was refused".into(),
         _ => format!("unexpected status {status}"),
     }

@@ -44,6 +44,8 @@ impl Calls {
                 {
                     Ok(Reply { status: 204, ..Reply::default() })
                 }
+                // Whoever uses the object goes on using it: no repeat would change that.
+                Err(error) if is_in_use(&error) => Err(error.with_kind(Kind::Refused)),
                 outcome => outcome,
             }
         };
@@ -83,6 +85,12 @@ impl Calls {
         }
         Ok(reply)
     }
+}
+
+/// Whether the server refused a call because something else uses the object, and not because it is busy for a moment.
+fn is_in_use(error: &Error) -> bool {
+    error.kind() == Kind::Busy
+        && error.said().is_some_and(|said| said.to_ascii_lowercase().contains("in use"))
 }
 
 /// Notes that a call that is sent once may have been carried out when its connection failed.

@@ -115,6 +115,11 @@ impl Output {
         self.verbose > 0 && !self.quiet
     }
 
+    /// Whether nothing but data and errors is printed.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether standard output has JSON objects alone.
     pub fn is_json(&self) -> bool {
         self.json
