@@ -1,4 +1,4 @@
-//! A container of page blobs as a store of disks.
+//! A container of page blobs as a store.
 
 use super::container::{BlobContainer, BlobInfo, BlobToMake};
 use crate::disk::store::{
@@ -25,13 +25,13 @@ impl BlobInfo {
 }
 
 impl BlobContainer {
-    /// A blob as it was found to be. One that was written to since is not the one that a job has decided on.
+    /// Looks up a blob again. Fails if it was written to since the job looked it up.
     async fn found(&self, facts: &Facts) -> Result<BlobInfo> {
         let blob = self.info(&facts.disk).await?;
         if blob.size == facts.size && blob.evidence() == facts.evidence {
             return Ok(blob);
         }
-        Err(Error::new(Kind::Incomplete, format!("blob {} is written to by others", facts.disk))
+        Err(Error::new(Kind::Incomplete, format!("blob {} was written to by others", facts.disk))
             .hint(super::WRITTEN_TO))
     }
 }
@@ -70,8 +70,8 @@ impl Store for BlobContainer {
         })
     }
 
-    /// Metadata would be a mark, but setting it needs a permission that a token for writing pages may lack;
-    /// the `ETag` says more.
+    /// Metadata could be a mark, but setting it requires a permission that a token for writing pages may
+    /// lack. The `ETag` says more.
     fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> Asking<'a, ()> {
         Box::pin(async { Ok(()) })
     }
@@ -97,9 +97,9 @@ impl Store for BlobContainer {
                     words.push(("blobs", format!("{} listed", self.list("").await?.len())));
                 }
                 Err(error) if disk.is_empty() => {
-                    // The url is a container, of which no properties of a blob can be had.
+                    // The URL is a container, which has no blob properties.
                     let listed = self.list("").await.map_err(|unlisted| {
-                        // Of a refused token the answer to HEAD, which has no body, says less.
+                        // For a refused token the reply to HEAD says less, because it has no body.
                         if unlisted.kind() == Kind::Auth { unlisted } else { error }
                     })?;
                     words.push(("blobs", format!("{} listed", listed.len())));
@@ -124,7 +124,7 @@ impl Store for BlobContainer {
 }
 
 impl Create for BlobContainer {
-    /// A blob carries its mark from its beginning.
+    /// A blob has its mark from the start.
     fn like<'a>(&'a self, _name: &'a str) -> Asking<'a, Vec<String>> {
         Box::pin(async { Ok(Vec::new()) })
     }
@@ -136,14 +136,15 @@ impl Create for BlobContainer {
     fn make<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Facts, CreateError> {
         Box::pin(async move {
             if let Some((key, _)) = new.keys.first() {
-                let what = format!("a blob takes no key, and {key} was given");
+                let what = format!("a blob has no settings, so `{key}` cannot be set");
                 return Err(CreateError::Refused(Error::usage(what)));
             }
             Ok(BlobContainer::create(self, &of(new)).await?.facts())
         })
     }
 
-    /// `Copy Blob` needs a token that reads the base and writes the copy by another URL than a disk's own.
+    /// `Copy Blob` needs a token that can read the base and can write the copy by another URL than a disk's
+    /// own.
     fn copies(&self) -> Option<&dyn MakeCopy> {
         None
     }

@@ -1,4 +1,4 @@
-//! The exports of a server as a store of disks.
+//! The exports of a server as a store.
 
 use super::pool::refuse_read_only;
 use super::{NbdAddress, NbdDisk, NbdOptions, Purpose, list};
@@ -10,24 +10,24 @@ use crate::transport::retry::Retry;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// One server.
+/// A server.
 pub struct Server {
     address: NbdAddress,
     options: NbdOptions,
     meters: Arc<Meters>,
     retry: Retry,
-    /// The export that was asked for last. Many servers take one connection at a time, and some end with
-    /// their last.
+    /// The export that was opened last. Many servers take one connection at a time, and some exit after their
+    /// last one.
     open: Mutex<Option<(String, NbdDisk)>>,
 }
 
 impl Server {
-    /// The server at `address`, which may name an export.
+    /// Creates a store for the server at `address`, which may name an export.
     pub fn new(address: NbdAddress, options: NbdOptions, meters: Arc<Meters>, retry: Retry) -> Self {
         Self { address, options, meters, retry, open: Mutex::new(None) }
     }
 
-    /// The export's name, where the address may have one.
+    /// Returns the address of an export, which the store's address may already name.
     fn address_of(&self, export: &str) -> Result<NbdAddress> {
         if export.is_empty() { Ok(self.address.clone()) } else { self.address.clone().with_export(export) }
     }
@@ -99,7 +99,7 @@ impl Store for Server {
             let address = self.address_of(disk)?;
             let options =
                 NbdOptions { bitmap: Some(bitmap.to_owned()), connections: 1, ..self.options.clone() };
-            let what = format!("asking {address} what was written since its bitmap `{bitmap}` began");
+            let what = format!("reading the bitmap `{bitmap}` of {address}");
             let ask = async || {
                 let disk = NbdDisk::open(&address, Purpose::Read, &options, Arc::default()).await?;
                 if !disk.export().extents() {
@@ -123,7 +123,7 @@ impl Store for Server {
             let opened = match self.disk(disk).await {
                 Ok(opened) => opened,
                 Err(error) => {
-                    // Without a default export the list says what there is.
+                    // Without a default export, show the list.
                     let Ok(exports) = list(&self.address, &self.options).await else { return Err(error) };
                     if !disk.is_empty() || exports.is_empty() {
                         return Err(error);
@@ -153,10 +153,10 @@ impl Store for Server {
     }
 }
 
-/// What is asked of a bitmap at a time.
+/// How much of a bitmap is requested at a time, in bytes of the disk.
 const WINDOW: u64 = 16 << 30;
 
-/// The most names of exports that are shown.
+/// The most export names that are shown.
 const SHOWN: usize = 20;
 
 fn names(all: impl ExactSizeIterator<Item = String>) -> String {

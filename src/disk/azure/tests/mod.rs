@@ -1,4 +1,4 @@
-//! Against Azurite, and against servers that answer what a test says.
+//! Tests against Azurite, and against scripted servers.
 
 #[path = "../../../../tests/support/azurite.rs"]
 pub(crate) mod azurite;
@@ -36,7 +36,7 @@ fn context() -> Context {
     Context::new(Arc::default(), event::nobody(), Stop::never(), 2, Some(4))
 }
 
-/// A copy that leaves out what is zero.
+/// A copy that skips zeros.
 fn copy(from: Arc<dyn ReadAt>, to: Arc<dyn WriteAt>) -> Copy {
     Copy {
         from: Source::At(from),
