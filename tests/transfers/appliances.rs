@@ -150,8 +150,8 @@ fn a_damaged_or_foreign_appliance_leaves_no_file_and_no_drive() {
     let (cut, qcow) = (world.path("cut.gz"), world.path("disk.qcow2"));
     world.add_spotcloud("", &[("cut", &cut), ("qcow", &qcow)]);
     for (args, code, says) in [
-        (vec!["download", "spot:appliance/cut", "out", "--unpack"], 1, "damaged or cut short"),
-        (vec!["migrate", "spot:appliance/cut", "oh:"], 1, "damaged or cut short"),
+        (vec!["download", "spot:appliance/cut", "out", "--unpack"], 1, "damaged or truncated"),
+        (vec!["migrate", "spot:appliance/cut", "oh:"], 1, "damaged or truncated"),
         (vec!["download", "spot:appliance/qcow", "out", "--unpack"], 1, "QCOW2"),
         (vec!["migrate", "spot:appliance/qcow", "oh:"], 1, "QCOW2"),
         (vec!["download", "spot:appliance/nosuch", "out"], 5, "404"),
@@ -181,7 +181,7 @@ fn an_appliance_becomes_a_drive_of_its_raw_size() {
     assert!(list.contains("root.img") && list.contains("packed"), "{list}");
     let wrong = world.run(&["migrate", "spot:appliance/gz", "oh:", "--size", "1M", "--restart"]);
     assert_eq!(wrong.code, 1, "{}", wrong.stderr);
-    assert!(wrong.stderr.contains("goes on past that"), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("is longer than the expected"), "{}", wrong.stderr);
 }
 
 /// Ten kills at one of the first eight writes, two more in flight: less than the 128 chunks.

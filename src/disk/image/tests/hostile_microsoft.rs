@@ -43,20 +43,20 @@ fn images_of_microsoft_that_cannot_be_are_errors() {
     moved.extend_from_slice(&vhd[table + 4..table + 512]);
     moved.extend_from_slice(&vhd[footer..]);
     for (bytes, says) in [
-        (moved, "a block at byte 0 is on the table of blocks or the header"),
+        (moved, "a block at byte 0 overlaps the block table or the header"),
         (summed(vhd.clone(), footer, 512, 64, |footer| footer[63] = 9), "its end is missing"),
         (parent, "differences to another file, `p\\u{1b}q`"),
-        (summed(vhd.clone(), footer, 512, 64, |footer| footer[48] = 1), "says that the disk has"),
+        (summed(vhd.clone(), footer, 512, 64, |footer| footer[48] = 1), "has a disk size of"),
         (summed(vhd.clone(), footer, 512, 64, |footer| footer[51] = 1), "is too short"),
-        (summed(vhd.clone(), footer, 512, 64, |footer| footer[16..24].fill(0xf0)), "it ends before"),
+        (summed(vhd.clone(), footer, 512, 64, |footer| footer[16..24].fill(0xf0)), "it is truncated"),
         (summed(vhd.clone(), 512, 1024, 36, |header| header[32] = 1), "blocks of 18874368 bytes"),
         (summed(vhd.clone(), 512, 1024, 36, |header| header[32..36].fill(0)), "blocks of 0 bytes"),
-        (summed(vhd.clone(), 512, 1024, 36, |header| header[16] = 0x7f), "is too short, or not in the file"),
-        (word(table, 0x7fff_ffff), "a block is at byte 1099511627264, and the file has"),
-        (word(table, 3), "is on the table of blocks or the header"),
-        (word(table, 0), "is on the table of blocks or the header"),
+        (summed(vhd.clone(), 512, 1024, 36, |header| header[16] = 0x7f), "is too short, or outside the file"),
+        (word(table, 0x7fff_ffff), "a block is at byte 1099511627264, but the file has"),
+        (word(table, 3), "overlaps the block table or the header"),
+        (word(table, 0), "overlaps the block table or the header"),
         (vhd[..footer].to_vec(), "its end is missing"),
-        (word(512, 0), "there is no valid header"),
+        (word(512, 0), "no valid header"),
     ] {
         std::fs::write(&path, bytes).unwrap();
         let error = unreadable(&path).to_string();
@@ -109,19 +109,19 @@ fn images_of_microsoft_that_cannot_be_are_errors() {
         (with(newest + 66, &[7]), "it is VHDX of version 7"),
         (with(parameters, &[0, 0, 0, 3]), "in blocks of 50331648"),
         (with(parameters, &[0; 4]), "in blocks of 0"),
-        (with(parameters + 4, &[2]), "differences to another file, one that it does not name"),
+        (with(parameters + 4, &[2]), "differences to another file, which it does not name"),
         (with(size, &[0, 0, 0, 0, 0, 0, 0, 1]), "a disk of 72057594037927936 bytes"),
-        (with(size, &[0, 0, 0, 0, 0, 1, 0, 0]), "its table has room for"),
-        (with(find(&[0x66, 0x77, 0xc2, 0x2d]) + 16, &[0xff; 7]), "a region is at byte"),
-        (with(find(&[0x66, 0x77, 0xc2, 0x2d]), &[0]), "a region that is required is missing"),
-        (unknown, "a region that is required and not known"),
-        (with(find(&[0x37, 0x67, 0xa1, 0xca]), &[0]), "metadata that are required and not known"),
-        (with(find(&[0x24, 0x42, 0xa5, 0x2f]) + 16, &[0xff; 4]), "is not in their region"),
+        (with(size, &[0, 0, 0, 0, 0, 1, 0, 0]), "its table has"),
+        (with(find(&[0x66, 0x77, 0xc2, 0x2d]) + 16, &[0xff; 7]), "a region is at the invalid offset"),
+        (with(find(&[0x66, 0x77, 0xc2, 0x2d]), &[0]), "a required region is missing"),
+        (unknown, "an unknown required region"),
+        (with(find(&[0x37, 0x67, 0xa1, 0xca]), &[0]), "an unknown required metadata item"),
+        (with(find(&[0x24, 0x42, 0xa5, 0x2f]) + 16, &[0xff; 4]), "is outside its region"),
         (with(metadata + 10, &[0xff, 0xff]), "a table of 65535 entries"),
         (with(bat, &[5]), "the unknown state 5"),
-        (with(bat, &[7]), "there in part"),
-        (with(bat, &[6, 0, 0, 0, 0, 0, 0, 1]), "and the file has"),
-        (with(bat, &[6, 0, 0, 0]), "on the header or a table"),
+        (with(bat, &[7]), "partially present"),
+        (with(bat, &[6, 0, 0, 0, 0, 0, 0, 1]), "but the file has"),
+        (with(bat, &[6, 0, 0, 0]), "overlaps the header or a table"),
     ] {
         std::fs::write(&path, bytes).unwrap();
         let error = unreadable(&path).to_string();
