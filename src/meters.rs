@@ -1,59 +1,62 @@
-//! Counters that every stage of a transfer adds to, for progress and for telling what limits it.
+//! Counters of a transfer, for progress and for finding the bottleneck.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// The counters of one transfer. Bytes and counts are totals; times are sums over threads or requests.
+/// The counters of a transfer. Bytes and counts are totals; times are sums over threads or requests.
 #[derive(Debug, Default)]
 pub struct Meters {
-    /// Image bytes dealt with: sent, skipped, landed, or resumed.
+    /// Image bytes settled: sent, skipped, received, or resumed.
     pub image: AtomicU64,
-    /// Of these, bytes that an earlier run has moved: they say nothing about this run's speed.
+    /// The part of `image` that an earlier run transferred, which says nothing about the speed of this run.
     pub resumed: AtomicU64,
-    /// Bytes of bodies on the wire, both ways.
+    /// Bytes of bodies on the wire, in both directions.
     pub wire: AtomicU64,
-    /// Of these, bytes of requests that are not over yet.
+    /// The part of `wire` that belongs to unfinished requests.
     pub partial: AtomicU64,
-    /// Image bytes of the chunks that are being written now.
+    /// Image bytes of the chunks that are being written.
     pub flying_image: AtomicU64,
-    /// Bytes on the wire that these chunks take in all.
+    /// The total bytes on the wire that these chunks need.
     pub flying_wire: AtomicU64,
     /// Image bytes read back and compared.
     pub verified: AtomicU64,
-    /// Repeated requests.
+    /// The number of retries.
     pub retries: AtomicU64,
-    /// Flushes that the far end has confirmed, of destinations whose writes are safe only then.
+    /// Flushes that the remote confirmed, for destinations that need them.
     pub flushes: AtomicU64,
-    /// Requests in flight now.
+    /// The number of requests in flight.
     pub in_flight: AtomicU64,
-    /// Nanoseconds in which there was room for more and the source had none.
+    /// Nanoseconds in which the pipeline waited for the source.
     pub source_ns: AtomicU64,
-    /// Nanoseconds in which there was room for more and all workers were at work.
+    /// Nanoseconds in which the pipeline waited for the workers.
     pub work_ns: AtomicU64,
-    /// Nanoseconds in which as many requests were in flight as may be.
+    /// Nanoseconds in which the limit of requests in flight was reached.
     pub far_ns: AtomicU64,
-    /// Waited for a destination that takes what it is given in order, as standard output does.
+    /// Nanoseconds in which the pipeline waited for a destination that takes writes in order, such as
+    /// standard output.
     pub sink_ns: AtomicU64,
-    /// Nanoseconds that workers spent in reading what is on this machine.
+    /// Nanoseconds that workers spent reading local disks.
     pub reading_ns: AtomicU64,
-    /// Nanoseconds that workers spent in work on bytes: digests, comparing, compression, and writing to a disk of this machine.
+    /// Nanoseconds that workers spent on chunks: digests, comparisons, compression, and writes to a local
+    /// disk.
     pub encoding_ns: AtomicU64,
-    /// Of these, nanoseconds in writing.
+    /// The part of `encoding_ns` that was spent writing.
     pub landing_ns: AtomicU64,
-    /// Nanoseconds of requests from their start until their body was sent, or while a reply's body came in.
+    /// Nanoseconds from the start of requests until their bodies were sent, or while the bodies of replies
+    /// arrived.
     pub moving_ns: AtomicU64,
-    /// Nanoseconds of requests from the end of their body until the reply began.
+    /// Nanoseconds from the end of requests' bodies until the replies began.
     pub waiting_ns: AtomicU64,
-    /// How often bytes of requests were found in the kernel that the far end had not acknowledged, and how often none.
+    /// How often the kernel had bytes of requests that the remote had not acknowledged.
     pub looks_queued: AtomicU64,
-    /// See above.
+    /// How often the kernel had none.
     pub looks_empty: AtomicU64,
-    /// Nanoseconds that requests were held back by the bandwidth limit.
+    /// Nanoseconds in which the bandwidth limit held requests back.
     pub throttled_ns: AtomicU64,
 }
 
 impl Meters {
-    /// Adds a time.
+    /// Adds a duration.
     pub fn time(counter: &AtomicU64, spent: Duration) {
         counter.fetch_add(u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
@@ -63,7 +66,7 @@ impl Meters {
         Self::time(counter, start.elapsed());
     }
 
-    /// The sums of the counters of several transfers.
+    /// Returns the sums of the counters of several transfers.
     pub fn sum<'a>(all: impl IntoIterator<Item = &'a Meters>) -> Self {
         let sum = Self::default();
         for one in all {
@@ -75,7 +78,7 @@ impl Meters {
     }
 
     fn counters(&self) -> [&AtomicU64; 22] {
-        // Named one by one, so that a new counter is not forgotten here.
+        // Named one by one, so that a new counter is not forgotten.
         let Self {
             image,
             resumed,
@@ -126,8 +129,8 @@ impl Meters {
         ]
     }
 
-    /// Image bytes that are on their way and not yet acknowledged, by what has moved of them. On a slow line everything may
-    /// be in flight for minutes; this is what shows that it goes on.
+    /// Returns the image bytes of unacknowledged chunks that correspond to the bytes transferred so far. On a
+    /// slow line everything may be in flight for minutes, and only this shows progress.
     pub fn on_the_way(&self) -> u64 {
         let (partial, image) = (self.partial.load(Relaxed), self.flying_image.load(Relaxed));
         let wire = self.flying_wire.load(Relaxed);
@@ -137,11 +140,11 @@ impl Meters {
         u64::try_from(u128::from(partial.min(wire)) * u128::from(image) / u128::from(wire)).unwrap_or(image)
     }
 
-    /// What held a transfer up most that took so long: `source`, `cpu`, `destination`, `network`, `server` or `bwlimit`. Of one
-    /// that took less than [`SHORT`] there is nothing to tell.
+    /// Returns the bottleneck of a transfer that took `elapsed`: `source`, `cpu`, `destination`, `network`,
+    /// `server` or `bwlimit`. Returns `None` if it took less than [`SHORT`].
     ///
-    /// The pipeline's clocks tell whether it was before, in or behind the workers; the workers' and the requests' clocks tell
-    /// what they did in that time.
+    /// The pipeline's clocks tell whether the bottleneck was before, in or after the workers. The workers'
+    /// and the requests' clocks tell what they did in that time.
     pub fn limited_by(&self, elapsed: Duration) -> Option<&'static str> {
         let get = |counter: &AtomicU64| counter.load(Relaxed);
         if elapsed < SHORT {
@@ -174,7 +177,7 @@ impl Meters {
     }
 }
 
-/// A transfer below this is over before its parts show what they can do.
+/// The shortest transfer that has a bottleneck; a shorter one ends before its parts reach their speed.
 const SHORT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -218,7 +221,7 @@ mod tests {
         assert_eq!(m.limited_by(second), Some("network"));
         Meters::time(&m.waiting_ns, second);
         assert_eq!(m.limited_by(second), Some("server"));
-        // What looked like waiting was the kernel at work.
+        // What looked like waiting was the kernel sending.
         m.looks_queued.store(5, Relaxed);
         m.looks_empty.store(4, Relaxed);
         assert_eq!(m.limited_by(second), Some("network"));

@@ -73,7 +73,7 @@ fn one_remote_is_shown_key_by_key() -> Result<(), Box<dyn std::error::Error>> {
     assert!(show("a")?.contains("user=me\nsecret_command=(hidden)\norigin="), "{}", show("a")?);
     assert!(show("bad")?.contains("url=(hidden"), "{}", show("bad")?);
     assert!(show("oh")?.contains("secret=OHAUTH (hidden)\norigin=OHURI, OHAUTH"), "{}", show("oh")?);
-    assert!(show("local")?.contains("url=inside this program"), "{}", show("local")?);
+    assert!(show("local")?.contains("url=built-in emulator"), "{}", show("local")?);
     assert_eq!(show("nobody").unwrap_err().kind(), Kind::Usage);
     Ok(())
 }

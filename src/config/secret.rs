@@ -1,8 +1,8 @@
-//! Getting at a remote's secret: written down, in a file, printed by a command, or in a variable.
+//! Obtains a remote's secret: from the configuration, a file, a command, or a variable.
 //!
-//! It is looked up when it is needed and not before, so that `remote list` asks no password store. A failure is an
-//! authentication error that says what to set. A secret is the first line of what a file or command gives: password
-//! stores print notes below it.
+//! It is obtained only when it is needed, so `remote list` does not query a password store. A failure is an
+//! authentication error that says what to set. The secret is the first line of a file or of a command's
+//! output, because password stores print notes below it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,32 +16,32 @@ use super::remote::Remote;
 use crate::provider::catalogue::secret::Redactor;
 use crate::{Error, Kind, Result};
 
-/// The most that is read of a `secret_file` or a command; what is longer is no secret.
+/// The most bytes read from a `secret_file` or a command.
 const LONGEST: u64 = 64 << 10;
 
-/// The way to a secret.
+/// Where to get a secret.
 #[derive(Clone, Debug, Default)]
 pub(super) enum SecretSource {
-    /// There is none.
+    /// Nowhere: the remote has none.
     #[default]
     None,
-    /// Written down.
+    /// In the configuration.
     Value(SecretString),
-    /// In a file.
+    /// The first line of a file.
     File(PathBuf),
-    /// Printed by a command.
+    /// The first line of a command's output.
     Command(SecretString),
-    /// After the colon in a variable, `USER:SECRET`.
+    /// The part after the colon in a variable, `USER:SECRET`.
     Variable(&'static str),
 }
 
 impl Remote {
-    /// The secret that goes with the user: an API key or a password. It is looked up anew on every call, which may run
-    /// a command.
+    /// Returns the secret that belongs to the user: an API key or a password. Every call obtains it again,
+    /// which may run a command.
     pub fn secret(&self, env: &Environment) -> Result<SecretString> {
         let secret = match &self.secret {
             SecretSource::None => {
-                return Err(Error::new(Kind::Auth, "there is no secret")
+                return Err(Error::new(Kind::Auth, "no secret is configured")
                     .hint(format!("add secret_command, secret_file or secret to [remotes.{}]", self.name))
                     .context(format_args!("remote {} ({})", self.name, self.origin)));
             }
@@ -54,19 +54,19 @@ impl Remote {
             .and_then(|secret| {
                 if secret.expose_secret().is_empty() {
                     return Err(Error::new(Kind::Auth, "the secret is empty")
-                        .hint("the first line of what the file or command gives is the secret"));
+                        .hint("the secret is the first line of the file or of the command's output"));
                 }
                 Ok(secret)
             })
             .map_err(|e| e.context(format_args!("remote {} ({})", self.name, self.origin)))
     }
 
-    /// Whether a way to a secret is configured.
+    /// Returns whether a secret is configured.
     pub fn has_secret(&self) -> bool {
         !matches!(self.secret, SecretSource::None)
     }
 
-    /// Where the secret comes from, in words without it.
+    /// Returns where the secret comes from, for display.
     pub fn secret_source(&self) -> String {
         match &self.secret {
             SecretSource::None => "none".into(),
@@ -80,19 +80,19 @@ impl Remote {
 
 fn from_file(path: &Path) -> Result<SecretString> {
     let failed = |why: &str| {
-        Error::new(Kind::Auth, format!("cannot take the secret from secret_file {}{why}", path.display()))
-            .hint("the file's first line is the secret")
+        Error::new(Kind::Auth, format!("cannot read the secret from secret_file {}{why}", path.display()))
+            .hint("the secret is the first line of the file")
     };
     let file = File::open(path).map_err(|e| failed("").source(e))?;
     let mut bytes = Vec::new();
     file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(|e| failed("").source(e))?;
     if bytes.len() as u64 > LONGEST {
-        return Err(failed(": it is longer than 64 KiB"));
+        return Err(failed(": it is larger than the 64 KiB limit"));
     }
     first_line(&bytes).ok_or_else(|| failed(": it is not UTF-8 text"))
 }
 
-/// The command's own standard input is empty, since ours may be the image.
+/// The command's standard input is empty, because ours may be the image.
 fn from_command(command: &SecretString, env: &Environment) -> Result<SecretString> {
     let failed = |why: String| {
         Error::new(Kind::Auth, format!("secret_command {why}"))
@@ -110,7 +110,7 @@ fn from_command(command: &SecretString, env: &Environment) -> Result<SecretStrin
         .and_then(ended)
         .map_err(|e| failed("could not be run".into()).source(e))?;
     if output.stdout.len() as u64 > LONGEST {
-        return Err(failed("printed more than 64 KiB, which is no secret".into()));
+        return Err(failed("printed more than the limit of 64 KiB".into()));
     }
     if !output.status.success() {
         return Err(failed(format!("failed ({}){}", output.status, complaint(command, &output))));
@@ -118,7 +118,7 @@ fn from_command(command: &SecretString, env: &Environment) -> Result<SecretStrin
     first_line(&output.stdout).ok_or_else(|| failed("printed something that is not UTF-8 text".into()))
 }
 
-/// What a command prints until it ends, as far as that is a secret or an error; one that prints on and on is ended.
+/// Collects the output of a command until it ends. A command that prints more than the limit is killed.
 fn ended(mut child: Child) -> io::Result<Output> {
     fn some(from: Option<impl Read>) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -140,8 +140,8 @@ fn ended(mut child: Child) -> io::Result<Output> {
     Ok(Output { status, stdout, stderr })
 }
 
-/// What a command that failed has said, without what may be the secret: what it has printed, the words that some people write
-/// the secret into, and what the shell says, which repeats them.
+/// Returns the message of a failed command without what may be the secret: its standard output, the words of
+/// the command, into which some users write the secret, and messages of the shell, which repeat them.
 fn complaint(command: &SecretString, output: &Output) -> String {
     const LONGEST: usize = 500;
     let redactor = Redactor::default();
@@ -153,8 +153,8 @@ fn complaint(command: &SecretString, output: &Output) -> String {
     let said: String = redactor.redact(said.trim()).chars().take(LONGEST).collect();
     match (said.is_empty(), output.status.code()) {
         (false, _) => format!(": {said}"),
-        (true, Some(127)) => ": there is no such command".to_owned(),
-        (true, Some(126)) => ": it cannot be run".to_owned(),
+        (true, Some(127)) => ": no such command".to_owned(),
+        (true, Some(126)) => ": it cannot be executed".to_owned(),
         (true, _) => String::new(),
     }
 }

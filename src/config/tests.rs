@@ -10,7 +10,7 @@ use crate::provider::Provider;
 
 type Test = Result<(), Box<dyn std::error::Error>>;
 
-/// A configuration file that is gone with the value.
+/// A configuration file that is removed when this is dropped.
 struct Home(tempfile::TempDir);
 
 impl Home {
@@ -214,7 +214,7 @@ fn an_unknown_remote_names_the_known_and_the_nearest() -> Test {
         ("ohh", "did you mean oh:? The remotes are cs: local: oh:"),
         ("lcoal", "did you mean local:?"),
         ("something", "the remotes are cs: local: oh:"),
-        ("eh", "EHURI, EHAUTH would make eh:"),
+        ("eh", "EHURI, EHAUTH would define eh:"),
     ] {
         let e = config.remote(name).unwrap_err();
         assert_eq!(e.kind().exit_code(), 2);

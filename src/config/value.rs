@@ -14,7 +14,8 @@ pub fn parse_size(text: &str) -> Result<u64> {
     })
 }
 
-/// The longest duration: ten years. Deadlines are sums and multiples of durations, and these have to be numbers, too.
+/// The longest duration: ten years. Deadlines are sums and multiples of durations, and these have to be
+/// numbers, too.
 const LONGEST: Duration = Duration::from_hours(10 * 8766);
 
 /// A duration: a whole number with `ms`, `s`, `m` or `h`, as in `30s`; without a unit, seconds.

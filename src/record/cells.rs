@@ -1,31 +1,31 @@
-//! What has become of the chunks, place by place.
+//! The outcome of each chunk, grouped into the cells of a map.
 
-/// The most places that are told apart. A place of a larger image has several chunks.
+/// The most cells. Those of a larger image cover several chunks.
 pub const MOST_CELLS: u64 = 4096;
 
-/// What has become of a chunk.
+/// The outcome of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Its bytes were moved, and acknowledged where they were written.
+    /// Its bytes were transferred and, if written, acknowledged.
     Sent,
-    /// Of those sent, one that took more than one attempt.
+    /// Like `Sent`, after more than one attempt.
     Retried,
-    /// It holds zeros that needed no transfer.
+    /// It is zero and needed no transfer.
     Zero,
-    /// The destination was known to have it.
+    /// The destination was known to hold it.
     Unchanged,
-    /// An earlier run has moved it.
+    /// An earlier run transferred it.
     Resumed,
-    /// It failed for good.
+    /// All attempts failed.
     Failed,
-    /// It was read back and found equal.
+    /// It was read back and is equal.
     Verified,
-    /// It was read back and found to differ.
+    /// It was read back and differs.
     Differs,
 }
 
 impl Fate {
-    /// All of them.
+    /// All outcomes.
     pub const ALL: [Fate; 8] = [
         Fate::Sent,
         Fate::Retried,
@@ -37,7 +37,7 @@ impl Fate {
         Fate::Differs,
     ];
 
-    /// The word for it.
+    /// Returns the name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Fate::Sent => "sent",
@@ -52,10 +52,10 @@ impl Fate {
     }
 }
 
-/// How many chunks of a place have met which fate.
+/// The number of chunks in a cell, by outcome.
 type Counts = [u32; Fate::ALL.len()];
 
-/// The places of an image, in order.
+/// The cells of an image, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Cells {
     chunks: u64,
@@ -64,14 +64,14 @@ pub struct Cells {
 }
 
 impl Cells {
-    /// Of an image of so many chunks, in at most `most` places.
+    /// Creates at most `most` cells for an image of `chunks` chunks.
     pub fn new(chunks: u64, most: u64) -> Self {
         let chunks_each = chunks.div_ceil(most.clamp(1, MOST_CELLS)).max(1);
         let cells = usize::try_from(chunks.div_ceil(chunks_each)).unwrap_or(0);
         Self { chunks, chunks_each, counts: vec![Counts::default(); cells] }
     }
 
-    /// The same in at most `most` places.
+    /// Returns the outcomes merged into at most `most` cells.
     #[must_use]
     pub fn merged(&self, most: usize) -> Self {
         let group = self.counts.len().div_ceil(most.max(1)).max(1);
@@ -89,44 +89,44 @@ impl Cells {
         }
     }
 
-    /// Chunks of the image.
+    /// Returns the number of chunks in the image.
     pub fn chunks(&self) -> u64 {
         self.chunks
     }
 
-    /// Chunks of a place; the last may have fewer.
+    /// Returns the number of chunks in a cell; the last may have fewer.
     pub fn chunks_each(&self) -> u64 {
         self.chunks_each
     }
 
-    /// How many places there are.
+    /// Returns the number of cells.
     pub fn len(&self) -> usize {
         self.counts.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no cells.
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
     }
 
-    /// How many chunks of a place have met a fate.
+    /// Returns the number of chunks in a cell with an outcome.
     pub fn count(&self, cell: usize, fate: Fate) -> u64 {
         self.counts.get(cell).map_or(0, |counts| u64::from(counts[fate as usize]))
     }
 
-    /// How many chunks of the image have.
+    /// Returns the number of chunks in the image with an outcome.
     pub fn total(&self, fate: Fate) -> u64 {
         self.counts.iter().map(|counts| u64::from(counts[fate as usize])).sum()
     }
 
-    /// Counts a chunk. One that is not of the image, as of a stream whose length nobody knew, is not counted.
+    /// Counts a chunk. A chunk outside the image, as of a stream of unknown length, is ignored.
     pub fn add(&mut self, index: u64, fate: Fate) {
         if let Some(count) = self.at(index, fate) {
             *count = count.saturating_add(1);
         }
     }
 
-    /// Takes a chunk back.
+    /// Removes a chunk.
     pub fn take(&mut self, index: u64, fate: Fate) {
         if let Some(count) = self.at(index, fate) {
             *count = count.saturating_sub(1);

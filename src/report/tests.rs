@@ -4,7 +4,7 @@ use crate::meters::Meters;
 use crate::record::{Fate, Record, Request};
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A report of an upload of so many chunks.
+/// A report of an upload of `chunks` chunks.
 fn report(chunks: u64) -> Report {
     let record = Record::default();
     let plan = Plan {
@@ -50,7 +50,7 @@ fn report(chunks: u64) -> Report {
     }
 }
 
-/// The values that a page has under `data-key`.
+/// The values under `data-key` on a page.
 fn figures(page: &str) -> std::collections::BTreeMap<String, String> {
     page.split("data-key=\"")
         .skip(1)
@@ -79,7 +79,7 @@ fn a_page_of_a_terabyte_is_no_larger_than_others() {
     let page = report(262_144).html();
     assert!(page.len() < 1 << 20, "{}", page.len());
     assert!(page.matches("<rect class=").count() < 4200);
-    // A set of many has no more squares than one.
+    // A large set has no more squares than a single transfer.
     let many = Report { is_set: true, parts: vec![report(5000).parts.remove(0); 600], ..report(1) };
     let page = many.html();
     assert!(
@@ -143,7 +143,7 @@ fn what_did_not_end_well_says_so_first_and_how_to_go_on() {
     let header = page.split_once("</header>").unwrap().0;
     assert!(header.contains("interrupted") && header.contains("exit status 130"));
     assert!(header.contains("<pre id=\"resume\">diskferry upload a.img oh:</pre>"));
-    assert!(page.contains("it proves nothing of the whole") && !page.contains("What exit 0 rests on"));
+    assert!(page.contains("it proves nothing about the whole") && !page.contains("What exit 0 rests on"));
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn what_an_exit_of_0_rests_on_is_what_was_done() {
         (planned.resume, planned.resume_why) = ("sample".into(), "nothing speaks against it".into());
     });
     assert!(
-        continued.contains("a sample, the first and the last") && continued.contains("(nothing speaks"),
+        continued.contains("including the first and the last") && continued.contains("(nothing speaks"),
         "{continued}"
     );
     let equal = says(|part| {

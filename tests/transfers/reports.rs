@@ -149,7 +149,7 @@ fn what_fails_or_is_stopped_has_a_page_that_says_how_to_go_on() {
     );
     assert_eq!(figures(&page)["chunks_sent"], "31");
     assert!(page.contains("id=\"resume\"") && page.contains("upload a.img oh:"), "{page}");
-    assert!(page.contains("it proves nothing of the whole"));
+    assert!(page.contains("it proves nothing about the whole"));
 
     world.restart("");
     let (child, gate) = world.spawn_held(world.emulator(), &args, (Stage::Received, Operation::Write, 0));
@@ -165,7 +165,7 @@ fn what_fails_or_is_stopped_has_a_page_that_says_how_to_go_on() {
     assert_eq!(done.code, 0, "{}", done.stderr);
     let page = read(&world.path("r.html"));
     // What was in flight when it stopped was settled.
-    assert!(page.contains("32 chunks were moved by an earlier run"));
+    assert!(page.contains("32 chunks were transferred by an earlier run"));
     let left: Vec<_> = std::fs::read_dir(world.path("."))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
