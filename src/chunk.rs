@@ -156,7 +156,7 @@ mod tests {
     fn what_has_too_many_chunks_is_refused_with_a_chunk_size_that_would_do() {
         let tib = 1_u64 << 40;
         assert_eq!(Geometry::checked(128 * tib, 4 << 20).unwrap().chunks(), MAX_CHUNKS);
-        let hint = |size, chunk| Geometry::checked(size, chunk).unwrap_err().what_next().unwrap().to_owned();
+        let hint = |size, chunk| Geometry::checked(size, chunk).unwrap_err().hint_text().unwrap().to_owned();
         assert!(hint(128 * tib + 1, 4 << 20).contains("--chunk-size 8M"));
         assert!(hint(tib, 4 << 10).contains("--chunk-size 32k"));
         for size in [1 << 63, u64::MAX - 1, u64::MAX, 16_777_215 * tib] {

@@ -15,9 +15,9 @@ pub struct Meters {
     /// The part of `wire` that belongs to unfinished requests.
     pub partial: AtomicU64,
     /// Image bytes of the chunks that are being written.
-    pub flying_image: AtomicU64,
+    pub in_flight_image: AtomicU64,
     /// The total bytes on the wire that these chunks need.
-    pub flying_wire: AtomicU64,
+    pub in_flight_wire: AtomicU64,
     /// Image bytes read back and compared.
     pub verified: AtomicU64,
     /// The number of retries.
@@ -31,7 +31,7 @@ pub struct Meters {
     /// Nanoseconds in which the pipeline waited for the workers.
     pub work_ns: AtomicU64,
     /// Nanoseconds in which the limit of requests in flight was reached.
-    pub far_ns: AtomicU64,
+    pub requests_ns: AtomicU64,
     /// Nanoseconds in which the pipeline waited for a destination that takes writes in order, such as
     /// standard output.
     pub sink_ns: AtomicU64,
@@ -41,16 +41,16 @@ pub struct Meters {
     /// disk.
     pub encoding_ns: AtomicU64,
     /// The part of `encoding_ns` that was spent writing.
-    pub landing_ns: AtomicU64,
+    pub writing_ns: AtomicU64,
     /// Nanoseconds from the start of requests until their bodies were sent, or while the bodies of replies
     /// arrived.
     pub moving_ns: AtomicU64,
     /// Nanoseconds from the end of requests' bodies until the replies began.
     pub waiting_ns: AtomicU64,
     /// How often the kernel had bytes of requests that the remote had not acknowledged.
-    pub looks_queued: AtomicU64,
+    pub samples_queued: AtomicU64,
     /// How often the kernel had none.
-    pub looks_empty: AtomicU64,
+    pub samples_empty: AtomicU64,
     /// Nanoseconds in which the bandwidth limit held requests back.
     pub throttled_ns: AtomicU64,
 }
@@ -84,23 +84,23 @@ impl Meters {
             resumed,
             wire,
             partial,
-            flying_image,
-            flying_wire,
+            in_flight_image,
+            in_flight_wire,
             verified,
             retries,
             flushes,
             in_flight,
             source_ns,
             work_ns,
-            far_ns,
+            requests_ns,
             sink_ns,
             reading_ns,
             encoding_ns,
-            landing_ns,
+            writing_ns,
             moving_ns,
             waiting_ns,
-            looks_queued,
-            looks_empty,
+            samples_queued,
+            samples_empty,
             throttled_ns,
         } = self;
         [
@@ -108,32 +108,32 @@ impl Meters {
             resumed,
             wire,
             partial,
-            flying_image,
-            flying_wire,
+            in_flight_image,
+            in_flight_wire,
             verified,
             retries,
             flushes,
             in_flight,
             source_ns,
             work_ns,
-            far_ns,
+            requests_ns,
             sink_ns,
             reading_ns,
             encoding_ns,
-            landing_ns,
+            writing_ns,
             moving_ns,
             waiting_ns,
-            looks_queued,
-            looks_empty,
+            samples_queued,
+            samples_empty,
             throttled_ns,
         ]
     }
 
     /// Returns the image bytes of unacknowledged chunks that correspond to the bytes transferred so far. On a
     /// slow line everything may be in flight for minutes, and only this shows progress.
-    pub fn on_the_way(&self) -> u64 {
-        let (partial, image) = (self.partial.load(Relaxed), self.flying_image.load(Relaxed));
-        let wire = self.flying_wire.load(Relaxed);
+    pub fn in_flight_bytes(&self) -> u64 {
+        let (partial, image) = (self.partial.load(Relaxed), self.in_flight_image.load(Relaxed));
+        let wire = self.in_flight_wire.load(Relaxed);
         if wire == 0 {
             return partial;
         }
@@ -150,9 +150,9 @@ impl Meters {
         if elapsed < SHORT {
             return None;
         }
-        let (source, work, far) = (get(&self.source_ns), get(&self.work_ns), get(&self.far_ns));
+        let (source, work, far) = (get(&self.source_ns), get(&self.work_ns), get(&self.requests_ns));
         let sink = get(&self.sink_ns);
-        let (reading, landing) = (get(&self.reading_ns), get(&self.landing_ns));
+        let (reading, landing) = (get(&self.reading_ns), get(&self.writing_ns));
         let encoding = get(&self.encoding_ns).saturating_sub(landing);
         let (moving, waiting, throttled) =
             (get(&self.moving_ns), get(&self.waiting_ns), get(&self.throttled_ns));
@@ -162,7 +162,7 @@ impl Meters {
             // A request that is held back counts as moving.
             if throttled > (moving + waiting) / 3 {
                 "bwlimit"
-            } else if waiting > moving && get(&self.looks_queued) <= get(&self.looks_empty) {
+            } else if waiting > moving && get(&self.samples_queued) <= get(&self.samples_empty) {
                 "server"
             } else {
                 "network"
@@ -188,12 +188,12 @@ mod tests {
     fn what_is_on_the_way_is_counted_in_image_bytes() {
         let m = Meters::default();
         m.partial.store(50, Relaxed);
-        assert_eq!(m.on_the_way(), 50, "a download: the wire has the image's own bytes");
-        m.flying_image.store(400, Relaxed);
-        m.flying_wire.store(100, Relaxed);
-        assert_eq!(m.on_the_way(), 200);
+        assert_eq!(m.in_flight_bytes(), 50, "a download: the wire has the image's own bytes");
+        m.in_flight_image.store(400, Relaxed);
+        m.in_flight_wire.store(100, Relaxed);
+        assert_eq!(m.in_flight_bytes(), 200);
         m.partial.store(120, Relaxed);
-        assert_eq!(m.on_the_way(), 400, "a repeated request does not count twice");
+        assert_eq!(m.in_flight_bytes(), 400, "a repeated request does not count twice");
     }
 
     #[test]
@@ -222,10 +222,10 @@ mod tests {
         Meters::time(&m.waiting_ns, second);
         assert_eq!(m.limited_by(second), Some("server"));
         // What looked like waiting was the kernel sending.
-        m.looks_queued.store(5, Relaxed);
-        m.looks_empty.store(4, Relaxed);
+        m.samples_queued.store(5, Relaxed);
+        m.samples_empty.store(4, Relaxed);
         assert_eq!(m.limited_by(second), Some("network"));
-        m.looks_empty.store(5, Relaxed);
+        m.samples_empty.store(5, Relaxed);
         assert_eq!(m.limited_by(second), Some("server"));
         Meters::time(&m.moving_ns, 2 * second);
         assert_eq!(m.limited_by(second), Some("network"));
@@ -235,14 +235,14 @@ mod tests {
         Meters::time(&m.encoding_ns, second);
         assert_eq!(m.limited_by(second), Some("cpu"));
         Meters::time(&m.encoding_ns, 2 * second);
-        Meters::time(&m.landing_ns, 2 * second);
+        Meters::time(&m.writing_ns, 2 * second);
         assert_eq!(m.limited_by(second), Some("destination"));
         Meters::time(&m.reading_ns, 3 * second);
         assert_eq!(m.limited_by(second), Some("source"));
         Meters::time(&m.reading_ns, 3 * second);
         Meters::time(&m.source_ns, 2 * second);
         assert_eq!(m.limited_by(second), Some("source"));
-        Meters::time(&m.far_ns, 3 * second);
+        Meters::time(&m.requests_ns, 3 * second);
         assert_eq!(m.limited_by(second), Some("bwlimit"));
         Meters::time(&m.sink_ns, 4 * second);
         assert_eq!(m.limited_by(second), Some("destination"));

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Running,
-    Asked,
+    OpenContext,
     Over,
 }
 
@@ -36,7 +36,7 @@ pub fn pair() -> (Stopper, Stop) {
 impl Stopper {
     /// Requests a stop.
     pub fn stop(&self) {
-        self.reach(Phase::Asked);
+        self.reach(Phase::OpenContext);
     }
 
     /// Gives up what is in flight.
@@ -61,7 +61,7 @@ impl Stop {
 
     /// Returns whether a stop was requested.
     pub fn is_asked(&self) -> bool {
-        *self.phase.borrow() >= Phase::Asked
+        *self.phase.borrow() >= Phase::OpenContext
     }
 
     /// Returns whether what is in flight is given up.
@@ -71,7 +71,7 @@ impl Stop {
 
     /// Waits until a stop is requested.
     pub async fn asked(&self) {
-        self.reached(Phase::Asked).await;
+        self.reached(Phase::OpenContext).await;
     }
 
     /// Waits until what is in flight is given up.

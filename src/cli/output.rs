@@ -228,10 +228,10 @@ impl Output {
         self.error_event(error);
         let code = error.kind().exit_code();
         self.labelled("error:", "31;1", &error.to_string());
-        if let Some(hint) = error.what_next() {
+        if let Some(hint) = error.hint_text() {
             self.labelled("hint:", "36", hint);
         }
-        if error.kind() == Kind::Interrupted && error.what_next().is_none() {
+        if error.kind() == Kind::Interrupted && error.hint_text().is_none() {
             self.labelled("hint:", "36", &format!("to go on: {}", super::signals::command_line()));
         }
         ExitCode::from(code)
@@ -247,8 +247,8 @@ impl Output {
                 "exit_code": error.kind().exit_code(),
                 "offset": error.at_offset(),
                 "attempts": error.after_attempts(),
-                "server": error.said(),
-                "hint": error.what_next(),
+                "server": error.server_message(),
+                "hint": error.hint_text(),
             }),
         );
     }
@@ -256,7 +256,7 @@ impl Output {
     /// Says which part of a command failed, and why.
     pub fn failed(&self, error: &Error) {
         self.labelled("failed:", "31;1", &error.to_string());
-        if let Some(hint) = error.what_next() {
+        if let Some(hint) = error.hint_text() {
             Self { member: None, ..self.clone() }.labelled("hint:", "36", hint);
         }
     }

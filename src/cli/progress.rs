@@ -49,11 +49,11 @@ impl Look<'_> {
     /// Image bytes done, of how many, and how many of them this run has done.
     fn done(&self, stage: u8) -> (u64, u64, u64) {
         if stage == Stage::Verify as u8 && self.verify_total > 0 {
-            let done = self.meters.verified.load(Relaxed) + self.meters.on_the_way();
+            let done = self.meters.verified.load(Relaxed) + self.meters.in_flight_bytes();
             let done = done.min(self.verify_total);
             return (done, self.verify_total, done);
         }
-        let done = (self.meters.image.load(Relaxed) + self.meters.on_the_way()).min(self.total);
+        let done = (self.meters.image.load(Relaxed) + self.meters.in_flight_bytes()).min(self.total);
         (done, self.total, done.saturating_sub(self.meters.resumed.load(Relaxed)))
     }
 

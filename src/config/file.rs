@@ -164,13 +164,13 @@ mod tests {
         assert_eq!(e.kind().exit_code(), 2);
         assert!(e.to_string().contains("/c.toml:3: unknown key `secretcommand`"), "{e}");
         assert!(
-            e.what_next().unwrap_or_default().contains("did you mean secret_command?"),
+            e.hint_text().unwrap_or_default().contains("did you mean secret_command?"),
             "{:?}",
-            e.what_next()
+            e.hint_text()
         );
         let e = refused("defaultremote = \"x\"\n");
         assert!(e.to_string().contains("/c.toml:1"), "{e}");
-        assert!(e.what_next().unwrap_or_default().contains("default_remote"), "{:?}", e.what_next());
+        assert!(e.hint_text().unwrap_or_default().contains("default_remote"), "{:?}", e.hint_text());
     }
 
     #[test]
@@ -191,7 +191,7 @@ mod tests {
         ] {
             let e = refused(text);
             assert!(e.to_string().starts_with("/c.toml:"), "{e}");
-            assert!(!format!("{e} {e:?} {:?}", e.what_next()).contains("8412345"), "{text} {e:?}");
+            assert!(!format!("{e} {e:?} {:?}", e.hint_text()).contains("8412345"), "{text} {e:?}");
         }
         let e = refused("[remotes.a]\nuser = \"u\"\nsecret = 8412345\n");
         assert!(e.to_string().contains("/c.toml:3: secret"), "{e}");
@@ -217,7 +217,7 @@ mod tests {
             }
             let text: String = text.into_iter().collect();
             if let Err(e) = parse(&text.replace('\0', "hunter2"), Path::new("/c.toml")) {
-                proptest::prop_assert!(!format!("{e:?} {:?}", e.what_next()).contains("hunter2"), "{e:?}");
+                proptest::prop_assert!(!format!("{e:?} {:?}", e.hint_text()).contains("hunter2"), "{e:?}");
             }
         }
     }

@@ -92,7 +92,7 @@ fn a_check_finds_what_is_missing() -> Result<(), Box<dyn std::error::Error>> {
     ] {
         let e = config.check(name, &env).expect_err(name);
         assert_eq!(e.kind(), kind, "{e}");
-        assert!(e.to_string().contains(says) && e.what_next().is_some(), "{e}");
+        assert!(e.to_string().contains(says) && e.hint_text().is_some(), "{e}");
     }
     let e = config.check("oh", &Environment::default()).unwrap_err();
     assert_eq!(e.kind(), Kind::Auth, "{e}");

@@ -55,7 +55,7 @@ fn a_base_that_is_none_is_refused_without_repeating_it() {
         let e = at(url).expect_err(url);
         assert_eq!(e.kind(), Kind::Usage, "{url}");
         assert!(e.to_string().contains(says) && e.to_string().contains("oh (/etc/c.toml:7)"), "{url}: {e}");
-        assert!(e.what_next().is_some_and(|hint| !hint.contains("hunter2")), "{url}");
+        assert!(e.hint_text().is_some_and(|hint| !hint.contains("hunter2")), "{url}");
         assert!(!e.to_string().contains("hunter2"), "{e}");
     }
 }
@@ -78,7 +78,7 @@ fn plain_http_is_for_this_machine() -> Result<()> {
     ] {
         let e = at(url)?.check_plain_http().expect_err(url);
         assert_eq!(e.kind(), Kind::Usage);
-        assert!(e.what_next().unwrap_or_default().contains("allow_http"), "{url}");
+        assert!(e.hint_text().unwrap_or_default().contains("allow_http"), "{url}");
     }
     let mut allowed = at("http://h/")?;
     allowed.allow_http = true;
@@ -118,7 +118,7 @@ fn keys_that_do_not_fit_are_refused() {
     let wrong = |profile: &Profile, says: &str| {
         let e = ready(profile).expect_err(says);
         assert_eq!(e.kind(), Kind::Usage);
-        let hint = e.what_next().unwrap_or_default();
+        let hint = e.hint_text().unwrap_or_default();
         assert!(e.to_string().contains(says) && !hint.is_empty(), "{e}; {hint}");
         hint.to_owned()
     };

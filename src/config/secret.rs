@@ -253,7 +253,7 @@ mod tests {
             assert_eq!(e.kind(), Kind::Auth, "{value}");
             assert!(e.to_string().contains(says), "{e}");
             assert!(!format!("{e:?}").contains("hunter2"), "{e:?}");
-            assert!(e.what_next().is_some());
+            assert!(e.hint_text().is_some());
         }
         Ok(())
     }
@@ -262,7 +262,7 @@ mod tests {
     fn without_a_way_to_the_secret_the_error_says_what_to_set() {
         let e = ask(SecretSource::None).unwrap_err();
         assert_eq!(e.kind().exit_code(), 4);
-        assert!(e.what_next().unwrap_or_default().contains("secret_command"), "{:?}", e.what_next());
+        assert!(e.hint_text().unwrap_or_default().contains("secret_command"), "{:?}", e.hint_text());
     }
 
     #[test]

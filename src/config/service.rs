@@ -107,7 +107,7 @@ mod tests {
             assert_eq!(name.parse::<Service>().unwrap().name(), name);
         }
         let error = "azur".parse::<Service>().unwrap_err();
-        assert!(error.what_next().unwrap().contains("\"azure\""), "{error}");
+        assert!(error.hint_text().unwrap().contains("\"azure\""), "{error}");
         assert!(Service::Disks(FarEnd::Nbd).api().is_err());
         assert_eq!(Service::from(Provider::Joyent).api().unwrap(), Provider::Joyent);
     }

@@ -172,7 +172,7 @@ mod tests {
         ] {
             let e = text.parse::<Target>().expect_err(text);
             assert_eq!(e.kind().exit_code(), 2, "{text}");
-            let hint = e.what_next().unwrap_or_default();
+            let hint = e.hint_text().unwrap_or_default();
             assert!(hint.contains(says), "{text}: {e}; {hint}");
         }
     }

@@ -6,7 +6,7 @@ use crate::chunk::{AckedChunk, Geometry};
 use crate::digest::ZeroDigests;
 use crate::disk::ReadAt;
 use crate::error::{Kind, Result};
-use crate::record::Fate;
+use crate::record::ChunkOutcome;
 use crate::stop::stopped;
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
@@ -87,7 +87,7 @@ pub(super) async fn settle(
         let len = geometry.len(index);
         ledger.settle(&AckedChunk { index, len, digest: zeros.of(len), zero: true });
         context.meters.image.fetch_add(len, Relaxed);
-        context.note(index, Fate::Zero);
+        context.note(index, ChunkOutcome::Zero);
         settled.set(index, true);
     }
     Ok(settled)

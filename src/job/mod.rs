@@ -231,7 +231,7 @@ async fn usable(disk: &str, far: &Far, context: &Context) -> Result<Facts> {
 /// Fails if a disk says that it is not what it was when it was opened.
 async fn check_unchanged(disk: &dyn ReadAt, context: &Context) -> Result<()> {
     if let Some(local) = disk.local() {
-        return local.glance();
+        return local.check_unchanged();
     }
     let what = format!("asking for {}", disk.info().name);
     let changed = context.retry.run(&what, None, async || disk.changed().await).await?;

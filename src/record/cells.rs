@@ -5,7 +5,7 @@ pub const MOST_CELLS: u64 = 4096;
 
 /// The outcome of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum ChunkOutcome {
     /// Its bytes were transferred and, if written, acknowledged.
     Sent,
     /// Like `Sent`, after more than one attempt.
@@ -24,36 +24,36 @@ pub enum Fate {
     Differs,
 }
 
-impl Fate {
+impl ChunkOutcome {
     /// All outcomes.
-    pub const ALL: [Fate; 8] = [
-        Fate::Sent,
-        Fate::Retried,
-        Fate::Zero,
-        Fate::Unchanged,
-        Fate::Resumed,
-        Fate::Failed,
-        Fate::Verified,
-        Fate::Differs,
+    pub const ALL: [ChunkOutcome; 8] = [
+        ChunkOutcome::Sent,
+        ChunkOutcome::Retried,
+        ChunkOutcome::Zero,
+        ChunkOutcome::Unchanged,
+        ChunkOutcome::Resumed,
+        ChunkOutcome::Failed,
+        ChunkOutcome::Verified,
+        ChunkOutcome::Differs,
     ];
 
     /// Returns the name in reports.
     pub fn name(self) -> &'static str {
         match self {
-            Fate::Sent => "sent",
-            Fate::Retried => "retried",
-            Fate::Zero => "zero",
-            Fate::Unchanged => "unchanged",
-            Fate::Resumed => "resumed",
-            Fate::Failed => "failed",
-            Fate::Verified => "verified",
-            Fate::Differs => "differs",
+            ChunkOutcome::Sent => "sent",
+            ChunkOutcome::Retried => "retried",
+            ChunkOutcome::Zero => "zero",
+            ChunkOutcome::Unchanged => "unchanged",
+            ChunkOutcome::Resumed => "resumed",
+            ChunkOutcome::Failed => "failed",
+            ChunkOutcome::Verified => "verified",
+            ChunkOutcome::Differs => "differs",
         }
     }
 }
 
 /// The number of chunks in a cell, by outcome.
-type Counts = [u32; Fate::ALL.len()];
+type Counts = [u32; ChunkOutcome::ALL.len()];
 
 /// The cells of an image, in order.
 #[derive(Clone, Debug, Default)]
@@ -110,31 +110,31 @@ impl Cells {
     }
 
     /// Returns the number of chunks in a cell with an outcome.
-    pub fn count(&self, cell: usize, fate: Fate) -> u64 {
-        self.counts.get(cell).map_or(0, |counts| u64::from(counts[fate as usize]))
+    pub fn count(&self, cell: usize, outcome: ChunkOutcome) -> u64 {
+        self.counts.get(cell).map_or(0, |counts| u64::from(counts[outcome as usize]))
     }
 
     /// Returns the number of chunks in the image with an outcome.
-    pub fn total(&self, fate: Fate) -> u64 {
-        self.counts.iter().map(|counts| u64::from(counts[fate as usize])).sum()
+    pub fn total(&self, outcome: ChunkOutcome) -> u64 {
+        self.counts.iter().map(|counts| u64::from(counts[outcome as usize])).sum()
     }
 
     /// Counts a chunk. A chunk outside the image, as of a stream of unknown length, is ignored.
-    pub fn add(&mut self, index: u64, fate: Fate) {
-        if let Some(count) = self.at(index, fate) {
+    pub fn add(&mut self, index: u64, outcome: ChunkOutcome) {
+        if let Some(count) = self.at(index, outcome) {
             *count = count.saturating_add(1);
         }
     }
 
     /// Removes a chunk.
-    pub fn take(&mut self, index: u64, fate: Fate) {
-        if let Some(count) = self.at(index, fate) {
+    pub fn take(&mut self, index: u64, outcome: ChunkOutcome) {
+        if let Some(count) = self.at(index, outcome) {
             *count = count.saturating_sub(1);
         }
     }
 
-    fn at(&mut self, index: u64, fate: Fate) -> Option<&mut u32> {
+    fn at(&mut self, index: u64, outcome: ChunkOutcome) -> Option<&mut u32> {
         let cell = usize::try_from(index / self.chunks_each.max(1)).ok()?;
-        self.counts.get_mut(cell).map(|counts| &mut counts[fate as usize])
+        self.counts.get_mut(cell).map(|counts| &mut counts[outcome as usize])
     }
 }

@@ -10,7 +10,7 @@ mod rate;
 #[cfg(test)]
 mod tests;
 
-pub use cells::{Cells, Fate, MOST_CELLS};
+pub use cells::{Cells, ChunkOutcome, MOST_CELLS};
 pub use latency::{BOUNDS_MS, Latencies};
 pub use rate::{Point, Rate};
 
@@ -106,21 +106,21 @@ impl Record {
     }
 
     /// Records the outcome of a chunk.
-    pub fn chunk(&self, index: u64, fate: Fate) {
+    pub fn chunk(&self, index: u64, outcome: ChunkOutcome) {
         let mut state = self.lock();
-        if matches!(fate, Fate::Verified | Fate::Differs) && state.proving {
+        if matches!(outcome, ChunkOutcome::Verified | ChunkOutcome::Differs) && state.proving {
             return;
         }
         let was_retried = state.retried.remove(&index);
-        state.cells.add(index, fate);
-        if was_retried && fate == Fate::Sent {
-            state.cells.add(index, Fate::Retried);
+        state.cells.add(index, outcome);
+        if was_retried && outcome == ChunkOutcome::Sent {
+            state.cells.add(index, ChunkOutcome::Retried);
         }
     }
 
     /// Removes a chunk from those that needed no transfer, because it is transferred after all.
     pub fn take_back_zero(&self, index: u64) {
-        self.lock().cells.take(index, Fate::Zero);
+        self.lock().cells.take(index, ChunkOutcome::Zero);
     }
 
     /// Records the duration of an attempt at a chunk, and whether it succeeded.

@@ -49,7 +49,7 @@ impl Rate {
         let done = get(&meters.image).saturating_sub(get(&meters.resumed)) + get(&meters.verified);
         // Chunks count when they are acknowledged; adding the transferred part of those in flight keeps the
         // rate smooth.
-        let image = done + meters.on_the_way();
+        let image = done + meters.in_flight_bytes();
         self.points.push(Point { at, image, wire: get(&meters.wire) });
         if self.points.len() > MOST_POINTS {
             // The first and the last point are kept.

@@ -164,8 +164,8 @@ fn of_set(report: &Report) -> Vec<String> {
 
 /// Returns what is known about a command that failed.
 fn unproved(report: &Report) -> Vec<String> {
-    let cells = |fate| report.parts.iter().map(|part| part.state.cells.total(fate)).sum::<u64>();
-    let sent = cells(crate::record::Fate::Sent);
+    let cells = |outcome| report.parts.iter().map(|part| part.state.cells.total(outcome)).sum::<u64>();
+    let sent = cells(crate::record::ChunkOutcome::Sent);
     let mut all = vec![format!(
         "This command ended with {}, so it proves nothing about the whole image. 0 would mean that the destination holds the bytes \
          that the source held during the run.",

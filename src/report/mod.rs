@@ -13,7 +13,7 @@ mod page;
 mod tests;
 
 use crate::event::Summary;
-use crate::record::{Fate, Rate, State};
+use crate::record::{ChunkOutcome, Rate, State};
 use serde_json::Value;
 use std::time::{Duration, SystemTime};
 
@@ -72,17 +72,17 @@ impl Part {
     /// Returns what is known about a transfer without a summary, under the same keys.
     pub fn so_far(&self, wire: u64, retries: u64, took: Duration) -> Value {
         let (cells, plan) = (&self.state.cells, self.state.plan.as_ref());
-        let count = |fate| cells.total(fate);
+        let count = |outcome| cells.total(outcome);
         serde_json::json!({
             "drive": plan.and_then(|plan| plan.drive.clone()),
             "size": plan.map(|plan| plan.size),
             "chunk_size": plan.map(|plan| plan.chunk_size),
             "chunks_total": cells.chunks(),
-            "chunks_sent": count(Fate::Sent),
-            "chunks_zero": count(Fate::Zero),
-            "chunks_unchanged": count(Fate::Unchanged),
-            "chunks_resumed": count(Fate::Resumed),
-            "chunks_verified": count(Fate::Verified),
+            "chunks_sent": count(ChunkOutcome::Sent),
+            "chunks_zero": count(ChunkOutcome::Zero),
+            "chunks_unchanged": count(ChunkOutcome::Unchanged),
+            "chunks_resumed": count(ChunkOutcome::Resumed),
+            "chunks_verified": count(ChunkOutcome::Verified),
             "bytes_wire": wire,
             "retries": retries,
             "elapsed_s": (took.as_secs_f64() * 1000.0).round() / 1000.0,

@@ -89,7 +89,7 @@ impl Calls {
 fn fate_unknown(error: Error) -> Error {
     let open =
         matches!(error.kind(), Kind::Connection | Kind::Timeout | Kind::ShortReply | Kind::Unavailable);
-    if open && error.what_next().is_none() {
+    if open && error.hint_text().is_none() {
         return error.hint("the call may have been carried out; check before you run it again");
     }
     error
@@ -101,11 +101,11 @@ mod tests {
 
     #[test]
     fn an_open_fate_is_told() {
-        let hint = |kind| fate_unknown(Error::new(kind, "x")).what_next().map(str::to_owned);
+        let hint = |kind| fate_unknown(Error::new(kind, "x")).hint_text().map(str::to_owned);
         assert!(hint(Kind::Timeout).is_some_and(|h| h.contains("check before")));
         assert!(hint(Kind::Unavailable).is_some());
         assert!(hint(Kind::Refused).is_none(), "a refusal leaves nothing open");
         let unsent = Error::new(Kind::Connection, "cannot connect").hint("nothing was sent");
-        assert_eq!(fate_unknown(unsent).what_next(), Some("nothing was sent"));
+        assert_eq!(fate_unknown(unsent).hint_text(), Some("nothing was sent"));
     }
 }

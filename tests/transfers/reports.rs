@@ -26,7 +26,7 @@ fn figures(page: &str) -> BTreeMap<String, String> {
 
 /// How many chunks the legends of the page's maps count.
 fn counted(page: &str, fate: &str) -> u64 {
-    let item = format!("data-fate=\"{fate}\" data-count=\"");
+    let item = format!("data-outcome=\"{fate}\" data-count=\"");
     page.split(&*item).skip(1).map(|rest| rest.split_once('"').unwrap().0.parse::<u64>().unwrap()).sum()
 }
 
@@ -84,7 +84,7 @@ fn the_page_of_each_kind_of_transfer_has_the_figures_of_its_summary() {
     let (page, up) = run(&["upload", "a.img", "oh:", "--verify", "full"]);
     map_agrees(&page, &up);
     assert!(up["retries"].as_u64().unwrap() > 0, "nothing was repeated: {up}");
-    assert!(page.contains("data-fate=\"retried\"") && page.contains("tag retry"));
+    assert!(page.contains("data-outcome=\"retried\"") && page.contains("tag retry"));
     assert!(page.contains("What exit 0 rests on") && page.contains("every chunk was read back"));
     let drive = format!("oh:{}", up["drive"].as_str().unwrap());
     let (page, down) = run(&["download", &drive, "b.img", "--verify", "sample"]);

@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(find(Some("desk"), None).await.unwrap(), "desk");
         assert_eq!(find(None, Some(&one)).await.unwrap(), "laptop");
         let unclear = find(Some("elsewhere"), None).await.unwrap_err();
-        assert!(unclear.what_next().unwrap().contains(&one.md5()), "{unclear}");
+        assert!(unclear.hint_text().unwrap().contains(&one.md5()), "{unclear}");
         let (_dir, path) = agent(vec![one], Vec::new());
         assert_eq!(Agent::find(&path, Some("elsewhere"), None).await.unwrap().key.comment, "laptop");
         let (_dir, path) = agent(Vec::new(), Vec::new());

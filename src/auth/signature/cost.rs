@@ -72,7 +72,7 @@ mod tests {
             let error = load(&path, &mut || panic!("{file} is refused before that")).err().unwrap();
             assert_eq!(error.kind(), Kind::Auth);
             assert!(error.to_string().contains(says), "{file}: {error}");
-            assert!(error.what_next().is_some_and(|hint| hint.contains("ssh-keygen -p")), "{file}");
+            assert!(error.hint_text().is_some_and(|hint| hint.contains("ssh-keygen -p")), "{file}");
         }
     }
 

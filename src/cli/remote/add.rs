@@ -94,7 +94,7 @@ pub(super) fn run(args: AddArgs, global: &Global, output: &Output) -> Result<()>
         Ok(()) => output.note(&format!("try it: diskferry remote test {name}:")),
         Err(error) => {
             output.warn(&error.to_string());
-            if let Some(hint) = error.what_next() {
+            if let Some(hint) = error.hint_text() {
                 output.note(hint);
             }
         }

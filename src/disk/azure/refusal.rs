@@ -228,7 +228,7 @@ mod tests {
         }
         let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("7"))]);
         let error = error(503, &headers, "", &sas("2999-01-01"));
-        assert_eq!(error.wait().unwrap().as_secs(), 7);
+        assert_eq!(error.retry_delay().unwrap().as_secs(), 7);
     }
 
     #[test]
@@ -245,8 +245,11 @@ mod tests {
         ] {
             let error = told(status, &body(code, ""));
             assert_eq!((error.kind(), error.kind().is_retryable()), (kind, false), "{code}");
-            assert!(error.what_next().unwrap_or_default().contains(hint), "{code}: {:?}", error.what_next());
-            assert!(error.said().unwrap().starts_with(&format!("{status} {code} It failed.")), "{error}");
+            assert!(error.hint_text().unwrap_or_default().contains(hint), "{code}: {:?}", error.hint_text());
+            assert!(
+                error.server_message().unwrap().starts_with(&format!("{status} {code} It failed.")),
+                "{error}"
+            );
         }
         // A reply to HEAD has the code in a header only.
         let name = HeaderName::from_static(CODE);
@@ -259,12 +262,12 @@ mod tests {
         let frame = "<AuthenticationErrorDetail>Signature not valid in the specified time frame: Start [a] - Expiry [b] - \
                      Current [c]</AuthenticationErrorDetail>";
         let by_server = told(403, &body("AuthenticationFailed", frame));
-        assert!(by_server.said().unwrap().contains("Expiry [b]"), "{by_server}");
+        assert!(by_server.server_message().unwrap().contains("Expiry [b]"), "{by_server}");
         let by_token = error(403, &HeaderMap::new(), &body("AuthenticationFailed", ""), &sas("2020-01-01"));
         assert!(by_token.to_string().contains("has expired"), "{by_token}");
         for error in [by_server, by_token] {
             assert_eq!(error.kind().exit_code(), 4);
-            assert!(error.what_next().unwrap().contains("run the same command again"));
+            assert!(error.hint_text().unwrap().contains("run the same command again"));
         }
     }
 
@@ -284,7 +287,7 @@ mod tests {
         for status in [200, 403, 503] {
             let error = error(status, &headers, "<html>log in", &sas("2999-01-01"));
             assert_eq!(error.kind(), Kind::Protocol);
-            assert!(error.what_next().unwrap().contains("portal"), "{error}");
+            assert!(error.hint_text().unwrap().contains("portal"), "{error}");
         }
     }
 }

@@ -209,7 +209,7 @@ mod tests {
             ["", "?", "hunter2", "sig=", "sig=hunter2 x", "https://h/c?sig=hunter2", "sig=hunter2#", &long]
         {
             let error = SasToken::parse(bad).unwrap_err();
-            assert!(!format!("{error:?} {:?}", error.what_next()).contains("hunter2"), "{error}");
+            assert!(!format!("{error:?} {:?}", error.hint_text()).contains("hunter2"), "{error}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::container::{BlobContainer, BlobInfo, BlobToMake};
 use crate::disk::store::{
-    Asking, Create, CreateError, DiskToMake, Facts, MakeCopy, Store, StoreInfo, Writable, no_bitmap,
+    Create, CreateError, DiskToMake, Facts, MakeCopy, Store, StoreFuture, StoreInfo, Writable, no_bitmap,
     no_checksum,
 };
 use crate::disk::{Identity, ReadAt};
@@ -41,7 +41,7 @@ impl Store for BlobContainer {
         StoreInfo { noun: "blob", marks: false, gzip: false, vhd: true }
     }
 
-    fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
+    fn facts<'a>(&'a self, disk: &'a str) -> StoreFuture<'a, Facts> {
         Box::pin(async move {
             let mut facts = BlobContainer::info(self, disk).await?.facts();
             if facts.name.is_empty() {
@@ -52,7 +52,7 @@ impl Store for BlobContainer {
         })
     }
 
-    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>> {
+    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> StoreFuture<'a, Arc<dyn ReadAt>> {
         Box::pin(async move {
             let disk = self.disk(&self.found(facts).await?, None);
             let disk = match identity {
@@ -63,7 +63,7 @@ impl Store for BlobContainer {
         })
     }
 
-    fn write<'a>(&'a self, facts: &'a Facts, transfer: &'a str) -> Asking<'a, Writable> {
+    fn write<'a>(&'a self, facts: &'a Facts, transfer: &'a str) -> StoreFuture<'a, Writable> {
         Box::pin(async move {
             let disk = Arc::new(self.disk(&self.found(facts).await?, Some(transfer)));
             Ok(Writable { to: disk.clone(), back: disk })
@@ -72,11 +72,11 @@ impl Store for BlobContainer {
 
     /// Metadata could be a mark, but setting it requires a permission that a token for writing pages may
     /// lack. The `ETag` says more.
-    fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> Asking<'a, ()> {
+    fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> StoreFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 
-    fn checksum<'a>(&'a self, _disk: &'a str, _block: u64) -> Asking<'a, Option<String>> {
+    fn checksum<'a>(&'a self, _disk: &'a str, _block: u64) -> StoreFuture<'a, Option<String>> {
         no_checksum()
     }
 
@@ -84,11 +84,11 @@ impl Store for BlobContainer {
         &'a self,
         _disk: &'a str,
         _bitmap: Option<&'a str>,
-    ) -> Asking<'a, Option<Vec<Range<u64>>>> {
+    ) -> StoreFuture<'a, Option<Vec<Range<u64>>>> {
         no_bitmap()
     }
 
-    fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {
+    fn describe<'a>(&'a self, disk: &'a str) -> StoreFuture<'a, Vec<(&'static str, String)>> {
         Box::pin(async move {
             let mut words = Vec::new();
             match BlobContainer::info(self, disk).await {
@@ -125,15 +125,15 @@ impl Store for BlobContainer {
 
 impl Create for BlobContainer {
     /// A blob has its mark from the start.
-    fn like<'a>(&'a self, _name: &'a str) -> Asking<'a, Vec<String>> {
+    fn similar<'a>(&'a self, _name: &'a str) -> StoreFuture<'a, Vec<String>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn find_made<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Option<Facts>> {
+    fn find_made<'a>(&'a self, new: &'a DiskToMake<'a>) -> StoreFuture<'a, Option<Facts>> {
         Box::pin(async move { Ok(BlobContainer::find_made(self, &of(new)).await?.map(|blob| blob.facts())) })
     }
 
-    fn make<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Facts, CreateError> {
+    fn make<'a>(&'a self, new: &'a DiskToMake<'a>) -> StoreFuture<'a, Facts, CreateError> {
         Box::pin(async move {
             if let Some((key, _)) = new.keys.first() {
                 let what = format!("a blob has no settings, so `{key}` cannot be set");

@@ -1,6 +1,6 @@
 //! Finds the members of a tar archive (such as an OVA), so that they can be read in place.
 
-use super::open::Asked;
+use super::open::OpenContext;
 use super::part::Part;
 use crate::disk::stream::unpack_guard::RECORDS;
 use crate::disk::stream::unpack_tar::{is_description, listed, no_such_member, plain_name};
@@ -23,7 +23,7 @@ pub(super) struct Member {
 }
 
 /// Finds the member that was named, or the only image.
-pub(super) fn find(part: &Part, wanted: Option<&str>, asked: &Asked) -> Result<Member> {
+pub(super) fn find(part: &Part, wanted: Option<&str>, asked: &OpenContext) -> Result<Member> {
     let mut images = members(part, wanted, asked)?;
     let names =
         |images: &[Member]| -> Vec<String> { images.iter().map(|image| image.name.clone()).collect() };
@@ -44,7 +44,7 @@ pub(super) fn several(names: &[String], part: &Part) -> Error {
         .hint("select one with `--member NAME`")
 }
 
-fn members(part: &Part, wanted: Option<&str>, asked: &Asked) -> Result<Vec<Member>> {
+fn members(part: &Part, wanted: Option<&str>, asked: &OpenContext) -> Result<Vec<Member>> {
     let allowance = Rc::new(Cell::new(RECORDS));
     let cursor = Cursor { part, at: 0, allowance: Rc::clone(&allowance) };
     let mut archive = tar::Archive::new(cursor);

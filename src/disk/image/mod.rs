@@ -24,7 +24,7 @@ mod vhd;
 mod vhdx;
 mod vmdk;
 
-pub use open::{Asked, OpenOptions, Opened, open};
+pub use open::{OpenContext, OpenOptions, Opened, open};
 
 use super::file::{FileDisk, fill_on_a_thread, on_a_thread};
 use super::{Attempt, Buffer, DiskInfo, Extent, Identity, LocalRead, ReadAt};
@@ -112,7 +112,7 @@ impl ImageDisk {
     }
 
     fn check(&self) -> Result<()> {
-        self.inner.files.iter().try_for_each(LocalRead::glance)
+        self.inner.files.iter().try_for_each(LocalRead::check_unchanged)
     }
 }
 
@@ -292,11 +292,11 @@ impl LocalRead for ImageDisk {
         self.read_range(offset, len, into)
     }
 
-    fn glance(&self) -> Result<()> {
+    fn check_unchanged(&self) -> Result<()> {
         self.check()
     }
 
-    fn blind(&self) -> Option<String> {
-        self.inner.files.iter().find_map(LocalRead::blind)
+    fn unwatched(&self) -> Option<String> {
+        self.inner.files.iter().find_map(LocalRead::unwatched)
     }
 }

@@ -42,14 +42,14 @@ pub struct OpenOptions {
 
 /// The caller's observer and stop, for operations that take long.
 #[derive(Clone)]
-pub struct Asked {
+pub struct OpenContext {
     /// Receives notes.
     pub observer: Observer,
     /// Ends the operation.
     pub stop: Stop,
 }
 
-impl Asked {
+impl OpenContext {
     pub(super) fn note(&self, text: String) {
         (self.observer)(&Event::Note(text));
     }
@@ -69,17 +69,17 @@ pub enum Opened {
 
 /// Opens the image in a file or on a block device. Returns it with a description such as `raw` or `qcow2 in
 /// xz`. May have to decompress the whole image.
-pub fn open(path: &Path, options: &OpenOptions, asked: &Asked) -> Result<(Opened, String)> {
+pub fn open(path: &Path, options: &OpenOptions, asked: &OpenContext) -> Result<(Opened, String)> {
     let named = FileDisk::open(path)?;
     let opened = Opening { options, asked, named: &named }.part(Part::whole(named.clone()), &[]);
     opened.map_err(|error| {
         // A disk may happen to begin like a disk format.
-        let mended = error.what_next().is_some_and(|hint| hint.contains("--source-format"));
+        let mended = error.hint_text().is_some_and(|hint| hint.contains("--source-format"));
         if options.format != SourceFormat::Auto || error.kind() != Kind::Source || mended {
             return error;
         }
         let as_it_is = "to upload the bytes unchanged, add `--source-format raw`";
-        let hint = error.what_next().map_or(as_it_is.to_owned(), |hint| format!("{hint}; {as_it_is}"));
+        let hint = error.hint_text().map_or(as_it_is.to_owned(), |hint| format!("{hint}; {as_it_is}"));
         error.hint(hint)
     })
 }
@@ -87,7 +87,7 @@ pub fn open(path: &Path, options: &OpenOptions, asked: &Asked) -> Result<(Opened
 /// The state of opening an image.
 struct Opening<'o> {
     options: &'o OpenOptions,
-    asked: &'o Asked,
+    asked: &'o OpenContext,
     /// The file that the user gave.
     named: &'o FileDisk,
 }

@@ -2,7 +2,7 @@
 //! temporary file.
 
 use super::archive::several;
-use super::open::{Asked, OpenOptions};
+use super::open::{OpenContext, OpenOptions};
 use super::part::Part;
 use super::vhd;
 use crate::disk::file::FileDisk;
@@ -39,7 +39,7 @@ const HOLE: usize = 64 << 10;
 pub(super) struct PackedFile<'p> {
     pub(super) part: &'p Part,
     pub(super) options: &'p OpenOptions,
-    pub(super) asked: &'p Asked,
+    pub(super) asked: &'p OpenContext,
 }
 
 /// The result of decompressing everything once.
@@ -92,7 +92,7 @@ impl PackedFile<'_> {
     /// Opens a raw image as a stream. `fixed` tells whether it must be a fixed VHD.
     pub(super) fn stream(&self, contents: &Contents, fixed: bool, reading: &str) -> Result<(Stream, bool)> {
         let options = self.options;
-        let told = if fixed { None } else { self.told_size(contents)? };
+        let told = if fixed { None } else { self.declared_size(contents)? };
         let (size, cut, padded) = match (told, options.size, options.size_at_most) {
             (Some(told), ..) => (told, false, false),
             (None, Some(given), _) if !fixed => (given, false, false),
@@ -152,7 +152,7 @@ impl PackedFile<'_> {
 
     /// Returns the decompressed size according to the compressed format, if it can be trusted. A wrong size
     /// would fail the transfer later.
-    fn told_size(&self, contents: &Contents) -> Result<Option<u64>> {
+    fn declared_size(&self, contents: &Contents) -> Result<Option<u64>> {
         let part = self.part;
         let told = match &contents.layers[..] {
             [Packing::Xz] => {
@@ -261,7 +261,8 @@ impl Read for FileReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.part.len() - self.at;
         let len = buffer.len().min(super::place(left)).min(256 << 10);
-        let read = self.part.fill(self.at, &mut buffer[..len]).and_then(|()| self.part.disk().glance());
+        let read =
+            self.part.fill(self.at, &mut buffer[..len]).and_then(|()| self.part.disk().check_unchanged());
         read.map_err(|error| self.failure.set(error))?;
         self.at += len as u64;
         Ok(len)

@@ -1,7 +1,7 @@
 //! The image of a ticket as a store with one disk.
 
 use super::ImageioDisk;
-use crate::disk::store::{Asking, Create, Facts, Store, StoreInfo, Writable};
+use crate::disk::store::{Create, Facts, Store, StoreFuture, StoreInfo, Writable};
 use crate::disk::{Identity, ReadAt, WriteAt};
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
@@ -72,14 +72,14 @@ impl Store for ImageStore {
         StoreInfo { noun: "image", marks: false, gzip: false, vhd: false }
     }
 
-    fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
+    fn facts<'a>(&'a self, disk: &'a str) -> StoreFuture<'a, Facts> {
         Box::pin(async move {
             let size = ReadAt::info(self.disk(disk).await?).size;
             Ok(Facts { disk: disk.to_owned(), name: disk.to_owned(), size, ..Facts::default() })
         })
     }
 
-    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>> {
+    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> StoreFuture<'a, Arc<dyn ReadAt>> {
         Box::pin(async move {
             let disk = self.disk(&facts.disk).await?.clone();
             let disk = match identity {
@@ -90,7 +90,7 @@ impl Store for ImageStore {
         })
     }
 
-    fn write<'a>(&'a self, facts: &'a Facts, _transfer: &'a str) -> Asking<'a, Writable> {
+    fn write<'a>(&'a self, facts: &'a Facts, _transfer: &'a str) -> StoreFuture<'a, Writable> {
         Box::pin(async move {
             let disk = self.disk(&facts.disk).await?;
             if !disk.features().writable {
@@ -102,11 +102,11 @@ impl Store for ImageStore {
         })
     }
 
-    fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> Asking<'a, ()> {
+    fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> StoreFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 
-    fn checksum<'a>(&'a self, disk: &'a str, block: u64) -> Asking<'a, Option<String>> {
+    fn checksum<'a>(&'a self, disk: &'a str, block: u64) -> StoreFuture<'a, Option<String>> {
         Box::pin(async move {
             let disk = self.disk(disk).await?;
             let what = format!("computing the checksum of {} on its server", ReadAt::info(disk).name);
@@ -120,7 +120,7 @@ impl Store for ImageStore {
         &'a self,
         disk: &'a str,
         _bitmap: Option<&'a str>,
-    ) -> Asking<'a, Option<Vec<Range<u64>>>> {
+    ) -> StoreFuture<'a, Option<Vec<Range<u64>>>> {
         Box::pin(async move {
             let disk = self.disk(disk).await?;
             let what = format!("listing the changed ranges of {}", ReadAt::info(disk).name);
@@ -129,7 +129,7 @@ impl Store for ImageStore {
         })
     }
 
-    fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {
+    fn describe<'a>(&'a self, disk: &'a str) -> StoreFuture<'a, Vec<(&'static str, String)>> {
         Box::pin(async move {
             let disk = self.disk(disk).await?;
             let (features, info) = (disk.features(), ReadAt::info(disk));

@@ -307,7 +307,7 @@ mod tests {
         ] {
             let error = NbdAddress::parse(text).expect_err(text);
             assert_eq!(error.kind(), crate::error::Kind::Usage, "{text}");
-            assert!(error.what_next().is_some());
+            assert!(error.hint_text().is_some());
         }
     }
 

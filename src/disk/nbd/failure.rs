@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_server_that_wants_tls_is_answered_with_how_to_ask_for_it() {
         let error = option_refused(option_reply::TLS_REQUIRED, "", "opening export x");
-        assert!(error.what_next().is_some_and(|hint| hint.contains("`nbds://`")));
+        assert!(error.hint_text().is_some_and(|hint| hint.contains("`nbds://`")));
         assert_eq!(option_refused(option_reply::POLICY, "no", "x").kind(), Kind::Auth);
         assert_eq!(option_refused(option_reply::SHUTDOWN, "", "x").kind(), Kind::Unavailable);
     }

@@ -61,7 +61,7 @@ struct Failure {
 
 impl Failure {
     fn of(error: &Error) -> Self {
-        Self { kind: error.kind(), message: error.to_string(), hint: error.what_next().map(str::to_owned) }
+        Self { kind: error.kind(), message: error.to_string(), hint: error.hint_text().map(str::to_owned) }
     }
 
     fn error(self) -> Error {

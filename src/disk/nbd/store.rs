@@ -2,7 +2,7 @@
 
 use super::pool::refuse_read_only;
 use super::{NbdAddress, NbdDisk, NbdOptions, Purpose, list};
-use crate::disk::store::{Asking, Create, Facts, Store, StoreInfo, Writable, no_checksum};
+use crate::disk::store::{Create, Facts, Store, StoreFuture, StoreInfo, Writable, no_checksum};
 use crate::disk::{Identity, ReadAt};
 use crate::error::Result;
 use crate::meters::Meters;
@@ -52,7 +52,7 @@ impl Store for Server {
         StoreInfo { noun: "export", marks: false, gzip: false, vhd: false }
     }
 
-    fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
+    fn facts<'a>(&'a self, disk: &'a str) -> StoreFuture<'a, Facts> {
         Box::pin(async move {
             let opened = self.disk(disk).await?;
             let export = opened.export();
@@ -61,7 +61,7 @@ impl Store for Server {
         })
     }
 
-    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>> {
+    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> StoreFuture<'a, Arc<dyn ReadAt>> {
         Box::pin(async move {
             let disk = self.disk(&facts.disk).await?;
             let disk = match identity {
@@ -72,7 +72,7 @@ impl Store for Server {
         })
     }
 
-    fn write<'a>(&'a self, facts: &'a Facts, _transfer: &'a str) -> Asking<'a, Writable> {
+    fn write<'a>(&'a self, facts: &'a Facts, _transfer: &'a str) -> StoreFuture<'a, Writable> {
         Box::pin(async move {
             let disk = self.disk(&facts.disk).await?;
             refuse_read_only(disk.export())?;
@@ -81,11 +81,11 @@ impl Store for Server {
         })
     }
 
-    fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> Asking<'a, ()> {
+    fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> StoreFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 
-    fn checksum<'a>(&'a self, _disk: &'a str, _block: u64) -> Asking<'a, Option<String>> {
+    fn checksum<'a>(&'a self, _disk: &'a str, _block: u64) -> StoreFuture<'a, Option<String>> {
         no_checksum()
     }
 
@@ -93,7 +93,7 @@ impl Store for Server {
         &'a self,
         disk: &'a str,
         bitmap: Option<&'a str>,
-    ) -> Asking<'a, Option<Vec<Range<u64>>>> {
+    ) -> StoreFuture<'a, Option<Vec<Range<u64>>>> {
         Box::pin(async move {
             let Some(bitmap) = bitmap else { return Ok(None) };
             let address = self.address_of(disk)?;
@@ -118,7 +118,7 @@ impl Store for Server {
         })
     }
 
-    fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {
+    fn describe<'a>(&'a self, disk: &'a str) -> StoreFuture<'a, Vec<(&'static str, String)>> {
         Box::pin(async move {
             let opened = match self.disk(disk).await {
                 Ok(opened) => opened,

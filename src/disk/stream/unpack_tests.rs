@@ -156,7 +156,7 @@ fn layers_share_the_memory_that_unpacking_may_take() {
     for packed in [frame(27, b"hello"), frame(26, &frame(22, b"hi"))] {
         for error in [unpacked(packed.clone()).unwrap_err(), look(&packed).unwrap_err()] {
             assert!(error.to_string().contains("memory"), "{error}");
-            assert!(error.what_next().is_some());
+            assert!(error.hint_text().is_some());
         }
     }
 }

@@ -133,9 +133,9 @@ async fn an_image_with_a_footer_reads_like_the_whole_file() {
         assert!(disk.local().unwrap().read_into(outside.start, 2, &mut Vec::new()).is_err());
     }
     assert!(disk.changed().await.unwrap().is_none());
-    file.local().unwrap().glance().unwrap();
+    file.local().unwrap().check_unchanged().unwrap();
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(7).unwrap();
-    assert!(disk.local().unwrap().glance().is_err() && disk.changed().await.unwrap().is_some());
+    assert!(disk.local().unwrap().check_unchanged().is_err() && disk.changed().await.unwrap().is_some());
     // A remote disk does not become local.
     let far: Arc<dyn ReadAt> = Arc::new(MemoryDisk::new(vec![1; 100]));
     assert!(WithFooter::new(far, [0; 16], made()).unwrap().local().is_none());
@@ -161,7 +161,7 @@ async fn a_footer_is_taken_off_again() {
     assert!(file(4096, DiskType::Dynamic).await.unwrap().is_none());
     for size in [0, 4097, u64::MAX] {
         let error = file(size, DiskType::Fixed).await.err().expect("it says what it cannot have");
-        assert!(error.kind() == Kind::Source && error.what_next().is_some(), "{error}");
+        assert!(error.kind() == Kind::Source && error.hint_text().is_some(), "{error}");
     }
     for none in [vec![0; 512], vec![0; 511], vec![1; 5000]] {
         assert!(WithoutFooter::detect(Arc::new(MemoryDisk::new(none))).await.unwrap().is_none());

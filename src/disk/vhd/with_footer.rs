@@ -106,11 +106,11 @@ impl LocalRead for WithFooter {
         Ok(())
     }
 
-    fn glance(&self) -> Result<()> {
-        self.inner.local().map_or(Ok(()), LocalRead::glance)
+    fn check_unchanged(&self) -> Result<()> {
+        self.inner.local().map_or(Ok(()), LocalRead::check_unchanged)
     }
 
-    fn blind(&self) -> Option<String> {
-        self.inner.local().and_then(LocalRead::blind)
+    fn unwatched(&self) -> Option<String> {
+        self.inner.local().and_then(LocalRead::unwatched)
     }
 }

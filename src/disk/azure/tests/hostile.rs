@@ -132,8 +132,8 @@ async fn a_token_that_expires_ends_the_transfer_and_is_not_shown() {
         for error in [write(&disk, 0, 512).await.unwrap_err(), read(&disk, 0..512).await] {
             assert!(error.to_string().contains(words), "{error}");
             assert!((error.kind().exit_code(), error.kind().is_retryable()) == (4, false));
-            assert!(error.what_next().unwrap().contains("new SAS token"), "{error}");
-            assert!(!format!("{error:?} {:?}", error.what_next()).contains("hunter2"), "{error:?}");
+            assert!(error.hint_text().unwrap().contains("new SAS token"), "{error}");
+            assert!(!format!("{error:?} {:?}", error.hint_text()).contains("hunter2"), "{error:?}");
         }
         // The write was refused, so the blob is unchanged.
         let server = Fake::start(|_| head(8192, "0x9"));

@@ -128,7 +128,7 @@ async fn a_foreign_write_is_noticed() {
     let resumed = container.disk(&blob, Some("t1"));
     let error = resumed.read_at(0, 512, Buffers::new(1).take(0)).await.unwrap_err();
     assert_eq!((error.kind(), error.kind().exit_code()), (Kind::Incomplete, 3), "{error}");
-    assert!(error.what_next().unwrap().contains("run the same command again"));
+    assert!(error.hint_text().unwrap().contains("run the same command again"));
     server.interfere("watched");
     assert!(disk.changed().await.unwrap().unwrap().to_string().contains("written to"));
     assert_eq!(disk.evidence().await.unwrap(), Evidence::default());
@@ -169,7 +169,7 @@ async fn a_blobs_own_url_and_an_expired_token() {
         assert_eq!(error.kind().exit_code(), 4, "{error}");
         assert!(error.to_string().contains(words), "{error}");
         let signature = token.split("sig=").nth(1).unwrap();
-        assert!(!format!("{error:?}{:?}", error.what_next()).contains(signature), "{error}");
+        assert!(!format!("{error:?}{:?}", error.hint_text()).contains(signature), "{error}");
     }
     let missing = container(&server.url().replace(CONTAINER, "nothing"), &account_sas(FOREVER, "rl"));
     let error = missing.list("").await.unwrap_err();

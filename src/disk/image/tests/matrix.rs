@@ -145,14 +145,14 @@ fn a_chain_of_backing_files_is_read_where_that_is_asked_for() {
     assert!(zeros(&*disk, &judged) > 13 * MIB as u64);
     // A change of any file of the chain is one of the image.
     let local = disk.local().unwrap();
-    local.glance().unwrap();
+    local.check_unchanged().unwrap();
     std::fs::OpenOptions::new()
         .append(true)
         .open(at.join("base.raw"))
         .unwrap()
         .set_len(9 * MIB as u64)
         .unwrap();
-    let changed = local.glance().unwrap_err().to_string();
+    let changed = local.check_unchanged().unwrap_err().to_string();
     assert!(changed.contains("base.raw changed"), "{changed}");
 }
 
@@ -227,7 +227,7 @@ fn what_a_guest_writes_into_a_raw_image_leads_nowhere() {
     std::fs::write(&path, &bytes).unwrap();
     let error = super::refused(&path, &OpenOptions::default());
     assert!(error.to_string().contains("its backing file is another file, `secret`"), "{error}");
-    assert!(error.what_next().unwrap().contains("--follow-backing"));
+    assert!(error.hint_text().unwrap().contains("--follow-backing"));
     let raw = OpenOptions { format: "raw".parse().unwrap(), ..OpenOptions::default() };
     assert!(bytes_of(&*disk_with(&path, &raw).unwrap().0).unwrap() == bytes);
     // With an MBR and nothing else it is raw.

@@ -6,7 +6,7 @@ mod hostile_vmdk;
 mod matrix;
 mod packed;
 
-use super::{Asked, OpenOptions, Opened, open};
+use super::{OpenContext, OpenOptions, Opened, open};
 use crate::disk::conformance::qemu_img;
 use crate::disk::{Extent, ReadAt};
 use crate::error::{Error, Result};
@@ -16,12 +16,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// Nobody stops it.
-fn asked() -> Asked {
-    Asked { observer: crate::event::nobody(), stop: Stop::never() }
+fn asked() -> OpenContext {
+    OpenContext { observer: crate::event::nobody(), stop: Stop::never() }
 }
 
 /// Takes the notes.
-fn noted() -> (Asked, Arc<Mutex<Vec<String>>>) {
+fn noted() -> (OpenContext, Arc<Mutex<Vec<String>>>) {
     let notes: Arc<Mutex<Vec<String>>> = Arc::default();
     let into = Arc::clone(&notes);
     let observer: Observer = Arc::new(move |event| {
@@ -29,7 +29,7 @@ fn noted() -> (Asked, Arc<Mutex<Vec<String>>>) {
             into.lock().unwrap().push(text.clone());
         }
     });
-    (Asked { observer, stop: Stop::never() }, notes)
+    (OpenContext { observer, stop: Stop::never() }, notes)
 }
 
 /// The image as a disk, and what it is read as.

@@ -2,7 +2,7 @@
 
 use super::matrix::{MIB, contents, write_sparse};
 use super::qemu_img::{is_here, qemu_img, run};
-use super::{Asked, OpenOptions, Opened, asked, bytes_of, disk_with, noted, open, refused, zeros};
+use super::{OpenContext, OpenOptions, Opened, asked, bytes_of, disk_with, noted, open, refused, zeros};
 use crate::disk::stream::Stream;
 use crate::disk::{Buffers, Identity, ReadStream};
 use crate::error::{Error, Kind, Result};
@@ -24,7 +24,7 @@ fn drained(stream: Stream) -> Result<Vec<u8>> {
     })
 }
 
-fn stream_with(path: &Path, options: &OpenOptions, asked: &Asked) -> Result<(Stream, String)> {
+fn stream_with(path: &Path, options: &OpenOptions, asked: &OpenContext) -> Result<(Stream, String)> {
     match open(path, options, asked)? {
         (Opened::Stream(stream), reading) => Ok((*stream, reading)),
         (Opened::Disk(_), reading) => panic!("{reading} is a disk"),
@@ -116,7 +116,7 @@ fn a_stream_that_may_end_early_is_padded() {
     assert!(drained(stream).unwrap() == [bytes, vec![0; 2 * MIB]].concat());
     let (stream, _) = stream_with(&path, &at_most(MIB - 1), &asked()).unwrap();
     let error = drained(stream).unwrap_err();
-    assert!(error.what_next().unwrap().contains("--size-at-most"), "{error}");
+    assert!(error.hint_text().unwrap().contains("--size-at-most"), "{error}");
     assert_eq!(refused(&dir.path().join("raw"), &at_most(MIB)).kind(), Kind::Usage);
 }
 
@@ -149,7 +149,7 @@ fn an_image_of_another_format_in_any_packing_is_a_disk() {
             // Who changes the packed file changes the image.
             let file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
             file.set_len(file.metadata().unwrap().len() + 1).unwrap();
-            assert!(disk.local().unwrap().glance().unwrap_err().to_string().contains("changed"));
+            assert!(disk.local().unwrap().check_unchanged().unwrap_err().to_string().contains("changed"));
         }
     }
     // No more than is allowed.
@@ -228,7 +228,7 @@ fn a_file_of_an_archive_is_read_where_it_is() {
     );
     let error = refused(&ova, &OpenOptions::default());
     assert!(error.to_string().contains("more than one image: `a\\u{1b}.vmdk`, `dir/b.raw`"), "{error}");
-    assert!(error.what_next().unwrap().contains("--member"));
+    assert!(error.hint_text().unwrap().contains("--member"));
     let (disk, reading) = disk_with(&ova, &member("dir/b.raw")).unwrap();
     assert!(reading == "raw in tar" && bytes_of(&*disk).unwrap() == other);
     assert!(bytes_of(&*disk_with(&ova, &member("./a\u{1b}.vmdk")).unwrap().0).unwrap() == bytes);
@@ -236,7 +236,7 @@ fn a_file_of_an_archive_is_read_where_it_is() {
     assert!(bytes_of(&*disk_with(&ova, &raw).unwrap().0).unwrap() == vmdk, "as it is");
     let error = refused(&ova, &member("c"));
     assert!(error.to_string().contains("no member of the name"), "{error}");
-    assert!(error.what_next().unwrap().contains("`dir/b.raw`"));
+    assert!(error.hint_text().unwrap().contains("`dir/b.raw`"));
     assert_eq!(refused(&at.join("vmdk"), &member("x")).kind(), Kind::Usage);
     // The same, packed: only then it has to be unpacked.
     pack(at, "box.ova", "gzip");
@@ -309,11 +309,12 @@ fn a_bomb_does_not_go_off() {
     assert!(error.to_string().contains("decompresses to more than 67108864 bytes"), "{error}");
     // A stop is heard in the middle of it.
     let (stopper, stop) = crate::stop::pair();
-    let asked = Asked { stop, ..asked() };
+    let asked = OpenContext { stop, ..asked() };
     std::fs::write(&path, bomb(b"raw")).unwrap();
     let observer: crate::event::Observer = std::sync::Arc::new(move |_| stopper.stop());
-    let error =
-        open(&path, &OpenOptions::default(), &Asked { observer, ..asked }).err().expect("it was counted");
+    let error = open(&path, &OpenOptions::default(), &OpenContext { observer, ..asked })
+        .err()
+        .expect("it was counted");
     assert_eq!(error.kind(), Kind::Interrupted, "{error}");
     // A fixed VHD has to be read to its end before it is known to be one.
     let vhd = OpenOptions { format: "vhd".parse().unwrap(), ..limited };

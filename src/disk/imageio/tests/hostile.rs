@@ -38,11 +38,11 @@ async fn open_error(fake: &Fake) -> Error {
 async fn a_captive_portal_is_no_image() {
     let portal = Fake::new(|_| reply(200, "Content-Type: text/html\r\n", PAGE));
     let error = open_error(&portal).await;
-    assert!(error.kind() == Kind::Protocol && error.what_next().unwrap().contains("portal"), "{error}");
+    assert!(error.kind() == Kind::Protocol && error.hint_text().unwrap().contains("portal"), "{error}");
     // A proxy's page with one of the server's statuses is not about the ticket.
     let proxy = Fake::new(|_| reply(403, "Content-Type: text/html\r\n", PAGE));
     let error = open_error(&proxy).await;
-    assert!(error.kind() == Kind::Protocol && error.what_next().unwrap().contains("portal"), "{error}");
+    assert!(error.kind() == Kind::Protocol && error.hint_text().unwrap().contains("portal"), "{error}");
     let gateway = Fake::new(|_| reply(502, "Content-Type: text/html\r\n", PAGE));
     let error = open_error(&gateway).await;
     assert!(error.kind() == Kind::Unavailable && !error.to_string().contains("Hotel"), "{error}");
@@ -360,8 +360,8 @@ async fn statuses_say_what_may_be_repeated() {
         assert_eq!(error.kind(), kind, "{error}");
         assert!(!error.to_string().contains(TICKET), "{error}");
         if kind != Kind::Protocol {
-            assert!(error.said().unwrap().contains("No such ticket (hidden)"), "{error}");
-            assert_eq!(error.wait().unwrap().as_secs(), 7);
+            assert!(error.server_message().unwrap().contains("No such ticket (hidden)"), "{error}");
+            assert_eq!(error.retry_delay().unwrap().as_secs(), 7);
         }
     }
 }

@@ -150,7 +150,7 @@ async fn a_ticket_that_does_not_count_any_more_is_an_authentication_error() {
     let ends = |error: crate::Error, why: &str| {
         assert_eq!((error.kind(), error.kind().exit_code()), (Kind::Auth, 4), "{error}");
         assert!(error.to_string().contains(why) && !error.to_string().contains(TICKET), "{error}");
-        assert!(error.what_next().unwrap().contains("new image transfer"), "{error}");
+        assert!(error.hint_text().unwrap().contains("new image transfer"), "{error}");
     };
     ends(open(&server.url(), TICKET).await.err().unwrap(), "No such ticket (hidden)");
     server.ticket_for(TICKET, 1 << 20, &url, WRITE, 0);

@@ -109,7 +109,7 @@ async fn a_flush_that_is_refused_is_not_for_repeating() {
     let (flushed, ()) = tokio::join!(disk.flush(), serving);
     let error = flushed.unwrap_err();
     assert!(error.kind() == Kind::Io && error.to_string().contains("EIO"), "{error}");
-    assert!(error.what_next().unwrap().contains("run the same command again"));
+    assert!(error.hint_text().unwrap().contains("run the same command again"));
 }
 
 #[tokio::test]

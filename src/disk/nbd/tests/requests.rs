@@ -87,7 +87,7 @@ async fn a_server_that_never_greets_times_out() {
     let (opened, ()) = tokio::join!(opening, fake.say(&[]));
     let error = opened.err().unwrap();
     assert_eq!(error.kind(), Kind::Timeout, "{error}");
-    assert!(error.what_next().is_some_and(|hint| hint.contains("--shared")));
+    assert!(error.hint_text().is_some_and(|hint| hint.contains("--shared")));
 }
 
 #[tokio::test]

@@ -211,7 +211,7 @@ async fn tls_is_required_where_it_is_asked_for() {
     let Some(server) = NbdServer::nbdkit(dir.path(), &all) else { return };
     let plain = open(&server.address(""), Purpose::Read, &options()).await.err().unwrap();
     assert_eq!(plain.kind(), Kind::Auth, "{plain}");
-    assert!(plain.what_next().is_some_and(|hint| hint.contains("nbds")));
+    assert!(plain.hint_text().is_some_and(|hint| hint.contains("nbds")));
     let address = server.address("").replace("nbd+unix", "nbds+unix");
     let trusting = NbdOptions { ca_pem: Some(pem), ..options() };
     let disk = open(&address, Purpose::Write, &trusting).await.unwrap();
