@@ -37,7 +37,7 @@ async fn run() -> Result<()> {
     let [from_url, from_user, drive, to_url, to_user] = &words[..] else {
         return Err(Error::usage("expected five arguments: FROM_URL USER DRIVE TO_URL USER"));
     };
-    let context = Context::new(Arc::new(Meters::default()), event::nobody(), Stop::never(), 8, None);
+    let context = Context::new(Arc::new(Meters::default()), event::no_observer(), Stop::never(), 8, None);
     let from = far("from", from_url, from_user, &context)?;
     let to = far("to", to_url, to_user, &context)?;
     let image = migrate::disk(drive, &from, &context).await?;

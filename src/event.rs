@@ -136,7 +136,7 @@ pub struct Summary {
 }
 
 /// Returns an observer that ignores all events.
-pub fn nobody() -> Observer {
+pub fn no_observer() -> Observer {
     Arc::new(|_| ())
 }
 

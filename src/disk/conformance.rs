@@ -221,7 +221,7 @@ impl Site {
 
     fn retry() -> Retry {
         let stop = crate::stop::Stop::never();
-        Retry { retries: 0, observer: crate::event::nobody(), meters: Arc::default(), stop }
+        Retry { retries: 0, observer: crate::event::no_observer(), meters: Arc::default(), stop }
     }
 }
 
@@ -286,7 +286,7 @@ async fn images_in_formats_and_archives() {
         }
     }
     for name in images {
-        let asked = OpenContext { observer: crate::event::nobody(), stop: crate::stop::Stop::never() };
+        let asked = OpenContext { observer: crate::event::no_observer(), stop: crate::stop::Stop::never() };
         let Ok((Opened::Disk(disk), _)) = open(&dir.path().join(&name), &OpenOptions::default(), &asked)
         else {
             panic!("{name} is no disk");

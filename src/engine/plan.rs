@@ -30,7 +30,7 @@ pub async fn holes(disk: &dyn ReadAt, geometry: Geometry, context: &Context) -> 
         (first..last).for_each(|index| holes.set(index, true));
         let window = geometry.offset(first)..end;
         let attempt = async || disk.extents(window.clone()).await;
-        let what = "asking where the image has holes";
+        let what = "listing the extents of the image";
         let asked = context.retry.run(what, Some(window.start), attempt).await;
         let extents = asked.map_err(|error| {
             // What was transferred before is kept.

@@ -198,7 +198,7 @@ mod tests {
             stopper.stop();
         }
         let retry =
-            Retry { retries: 2, observer: event::nobody(), meters: Arc::default(), stop: stop.clone() };
+            Retry { retries: 2, observer: event::no_observer(), meters: Arc::default(), stop: stop.clone() };
         let fails = Mutex::new(fails.iter().rev().copied().collect());
         let disk = Arc::new(Flaky { disk: MemoryDisk::new(Vec::new()), fails });
         let syncing = Syncing::start(disk.clone(), journal.syncer(true), VOLATILE, retry);

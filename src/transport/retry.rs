@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     fn retry(retries: u32) -> Retry {
-        Retry { retries, observer: event::nobody(), meters: Arc::default(), stop: Stop::never() }
+        Retry { retries, observer: event::no_observer(), meters: Arc::default(), stop: Stop::never() }
     }
 
     #[tokio::test(start_paused = true)]

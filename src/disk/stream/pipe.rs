@@ -148,7 +148,7 @@ mod tests {
         assert!(writer.send_blocking(Bytes::from_static(b"ab")));
         drop(writer);
         let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
-        assert!(reader.failure().behind(error, "x").to_string().contains("died"));
+        assert!(reader.failure().behind(error, "x").to_string().contains("panicked"));
         let (writer, mut reader) = pipe();
         writer.end_blocking(Err(Error::new(Kind::Auth, "no")));
         let error = reader.read_to_end(&mut Vec::new()).unwrap_err();

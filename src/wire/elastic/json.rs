@@ -119,7 +119,7 @@ impl Serialize for Ordered<'_> {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "an object or an array was expected")]
+#[serde(untagged, expecting = "expected an object or an array")]
 enum Reply {
     One(Object),
     Many(Vec<Row>),
@@ -204,8 +204,8 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_an_error_that_says_so() {
-        assert!(parse(b"3").unwrap_err().contains("an object or an array was expected"));
-        assert!(parse(b"[1]").unwrap_err().contains("not 1"));
+        assert!(parse(b"3").unwrap_err().contains("expected an object or an array"));
+        assert!(parse(b"[1]").unwrap_err().contains("got 1"));
         // Open Hosting API, "Data formats": the printed sample lacks a comma and the end.
         assert!(parse(br#"[{"name":"TestServer1"} {"name":"TestServer2"}"#).unwrap_err().contains("line 1"));
     }

@@ -1,4 +1,4 @@
-//! Images that are damaged, or made to harm.
+//! Images that are damaged or malicious.
 
 use super::matrix::{MIB, contents, write_sparse};
 use super::qemu_img::{is_here, qemu_img};
@@ -11,7 +11,7 @@ pub(super) fn follow() -> OpenOptions {
     OpenOptions { follow_backing: true, ..OpenOptions::default() }
 }
 
-/// Changes some bytes of a copy.
+/// Returns a copy with some bytes changed.
 fn patched(path: &Path, changes: &[(u64, &[u8])]) -> PathBuf {
     let copy = path.with_extension("patched");
     std::fs::copy(path, &copy).unwrap();
@@ -22,7 +22,7 @@ fn patched(path: &Path, changes: &[(u64, &[u8])]) -> PathBuf {
     copy
 }
 
-/// Why it cannot be read, whether that is seen when it is opened or later; the extents say the same.
+/// Returns why an image cannot be read, on opening or later; its extents fail alike.
 pub(super) fn unreadable(path: &Path) -> Error {
     let disk = match disk_with(path, &OpenOptions::default()) {
         Ok((disk, _)) => disk,
@@ -61,7 +61,7 @@ fn tables_that_cannot_be_are_errors_before_they_get_memory() {
         (&[(40, &[0, 0, 0, 0, 0, 3, 0, 8])], "invalid offset"),
         (&[(20, &[0, 0, 0, 63])], "clusters of 2^63 bytes"),
         (&[(20, &[0, 0, 0, 0])], "clusters of 2^0 bytes"),
-        (&[(4, &[0, 0, 0, 9])], "qcow2 of version 9"),
+        (&[(4, &[0, 0, 0, 9])], "qcow2 of the unsupported version 9"),
         (&[(32, &[0, 0, 0, 1])], "it is encrypted"),
         (&[(79, &[2])], "is marked as corrupt"),
         (&[(72, &[0x80, 0, 0, 0, 0, 0, 0, 0x20])], "unknown features (bits 5, 63)"),
@@ -87,13 +87,13 @@ fn entries_that_lead_into_a_loop_or_out_of_the_file_are_errors_at_their_offset()
     let image = qcow2(dir.path());
     let entry = |at: u64| (at | 1 << 63).to_be_bytes();
     for (at, bytes, offset, says) in [
-        // L1: to itself, to the header, into nowhere, to no cluster.
+        // L1: to itself, to the header, beyond the file, to an unaligned cluster.
         (0x30000, entry(0x30000), 0, "overlap"),
         (0x30000, entry(0x10000), 0, "overlap"),
         (0x30000, entry(0x7000_0000), 0, "an L2 table is at the invalid offset 1879048192"),
         (0x30000, entry(0x40200), 0, "invalid offset"),
-        // L2: to a table, to itself, to the header, past the end, to no cluster, compressed in nowhere or on
-        // a table.
+        // L2: to a table, to itself, to the header, beyond the end, unaligned, compressed data beyond the
+        // file or on a table.
         (0x40000, entry(0x30000), 0, "a cluster at byte 196608 overlaps the table at byte 196608"),
         (0x40008, entry(0x40000), 0x10000, "overlaps the table at byte 262144"),
         (0x40008, 0x10000_u64.to_be_bytes(), 0x10000, "overlaps the table"),
@@ -107,7 +107,7 @@ fn entries_that_lead_into_a_loop_or_out_of_the_file_are_errors_at_their_offset()
         assert!(error.to_string().contains(&says), "{error}, not {says}");
         assert_eq!((error.kind(), error.at_offset()), (Kind::Source, Some(offset)), "{error}");
     }
-    // Zeros in version 2, where there is no such mark.
+    // Zeros in version 2, which has no such flag.
     let old = patched(&image, &[(4, &[0, 0, 0, 2]), (0x40000, &1_u64.to_be_bytes())]);
     assert!(unreadable(&old).to_string().contains("which version 2 does not support"));
 }
@@ -127,7 +127,7 @@ fn what_does_not_unpack_to_a_cluster_is_an_error() {
         let bytes = std::fs::read(&image).unwrap();
         let read = bytes_of(&*disk(&image)).unwrap();
         assert!(read == vec![3; 2 * MIB]);
-        // The first piece: what its entry points to.
+        // The first piece: the data its entry refers to.
         let at = if format == "vmdk" {
             bytes.windows(2).position(|two| two == b"\x78\x9c").unwrap() as u64 - 12
         } else {
@@ -146,7 +146,7 @@ fn what_does_not_unpack_to_a_cluster_is_an_error() {
             assert!(error.contains("longer than the limit"), "{error}");
         }
     }
-    // A bomb: 2 MiB where a cluster of 64 KiB should be. And too little.
+    // A bomb: 2 MiB in place of a cluster of 64 KiB. And too little data.
     let deflated = |len: usize| {
         let mut deflate = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
         std::io::Write::write_all(&mut deflate, &vec![0; len]).unwrap();
@@ -193,7 +193,7 @@ fn a_file_that_lost_its_end_is_an_error_in_every_format() {
         for cut in [len / 2, len / 3 + 77] {
             file.set_len(cut).unwrap();
             if options.contains("fixed") {
-                // Without its footer it is like any raw image: only who says that it is a VHD is told.
+                // Without its footer it is like any raw image; only `--source-format vhd` fails.
                 let vhd = OpenOptions { format: "vhd".parse().unwrap(), ..OpenOptions::default() };
                 let error = refused(&dir.path().join("image.x"), &vhd).to_string();
                 assert!(error.contains("it does not end with a VHD footer"), "{error}");
@@ -227,7 +227,7 @@ fn a_chain_is_followed_only_where_it_is_sound() {
     qemu_img(at, "rebase -u -b c -F qcow2 a");
     let error = refused(&at.join("c"), &follow());
     assert!(error.to_string().contains("is a loop"), "{error}");
-    // Through a link, too.
+    // Through a link as well.
     std::os::unix::fs::symlink("c", at.join("link")).unwrap();
     qemu_img(at, "rebase -u -b link -F qcow2 a");
     assert!(refused(&at.join("c"), &follow()).to_string().contains("is a loop"));
@@ -242,8 +242,7 @@ fn a_chain_is_followed_only_where_it_is_sound() {
         ("b", "vmdk", "it is not a VMDK image"),
     ] {
         let _ = std::process::Command::new("mkfifo").arg(at.join("pipe")).output();
-        // Written by hand, since qemu-img looks at what it writes: a header of version 3, and a table without
-        // entries.
+        // Written by hand, since qemu-img examines what it writes: a version 3 header, and an empty table.
         let mut image = vec![0; 3 << 16];
         image[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
         image[8..20].copy_from_slice(&[0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, u8::try_from(name.len()).unwrap()]);
@@ -271,7 +270,7 @@ fn a_chain_is_followed_only_where_it_is_sound() {
         let error = refused(&at.join("made"), &follow()).to_string();
         assert!(error.contains("lacks the format"), "{error}");
     }
-    // A chain that never ends.
+    // A chain without an end.
     qemu_img(at, "create -q -f qcow2 n0 1M");
     let header = std::fs::read(at.join("b")).unwrap();
     let name = header.windows(4).position(|four| four == [0, 0, 0, 1]).unwrap();
@@ -283,7 +282,7 @@ fn a_chain_is_followed_only_where_it_is_sound() {
     assert!(refused(&at.join("n64"), &follow()).to_string().contains("more than 64 files"));
 }
 
-/// Neither a panic nor an endless loop, whatever a byte of a header or table is.
+/// Any byte of a header or table may change without a panic or an endless loop.
 #[test]
 fn any_byte_may_be_any_other() {
     if !is_here() {
@@ -308,7 +307,7 @@ fn any_byte_may_be_any_other() {
     ] {
         qemu_img(dir.path(), &format!("convert -O {format} {options} raw image"));
         let whole = std::fs::read(dir.path().join("image")).unwrap();
-        // Bytes that say something, and those behind them.
+        // Meaningful bytes, and those after them.
         let said: Vec<usize> =
             (0..whole.len().min(3 * MIB)).filter(|at| whole[*at] != 0 && at % 65_536 < 1200).collect();
         let path = dir.path().join("changed");

@@ -1,4 +1,4 @@
-//! VHD and VHDX that are damaged, or made to harm.
+//! VHD and VHDX images that are damaged or malicious.
 
 use super::hostile::unreadable;
 use super::matrix::{MIB, contents, write_sparse};
@@ -6,7 +6,7 @@ use super::qemu_img::{is_here, qemu_img};
 use super::{bytes_of, disk};
 use crate::disk::image::vhdx::header::crc;
 
-/// Changes a footer or header of a VHD and corrects its checksum, which is at `sum`.
+/// Changes a footer or header of a VHD and updates its checksum, which is at `sum`.
 fn summed(mut bytes: Vec<u8>, at: usize, len: usize, sum: usize, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let part = &mut bytes[at..at + len];
     change(part);
@@ -35,7 +35,7 @@ fn images_of_microsoft_that_cannot_be_are_errors() {
     };
     let mut parent = summed(vhd.clone(), footer, 512, 64, |footer| footer[63] = 4);
     parent[512 + 64..512 + 70].copy_from_slice(&[0, b'p', 0, 0x1b, 0, b'q']);
-    // The table at the end, so that a block at the start is not on it.
+    // The table is at the end, so that a block at the start does not overlap it.
     let mut moved = summed(vhd[..footer].to_vec(), 512, 1024, 36, |header| {
         header[16..24].copy_from_slice(&(footer as u64).to_be_bytes());
     });
@@ -68,14 +68,14 @@ fn images_of_microsoft_that_cannot_be_are_errors() {
     let with = |at: usize, new: &[u8]| {
         let mut bytes = vhdx.clone();
         bytes[at..at + new.len()].copy_from_slice(new);
-        // Whatever was changed, the headers and region tables have their checksum.
+        // Updates the checksums of the headers and region tables.
         for (at, len) in [(64 << 10, 4096), (128 << 10, 4096), (192 << 10, 64 << 10), (256 << 10, 64 << 10)] {
             let sum = crc(&bytes[at..at + len]).to_le_bytes();
             bytes[at + 4..at + 8].copy_from_slice(&sum);
         }
         bytes
     };
-    // By their GUIDs: the table of blocks, the metadata, and in them the parameters and the size.
+    // By GUID: the block table, the metadata, and in it the parameters and the size.
     let find = |id: &[u8]| vhdx.windows(id.len()).position(|window| window == id).unwrap();
     let region = |id: &[u8]| {
         usize::try_from(u64::from_le_bytes(vhdx[find(id) + 16..find(id) + 24].try_into().unwrap())).unwrap()
@@ -106,7 +106,7 @@ fn images_of_microsoft_that_cannot_be_are_errors() {
     for (bytes, says) in [
         (torn, "neither of its two headers is valid"),
         (with(newest + 48, &[1]), "it was not closed"),
-        (with(newest + 66, &[7]), "it is VHDX of version 7"),
+        (with(newest + 66, &[7]), "it is VHDX of the unsupported version 7"),
         (with(parameters, &[0, 0, 0, 3]), "in blocks of 50331648"),
         (with(parameters, &[0; 4]), "in blocks of 0"),
         (with(parameters + 4, &[2]), "differences to another file, which it does not name"),

@@ -1,4 +1,4 @@
-//! Descriptions of a VMDK that lead astray.
+//! VMDK descriptors that are malicious.
 
 use super::hostile::follow;
 use super::matrix::MIB;

@@ -117,7 +117,7 @@ async fn no_more_writes_at_a_time_than_the_server_allows() {
     let (written, url) = file(&server, "image", size);
     server.ticket("file", size, &url, WRITE);
     let disk = Arc::new(open(&server.url(), "file").await.unwrap());
-    let context = Context::new(Arc::default(), crate::event::nobody(), Stop::never(), 0, Some(8));
+    let context = Context::new(Arc::default(), crate::event::no_observer(), Stop::never(), 0, Some(8));
     let mut ledger = Ledger::new(crate::chunk::Geometry::new(size, 128 << 10), Algorithm::Blake3);
     let from = Source::At(Arc::new(MemoryDisk::new(bytes.clone())));
     copy(from, disk).run_once(&mut ledger, &context).await.unwrap();

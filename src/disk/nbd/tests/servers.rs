@@ -139,7 +139,7 @@ async fn errors_are_retried_until_everything_has_arrived() {
     let Some(server) = NbdServer::nbdkit(dir.path(), &all) else { return };
     let disk = open(&server.address(""), Purpose::Write, &options()).await.unwrap();
     let (bytes, meters) = (Bytes::from(image_of(8 << 20)), Arc::<Meters>::default());
-    let observer = crate::event::nobody();
+    let observer = crate::event::no_observer();
     let retry = Retry { retries: 60, observer, meters: Arc::clone(&meters), stop: Stop::never() };
     let chunk: u64 = 128 << 10;
     let writes = (0..8 << 20).step_by(128 << 10).map(async |at: usize| {
