@@ -131,6 +131,6 @@ mod tests {
         assert_eq!(found("").unwrap(), None);
         let error = found("fedora linux 10").unwrap_err();
         assert_eq!(error.kind().exit_code(), 2);
-        assert!(error.what_next().is_some_and(|h| h.contains("Red Hat Fedora Linux 10 Live CD")));
+        assert!(error.hint_text().is_some_and(|h| h.contains("Red Hat Fedora Linux 10 Live CD")));
     }
 }

@@ -150,8 +150,8 @@ fn a_damaged_or_foreign_appliance_leaves_no_file_and_no_drive() {
     let (cut, qcow) = (world.path("cut.gz"), world.path("disk.qcow2"));
     world.add_spotcloud("", &[("cut", &cut), ("qcow", &qcow)]);
     for (args, code, says) in [
-        (vec!["download", "spot:appliance/cut", "out", "--unpack"], 1, "damaged or cut short"),
-        (vec!["migrate", "spot:appliance/cut", "oh:"], 1, "damaged or cut short"),
+        (vec!["download", "spot:appliance/cut", "out", "--unpack"], 1, "damaged or truncated"),
+        (vec!["migrate", "spot:appliance/cut", "oh:"], 1, "damaged or truncated"),
         (vec!["download", "spot:appliance/qcow", "out", "--unpack"], 1, "QCOW2"),
         (vec!["migrate", "spot:appliance/qcow", "oh:"], 1, "QCOW2"),
         (vec!["download", "spot:appliance/nosuch", "out"], 5, "404"),

@@ -244,7 +244,7 @@ fn go_on(
     words.extend(["--cpu".into(), args.cpu.to_string(), "--mem".into(), args.mem.to_string()]);
     // What the server names in its refusal is what it refuses: the command without it is one that can work.
     let refused = matches!(error.kind(), Kind::Refused | Kind::NotFound | Kind::Busy);
-    let said = error.said().filter(|_| refused).unwrap_or_default();
+    let said = error.server_message().filter(|_| refused).unwrap_or_default();
     let is_blamed = |key: &str, value: &str| said.contains(key) || (value.len() > 3 && said.contains(value));
     let (mut blamed, mut dropped) = (Vec::new(), Vec::new());
     for (key, value) in &args.keys {
@@ -281,7 +281,7 @@ fn go_on(
     } else {
         format!(" (give {} again: secrets are not repeated here)", dropped.join(" and "))
     };
-    let why = error.what_next().filter(|_| !open).map(|hint| format!("{hint}; ")).unwrap_or_default();
+    let why = error.hint_text().filter(|_| !open).map(|hint| format!("{hint}; ")).unwrap_or_default();
     error
         .context(format_args!("the server was not created, drive {drive} was"))
         .hint(format!("{why}{look}{without}{}{secrets}", command.join(" ")))

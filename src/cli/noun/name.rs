@@ -64,9 +64,9 @@ mod tests {
         assert_eq!(one("d2").unwrap(), "d2", "an id that is no UUID is an id all the same");
         let several = one("db").unwrap_err();
         assert_eq!(several.kind().exit_code(), 2);
-        assert!(several.what_next().is_some_and(|hint| hint.contains("oh:d2") && hint.contains("oh:d3")));
+        assert!(several.hint_text().is_some_and(|hint| hint.contains("oh:d2") && hint.contains("oh:d3")));
         let none = one("wep").unwrap_err();
         assert_eq!(none.kind().exit_code(), 5);
-        assert!(none.what_next().is_some_and(|hint| hint.contains("did you mean `oh:web`")), "{none:?}");
+        assert!(none.hint_text().is_some_and(|hint| hint.contains("did you mean `oh:web`")), "{none:?}");
     }
 }

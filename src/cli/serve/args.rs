@@ -196,7 +196,7 @@ mod tests {
             ("openhosting=127.0.0.1", "expected an IP address and a port"),
         ] {
             let error = text.parse::<Listener>().unwrap_err();
-            assert!(error.to_string().contains(says) && error.what_next().is_some(), "{text}: {error}");
+            assert!(error.to_string().contains(says) && error.hint_text().is_some(), "{text}: {error}");
         }
         assert_eq!("joyent=localhost:0".parse::<Listener>().unwrap().address, ([127, 0, 0, 1], 0).into());
     }

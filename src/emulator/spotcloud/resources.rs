@@ -13,9 +13,9 @@ const PENDING: u64 = SECOND;
 type Answer = Result<Value, Refusal>;
 
 /// What a list is asked for, by name.
-pub(super) type Asked<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(super) type OpenContext<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-pub(super) fn instances(site: &Site, root: &str, asked: Asked<'_>) -> Answer {
+pub(super) fn instances(site: &Site, root: &str, asked: OpenContext<'_>) -> Answer {
     let account = site.accounts.read()?;
     let fits = |instance: &&Instance| {
         asked("state").is_none_or(|state| state == state_of(instance))
@@ -30,7 +30,7 @@ pub(super) fn instance(site: &Site, root: &str, key: &str) -> Answer {
     Ok(describe(find(&account, key)?, root))
 }
 
-pub(super) fn create_instance(site: &Site, root: &str, asked: Asked<'_>) -> Answer {
+pub(super) fn create_instance(site: &Site, root: &str, asked: OpenContext<'_>) -> Answer {
     let wanted = |name: &str| {
         asked(name)
             .filter(|key| !key.is_empty())
@@ -126,7 +126,7 @@ pub(super) fn appliance(site: &Site, root: &str, key: &str) -> Answer {
     Ok(appliance.fields(&account, root))
 }
 
-pub(super) fn rename(site: &Site, root: &str, key: &str, asked: Asked<'_>) -> Answer {
+pub(super) fn rename(site: &Site, root: &str, key: &str, asked: OpenContext<'_>) -> Answer {
     let name = asked("name").filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| Refusal::new(400, "name is missing"))?;
     site.accounts.change(|account| {
@@ -148,7 +148,7 @@ pub(super) fn delete_appliance(site: &Site, key: &str) -> Result<(), Refusal> {
     })
 }
 
-pub(super) fn providers(root: &str, asked: Asked<'_>) -> Value {
+pub(super) fn providers(root: &str, asked: OpenContext<'_>) -> Value {
     SELLERS
         .iter()
         .filter(|seller| seller.fits(asked))
@@ -161,7 +161,7 @@ pub(super) fn provider(root: &str, key: &str) -> Answer {
     Ok(Value::Object(seller.details(root)))
 }
 
-pub(super) fn hardware_list(root: &str, asked: Asked<'_>) -> Value {
+pub(super) fn hardware_list(root: &str, asked: OpenContext<'_>) -> Value {
     HARDWARE.iter().filter(|offer| offer.fits(asked)).map(|offer| Value::Object(offer.fields(root))).collect()
 }
 

@@ -77,7 +77,7 @@ impl ValueKind {
             ValueKind::Size => {
                 return parse_size(value).map(|bytes| bytes.to_string()).map_err(|error| {
                     let refused = self.refuse(what, value);
-                    match error.what_next() {
+                    match error.hint_text() {
                         Some(hint) => refused.hint(hint),
                         None => refused,
                     }

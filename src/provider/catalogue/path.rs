@@ -175,7 +175,7 @@ mod tests {
         let read = "/drives/{UUID}/read/{OFFSET}/{SIZE}";
         let error = path(read, &[D, "0"]).unwrap_err();
         assert_eq!(error.to_string(), "the.call needs SIZE");
-        assert_eq!(error.what_next(), Some("its path arguments are UUID OFFSET SIZE"));
+        assert_eq!(error.hint_text(), Some("its path arguments are UUID OFFSET SIZE"));
         assert_eq!(error.kind().exit_code(), 2);
         let error = path("/drives/{UUID}/write[/{OFFSET}]", &[D, "0", "x"]).unwrap_err();
         assert_eq!(error.to_string(), "the.call takes UUID [OFFSET] and no more, got `x`");

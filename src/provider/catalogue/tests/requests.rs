@@ -144,7 +144,7 @@ fn bytes_are_asked_for_and_sent_as_they_are() {
     let write = Call::find(OpenHosting, "drives.write").unwrap();
     let path = vec![D.to_owned(), "4M".to_owned()];
     let none = Arguments { path: path.clone(), ..Arguments::default() };
-    assert!(write.request(&none).unwrap_err().what_next().is_some_and(|h| h.contains("-f")));
+    assert!(write.request(&none).unwrap_err().hint_text().is_some_and(|h| h.contains("-f")));
     let given = Arguments { path, body: Some(Bytes::from_static(b"\0\xff")), ..Arguments::default() };
     let request = write.request(&given).unwrap();
     assert_eq!(request.path, format!("/drives/{D}/write/4194304"));

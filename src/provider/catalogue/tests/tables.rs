@@ -96,7 +96,7 @@ fn a_mistyped_call_is_told_its_nearest() {
         let error = Call::find(provider, id).unwrap_err();
         assert_eq!(error.kind().exit_code(), 2);
         assert!(error.to_string().contains(id));
-        error.what_next().unwrap_or_default().to_owned()
+        error.hint_text().unwrap_or_default().to_owned()
     };
     assert_eq!(hint(OpenHosting, "drive.create"), "did you mean `drives.create`?");
     assert_eq!(hint(OpenHosting, "servers.sotp"), "did you mean `servers.stop`?");
