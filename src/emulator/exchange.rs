@@ -20,7 +20,7 @@ use crate::provider::Provider;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::http::header::EXPECT;
+use axum::http::header::{EXPECT, RETRY_AFTER};
 use axum::http::request::Parts;
 use axum::response::Response;
 use http_body::Body as _;
@@ -152,7 +152,14 @@ impl Exchange<'_> {
         match fault {
             Fault::Busy | Fault::Unavailable => {
                 self.dealt(kind);
-                if fault == Fault::Busy { tenant.front.busy() } else { tenant.front.unavailable() }
+                if fault == Fault::Busy {
+                    return tenant.front.busy();
+                }
+                let mut response = tenant.front.unavailable();
+                if let Some(seconds) = dealer.retry_after() {
+                    response.headers_mut().insert(RETRY_AFTER, seconds.into());
+                }
+                response
             }
             Fault::Reset(When::BeforeBody) => {
                 self.dealt(kind);

@@ -68,7 +68,7 @@ fn map_agrees(page: &str, summary: &Value) {
 
 #[test]
 fn the_page_of_each_kind_of_transfer_has_the_figures_of_its_summary() {
-    let mut world = World::new("busy=0.05,unavailable=0.03,seed=5");
+    let mut world = World::new("busy=0.05,unavailable=0.03,retry-after=0,seed=5");
     world.add("to", Provider::Crosspeer, "");
     world.image("a.img", 30 * MIB);
     let report = world.path("r.html");

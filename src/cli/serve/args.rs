@@ -22,6 +22,7 @@ const FAULTS: &str = "\
 Faults are a comma list. Shares are between 0 and 1:
   error=0.1               a mix of busy, unavailable, reset, short and stall
   busy= unavailable=      409 (Joyent: 420), or 503 with Retry-After
+  retry-after=0           what the 503 says, in seconds (1 unless given)
   reset= short= stall=    the connection is reset, the reply ends early, or stops
   latency=20ms            each request waits
   rate=10M                bytes a second, all connections together
