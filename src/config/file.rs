@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(e.kind().exit_code(), 2);
         assert!(e.to_string().contains("/c.toml:3: unknown key `secretcommand`"), "{e}");
         assert!(
-            e.hint_text().unwrap_or_default().contains("did you mean secret_command?"),
+            e.hint_text().unwrap_or_default().contains("did you mean `secret_command`?"),
             "{:?}",
             e.hint_text()
         );

@@ -125,7 +125,7 @@ fn keys_that_do_not_fit_are_refused() {
     wrong(&Profile { provider: None, ..profile("x") }, "`provider` is missing");
     wrong(&Profile { url: None, ..profile("openhosting") }, "`url` is missing");
     let hint = wrong(&profile("openhostin"), "unknown provider `openhostin`");
-    assert!(hint.contains("did you mean \"openhosting\"?"), "{hint}");
+    assert!(hint.contains("did you mean `openhosting`?"), "{hint}");
     wrong(&Profile { key_id: Some("k".into()), ..profile("crosspeer") }, "`key_id` is not a key");
     wrong(&Profile { secret: Some("k".into()), ..profile("spotcloud") }, "`secret` is not a key");
     let two =
