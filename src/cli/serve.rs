@@ -191,7 +191,7 @@ pub async fn run(mut args: ServeArgs, output: &Output) -> Result<()> {
     let mut running = Vec::new();
     for listener in &listeners {
         let emulator = Emulator::start(Config {
-            provider: listener.provider,
+            provider: listener.provider.into(),
             listen: listener.address,
             data: data.join(listener.provider.name()),
             user: args.user.clone(),

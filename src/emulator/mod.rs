@@ -3,8 +3,7 @@
 //!
 //! Rules of this module:
 //!
-//! - It uses the providers' names and the text and JSON shapes of [`crate::wire`], and nothing else of the client:
-//!   what both sides share, both can get wrong together.
+//! - It shares no code with the client: what both sides share, both can get wrong together. A test keeps it so.
 //! - It answers the documented form and accepts every form that a manual or a real client uses.
 //! - What goes wrong goes wrong on purpose, counted, and once: see [`Faults`].
 //! - State lives in files that several emulators may use at the same time; memory is only a cache of them.
@@ -21,6 +20,9 @@ mod body;
 mod call;
 mod clock;
 mod cloudsigma;
+mod data;
+mod date;
+mod dialect;
 mod drives;
 mod elastic;
 mod exchange;
@@ -31,14 +33,18 @@ mod hook;
 mod joyent;
 mod line;
 mod log;
+mod media;
+mod properties;
 mod serve;
 mod spoiled;
 mod spotcloud;
+mod store;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
 
+pub use dialect::Dialect;
 pub use faults::{FaultKind, Faults};
 pub use hook::{Gate, Hook, Next, Operation, Seen, Stage};
 pub use joyent::{fingerprint as ssh_fingerprint, is_of as signature_is_of};
@@ -46,8 +52,7 @@ pub use log::Logged;
 pub use spotcloud::is_signed as oauth_is_signed;
 pub use tls::Tls;
 
-use crate::provider::Provider;
-use account::{Accounts, Money};
+use account::{Accounts, Costs, Money};
 use axum::Router;
 use call::Calls;
 use drives::{Drives, Offer};
@@ -69,7 +74,7 @@ use tokio::sync::oneshot;
 #[derive(Clone)]
 pub struct Config {
     /// Whose API.
-    pub provider: Provider,
+    pub provider: Dialect,
     /// The address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
     /// The directory that the account's drives and servers are kept in; made if it is not there.
@@ -91,13 +96,13 @@ pub struct Config {
 impl Config {
     /// A provider on a free port of loopback, over a directory, for one account; without faults, keys or TLS.
     pub fn new(
-        provider: Provider,
+        provider: impl Into<Dialect>,
         data: impl Into<PathBuf>,
         user: impl Into<String>,
         secret: impl Into<String>,
     ) -> Self {
         Config {
-            provider,
+            provider: provider.into(),
             listen: ([127, 0, 0, 1], 0).into(),
             data: data.into(),
             user: user.into(),
@@ -120,7 +125,7 @@ impl std::fmt::Debug for Config {
 
 /// What all calls of a provider of drives share.
 struct Shared {
-    provider: Provider,
+    provider: Dialect,
     /// What the account signs in with.
     login: String,
     /// The UUID that objects are marked with as their owner's.
@@ -282,11 +287,12 @@ struct Service {
 impl Service {
     fn open(config: Config, dealer: &Arc<Dealer>, activity: &Arc<Activity>) -> io::Result<Self> {
         let (calls, offers) = match config.provider {
-            Provider::OpenHosting => (elastic::calls(), Vec::new()),
-            Provider::Crosspeer => (elastic::calls(), elastic::crosspeer_offers()),
-            Provider::CloudSigma => (cloudsigma::calls(), cloudsigma::OFFERS.to_vec()),
-            Provider::Joyent => return joyent::open(config),
-            Provider::SpotCloud => return spotcloud::open(config, dealer),
+            Dialect::OpenHosting | Dialect::Crosspeer => {
+                (elastic::calls(), Offer::of(&config.provider.to_string()))
+            }
+            Dialect::CloudSigma => (cloudsigma::calls(), Offer::of(&config.provider.to_string())),
+            Dialect::Joyent => return joyent::open(config),
+            Dialect::SpotCloud => return spotcloud::open(config, dealer),
         };
         Self::elastic(config, dealer, activity, calls, offers)
     }
@@ -300,9 +306,10 @@ impl Service {
         offers: Vec<Offer>,
     ) -> io::Result<Self> {
         let drives = Arc::new(Drives::open(&config.data, offers)?);
-        let bills = config.provider == Provider::CloudSigma;
         let limit = config.faults.balance.map(Money);
-        let account = Accounts::open(&config.data, Arc::clone(&drives), bills, limit);
+        let bills = config.provider == Dialect::CloudSigma || limit.is_some();
+        let costs = Costs { drives: Arc::clone(&drives), bills, limit };
+        let account = Accounts::open(config.data.join("account.json"), costs)?;
         let credentials = auth::Credentials::new(&config.user, &config.secret);
         let shared = Arc::new(Shared {
             provider: config.provider,

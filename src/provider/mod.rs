@@ -106,6 +106,18 @@ impl fmt::Display for Provider {
     }
 }
 
+impl From<Provider> for crate::emulator::Dialect {
+    fn from(provider: Provider) -> Self {
+        match provider {
+            Provider::OpenHosting => Self::OpenHosting,
+            Provider::Crosspeer => Self::Crosspeer,
+            Provider::CloudSigma => Self::CloudSigma,
+            Provider::SpotCloud => Self::SpotCloud,
+            Provider::Joyent => Self::Joyent,
+        }
+    }
+}
+
 impl FromStr for Provider {
     type Err = crate::Error;
 

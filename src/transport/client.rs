@@ -61,7 +61,9 @@ impl Client {
     /// One attempt at a call with a small body, the reply read whole.
     pub async fn call(&self, sending: &Sending<'_>) -> Result<Reply> {
         let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(sending.content_type));
+        if !sending.body.is_empty() {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(sending.content_type));
+        }
         if let Some(accept) = sending.accept {
             headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
         }

@@ -101,6 +101,7 @@ fn every_row_sends_what_its_manual_prints() {
             let (body, expected) =
                 (String::from_utf8_lossy(&sent.body).into_owned(), fill(row.body, &objects()));
             let kind = sent.header("content-type");
+            assert!(!sent.body.is_empty() || kind.is_none(), "{provider} {}: {kind:?} of nothing", row.id);
             if row.id == "drives.write" {
                 assert_eq!(sent.body, BYTES);
                 assert_eq!(kind, Some("application/octet-stream"));

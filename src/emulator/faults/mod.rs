@@ -173,8 +173,10 @@ impl Faults {
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
-        let size =
-            || crate::wire::elastic::parse_size(value).ok_or("a number of bytes is wanted, as 4194304 or 4M");
+        let size = || {
+            crate::emulator::properties::parse_size(value)
+                .ok_or("a number of bytes is wanted, as 4194304 or 4M")
+        };
         match key {
             "error" => {
                 let mixed = Share::parse(value)?.split(self.shares.len());

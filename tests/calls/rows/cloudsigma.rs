@@ -7,6 +7,7 @@ const SERVER: Out = Out::One(&["server", "name", "cpu", "mem", "status"]);
 const SERVERS: Out = Out::Many(&["server", "name"]);
 const GROUP: Out = Out::One(&["name"]);
 const PAID: Out = Out::Many(&["subscription"]);
+const PLACED: Out = Out::Many(&["resource"]);
 const PRICE: Out = Out::One(&["amount"]);
 const NEW: &[&str] = &["name=web", "cpu=2000", "mem=1024", "ide:0:0=$D", "boot=ide:0:0", "status=stopped"];
 const NEW_BODY: &str = "name web\ncpu 2000\nmem 1024\nide:0:0 $D\nboot ide:0:0\nstatus stopped\n";
@@ -159,9 +160,9 @@ fn money() -> Vec<Row> {
             "cpu 2000\nmem 1024\ndisk 10\nxfer 5\nstart_time 2010-03-23 00:00\nmonths 1\n",
             PAID,
         ),
-        row("subscriptions.ip_create", TWO, "POST /subscriptions/network/ip/create", TWO_BODY, PAID),
+        row("subscriptions.ip_create", TWO, "POST /subscriptions/network/ip/create", TWO_BODY, PLACED),
         row("subscriptions.ip_calculate", TWO, "POST /subscriptions/network/ip/calculate", TWO_BODY, PRICE),
-        row("subscriptions.vlan_create", TWO, "POST /subscriptions/network/vlan/create", TWO_BODY, PAID),
+        row("subscriptions.vlan_create", TWO, "POST /subscriptions/network/vlan/create", TWO_BODY, PLACED),
         row(
             "subscriptions.vlan_calculate",
             TWO,
