@@ -67,7 +67,8 @@ pub(super) fn software_create(command: &Command) -> Answer {
     let items = order.items.iter().map(|(product, quantity)| (product.key, quantity.to_string()));
     let echo: Properties = items.collect();
     let echo = echo.with("start_time", print(order.start, MINUTE));
-    Ok(Reply::Object(echo.with("end_time", print(order.end(), MINUTE))))
+    // With seconds, as in the example (11.15).
+    Ok(Reply::Object(echo.with("end_time", print(order.end(), TO_THE_SECOND))))
 }
 
 /// `POST subscriptions/software/calculate`

@@ -156,7 +156,7 @@ fn subscriptions_are_shown_as_in_the_examples() {
     // 11.15.
     let order =
         "msft_lwa_00135 1\nmsft_p73_04837 0\nmsft_tfa_00009 0\nstart_time 2010-03-21 12:21\nmonths 1\n";
-    let echo = "msft_lwa_00135 1\nmsft_p73_04837 0\nmsft_tfa_00009 0\nstart_time 2010-03-21 12:21\nend_time 2010-04-21 12:21\n";
+    let echo = "msft_lwa_00135 1\nmsft_p73_04837 0\nmsft_tfa_00009 0\nstart_time 2010-03-21 12:21\nend_time 2010-04-21 12:21:00\n";
     expect(&site.client.post("/subscriptions/software/create", order), 200, echo);
 }
 
