@@ -52,11 +52,6 @@ pub fn value(object: &Properties) -> Value {
     Value::Object(map)
 }
 
-/// A list of objects or rows as a JSON array.
-pub fn values(objects: &[Properties]) -> Value {
-    Value::Array(objects.iter().map(value).collect())
-}
-
 /// One object as JSON on one line, its keys in their order.
 pub fn print(object: &Properties) -> String {
     // Strings and numbers under string keys: there is nothing in it that could fail.

@@ -13,8 +13,7 @@ const SEARCHED: usize = 32;
 
 /// The properties of one object: keys with values, in the order they came. A key stands at most once.
 ///
-/// However many keys there are, each is set and found in the same time: a server, or a client of the emulator, may send a
-/// hundred thousand.
+/// However many keys there are, each is set and found in the same time: a server may send a hundred thousand.
 #[derive(Clone, Default)]
 pub struct Properties {
     pairs: Vec<(String, String)>,
