@@ -1,67 +1,73 @@
-//! The one error type, and the one place that decides what may be retried and how a run ends.
+//! The error type, and the decision which errors are retried and how they end the process.
 //!
-//! An [`Error`] says what failed ([`Kind`] and a sentence), where (offset), how often it was tried, what the server
-//! said, and what to do next (hint). Nothing below the command line prints or exits; the command line turns the error
-//! into text and [`Kind::exit_code`] into the process's status.
+//! An [`Error`] says what failed ([`Kind`] and a message), where (offset), after how many attempts, what the
+//! server said, and what to do (hint). The library never prints or exits; the command line shows the error
+//! and takes the exit status from [`Kind::exit_code`].
 
 use std::fmt;
 use std::time::Duration;
 
-/// The result of every fallible function of this crate.
+/// The result of this crate's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, as far as a caller may care.
+/// The kind of an error, as far as it matters to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// A bad option, value, remote or call: nothing was sent.
+    /// A bad option, value, remote or call. Nothing was sent.
     Usage,
-    /// The image cannot be read, is empty, or changed under the transfer.
+    /// The image cannot be read, is empty, or changed during the transfer.
     Source,
+    /// The image is not what it was when the interrupted transfer began.
+    Changed,
+    /// A drive or device is in use, by a server or by this machine.
+    InUse,
     /// A file stands where the result should go.
     Exists,
     /// The drive is smaller than the image.
     TooSmall,
-    /// A local disk or the far end (507) has no room.
+    /// A local disk or the remote (507) is out of space.
     Full,
-    /// Any other local input or output error.
+    /// Any other local I/O error.
     Io,
-    /// The journal is damaged or does not fit this command.
+    /// The journal is damaged or does not match the command.
     Journal,
-    /// Another run on this machine holds the journal, the destination or the set.
+    /// Another process of this machine holds the journal, the destination or the set.
     Locked,
-    /// 401 or 403: the credentials were refused.
+    /// The credentials were refused (401 or 403).
     Auth,
-    /// 402: the account's balance does not cover the call.
+    /// The account's balance is too low for the call (402).
     Billing,
-    /// 404 or 410: no such drive, server or call.
+    /// The drive, server or call does not exist (404 or 410).
     NotFound,
-    /// 400, 405 and other refusals of the request itself.
+    /// The server refused the request (400, 405 and others).
     Refused,
-    /// 409 busy: the object is in use for now.
+    /// The object is busy for now (409).
     Busy,
-    /// 420 or 429: too many requests.
+    /// Too many requests (420 or 429).
     SlowDown,
-    /// 408, 500, 502, 503, 504: the server failed, for now.
+    /// The server failed, for now (408, 500, 502, 503, 504).
     Unavailable,
     /// The connection could not be made, was reset, or ended early.
     Connection,
     /// No progress within the deadline.
     Timeout,
-    /// A reply that is shorter than what was asked for.
+    /// A reply that is shorter than requested.
     ShortReply,
-    /// A reply that makes no sense.
+    /// A reply that violates the protocol.
     Protocol,
-    /// Contents differ after a comparison.
+    /// A comparison found different contents.
     Differ,
-    /// Some chunks are missing at the far end; the same command goes on.
+    /// Some chunks are missing at the destination; the same command resumes.
     Incomplete,
-    /// Stopped by a signal; the same command goes on.
+    /// Stopped by a signal; the same command resumes.
     Interrupted,
+    /// The reader of standard output has gone away, as in `| head`.
+    ReaderGone,
 }
 
 impl Kind {
-    /// Whether repeating the same request may help. Only requests that are safe to repeat are ever repeated; that is
-    /// for the caller to know.
+    /// Returns whether repeating the request may help. The caller must know that the request is safe to
+    /// repeat.
     pub fn is_retryable(self) -> bool {
         matches!(
             self,
@@ -74,8 +80,8 @@ impl Kind {
         )
     }
 
-    /// The process's exit status: 1 failed, 2 usage, 3 incomplete and resumable, 4 authentication, 5 not found,
-    /// 6 contents differ, 130 interrupted.
+    /// Returns the exit status of the process: 1 failed, 2 usage, 3 incomplete and resumable, 4
+    /// authentication, 5 not found, 6 contents differ, 130 interrupted, 141 nobody reads standard output.
     pub fn exit_code(self) -> u8 {
         match self {
             Kind::Usage => 2,
@@ -84,12 +90,14 @@ impl Kind {
             Kind::NotFound => 5,
             Kind::Differ => 6,
             Kind::Interrupted => 130,
+            // As shells have it for a program that SIGPIPE ends.
+            Kind::ReaderGone => 141,
             _ => 1,
         }
     }
 }
 
-/// An error with its context. Boxed inside, so that a `Result` stays small.
+/// An error with its context. It is boxed to keep `Result` small.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -104,7 +112,7 @@ struct Inner {
 }
 
 impl Error {
-    /// A new error: its kind and one sentence without a full stop.
+    /// Creates an error of a kind with a message, one sentence without a full stop.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Error(Box::new(Inner {
             kind,
@@ -118,106 +126,102 @@ impl Error {
         }))
     }
 
-    /// A usage error: exit 2.
+    /// Creates a usage error (exit status 2).
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)
     }
 
-    /// A local input or output error, with a full disk told apart.
+    /// Creates an error from a local I/O error. A full disk has a kind of its own.
     pub fn io(what: impl Into<String>, error: std::io::Error) -> Self {
         let full =
             matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
         let kind = if full { Kind::Full } else { Kind::Io };
         let new = Self::new(kind, what).source(error);
-        if full {
-            new.hint("free some space, then run the same command again: it goes on where it stopped")
-        } else {
-            new
-        }
+        if full { new.hint("free some space, then run the same command again to resume") } else { new }
     }
 
-    /// Adds the byte offset in the image or drive at which it failed.
+    /// Sets the byte offset in the image or drive.
     #[must_use]
     pub fn offset(mut self, offset: u64) -> Self {
         self.0.offset = Some(offset);
         self
     }
 
-    /// Adds how many attempts were made.
+    /// Sets the number of attempts.
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.0.attempts = Some(attempts);
         self
     }
 
-    /// Adds the server's own words.
+    /// Sets the server's message.
     #[must_use]
     pub fn server(mut self, said: impl Into<String>) -> Self {
         self.0.server = Some(said.into());
         self
     }
 
-    /// Adds what the user can do.
+    /// Sets what the user can do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
     }
 
-    /// Adds how long the server asked to wait.
+    /// Sets how long the server asked to wait.
     #[must_use]
     pub fn retry_after(mut self, wait: Option<Duration>) -> Self {
         self.0.retry_after = wait;
         self
     }
 
-    /// Adds the cause.
+    /// Sets the cause.
     #[must_use]
     pub fn source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
-    /// Puts what was being done before the message: `WHAT: MESSAGE`.
+    /// Prefixes the message with the operation: `WHAT: MESSAGE`.
     #[must_use]
     pub fn context(mut self, what: impl fmt::Display) -> Self {
         self.0.message = format!("{what}: {}", self.0.message);
         self
     }
 
-    /// The same error under another kind, as when a failed chunk makes a transfer incomplete.
+    /// Changes the kind, for example if a failed chunk makes a transfer incomplete.
     #[must_use]
     pub fn with_kind(mut self, kind: Kind) -> Self {
         self.0.kind = kind;
         self
     }
 
-    /// What went wrong.
+    /// Returns the kind.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
 
-    /// How long the server asked to wait before the next attempt.
+    /// Returns how long the server asked to wait before the next attempt.
     pub fn wait(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// Where, in bytes from the start of the image or drive.
+    /// Returns the byte offset in the image or drive.
     pub fn at_offset(&self) -> Option<u64> {
         self.0.offset
     }
 
-    /// After how many attempts.
+    /// Returns the number of attempts.
     pub fn after_attempts(&self) -> Option<u32> {
         self.0.attempts
     }
 
-    /// What the server said.
+    /// Returns the server's message.
     pub fn said(&self) -> Option<&str> {
         self.0.server.as_deref()
     }
 
-    /// What the user can do.
+    /// Returns what the user can do.
     pub fn what_next(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }

@@ -29,6 +29,15 @@ pub enum Event {
     },
     /// Something the user should know, though it goes on.
     Warning(String),
+    /// A disk that is moved is in use, so the result may be half old. Shown even where warnings are not.
+    InUse(String),
+    /// An interrupted run made a disk that this run does not use.
+    Leftover {
+        /// The remote's name.
+        remote: String,
+        /// What the disk is asked for by.
+        disk: String,
+    },
     /// Something the user may want to know.
     Note(String),
     /// The transfer has come to its next stage.

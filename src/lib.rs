@@ -51,6 +51,10 @@ pub mod units;
 #[doc(hidden)]
 pub mod wire;
 
+#[cfg(test)]
+#[path = "../tests/support/skipped.rs"]
+mod skipped;
+
 pub use error::{Error, Kind, Result};
 
 /// Who is talked to, and how.

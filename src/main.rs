@@ -13,9 +13,16 @@ use diskferry::{
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Before there is a second thread.
+    if cli::complete::answer() {
+        return ExitCode::SUCCESS;
+    }
     // Before anything else, so that no moment is without it.
     signals::listen();
-    let cli = Cli::read();
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(ended) => return ended,
+    };
     let output = Output::new(&cli.global);
     cli.global.start_logging(&output);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -50,6 +50,8 @@ pub struct Meters {
     pub looks_empty: AtomicU64,
     /// Nanoseconds that requests were held back by the bandwidth limit.
     pub throttled_ns: AtomicU64,
+    /// The shortest time in nanoseconds from a small request to the head of its answer; 0 while there was none.
+    round_trip_ns: AtomicU64,
 }
 
 impl Meters {
@@ -72,6 +74,24 @@ impl Meters {
             }
         }
         sum
+    }
+
+    /// Notes how long a small request took to be answered.
+    pub(crate) fn note_round_trip(&self, took: Duration) {
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
+        // Fails where no shorter one is to be noted.
+        let _ = self
+            .round_trip_ns
+            .fetch_update(Relaxed, Relaxed, |least| (least == 0 || took < least).then_some(took));
+    }
+
+    /// Returns the shortest time from a small request to the head of its answer: at least the round trip of the line.
+    /// `None` before the first answer, and where the far end does not speak HTTP.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        match self.round_trip_ns.load(Relaxed) {
+            0 => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
     }
 
     fn counters(&self) -> [&AtomicU64; 22] {
@@ -99,6 +119,8 @@ impl Meters {
             looks_queued,
             looks_empty,
             throttled_ns,
+            // A time, not a sum.
+            round_trip_ns: _,
         } = self;
         [
             image,
@@ -137,18 +159,18 @@ impl Meters {
         u64::try_from(u128::from(partial.min(wire)) * u128::from(image) / u128::from(wire)).unwrap_or(image)
     }
 
-    /// What held a transfer up most that took so long: `source`, `cpu`, `destination`, `network`, `server` or `bwlimit`. Of one
-    /// that took less than [`SHORT`] there is nothing to tell.
+    /// What held a transfer up most that took so long: `source`, `cpu`, `destination`, `network`, `server` or `bwlimit`;
+    /// `None` if chunks were on their way for less than [`SHORT`], however long the rest took.
     ///
     /// The pipeline's clocks tell whether it was before, in or behind the workers; the workers' and the requests' clocks tell
     /// what they did in that time.
     pub fn limited_by(&self, elapsed: Duration) -> Option<&'static str> {
         let get = |counter: &AtomicU64| counter.load(Relaxed);
-        if elapsed < SHORT {
-            return None;
-        }
         let (source, work, far) = (get(&self.source_ns), get(&self.work_ns), get(&self.far_ns));
         let sink = get(&self.sink_ns);
+        if elapsed < SHORT || Duration::from_nanos(source + work + far + sink) < SHORT {
+            return None;
+        }
         let (reading, landing) = (get(&self.reading_ns), get(&self.landing_ns));
         let encoding = get(&self.encoding_ns).saturating_sub(landing);
         let (moving, waiting, throttled) =
@@ -215,6 +237,9 @@ mod tests {
         let second = Duration::from_secs(1);
         let m = Meters::default();
         assert_eq!(m.limited_by(second / 2), None);
+        assert_eq!(m.limited_by(second), None, "nothing was on its way");
+        Meters::time(&m.far_ns, second);
+        assert_eq!(m.limited_by(second / 2), None);
         assert_eq!(m.limited_by(second), Some("network"));
         Meters::time(&m.waiting_ns, second);
         assert_eq!(m.limited_by(second), Some("server"));
@@ -228,7 +253,7 @@ mod tests {
         assert_eq!(m.limited_by(second), Some("network"));
         Meters::time(&m.throttled_ns, 2 * second);
         assert_eq!(m.limited_by(second), Some("bwlimit"));
-        Meters::time(&m.work_ns, second);
+        Meters::time(&m.work_ns, 2 * second);
         Meters::time(&m.encoding_ns, second);
         assert_eq!(m.limited_by(second), Some("cpu"));
         Meters::time(&m.encoding_ns, 2 * second);
@@ -237,11 +262,11 @@ mod tests {
         Meters::time(&m.reading_ns, 3 * second);
         assert_eq!(m.limited_by(second), Some("source"));
         Meters::time(&m.reading_ns, 3 * second);
-        Meters::time(&m.source_ns, 2 * second);
+        Meters::time(&m.source_ns, 3 * second);
         assert_eq!(m.limited_by(second), Some("source"));
         Meters::time(&m.far_ns, 3 * second);
         assert_eq!(m.limited_by(second), Some("bwlimit"));
-        Meters::time(&m.sink_ns, 4 * second);
+        Meters::time(&m.sink_ns, 5 * second);
         assert_eq!(m.limited_by(second), Some("destination"));
     }
 }

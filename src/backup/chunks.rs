@@ -1,4 +1,4 @@
-//! The chunks of a store: which are there, and how one is put there.
+//! The chunks of a store: which ones exist, and how to add one.
 
 use super::index::{chunk_key, digest_of_key};
 use super::place::Place;
@@ -13,7 +13,8 @@ use futures_util::{StreamExt, TryStreamExt};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The most chunks of an object store that are remembered: 34 MiB as the table of a `HashSet`. What is beyond is written again.
+/// The most chunks of an object store that are remembered, 34 MiB as the table of a `HashSet`. Chunks beyond
+/// that are written again.
 const MOST_KNOWN: usize = (1 << 20) / 8 * 7;
 
 /// The chunks of a store, for one [session](super::Session).
@@ -22,24 +23,24 @@ pub struct Chunks(Arc<Inner>);
 
 struct Inner {
     place: Arc<dyn Place>,
-    /// Those that are known to be there, where it takes a request to look.
+    /// The chunks that are known to exist, for a store where each check takes a request.
     known: Mutex<HashSet<Digest>>,
     zeros: ZeroDigests,
 }
 
 impl Chunks {
-    /// The chunks at a place, of which none is known.
+    /// Creates the chunks of a place. None is known yet.
     pub fn new(place: Arc<dyn Place>) -> Self {
         let zeros = ZeroDigests::new(Algorithm::Sha256);
         Self(Arc::new(Inner { place, known: Mutex::default(), zeros }))
     }
 
-    /// Where they are.
+    /// Returns the place.
     pub fn place(&self) -> &Arc<dyn Place> {
         &self.0.place
     }
 
-    /// Learns which chunks there are, where asking for each would take a request.
+    /// Lists the existing chunks, if checking each one would take a request.
     pub async fn look(&self, retry: &Retry) -> Result<()> {
         if self.0.place.directory().is_some() {
             return Ok(());
@@ -62,7 +63,7 @@ impl Chunks {
         }
     }
 
-    /// Forgets which chunks there are: somebody may have deleted some.
+    /// Drops what is known, because chunks may have been deleted.
     pub fn forget(&self) {
         self.known().clear();
     }
@@ -71,7 +72,7 @@ impl Chunks {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a chunk is known to be there. Looks into a directory, and asks nobody else.
+    /// Returns whether a chunk is known to exist. Checks a directory, but sends no request.
     pub fn has(&self, digest: &Digest) -> bool {
         match self.0.place.directory() {
             Some(directory) => directory.has(&chunk_key(digest)),
@@ -79,13 +80,13 @@ impl Chunks {
         }
     }
 
-    /// Puts a chunk there unless it is known to be. `frame`: a zstd frame with its bytes.
+    /// Stores a chunk unless it is known to exist. `frame` is a zstd frame with its bytes.
     pub fn put(&self, digest: Digest, frame: Bytes) -> Attempt<()> {
         let this = self.clone();
         Box::pin(async move {
             let place = &this.0.place;
             if place.directory().is_some() {
-                // Whoever is there already has the same bytes.
+                // If another process stores the same chunk, it has the same bytes.
                 return place.put(&chunk_key(&digest), frame).await;
             }
             if !this.has(&digest) {
@@ -103,7 +104,7 @@ impl Chunks {
         }
     }
 
-    /// Puts the chunk of so many zeros there unless it is known to be.
+    /// Stores the chunk of `len` zeros unless it is known to exist.
     pub fn put_zeros(&self, len: u64) -> Attempt<()> {
         let this = self.clone();
         Box::pin(async move {
@@ -115,7 +116,7 @@ impl Chunks {
                 }
                 let len = usize::try_from(len).map_err(|_| Error::usage("the chunk size is too large"))?;
                 let frame = zstd::bulk::compress(&vec![0; len], 1)
-                    .map_err(|e| Error::new(Kind::Io, "compressing a chunk by zstd").source(e))?;
+                    .map_err(|e| Error::new(Kind::Io, "cannot compress a chunk").source(e))?;
                 Ok(Some((digest, Bytes::from(frame))))
             });
             match missing.await? {
@@ -125,12 +126,13 @@ impl Chunks {
         })
     }
 
-    /// The digest of a chunk of so many zeros.
+    /// Returns the digest of a chunk of `len` zeros.
     pub fn digest_of_zeros(&self, len: u64) -> Digest {
         self.0.zeros.of(len)
     }
 
-    /// Which of these chunks are not there, in no particular order. Each that is not known is asked for.
+    /// Returns which of these chunks do not exist, in no particular order. Sends a request for each that is
+    /// not known.
     pub async fn missing(&self, digests: &HashSet<Digest>, retry: &Retry) -> Result<HashSet<Digest>> {
         if self.0.place.directory().is_some() {
             let (this, digests) = (self.clone(), digests.clone());
@@ -142,7 +144,7 @@ impl Chunks {
         let look = |digest: Digest| async move {
             let key = chunk_key(&digest);
             let head = async || self.0.place.head(&key).await;
-            let there = retry.run("looking for a chunk in the store", None, head).await?.is_some();
+            let there = retry.run("looking up a chunk in the store", None, head).await?.is_some();
             if there {
                 self.remember(digest);
             }
@@ -154,7 +156,7 @@ impl Chunks {
 }
 
 impl Held for Chunks {
-    /// A store keeps a chunk once, wherever in whichever image it is.
+    /// A store keeps a chunk once, whichever images contain it.
     fn holds(&self, _index: u64, digest: &Digest) -> bool {
         self.has(digest)
     }

@@ -1,11 +1,12 @@
-//! casync's index of a blob (`.caibx`): which chunks make an image, in order.
+//! casync's index of a blob (`.caibx`): the chunks of an image, in order.
 //!
-//! Numbers have 64 bits, little endian (casync, src/caformat.h, `CaFormatIndex`, `CaFormatTable`; src/caindex.c):
+//! Numbers are 64-bit little endian (casync, src/caformat.h, `CaFormatIndex`, `CaFormatTable`;
+//! src/caindex.c):
 //!
 //! ```text
-//! 48, INDEX, feature flags, least, average and greatest chunk size
+//! 48, INDEX, feature flags, smallest, average and largest chunk size
 //! all ones, TABLE
-//! end of the chunk in the image, digest (32 bytes)      one for each chunk
+//! end of the chunk in the image, digest (32 bytes)      one per chunk
 //! 0, 0, 48, size of the table, TAIL
 //! ```
 
@@ -14,19 +15,19 @@ use crate::error::{Error, Kind, Result};
 use sha2::Digest as _;
 use std::ops::Range;
 
-/// The largest chunk (casync, src/cachunk.h, `CA_CHUNK_SIZE_LIMIT_MAX`).
+/// The largest chunk that casync reads (casync, src/cachunk.h, `CA_CHUNK_SIZE_LIMIT_MAX`).
 pub const LARGEST_CHUNK: u64 = 128 << 20;
 
-/// The largest index that is read: 25 million chunks, as many as a transfer may have.
+/// The largest index that is read, in bytes: 25 million chunks, the limit of a transfer.
 pub const LARGEST_INDEX: u64 = 40 * crate::chunk::MAX_CHUNKS + HEAD as u64 + ITEM as u64;
 
 const INDEX: u64 = 0x9682_4d9c_7b12_9ff9;
 const TABLE: u64 = 0xe75b_9e11_2f17_417d;
 const TAIL: u64 = 0x4b4f_050e_5549_ecd1;
 
-/// The digests are SHA-512/256 (casync, src/caformat.h, `CA_FORMAT_SHA512_256`).
+/// The flag for SHA-512/256 digests (casync, src/caformat.h, `CA_FORMAT_SHA512_256`).
 const SHA512_256: u64 = 1 << 61;
-/// What `casync make` sets for a blob beside it (`CA_FORMAT_EXCLUDE_NODUMP`, `CA_FORMAT_EXCLUDE_FILE`).
+/// The other flags that `casync make` sets for a blob (`CA_FORMAT_EXCLUDE_NODUMP`, `CA_FORMAT_EXCLUDE_FILE`).
 const BLOB_FLAGS: u64 = 1 << 63 | 1 << 60;
 
 const HEAD: usize = 64;
@@ -36,14 +37,14 @@ const INDEX_SIZE: u64 = 48;
 /// The algorithm of an index's digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChunkHash {
-    /// SHA-256: what is written here.
+    /// SHA-256, which diskferry writes.
     Sha256,
-    /// SHA-512/256: casync's default.
+    /// SHA-512/256, casync's default.
     Sha512_256,
 }
 
 impl ChunkHash {
-    /// The digest of a chunk.
+    /// Returns the digest of a chunk.
     pub fn digest(self, bytes: &[u8]) -> Digest {
         match self {
             Self::Sha256 => Algorithm::Sha256.digest(bytes),
@@ -55,42 +56,43 @@ impl ChunkHash {
 /// A chunk of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkRef {
-    /// Its place in the index, from 0.
+    /// The position of the chunk in the index.
     pub number: usize,
-    /// Its offset in the image.
+    /// The offset in the image.
     pub offset: u64,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub len: u64,
-    /// The digest of its bytes, and its name in a store.
+    /// The digest of the chunk, which is also its name in a store.
     pub digest: Digest,
 }
 
 impl ChunkRef {
-    /// Its place in the image.
+    /// Returns the byte range in the image.
     pub fn range(&self) -> Range<u64> {
         self.offset..self.offset + self.len
     }
 }
 
-/// An index, checked.
+/// A valid index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Index {
     flags: u64,
-    /// Least, average and greatest size of a chunk.
+    /// The smallest, average and largest size of a chunk.
     sizes: [u64; 3],
-    /// The end of each chunk, and its digest.
+    /// The end of each chunk in the image, and its digest.
     items: Vec<(u64, Digest)>,
 }
 
 impl Index {
-    /// An index of chunks of one size, the last of which may be shorter, with SHA-256 digests.
+    /// Creates an index of chunks of one size with SHA-256 digests. The last chunk may be shorter.
     ///
     /// # Errors
-    /// A chunk size of zero or above [`LARGEST_CHUNK`], and a size that is not that of so many chunks.
+    /// Fails if the chunk size is zero or above [`LARGEST_CHUNK`], or if the number of chunks does not match
+    /// the size.
     pub fn fixed(size: u64, chunk_size: u64, digests: &[Digest]) -> Result<Self> {
         if !(1..=LARGEST_CHUNK).contains(&chunk_size) {
             return Err(Error::usage(format!(
-                "chunks of {chunk_size} bytes cannot be in an index: expected 1 to {LARGEST_CHUNK}"
+                "expected a chunk size from 1 to {LARGEST_CHUNK} bytes, got {chunk_size}"
             )));
         }
         if size.div_ceil(chunk_size) != digests.len() as u64 {
@@ -107,19 +109,19 @@ impl Index {
         Ok(Self { flags: BLOB_FLAGS, sizes: [chunk_size; 3], items: items.collect() })
     }
 
-    /// Reads an index. `name` says in errors which.
+    /// Parses an index. `name` is used in errors.
     ///
     /// # Errors
-    /// Whatever casync refuses, flags that nobody knows aside, and more chunks than a transfer may have.
+    /// Fails for whatever casync refuses, except unknown flags, and for more chunks than a transfer may have.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self> {
         let bad = |at: usize, rule: String| {
             let what = format!("the index {name} is damaged: {rule}");
             Error::new(Kind::Source, what)
                 .offset(at as u64)
-                .hint("take another backup of the drive, or an older one")
+                .hint("use an older backup of the drive, or make a new one")
         };
         if bytes.len() < HEAD + ITEM || !(bytes.len() - HEAD).is_multiple_of(ITEM) {
-            let rule = format!("{} bytes are not a head of {HEAD} and items of {ITEM}", bytes.len());
+            let rule = format!("{} bytes are not a header of {HEAD} and items of {ITEM}", bytes.len());
             return Err(bad(bytes.len(), rule));
         }
         if bytes.len() as u64 > LARGEST_INDEX {
@@ -137,7 +139,7 @@ impl Index {
             }
         };
         expect(8, "the type of the file", INDEX)?;
-        expect(0, "the size of the head", INDEX_SIZE)?;
+        expect(0, "the size of the header", INDEX_SIZE)?;
         expect(48, "the size of the table", u64::MAX)?;
         expect(56, "the type of the table", TABLE)?;
         let sizes = [word(24), word(32), word(40)];
@@ -148,13 +150,13 @@ impl Index {
             }
         }
         if !sizes.is_sorted() {
-            return Err(bad(24, format!("the chunk sizes {sizes:?} do not ascend")));
+            return Err(bad(24, format!("the chunk sizes {sizes:?} are not in ascending order")));
         }
         let tail = bytes.len() - ITEM;
         expect(tail + 32, "the marker at the end", TAIL)?;
         expect(tail, "the first word of the end", 0)?;
         expect(tail + 8, "the second word of the end", 0)?;
-        expect(tail + 16, "the distance to the head", INDEX_SIZE)?;
+        expect(tail + 16, "the distance to the header", INDEX_SIZE)?;
         expect(tail + 24, "the size of the table", bytes.len() as u64 - INDEX_SIZE)?;
         let mut items = Vec::with_capacity((tail - HEAD) / ITEM);
         let mut before = 0;
@@ -174,7 +176,7 @@ impl Index {
         Ok(Self { flags: word(16), sizes, items })
     }
 
-    /// The bytes of the file.
+    /// Returns the bytes of the index file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let table = (self.items.len() + 1) * ITEM + 16;
         let [least, average, greatest] = self.sizes;
@@ -190,37 +192,37 @@ impl Index {
         bytes
     }
 
-    /// The algorithm of its digests.
+    /// Returns the algorithm of the digests.
     pub fn hash(&self) -> ChunkHash {
         if self.flags & SHA512_256 == 0 { ChunkHash::Sha256 } else { ChunkHash::Sha512_256 }
     }
 
-    /// The size of the image in bytes.
+    /// Returns the size of the image in bytes.
     pub fn size(&self) -> u64 {
         self.items.last().map_or(0, |(end, _)| *end)
     }
 
-    /// The size of the largest chunk that there may be.
+    /// Returns the largest permitted chunk size in bytes.
     pub fn chunk_size(&self) -> u64 {
         self.sizes[2]
     }
 
-    /// Whether all chunks but the last have one size.
+    /// Returns whether all chunks except the last have one size.
     pub fn is_fixed(&self) -> bool {
         self.sizes[0] == self.sizes[2]
     }
 
-    /// How many chunks there are.
+    /// Returns the number of chunks.
     pub fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Whether the image is empty.
+    /// Returns whether the image is empty.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// A chunk by its place.
+    /// Returns a chunk by its position.
     pub fn chunk(&self, number: usize) -> Option<ChunkRef> {
         let (end, digest) = *self.items.get(number)?;
         let offset =
@@ -228,12 +230,12 @@ impl Index {
         Some(ChunkRef { number, offset, len: end - offset, digest })
     }
 
-    /// All chunks, in order.
+    /// Returns all chunks in order.
     pub fn chunks(&self) -> impl Iterator<Item = ChunkRef> + '_ {
         (0..self.items.len()).filter_map(|number| self.chunk(number))
     }
 
-    /// The places of the chunks that touch a range of the image.
+    /// Returns the positions of the chunks that overlap a range of the image.
     pub fn touching(&self, range: &Range<u64>) -> Range<usize> {
         if range.is_empty() {
             return 0..0;
@@ -244,16 +246,16 @@ impl Index {
     }
 }
 
-/// Where a chunk is in a store: `30e1/30e14955….cacnk`.
+/// Returns the key of a chunk in a store, such as `30e1/30e14955….cacnk`.
 pub fn chunk_key(digest: &Digest) -> String {
     let name = hex(&digest.0);
     format!("{}/{name}{CHUNK_SUFFIX}", &name[..4])
 }
 
-/// How the files of chunks end.
+/// The file name suffix of chunks.
 pub const CHUNK_SUFFIX: &str = ".cacnk";
 
-/// The digest of the chunk that is at a place in a store; `None` if there can be none.
+/// Returns the digest of the chunk at a key, or `None` if the key is not one of a chunk.
 pub fn digest_of_key(key: &str) -> Option<Digest> {
     let (directory, file) = key.split_once('/')?;
     let name = file.strip_suffix(CHUNK_SUFFIX)?;

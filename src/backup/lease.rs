@@ -1,10 +1,11 @@
-//! Who is at work in a store: backups, restores and verifications together, a sweep of chunks alone.
+//! Leases of a store. Backups, restores and verifications share the store; a sweep of chunks is exclusive.
 //!
-//! In a directory that is a lock on a file, which the system lets go of when its holder dies.
+//! In a directory a lease is a lock on a file, which the system releases when its holder dies.
 //!
-//! In an object store it is an object that its holder writes anew each minute. Whoever comes announces itself first and then looks
-//! for others, so that of two who come at once at least one sees the other. An object that is five minutes older than one's own
-//! belongs to nobody any more. Only the store's clock counts: all times are those at which the store says that objects were written.
+//! In an object store it is an object that its holder rewrites every minute. Whoever arrives writes its own
+//! object first and then looks for others, so of two that arrive at once at least one sees the other. An
+//! object that is five minutes older than one's own has expired. Only the store's clock counts: all times are
+//! those at which the store says that objects were written.
 
 use super::place::{Directory, OWN, Place};
 use super::store::BackupStore;
@@ -19,18 +20,18 @@ use tokio::task::AbortHandle;
 /// How often a lease is renewed.
 const RENEWAL: Duration = Duration::from_mins(1);
 
-/// A lease that was not renewed for this long is lost.
+/// How long after its last renewal a lease expires.
 const LOST: Duration = Duration::from_mins(5);
 
-/// How often somebody who waits looks again.
+/// How often a waiting process checks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
-/// What a lease is for.
+/// The kind of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Reading and adding chunks: any number at a time.
+    /// Shared: reading and adding chunks.
     Use,
-    /// Deleting chunks: alone.
+    /// Exclusive: deleting chunks.
     Sweep,
 }
 
@@ -43,7 +44,7 @@ impl Role {
     }
 }
 
-/// The right to be at work in a store. Give it back by [`Lease::end`]; one that is dropped in an object store is in the way of a sweep
+/// The right to use a store. Release it by [`Lease::end`]; in an object store a dropped lease blocks a sweep
 /// for five minutes.
 #[derive(Debug)]
 pub struct Lease(Holding);
@@ -52,12 +53,12 @@ pub struct Lease(Holding);
 enum Holding {
     Directory(Directory),
     Objects(ObjectLease),
-    /// Who may read an object store only cannot say so there.
+    /// A reader with read-only access to an object store cannot announce itself there.
     Unannounced,
 }
 
 impl Lease {
-    /// Waits until the store may be used, and says once that it has to. A stop ends the waiting.
+    /// Waits until the store may be used, and reports once that it waits. A stop ends the wait.
     pub async fn wait(place: &Arc<dyn Place>, retry: &Retry) -> Result<Self> {
         let mut said = false;
         loop {
@@ -65,7 +66,7 @@ impl Lease {
                 return Ok(lease);
             }
             if !said {
-                let note = format!("waiting for a prune that deletes chunks in {}", place.name());
+                let note = format!("waiting until a prune ends that deletes chunks in {}", place.name());
                 (retry.observer)(&Event::Note(note));
                 said = true;
             }
@@ -77,11 +78,12 @@ impl Lease {
         }
     }
 
-    /// The right to read a store. Credentials that may only read are enough: nobody knows of the reader then, and that is said.
+    /// Takes a lease for reading. Read-only credentials suffice: the lease is then unannounced, which is
+    /// reported.
     pub async fn for_reading(store: &BackupStore) -> Result<Self> {
         match Self::wait(store.place(), store.retry()).await {
             Err(error) if error.kind() == Kind::Auth => {
-                let what = "no lease can be written, so a prune may delete chunks while they are read";
+                let what = "writing a lease, so a prune may delete chunks while they are read";
                 (store.retry().observer)(&Event::Note(format!("{}: {what}", store.name())));
                 Ok(Self(Holding::Unannounced))
             }
@@ -89,7 +91,7 @@ impl Lease {
         }
     }
 
-    /// A lease, if it is to be had now.
+    /// Takes a lease if it is available now.
     pub async fn attempt(place: &Arc<dyn Place>, role: Role, retry: &Retry) -> Result<Option<Self>> {
         if let Some(directory) = place.directory() {
             let directory = directory.clone();
@@ -101,7 +103,7 @@ impl Lease {
         Ok(lease.map(|lease| Self(Holding::Objects(lease))))
     }
 
-    /// The store, under the lease: whatever is asked of it holds the lock of a directory until it ends.
+    /// Returns the store under the lease: requests hold the lock of a directory until they end.
     pub fn over(&self, store: &BackupStore) -> BackupStore {
         match &self.0 {
             Holding::Directory(directory) => {
@@ -111,7 +113,7 @@ impl Lease {
         }
     }
 
-    /// Renews the lease and says whether it was held all the time since the last time that this was asked. If not, what was seen
+    /// Renews the lease and returns whether it held all the time since the last call. If not, what was seen
     /// in the store before may be gone.
     pub async fn confirm(&self) -> Result<bool> {
         match &self.0 {
@@ -120,8 +122,7 @@ impl Lease {
         }
     }
 
-    /// Gives the lease back. Not for who does not know whether the last request has been carried out: what is dropped is given
-    /// back by time.
+    /// Releases the lease. Drop it instead if the outcome of the last request is unknown; it then expires.
     pub async fn end(self) -> Result<()> {
         match self.0 {
             Holding::Directory(_) | Holding::Unannounced => Ok(()),
@@ -142,15 +143,15 @@ struct Shared {
     retry: Retry,
     key: String,
     state: Mutex<State>,
-    /// Only one renews at a time.
+    /// Serializes renewals.
     renewing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// When the store says that the lease was written last.
+    /// When the lease was last written, by the store's clock.
     written: SystemTime,
-    /// Whether it was lost since somebody asked.
+    /// Whether it expired since the last call of `confirm`.
     lapsed: bool,
 }
 
@@ -185,7 +186,8 @@ impl ObjectLease {
                     let sweeps = key.strip_prefix(&leases).is_some_and(|name| name.starts_with("sweep-"));
                     let lost = written.duration_since(modified).is_ok_and(|age| age >= LOST);
                     if lost {
-                        // Whoever held it may not know yet: what it deletes now is missed at the end.
+                        // The previous holder may not have noticed yet; what it deletes now is detected at
+                        // the end.
                         shared.lock().lapsed |= sweeps;
                         shared.remove(&key).await?;
                     } else {
@@ -204,7 +206,7 @@ impl ObjectLease {
         let heart = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(RENEWAL).await;
-                // One that fails is noticed by the time that passes.
+                // A failed renewal shows in the time that passes.
                 let _ = beating.renew().await;
             }
         });
@@ -218,11 +220,11 @@ impl ObjectLease {
 
     async fn end(self) -> Result<()> {
         self.heart.abort();
-        // A renewal that was under way would bring it back.
+        // A renewal in flight would write the lease again.
         let _alone = self.shared.renewing.lock().await;
         let shared = &self.shared;
         if shared.retry.stop.is_asked() {
-            // Nothing is begun any more but this: else a sweep would have to wait.
+            // Sent even after a stop; otherwise a sweep would have to wait.
             return shared.retry.stop.unless_over(shared.place.delete(&shared.key)).await;
         }
         shared.remove(&shared.key).await
@@ -235,12 +237,12 @@ impl Drop for ObjectLease {
     }
 }
 
-/// The other leases, and when they were written.
+/// Returns the other leases and when they were written.
 async fn others(shared: &Shared, leases: &str) -> Result<Vec<(String, SystemTime)>> {
     let (mut all, mut from) = (Vec::new(), None);
     loop {
         let list = async || shared.place.list(leases, from.clone()).await;
-        let page = shared.retry.run("looking for others in the store", None, list).await?;
+        let page = shared.retry.run("listing the leases of the store", None, list).await?;
         let others = page.entries.into_iter().filter(|entry| entry.key != shared.key);
         all.extend(others.map(|entry| (entry.key, entry.meta.modified)));
         from = page.next;
@@ -255,22 +257,23 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the lease; the store's time of that.
+    /// Writes the lease and returns the store's time of the write.
     async fn write(&self) -> Result<SystemTime> {
         let body = Bytes::from(format!("diskferry {}\n", std::process::id()));
-        let what = "announcing oneself in the store";
+        let what = "writing a lease to the store";
         self.retry.run_settled_apart(what, || self.place.put(&self.key, body.clone())).await?;
         let meta = self.retry.run_settled_apart(what, || self.place.head(&self.key)).await?;
         meta.map(|meta| meta.modified).ok_or_else(|| {
-            let what = format!("what was written to {} is not there: {}", self.place.name(), self.key);
+            let what =
+                format!("an object written to {} does not exist there: {}", self.place.name(), self.key);
             Error::new(Kind::Protocol, what)
         })
     }
 
-    /// Writes it anew, and notes if it was lost in between.
+    /// Renews the lease and notes if it had expired.
     async fn renew(&self) -> Result<()> {
         let _alone = self.renewing.lock().await;
-        let what = "looking for the lease in the store";
+        let what = "looking up the lease in the store";
         let there = self.retry.run_settled_apart(what, || self.place.head(&self.key)).await?.is_some();
         let written = self.write().await?;
         let mut state = self.lock();

@@ -4,15 +4,15 @@
 //! STORE/30e1/30e14955….cacnk                  a chunk as a zstd frame, under the digest of its bytes
 //! STORE/NAME/2026-11-24T190000Z.caibx         the index of one backup: which chunks, in order
 //! STORE/NAME/2026-11-24T190000Z.json          the properties of the drive
-//! STORE/.diskferry/                           locks and leases, files that are not whole yet
+//! STORE/.diskferry/                           locks, leases and incomplete files
 //! ```
 //!
-//! `casync extract --store=STORE STORE/NAME/WHEN.caibx FILE` gets an image back without this program.
+//! `casync extract --store=STORE STORE/NAME/WHEN.caibx FILE` restores an image without diskferry.
 //!
-//! # What holds
-//! An index is written last, at once, and only when each of its chunks is there and safe. Chunks are deleted by
-//! [`prune`] alone, and only while nobody reads or writes ([`lease`]). So there is never an index without its chunks, whatever is
-//! killed when.
+//! # Invariant
+//! An index is written last and atomically, and only once all of its chunks are safely stored. Only [`prune`]
+//! deletes chunks, and only while nobody else reads or writes ([`lease`]). So an index always has its chunks,
+//! whichever process is killed at whatever moment.
 
 pub mod chunks;
 pub mod index;

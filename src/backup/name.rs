@@ -1,4 +1,4 @@
-//! What backups are called: `NAME/2026-11-24T190000Z`.
+//! The names of backups: `NAME/2026-11-24T190000Z`.
 
 use super::index::CHUNK_SUFFIX;
 use crate::error::{Error, Result};
@@ -8,19 +8,22 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How the files of indexes end.
+/// The file name suffix of indexes.
 pub const INDEX_SUFFIX: &str = ".caibx";
 
-/// The most bytes of a name: what every file system takes, with room for an ending.
+/// The longest name in bytes: what every file system accepts, with room for a suffix.
 const LONGEST_NAME: usize = 120;
 
-/// The name under which the backups of a drive are kept: a directory's, safe on every file system and in every URL.
+/// The name under which the backups of a drive are kept: a directory name that is safe on every file system
+/// and in URLs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct SnapshotName(String);
 
 impl SnapshotName {
-    /// The name for a drive that is called so. Letters, digits and `-_.+` stay, whatever else becomes `_`; what could be
-    /// taken for something else of a store gets a `_` before it. Different drives may get one name.
+    /// Returns the name for a drive.
+    ///
+    /// Letters, digits and `-_.+` are kept and everything else becomes `_`. A name that could be mistaken for
+    /// another part of a store gets a `_` in front. Different drives may get the same name.
     pub fn for_drive(name: &str) -> Self {
         let mut clean: String = name.trim().chars().map(|c| if is_fine(c) { c } else { '_' }).collect();
         if clean.is_empty() || clean.starts_with(['.', '-', '+']) || is_chunk_directory(&clean) {
@@ -32,14 +35,14 @@ impl SnapshotName {
         }
         let lower = clean.to_ascii_lowercase();
         if [INDEX_SUFFIX, ".caidx", ".castr", CHUNK_SUFFIX].iter().any(|ending| lower.ends_with(ending)) {
-            // A dot less: the length stays.
+            // Replace a dot, which keeps the length.
             let dot = clean.rfind('.').unwrap_or(0);
             clean.replace_range(dot..=dot, "_");
         }
         Self(clean)
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -48,14 +51,15 @@ impl SnapshotName {
 impl FromStr for SnapshotName {
     type Err = Error;
 
-    /// A name that somebody wrote or a store listed; one that was not made by [`SnapshotName::for_drive`] is refused.
+    /// Parses a name that a user typed or a store listed. A name that [`SnapshotName::for_drive`] cannot
+    /// return is refused.
     fn from_str(text: &str) -> Result<Self> {
         let name = Self::for_drive(text);
         if name.0 == text {
             Ok(name)
         } else {
-            Err(Error::usage(format!("{text:?} cannot be the name of a backup"))
-                .hint("`diskferry backups list STORE` lists the names"))
+            Err(Error::usage(format!("`{text}` is not a valid name of a backup"))
+                .hint("list the names with `diskferry backups list STORE`"))
         }
     }
 }
@@ -70,7 +74,7 @@ fn is_fine(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '+')
 }
 
-/// Whether chunks could be below a directory of this name.
+/// Returns whether a directory of this name may contain chunks.
 pub fn is_chunk_directory(name: &str) -> bool {
     name.len() == 4 && name.bytes().all(|b| b.is_ascii_hexdigit())
 }
@@ -81,59 +85,59 @@ pub struct When(u64);
 
 /// The seconds of a day.
 const DAY: u64 = 86_400;
-/// 9999-12-31T235959Z: what four digits of a year can say.
+/// 9999-12-31T235959Z, the last time with a year of four digits.
 const LAST: u64 = 253_402_300_799;
 
-/// How a time is written.
+/// The format of a time.
 const FORM: &str = "%Y-%m-%dT%H%M%SZ";
 
 impl When {
-    /// The time now, by this machine's clock.
+    /// Returns the current time by this machine's clock.
     pub fn now() -> Self {
         Self::from(SystemTime::now())
     }
 
-    /// Seconds since the epoch.
+    /// Returns the seconds since the epoch.
     pub fn seconds(self) -> u64 {
         self.0
     }
 
-    /// A second later.
+    /// Returns the time one second later.
     #[must_use]
     pub fn next(self) -> Self {
         Self((self.0 + 1).min(LAST))
     }
 
-    /// The same time so much earlier.
+    /// Returns the time `duration` earlier.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(duration.as_secs()))
     }
 
-    /// Days since the epoch.
+    /// Returns the days since the epoch.
     pub fn days(self) -> u64 {
         self.0 / DAY
     }
 
-    /// The week, from a Monday to a Sunday, counted from the one of the epoch.
+    /// Returns the number of the week, from Monday to Sunday, counted from that of the epoch.
     pub fn week(self) -> u64 {
         // The epoch was a Thursday.
         (self.days() + 3) / 7
     }
 
-    /// The year.
+    /// Returns the year.
     pub fn year(self) -> i32 {
         self.date().year()
     }
 
-    /// The months since the year 0.
+    /// Returns the months since the year 0.
     pub fn month(self) -> i32 {
         self.year() * 12 + self.date().month0().cast_signed()
     }
 
-    /// As date and time in UTC.
+    /// Returns the date and time in UTC.
     fn date(self) -> DateTime<Utc> {
-        // Every time up to the last of a year of four digits is one.
+        // Every time up to the end of year 9999 is a valid date.
         i64::try_from(self.0)
             .ok()
             .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
@@ -160,14 +164,12 @@ impl FromStr for When {
         let parse = || {
             let time = NaiveDateTime::parse_from_str(text, FORM).ok()?.and_utc().timestamp();
             let when = Self(u64::try_from(time).ok().filter(|time| *time <= LAST)?);
-            // No other way of writing it, such as a sign or a leap second.
+            // Accept no other notation, such as a sign or a leap second.
             (when.to_string() == text).then_some(when)
         };
         parse().ok_or_else(|| {
-            Error::usage(format!(
-                "{text:?} is not the time of a backup: expected the form 2026-11-24T190000Z"
-            ))
-            .hint("`diskferry backups list STORE` lists them")
+            Error::usage(format!("expected a time such as 2026-11-24T190000Z, got `{text}`"))
+                .hint("list the backups with `diskferry backups list STORE`")
         })
     }
 }
@@ -184,32 +186,32 @@ impl<'de> Deserialize<'de> for When {
     }
 }
 
-/// One backup: of what, and when.
+/// The id of a backup: of what, and when.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SnapshotId {
-    /// The name of what was backed up.
+    /// The name under which the drive is backed up.
     pub name: SnapshotName,
-    /// When that was.
+    /// When the backup was made.
     pub when: When,
 }
 
 impl SnapshotId {
-    /// Where its index is in a store.
+    /// Returns the key of the index.
     pub fn index_key(&self) -> String {
         format!("{}/{}{INDEX_SUFFIX}", self.name, self.when)
     }
 
-    /// Where its properties are.
+    /// Returns the key of the properties.
     pub fn properties_key(&self) -> String {
         format!("{}/{}.json", self.name, self.when)
     }
 
-    /// The backup whose index is at a place in a store; `None` if it is not one of ours.
+    /// Returns the backup whose index has this key, or `None` if the key is not one of a backup.
     pub fn of_index_key(key: &str) -> Option<Self> {
         Self::of_key(key.strip_suffix(INDEX_SUFFIX)?)
     }
 
-    /// The backup whose properties are at a place in a store.
+    /// Returns the backup whose properties have this key.
     pub fn of_properties_key(key: &str) -> Option<Self> {
         Self::of_key(key.strip_suffix(".json")?)
     }

@@ -1,7 +1,7 @@
-//! Where a store is: a directory, or below a prefix of an object store.
+//! Where a store is kept: a directory, or a prefix of an object store.
 //!
-//! A place knows nothing of chunks and backups. What is in it has a key, such as `30e1/30e14955.cacnk`; keys of a listing come from
-//! outside, and whoever uses them checks them.
+//! A place knows nothing of chunks and backups. Objects have keys such as `30e1/30e14955.cacnk`. Keys in a
+//! listing come from outside, so the caller validates them.
 
 use crate::disk::Attempt;
 use bytes::Bytes;
@@ -14,88 +14,88 @@ mod refusal;
 pub use directory::Directory;
 pub use object::Objects;
 
-/// What is known of an object without its bytes.
+/// The metadata of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
-    /// Its length in bytes.
+    /// The length in bytes.
     pub size: u64,
-    /// When it was written, by the clock of the store.
+    /// When the object was written, by the clock of the store.
     pub modified: SystemTime,
 }
 
-/// An object of a listing.
+/// An object in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Where it is.
+    /// The key of the object.
     pub key: String,
-    /// What is known of it.
+    /// The metadata of the object.
     pub meta: Meta,
 }
 
-/// A part of a listing.
+/// A page of a listing.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     /// Some of the objects, in no particular order.
     pub entries: Vec<Entry>,
-    /// Where the next part goes on; `None` if this is the last.
+    /// The token of the next page; `None` if this is the last.
     pub next: Option<String>,
 }
 
-/// What is at the top of a store.
+/// The top level of a store.
 #[derive(Clone, Debug, Default)]
 pub struct Top {
-    /// The first parts of keys that have several, without a `/`.
+    /// The first components of keys with several, without a `/`.
     pub directories: Vec<String>,
-    /// Objects whose key has one part.
+    /// The objects whose key has one component.
     pub entries: Vec<Entry>,
 }
 
-/// Where objects are kept under keys.
+/// A container of objects under keys.
 ///
 /// # Contract
-/// Each method makes one attempt. What was put is there as a whole or not at all, for every reader and after every crash; it
-/// survives the crash of a machine after the next [`Place::sync`].
+/// Each method makes one attempt. An object is written atomically: every reader sees all of it or none, also
+/// after a crash. After the next [`Place::sync`] it survives a crash of the machine.
 ///
 /// # Cancellation
-/// What a dropped attempt would have written or deleted is there or not, as a whole.
+/// A dropped write or delete has either happened completely or not at all.
 pub trait Place: Send + Sync {
-    /// What it is called in messages, without secrets.
+    /// Returns the name in messages, without secrets.
     fn name(&self) -> &str;
 
-    /// How many requests at a time are worth it.
+    /// Returns how many requests to keep in flight.
     fn requests(&self) -> usize;
 
-    /// The bytes of an object.
+    /// Returns the bytes of an object.
     ///
     /// # Errors
-    /// One of more than `limit` bytes is refused. There being none is of the kind `NotFound`.
+    /// Fails if the object is larger than `limit` bytes. A missing object is of the kind `NotFound`.
     fn get(&self, key: &str, limit: u64) -> Attempt<Bytes>;
 
-    /// Puts an object under a key, whatever is there.
+    /// Writes an object, replacing an existing one.
     fn put(&self, key: &str, bytes: Bytes) -> Attempt<()>;
 
-    /// Puts an object under a key, and makes it safe; `false` if there is one already, which then stays.
+    /// Writes an object and syncs it. Returns `false` and changes nothing if one exists.
     fn create(&self, key: &str, bytes: Bytes) -> Attempt<bool>;
 
-    /// What is known of an object; `None` if there is none.
+    /// Returns the metadata of an object, or `None` if it does not exist.
     fn head(&self, key: &str) -> Attempt<Option<Meta>>;
 
-    /// What is at the top.
+    /// Returns the top level.
     fn top(&self) -> Attempt<Top>;
 
-    /// A part of the objects whose key begins with `prefix`, which is empty or ends in `/`: the first, or where an earlier
-    /// part said that the next goes on.
+    /// Returns a page of the objects whose key begins with `prefix`, which is empty or ends in `/`. `from` is
+    /// the token of an earlier page, or `None` for the first.
     fn list(&self, prefix: &str, from: Option<String>) -> Attempt<Page>;
 
-    /// Deletes an object; that there is none is no error.
+    /// Deletes an object. A missing object is not an error.
     fn delete(&self, key: &str) -> Attempt<()>;
 
-    /// Makes safe what was put.
+    /// Makes all writes safe.
     fn sync(&self) -> Attempt<()>;
 
-    /// The place as a directory of this machine, if it is one.
+    /// Returns the place as a local directory, if it is one.
     fn directory(&self) -> Option<&Directory>;
 }
 
-/// What a store keeps for itself is below this key: no backup and no chunk is called so.
+/// The prefix of diskferry's own objects. No backup and no chunk has it.
 pub const OWN: &str = ".diskferry/";

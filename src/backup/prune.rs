@@ -1,4 +1,4 @@
-//! Which backups stay, and which chunks go.
+//! Decides which backups to keep and deletes the chunks that none of them needs.
 
 mod sweep;
 
@@ -9,81 +9,83 @@ use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Which backups of each name stay: those that any of the rules keeps.
+/// Which backups of each name to keep. A backup is kept if any rule matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeepRules {
-    /// The last so many.
+    /// Keep this many of the newest backups.
     pub last: u32,
-    /// The last one of each of the last so many hours that have one; so on for the others.
+    /// Keep the newest backup of each of the last hours that have one. The following rules work alike.
     pub hourly: u32,
-    /// By days, in UTC.
+    /// Keep the newest backup of days, in UTC.
     pub daily: u32,
-    /// By weeks from Monday to Sunday.
+    /// Keep the newest backup of weeks, from Monday to Sunday.
     pub weekly: u32,
-    /// By months.
+    /// Keep the newest backup of months.
     pub monthly: u32,
-    /// By years.
+    /// Keep the newest backup of years.
     pub yearly: u32,
-    /// All that are no older than this, as seen from the newest one of the name.
+    /// Keep all backups that are at most this much older than the newest one of their name.
     pub within: Option<Duration>,
 }
 
-/// Why a backup stays.
+/// Why a backup is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It is one of the last.
+    /// It is one of the newest.
     Last,
-    /// It is the last one of an hour.
+    /// It is the newest of an hour.
     Hourly,
-    /// Of a day.
+    /// It is the newest of a day.
     Daily,
-    /// Of a week.
+    /// It is the newest of a week.
     Weekly,
-    /// Of a month.
+    /// It is the newest of a month.
     Monthly,
-    /// Of a year.
+    /// It is the newest of a year.
     Yearly,
-    /// It is not old.
+    /// It is not older than the given duration.
     Within,
 }
 
-/// What has become of chunks.
+/// The chunks deleted and kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Chunks that were deleted, or in a dry run would be.
+    /// The chunks deleted, or in a dry run to be deleted.
     pub chunks: u64,
     /// Their bytes in the store.
     pub bytes: u64,
-    /// Chunks that stay.
+    /// The chunks kept.
     pub kept_chunks: u64,
     /// Their bytes in the store.
     pub kept_bytes: u64,
 }
 
-/// What a prune has done, or in a dry run would do.
+/// The result of a prune or of its dry run.
 #[derive(Clone, Debug, Default)]
 pub struct PruneReport {
-    /// Backups that stay, each with why.
+    /// The backups kept, with the reasons.
     pub kept: Vec<(SnapshotId, Vec<Reason>)>,
-    /// Backups that were removed.
+    /// The backups removed.
     pub removed: Vec<SnapshotId>,
-    /// Indexes that are not backups of this program: they stay, and so do their chunks.
+    /// Indexes that diskferry did not write. They and their chunks are kept.
     pub foreign: Vec<String>,
-    /// What has become of chunks; `None` if somebody is at work in the store, so that all stay until the next prune.
+    /// The chunks deleted and kept; `None` if the store was in use, in which case the next prune deletes
+    /// them.
     pub swept: Option<Swept>,
 }
 
-/// Which period a time is in.
+/// Returns the number of the period that a time falls into.
 type Period = fn(When) -> u64;
 
 impl KeepRules {
-    /// Whether there is no rule at all: that would keep nothing.
+    /// Returns whether there is no rule, which would keep nothing.
     pub fn is_empty(&self) -> bool {
         let counts = [self.last, self.hourly, self.daily, self.weekly, self.monthly, self.yearly];
         counts.iter().all(|count| *count == 0) && self.within.is_none_or(|within| within.is_zero())
     }
 
-    /// Decides on the backups of one name, given in the order of time: for each why it stays; for no reason it goes.
+    /// Decides on the backups of one name, given in order of time. Returns the reasons for each; a backup
+    /// without reasons is removed.
     pub fn decide(&self, times: &[When]) -> Vec<Vec<Reason>> {
         let mut reasons = vec![Vec::new(); times.len()];
         let rules: [(Reason, u32, Period); 6] = [
@@ -116,11 +118,11 @@ impl KeepRules {
     }
 }
 
-/// Removes backups that no rule keeps, then the chunks that no index needs.
+/// Removes the backups that no rule keeps, and then the chunks that no index needs.
 pub(super) async fn run(store: &BackupStore, rules: &KeepRules, dry_run: bool) -> Result<PruneReport> {
     if rules.is_empty() {
-        return Err(Error::usage("without a rule a prune would remove every backup")
-            .hint("say which ones stay, as with `--keep-daily 7 --keep-weekly 4`"));
+        return Err(Error::usage("a prune without a rule would remove every backup")
+            .hint("say which ones to keep, for example with `--keep-daily 7 --keep-weekly 4`"));
     }
     let mut report = PruneReport::default();
     let mut all = BTreeMap::<_, Vec<SnapshotId>>::new();
@@ -139,16 +141,16 @@ pub(super) async fn run(store: &BackupStore, rules: &KeepRules, dry_run: bool) -
     }
     if !dry_run {
         for id in &report.removed {
-            // Properties without an index harm nobody; the other way round they would be missed.
+            // Properties without an index are harmless; an index without properties would lack them.
             delete(store, &id.index_key()).await?;
             delete(store, &id.properties_key()).await?;
         }
     }
-    // Every chunk is looked at: it has to be known first that nobody adds an index meanwhile.
+    // Before the chunks are listed, it has to be certain that nobody adds an index meanwhile.
     let Some(lease) = Lease::attempt(store.place(), Role::Sweep, store.retry()).await? else {
         return Ok(report);
     };
-    // After an error nobody knows which deletions are still to come: the lease is not given back then.
+    // After an error deletions may still be in flight, so the lease is not released then.
     report.swept = Some(sweep::run(&lease.over(store), &lease, dry_run, &mut report).await?);
     lease.end().await?;
     Ok(report)
@@ -157,5 +159,5 @@ pub(super) async fn run(store: &BackupStore, rules: &KeepRules, dry_run: bool) -
 /// Deletes an object.
 async fn delete(store: &BackupStore, key: &str) -> Result<()> {
     let delete = async || store.place().delete(key).await;
-    store.retry().run_settled("removing from the store", None, delete).await
+    store.retry().run_settled("deleting from the store", None, delete).await
 }

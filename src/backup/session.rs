@@ -1,4 +1,4 @@
-//! One run that makes backups in a store.
+//! A run that makes backups in a store.
 
 use super::chunks::Chunks;
 use super::index::Index;
@@ -16,30 +16,30 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Times of backups that are ahead of the clock by no more than these seconds are those of backups that were made within one second, or
-/// of a clock that was set since.
+/// How far, in seconds, the time of a backup may be ahead of the clock. Backups made within one second are
+/// numbered ahead, and a clock may have been adjusted.
 const AHEAD: u64 = 3600;
 
-/// So many characters of a drive's id tell it from others of its name.
+/// How many characters of a drive's id distinguish it from others of its name.
 const ID_PART: usize = 8;
 
-/// A run that makes backups: it has a lease of the store, so that nobody deletes chunks meanwhile.
+/// A run that makes backups. It has a lease of the store, so that nobody deletes chunks meanwhile.
 ///
-/// For each drive: a [`StoreDisk`] takes the chunks in a [`Copy`](crate::engine::copy::Copy) with a ledger of SHA-256 digests, with
-/// `held: Some(session.held())` and without skipping holes or zeros; [`Session::commit`] then writes the index. Several drives may
-/// do so at once.
+/// For each drive a [`StoreDisk`] takes the chunks in a [`Copy`](crate::engine::copy::Copy) with a ledger of
+/// SHA-256 digests, `held: Some(session.held())`, and without skipping holes or zeros. [`Session::commit`]
+/// then writes the index. Several drives may be backed up at once.
 pub struct Session {
     store: BackupStore,
     chunks: Chunks,
     lease: Lease,
-    /// Indexes of which it is not known whether they were written.
+    /// The number of indexes that may or may not have been written.
     open: AtomicUsize,
-    /// The names that drives of this run have, each with its drive.
+    /// The names used in this run, each with the id of its drive.
     names: Mutex<HashMap<SnapshotName, String>>,
 }
 
 impl Session {
-    /// Waits until nobody deletes chunks, and learns which chunks there are.
+    /// Waits until nobody deletes chunks, and lists the existing chunks.
     pub(super) async fn begin(store: BackupStore) -> Result<Self> {
         let lease = Lease::wait(store.place(), store.retry()).await?;
         let store = lease.over(&store);
@@ -49,13 +49,15 @@ impl Session {
         Ok(Self { store, chunks, lease, open: AtomicUsize::new(0), names: Mutex::default() })
     }
 
-    /// The store.
+    /// Returns the store.
     pub fn store(&self) -> &BackupStore {
         &self.store
     }
 
-    /// The name under which a drive has its backups: its own, unless the newest backup of that name, or another drive of this run,
-    /// says that it is another drive's. Then a part of its id is in the name.
+    /// Returns the name under which to keep a drive's backups.
+    ///
+    /// It is the drive's own name, unless the newest backup of that name or another drive of this run has
+    /// another id. Then part of the drive's id is appended.
     pub async fn name_for(&self, name: &str, drive: &str) -> Result<SnapshotName> {
         let own = SnapshotName::for_drive(if name.trim().is_empty() { drive } else { name.trim() });
         let newest = self.store.snapshots_of(&own).await?.pop();
@@ -72,33 +74,36 @@ impl Session {
         Ok(SnapshotName::for_drive(&format!("{own}-{part}")))
     }
 
-    /// A disk that puts the chunks of one image into the store.
+    /// Returns a disk that writes the chunks of an image to the store.
     pub fn disk(&self, name: &SnapshotName, size: u64, chunk_size: u64) -> Arc<StoreDisk> {
         let name = format!("{name} in {}", self.store.name());
         Arc::new(StoreDisk::new(name, size, chunk_size, self.chunks.clone()))
     }
 
-    /// Which chunks the store has.
+    /// Returns which chunks the store has.
     pub fn held(&self) -> Arc<dyn Held> {
         Arc::new(self.chunks.clone())
     }
 
-    /// An image of chunks that the store has; `name` says in messages which.
+    /// Returns an image of chunks in the store. `name` is used in messages.
     pub async fn disk_of(&self, name: &str, index: Index) -> Result<IndexDisk> {
         IndexDisk::open(self.store.place(), name, index, self.store.retry()).await
     }
 
-    /// Which of these chunks are not in the store: those that an earlier run wrote may have been deleted since, as no index has
-    /// them. A run that resumes asks before it believes its journal, and takes these chunks back.
+    /// Returns which of these chunks are not in the store. Chunks of an earlier run may have been deleted,
+    /// since no index needs them. A run that resumes calls this before it relies on its journal.
     pub async fn missing(&self, digests: &HashSet<Digest>) -> Result<HashSet<Digest>> {
         self.chunks.missing(digests, self.store.retry()).await
     }
 
-    /// Makes the backup: checks that every chunk of the ledger is in the store, makes them safe, and writes the properties and then
-    /// the index. Returns under which name: that of `when`, or of a later second where the name has a backup of that one or of one soon
+    /// Makes the backup: checks that every chunk of the ledger is in the store, syncs, and writes the
+    /// properties and then the index.
+    ///
+    /// Returns the id of the backup. Its time is `when`, or later if the name already has a backup at that
+    /// time or shortly after, so that the newest backup is always the one made last.
     /// after it, so that the newest backup is the one that was made last.
     ///
-    /// # Errors
+    /// `Incomplete` if chunks are missing in the ledger or in the store. The index is not written then.
     /// `Incomplete` if chunks are missing, in the ledger or in the store. No index is written then.
     pub async fn commit(
         &self,
@@ -109,7 +114,7 @@ impl Session {
     ) -> Result<SnapshotId> {
         let geometry = ledger.geometry();
         if ledger.algorithm() != Algorithm::Sha256 {
-            return Err(Error::usage("a store keeps chunks under SHA-256 digests"));
+            return Err(Error::usage("a store needs SHA-256 digests"));
         }
         let digests: Vec<Digest> = (0..geometry.chunks()).filter_map(|index| ledger.get(index)).collect();
         let missing = geometry.chunks() - digests.len() as u64;
@@ -120,10 +125,10 @@ impl Session {
         let wanted: HashSet<Digest> = digests.into_iter().collect();
         self.prove(&wanted).await?;
         let when = self.time_for(name, when).await?;
-        // Whoever drops this here, or fails, does not know whether the index comes.
+        // If this is dropped or fails, the index may or may not be written.
         self.open.fetch_add(1, Relaxed);
         let id = self.write(name, when, &index, properties).await?;
-        // A machine that slept between the proof and the index has proved nothing.
+        // If the lease lapsed after the check (the machine slept), the chunks may be gone.
         if !self.lease.confirm().await? {
             self.chunks.forget();
             if let Err(error) = self.prove(&wanted).await {
@@ -136,7 +141,7 @@ impl Session {
         Ok(id)
     }
 
-    /// Fails unless all these chunks are there and safe.
+    /// Fails unless all these chunks exist and are safe.
     async fn prove(&self, wanted: &HashSet<Digest>) -> Result<()> {
         let retry = self.store.retry();
         let sync = async || self.store.place().sync().await;
@@ -148,9 +153,11 @@ impl Session {
         if missing.is_empty() { Ok(()) } else { Err(incomplete(missing.len() as u64, wanted.len() as u64)) }
     }
 
-    /// The time that makes a backup the newest of its name. Backups that were made within one second are ahead of the clock; once a prune
-    /// has removed the first of them, `when` is free and yet older than the last. A time that is far ahead is left alone: it would be
-    /// that of all later backups, too.
+    /// Returns the time that makes a backup the newest of its name.
+    ///
+    /// Backups made within one second are numbered ahead of the clock. Once a prune removes the first of
+    /// them, `when` is free although it is older than the last. A time far in the future is ignored;
+    /// otherwise all later backups would follow it.
     async fn time_for(&self, name: &SnapshotName, when: When) -> Result<When> {
         let Some(newest) = self.store.snapshots_of(name).await?.pop() else { return Ok(when) };
         let ahead = newest.when.seconds().saturating_sub(when.seconds());
@@ -159,7 +166,7 @@ impl Session {
         }
         if newest.when.seconds() > When::now().seconds().saturating_add(AHEAD) {
             let what = format!(
-                "the backup {name}@{} is of the future: until then it counts as the newest of {name}; remove it if a clock was wrong",
+                "the backup {name}@{} has a time in the future and counts as the newest of {name} until then; remove it if a clock was wrong",
                 newest.when
             );
             (self.store.retry().observer)(&Event::Warning(what));
@@ -176,7 +183,7 @@ impl Session {
     ) -> Result<SnapshotId> {
         let mut id = SnapshotId { name: name.clone(), when };
         let index = Bytes::from(index.to_bytes());
-        // Properties without an index are of a run that was killed here: the next second is as good.
+        // Properties without an index are left of a killed run; use the next second.
         loop {
             let properties = properties.to_bytes(id.when)?;
             if self.create(&id.properties_key(), properties).await?
@@ -188,7 +195,8 @@ impl Session {
         }
     }
 
-    /// Creates an object; `false` if there is another one. An attempt whose answer was lost has made it: the next one finds it.
+    /// Creates an object. Returns `false` if a different one exists. If the reply to an attempt was lost, the
+    /// next attempt finds the object.
     async fn create(&self, key: &str, bytes: Bytes) -> Result<bool> {
         let (place, retry) = (self.store.place(), self.store.retry());
         let mut attempts = 0;
@@ -207,12 +215,12 @@ impl Session {
         Ok(retry.run(&what, None, get).await.is_ok_and(|there| there == bytes))
     }
 
-    /// Removes a backup that has lost its chunks. A stop does not keep it from trying once.
+    /// Removes a backup whose chunks are gone. After a stop it is still tried once.
     async fn remove(&self, id: &SnapshotId) -> Result<()> {
         let (place, retry) = (self.store.place(), self.store.retry());
         for key in [id.index_key(), id.properties_key()] {
             let delete = async || place.delete(&key).await;
-            match retry.run_settled("removing a backup that has lost its chunks", None, delete).await {
+            match retry.run_settled("removing a backup whose chunks are missing", None, delete).await {
                 Err(_) if retry.stop.is_asked() => retry.stop.unless_over(place.delete(&key)).await?,
                 removed => removed?,
             }
@@ -220,8 +228,10 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the run: a prune may delete chunks again that no index has, once the disks of the session are dropped too. If a [`Session::commit`] failed or was dropped while it wrote
-    /// to an object store, the prune has to wait until that cannot arrive any more.
+    /// Ends the run. Once the disks of the session are dropped as well, a prune may delete chunks again.
+    ///
+    /// If a [`Session::commit`] failed or was dropped while it wrote to an object store, the lease is left to
+    /// expire, because the write may still arrive.
     pub async fn end(self) -> Result<()> {
         if self.open.load(Relaxed) > 0 {
             return Ok(());
@@ -232,6 +242,6 @@ impl Session {
 
 fn incomplete(missing: u64, total: u64) -> Error {
     let s = if total == 1 { "" } else { "s" };
-    Error::new(Kind::Incomplete, format!("{missing} of {total} chunk{s} of the backup are not in the store"))
-        .hint("run the same command again: it writes what is missing")
+    Error::new(Kind::Incomplete, format!("{missing} of {total} chunk{s} of the backup not in the store"))
+        .hint("run the same command again to write the missing chunks")
 }

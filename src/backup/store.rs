@@ -1,4 +1,4 @@
-//! A store of backups: what is in it.
+//! A store of backups and its contents.
 
 use super::index::{Index, LARGEST_INDEX};
 use super::name::{SnapshotId, SnapshotName, When, is_chunk_directory};
@@ -15,13 +15,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The most bytes of the properties of a drive.
+/// The largest properties of a drive, in bytes.
 const MOST_PROPERTIES: u64 = 1 << 20;
 
-/// The chunks beside an index, where casync puts them if it is not told otherwise.
+/// The store of chunks beside an index, where casync puts it by default.
 const DEFAULT_STORE: &str = "default.castr";
 
-/// What a store has that a backup was begun in.
+/// The key of the object that marks a store in which diskferry made a backup.
 const MARK: &str = ".diskferry/store";
 
 /// A store of backups. Clones share it.
@@ -31,67 +31,67 @@ pub struct BackupStore {
     retry: Retry,
 }
 
-/// What is known of a drive beside its bytes; kept as JSON beside the index.
+/// What is known of a drive besides its bytes; kept as JSON beside the index.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Properties {
-    /// When the backup was made; the store fills it in.
+    /// When the backup was made; set by the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
-    /// The remote, as its configuration calls it.
+    /// The name of the remote in the configuration.
     #[serde(default)]
     pub remote: String,
-    /// The provider's name.
+    /// The name of the provider.
     #[serde(default)]
     pub provider: String,
-    /// The drive's id there.
+    /// The id of the drive at the provider.
     #[serde(default)]
     pub drive: String,
-    /// The drive's name there.
+    /// The name of the drive at the provider.
     #[serde(default)]
     pub name: String,
-    /// Bytes of the image.
+    /// The size of the image in bytes.
     #[serde(default)]
     pub size: u64,
-    /// Whatever else the provider says of the drive: what a new drive is made with.
+    /// Further properties of the drive, with which a new one is created.
     #[serde(default)]
     pub keys: BTreeMap<String, String>,
 }
 
-/// One backup of a listing.
+/// A backup in a listing.
 #[derive(Clone, Debug)]
 pub struct Description {
-    /// Which.
+    /// The id of the backup.
     pub id: SnapshotId,
-    /// Bytes of the image.
+    /// The size of the image in bytes.
     pub size: u64,
-    /// Chunks of the image.
+    /// The number of chunks in the image.
     pub chunks: usize,
-    /// The size of a chunk, or the largest of several.
+    /// The size of a chunk in bytes, or of the largest.
     pub chunk_size: u64,
-    /// What is known of the drive, if that is there.
+    /// The properties of the drive, if there are any.
     pub properties: Option<Properties>,
 }
 
-/// What the argument of a restore names.
+/// What the argument of a restore selects.
 pub enum Selection {
     /// Backups in a store.
     Backups {
         /// The store.
         store: BackupStore,
-        /// Which: one of the newest of its name, or the newest of each name.
+        /// The selected backup, the newest of a name, or the newest of each name.
         ids: Vec<SnapshotId>,
     },
-    /// An index anywhere, such as `casync make` writes it, with the store of its chunks.
+    /// An index file, such as `casync make` writes, with the store of its chunks.
     Index {
-        /// Where the chunks are.
+        /// The store of the chunks.
         store: BackupStore,
-        /// The index.
+        /// The path of the index.
         path: PathBuf,
     },
 }
 
 impl Selection {
-    /// Where the chunks are.
+    /// Returns the store of the chunks.
     pub fn store(&self) -> &BackupStore {
         match self {
             Self::Backups { store, .. } | Self::Index { store, .. } => store,
@@ -100,11 +100,11 @@ impl Selection {
 }
 
 impl Properties {
-    /// As JSON, for a backup of that time.
+    /// Encodes the properties as JSON for a backup made at `when`.
     pub(super) fn to_bytes(&self, when: When) -> Result<Bytes> {
         let this = Self { when: Some(when), ..self.clone() };
         let mut bytes = serde_json::to_vec_pretty(&this)
-            .map_err(|e| Error::new(Kind::Io, "the properties of a drive cannot be written").source(e))?;
+            .map_err(|e| Error::new(Kind::Io, "cannot encode the properties of a drive").source(e))?;
         bytes.push(b'\n');
         if bytes.len() as u64 > MOST_PROPERTIES {
             let what = format!("the properties of drive {} are larger than the limit of 1 MiB", self.drive);
@@ -115,12 +115,12 @@ impl Properties {
 }
 
 impl BackupStore {
-    /// The store at an address, which has to be there: a directory, `file://`, `s3://`, `az://` or `gs://`.
+    /// Opens an existing store at an address: a directory, `file://`, `s3://`, `az://` or `gs://`.
     pub async fn open(address: &str, retry: Retry) -> Result<Self> {
         Self::at(address, retry, false).await
     }
 
-    /// The same; a directory is made if there is none.
+    /// Opens a store, creating a missing directory.
     pub async fn open_or_create(address: &str, retry: Retry) -> Result<Self> {
         Self::at(address, retry, true).await
     }
@@ -141,12 +141,12 @@ impl BackupStore {
         Ok(Self::new(Arc::new(place), retry))
     }
 
-    /// A store at a place.
+    /// Creates a handle for the store at a place.
     pub fn new(place: Arc<dyn Place>, retry: Retry) -> Self {
         Self { place, retry }
     }
 
-    /// What the store is called in messages.
+    /// Returns the name of the store in messages.
     pub fn name(&self) -> &str {
         self.place.name()
     }
@@ -159,10 +159,10 @@ impl BackupStore {
         &self.retry
     }
 
-    /// What an argument `STORE[/NAME[@WHEN]]` names, or the path of an index.
+    /// Resolves an argument `STORE[/NAME[@WHEN]]` or the path of an index.
     ///
     /// # Errors
-    /// `NotFound` if there is no such store or backup.
+    /// `NotFound` if the store or backup does not exist.
     pub async fn resolve(spec: &str, retry: Retry) -> Result<Selection> {
         let path = (!Objects::is_address(spec)).then(|| directory_path(spec)).transpose()?;
         if let Some(path) = &path
@@ -171,7 +171,7 @@ impl BackupStore {
             return Self::of_index(path, retry);
         }
         let (address, when) = match spec.rsplit_once('@') {
-            // A directory may be called so.
+            // The argument may be the name of a directory.
             Some((address, when)) if !when.contains('/') && path.is_none_or(|path| !path.is_dir()) => {
                 (address, Some(when.parse::<When>()?))
             }
@@ -200,8 +200,8 @@ impl BackupStore {
             }
         }
         if when.is_some() {
-            return Err(Error::new(Kind::NotFound, format!("there is no backup {spec}"))
-                .hint("`diskferry backups list STORE` lists them"));
+            return Err(Error::new(Kind::NotFound, format!("no backup {spec}"))
+                .hint("list the backups with `diskferry backups list STORE`"));
         }
         whole?.newest_of_each().await
     }
@@ -212,28 +212,29 @@ impl BackupStore {
             newest.insert(id.name.clone(), id);
         }
         if newest.is_empty() {
-            return Err(Error::new(Kind::NotFound, format!("there are no backups in {}", self.name())));
+            return Err(Error::new(Kind::NotFound, format!("no backups in {}", self.name())));
         }
         Ok(Selection::Backups { store: self.clone(), ids: newest.into_values().collect() })
     }
 
-    /// Whether a backup was ever begun here.
+    /// Returns whether diskferry ever began a backup here.
     pub(super) async fn is_ours(&self) -> Result<bool> {
         let head = async || self.place.head(MARK).await;
-        Ok(self.retry.run("looking at the store", None, head).await?.is_some())
+        Ok(self.retry.run("looking up the store", None, head).await?.is_some())
     }
 
-    /// Says that the indexes of this store are in it: chunks that none of them has may be deleted.
+    /// Marks the store: chunks that no index in it needs may be deleted.
     pub(super) async fn mark(&self) -> Result<()> {
         let words = Bytes::from_static(
-            b"a store of backups made by diskferry, with chunks and indexes as casync has them\n",
+            b"a store of backups made by diskferry, with chunks and indexes in casync's format\n",
         );
         let create = async || self.place.create(MARK, words.clone()).await;
-        // That it is there already is as good.
+        // An existing mark is as good.
         self.retry.run_settled("writing to the store", None, create).await.map(drop)
     }
 
-    /// The index at a path. Its chunks are in `default.castr` beside it, or in the store that it is in.
+    /// Returns the index at a path. Its chunks are in `default.castr` beside it, or in the store that
+    /// contains it.
     fn of_index(path: &Path, retry: Retry) -> Result<Selection> {
         let beside = path.parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
         let above = path.canonicalize().ok().and_then(|path| Some(path.parent()?.parent()?.to_owned()));
@@ -243,7 +244,7 @@ impl BackupStore {
         Ok(Selection::Index { store, path: path.to_owned() })
     }
 
-    /// What an argument `STORE[/NAME]` lists: all backups of the store, or those of one name.
+    /// Lists the backups that an argument `STORE[/NAME]` selects: all of the store, or those of one name.
     pub async fn listing(spec: &str, retry: Retry) -> Result<(Self, Vec<SnapshotId>)> {
         if let Some((above, name)) = spec.trim_end_matches('/').rsplit_once('/')
             && !above.is_empty()
@@ -261,7 +262,7 @@ impl BackupStore {
         Ok((store, ids))
     }
 
-    /// All backups, by name and time.
+    /// Returns all backups, by name and time.
     pub async fn snapshots(&self) -> Result<Vec<SnapshotId>> {
         let mut all = Vec::new();
         for name in self.names().await? {
@@ -271,7 +272,7 @@ impl BackupStore {
         Ok(all)
     }
 
-    /// The backups of one name, the oldest first.
+    /// Returns the backups of one name, oldest first.
     pub async fn snapshots_of(&self, name: &SnapshotName) -> Result<Vec<SnapshotId>> {
         let entries = self.entries(&format!("{name}/")).await?;
         let mut ids: Vec<_> =
@@ -287,7 +288,7 @@ impl BackupStore {
         Ok(names.filter_map(|name| name.parse().ok()).collect())
     }
 
-    /// All objects below a prefix.
+    /// Returns all objects with a prefix.
     pub(super) async fn entries(&self, prefix: &str) -> Result<Vec<Entry>> {
         let (mut entries, mut from) = (Vec::new(), None);
         loop {
@@ -301,7 +302,7 @@ impl BackupStore {
         }
     }
 
-    /// What is known of a backup.
+    /// Returns the description of a backup.
     pub async fn describe(&self, id: &SnapshotId) -> Result<Description> {
         let index = self.load(id).await?;
         Ok(Description {
@@ -313,7 +314,7 @@ impl BackupStore {
         })
     }
 
-    /// The properties of the drive of a backup, if they are there.
+    /// Returns the properties of a backup's drive, if there are any.
     pub async fn properties(&self, id: &SnapshotId) -> Result<Option<Properties>> {
         let key = id.properties_key();
         let bytes = match self.get(&key, MOST_PROPERTIES).await {
@@ -323,13 +324,13 @@ impl BackupStore {
         serde_json::from_slice(&bytes).map(Some).map_err(|e| {
             Error::new(
                 Kind::Source,
-                format!("{key} in {} does not hold the properties of a drive", self.name()),
+                format!("cannot parse {key} in {} as properties of a drive", self.name()),
             )
             .source(e)
         })
     }
 
-    /// The index of a backup.
+    /// Returns the index of a backup.
     pub async fn load(&self, id: &SnapshotId) -> Result<Index> {
         self.load_key(&id.index_key()).await
     }
@@ -339,12 +340,13 @@ impl BackupStore {
         Index::parse(&format!("{key} in {}", self.name()), &bytes)
     }
 
-    /// The index under a key of a listing; `None` if it is not there any more: a prune needs no lease to remove it.
+    /// Returns the index at a listed key, or `None` if it was removed since: a prune removes indexes without
+    /// a lease.
     pub(super) async fn load_listed(&self, key: &str) -> Result<Option<Index>> {
         match self.load_key(key).await {
             Err(error) if error.kind() == Kind::NotFound => {
                 let head = async || self.place.head(key).await;
-                let there = self.retry.run("looking for an index in the store", None, head).await?;
+                let there = self.retry.run("looking up an index in the store", None, head).await?;
                 there.map_or(Ok(None), |_| Err(error))
             }
             loaded => loaded.map(Some),
@@ -356,14 +358,14 @@ impl BackupStore {
         self.retry.run("reading from the store", None, get).await
     }
 
-    /// The image of a backup, to be read. Take a [lease](super::lease::Lease::for_reading) first, ask the store [under it](super::lease::Lease::over), and
-    /// keep it.
+    /// Returns the image of a backup for reading. Take a [lease](super::lease::Lease::for_reading) first,
+    /// call this on the store [under it](super::lease::Lease::over), and hold it while reading.
     pub async fn disk(&self, id: &SnapshotId) -> Result<IndexDisk> {
         let index = self.load(id).await?;
         IndexDisk::open(&self.place, &id.index_key(), index, &self.retry).await
     }
 
-    /// The image of an index that is a file anywhere, with its chunks in this store.
+    /// Returns the image of an index file with its chunks in this store.
     pub async fn disk_of_file(&self, path: &Path) -> Result<IndexDisk> {
         let (name, path) = (path.display().to_string(), path.to_owned());
         let read =
@@ -373,37 +375,41 @@ impl BackupStore {
         IndexDisk::open(&self.place, &name, index, &self.retry).await
     }
 
-    /// Begins a run that makes backups; waits for a sweep to end.
+    /// Begins a run that makes backups. Waits for a sweep to end.
     pub async fn begin(&self) -> Result<Session> {
         Session::begin(self.clone()).await
     }
 
-    /// Removes backups by rules, and then chunks that no backup has.
+    /// Removes backups by rules, and then the chunks that no backup needs.
     pub async fn prune(&self, rules: &KeepRules, dry_run: bool) -> Result<PruneReport> {
         super::prune::run(self, rules, dry_run).await
     }
 
-    /// Looks whether every backup is whole.
+    /// Verifies that every backup is complete.
     pub async fn verify(&self, options: &VerifyOptions) -> Result<VerifyReport> {
         super::verify::run(self, options).await
     }
 }
 
-/// Whether there are directories of chunks in one.
+/// Returns whether a directory contains directories of chunks.
 fn has_chunks(directory: &Path) -> bool {
     let entries = std::fs::read_dir(directory).into_iter().flatten();
     entries.flatten().any(|entry| entry.file_name().to_str().is_some_and(is_chunk_directory))
 }
 
-/// The path of a store that is a directory.
+/// Returns the path of a store in a directory.
 fn directory_path(address: &str) -> Result<PathBuf> {
     if address.starts_with("file:") {
         let url = url::Url::parse(address);
         let path = url.ok().and_then(|url| url.to_file_path().ok());
-        return path.ok_or_else(|| Error::usage(format!("{address} is not the URL of a directory")));
+        return path.ok_or_else(|| Error::usage(format!("expected the URL of a directory, got {address}")));
     }
     if let Some((scheme, _)) = address.split_once("://") {
-        return Err(Error::usage(format!("there are no stores at {}://", crate::escape::line(scheme))).hint(
+        return Err(Error::usage(format!(
+            "expected the address of a store, got the unsupported scheme {}://",
+            crate::escape::line(scheme)
+        ))
+        .hint(
             "a store is a directory, or at s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or gs://BUCKET/PREFIX",
         ));
     }

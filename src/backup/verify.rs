@@ -1,4 +1,4 @@
-//! Whether every backup is whole.
+//! Verifies that every backup is complete.
 
 use super::index::{ChunkHash, ChunkRef, chunk_key};
 use super::lease::Lease;
@@ -12,63 +12,64 @@ use crate::error::{Error, Kind, Result};
 use futures_util::StreamExt;
 use std::collections::HashMap;
 
-/// The most bytes of chunks that are read at a time, packed and unpacked ones together; one always is.
+/// The most bytes of chunks in memory at a time, compressed and decompressed together. One chunk is always
+/// admitted.
 const AT_A_TIME: u64 = 64 << 20;
 
-/// How closely to look.
+/// What to verify.
 #[derive(Clone, Debug, Default)]
 pub struct VerifyOptions {
-    /// Which backups; all if there is none.
+    /// The backups to verify; all if empty.
     pub ids: Vec<SnapshotId>,
-    /// Which chunks are read and compared with their digests.
+    /// Which chunks to read and compare with their digests.
     pub read: ReadData,
 }
 
-/// Which chunks are read.
+/// Which chunks to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReadData {
-    /// None: they have to be there.
+    /// None; chunks only have to exist.
     #[default]
     None,
-    /// One of so many, by digest.
+    /// One in this many, chosen by digest.
     OneOf(u32),
-    /// All.
+    /// All chunks.
     All,
 }
 
-/// What is wrong.
+/// A fault in a store.
 #[derive(Debug)]
 pub enum Fault {
-    /// An index cannot be read.
+    /// An index that cannot be read.
     Index {
-        /// Where it is in the store.
+        /// The key of the index.
         key: String,
-        /// Why.
+        /// The reason.
         error: Error,
     },
-    /// A chunk is missing or does not hold what its name says.
+    /// A chunk that is missing or does not match its name.
     Chunk {
-        /// Which.
+        /// The digest of the chunk.
         digest: Digest,
-        /// Backups that need it.
+        /// The backups that need the chunk.
         of: Vec<String>,
-        /// Why.
+        /// The reason.
         error: Error,
     },
 }
 
-/// What was found.
+/// The result of a verification.
 #[derive(Debug, Default)]
 pub struct VerifyReport {
-    /// Backups that were looked at.
+    /// The number of backups verified.
     pub backups: u64,
-    /// Different chunks of these.
+    /// The number of distinct chunks in them.
     pub chunks: u64,
-    /// Of these, chunks that were read.
+    /// The number of chunks that were read.
     pub read: u64,
-    /// Bytes of chunks that were read, as they are in images.
+    /// The bytes of chunks that were read, decompressed.
     pub bytes: u64,
-    /// What is wrong; nothing was repaired.
+    /// The faults. Nothing is repaired.
     pub faults: Vec<Fault>,
 }
 
@@ -76,11 +77,11 @@ pub struct VerifyReport {
 struct Wanted {
     chunk: ChunkRef,
     hash: ChunkHash,
-    /// The indexes that have it, by their places in the list of keys.
+    /// The indexes that contain it, by their positions in the list of keys.
     of: Vec<u32>,
 }
 
-/// Looks at backups; what it looks at stays as it is meanwhile.
+/// Verifies backups under a lease, so that nothing is deleted meanwhile.
 pub(super) async fn run(store: &BackupStore, options: &VerifyOptions) -> Result<VerifyReport> {
     let lease = Lease::for_reading(store).await?;
     let report = look(&lease.over(store), options).await;
@@ -147,7 +148,7 @@ async fn look(store: &BackupStore, options: &VerifyOptions) -> Result<VerifyRepo
     Ok(report)
 }
 
-/// Whether an error is what was looked for, rather than one in looking.
+/// Returns whether an error is a fault of the store rather than a failure of the verification.
 fn is_of_the_store(error: &Error) -> bool {
     matches!(error.kind(), Kind::Source | Kind::NotFound)
 }
@@ -155,7 +156,7 @@ fn is_of_the_store(error: &Error) -> bool {
 async fn find(store: &BackupStore, wanted: &Wanted) -> Result<()> {
     let key = chunk_key(&wanted.chunk.digest);
     let head = async || store.place().head(&key).await;
-    match store.retry().run("looking for a chunk in the store", None, head).await? {
+    match store.retry().run("looking up a chunk in the store", None, head).await? {
         Some(_) => Ok(()),
         None => Err(Error::new(Kind::NotFound, format!("chunk {} is missing", wanted.chunk.digest))),
     }
@@ -178,17 +179,13 @@ async fn read_chunk(store: &BackupStore, wanted: &Wanted, window: &Window) -> Re
         let len = usize::try_from(chunk.len).map_err(|_| damaged("it is too large"))?;
         let mut bytes = vec![0; len];
         unpack(&packed, &mut bytes).map_err(|how| damaged(&how))?;
-        if hash.digest(&bytes) == chunk.digest {
-            Ok(())
-        } else {
-            Err(damaged("its bytes have another digest"))
-        }
+        if hash.digest(&bytes) == chunk.digest { Ok(()) } else { Err(damaged("its digest does not match")) }
     });
     store.retry().stop.unless_asked(check).await
 }
 
 impl ReadData {
-    /// Whether a chunk is read. A digest is as good as a random number.
+    /// Returns whether to read a chunk. A digest is as good as a random number.
     fn reads(self, digest: &Digest) -> bool {
         match self {
             Self::None => false,
@@ -201,7 +198,7 @@ impl ReadData {
 }
 
 impl Fault {
-    /// Indexes come first.
+    /// Sorts indexes first.
     fn place(&self) -> (bool, String) {
         match self {
             Self::Index { key, .. } => (false, key.clone()),
@@ -209,7 +206,7 @@ impl Fault {
         }
     }
 
-    /// What is wrong, and why.
+    /// Returns the reason of the fault.
     pub fn error(&self) -> &Error {
         match self {
             Self::Index { error, .. } | Self::Chunk { error, .. } => error,

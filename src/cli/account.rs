@@ -1,10 +1,10 @@
 //! An account at a provider: what every command about drives and servers asks of it.
 
 use super::Global;
-use super::options::TransferOptions;
+use super::options::{TransferOptions, duration};
 use super::output::Output;
 use super::session::Session;
-use crate::config::{self, Object, Target};
+use crate::config::{Object, Target};
 use crate::error::{Error, Kind, Result};
 use crate::journal::{Claim, Destination, Destinations};
 use crate::provider::Provider;
@@ -29,11 +29,10 @@ pub struct RequestOptions {
     timeout: Duration,
 }
 
-/// A duration that is not zero.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    match config::value::parse_duration(text).map_err(|e| e.to_string())? {
-        Duration::ZERO => Err("0 would give up at once".to_owned()),
-        duration => Ok(duration),
+impl Default for RequestOptions {
+    fn default() -> Self {
+        let transfer = TransferOptions::default();
+        Self { retries: transfer.retries, timeout: transfer.timeout }
     }
 }
 

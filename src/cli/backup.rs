@@ -5,6 +5,7 @@ use super::options::{TransferOptions, parse};
 use super::output::Output;
 use super::session::{End, NO_DRIVE, Session};
 use super::set::{MemberDone, Running, SetOptions, Verb};
+use super::writing::ResumeOptions;
 use crate::backup::{BackupStore, Session as StoreSession, When};
 use crate::config::{Object, Target};
 use crate::engine::{Context, InUse, Route};
@@ -17,9 +18,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(
     after_help = "STORE is in casync's format: `casync extract --store=STORE STORE/NAME/WHEN.caibx FILE` restores without diskferry. The same command \
-                  run again after a failure does what is left; a chunk that is in the store is never written twice.\n\n\
-                  Examples:\n  diskferry backup oh:08c92dd5-70a0-4f51-83d2-835919d254df /srv/backups\n  \
-                  diskferry backup oh: --all s3://bucket/backups"
+                  run again after a failure does what is left; a chunk that is in the store is never written twice."
 )]
 pub struct BackupArgs {
     /// The drive; REMOTE: alone with --all or --tag
@@ -35,7 +34,7 @@ pub struct BackupArgs {
     /// The dirty bitmap of an NBD export, as qemu-nbd and QEMU export it
     #[arg(long, value_name = "NAME", requires = "since")]
     bitmap: Option<String>,
-    /// Ignore what an earlier run has done
+    /// Start over, ignoring what an interrupted run did
     #[arg(long)]
     restart: bool,
     #[command(flatten)]
@@ -48,14 +47,19 @@ pub struct BackupArgs {
 #[derive(Clone, Copy, Debug)]
 pub struct SinceWhen(Option<When>);
 
-fn since(text: &str) -> Result<SinceWhen, String> {
+fn since(text: &str) -> Result<SinceWhen> {
     if text == "last" {
         return Ok(SinceWhen(None));
     }
-    text.parse().map(|when| SinceWhen(Some(when))).map_err(|error: Error| error.to_string())
+    text.parse().map(|when| SinceWhen(Some(when)))
 }
 
 impl BackupArgs {
+    /// A backup reads a drive anew that changed since an interrupted run: nothing is refused.
+    fn resume(&self) -> ResumeOptions {
+        ResumeOptions { restart: self.restart, ..ResumeOptions::default() }
+    }
+
     fn since(&self) -> Option<Since> {
         self.since.map(|since| Since { when: since.0, bitmap: self.bitmap.clone() })
     }
@@ -97,7 +101,7 @@ async fn one(
     session: &Session,
     output: &Output,
 ) -> Result<()> {
-    let settings = session.settings(&args.transfer, args.restart);
+    let settings = session.settings(&args.transfer, args.resume());
     let made =
         back_up(args.since(), target.object.as_ref(), &session.end, store, &settings, &session.context).await;
     session.settle();
@@ -118,7 +122,7 @@ async fn several(
     }
     let verb = Verb { action: "backup", done: "backed up", route: Route::Between };
     let set = args.set.members(verb, targets, store.store().name(), session, output).await?;
-    let ended = set.run(verb, &args.transfer, args.restart, session, output, |picked, running| {
+    let ended = set.run(verb, &args.transfer, args.resume(), session, output, |picked, running| {
         Box::pin(async move {
             let Running { end, context, settings, .. } = running;
             // A backup is of the time of its run: one that was made by an earlier run of the set is made again.

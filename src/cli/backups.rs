@@ -74,15 +74,11 @@ pub struct PruneArgs {
     #[arg(long, value_name = "N", default_value_t)]
     keep_yearly: u32,
     /// Keep all that are no older than this before the newest, as in 14d
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     keep_within: Option<Duration>,
     /// Only say what would be removed
     #[arg(long)]
     dry_run: bool,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).map_err(|error| error.to_string())
 }
 
 /// Runs the command.

@@ -20,13 +20,10 @@ const LONGEST_INPUT: u64 = 256 << 20;
 /// What `call` takes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "`diskferry calls PROVIDER` lists the calls, `diskferry calls PROVIDER CALL` describes one.\n\n\
-                  Examples:\n  diskferry call oh: drives.create name=Test size=10G\n  \
-                  diskferry call oh: drives.info 08c92dd5-70a0-4f51-83d2-835919d254df\n  \
-                  diskferry call oh: drives.write 08c92dd5-70a0-4f51-83d2-835919d254df 4M -f chunk\n\n\
+    after_help = "`diskferry calls REMOTE:` lists the calls, `diskferry calls REMOTE: CALL` describes one.\n\n\
                   Prints the provider's own text, secrets and all, or with --json one object a line, its \
-                  secrets hidden. On a terminal control characters are escaped. Only calls that may be repeated \
-                  are repeated."
+                  secrets hidden. On a terminal control characters are escaped. A failed request is repeated only \
+                  where that is safe."
 )]
 pub struct CallArgs {
     /// The account

@@ -5,6 +5,7 @@ use super::options::{TransferOptions, parse};
 use super::output::Output;
 use super::session::{End, NOTHING, Session};
 use super::set::{MemberDone, Running, SetOptions, Verb};
+use super::writing::ResumeOptions;
 use crate::config::{Object, Target};
 use crate::disk::Identity;
 use crate::disk::appliance::Appliance;
@@ -52,9 +53,8 @@ pub struct DownloadArgs {
     /// Keep what FILE already has right: fetch the chunks that differ, and replace FILE once the new one is whole
     #[arg(long)]
     delta: bool,
-    /// Ignore what an earlier run has done
-    #[arg(long)]
-    restart: bool,
+    #[command(flatten)]
+    resume: ResumeOptions,
     #[command(flatten)]
     set: SetOptions,
     #[command(flatten)]
@@ -85,7 +85,7 @@ pub async fn run(mut args: DownloadArgs, global: &Global, output: &Output) -> Re
     let download = Download { to, force: args.force, delta: args.delta };
     download.check_delta(form)?;
     let session = Session::open(Some(&args.from.remote), &args.transfer, global, output).await?;
-    let settings = || session.settings(&args.transfer, args.restart);
+    let settings = || session.settings(&args.transfer, args.resume);
     let done =
         fetch(download, object.as_ref(), args.unpack, form, settings, &session.end, &session.context).await;
     session.settle();
@@ -133,7 +133,7 @@ async fn several(args: DownloadArgs, to: Option<PathBuf>, global: &Global, outpu
         .zip(crate::job::set::files(&place, &set.whole, form))
         .collect();
     let (files, force, delta) = (&files, args.force, args.delta);
-    let ended = set.run(verb, &args.transfer, args.restart, &session, output, |picked, running| {
+    let ended = set.run(verb, &args.transfer, args.resume, &session, output, |picked, running| {
         Box::pin(async move {
             let Running { end, context, settings, was_done } = running;
             let settings = &settings;
@@ -144,7 +144,7 @@ async fn several(args: DownloadArgs, to: Option<PathBuf>, global: &Global, outpu
             };
             let done = match again(false).await {
                 // It was whole, and its drive has changed since.
-                Err(error) if was_done && force && error.kind() == Kind::Source => again(true).await?,
+                Err(error) if was_done && force && error.kind() == Kind::Changed => again(true).await?,
                 done => done?,
             };
             Ok(done.map(|done| MemberDone {

@@ -1,21 +1,21 @@
 //! `diskferry migrate`.
 
 use super::Global;
-use super::options::{TransferOptions, pair, parse, size, target_format};
+use super::options::{TransferOptions, parse, target_format};
 use super::output::Output;
 use super::session::{End, NOTHING, Session};
 use super::set::{MemberDone, Running, SetOptions, Verb};
 use super::upload::tell_drive;
+use super::writing::{NewDriveOptions, ResumeOptions, WriteOptions};
 use crate::config::{Object, Target};
 use crate::disk::appliance::Appliance;
 use crate::disk::format::TargetFormat;
-use crate::engine::encode::codec::Compression;
 use crate::engine::{Context, Route};
 use crate::error::{Error, Result};
 use crate::event::Summary;
 use crate::job::appliance::Found;
 use crate::job::migrate;
-use crate::job::upload::{Delta, Upload, Zeros};
+use crate::job::upload::{Delta, Upload};
 use crate::job::{Done, Far, Settings};
 use clap::Args;
 
@@ -34,27 +34,15 @@ pub struct MigrateArgs {
     /// to: REMOTE: for a new drive each, REMOTE:DRIVE for one that exists
     #[arg(value_name = "REMOTE:DRIVE|REMOTE:appliance/KEY|REMOTE:", value_parser = parse::<Target>, required = true)]
     targets: Vec<Target>,
-    /// The new drive's name; that of what is moved without it
-    #[arg(long)]
-    name: Option<String>,
-    /// The new drive's size; of an appliance, the size of the image in it
-    #[arg(long, value_parser = size)]
-    size: Option<u64>,
-    /// Another key of the new drive, such as tags or encryption:cipher; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
-    keys: Vec<(String, String)>,
+    #[command(flatten)]
+    new: NewDriveOptions,
     /// What is written: raw (the bytes of the image), or vhd (those with the footer of a fixed VHD, which Azure boots)
     #[arg(long, value_name = "raw|vhd", default_value = "raw", value_parser = target_format)]
     target_format: TargetFormat,
-    /// How chunks are compressed: auto, none, or a level from 1 (fast) to 12 (small)
-    #[arg(long, value_name = "auto|none|1..12", default_value = "auto", value_parser = parse::<Compression>)]
-    compress: Compression,
-    /// What becomes of chunks of zeros: skip them where the drive reads as zero anyway (auto), always, or write them
-    #[arg(long, value_name = "auto|skip|write", default_value = "auto", value_parser = parse::<Zeros>)]
-    zeros: Zeros,
-    /// Ignore what an earlier run has done
-    #[arg(long)]
-    restart: bool,
+    #[command(flatten)]
+    write: WriteOptions,
+    #[command(flatten)]
+    resume: ResumeOptions,
     #[command(flatten)]
     set: SetOptions,
     #[command(flatten)]
@@ -70,21 +58,27 @@ pub async fn run(mut args: MigrateArgs, global: &Global, output: &Output) -> Res
     if matches!(to.object, Some(Object::Appliance(_))) {
         return Err(Error::usage("an appliance cannot be written: name a drive, or only the remote"));
     }
-    if to.object.is_some() && (args.name.is_some() || !args.keys.is_empty()) {
-        return Err(Error::usage("--name and --set are for a drive to be made, and a drive is named"));
+    if to.object.is_some() {
+        args.new.refuse_for_existing()?;
     }
     if args.targets.contains(&to) {
         return Err(Error::usage(format!("{to} would be written onto itself")));
     }
     let remote = args.targets.first().map(|from| from.remote.clone());
     let session = Session::open(remote.as_deref(), &args.transfer, global, output).await?;
+    session.allow_destroying(&args.write, &args.transfer);
+    let end = session.another(&to.remote, output).await?;
     if args.set.is_set(args.targets.len()) {
-        return several(args, &to, &session, output).await;
+        let ended = several(args, &to, &end, &session, output).await;
+        if ended.is_ok() {
+            session.leftovers.destroy(&end, &session.dirs, output).await;
+        }
+        return ended;
     }
-    let done = migrate(args, &to, &session, output).await;
+    let done = migrate(args, &to, &end, &session).await;
     session.settle();
     match done? {
-        Some(done) => tell_drive("migrated", done, output),
+        Some(done) => tell_drive("migrated", done, &end, &session, output).await,
         None => Ok(()),
     }
 }
@@ -92,30 +86,21 @@ pub async fn run(mut args: MigrateArgs, global: &Global, output: &Output) -> Res
 async fn migrate(
     args: MigrateArgs,
     to: &Target,
+    end: &End,
     session: &Session,
-    output: &Output,
 ) -> Result<Option<Done<Summary>>> {
-    let settings = session.settings(&args.transfer, args.restart);
+    let settings = session.settings(&args.transfer, args.resume);
     settings.check()?;
-    let end = session.another(&to.remote, output).await?;
     // One that takes no drives is refused before anything is asked for.
     let (far, drive) = end.far(to.object.as_ref())?;
     let object = args.targets.into_iter().next().and_then(|from| from.object);
     let moving = Moving {
-        size: args.size,
+        size: args.new.size,
         format: args.target_format,
-        upload: Upload {
-            drive,
-            name: args.name,
-            size: args.size,
-            keys: args.keys,
-            compression: args.compress,
-            zeros: args.zeros,
-            delta: Delta::Off,
-        },
+        upload: args.new.upload(drive, &args.write, Delta::Off),
     };
     // The account that a ticket in the command line is of is known by now, and with it what has to be hidden.
-    let settings = || session.settings(&args.transfer, args.restart);
+    let settings = || session.settings(&args.transfer, args.resume);
     moving.run(object.as_ref(), &session.end, &far, settings, &session.context).await
 }
 
@@ -152,7 +137,13 @@ impl Moving {
 }
 
 /// Several drives, each to a new one.
-async fn several(args: MigrateArgs, target: &Target, session: &Session, output: &Output) -> Result<()> {
+async fn several(
+    args: MigrateArgs,
+    target: &Target,
+    to: &End,
+    session: &Session,
+    output: &Output,
+) -> Result<()> {
     let verb = Verb { action: "migrate", done: "migrated", route: Route::Between };
     if target.object.is_some() {
         return Err(Error::usage(format!("several drives cannot go to {target} alone")).hint(format!(
@@ -161,32 +152,23 @@ async fn several(args: MigrateArgs, target: &Target, session: &Session, output: 
         )));
     }
     for (given, option) in [
-        (args.name.is_some(), "--name"),
-        (args.size.is_some(), "--size"),
+        (args.new.name.is_some(), "--name"),
+        (args.new.size.is_some(), "--size"),
         (args.transfer.manifest.is_some(), "--manifest"),
     ] {
         if given {
             return Err(Error::usage(format!("{option} is for one drive, and several are moved")));
         }
     }
-    let to = session.another(&target.remote, output).await?;
     to.far(None)?;
     let set = args.set.members(verb, &args.targets, &target.to_string(), session, output).await?;
     let moving = Moving {
         size: None,
         format: args.target_format,
-        upload: Upload {
-            drive: None,
-            name: None,
-            size: None,
-            keys: args.keys,
-            compression: args.compress,
-            zeros: args.zeros,
-            delta: Delta::Off,
-        },
+        upload: args.new.upload(None, &args.write, Delta::Off),
     };
-    let (moving, to) = (&moving, &to);
-    set.run(verb, &args.transfer, args.restart, session, output, |picked, running| {
+    let moving = &moving;
+    set.run(verb, &args.transfer, args.resume, session, output, |picked, running| {
         Box::pin(async move {
             let Running { end, context, settings, .. } = running;
             let (far, _) = to.under(&context).far(None)?;

@@ -1,4 +1,4 @@
-//! The command line: what can be said, and what becomes of it. All drawing and printing is here.
+//! The command line: its definition, and one file a command. Everything is printed and drawn from here.
 
 mod account;
 mod analytics;
@@ -8,6 +8,7 @@ mod backups;
 mod boot;
 mod call;
 mod calls;
+pub mod complete;
 mod completions;
 mod credentials;
 mod download;
@@ -15,12 +16,16 @@ mod drive;
 mod far;
 mod hardware;
 mod heatmap;
+mod help;
 mod key;
+mod leftover;
 mod machine;
 mod man;
+mod mend;
 mod migrate;
 mod options;
 pub mod output;
+mod parse;
 mod progress;
 mod prompt;
 mod remote;
@@ -36,50 +41,55 @@ mod source;
 mod table;
 mod transfers;
 mod upload;
+mod usage;
 mod values;
 mod verify;
 mod wait;
 mod words;
+mod writing;
 
 use crate::error::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use output::Output;
 use std::path::PathBuf;
 
-/// Moves whole drive images into, out of and between clouds that take a drive as many small HTTP requests: fast,
-/// verified, and resumable after any interruption.
+/// Moves whole drive images into, out of and between clouds
 ///
-/// A remote is written NAME: and a drive on it NAME:UUID. Without any configuration there is local:, an emulator
-/// inside the program, to try everything out.
+/// It is for clouds whose API takes a drive as many small HTTP requests. Every transfer is verified, and goes on where it
+/// stopped when the same command is run again.
+///
+/// A remote is written NAME: and a drive on it NAME:DRIVE. The remote local: is always there and needs no account: it is an
+/// emulator inside this program.
 #[derive(Debug, Parser)]
-#[command(name = "diskferry", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "diskferry", version, arg_required_else_help = true)]
 pub struct Cli {
-    /// What holds for every command.
+    /// The options that every command has.
     #[command(flatten)]
     pub global: Global,
     #[command(subcommand)]
     command: Command,
 }
 
-/// What holds for every command.
+/// The options that every command has.
 #[derive(Debug, Args)]
+#[command(next_help_heading = help::GLOBAL)]
 pub struct Global {
-    /// Say more on stderr: each repeated request; twice, each request
+    /// Show the plan and repeated requests; -vv shows every request
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
-    /// Say nothing on stderr but errors
+    /// Print nothing but errors on standard error
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Print one JSON object a line on stdout instead of text
+    /// Print one JSON object a line on standard output
     #[arg(long, global = true)]
     pub json: bool,
-    /// The configuration file
+    /// Use this configuration file
     ///
     /// Without it, `$DISKFERRY_CONFIG` or `$XDG_CONFIG_HOME/diskferry/config.toml`.
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// When to use colours; NO_COLOR is honoured
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, global = true, value_name = "auto|always|never", default_value = "auto")]
     pub color: Color,
     /// Draw no progress bar
     #[arg(long, global = true)]
@@ -99,55 +109,55 @@ pub enum Color {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Upload an image to a drive, making the drive if none is named
+    /// Upload an image to a drive, new or existing
     Upload(upload::UploadArgs),
     /// Download a drive to a file or to standard output
     Download(download::DownloadArgs),
-    /// Move a drive or an appliance to another remote, through this machine but not onto it
+    /// Move drives or appliances to another remote
     Migrate(migrate::MigrateArgs),
-    /// Compare a file with a drive; exit 6 and print the offsets that differ if any do
+    /// Compare a file with a drive and print the offsets that differ
     Verify(verify::VerifyArgs),
-    /// Back drives up into a store of deduplicated chunks that casync reads, too
+    /// Back drives up into a store of deduplicated chunks
     Backup(backup::BackupArgs),
-    /// Restore a backup to a remote, or to a file
+    /// Restore a backup to a drive or a file
     Restore(restore::RestoreArgs),
-    /// The backups in a store: list, verify, prune
+    /// List, verify and prune the backups in a store
     #[command(subcommand)]
     Backups(backups::BackupsCommand),
-    /// Resumable transfers on this machine
+    /// Show and discard the resumable transfers on this machine
     #[command(subcommand)]
     Transfers(transfers::TransfersCommand),
     /// Make any call of a provider's API, by its name in the catalogue
     Call(call::CallArgs),
-    /// List the calls that can be made
+    /// List the calls of the providers' APIs, or describe one
     Calls(calls::CallsArgs),
-    /// Drives: list, create, image, destroy and so on
+    /// List, create, change, image and destroy drives
     #[command(subcommand)]
     Drive(drive::DriveCommand),
-    /// Servers: list, create, start, stop and so on
+    /// List, create, start, stop and destroy servers
     #[command(subcommand)]
     Server(server::ServerCommand),
-    /// SpotCloud's appliances: list, rename, delete; their bytes move by download and migrate
+    /// List, rename and delete SpotCloud's appliances
     #[command(subcommand)]
     Appliance(appliance::ApplianceCommand),
-    /// SpotCloud's market: what hardware costs, and where it is
+    /// List SpotCloud's hardware with its prices and places
     #[command(subcommand)]
     Hardware(hardware::HardwareCommand),
-    /// Joyent's machines: list, create, start, stop, resize and so on
+    /// List, create, start, stop and resize Joyent's machines
     #[command(subcommand)]
     Machine(machine::MachineCommand),
-    /// Snapshots of Joyent's machines
+    /// Take and manage snapshots of Joyent's machines
     #[command(subcommand)]
     Snapshot(snapshot::SnapshotCommand),
-    /// The SSH keys of a Joyent account
+    /// Manage the SSH keys of a Joyent account
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// What Joyent's instrumentations have measured: values, heatmaps
+    /// Show what Joyent's instrumentations measure
     #[command(subcommand)]
     Analytics(analytics::AnalyticsCommand),
-    /// Upload an image, then create and start a server that boots from it
+    /// Upload an image and start a server that boots from it
     Boot(boot::BootArgs),
-    /// The accounts that can be reached
+    /// Add, list, test and remove accounts
     #[command(subcommand)]
     Remote(remote::RemoteCommand),
     /// Run the emulator of the clouds' APIs
@@ -159,8 +169,8 @@ enum Command {
 }
 
 impl Command {
-    /// Whether it ends by itself when a stop is asked for, because there may be something to settle. Every other command is
-    /// given up.
+    /// Whether the command ends by itself when a stop is asked for, because it may have something to settle. Every other
+    /// command is given up.
     fn stops_itself(&self) -> bool {
         matches!(
             self,
@@ -198,7 +208,7 @@ impl Cli {
             Command::Backups(command) => Box::pin(backups::run(command, global, output)).await,
             Command::Transfers(command) => transfers::run(command, output),
             Command::Call(args) => call::run(args, global, output).await,
-            Command::Calls(args) => calls::run(&args, output),
+            Command::Calls(args) => calls::run(&args, global, output),
             Command::Drive(command) => drive::run(command, global, output).await,
             Command::Server(command) => server::run(command, global, output).await,
             Command::Appliance(command) => appliance::run(command, global, output).await,
@@ -217,16 +227,18 @@ impl Cli {
 }
 
 impl Global {
-    /// Sends the library's traces to stderr, as far as -v asks for them, under the rules of `output`.
+    /// Starts the log on standard error: with `-v` repeated requests, with `-vv` every request.
     pub fn start_logging(&self, output: &Output) {
-        if self.verbose < 2 {
-            return;
-        }
-        let filter = tracing_subscriber::EnvFilter::new("warn,diskferry=debug");
+        let filter = match self.verbose {
+            0 => return,
+            1 => "warn,diskferry=info",
+            _ => "warn,diskferry=debug",
+        };
         // Fails only if there is a logger already, which then does as well.
         let _ = tracing_subscriber::fmt()
-            .with_env_filter(filter)
+            .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
             .with_writer(output.log())
+            .with_target(false)
             .with_ansi(false)
             .try_init();
     }

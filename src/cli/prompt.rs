@@ -33,6 +33,13 @@ pub fn secret(what: &str) -> Result<SecretString> {
     Ok(typed.into())
 }
 
+/// Says something at the terminal, between two questions.
+pub fn say(text: &str) -> Result<()> {
+    let failed = |e| Error::io("writing to the terminal", e);
+    let mut terminal = File::options().write(true).open("/dev/tty").map_err(failed)?;
+    writeln!(terminal, "{}", crate::escape::message(text)).map_err(failed)
+}
+
 /// Asks at the terminal for something that may be seen; `None` if nothing is typed.
 pub fn line(what: &str) -> Result<Option<String>> {
     let failed = |e| Error::io(format!("asking for the {what}"), e);

@@ -1,11 +1,12 @@
 //! `diskferry restore`.
 
 use super::Global;
-use super::options::{TransferOptions, pair, parse, size};
+use super::options::TransferOptions;
 use super::output::Output;
 use super::session::{End, Session};
 use super::set::{MemberDone, Running, SetOptions, Verb};
 use super::upload::tell_drive;
+use super::writing::{NewDriveOptions, ResumeOptions, WriteOptions};
 use crate::backup::lease::Lease;
 use crate::backup::{BackupStore, Selection, SnapshotId};
 
@@ -18,7 +19,7 @@ use crate::event::Summary;
 use crate::job::download::{Download, Downloads, FileForm};
 use crate::job::restore::{self, Backup};
 use crate::job::set::Member;
-use crate::job::upload::{Delta, Upload, Zeros};
+use crate::job::upload::{Delta, Upload};
 use crate::job::{Done, Settings};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -28,10 +29,7 @@ use std::path::{Path, PathBuf};
 #[command(
     after_help = "Without NAME the store's only backup is restored, or with --all the newest of each name. Into a remote this prints \
                   the UUID of each drive that was written, and nothing else, on stdout. A new drive gets the name, the size and \
-                  what else is kept of the one that was backed up.\n\n\
-                  Examples:\n  diskferry restore /srv/backups/web-1 web-1.img\n  \
-                  diskferry restore /srv/backups/web-1@2026-11-24T190000Z oh:\n  \
-                  diskferry restore s3://bucket/backups oh: --all"
+                  what else is kept of the one that was backed up."
 )]
 pub struct RestoreArgs {
     /// What is restored: the newest backup of NAME, the one of WHEN, or an index file of casync's
@@ -40,30 +38,18 @@ pub struct RestoreArgs {
     /// Where to: REMOTE: for a new drive, REMOTE:DRIVE for one that exists, a file, or a directory for files
     #[arg(value_name = "REMOTE:[DRIVE]|FILE|DIRECTORY")]
     to: PathBuf,
-    /// The new drive's name; that of the one that was backed up without it
-    #[arg(long)]
-    name: Option<String>,
-    /// The new drive's size; that of the one that was backed up without it
-    #[arg(long, value_parser = size)]
-    size: Option<u64>,
-    /// Another key of the new drive, such as tags or encryption:cipher; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
-    keys: Vec<(String, String)>,
+    #[command(flatten)]
+    new: NewDriveOptions,
     /// Send only what differs from the drive that is named, or keep what is right of the file
     #[arg(long)]
     delta: bool,
-    /// How chunks are compressed on their way to a drive: auto, none, or a level from 1 (fast) to 12 (small)
-    #[arg(long, value_name = "auto|none|1..12", default_value = "auto", value_parser = parse::<Compression>)]
-    compress: Compression,
-    /// What becomes of chunks of zeros: skip them where the drive reads as zero anyway (auto), always, or write them
-    #[arg(long, value_name = "auto|skip|write", default_value = "auto", value_parser = parse::<Zeros>)]
-    zeros: Zeros,
+    #[command(flatten)]
+    write: WriteOptions,
     /// Replace a file that is in the way, once the new one is whole
     #[arg(long)]
     force: bool,
-    /// Ignore what an earlier run has done
-    #[arg(long)]
-    restart: bool,
+    #[command(flatten)]
+    resume: ResumeOptions,
     #[command(flatten)]
     set: SetOptions,
     #[command(flatten)]
@@ -83,6 +69,7 @@ pub async fn run(args: RestoreArgs, global: &Global, output: &Output) -> Result<
         Some(target) => Session::open(Some(&target.remote), &args.transfer, global, output).await?,
         None => Session::without_remote(&args.transfer, global, output)?,
     };
+    session.allow_destroying(&args.write, &args.transfer);
     let selection = BackupStore::resolve(&args.from, session.context.retry.clone()).await?;
     let lease = Lease::for_reading(selection.store()).await?;
     let store = &lease.over(selection.store());
@@ -94,6 +81,9 @@ pub async fn run(args: RestoreArgs, global: &Global, output: &Output) -> Result<
         (_, false) => one(&args, store, &selection, target.as_ref(), &session, output).await,
     };
     session.settle();
+    if ended.is_ok() {
+        session.leftovers.destroy(&session.end, &session.dirs, output).await;
+    }
     let given_back = lease.end().await;
     ended.and(given_back)
 }
@@ -113,11 +103,12 @@ async fn one(
         },
         Selection::Index { path, .. } => Backup::of_file(store, path).await?,
     };
-    let (settings, context) = (session.settings(&args.transfer, args.restart), &session.context);
+    let (settings, context) = (session.settings(&args.transfer, args.resume), &session.context);
     if let Some(target) = target {
         let done = to_remote(args, backup, target.object.as_ref(), &session.end, &settings, context).await;
         session.settle();
-        return done?.map_or(Ok(()), |done| tell_drive("restored", done, output));
+        let Some(done) = done? else { return Ok(()) };
+        return tell_drive("restored", done, &session.end, session, output).await;
     }
     let done = to_file(args, &backup, &args.to, &settings, context).await;
     session.settle();
@@ -135,8 +126,8 @@ async fn several(
     output: &Output,
 ) -> Result<()> {
     let mixed = [
-        (args.name.is_some(), "--name"),
-        (args.size.is_some(), "--size"),
+        (args.new.name.is_some(), "--name"),
+        (args.new.size.is_some(), "--size"),
         (args.transfer.manifest.is_some(), "--manifest"),
         (target.is_some_and(|target| target.object.is_some()), "a drive"),
     ];
@@ -158,7 +149,7 @@ async fn several(
         std::fs::create_dir_all(&args.to)
             .map_err(|e| Error::io(format!("making the directory {}", args.to.display()), e))?;
     }
-    let ended = set.run(verb, &args.transfer, args.restart, session, output, |picked, running| {
+    let ended = set.run(verb, &args.transfer, args.resume, session, output, |picked, running| {
         Box::pin(async move {
             let Running { end, context, settings, .. } = running;
             let id = ids.iter().find(|id| id.name.as_str() == picked.member.disk);
@@ -196,18 +187,14 @@ async fn to_remote(
     context: &Context,
 ) -> Result<Option<Done<Summary>>> {
     let (far, drive) = end.far(object)?;
-    if drive.is_some() && (args.name.is_some() || !args.keys.is_empty()) {
-        return Err(Error::usage("--name and --set are for a drive to be made, and a drive is named"));
-    }
-    let upload = Upload {
-        name: args.name.clone(),
-        size: args.size,
-        keys: if drive.is_some() { Vec::new() } else { restore::keys(&backup, end.provider, &args.keys) },
-        compression: args.compress,
-        zeros: args.zeros,
-        delta: if args.delta { Delta::Drive } else { Delta::Off },
-        drive,
+    let delta = if args.delta { Delta::Drive } else { Delta::Off };
+    let keys = if drive.is_some() {
+        args.new.refuse_for_existing()?;
+        Vec::new()
+    } else {
+        restore::keys(&backup, end.provider, &args.new.keys)
     };
+    let upload = Upload { keys, ..args.new.upload(drive, &args.write, delta) };
     upload.run(backup.image()?, &far, settings, context).await
 }
 

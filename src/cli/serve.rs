@@ -1,242 +1,184 @@
-//! `diskferry serve`: the emulator, for trying things out and for tests.
+//! `diskferry serve`: the emulator, to test clients with.
 
-use super::options::parse;
+mod accounts;
+mod args;
+mod lock;
+mod requests;
+
+pub use args::ServeArgs;
+
 use super::output::Output;
 use super::signals;
 use crate::config;
-use crate::emulator::{Config, Emulator, Faults, Tls};
+use crate::emulator::{Config, Control, Fleet, Tls};
 use crate::error::{Error, Kind, Result};
-use crate::provider::Provider;
-use clap::Args;
-use std::net::SocketAddr;
+use accounts::Account;
+use args::{Listener, Settings};
+use requests::Requests;
+use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::sync::Arc;
 
-/// The providers that are emulated, with the ports that they listen on where no address is given.
-const EMULATED: [(Provider, u16); 5] = [
-    (Provider::OpenHosting, 8701),
-    (Provider::Crosspeer, 8702),
-    (Provider::CloudSigma, 8703),
-    (Provider::SpotCloud, 8704),
-    (Provider::Joyent, 8705),
-];
-
-/// The user where none is given.
-const USER: &str = "11111111-1111-4111-8111-111111111111";
-
-/// What `serve` takes.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Prints `PROVIDER URL` on stdout for each listener once it accepts connections, and runs until \
-                        it is stopped.\n\n\
-                        FAULTS is a comma list: error=0.1 for a mix of all kinds, or one by one busy=, unavailable=, \
-                        reset=, short=, stall= (shares of the requests), latency=20ms, rate=10M (bytes a second), \
-                        refuse=OFFSET (that chunk always fails), dirty=1 (share of new drives that do not read as \
-                        zero), balance=AMOUNT (what the account has left), seed=7. Of appliances: ranges=yes|no|wrong, \
-                        etag=yes|no|changing, redirect= (share of the downloads).\n\n\
-                        Wrong answers, as shares of the requests that can meet them: drop= (writes acknowledged and not \
-                        written), misplace= (written to or read from another offset), bend= (one bit flipped), \
-                        late= (acknowledged after late-for=40s), page= (a page of HTML with status 200, 202 or 206), \
-                        redirect-writes= (307), long= (more bytes than asked for), bomb= (gzip of 16 GiB), headers= and \
-                        interim= (headers or 100 Continue without end), drip= (a byte every drip-every=500ms). The first \
-                        drives/create makes the drive and is answered oddly: create=page|nameless|failed|lost, with \
-                        +refused the next one is refused. error= has none of these."
-)]
-pub struct ServeArgs {
-    /// What to emulate and where; without any, everything on loopback
-    #[arg(value_name = "PROVIDER=HOST:PORT", value_parser = parse::<Listener>)]
-    listeners: Vec<Listener>,
-    /// Where drives are kept; without it in a temporary directory that is removed in the end
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// The user that is accepted
-    #[arg(long, default_value = USER)]
-    user: String,
-    /// The secret that is accepted; without it one is made up, and written with --write-config or shown
-    #[arg(long, env = "DISKFERRY_SERVE_SECRET", hide_env_values = true)]
-    secret: Option<String>,
-    /// A public SSH key that Joyent's requests may be signed with, from a .pub file; may stand several times
-    #[arg(long, value_name = "NAME=FILE", value_parser = parse::<KeyFile>)]
-    key: Vec<KeyFile>,
-    /// A file that SpotCloud gives out as the appliance KEY; may stand several times
-    #[arg(long, value_name = "KEY=FILE", value_parser = parse::<KeyFile>)]
-    appliance: Vec<KeyFile>,
-    /// Serve https with a certificate that is made up, and kept under --data
-    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
-    tls: bool,
-    /// Serve https with this certificate, and those that lead from it to an authority, in PEM
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
-    tls_cert: Option<PathBuf>,
-    /// The private key of --tls-cert, in PEM
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    tls_key: Option<PathBuf>,
-    /// Failures on purpose
-    #[arg(long, value_name = "FAULTS", value_parser = Faults::parse, default_value = "")]
-    faults: Faults,
-    /// Write a configuration file whose remotes are the listeners, named after their providers
-    #[arg(long, value_name = "FILE")]
-    write_config: Option<PathBuf>,
-}
-
-/// One listener.
-#[derive(Clone, Debug)]
-struct Listener {
-    provider: Provider,
-    address: SocketAddr,
-}
-
-impl FromStr for Listener {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let form = || Error::usage("PROVIDER=HOST:PORT is meant, as in openhosting=127.0.0.1:8701");
-        let (provider, address) = text.split_once('=').ok_or_else(form)?;
-        let provider: Provider = provider.parse()?;
-        let address = address.replace("localhost", "127.0.0.1").parse().map_err(|_| form())?;
-        Ok(Self { provider, address })
-    }
-}
-
-/// A name and the file that goes with it.
-#[derive(Clone, Debug)]
-struct KeyFile {
-    name: String,
-    path: PathBuf,
-}
-
-impl FromStr for KeyFile {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text.split_once('=') {
-            Some((name, path)) if !name.is_empty() && !path.is_empty() => {
-                Ok(Self { name: name.to_owned(), path: path.into() })
-            }
-            _ => Err(Error::usage("NAME=FILE is meant, as in laptop=id_rsa.pub or ubuntu=disk.img.gz")),
-        }
-    }
-}
-
-impl KeyFile {
-    fn pair(&self) -> (String, PathBuf) {
-        (self.name.clone(), self.path.clone())
-    }
-
-    /// Its name and its text.
-    fn read(&self) -> Result<(String, String)> {
-        let text = String::from_utf8(read(&self.path)?).map_err(|_| {
-            Error::usage(format!("{} is no public key", self.path.display()))
-                .hint("the file whose name ends in .pub is meant")
-        })?;
-        Ok((self.name.clone(), text))
-    }
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::io(format!("cannot read {}", path.display()), e))
 }
 
 /// TLS as it was asked for, if it was, with the file of the certificate.
 fn tls(args: &ServeArgs, listeners: &[Listener], data: &Path) -> Result<Option<(Tls, PathBuf)>> {
     if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
-        let tls = Tls::from_pem(&read(certificate)?, &read(key)?)
-            .map_err(|e| Error::usage("--tls-cert and --tls-key cannot be used").source(e))?;
+        let tls = Tls::from_pem(&read(certificate)?, &read(key)?).map_err(|e| {
+            Error::usage("cannot use --tls-cert and --tls-key").source(e).hint(
+                "both are PEM files of one key pair; `--tls` alone makes a certificate for this machine",
+            )
+        })?;
         return Ok(Some((tls, certificate.clone())));
     }
     if !args.tls {
         return Ok(None);
     }
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.ip()).collect();
-    let own = Tls::own(&data.join("tls"), &addresses).map_err(|e| Error::io("making a certificate", e))?;
+    let own =
+        Tls::own(&data.join("tls"), &addresses).map_err(|e| Error::io("cannot make a certificate", e))?;
     Ok(Some(own))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| Error::io(format!("reading {}", path.display()), e))
+/// What each listener is started with.
+fn configs(settings: &Settings, args: &ServeArgs, data: &Path, tls: Option<&Tls>) -> Vec<Config> {
+    let of = |listener: &Listener| {
+        let mut accounts = settings.accounts.iter().map(|account| account.of(listener.provider));
+        // There is always one: without any the settings make one up.
+        let first = accounts.next()?;
+        Some(Config {
+            listen: listener.address,
+            faults: settings.faults.clone(),
+            keys: first.keys,
+            tls: tls.cloned(),
+            appliances: first.appliances,
+            accounts: accounts.collect(),
+            strict: args.strict,
+            time_scale: settings.time_scale,
+            ..Config::new(listener.provider, data.join(listener.provider.name()), first.user, first.secret)
+        })
+    };
+    settings.listeners.iter().filter_map(of).collect()
+}
+
+/// The remotes of a configuration file: each listener with each account. The first account's are named after the
+/// providers, those of the others have a number.
+fn remotes(fleet: &Fleet, accounts: &[Account]) -> Result<Vec<config::EmulatedRemote>> {
+    let mut remotes = Vec::new();
+    for (number, account) in (1..).zip(accounts) {
+        for member in fleet.members() {
+            let provider = member.provider();
+            remotes.push(config::EmulatedRemote {
+                name: if number == 1 { provider.to_string() } else { format!("{provider}-{number}") },
+                provider: provider.into(),
+                url: member
+                    .url()
+                    .parse()
+                    .map_err(|e| Error::new(Kind::Io, "the emulator has no usable address").source(e))?,
+                user: account.user.clone(),
+                secret: account.secret.clone().into(),
+            });
+        }
+    }
+    Ok(remotes)
 }
 
 /// Runs the command.
-pub async fn run(mut args: ServeArgs, output: &Output) -> Result<()> {
-    let listeners = if args.listeners.is_empty() {
-        EMULATED
-            .iter()
-            .map(|(provider, port)| Listener { provider: *provider, address: ([127, 0, 0, 1], *port).into() })
-            .collect()
-    } else {
-        std::mem::take(&mut args.listeners)
-    };
+pub async fn run(args: ServeArgs, output: &Output) -> Result<()> {
+    let settings = Settings::of(&args)?;
     // Kept until the end, when it is removed.
     let temporary = match &args.data {
         Some(_) => None,
-        None => Some(tempfile::tempdir().map_err(|e| Error::io("making a temporary directory", e))?),
+        None => Some(tempfile::tempdir().map_err(|e| Error::io("cannot make a temporary directory", e))?),
     };
     let data = match (&args.data, &temporary) {
         (Some(data), _) => data.clone(),
         (None, Some(dir)) => dir.path().to_owned(),
         (None, None) => return Err(Error::new(Kind::Io, "there is no directory for drives")),
     };
-    let tls = tls(&args, &listeners, &data)?;
+    let _lock = args.data.as_deref().map(lock::hold).transpose()?;
+    let tls = tls(&args, &settings.listeners, &data)?;
     let ca_file = tls.as_ref().map(|(_, file)| std::path::absolute(file)).transpose();
-    let ca_file = ca_file.map_err(|e| Error::io("finding the certificate", e))?;
-    if !args.key.is_empty() && !listeners.iter().any(|l| l.provider == Provider::Joyent) {
-        return Err(Error::usage("--key is for joyent, which is not served"));
-    }
-    let keys = args.key.iter().map(KeyFile::read).collect::<Result<Vec<_>>>()?;
-    for appliance in &args.appliance {
-        let path = appliance.path.display();
-        let meta = std::fs::metadata(&appliance.path)
-            .map_err(|e| Error::io(format!("reading the appliance {path}"), e).with_kind(Kind::Source))?;
-        if !meta.is_file() {
-            return Err(Error::usage(format!("the appliance {path} is not a file")));
+    let ca_file = ca_file.map_err(|e| Error::io("cannot find the certificate", e))?;
+    let requests = Arc::new(Requests::open(args.log.as_deref(), output)?);
+    let observer = Arc::clone(&requests);
+    let configs = configs(&settings, &args, &data, tls.as_ref().map(|(tls, _)| tls));
+    let fleet =
+        Fleet::start(configs, Arc::new(move |provider, logged, new| observer.note(provider, logged, new)));
+    let fleet = Arc::new(fleet.map_err(|(at, error)| {
+        let Listener { provider, address } = &settings.listeners[at];
+        Error::io(format!("cannot serve {provider} on {address}"), error)
+            .hint(format!("`{provider}=127.0.0.1:0` takes a free port"))
+    })?);
+    let control = settings.control.map(|address| {
+        Control::start(address, Arc::clone(&fleet), args.data.is_some())
+            .map_err(|e| Error::io(format!("cannot listen on {address} for --control"), e))
+    });
+    let control = control.transpose()?;
+    if let Some(path) = &args.write_config {
+        let text = config::emulator_profile(&remotes(&fleet, &settings.accounts)?, ca_file.as_deref())?;
+        config::write_private(path, &text)?;
+    } else {
+        for account in settings.accounts.iter().filter(|account| account.made_up) {
+            output.note(&format!("user {}, secret {}", account.user, account.secret));
         }
     }
-    let made_up = args.secret.is_none();
-    let secret = args.secret.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-    let mut running = Vec::new();
-    for listener in &listeners {
-        let emulator = Emulator::start(Config {
-            provider: listener.provider.into(),
-            listen: listener.address,
-            data: data.join(listener.provider.name()),
-            user: args.user.clone(),
-            secret: secret.clone(),
-            faults: args.faults.clone(),
-            keys: if listener.provider == Provider::Joyent { keys.clone() } else { Vec::new() },
-            tls: tls.as_ref().map(|(tls, _)| tls.clone()),
-            appliances: match listener.provider {
-                Provider::SpotCloud => args.appliance.iter().map(KeyFile::pair).collect(),
-                _ => Vec::new(),
-            },
-        })
-        .map_err(|e| Error::io(format!("listening on {} for {}", listener.address, listener.provider), e))?;
-        running.push((listener.provider, emulator));
-    }
-    if let Some(path) = &args.write_config {
-        let remotes: Result<Vec<_>> = running
-            .iter()
-            .map(|(provider, emulator)| {
-                let url = emulator
-                    .url()
-                    .parse()
-                    .map_err(|e| Error::new(Kind::Io, "the emulator has no usable address").source(e))?;
-                Ok((*provider, url, args.user.clone(), secret.clone().into()))
-            })
-            .collect();
-        config::write_private(path, &config::emulator_profile(&remotes?, ca_file.as_deref())?)?;
-    } else if made_up {
-        output.note(&format!("user {}, secret {secret}", args.user));
-    }
     if let Some(file) = &ca_file {
-        output.note(&format!("clients are to trust {}", file.display()));
+        output.note(&format!("clients have to trust {}", file.display()));
     }
-    if listeners.iter().any(|l| !l.address.ip().is_loopback()) {
+    if settings.listeners.iter().any(|l| !l.address.ip().is_loopback()) {
         output.warn("other machines can reach this emulator; it is for tests and keeps nothing safe");
     }
-    for (provider, emulator) in &running {
-        output.data(&format!("{provider} {}", emulator.url()))?;
+    for member in fleet.members() {
+        listening(output, member.provider().name(), member.url())?;
+    }
+    if let Some(control) = &control {
+        listening(output, "control", &control.url())?;
     }
     let stop = signals::stop_on_signals(output);
     stop.asked().await;
-    let dealt: u64 = running.iter().map(|(_, e)| e.faults_dealt()).sum();
-    let refused: u64 = running.iter().map(|(_, e)| e.refusals()).sum();
-    let silent: u64 = running.iter().map(|(_, e)| e.silent_faults()).sum();
-    let silent = if silent > 0 { format!(", silent: {silent}") } else { String::new() };
-    output.note(&format!("faults dealt: {dealt}, refused: {refused}{silent}"));
+    drop(control);
+    finish(&fleet, args.strict, output);
     Ok(())
+}
+
+/// Says where something listens.
+fn listening(output: &Output, what: &str, url: &str) -> Result<()> {
+    if output.is_json() {
+        let of =
+            if what == "control" { json!({ "url": url }) } else { json!({ "provider": what, "url": url }) };
+        output.event(if what == "control" { "control" } else { "listening" }, of);
+        return Ok(());
+    }
+    output.data(&format!("{what} {url}"))
+}
+
+/// Says what came of it.
+fn finish(fleet: &Fleet, strict: bool, output: &Output) {
+    let counts = fleet.members().iter().map(crate::emulator::Member::counts);
+    let (dealt, refused, silent) =
+        counts.fold((0, 0, 0), |all, one| (all.0 + one.0, all.1 + one.1, all.2 + one.2));
+    let forms = fleet.undocumented();
+    let used: u64 = forms.iter().map(|(_, _, count)| count).sum();
+    let mut text = format!("faults dealt: {dealt}, refused: {refused}");
+    if silent > 0 {
+        text += &format!(", silent: {silent}");
+    }
+    if strict {
+        text += &format!(", undocumented forms: {} (used {used} times)", forms.len());
+    }
+    if output.is_json() {
+        let mut summary = json!({ "faults_dealt": dealt, "refused": refused, "silent": silent });
+        if strict {
+            summary["undocumented"] = forms
+                .iter()
+                .map(|(provider, form, count)| json!({ "provider": provider, "form": form, "count": count }))
+                .collect();
+        }
+        output.event("summary", summary);
+    } else {
+        output.note(&text);
+    }
 }

@@ -3,10 +3,12 @@
 use super::Global;
 use super::credentials::{auth_of, bearer};
 use super::far::Opening;
+use super::leftover::{Consent, Leftovers};
 use super::options::TransferOptions;
 use super::output::Output;
 use super::progress::{Group, Progress};
 use super::signals;
+use super::writing::{ResumeOptions, WriteOptions};
 use crate::auth::Auth;
 use crate::config::{self, Config, Dirs, Endpoint, Environment, Object, Remote, Service};
 use crate::disk::elastic::drives::Drives;
@@ -35,6 +37,8 @@ pub struct Session {
     pub context: Context,
     /// Where files are kept.
     pub dirs: Dirs,
+    /// Drives that starting over leaves unused.
+    pub leftovers: Leftovers,
     progress: Arc<Mutex<Option<Progress>>>,
     redactor: Redactor,
     opener: Opener,
@@ -196,9 +200,10 @@ impl Session {
             options.bwlimit.map_or_else(Bandwidth::default, |rates| Bandwidth::new(rates.0, rates.1));
         signals::throttles(&bandwidth);
         let progress: Arc<Mutex<Option<Progress>>> = Arc::default();
-        let observer = observer(output, &meters, &progress, None);
+        let leftovers = Leftovers::new(global.config.clone());
+        let observer = observer(output, &meters, &progress, &leftovers, None);
         let context = Context::new(meters, observer, stop, options.retries, options.concurrency.0);
-        let context = Context { in_use: options.if_in_use.unwrap_or_default(), ..context };
+        let context = Context { in_use: options.if_in_use, ..context };
         let context = match &options.report {
             Some(path) => output.reporting().begin(path, context)?,
             None => context,
@@ -206,7 +211,7 @@ impl Session {
         let opener = Opener { env, config, options: options.clone(), bandwidth };
         let (remote, account, retry) = (String::new(), String::new(), context.retry.clone());
         let end = End { remote, account, provider: "", retry, behind: Behind::Nothing };
-        Ok(Self { end, context, dirs, progress, redactor: output.redactor().clone(), opener })
+        Ok(Self { end, context, dirs, leftovers, progress, redactor: output.redactor().clone(), opener })
     }
 
     /// Reaches another remote, under the same meters.
@@ -217,10 +222,19 @@ impl Session {
 
     /// What a job is told by the options of its command. A ticket in the command line has to be known by now: journals keep the
     /// command, and no secret.
-    pub fn settings(&self, options: &TransferOptions, restart: bool) -> Settings {
-        let settings = options.settings(restart, &self.dirs);
+    pub fn settings(&self, options: &TransferOptions, resume: ResumeOptions) -> Settings {
+        let settings = options.settings(resume, &self.dirs);
         let command = self.redactor.redact(&settings.command).into_owned();
         Settings { command, ..settings }
+    }
+
+    /// Lets drives be destroyed that starting over leaves unused: without asking, if the options say so.
+    pub fn allow_destroying(&self, write: &WriteOptions, transfer: &TransferOptions) {
+        self.leftovers.allow(match (transfer.dry_run, write.yes) {
+            (true, _) => Consent::No,
+            (false, true) => Consent::Yes,
+            (false, false) => Consent::Ask,
+        });
     }
 
     /// Ends the drawing of progress.
@@ -234,22 +248,21 @@ pub fn observer(
     output: &Output,
     meters: &Arc<Meters>,
     progress: &Arc<Mutex<Option<Progress>>>,
+    leftovers: &Leftovers,
     group: Option<Group>,
 ) -> Observer {
     let (output, meters, progress) = (output.clone(), Arc::clone(meters), Arc::clone(progress));
+    let leftovers = leftovers.clone();
     Arc::new(move |event| {
         output.observe(event);
+        if let Event::Leftover { remote, disk } = event {
+            // Beside other members of a set nobody can be asked.
+            leftovers.tell(remote, disk, group.is_none(), &output);
+        }
         if let Event::Plan(plan) = event
             && !plan.dry_run
         {
-            let verify_total = match &*plan.verify {
-                "full" => plan.size,
-                "sample" => plan.chunk_size * plan.chunks_total.div_ceil(100).max(8).min(plan.chunks_total),
-                _ => 0,
-            };
-            // A migration reads both ends again.
-            let verify_total = if plan.action == "migrate" { 2 * verify_total } else { verify_total };
-            let started = Progress::start(&output, &meters, plan.size, verify_total, group.as_ref());
+            let started = Progress::start(&output, &meters, plan, group.as_ref());
             *progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
         }
     })

@@ -1,17 +1,17 @@
 //! `diskferry upload`.
 
 use super::Global;
-use super::options::{TransferOptions, pair, parse, size, target_format};
+use super::options::{TransferOptions, image, parse, target_format};
 use super::output::Output;
-use super::session::Session;
+use super::session::{End, Session};
 use super::source::SourceOptions;
+use super::writing::{NewDriveOptions, ResumeOptions, WriteOptions};
 use crate::config::{Object, Target};
 use crate::disk::format::TargetFormat;
-use crate::engine::encode::codec::Compression;
 use crate::error::{Error, Result};
 use crate::event::Summary;
 use crate::job::Done;
-use crate::job::upload::{Delta, Image, Upload, Zeros};
+use crate::job::upload::{Delta, Image};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -23,30 +23,20 @@ use std::path::PathBuf;
 )]
 pub struct UploadArgs {
     /// A file, a block device, or - for standard input (with --size)
+    #[arg(value_name = "IMAGE", value_parser = image())]
     image: PathBuf,
     /// REMOTE: for a new drive, REMOTE:DRIVE for one that exists
     #[arg(value_name = "REMOTE:[DRIVE]", value_parser = parse::<Target>)]
     to: Option<Target>,
-    /// The new drive's name; the image's file name without it
-    #[arg(long)]
-    name: Option<String>,
-    /// The new drive's size, and how much will come from standard input
-    #[arg(long, value_parser = size)]
-    size: Option<u64>,
-    /// Another key of the new drive, such as tags or encryption:cipher; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
-    keys: Vec<(String, String)>,
+    #[command(flatten)]
+    new: NewDriveOptions,
     #[command(flatten)]
     source: SourceOptions,
     /// What is written: raw (the bytes of the image), or vhd (those with the footer of a fixed VHD, which Azure boots)
     #[arg(long, value_name = "raw|vhd", default_value = "raw", value_parser = target_format)]
     target_format: TargetFormat,
-    /// How chunks are compressed: auto, none, or a level from 1 (fast) to 12 (small)
-    #[arg(long, value_name = "auto|none|1..12", default_value = "auto", value_parser = parse::<Compression>)]
-    compress: Compression,
-    /// What becomes of chunks of zeros: skip them where the drive reads as zero anyway (auto), always, or write them
-    #[arg(long, value_name = "auto|skip|write", default_value = "auto", value_parser = parse::<Zeros>)]
-    zeros: Zeros,
+    #[command(flatten)]
+    write: WriteOptions,
     /// Send only the chunks that differ from what the drive holds: by the digests that the last transfer noted, where nothing
     /// speaks against them, else by reading it back
     #[arg(long)]
@@ -54,20 +44,27 @@ pub struct UploadArgs {
     /// Make the new drive as a copy of this one, of the same remote, then send what differs; implies --delta
     #[arg(long, value_name = "REMOTE:DRIVE", value_parser = parse::<Target>)]
     base: Option<Target>,
-    /// Ignore what an earlier run has done
-    #[arg(long)]
-    restart: bool,
+    #[command(flatten)]
+    resume: ResumeOptions,
     #[command(flatten)]
     transfer: TransferOptions,
 }
 
-/// Prints the summary and the drive's UUID; only then the transfer is over.
-pub(super) fn tell_drive(what: &str, done: Done<Summary>, output: &Output) -> Result<()> {
-    output.summary(what, &done.result)?;
+/// Prints the summary and the drive's UUID; only then the transfer is over. `end`: the remote that the drive is on.
+pub(super) async fn tell_drive(
+    what: &str,
+    done: Done<Summary>,
+    end: &End,
+    session: &Session,
+    output: &Output,
+) -> Result<()> {
+    output.summary(&format!("{what} to {}:{}", end.remote, done.result.drive), &done.result)?;
     if !output.is_json() {
         output.data(&done.result.drive)?;
     }
-    done.commit()
+    done.commit()?;
+    session.leftovers.destroy(end, &session.dirs, output).await;
+    Ok(())
 }
 
 /// The drive that is to be copied first; it has to be on the remote that copies it.
@@ -94,10 +91,11 @@ pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<(
     if matches!(object, Some(Object::Appliance(_))) {
         return Err(Error::usage("an appliance cannot be uploaded to: name a drive"));
     }
-    if object.is_some() && (args.name.is_some() || !args.keys.is_empty()) {
-        return Err(Error::usage("--name and --set are for a drive to be made, and a drive is named"));
+    if object.is_some() {
+        args.new.refuse_for_existing()?;
     }
     let session = Session::open(remote.as_deref(), &args.transfer, global, output).await?;
+    session.allow_destroying(&args.write, &args.transfer);
     // What is wrong with the image is said first.
     let far = session.end.far(object.as_ref());
     let delta = match args.base {
@@ -105,26 +103,19 @@ pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<(
         None if args.delta => Delta::Drive,
         None => Delta::Off,
     };
-    let upload = Upload {
-        drive: far.as_ref().ok().and_then(|(_, drive)| drive.clone()),
-        name: args.name,
-        size: args.size,
-        keys: args.keys,
-        compression: args.compress,
-        zeros: args.zeros,
-        delta,
-    };
+    let drive = far.as_ref().ok().and_then(|(_, drive)| drive.clone());
+    let upload = args.new.upload(drive, &args.write, delta);
     if let Ok((far, _)) = &far {
         upload.check(far)?;
     }
-    let image = Image::open(&args.image, args.source.open_options(args.size), &session.context).await?;
+    let image = Image::open(&args.image, args.source.open_options(args.new.size), &session.context).await?;
     let image = image.written_as(args.target_format)?;
     let (far, _) = far?;
-    let settings = session.settings(&args.transfer, args.restart);
+    let settings = session.settings(&args.transfer, args.resume);
     let done = upload.run(image, &far, &settings, &session.context).await;
     session.settle();
     match done? {
-        Some(done) => tell_drive("uploaded", done, output),
+        Some(done) => tell_drive("uploaded", done, &session.end, &session, output).await,
         None => Ok(()),
     }
 }

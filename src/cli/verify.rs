@@ -1,10 +1,11 @@
 //! `diskferry verify`.
 
 use super::Global;
-use super::options::{TransferOptions, parse, target_format};
+use super::options::{TransferOptions, image, parse, target_format};
 use super::output::Output;
 use super::session::{NO_DRIVE, Session};
 use super::source::SourceOptions;
+use super::writing::ResumeOptions;
 use crate::config::Target;
 use crate::disk::format::TargetFormat;
 use crate::error::{Error, Result};
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 )]
 pub struct VerifyArgs {
     /// A file or block device
+    #[arg(value_name = "FILE", value_parser = image())]
     file: PathBuf,
     /// The drive
     #[arg(value_name = "REMOTE:DRIVE", value_parser = parse::<Target>)]
@@ -40,7 +42,7 @@ pub async fn run(args: VerifyArgs, global: &Global, output: &Output) -> Result<(
     }
     let session = Session::open(Some(&args.drive.remote), &args.transfer, global, output).await?;
     let (far, drive) = session.end.far_disk(args.drive.object.as_ref(), &NO_DRIVE)?;
-    let settings = session.settings(&args.transfer, false);
+    let settings = session.settings(&args.transfer, ResumeOptions::default());
     let image = Image::open(&args.file, args.source.open_options(None), &session.context).await?;
     let verify = Verify { image, drive, target: args.target_format };
     let done = verify.run(&far, &settings, &session.context).await;

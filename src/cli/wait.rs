@@ -1,6 +1,7 @@
 //! Waiting for what goes on at the provider after its reply: asked again and again, less and less often.
 
-use super::account::{Account, duration};
+use super::account::Account;
+use super::options::duration;
 use super::output::Output;
 use crate::error::{Error, Kind, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -1,39 +1,13 @@
-//! The words of this process's command: read, refused, and shown again, never with a secret among them.
+//! The words of this process's command, and how they are shown again: never with a secret among them.
 
-use super::Cli;
 use super::signals::resuming;
-use crate::escape;
-use crate::provider::catalogue::secret::Redactor;
-use clap::Parser;
 
-/// The words of this process's command.
+/// Returns the words of this process's command.
 pub fn given() -> impl Iterator<Item = String> {
     std::env::args_os().map(|word| word.to_string_lossy().into_owned())
 }
 
-impl Cli {
-    /// Reads the command line. What is wrong with it is said, without the secrets in it, and ends the process; so does what
-    /// asks for help.
-    pub fn read() -> Self {
-        Self::try_parse().unwrap_or_else(|error| {
-            if !error.use_stderr() {
-                error.exit();
-            }
-            let words: Vec<String> = given().collect();
-            let rendered = error.render();
-            let redactor = Redactor::of_command(&words);
-            let plain = rendered.to_string();
-            if redactor.redact(&plain) == plain && escape::lines(&plain) == plain {
-                error.exit();
-            }
-            // Without colours: they stand between what was typed and what is searched for.
-            eprint!("{}", escape::lines(&redactor.redact(&plain)));
-            std::process::exit(error.exit_code())
-        })
-    }
-}
-
-/// A command that a journal has kept, as it is shown: those of older versions have their secrets in them.
+/// Returns a command that a journal has kept, fit to be shown: older versions kept secrets.
 pub fn recorded(command: &str) -> String {
     if command.is_empty() {
         return String::new();

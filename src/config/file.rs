@@ -86,7 +86,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<File> {
 }
 
 /// Whether a remote may be defined under this name.
-pub(super) fn check_name(name: &str) -> Result<()> {
+pub fn check_name(name: &str) -> Result<()> {
     if name == LOCAL {
         return Err(Error::usage(
             "the remote local cannot be defined: local: is the emulator in this program",

@@ -40,14 +40,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use environment::{Dirs, Environment};
+pub use file::check_name;
 pub use listing::RemoteSummary;
 pub use private::private_directory;
 pub use profile::{Profile, Value};
 use remote::is_presentable;
-pub use remote::{AuthScheme, Endpoint, Origin, Remote, parse_base};
+pub use remote::{AuthScheme, Endpoint, Origin, Remote, parse_address, parse_base};
 pub use service::{FarEnd, Service};
 pub use target::{Object, Target, is_remote_name};
-pub use write::{Write, config_text, emulator_profile, write_private};
+pub use write::{EmulatedRemote, Write, config_text, emulator_profile, write_private};
 
 use crate::{Error, Result};
 use secret::SecretSource;

@@ -240,7 +240,7 @@ pub(super) fn resolve(
 }
 
 /// The address of a remote: a base URL, or for network block devices a URL of theirs (NBD, doc/uri.md).
-pub(super) fn parse_address(text: &str, service: Service) -> Result<Url> {
+pub fn parse_address(text: &str, service: Service) -> Result<Url> {
     const FORM: &str = "nbd://HOST, nbds://HOST for TLS, or nbd+unix:///?socket=PATH";
     if service != Service::Disks(FarEnd::Nbd) {
         return parse_base(text);
@@ -266,6 +266,9 @@ pub(super) fn is_presentable(text: &str) -> bool {
 pub fn parse_base(text: &str) -> Result<Url> {
     const FORM: &str = "a url looks like https://api.example.com/ or https://api.example.com/api";
     let text = text.trim();
+    if let Some(host) = host_alone(text) {
+        return Err(Error::usage("the url has no scheme").hint(format!("did you mean `https://{host}`?")));
+    }
     let mut url =
         Url::parse(text).map_err(|e| Error::usage(format!("the url is not understood: {e}")).hint(FORM))?;
     if !matches!(url.scheme(), "http" | "https") || !text.contains("://") {
@@ -283,6 +286,16 @@ pub fn parse_base(text: &str) -> Result<Url> {
     let path = squeeze(url.path());
     url.set_path(path.trim_end_matches('/'));
     Ok(url)
+}
+
+/// A host, with a port and a path maybe, that lacks nothing but the scheme of a URL; `None` for anything that may hold more.
+fn host_alone(text: &str) -> Option<&str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._/".contains(c);
+    let (host, rest) = text.split_once(':').unwrap_or((text, ""));
+    let port = rest.split('/').next().unwrap_or_default();
+    let is_host = host.contains('.') || host.starts_with("localhost");
+    let is_whole = is_host && port.bytes().all(|b| b.is_ascii_digit()) && !rest.starts_with('/');
+    (is_whole && text.len() <= 255 && host.chars().chain(rest.chars()).all(plain)).then_some(text)
 }
 
 impl fmt::Display for Endpoint {

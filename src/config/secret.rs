@@ -7,7 +7,9 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -18,6 +20,9 @@ use crate::{Error, Kind, Result};
 
 /// The most that is read of a `secret_file` or a command; what is longer is no secret.
 const LONGEST: u64 = 64 << 10;
+
+/// How long a `secret_command` may take: somebody may have to type the passphrase of a password store.
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// The way to a secret.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +52,7 @@ impl Remote {
             }
             SecretSource::Value(secret) => Ok(secret.clone()),
             SecretSource::File(path) => from_file(path),
-            SecretSource::Command(command) => from_command(command, env),
+            SecretSource::Command(command) => from_command(command, env, DEADLINE),
             SecretSource::Variable(name) => from_variable(name, env),
         };
         secret
@@ -92,13 +97,14 @@ fn from_file(path: &Path) -> Result<SecretString> {
     first_line(&bytes).ok_or_else(|| failed(": it is not UTF-8 text"))
 }
 
-/// The command's own standard input is empty, since ours may be the image.
-fn from_command(command: &SecretString, env: &Environment) -> Result<SecretString> {
+/// Runs the command with an empty standard input, since ours may be the image, until `deadline`. What it says on standard
+/// error is shown once it has failed: until then it may be asking something, and asks at the terminal itself.
+fn from_command(command: &SecretString, env: &Environment, deadline: Duration) -> Result<SecretString> {
     let failed = |why: String| {
         Error::new(Kind::Auth, format!("secret_command {why}"))
-            .hint("run the command by hand: its first line of output must be the secret")
+            .hint("run the command in a shell: the first line of its output must be the secret")
     };
-    let output = Command::new("sh")
+    let spawned = Command::new("sh")
         .arg("-c")
         .arg(command.expose_secret())
         .env_clear()
@@ -106,55 +112,111 @@ fn from_command(command: &SecretString, env: &Environment) -> Result<SecretStrin
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .and_then(ended)
-        .map_err(|e| failed("could not be run".into()).source(e))?;
-    if output.stdout.len() as u64 > LONGEST {
+        .spawn();
+    let ended = spawned.and_then(|child| Running::new(child).end(Instant::now() + deadline));
+    let Ended { status, stdout, stderr } = ended.map_err(|e| failed("could not be run".into()).source(e))?;
+    let complaint = complaint(command, status, &stdout, &stderr);
+    if stdout.len() as u64 > LONGEST {
         return Err(failed("printed more than 64 KiB, which is no secret".into()));
     }
-    if !output.status.success() {
-        return Err(failed(format!("failed ({}){}", output.status, complaint(command, &output))));
+    match status {
+        None => Err(failed(format!("did not end within {}{complaint}", crate::units::time(deadline)))),
+        Some(status) if !status.success() => Err(failed(format!("failed ({status}){complaint}"))),
+        Some(_) => first_line(&stdout)
+            .ok_or_else(|| failed(format!("printed something that is not UTF-8 text{complaint}"))),
     }
-    first_line(&output.stdout).ok_or_else(|| failed("printed something that is not UTF-8 text".into()))
 }
 
-/// What a command prints until it ends, as far as that is a secret or an error; one that prints on and on is ended.
-fn ended(mut child: Child) -> io::Result<Output> {
-    fn some(from: Option<impl Read>) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        if let Some(from) = from {
-            from.take(LONGEST + 1).read_to_end(&mut bytes)?;
+/// A command that runs, and what it prints.
+struct Running {
+    child: Child,
+    stdout: Receiver<Vec<u8>>,
+    stderr: Receiver<Vec<u8>>,
+}
+
+/// How a command has ended, and what it has printed.
+struct Ended {
+    /// `None` if it was killed at its deadline.
+    status: Option<ExitStatus>,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+/// How often it is looked whether a command has ended.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How long what a command has printed is waited for once it has ended: a program that it left behind may hold the pipe open.
+const DRAIN: Duration = Duration::from_millis(500);
+
+impl Running {
+    fn new(mut child: Child) -> Self {
+        let (stdout, stderr) = (read_aside(child.stdout.take()), read_aside(child.stderr.take()));
+        Self { child, stdout, stderr }
+    }
+
+    /// Waits for the end; a command that prints on and on, or that runs past `deadline`, is killed.
+    fn end(mut self, deadline: Instant) -> io::Result<Ended> {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let status = loop {
+            take(&self.stdout, &mut stdout);
+            take(&self.stderr, &mut stderr);
+            if let Some(status) = self.child.try_wait()? {
+                break Some(status);
+            }
+            if Instant::now() >= deadline || stdout.len() as u64 > LONGEST {
+                // It may have ended by itself.
+                let _ = self.child.kill();
+                self.child.wait()?;
+                break None;
+            }
+            std::thread::sleep(LOOK);
+        };
+        let until = Instant::now() + DRAIN;
+        for (from, to) in [(&self.stdout, &mut stdout), (&self.stderr, &mut stderr)] {
+            while let Ok(piece) = from.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                to.extend(piece);
+            }
         }
-        Ok(bytes)
+        Ok(Ended { status, stdout, stderr })
     }
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let errors = std::thread::spawn(move || some(stderr));
-    let stdout = some(stdout)?;
-    if stdout.len() as u64 > LONGEST {
-        // It may have ended by itself.
-        let _ = child.kill();
+}
+
+fn take(from: &Receiver<Vec<u8>>, to: &mut Vec<u8>) {
+    to.extend(from.try_iter().flatten());
+}
+
+/// Reads a pipe on a thread of its own, as far as that is a secret or an error. The thread ends with the pipe, which nobody
+/// waits for.
+fn read_aside(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let (pieces, received) = channel();
+    if let Some(pipe) = pipe {
+        std::thread::spawn(move || {
+            let (mut pipe, mut piece) = (pipe.take(LONGEST + 1), [0; 4096]);
+            while let Ok(read @ 1..) = pipe.read(&mut piece) {
+                if pieces.send(piece[..read].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
     }
-    let status = child.wait()?;
-    let stderr =
-        if stdout.len() as u64 > LONGEST { Vec::new() } else { errors.join().unwrap_or(Ok(Vec::new()))? };
-    Ok(Output { status, stdout, stderr })
+    received
 }
 
 /// What a command that failed has said, without what may be the secret: what it has printed, the words that some people write
 /// the secret into, and what the shell says, which repeats them.
-fn complaint(command: &SecretString, output: &Output) -> String {
+fn complaint(command: &SecretString, status: Option<ExitStatus>, stdout: &[u8], stderr: &[u8]) -> String {
     const LONGEST: usize = 500;
     let redactor = Redactor::default();
     redactor.hide(command.expose_secret());
-    String::from_utf8_lossy(&output.stdout).lines().take(1).for_each(|line| redactor.hide(line));
-    let said = String::from_utf8_lossy(&output.stderr);
+    String::from_utf8_lossy(stdout).lines().take(1).for_each(|line| redactor.hide(line));
+    let said = String::from_utf8_lossy(stderr);
     let own = said.lines().filter(|line| !line.starts_with("sh:") && !line.starts_with("/bin/sh:"));
     let said = own.collect::<Vec<_>>().join(" ");
     let said: String = redactor.redact(said.trim()).chars().take(LONGEST).collect();
-    match (said.is_empty(), output.status.code()) {
-        (false, _) => format!(": {said}"),
-        (true, Some(127)) => ": there is no such command".to_owned(),
-        (true, Some(126)) => ": it cannot be run".to_owned(),
+    match (said.is_empty(), status.and_then(|status| status.code())) {
+        (false, _) => format!(", and said: {said}"),
+        (true, Some(127)) => ": command not found".to_owned(),
+        (true, Some(126)) => ": permission denied".to_owned(),
         (true, _) => String::new(),
     }
 }
@@ -209,7 +271,24 @@ mod tests {
         let cargo = "echo \"${CARGO_MANIFEST_DIR-unset}\"";
         assert_eq!(ask(command(cargo))?, "unset", "the command sees the environment it is given");
         assert_eq!(ask(command("cat; echo x"))?, "x", "standard input is empty");
+        // What a command leaves behind holds up nobody.
+        let start = Instant::now();
+        assert_eq!(ask(command("sleep 60 & echo x"))?, "x");
+        assert!(start.elapsed() < Duration::from_secs(30));
         Ok(())
+    }
+
+    #[test]
+    fn a_command_that_does_not_end_is_ended() {
+        let text = "echo hunter2; echo 'waiting for the card' >&2; exec sleep 60".into();
+        let start = Instant::now();
+        let error = from_command(&text, &env(), Duration::from_millis(300)).unwrap_err();
+        assert!(start.elapsed() < Duration::from_secs(30));
+        assert_eq!(error.kind(), Kind::Auth);
+        assert_eq!(
+            error.to_string(),
+            "secret_command did not end within 300 ms, and said: waiting for the card"
+        );
     }
 
     #[test]

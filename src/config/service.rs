@@ -53,6 +53,20 @@ impl Service {
         }
     }
 
+    /// The address that the provider's manual gives, where there is one for all its users.
+    pub fn default_url(self) -> Option<&'static str> {
+        match self {
+            // Open Hosting API, "Authentication"; Crosspeer API, head; CloudSigma API 1.0, 1; SpotCloud Buyer API 1.2, 1;
+            // Joyent CloudAPI 6.5, "Installation": the first of their data centres each.
+            Service::Api(Provider::OpenHosting) => Some("https://api-east1.openhosting.com/"),
+            Service::Api(Provider::Crosspeer) => Some("https://us-east.crosspeer.com/api/"),
+            Service::Api(Provider::CloudSigma) => Some("https://api.zrh.cloudsigma.com/"),
+            Service::Api(Provider::SpotCloud) => Some("https://spotcloud.appspot.com/"),
+            Service::Api(Provider::Joyent) => Some("https://us-west-1.api.joyentcloud.com/"),
+            Service::Disks(_) => None,
+        }
+    }
+
     /// The API.
     ///
     /// # Errors

@@ -160,29 +160,39 @@ pub fn config_text<'a>(remotes: impl IntoIterator<Item = (&'a str, &'a Profile)>
     Ok(document.to_string())
 }
 
-/// The text of a configuration file for the emulator's listeners: a remote for each, named after its provider. With
-/// `SpotCloud`, user and secret are those of the consumer and of the token alike.
-pub fn emulator_profile(
-    remotes: &[(Provider, Url, String, SecretString)],
-    ca_file: Option<&Path>,
-) -> Result<String> {
+/// A remote of the emulator.
+pub struct EmulatedRemote {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Whose API it has.
+    pub provider: Provider,
+    /// Where it listens.
+    pub url: Url,
+    /// With `SpotCloud`, the key of the consumer and of the token alike.
+    pub user: String,
+    /// With `SpotCloud`, the secret of both.
+    pub secret: SecretString,
+}
+
+/// The text of a configuration file with remotes of the emulator.
+pub fn emulator_profile(remotes: &[EmulatedRemote], ca_file: Option<&Path>) -> Result<String> {
     let profiles: Vec<_> = remotes
         .iter()
-        .map(|(provider, url, user, secret)| {
+        .map(|remote| {
             let mut profile = Profile {
-                provider: Some(provider.name().to_owned()),
-                url: Some(url.to_string()),
+                provider: Some(remote.provider.name().to_owned()),
+                url: Some(remote.url.to_string()),
                 ca_file: ca_file.map(Path::to_owned),
                 ..Profile::default()
             };
-            let (user, secret) = (Some(user.clone()), Some(secret.clone()));
-            if *provider == Provider::SpotCloud {
+            let (user, secret) = (Some(remote.user.clone()), Some(remote.secret.clone()));
+            if remote.provider == Provider::SpotCloud {
                 (profile.consumer_key, profile.consumer_secret) = (user.clone(), secret.clone());
                 (profile.token, profile.token_secret) = (user, secret);
             } else {
                 (profile.user, profile.secret) = (user, secret);
             }
-            (provider.name(), profile)
+            (&*remote.name, profile)
         })
         .collect();
     config_text(profiles.iter().map(|(name, profile)| (*name, profile)))

@@ -200,12 +200,13 @@ fn the_emulators_file_is_a_configuration_for_every_provider() -> Test {
         .zip(8701..)
         .map(|(provider, port)| {
             let url = Url::parse(&format!("http://127.0.0.1:{port}/"))?;
-            Ok((provider, url, "me".to_owned(), SecretString::from("s\"x")))
+            let (user, secret) = ("me".to_owned(), SecretString::from("s\"x"));
+            Ok(EmulatedRemote { name: provider.to_string(), provider, url, user, secret })
         })
         .collect::<Result<_, url::ParseError>>()?;
     let (dir, _) = with_file(&emulator_profile(&listeners, Some(Path::new("/ca.pem")))?)?;
     let config = load(dir.path())?;
-    for (provider, url, ..) in listeners {
+    for EmulatedRemote { provider, url, .. } in listeners {
         let remote = config.remote(provider.name())?;
         assert_eq!(remote.provider, provider.into());
         assert_eq!(remote.url_for("/x")?, url.join("x")?);

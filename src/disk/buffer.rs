@@ -1,8 +1,8 @@
-//! Buffers that are used again, and the window that bounds how much they hold.
+//! Reusable buffers, and the window that bounds their memory.
 //!
-//! A permit in bytes goes with a buffer from before its read until the far end has acknowledged what became of it. All
-//! transfers of a process share one window, so memory depends neither on the image nor on the number of processors,
-//! workers or requests.
+//! Each buffer carries a permit, counted in bytes, from before its read until the destination acknowledged
+//! the write. All transfers of a process share one window, so the memory depends neither on the image nor on
+//! the number of processors, workers or requests.
 
 use bytes::Bytes;
 use std::ops::{Deref, DerefMut};
@@ -10,59 +10,59 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What permits are counted in: bytes. A semaphore's count has 32 bits, which this makes into 16 TiB.
+/// The unit of permits in bytes. With it, the 32-bit count of a semaphore covers 16 TiB.
 const UNIT: u64 = 4096;
 
-/// How many bytes all buffers may hold.
+/// Bounds the bytes in all buffers.
 #[derive(Clone, Debug)]
 pub struct Window {
     units: Arc<Semaphore>,
     capacity: u32,
-    /// What is under way in the pipelines that share it.
+    /// The number of chunks in progress in all pipelines that share the window.
     under_way: Arc<AtomicUsize>,
 }
 
 impl Window {
-    /// A window of so many bytes.
+    /// Creates a window of this many bytes.
     pub fn new(bytes: u64) -> Self {
         let capacity = units(bytes);
         Self { units: Arc::new(Semaphore::new(capacity as usize)), capacity, under_way: Arc::default() }
     }
 
-    /// Waits for room for so many bytes. More than the whole window count as the whole: one chunk always fits.
+    /// Waits for room. More than the whole window counts as the whole, so one chunk always fits.
     pub async fn acquire(self, bytes: u64) -> Permit {
         let units = units(bytes).min(self.capacity);
         Permit(self.units.acquire_many_owned(units).await.ok())
     }
 
-    /// The same, for units that fit now.
+    /// Returns a permit if there is room now.
     pub fn try_acquire(&self, bytes: u64) -> Option<Permit> {
         let units = units(bytes).min(self.capacity);
         Arc::clone(&self.units).try_acquire_many_owned(units).ok().map(|permit| Permit(Some(permit)))
     }
 
-    /// Counts what one pipeline has under way among all that share the window.
+    /// Returns the counter of one pipeline's chunks in progress.
     pub(crate) fn busy(&self) -> Busy {
         Busy { all: Arc::clone(&self.under_way), mine: 0 }
     }
 
-    /// Whether no pipeline has anything under way.
+    /// Returns whether no pipeline has a chunk in progress.
     pub(crate) fn is_idle(&self) -> bool {
         self.under_way.load(Relaxed) == 0
     }
 
-    /// Whether there is room for so many bytes now.
+    /// Returns whether there is room for this many bytes now.
     pub fn has_room(&self, bytes: u64) -> bool {
         self.units.available_permits() >= units(bytes).min(self.capacity) as usize
     }
 
-    /// The window in bytes.
+    /// Returns the capacity in bytes.
     pub fn capacity(&self) -> u64 {
         u64::from(self.capacity) * UNIT
     }
 }
 
-/// What one pipeline has under way; nothing once it is dropped.
+/// The number of a pipeline's chunks in progress; 0 once it is dropped.
 #[derive(Debug)]
 pub(crate) struct Busy {
     all: Arc<AtomicUsize>,
@@ -70,7 +70,7 @@ pub(crate) struct Busy {
 }
 
 impl Busy {
-    /// Sets how much it is.
+    /// Sets the number.
     pub(crate) fn set(&mut self, now: usize) {
         let before = std::mem::replace(&mut self.mine, now);
         if now >= before {
@@ -91,12 +91,12 @@ fn units(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX >> 1).clamp(1, u32::MAX >> 1)
 }
 
-/// Room in a [`Window`]; given back when dropped.
+/// Room in a [`Window`], returned when dropped.
 #[derive(Debug, Default)]
 pub struct Permit(Option<OwnedSemaphorePermit>);
 
 impl Permit {
-    /// Gives back all but `bytes`.
+    /// Returns all but `bytes` to the window.
     pub fn shrink(&mut self, bytes: u64) {
         if let Some(permit) = &mut self.0 {
             let surplus = permit.num_permits().saturating_sub(units(bytes) as usize);
@@ -105,7 +105,7 @@ impl Permit {
     }
 }
 
-/// A stock of buffers.
+/// A pool of buffers.
 #[derive(Clone, Debug)]
 pub struct Buffers {
     free: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -113,30 +113,31 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// An empty stock that keeps up to `kept` buffers for later: enough that none is made anew while as many are in use as
-    /// before, and no more than that, since no window counts them.
+    /// Creates an empty pool that keeps up to `kept` spare buffers. That should be as many as are in use at a
+    /// time, and no more, because the window does not count spare buffers.
     pub fn new(kept: usize) -> Self {
         Self { free: Arc::default(), kept }
     }
 
-    /// An empty buffer with room for `capacity` bytes.
+    /// Returns an empty buffer with a capacity of `capacity` bytes.
     pub fn take(&self, capacity: usize) -> Buffer {
         let mut buffer = self.take_any(capacity);
         buffer.clear();
         buffer
     }
 
-    /// A buffer with whatever its last use left in it, and room for `capacity` bytes: for who overwrites it all, so that
-    /// nothing has to be cleared.
+    /// Returns a buffer with a capacity of `capacity` bytes and arbitrary contents, for a caller that
+    /// overwrites it completely. Nothing has to be cleared.
     pub fn take_any(&self, capacity: usize) -> Buffer {
         let mut free = self.lock();
-        // The smallest that will do: what is in use holds no more than it needs, or little more.
+        // Choose the smallest buffer that fits and wastes at most half.
         let fits = |bytes: &Vec<u8>| bytes.capacity() >= capacity && bytes.capacity() / 2 <= capacity;
-        let best = (0..free.len()).filter(|at| fits(&free[*at])).min_by_key(|at| free[*at].capacity());
+        // Of those the one that came back last, which the processor's cache may still have.
+        let best = (0..free.len()).rev().filter(|at| fits(&free[*at])).min_by_key(|at| free[*at].capacity());
         let bytes = if let Some(at) = best {
             free.swap_remove(at)
         } else {
-            // Of no use for a buffer like this one.
+            // Too small or too large for a buffer of this kind.
             if free.len() >= self.kept {
                 free.pop();
             }
@@ -147,34 +148,34 @@ impl Buffers {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
-        // A panic elsewhere cannot leave a list of buffers in a bad state.
+        // A panic elsewhere cannot leave the list in a bad state.
         self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-/// A buffer that goes back to its stock when dropped.
+/// A buffer that returns to its pool when dropped.
 #[derive(Debug)]
 pub struct Buffer {
     bytes: Vec<u8>,
     home: Buffers,
-    /// Only kept, and given back with the bytes.
+    /// Held until the bytes are dropped.
     permit: Permit,
 }
 
 impl Buffer {
-    /// Keeps a permit as long as the bytes are anywhere.
+    /// Attaches a permit for as long as the bytes exist.
     #[must_use]
     pub fn under(mut self, permit: Permit) -> Self {
         self.permit = permit;
         self
     }
 
-    /// Takes the permit away, for what the bytes are made into.
+    /// Takes the permit, for the result that the bytes are encoded into.
     pub fn take_permit(&mut self) -> Permit {
         std::mem::take(&mut self.permit)
     }
 
-    /// Freezes the buffer into shared bytes; it goes back to its stock when the last of them is dropped.
+    /// Converts the buffer into shared bytes. It returns to its pool when the last reference is dropped.
     pub fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
     }

@@ -1,5 +1,5 @@
-//! What must hold for every disk, run over each of them: sizes, ends, extents, zeros, ranges outside, many at once, and
-//! attempts that are dropped.
+//! The contract of disks, tested over each of them: sizes, ends, extents, zeros, ranges outside, concurrency,
+//! and dropped attempts.
 
 use super::appliance::{Appliance, ApplianceDisk};
 use super::elastic::drives::Drives;
@@ -23,15 +23,15 @@ use std::sync::Arc;
 #[path = "../../tests/support/qemu_img.rs"]
 pub(super) mod qemu_img;
 
-/// Odd, and larger than what one reply or buffer holds.
+/// Odd, and larger than a reply or buffer.
 pub(in crate::disk) const SIZE: u64 = (9 << 20) + 4_321;
 
-/// Bytes, an empty stretch among them.
+/// Bytes with a hole among them.
 pub(in crate::disk) fn image() -> Vec<u8> {
     image_of(SIZE)
 }
 
-/// The same for a disk of another size, which is larger than 9 MiB.
+/// Like [`image`], for a disk of another size above 9 MiB.
 pub(in crate::disk) fn image_of(size: u64) -> Vec<u8> {
     let byte = |n: u64| {
         let empty = (3 << 20..5 << 20).contains(&n);
@@ -40,7 +40,7 @@ pub(in crate::disk) fn image_of(size: u64) -> Vec<u8> {
     (0..size).map(byte).collect()
 }
 
-/// Places and lengths at which things go wrong: nothing, one byte, not aligned, over the edges of pages, the last byte.
+/// Offsets and lengths of edge cases: nothing, one byte, unaligned, across pages, the last byte.
 fn ranges(size: u64, limit: u64) -> Vec<Range<u64>> {
     let all = [
         0..1,
@@ -60,7 +60,7 @@ fn slice(bytes: &[u8], range: &Range<u64>) -> Vec<u8> {
     bytes[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()].to_vec()
 }
 
-/// Holds for a disk that can be read and has `bytes` on it.
+/// Tests a readable disk with the contents `bytes`.
 pub(in crate::disk) async fn reads(disk: &dyn ReadAt, bytes: &[u8]) {
     let (info, buffers, size) = (disk.info(), Buffers::new(2), bytes.len() as u64);
     assert_eq!(info.size, size, "{}", info.name);
@@ -73,17 +73,17 @@ pub(in crate::disk) async fn reads(disk: &dyn ReadAt, bytes: &[u8]) {
             info.name
         );
     }
-    // It is appended to what is there.
+    // Reads append to the buffer.
     let mut some = buffers.take(0);
     some.extend_from_slice(b"before");
     assert!(disk.read_at(0, 3, some).await.unwrap().as_slice() == [b"before", &bytes[..3]].concat());
-    // Nothing is made up behind the end.
+    // Nothing can be read beyond the end.
     for outside in [size..size + 1, size - 1..size + 1, u64::MAX - 1..u64::MAX] {
         let error = read(outside.clone()).await.err();
         let error = error.unwrap_or_else(|| panic!("{} {outside:?} was read", info.name));
         assert!(!error.kind().is_retryable(), "{} {outside:?}: {error}", info.name);
     }
-    // Many at once, some of them dropped on their way.
+    // Concurrent reads, some of them dropped while in flight.
     let wanted: Vec<Range<u64>> = (0..24).map(|n| n * 300_007..n * 300_007 + 100_000).collect();
     let mut pending: Vec<_> = wanted.iter().map(|range| Some(read(range.clone()))).collect();
     for dropped in pending.iter_mut().step_by(3) {
@@ -94,7 +94,7 @@ pub(in crate::disk) async fn reads(disk: &dyn ReadAt, bytes: &[u8]) {
     for (range, got) in join_all(kept.map(|(attempt, range)| async move { (range, attempt.await) })).await {
         assert!(got.unwrap().as_slice() == slice(bytes, range), "{} {range:?}", info.name);
     }
-    // Extents cover what they are asked for, and what they call zeros is zeros.
+    // Extents cover the window, and zero extents are zero.
     for window in [0..size, 1..size - 1, 3 << 20..5 << 20, (4 << 20) + 1..(4 << 20) + 2] {
         let extents = disk.extents(window.clone()).await.unwrap();
         let mut at = window.start;
@@ -117,7 +117,7 @@ pub(in crate::disk) async fn reads(disk: &dyn ReadAt, bytes: &[u8]) {
     }
 }
 
-/// Holds for a disk of zeros that can be written; `back` is the same one, to be read.
+/// Tests a writable disk of zeros; `back` reads the same disk.
 pub(in crate::disk) async fn writes(disk: &dyn WriteAt, back: &dyn ReadAt) {
     let (info, size) = (WriteAtInfo::of(disk), disk.info().size);
     let bytes = image_of(size);
@@ -131,13 +131,13 @@ pub(in crate::disk) async fn writes(disk: &dyn WriteAt, back: &dyn ReadAt) {
         let _ = disk.write_at(range.start, raw(&range)).await.unwrap();
         expect(&range, slice(&bytes, &range));
     }
-    // The same once more, and something else in its place.
+    // Repeat a write, then overwrite it.
     let again = 12_345..77_777;
     let _ = disk.write_at(again.start, raw(&again)).await.unwrap();
     let other = vec![3; 65_432];
     let _ = disk.write_at(again.start, Body::Raw(Bytes::from(other.clone()))).await.unwrap();
     expect(&again, other);
-    // Zeros, by the disk's own way or written.
+    // Zeros, by the disk's own operation or written.
     let zeros = 20_000..30_001;
     if disk.zero_at(zeros.clone()).await.unwrap().is_none() {
         let _ = disk.write_at(zeros.start, Body::Raw(Bytes::from(vec![0; 10_001]))).await.unwrap();
@@ -150,7 +150,7 @@ pub(in crate::disk) async fn writes(disk: &dyn WriteAt, back: &dyn ReadAt) {
         let _ = disk.write_at(range.start, Body::Gzip(body.into())).await.unwrap();
         expect(&range, slice(&bytes, &range));
     }
-    // Many at once; those that are dropped are made again.
+    // Concurrent writes; dropped ones are repeated.
     let chunks: Vec<Range<u64>> =
         (0..20).map(|n| (6 << 20) + n * 100_000..(6 << 20) + (n + 1) * 100_000).collect();
     for chunk in chunks.iter().step_by(4) {
@@ -176,7 +176,7 @@ pub(in crate::disk) async fn writes(disk: &dyn WriteAt, back: &dyn ReadAt) {
     assert_eq!(differs, None, "{}", info.name);
 }
 
-/// What is asked of a disk that is both read and written.
+/// The properties of a disk that is read and written.
 struct WriteAtInfo {
     name: String,
     gzip: bool,
@@ -188,7 +188,7 @@ impl WriteAtInfo {
     }
 }
 
-/// A far end over an emulator.
+/// A remote on an emulator.
 struct Site {
     data: tempfile::TempDir,
     _emulator: Emulator,
@@ -238,7 +238,7 @@ async fn files() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("image");
     let (file, bytes) = (std::fs::File::create(&path).unwrap(), image());
-    // With a hole where the zeros are.
+    // A hole where the zeros are.
     file.set_len(SIZE).unwrap();
     file.write_all_at(&bytes[..3 << 20], 0).unwrap();
     file.write_all_at(&bytes[5 << 20..], 5 << 20).unwrap();
@@ -279,7 +279,7 @@ async fn images_in_formats_and_archives() {
             ("parts", "-o extended_l2=on"),
         ] {
             qemu_img::qemu_img(dir.path(), &format!("convert -f raw -O qcow2 {options} raw {name}"));
-            // QEMU makes whole sectors; the format has the size in bytes.
+            // QEMU rounds to sectors; the size in the image is restored.
             let file = std::fs::OpenOptions::new().write(true).open(dir.path().join(name)).unwrap();
             file.write_all_at(&SIZE.to_be_bytes(), 24).unwrap();
             images.push(name.to_owned());
@@ -311,7 +311,7 @@ async fn drives_of_the_elastic_kind() {
             let _ = disk.write_at(at, body).await.unwrap();
             at = end;
         }
-        // As it is now: what was written since it was made is no change.
+        // Write counters that did not move since opening are no change.
         let as_it_is = drives.facts(&made.disk).await.unwrap();
         let back = drives.read(&as_it_is, None).await.unwrap();
         reads(&*back, &bytes).await;
@@ -328,7 +328,7 @@ async fn appliances() {
     let access = appliance.probe().await.unwrap();
     let disk = ApplianceDisk::new(appliance.clone(), &access).expect("the emulator has ranges");
     reads(&disk, &image()).await;
-    // Another version under the same name is never read as if it were the first.
+    // Another version under the same name is not read in place of the first.
     std::fs::write(site.data.path().join("image"), vec![9; usize::try_from(SIZE).unwrap()]).unwrap();
     let error = disk.read_at(0, 10, Buffers::new(2).take(10)).await.unwrap_err();
     assert!(error.to_string().contains("changed during the transfer"), "{error}");

@@ -1,29 +1,29 @@
-//! What an image is, by its first bytes: raw, packed, or in a format of its own.
+//! Detects the format of an image by its first bytes: raw, compressed, or a disk format.
 
 use super::stream::unpack::{Packing, packing_of};
 use crate::error::{Error, Kind, Result};
 use std::fmt;
 
-/// How much of an image tells what it is, in bytes: the header of a tar archive.
+/// How many bytes detection needs: the header of a tar archive.
 pub const HEAD: usize = 512;
 
-/// A format that images are read in.
+/// A disk format that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// The bytes of the drive.
     Raw,
-    /// QEMU's.
+    /// QEMU's qcow2.
     Qcow2,
-    /// `VMware`'s.
+    /// `VMware`'s VMDK.
     Vmdk,
-    /// Microsoft's, of Virtual PC and Azure.
+    /// Microsoft's VHD, of Virtual PC and Azure.
     Vhd,
-    /// Microsoft's, of Hyper-V.
+    /// Microsoft's VHDX, of Hyper-V.
     Vhdx,
 }
 
 impl Format {
-    /// What an image of this format is called.
+    /// Returns the description of an image in this format.
     fn described(self) -> &'static str {
         match self {
             Format::Raw => "a raw image",
@@ -57,20 +57,20 @@ impl std::str::FromStr for Format {
     }
 }
 
-/// What an image is written as.
+/// The format to write an image in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TargetFormat {
     /// The bytes of the drive.
     #[default]
     Raw,
-    /// Those, and the footer of a fixed VHD behind them.
+    /// The bytes of the drive, followed by the footer of a fixed VHD.
     Vhd,
-    /// Into a qcow2; of files alone.
+    /// A qcow2; only for files.
     Qcow2,
 }
 
 impl TargetFormat {
-    /// What it is called in plans and journals; nothing where the bytes stay what they are.
+    /// Returns the name in plans and journals; empty if the bytes are not converted.
     pub fn told(self) -> String {
         if self == TargetFormat::Raw { String::new() } else { self.to_string() }
     }
@@ -96,13 +96,13 @@ impl std::str::FromStr for TargetFormat {
     }
 }
 
-/// What an image is taken for.
+/// The format to assume for an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SourceFormat {
-    /// What its bytes say.
+    /// The format that is detected.
     #[default]
     Auto,
-    /// This, and nothing else will do. Raw: the bytes of the drive, whatever they look like.
+    /// This format only. `Raw` takes the bytes as they are, whatever they look like.
     Exactly(Format),
 }
 
@@ -119,20 +119,20 @@ impl std::str::FromStr for SourceFormat {
     }
 }
 
-/// What is known not to be a raw image.
+/// A known kind of file that is not a raw image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Container {
-    /// An image in a format that is read.
+    /// An image in a supported disk format.
     Image(Format),
-    /// Something that is packed in a way that is unpacked.
+    /// A file in a supported compression format.
     Packed(Packing),
-    /// Anything else, by its name.
+    /// A known but unsupported kind, by its name.
     Unread(&'static str),
 }
 
-/// The first bytes of what is no raw image. QEMU's qcow2 documentation ("Header"), `VMware`'s "Virtual Disk Format" (sparse
-/// extents and descriptors), Microsoft's MS-VHDX 2.2 and "Virtual Hard Disk Image Format" (dynamic disks begin with a copy of
-/// the footer), `VirtualBox`'s VDI preamble.
+/// The first bytes of files that are not raw images. Sources: QEMU's qcow2 documentation ("Header"),
+/// `VMware`'s "Virtual Disk Format" (sparse extents and descriptors), Microsoft's MS-VHDX 2.2 and "Virtual
+/// Hard Disk Image Format" (dynamic disks begin with a copy of the footer), `VirtualBox`'s VDI preamble.
 const KNOWN: [(&[u8], Container); 9] = [
     (b"QFI\xfb", Container::Image(Format::Qcow2)),
     (b"KDMV", Container::Image(Format::Vmdk)),
@@ -145,41 +145,43 @@ const KNOWN: [(&[u8], Container); 9] = [
     (b"7z\xbc\xaf\x27\x1c", Container::Unread("a 7z archive")),
 ];
 
-/// Tells what is no raw image by its first bytes, [`HEAD`] of them if there are so many.
+/// Detects a file that is not a raw image by its first bytes, up to [`HEAD`] of them.
 pub fn container_of(head: &[u8]) -> Option<Container> {
     packing_of(head)
         .map(Container::Packed)
         .or_else(|| KNOWN.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, container)| *container))
 }
 
-/// Refuses, where only raw images can be read, what is known to be none.
+/// Refuses a file that is known not to be a raw image, where only raw images can be read.
 pub fn check_raw(head: &[u8]) -> Result<()> {
     let Some(container) = container_of(head) else { return Ok(()) };
     let (what, then) = match container {
-        Container::Packed(packing) => (format!("packed by {packing}"), "unpack it, then upload the image"),
-        Container::Unread(what) => (what.to_owned(), UNREAD),
-        Container::Image(format) => {
-            (format.described().to_owned(), "upload that file, which is read as it is")
+        Container::Packed(packing) => {
+            (format!("compressed with {packing}"), "decompress it, then upload the image")
         }
+        Container::Unread(what) => (what.to_owned(), UNREAD),
+        Container::Image(format) => (format.described().to_owned(), "upload that file"),
     };
-    let hint = format!("fetch it as it is with `diskferry download`, then {then}");
-    Err(Error::new(Kind::Source, format!("this is no raw image: it is {what}")).hint(hint))
+    let hint = format!("fetch the file with `diskferry download`, then {then}");
+    Err(Error::new(Kind::Source, format!("not a raw image: it is {what}")).hint(hint))
 }
 
-/// What to do with what is not read.
-const UNREAD: &str = "convert it with `qemu-img convert -O raw`, or unpack it";
+/// What to do with an unsupported file.
+const UNREAD: &str = "convert it with `qemu-img convert -O raw`, or decompress it";
 
-/// The error for an image that is not read. `name` is what the user called it.
+/// Returns the error for an unsupported image. `name` is what the user called it.
 pub fn unread(what: &str, name: impl fmt::Display) -> Error {
-    let text = format!("{name} is no raw image: it is {what}, and a drive that holds it cannot boot");
-    Error::new(Kind::Source, text).hint(format!("{UNREAD}; `--source-format raw` uploads it as it is"))
+    let text =
+        format!("{name} is not a raw image: it is {what}, and a drive with these bytes would not boot");
+    Error::new(Kind::Source, text)
+        .hint(format!("{UNREAD}; to upload the bytes unchanged, add `--source-format raw`"))
 }
 
-/// The error for standard input that is an image in a format of its own.
+/// Returns the error for standard input in a disk format.
 pub fn not_in_order(format: Format) -> Error {
     let what = format.described();
-    Error::new(Kind::Source, format!("standard input is {what}, which cannot be read in order"))
-        .hint("write it to a file, and name that; `--source-format raw` uploads it as it is")
+    Error::new(Kind::Source, format!("standard input is {what}, which cannot be read sequentially"))
+        .hint("write it to a file first; to upload the bytes unchanged, add `--source-format raw`")
 }
 
 #[cfg(test)]
@@ -204,7 +206,7 @@ mod tests {
             (&tar, "tar"),
         ] {
             let refused = check_raw(head).unwrap_err().to_string();
-            assert!(refused.starts_with("this is no raw image") && refused.contains(says), "{refused}");
+            assert!(refused.starts_with("not a raw image") && refused.contains(says), "{refused}");
         }
         for raw in [&b""[..], b"\xeb\x63\x90", b"BZh9 is how a text begins", &[0; 512]] {
             check_raw(raw).unwrap();

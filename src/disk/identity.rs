@@ -1,68 +1,71 @@
-//! Who an image is, and whether somebody has written to it.
+//! The identity of an image, and evidence of writes to it.
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// What tells one image from another, as far as can be told without reading it.
+/// Identifies an image without reading it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Identity {
     /// A file.
     File {
-        /// The path, absolute.
+        /// The absolute path.
         path: PathBuf,
-        /// In bytes.
+        /// The size in bytes.
         size: u64,
-        /// Nanoseconds since the epoch of the last modification.
+        /// The time of the last modification in nanoseconds since the epoch.
         mtime_ns: i64,
-        /// Nanoseconds since the epoch of the last change of contents or metadata, which no program can set back.
+        /// The time of the last change of contents or metadata in nanoseconds since the epoch, which no
+        /// program can set.
         ctime_ns: i64,
         /// The inode number.
         inode: u64,
         /// The device number of the file system.
         device: u64,
     },
-    /// A block device: told by its path and size alone, so that what was already sent is read and compared again.
+    /// A block device. Only its path and size identify it, so chunks that were already sent are read again
+    /// and compared.
     Device {
-        /// The path, absolute.
+        /// The absolute path.
         path: PathBuf,
-        /// In bytes.
+        /// The size in bytes.
         size: u64,
     },
     /// A drive or an appliance on a remote.
     Remote {
-        /// The remote's address and user.
+        /// The address and user of the remote.
         account: String,
         /// The drive's UUID, or `appliance/KEY`.
         object: String,
-        /// Image bytes.
+        /// The size of the image in bytes.
         size: u64,
-        /// What tells one version from another, where the server says it.
+        /// The version identifier of the server, if it has one.
         validator: Option<String>,
     },
-    /// An image in a format of its own, packed, or inside an archive.
+    /// An image in a disk format, compressed, or inside an archive.
     Image {
-        /// The path of the file that was named, absolute.
+        /// The absolute path of the file given.
         path: PathBuf,
-        /// How it was read: `qcow2`, `raw in gzip`.
+        /// How it was read, such as `qcow2` or `raw in gzip`.
         reading: String,
-        /// Of an archive, the file in it.
+        /// The member of an archive.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         member: Option<String>,
-        /// Bytes of the image, not of the file.
+        /// The size of the image, not of the file, in bytes.
         size: u64,
-        /// The file that was named, and those that it leads to.
+        /// The file given and the files it refers to.
         files: Vec<Identity>,
     },
-    /// Standard input: told by its size alone, so that what was already sent is compared as it is read again.
+    /// Standard input. Only its size identifies it, so chunks that were already sent are read again and
+    /// compared.
     Stream {
-        /// In bytes, as declared.
+        /// The declared size in bytes.
         size: u64,
     },
 }
 
 impl Identity {
-    /// Which property of an image differs from what it was, in words; `None` if it is the same.
+    /// Returns which property differs from the earlier identity, or `None` if they are equal.
     pub fn difference(&self, was: &Identity) -> Option<String> {
         let changed = |what: &str, was: &dyn std::fmt::Display, now: &dyn std::fmt::Display| {
             Some(format!("its {what} was {was} and is {now}"))
@@ -143,34 +146,35 @@ impl Identity {
                 }
             }
             (a, b) if a == b => None,
-            _ => Some("it came from another kind of place".to_owned()),
+            _ => Some("it was read from another kind of source".to_owned()),
         }
     }
 }
 
-/// What can be told of an end of a transfer without reading its bytes. If it is the same at two moments, nobody has
-/// written in between, as far as the end counts its writes.
+/// What is known about one end of a transfer without reading it. If it is equal at two times, nobody wrote in
+/// between, as far as the end counts its writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// The drive's counters of writes: bytes, then requests (`write:bytes`, `write:requests`; CloudSigma API 1.0, 3).
+    /// The drive's write counters: bytes, then requests (`write:bytes`, `write:requests`; CloudSigma API 1.0,
+    /// 3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writes: Option<(u64, u64)>,
-    /// What the server calls the state that it is in: an `ETag` (RFC 9110, 8.8.3).
+    /// The server's name for the current state: an `ETag` (RFC 9110, 8.8.3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
-    /// When the file was last modified, in nanoseconds since the epoch.
+    /// The time of the file's last modification in nanoseconds since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<i64>,
 }
 
-/// The temporary file of a download: known by its inode, whatever it is called.
+/// The temporary file of a download, identified by its inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartRecord {
     /// The device number of its file system.
     pub device: u64,
     /// The inode number.
     pub inode: u64,
-    /// When the file was made, in nanoseconds since the epoch, where the file system says so: an inode number is given
-    /// out again once its file is gone.
+    /// The creation time in nanoseconds since the epoch, if the file system has it. An inode number is reused
+    /// once its file is gone.
     pub born: Option<i64>,
 }

@@ -1,4 +1,4 @@
-//! A disk in memory: for tests, and for images that a program has made itself.
+//! A disk in memory, for tests and for images that a program generates.
 
 use super::{
     Attempt, Body, Buffer, DiskInfo, Evidence, Extent, LocalRead, LocalWrite, ReadAt, Receipt, Wire, WriteAt,
@@ -17,20 +17,20 @@ pub struct MemoryDisk {
 }
 
 impl MemoryDisk {
-    /// A disk of these bytes, which takes gzip.
+    /// Creates a disk of these bytes, which takes gzip.
     pub fn new(bytes: Vec<u8>) -> Self {
         let info = DiskInfo { wire: Wire::Gzip, ..DiskInfo::new("memory", bytes.len() as u64) };
         Self { bytes: Arc::new(Mutex::new(bytes)), info: Arc::new(info) }
     }
 
-    /// The same with other limits: `limit` sets them.
+    /// Changes the properties of the disk with `limit`.
     #[must_use]
     pub fn limited(mut self, limit: impl FnOnce(&mut DiskInfo)) -> Self {
         limit(Arc::make_mut(&mut self.info));
         self
     }
 
-    /// A copy of the bytes.
+    /// Returns a copy of the bytes.
     pub fn to_vec(&self) -> Vec<u8> {
         self.lock().clone()
     }
@@ -41,7 +41,7 @@ impl MemoryDisk {
 
     fn place(&self, offset: u64, len: u64) -> Result<Range<usize>> {
         self.info.check_range(offset, len)?;
-        let place = |at| usize::try_from(at).map_err(|_| Error::usage("a disk in memory has to fit into it"));
+        let place = |at| usize::try_from(at).map_err(|_| Error::usage("the range does not fit into memory"));
         Ok(place(offset)?..place(offset + len)?)
     }
 }
@@ -86,14 +86,18 @@ impl WriteAt for MemoryDisk {
                     flate2::read::MultiGzDecoder::new(&bytes[..])
                         .take(self.info.size)
                         .read_to_end(&mut all)
-                        .map_err(|e| Error::new(Kind::Refused, "the body is no gzip").source(e))?;
+                        .map_err(|e| Error::new(Kind::Refused, "the body is not gzip").source(e))?;
                     all
                 }
-                Body::Chunk(..) => return Err(Error::usage("memory keeps no chunks")),
+                Body::Chunk(..) => {
+                    return Err(Error::usage("a disk in memory does not store chunks by digest"));
+                }
             };
             let place = self.place(offset, bytes.len() as u64)?;
             if bytes.len() as u64 > self.info.write_limit {
-                return Err(Error::new(Kind::Refused, "a write is longer than the disk takes").offset(offset));
+                return Err(
+                    Error::new(Kind::Refused, "a write is longer than the disk's limit").offset(offset)
+                );
             }
             self.lock()[place].copy_from_slice(&bytes);
             Ok(Receipt::acknowledged())

@@ -1,12 +1,13 @@
-//! Whatever holds an image: a file, a block device, a stream, a drive, an appliance, standard output.
+//! Disks: everything that holds an image, such as a file, a block device, a stream, a drive, an appliance or
+//! standard output.
 //!
-//! The engine moves chunks from a [`ReadAt`] or a [`ReadStream`] to a [`WriteAt`] and knows nothing else of either end:
-//! what a disk is and can do, it says in its [`DiskInfo`]. `conformance` runs over every disk that can be read or written at
-//! offsets.
+//! The engine moves chunks from a [`ReadAt`] or a [`ReadStream`] to a [`WriteAt`] and knows nothing else
+//! about either; a disk describes its limits and abilities in its [`DiskInfo`]. The module `conformance`
+//! tests every disk with random access.
 //!
-//! Every method makes exactly one attempt and takes what it needs by value, so that a future may be dropped at any time:
-//! a buffer belongs to whoever may still write to it. Whether to try again is decided by
-//! [`Retry`](crate::transport::retry::Retry) alone.
+//! Every method makes exactly one attempt. Methods take their arguments by value, so a future can be dropped
+//! at any time: a buffer is owned by whoever may still write to it. Only
+//! [`Retry`](crate::transport::retry::Retry) decides whether to try again.
 
 pub mod appliance;
 pub mod azure;
@@ -37,54 +38,55 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::ops::Range;
 
-/// One attempt at something; it may be dropped at any time.
+/// An attempt at an operation, which may be dropped at any time.
 pub type Attempt<T> = BoxFuture<'static, Result<T>>;
 
-/// What a disk is and can do, as far as it was known when it was opened.
+/// The properties of a disk when it was opened.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "the properties are independent")]
 pub struct DiskInfo {
-    /// What it is called in messages.
+    /// The name in messages.
     pub name: String,
-    /// Its size in bytes; 0 where only its end will tell.
+    /// The size in bytes; 0 if unknown.
     pub size: u64,
-    /// The most bytes that one read may ask for.
+    /// The largest read, in bytes.
     pub read_limit: u64,
-    /// The most bytes of one write, as they are on the disk.
+    /// The largest write, in bytes before encoding.
     pub write_limit: u64,
-    /// The most reads at a time.
+    /// The most concurrent reads.
     pub readers: usize,
-    /// The most writes at a time.
+    /// The most concurrent writes.
     pub writers: usize,
-    /// Whether writes have to come in the order of their offsets.
+    /// Whether writes must be in order of offset.
     pub in_order: bool,
-    /// What its writes come as.
+    /// The encoding of writes.
     pub wire: Wire,
-    /// Whether what was written may be lost until the [`WriteAt::flush`] after it.
+    /// Whether a write may be lost until a [`WriteAt::flush`].
     pub volatile: bool,
-    /// Whether it is documented that it reads as zero wherever nothing was written since it was made.
+    /// Whether a new disk is documented to read as zero wherever nothing was written.
     pub fresh_is_zero: bool,
-    /// What tells this image from another.
+    /// Distinguishes the image from others.
     pub identity: Option<Identity>,
-    /// What tells whether it was written to since; empty where nothing does.
+    /// Shows whether the disk was written to; empty if it cannot be told.
     pub evidence: Evidence,
-    /// Whether its bytes are the same as long as its identity is: what an earlier run has sent need not be read again.
+    /// Whether the contents are unchanged as long as the identity is. If so, chunks that an earlier run sent
+    /// need not be read again.
     pub stable: bool,
 }
 
-/// What the writes of a disk come as.
+/// The encoding of a disk's writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
-    /// The bytes themselves.
+    /// Plain bytes.
     Plain,
-    /// These, or one gzip member with them.
+    /// Plain bytes or one gzip member.
     Gzip,
-    /// One zstd frame with the whole of a chunk, and its digest: the disk keeps chunks under their digests.
+    /// One zstd frame with a complete chunk, and its digest, for disks that store chunks by digest.
     Chunks,
 }
 
 impl DiskInfo {
-    /// A disk without any limits of which nothing is known but its name and size.
+    /// Creates the properties of a disk without limits.
     pub fn new(name: impl Into<String>, size: u64) -> Self {
         Self {
             name: name.into(),
@@ -105,126 +107,133 @@ impl DiskInfo {
 }
 
 impl DiskInfo {
-    /// Fails if a range is not on the disk: what a server makes of such a request is anybody's guess.
+    /// Returns an error if a range is outside the disk, for which a server's behaviour is undefined.
     fn check_range(&self, offset: u64, len: u64) -> Result<()> {
         match offset.checked_add(len) {
             Some(end) if end <= self.size => Ok(()),
             _ => {
-                let what = format!("a range outside of {} was asked for", self.name);
+                let what = format!("the requested range is outside {}", self.name);
                 Err(Error::new(Kind::Refused, what).offset(offset))
             }
         }
     }
 }
 
-/// A part of a disk.
+/// A range of a disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// Its bytes.
+    /// The byte range.
     pub range: Range<u64>,
-    /// Whether it is known, without reading it, to hold nothing but zeros.
+    /// Whether it is known to be all zeros without reading it.
     pub zero: bool,
 }
 
-/// The extents of a disk that does not say where it has none.
+/// Returns the extents of a disk without information about holes.
 fn data_everywhere(window: Range<u64>) -> Attempt<Vec<Extent>> {
     Box::pin(async move { Ok(vec![Extent { range: window, zero: false }]) })
 }
 
-/// The evidence of a disk that has none.
+/// Returns the evidence of a disk that has none.
 fn no_evidence() -> Attempt<Evidence> {
     Box::pin(async { Ok(Evidence::default()) })
 }
 
-/// A disk that can be read at any place.
+/// A disk with random read access.
 ///
 /// # Contract
-/// Reads may be made in any order and at the same time.
+/// Reads may be made in any order and concurrently.
 ///
 /// # Errors
-/// A read outside of the disk is refused. What may be tried again is said by the error's kind.
+/// A read outside the disk is refused. The kind of an error tells whether a retry may help.
 ///
 /// # Cancellation
-/// A read that is dropped has no effect.
+/// Dropping a read has no effect on the disk.
 pub trait ReadAt: Send + Sync {
-    /// What it is.
+    /// Returns the properties of the disk.
     fn info(&self) -> &DiskInfo;
 
-    /// Appends exactly `len` bytes from `offset` to `into`; `len` is at most [`DiskInfo::read_limit`].
+    /// Reads exactly `len` bytes at `offset` and appends them to `into`. `len` is at most
+    /// [`DiskInfo::read_limit`].
     fn read_at(&self, offset: u64, len: u64, into: Buffer) -> Attempt<Buffer>;
 
-    /// What is known of the bytes of `window` without reading them: extents that follow each other and cover it whole.
+    /// Returns what is known about `window` without reading it, as contiguous extents that cover it
+    /// completely.
     fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>>;
 
-    /// How the disk has changed since it was opened, as far as it tells; `None` if it has not. May wait for a disk or a server.
+    /// Returns how the disk changed since it was opened, or `None` if no change is detected. May wait for a
+    /// disk or a server.
     fn changed(&self) -> Attempt<Option<Error>>;
 
-    /// The disk as one of this machine, if it is one.
+    /// Returns the disk's local interface, if it is on this machine.
     fn local(&self) -> Option<&dyn LocalRead>;
 }
 
-/// A disk of this machine, for the thread that works on its bytes. Calls return when they are done.
+/// A disk on this machine, read by the worker threads. Calls block.
 pub trait LocalRead: Send + Sync {
-    /// Reads `len` bytes at `offset` in place of what is in `into`, which then belong to the caller alone.
+    /// Replaces the contents of `into` by `len` bytes at `offset`. The bytes are a private copy.
     fn read_into(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()>;
 
-    /// Fails if the disk is known, without reading it, to have changed. Cheap enough to be asked for every chunk.
+    /// Returns an error if the disk is known to have changed. Cheap enough to be called for every chunk.
     fn glance(&self) -> Result<()>;
 
-    /// Why changes of the disk cannot be noticed, where that is so.
+    /// Returns why changes to the disk cannot be detected, if that is so.
     fn blind(&self) -> Option<String>;
+
+    /// Who on this machine may be writing to the disk, in words; `None` if nobody is known to.
+    fn users(&self) -> Option<String>;
 }
 
-/// An image that comes in order, once.
+/// An image that is read once, in order.
 ///
 /// # Errors
-/// A stream that ends before its size or goes on past it is an error.
+/// A stream that is shorter or longer than its declared size is an error.
 ///
 /// # Cancellation
-/// What a dropped attempt would have given is lost: nothing can be read after it.
+/// The bytes of a dropped attempt are lost, so nothing can be read after it.
 pub trait ReadStream: Send {
-    /// What it is.
+    /// Returns the properties of the stream.
     fn info(&self) -> &DiskInfo;
 
-    /// Appends the next `len` bytes to `into`, or as many as there are before the end of a stream of unknown size. May be
-    /// called again before an earlier attempt has ended; they are served one after the other.
+    /// Appends the next `len` bytes to `into`, or fewer at the end of a stream of unknown size. May be called
+    /// again before an earlier attempt has ended; the attempts are served in order.
     fn next(&mut self, len: u64, into: Buffer) -> Attempt<Buffer>;
 }
 
-/// A disk that can be written at any place, though maybe in order only ([`DiskInfo::in_order`]).
+/// A disk with random write access, or with writes in order only ([`DiskInfo::in_order`]).
 ///
 /// # Contract
-/// A write may be repeated: the same bytes at the same place. A write is of at most [`DiskInfo::write_limit`] bytes.
+/// A write may be repeated with the same bytes at the same offset. It has at most [`DiskInfo::write_limit`]
+/// bytes.
 ///
 /// # Cancellation
-/// What a dropped write would have written may be there or not, or in part.
+/// A dropped write may have happened completely, partly, or not at all.
 pub trait WriteAt: Send + Sync {
-    /// What it is.
+    /// Returns the properties of the disk.
     fn info(&self) -> &DiskInfo;
 
-    /// Writes at `offset`. It has succeeded only if the far end gave the answer that is documented for a write.
+    /// Writes at `offset`. Succeeds only if the remote sends the reply that is documented for a write.
     fn write_at(&self, offset: u64, body: Body) -> Attempt<Receipt>;
 
-    /// Makes a range read as zero; `None` if that takes a write of zeros.
+    /// Makes a range read as zero. Returns `None` if that requires a write of zeros.
     fn zero_at(&self, range: Range<u64>) -> Attempt<Option<Receipt>>;
 
-    /// What may be noted for a later run that goes on from here: what tells whether somebody else has written in between;
-    /// empty where nothing does.
+    /// Returns evidence for a later run that resumes, by which it can tell whether somebody else wrote in
+    /// between. Empty if there is none.
     fn evidence(&self) -> Attempt<Evidence>;
 
-    /// Makes safe what was written: every receipt from before is durable after it.
+    /// Makes all writes durable whose receipts were returned before.
     ///
     /// # Errors
-    /// Only an attempt that can be repeated without a receipt being lost has an error of a kind that is retried
-    /// ([`Kind::is_retryable`](crate::error::Kind::is_retryable)). After any other error, whatever was written since the last
-    /// flush that did not fail has to be written again.
+    /// An error of a retryable kind ([`Kind::is_retryable`](crate::error::Kind::is_retryable)) means that the
+    /// flush can be repeated without losing a write. After any other error, everything written since the last
+    /// successful flush has to be written again.
     fn flush(&self) -> Attempt<()>;
 
-    /// The disk as one of this machine, if it is one.
+    /// Returns the disk's local interface, if it is on this machine.
     fn local(&self) -> Option<&dyn LocalWrite>;
 }
 
-/// A disk of this machine that the working thread writes to itself.
+/// A disk on this machine, written by the worker threads. Calls block.
 pub trait LocalWrite: Send + Sync {
     /// Writes bytes at `offset`.
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<Receipt>;
@@ -232,23 +241,23 @@ pub trait LocalWrite: Send + Sync {
     /// Makes a range read as zero.
     fn zero(&self, range: Range<u64>) -> Result<Receipt>;
 
-    /// Whether a write compresses: it then takes a processor, and several at a time are worth their threads.
+    /// Returns whether writes compress. If so, several threads are worth their cost.
     fn compresses(&self) -> bool;
 }
 
-/// What a chunk looks like on the wire.
+/// The encoded form of a write.
 #[derive(Clone, Debug)]
 pub enum Body {
-    /// The bytes themselves.
+    /// Plain bytes.
     Raw(Bytes),
     /// One gzip member.
     Gzip(Bytes),
-    /// One zstd frame with a whole chunk, and the digest of the chunk.
+    /// One zstd frame with a complete chunk, and the digest of the chunk.
     Chunk(Digest, Bytes),
 }
 
 impl Body {
-    /// The bytes on the wire.
+    /// Returns the encoded bytes.
     pub fn bytes(&self) -> &Bytes {
         match self {
             Body::Raw(bytes) | Body::Gzip(bytes) | Body::Chunk(_, bytes) => bytes,
@@ -256,13 +265,14 @@ impl Body {
     }
 }
 
-/// That a disk has acknowledged a write. Only a disk can make one, and without one no chunk counts as written.
+/// Proof that a disk acknowledged a write. Only a disk can create one, and a chunk counts as written only
+/// with one.
 #[derive(Debug, PartialEq, Eq)]
-#[must_use = "it is what a chunk is acknowledged with"]
+#[must_use = "a chunk is acknowledged with it"]
 pub struct Receipt(());
 
 impl Receipt {
-    /// For a write that the far end has acknowledged as it documents.
+    /// Creates the receipt for a write that was acknowledged as documented.
     pub(in crate::disk) fn acknowledged() -> Self {
         Self(())
     }

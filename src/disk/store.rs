@@ -1,155 +1,189 @@
-//! Where the disks of a remote are: what there is to know of one, how it is opened, how a new one is made.
+//! The disks of a remote: how to look one up, open it and create a new one.
 //!
-//! A job talks to a [`Store`] and never to a provider. Unlike a disk's own attempts, what is asked for here is repeated as far
-//! as that helps.
+//! A job uses a [`Store`] and never a provider. Unlike the attempts of a disk, the operations here are
+//! retried.
 
 use super::{Evidence, Identity, ReadAt, WriteAt};
 use crate::error::{Error, Result};
 use futures_util::future::LocalBoxFuture;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Something that is being asked for, on the thread of the job.
+/// The future of an operation, on the thread of the job.
 pub type Asking<'a, T, E = Error> = LocalBoxFuture<'a, Result<T, E>>;
 
-/// What the disks of a remote have in common.
+/// The common properties of a remote's disks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreInfo {
-    /// What one of them is called in messages, as in `drive`.
+    /// The kind of disk in messages, such as `drive`.
     pub noun: &'static str,
-    /// Whether every run leaves its mark on the disk that it writes to.
+    /// Whether each run marks the disk that it writes to.
     pub marks: bool,
-    /// Whether chunks may go gzipped.
+    /// Whether chunks may be compressed with gzip.
     pub gzip: bool,
-    /// Whether what is in use there are fixed VHDs, so that one that ends with a VHD's footer is an image without it.
+    /// Whether disks there are fixed VHDs, so that a disk that ends with a VHD footer is an image without it.
     pub vhd: bool,
+    /// Whether the API has a call that destroys one of them.
+    pub destroys: bool,
 }
 
-/// What there is to know of a disk without reading it.
+/// The properties of a disk that are known without reading it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// What it is asked for by, and known by in a journal: no secret.
+    /// The id of the disk in requests and journals. It is not secret.
     pub disk: String,
-    /// What people call it; empty if it has no name of its own.
+    /// The name of the disk; empty if it has none.
     pub name: String,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Why it cannot be read or written now, if it cannot: something else is being done to it.
+    /// Why the disk cannot be read or written now, if another operation is running on it.
     pub busy: Option<String>,
     /// Who uses it, if anybody does.
-    pub in_use: Option<String>,
+    pub in_use: Option<Users>,
     /// The id of the transfer that wrote to it last, where disks carry one.
     pub mark: Option<String>,
-    /// What tells whether it was written to.
+    /// Evidence of writes.
     pub evidence: Evidence,
+}
+
+/// Who uses a disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Users {
+    /// Servers of the same account, by their ids.
+    Servers(Vec<String>),
+    /// Somebody else, in words.
+    Other(String),
+}
+
+impl Users {
+    /// The servers that use it; none if it is somebody else.
+    pub fn servers(&self) -> &[String] {
+        match self {
+            Users::Servers(servers) => servers,
+            Users::Other(_) => &[],
+        }
+    }
+}
+
+impl fmt::Display for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Users::Servers(servers) if servers.len() == 1 => write!(f, "server {}", servers[0]),
+            Users::Servers(servers) => write!(f, "servers {}", servers.join(", ")),
+            Users::Other(who) => f.write_str(who),
+        }
+    }
 }
 
 /// A disk that is open for writing, and what was written to it for reading.
 #[derive(Clone)]
 pub struct Writable {
-    /// To be written.
+    /// The disk for writing.
     pub to: Arc<dyn WriteAt>,
-    /// The same one, to be read.
+    /// The same disk for reading.
     pub back: Arc<dyn ReadAt>,
 }
 
-/// The disks of one remote.
+/// The disks of a remote.
 pub trait Store: Send + Sync {
-    /// What they have in common.
+    /// Returns the common properties of the disks.
     fn info(&self) -> StoreInfo;
 
-    /// What there is to know of a disk.
+    /// Returns the properties of a disk.
     fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts>;
 
-    /// Opens a disk as it was found to be, to be read; it is known as `identity`.
+    /// Opens a disk for reading. `facts` are its properties as looked up; `identity` becomes the disk's
+    /// identity.
     fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>>;
 
-    /// Opens a disk as it was found to be, to be written by the transfer of this id.
+    /// Opens a disk for writing by a transfer.
     ///
     /// # Errors
-    /// One that can only be read is refused.
+    /// Fails if the disk is read-only.
     fn write<'a>(&'a self, facts: &'a Facts, transfer: &'a str) -> Asking<'a, Writable>;
 
-    /// Leaves the id of a transfer on a disk, where that can be done.
+    /// Marks a disk with the id of a transfer, if disks can be marked.
     fn mark<'a>(&'a self, disk: &'a str, transfer: &'a str) -> Asking<'a, ()>;
 
-    /// The digest, over the digests of its parts of `block` bytes, that the far end itself computes of all that a disk holds,
-    /// by SHA-256 both times; `None` where it does not, or not of parts of that size.
+    /// Returns a SHA-256 of a disk's contents that the remote computes: over the SHA-256 digests of its
+    /// blocks of `block` bytes. Returns `None` if the remote cannot, or not with this block size.
     fn checksum<'a>(&'a self, disk: &'a str, block: u64) -> Asking<'a, Option<String>>;
 
-    /// The ranges of a disk that were written to since its dirty bitmap began, in order; `None` where the far end has none. `bitmap`
-    /// names it where there may be several.
+    /// Returns the ranges of a disk that were written since its dirty bitmap began, in order. Returns `None`
+    /// if there is no bitmap. `bitmap` selects one of several.
     fn written_since<'a>(
         &'a self,
         disk: &'a str,
         bitmap: Option<&'a str>,
     ) -> Asking<'a, Option<Vec<Range<u64>>>>;
 
-    /// What the far end can do, in words, each under a name: what a person wants to know before a transfer.
+    /// Returns what the remote can do, as names and values for display before a transfer.
     fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>>;
 
-    /// How a new disk is made, if that can be done at all.
+    /// Returns how to create a disk, if the store can.
     fn create(&self) -> Option<&dyn Create>;
 }
 
-/// The dirty bitmap of a far end that has none.
+/// Returns the dirty bitmap of a remote that has none.
 pub(super) fn no_bitmap<'a>() -> Asking<'a, Option<Vec<Range<u64>>>> {
     Box::pin(async { Ok(None) })
 }
 
-/// The checksum of a far end that computes none.
+/// Returns the checksum of a remote that computes none.
 pub(crate) fn no_checksum<'a>() -> Asking<'a, Option<String>> {
     Box::pin(async { Ok(None) })
 }
 
-/// Making disks. A create may not be repeated blindly: a disk that nobody knows of costs money.
+/// Creates disks. A create must not be repeated blindly, because an unknown disk costs money.
 pub trait Create: Send + Sync {
-    /// The disks that are there already and could be taken for one of this name that is about to be made: to be noted
-    /// before it is. None where disks are marked.
+    /// Returns the existing disks that could be mistaken for a new one of this name, to be recorded before it
+    /// is created. Empty if disks are marked.
     fn like<'a>(&'a self, name: &'a str) -> Asking<'a, Vec<String>>;
 
-    /// The disk that a transfer has made, if it has and the far end says so.
+    /// Returns the disk that a transfer created, if the remote can tell.
     fn find_made<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Option<Facts>>;
 
-    /// Makes a disk, once. After an attempt of unknown fate the far end is asked whether the disk is there before another is
-    /// made.
+    /// Creates a disk, once. If the outcome of an attempt is unknown, the store checks whether the disk
+    /// exists before it creates another.
     fn make<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Facts, CreateError>;
 
-    /// How a disk is made as a copy of another, if the far end copies by itself.
+    /// Returns how to create a disk as a copy, if the remote can copy.
     fn copies(&self) -> Option<&dyn MakeCopy>;
 }
 
-/// Making disks that are copies of others. The far end goes on copying after its answer: as long as it does, the [`Facts`] of
+/// Creates disks as copies of others. The remote goes on copying after its reply; meanwhile the [`Facts`] of
 /// the copy say that it is busy.
 pub trait MakeCopy: Send + Sync {
-    /// The same as [`Create::make`], of a disk for a copy of `base`. It may be copied to at once, or only by
+    /// Like [`Create::make`], for a copy of `base`. The remote may start copying at once, or only with
     /// [`MakeCopy::fill`].
     fn make_copy<'a>(&'a self, new: &'a DiskToMake<'a>, base: &'a str) -> Asking<'a, Facts, CreateError>;
 
-    /// Has `base` copied into a disk that was made for it, where making it has not done so already. May be repeated.
+    /// Starts copying `base` into a disk created for it, unless creating it has already done so. May be
+    /// repeated.
     fn fill<'a>(&'a self, disk: &'a str, base: &'a str) -> Asking<'a, ()>;
 }
 
-/// A disk to be made.
+/// A disk to create.
 #[derive(Clone, Debug)]
 pub struct DiskToMake<'a> {
-    /// Its name.
+    /// The name of the disk.
     pub name: &'a str,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// More keys.
+    /// Further keys.
     pub keys: &'a [(String, String)],
-    /// The id of the transfer that makes it.
+    /// The id of the transfer that creates it.
     pub transfer: &'a str,
-    /// Disks of the same name that were there before.
+    /// The disks of the same name that existed before.
     pub before: &'a [String],
 }
 
-/// Why a disk was not made.
+/// Why a disk was not created.
 #[derive(Debug)]
 pub enum CreateError {
-    /// The far end refused every attempt: nothing was made.
+    /// The remote refused every attempt, so nothing was created.
     Refused(Error),
-    /// At least one attempt ended without an answer that says what became of it.
+    /// The outcome of at least one attempt is unknown.
     Unknown(Error),
 }

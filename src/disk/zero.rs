@@ -1,15 +1,15 @@
-//! Zeros: finding them, and a disk of them.
+//! Zeros: detection, and a disk of zeros.
 
 use super::{Attempt, Buffer, DiskInfo, Extent, LocalRead, ReadAt};
 use crate::error::Error;
 use std::ops::Range;
 
-/// A disk that holds nothing but zeros.
+/// A disk of zeros.
 #[derive(Clone, Debug)]
 pub struct ZeroDisk(DiskInfo);
 
 impl ZeroDisk {
-    /// So many of them.
+    /// Creates a disk of `size` bytes.
     pub fn new(size: u64) -> Self {
         Self(DiskInfo::new("zeros", size))
     }
@@ -42,15 +42,15 @@ impl ReadAt for ZeroDisk {
     }
 }
 
-/// Whether there is nothing but zeros. Reads 64 bytes at a step, so that the compiler can use vector registers, and
-/// stops at the first step that holds something.
+/// Returns whether all bytes are zero. Checks 64 bytes per step, so that the compiler can use vector
+/// registers, and stops at the first step with data.
 pub fn is_zero(bytes: &[u8]) -> bool {
     let (steps, rest) = bytes.as_chunks::<64>();
     steps.iter().all(|step| step.iter().fold(0, |all, b| all | b) == 0) && rest.iter().all(|b| *b == 0)
 }
 
-/// The runs of a chunk that hold data, as ranges: zero runs of at least `grain` bytes, aligned to `grain`, are left
-/// out. `grain` is what a file system allocates at a time; a smaller hole saves nothing.
+/// Returns the ranges of a chunk that hold data. Zero runs of at least `grain` bytes, aligned to `grain`, are
+/// left out. `grain` is the allocation unit of a file system; a smaller hole saves nothing.
 pub fn data_runs(bytes: &[u8], grain: usize) -> Vec<std::ops::Range<usize>> {
     let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
     for (i, piece) in bytes.chunks(grain).enumerate() {

@@ -8,6 +8,7 @@ use super::line::Line;
 use axum::body::{Body, Bytes};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,6 +52,8 @@ impl Watch {
 /// A request's body that is counted, and drained after use.
 pub(super) struct Watched {
     inner: Body,
+    /// What was read ahead of the reader.
+    ahead: VecDeque<Result<Bytes, axum::Error>>,
     watch: Arc<Watch>,
     /// Reset the connection once so many bytes came in.
     reset: Option<(u64, Arc<Line>)>,
@@ -59,12 +62,34 @@ pub(super) struct Watched {
 
 impl Watched {
     pub(super) fn new(inner: Body, watch: Arc<Watch>) -> Self {
-        Watched { inner, watch, reset: None, done: false }
+        Watched { inner, ahead: VecDeque::new(), watch, reset: None, done: false }
+    }
+
+    /// Reads ahead as long as `more` says so of what came. The reader gets all of it.
+    pub(super) async fn read_ahead(&mut self, mut more: impl FnMut(&[u8]) -> bool) {
+        while !self.done && !self.inner.is_end_stream() {
+            match self.inner.frame().await {
+                Some(Ok(frame)) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    self.watch.seen.fetch_add(data.len() as u64, Ordering::Relaxed);
+                    let more = more(&data);
+                    self.ahead.push_back(Ok(data));
+                    if !more {
+                        return;
+                    }
+                }
+                Some(Err(error)) => {
+                    self.ahead.push_back(Err(error));
+                    self.done = true;
+                }
+                None => self.done = true,
+            }
+        }
     }
 
     /// Has the connection reset after half of the body.
     pub(super) fn reset_half_way(mut self, line: Arc<Line>) -> Self {
-        let half = self.inner.size_hint().lower() / 2;
+        let half = self.size_hint().lower() / 2;
         self.reset = Some((half, line));
         self
     }
@@ -78,14 +103,21 @@ impl http_body::Body for Watched {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        match &frame {
-            Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-                self.watch.seen.fetch_add(bytes, Ordering::Relaxed);
+        let frame = match self.ahead.pop_front() {
+            Some(ahead) => Some(ahead.map(Frame::data)),
+            None if self.done => None,
+            None => {
+                let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+                match &frame {
+                    Some(Ok(frame)) => {
+                        let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                        self.watch.seen.fetch_add(bytes, Ordering::Relaxed);
+                    }
+                    None | Some(Err(_)) => self.done = true,
+                }
+                frame
             }
-            None | Some(Err(_)) => self.done = true,
-        }
+        };
         if let Some((after, line)) = &self.reset
             && (self.done || self.watch.seen() >= *after)
         {
@@ -96,11 +128,18 @@ impl http_body::Body for Watched {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.reset.is_none() && self.inner.is_end_stream()
+        self.reset.is_none() && self.ahead.is_empty() && (self.done || self.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let ahead: usize = self.ahead.iter().flatten().map(Bytes::len).sum();
+        let rest = self.inner.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + ahead as u64);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + ahead as u64);
+        }
+        hint
     }
 }
 

@@ -7,23 +7,27 @@
 
 use super::answer::Refused;
 use super::body::{Announced, Cut, Watch, Watched};
-use super::faults::{CreateFault, Dealer, Fault, FaultKind, GotWrong, OddReply, When, WrongBytes};
-use super::front::Front;
+use super::faults::{
+    CreateFault, Dealer, Drawing, Fault, FaultKind, GotWrong, OddReply, Prefix, When, WrongAnswer,
+    WrongBytes, fingerprint,
+};
 use super::hook::{Activity, Hooks, Operation, Stage, Subject};
-use super::line::{Endless, Line};
+use super::line::{Endless, Line, Pace};
 use super::log::Log;
-use super::spoiled;
-use axum::Router;
+use super::tenant::{Tenant, Tenants};
+use super::{spoiled, strict};
+use crate::emulator::Dialect;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::StatusCode;
+use axum::http::header::EXPECT;
 use axum::http::request::Parts;
 use axum::response::Response;
 use http_body::Body as _;
 use std::convert::Infallible;
 use std::future::pending;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tower::ServiceExt;
 
 /// The longest body that takes part in a signature: a form of a few fields.
@@ -34,11 +38,14 @@ const LONGEST_HOOKED: usize = 96 << 20;
 
 /// Everything that an exchange needs, the same for all connections.
 pub(super) struct Exchanges {
-    /// What the provider does its own way.
-    pub(super) front: Box<dyn Front>,
-    pub(super) router: Router,
+    pub(super) provider: Dialect,
+    /// The accounts that requests may be for.
+    pub(super) tenants: Tenants,
     pub(super) dealer: Arc<Dealer>,
-    pub(super) latency: Duration,
+    /// Whether undocumented forms are named.
+    pub(super) strict: bool,
+    /// What new connections share while there is a rate.
+    pub(super) pace: Mutex<Option<Arc<Pace>>>,
     pub(super) log: Arc<Log>,
     pub(super) hooks: Arc<Hooks>,
     pub(super) activity: Arc<Activity>,
@@ -46,20 +53,34 @@ pub(super) struct Exchanges {
 }
 
 impl Exchanges {
+    /// What a new connection moves at, if there is a rate.
+    pub(super) fn pace(&self) -> Option<Arc<Pace>> {
+        let rate = self.dealer.rate();
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        if pace.as_ref().map(|pace| pace.rate()) != rate {
+            *pace = rate.map(|rate| Arc::new(Pace::new(rate)));
+        }
+        pace.clone()
+    }
+
     /// Answers a request, or brings its connection down; then this never returns.
     pub(super) async fn answer<B>(&self, line: Arc<Line>, request: Request<B>) -> Result<Response, Infallible>
     where
         B: http_body::Body<Data = axum::body::Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        let number = self.log.begin(request.method().as_str(), request.uri().path());
-        let watch = Arc::new(Watch::default());
+        let started = Instant::now();
         let (head, body) = request.into_parts();
+        let undocumented = if self.strict { strict::undocumented(self.provider, &head) } else { Vec::new() };
+        let number = self.log.begin(head.method.as_str(), head.uri.path(), undocumented);
+        let watch = Arc::new(Watch::default());
         let body = Watched::new(Body::new(body), Arc::clone(&watch));
-        let subject = Subject::of(&head, self.front.route(&head.uri).path());
-        let exchange = Exchange { all: self, line, watch, number, subject };
-        if !self.latency.is_zero() {
-            tokio::time::sleep(self.latency).await;
+        let route = self.tenants.route(&head.uri);
+        let subject = Subject::of(&head, route.path());
+        let latency = self.dealer.latency(head.method.as_str(), route.path());
+        let exchange = Exchange { all: self, line, watch, number, subject, started };
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
         }
         let response = exchange.admitted(head, body).await;
         exchange.watch.drain().await;
@@ -72,8 +93,9 @@ struct Exchange<'a> {
     all: &'a Exchanges,
     line: Arc<Line>,
     watch: Arc<Watch>,
-    number: usize,
+    number: u64,
     subject: Subject,
+    started: Instant,
 }
 
 /// Marks the response to a request that was carried out, with its fault, for [`Stage::Answered`].
@@ -82,27 +104,31 @@ struct Applied(Option<FaultKind>);
 
 impl Exchange<'_> {
     /// Goes through with the request if whoever makes it may.
-    async fn admitted(&self, head: Parts, body: Watched) -> Response {
-        let front = &self.all.front;
-        if !front.signs_body(&head) {
-            return match front.admit(&head, &[]) {
-                Ok(()) => self.deal(head, body).await,
-                Err(refusal) => refusal,
+    async fn admitted(&self, head: Parts, mut body: Watched) -> Response {
+        let tenants = &self.all.tenants;
+        let mut signed = axum::body::Bytes::new();
+        if tenants.sign_body(&head) {
+            signed = match to_bytes(Body::new(body), LONGEST_SIGNED).await {
+                Ok(signed) => signed,
+                Err(_) => {
+                    let mut response = Response::new(Body::empty());
+                    *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+                    return response;
+                }
             };
+            body = Watched::new(Body::from(signed.clone()), Arc::default());
         }
-        let Ok(signed) = to_bytes(Body::new(body), LONGEST_SIGNED).await else {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-            return response;
-        };
-        match front.admit(&head, &signed) {
-            Ok(()) => self.deal(head, Watched::new(Body::from(signed), Arc::clone(&self.watch))).await,
+        match tenants.admit(&head, &signed) {
+            Ok(tenant) => {
+                self.all.log.note(self.number, |logged| logged.account = Some(tenant.user.clone()));
+                self.deal(tenant, head, body).await
+            }
             Err(refusal) => refusal,
         }
     }
 
     /// Draws a fault and goes through with the request as it says.
-    async fn deal(&self, head: Parts, mut body: Watched) -> Response {
+    async fn deal(&self, tenant: &Tenant, head: Parts, mut body: Watched) -> Response {
         let (dealer, hooks) = (&self.all.dealer, &self.all.hooks);
         if hooks.is_set() {
             // The hook is told of whole requests.
@@ -117,14 +143,16 @@ impl Exchange<'_> {
         let operation = self.subject.operation;
         let create = if operation == Operation::Create { dealer.create() } else { None };
         if let Some(create) = create {
-            return self.odd_create(create, head, body).await;
+            return self.odd_create(create, tenant, head, body).await;
         }
-        let Some(fault) = dealer.draw(operation) else { return self.carry_out(head, body, None).await };
+        let Some(fault) = self.draw(&head, &mut body).await else {
+            return self.carry_out(tenant, head, body, None).await;
+        };
         let kind = fault.kind();
         match fault {
             Fault::Busy | Fault::Unavailable => {
                 self.dealt(kind);
-                if fault == Fault::Busy { self.all.front.busy() } else { self.all.front.unavailable() }
+                if fault == Fault::Busy { tenant.front.busy() } else { tenant.front.unavailable() }
             }
             Fault::Reset(When::BeforeBody) => {
                 self.dealt(kind);
@@ -135,12 +163,12 @@ impl Exchange<'_> {
                 // Without a body there is nothing to be within.
                 if body.size_hint().exact() != Some(0) {
                     let body = body.reset_half_way(Arc::clone(&self.line));
-                    self.carry_out(head, body, Some(kind)).await;
+                    self.carry_out(tenant, head, body, Some(kind)).await;
                 }
                 self.gone().await // The call did not want the body.
             }
             Fault::Reset(When::AfterApplied) | Fault::Short | Fault::Stall => {
-                let response = self.carry_out(head, body, Some(kind)).await;
+                let response = self.carry_out(tenant, head, body, Some(kind)).await;
                 // A refused offset fails by itself: one failure must not be counted as two.
                 if response.extensions().get::<Refused>().is_some() {
                     return response;
@@ -148,19 +176,39 @@ impl Exchange<'_> {
                 self.dealt(kind);
                 self.spoil(fault, response).await
             }
-            Fault::Wrong(kind, random) => self.answer_wrongly(fault, kind, random, head, body).await,
+            Fault::Wrong(wrong) => self.answer_wrongly(wrong, tenant, head, body).await,
         }
+    }
+
+    /// The fault that the request meets, if any. Reads ahead in the body as far as that takes.
+    async fn draw(&self, head: &Parts, body: &mut Watched) -> Option<Fault> {
+        let dealer = &self.all.dealer;
+        if !dealer.draws() {
+            return None;
+        }
+        let mut prefix = Prefix::of(&head.headers);
+        // Who expects to be told to go on is not told so before a fault may say otherwise.
+        if !head.headers.contains_key(EXPECT) {
+            body.read_ahead(|bytes| prefix.take(bytes)).await;
+        }
+        let path = self.all.tenants.route(&head.uri);
+        dealer.draw(Drawing {
+            method: head.method.as_str(),
+            path: path.path(),
+            operation: self.subject.operation,
+            fingerprint: fingerprint(head, &prefix.into_bytes()),
+        })
     }
 
     /// Gives one of the wrong answers.
     async fn answer_wrongly(
         &self,
-        fault: Fault,
-        kind: FaultKind,
-        random: u64,
+        wrong: WrongAnswer,
+        tenant: &Tenant,
         mut head: Parts,
         body: Watched,
     ) -> Response {
+        let WrongAnswer { kind, random, takes } = wrong;
         // These do not get as far as the call.
         let instead = match kind {
             FaultKind::Page => Some(spoiled::page(random)),
@@ -172,10 +220,10 @@ impl Exchange<'_> {
             self.dealt(kind);
             return response;
         }
-        if let Some(wrong) = fault.wrong_bytes(self.subject.operation) {
-            head.extensions.insert(wrong);
+        if let Some(bytes) = wrong.bytes(self.subject.operation) {
+            head.extensions.insert(bytes);
         }
-        let response = self.carry_out(head, body, Some(kind)).await;
+        let response = self.carry_out(tenant, head, body, Some(kind)).await;
         if !response.status().is_success() {
             return response; // It failed by itself.
         }
@@ -193,12 +241,12 @@ impl Exchange<'_> {
             }
             FaultKind::Late => {
                 self.dealt(kind);
-                tokio::time::sleep(self.all.dealer.late_for()).await;
+                tokio::time::sleep(takes).await;
                 response
             }
             FaultKind::Drip => {
                 self.dealt(kind);
-                spoiled::dripping(response, self.all.dealer.drip_every())
+                spoiled::dripping(response, takes)
             }
             FaultKind::Headers | FaultKind::Interim => {
                 self.dealt(kind);
@@ -218,7 +266,7 @@ impl Exchange<'_> {
     }
 
     /// Carries a create out and does not answer as documented, or refuses it.
-    async fn odd_create(&self, create: CreateFault, head: Parts, body: Watched) -> Response {
+    async fn odd_create(&self, create: CreateFault, tenant: &Tenant, head: Parts, body: Watched) -> Response {
         let reply = match create {
             CreateFault::Refused => {
                 self.dealt(FaultKind::Create);
@@ -227,7 +275,7 @@ impl Exchange<'_> {
             }
             CreateFault::Odd(reply) => reply,
         };
-        let response = self.carry_out(head, body, Some(FaultKind::Create)).await;
+        let response = self.carry_out(tenant, head, body, Some(FaultKind::Create)).await;
         if !response.status().is_success() {
             return response;
         }
@@ -246,11 +294,17 @@ impl Exchange<'_> {
     }
 
     /// Lets the call happen.
-    async fn carry_out(&self, mut head: Parts, body: Watched, fault: Option<FaultKind>) -> Response {
-        head.uri = self.all.front.route(&head.uri);
+    async fn carry_out(
+        &self,
+        tenant: &Tenant,
+        mut head: Parts,
+        body: Watched,
+        fault: Option<FaultKind>,
+    ) -> Response {
+        head.uri = tenant.front.route(&head.uri);
         let request = Request::from_parts(head, Body::new(body));
         let mut response =
-            self.all.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+            tenant.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         if response.extensions().get::<Refused>().is_some() {
             self.all.dealer.refuse();
             self.all.log.note(self.number, |logged| logged.fault = Some(FaultKind::Refuse));
@@ -326,7 +380,7 @@ impl Exchange<'_> {
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
         // However it ended, a reset within the body too.
-        let seen = self.watch.seen();
-        self.all.log.note(self.number, |logged| logged.body_bytes = seen);
+        let (seen, took) = (self.watch.seen(), self.started.elapsed());
+        self.all.log.end(self.number, |logged| (logged.body_bytes, logged.took) = (seen, took));
     }
 }

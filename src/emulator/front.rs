@@ -15,6 +15,12 @@ pub(super) trait Front: Send + Sync {
         false
     }
 
+    /// Whether a request without credentials, at an address that is good by itself, may be for this account. Of all
+    /// others [`Front::admit`] decides.
+    fn knows(&self, _head: &Parts) -> bool {
+        true
+    }
+
     /// Lets a request in, or answers it. `body` is empty unless [`Front::signs_body`] asked for it.
     #[expect(clippy::result_large_err, reason = "a response is what the caller sends at once")]
     fn admit(&self, head: &Parts, body: &[u8]) -> Result<(), Response>;

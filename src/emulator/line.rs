@@ -170,6 +170,10 @@ impl Pace {
         Pace { rate, paid: Mutex::new(Instant::now()) }
     }
 
+    pub(super) fn rate(&self) -> u64 {
+        self.rate
+    }
+
     /// Accounts for bytes that were moved; nothing more may move before the time returned.
     fn spend(&self, bytes: usize) -> Instant {
         let nanos = u128::from(bytes as u64) * 1_000_000_000 / u128::from(self.rate);

@@ -10,8 +10,9 @@
 //!
 //! The state is in [`drives`] and [`account`], the providers' ways with it in [`elastic`] and [`cloudsigma`]; Joyent,
 //! which has no drives, has all of its own in [`joyent`]. A connection ([`serve`], [`mod@line`], [`tls`]) carries
-//! exchanges ([`exchange`]); an exchange is authenticated, meets its fault or is routed to a call ([`call`]), which
-//! answers ([`answer`]).
+//! exchanges ([`exchange`]); an exchange is let in by an account ([`tenant`]), meets its fault or is routed to a call
+//! ([`call`]), which answers ([`answer`]). The emulators of one process can be steered together: [`fleet`], over HTTP by
+//! [`control`].
 
 mod account;
 mod answer;
@@ -20,6 +21,8 @@ mod body;
 mod call;
 mod clock;
 mod cloudsigma;
+mod config;
+mod control;
 mod data;
 mod date;
 mod dialect;
@@ -27,6 +30,7 @@ mod drives;
 mod elastic;
 mod exchange;
 mod faults;
+mod fleet;
 mod form;
 mod front;
 mod hook;
@@ -36,92 +40,43 @@ mod log;
 mod media;
 mod properties;
 mod serve;
+mod service;
 mod spoiled;
 mod spotcloud;
 mod store;
 mod stream;
+mod strict;
+mod tenant;
 #[cfg(test)]
 mod tests;
 mod tls;
 
+pub use clock::FASTEST;
+pub use config::{AccountConfig, Config};
+pub use control::Control;
 pub use dialect::Dialect;
-pub use faults::{FaultKind, Faults};
+pub use faults::{FaultKind, Faults, RuleInfo, RuleLimits};
+pub use fleet::{Fleet, Member, Observer};
 pub use hook::{Gate, Hook, Next, Operation, Seen, Stage};
 pub use joyent::{fingerprint as ssh_fingerprint, is_of as signature_is_of};
-pub use log::Logged;
+pub use log::{Logged, Sink};
 pub use spotcloud::is_signed as oauth_is_signed;
 pub use tls::Tls;
 
-use account::{Accounts, Costs, Money};
-use axum::Router;
-use call::Calls;
-use drives::{Drives, Offer};
+use account::Accounts;
+use clock::Clock;
+use drives::Drives;
 use exchange::Exchanges;
 use faults::Dealer;
-use front::Front;
 use hook::{Activity, Hooks};
-use line::Pace;
 use log::Log;
+use service::Service;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
-
-/// What to emulate, and where.
-#[derive(Clone)]
-pub struct Config {
-    /// Whose API.
-    pub provider: Dialect,
-    /// The address to listen on; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// The directory that the account's drives and servers are kept in; made if it is not there.
-    pub data: PathBuf,
-    /// The account's user: a UUID, or CloudSigma's e-mail address.
-    pub user: String,
-    /// The account's API key or password.
-    pub secret: String,
-    /// What goes wrong.
-    pub faults: Faults,
-    /// Names and public keys, as in a `.pub` file, that a Joyent account signs requests with; others have none.
-    pub keys: Vec<(String, String)>,
-    /// What the listener shows where it speaks TLS.
-    pub tls: Option<Tls>,
-    /// Keys of appliances that a `SpotCloud` account has, and the files that they are; others have none.
-    pub appliances: Vec<(String, PathBuf)>,
-}
-
-impl Config {
-    /// A provider on a free port of loopback, over a directory, for one account; without faults, keys or TLS.
-    pub fn new(
-        provider: impl Into<Dialect>,
-        data: impl Into<PathBuf>,
-        user: impl Into<String>,
-        secret: impl Into<String>,
-    ) -> Self {
-        Config {
-            provider: provider.into(),
-            listen: ([127, 0, 0, 1], 0).into(),
-            data: data.into(),
-            user: user.into(),
-            secret: secret.into(),
-            faults: Faults::default(),
-            keys: Vec::new(),
-            tls: None,
-            appliances: Vec::new(),
-        }
-    }
-}
-
-impl std::fmt::Debug for Config {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Without the secret.
-        let Config { provider, listen, data, user, faults, .. } = self;
-        write!(f, "Config {{ {provider} on {listen} over {}, user {user}, {faults:?} }}", data.display())
-    }
-}
 
 /// What all calls of a provider of drives share.
 struct Shared {
@@ -146,7 +101,8 @@ pub struct Emulator {
     log: Arc<Log>,
     hooks: Arc<Hooks>,
     activity: Arc<Activity>,
-    drives: Option<Arc<Drives>>,
+    clock: Arc<Clock>,
+    drives: Vec<Arc<Drives>>,
     /// Dropped to stop; the thread is then joined.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -158,7 +114,7 @@ impl Emulator {
     /// # Errors
     /// The address cannot be listened on, the data directory cannot be used, or the provider cannot be emulated.
     pub fn start(config: Config) -> io::Result<Emulator> {
-        Self::start_with(config, Log::default())
+        Self::start_on(TcpListener::bind(config.listen)?, config, Log::default())
     }
 
     /// As [`Emulator::start`], and keeps a log of the requests.
@@ -166,47 +122,52 @@ impl Emulator {
     /// # Errors
     /// Those of [`Emulator::start`].
     pub fn start_logged(config: Config) -> io::Result<Emulator> {
-        Self::start_with(config, Log::kept())
+        Self::start_on(TcpListener::bind(config.listen)?, config, Log::kept())
     }
 
-    fn start_with(config: Config, log: Log) -> io::Result<Emulator> {
+    fn start_on(listener: TcpListener, config: Config, log: Log) -> io::Result<Emulator> {
         let (log, dealer) = (Arc::new(log), Arc::new(Dealer::new(config.faults.clone())));
-        let (listen, faults, tls) = (config.listen, config.faults.clone(), config.tls.clone());
+        let (provider, strict, tls) = (config.provider, config.strict, config.tls.clone());
         let scheme = if tls.is_some() { "https" } else { "http" };
         let (hooks, activity) = (Arc::new(Hooks::default()), Arc::new(Activity::default()));
-        let Service { front, router, drives } = Service::open(config, &dealer, &activity)?;
+        let clock = Arc::new(Clock::new(config.time_scale));
+        let (tenants, drives) = Service::open_all(config, &dealer, &activity)?;
         let exchanges = Arc::new(Exchanges {
-            front,
-            router,
+            provider,
+            tenants,
             dealer: Arc::clone(&dealer),
-            latency: faults.latency,
+            strict,
+            pace: Mutex::default(),
             log: Arc::clone(&log),
             hooks: Arc::clone(&hooks),
             activity: Arc::clone(&activity),
             scheme,
         });
 
-        let listener = std::net::TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let workers = Arc::clone(&clock);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .on_thread_start(move || workers.carry())
+            .build()?;
         let listener = {
             let _context = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?
         };
         let (stop, stopped) = oneshot::channel();
-        let (rate, finished) = (faults.rate, drives.clone());
+        let (own, finished) = (Arc::clone(&clock), drives.clone());
         let thread = std::thread::Builder::new().name("emulator".to_owned()).spawn(move || {
-            let pace = rate.map(|rate| Arc::new(Pace::new(rate)));
-            runtime.block_on(serve::serve(listener, exchanges, pace, tls, stopped));
+            own.carry();
+            runtime.block_on(serve::serve(listener, exchanges, tls, stopped));
             // Waits for the file work under way, so that what was acknowledged is on disk, and counted.
             drop(runtime);
-            if let Some(drives) = finished {
+            for drives in finished {
                 drives.finish();
             }
         })?;
         let (stop, thread) = (Some(stop), Some(thread));
-        Ok(Emulator { address, scheme, dealer, log, hooks, activity, drives, stop, thread })
+        Ok(Emulator { address, scheme, dealer, log, hooks, activity, clock, drives, stop, thread })
     }
 
     /// The address it listens on.
@@ -267,74 +228,13 @@ impl Emulator {
     /// # Errors
     /// A record cannot be written.
     pub fn save_counters(&self) -> io::Result<()> {
-        self.drives.as_ref().map_or(Ok(()), |drives| drives.save_counters())
+        self.drives.iter().try_for_each(|drives| drives.save_counters())
     }
 
     /// The requests so far, oldest first; empty unless started by [`Emulator::start_logged`].
     pub fn log(&self) -> Vec<Logged> {
         self.log.all()
     }
-}
-
-/// One provider's side of the emulator.
-struct Service {
-    front: Box<dyn Front>,
-    router: Router,
-    /// Finished before the emulator ends.
-    drives: Option<Arc<Drives>>,
-}
-
-impl Service {
-    fn open(config: Config, dealer: &Arc<Dealer>, activity: &Arc<Activity>) -> io::Result<Self> {
-        let (calls, offers) = match config.provider {
-            Dialect::OpenHosting | Dialect::Crosspeer => {
-                (elastic::calls(), Offer::of(&config.provider.to_string()))
-            }
-            Dialect::CloudSigma => (cloudsigma::calls(), Offer::of(&config.provider.to_string())),
-            Dialect::Joyent => return joyent::open(config),
-            Dialect::SpotCloud => return spotcloud::open(config, dealer),
-        };
-        Self::elastic(config, dealer, activity, calls, offers)
-    }
-
-    /// A provider of drives.
-    fn elastic(
-        config: Config,
-        dealer: &Arc<Dealer>,
-        activity: &Arc<Activity>,
-        calls: Calls,
-        offers: Vec<Offer>,
-    ) -> io::Result<Self> {
-        let drives = Arc::new(Drives::open(&config.data, offers)?);
-        let limit = config.faults.balance.map(Money);
-        let bills = config.provider == Dialect::CloudSigma || limit.is_some();
-        let costs = Costs { drives: Arc::clone(&drives), bills, limit };
-        let account = Accounts::open(config.data.join("account.json"), costs)?;
-        let credentials = auth::Credentials::new(&config.user, &config.secret);
-        let shared = Arc::new(Shared {
-            provider: config.provider,
-            user: owner(&config.user),
-            login: config.user,
-            dealer: Arc::clone(dealer),
-            drives: Arc::clone(&drives),
-            account,
-            activity: Arc::clone(activity),
-        });
-        Ok(Service {
-            front: Box::new(front::Elastic { provider: config.provider, credentials }),
-            router: calls.into_router(shared),
-            drives: Some(drives),
-        })
-    }
-}
-
-/// The UUID of a user: the login itself where it is one, else one made from it, so that it is the same every time.
-fn owner(login: &str) -> String {
-    if drives::is_uuid(login) {
-        return login.to_owned();
-    }
-    let half = |seed| login.bytes().fold(seed, |all, byte| faults::mix(all ^ u64::from(byte)));
-    uuid::Uuid::from_u64_pair(half(1), half(2)).to_string()
 }
 
 impl Drop for Emulator {

@@ -22,7 +22,6 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
 pub(super) async fn serve(
     listener: TcpListener,
     exchanges: Arc<Exchanges>,
-    pace: Option<Arc<Pace>>,
     tls: Option<Tls>,
     mut stop: oneshot::Receiver<()>,
 ) {
@@ -35,14 +34,14 @@ pub(super) async fn serve(
                 Ok((stream, _)) => {
                     // Counted before the next is accepted.
                     let active = exchanges.activity.begin();
-                    let served = connection(stream, Arc::clone(&exchanges), pace.clone(), tls.clone());
+                    let served = connection(stream, Arc::clone(&exchanges), exchanges.pace(), tls.clone());
                     connections.spawn(async move {
                         served.await;
                         drop(active);
                     });
                 }
                 Err(error) => {
-                    tracing::warn!("a connection cannot be accepted: {error}");
+                    tracing::warn!("cannot accept a connection: {error}");
                     tokio::time::sleep(ACCEPT_AGAIN).await;
                 }
             },

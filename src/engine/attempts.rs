@@ -1,4 +1,4 @@
-//! One chunk's read and one chunk's write, each repeated as far as that helps.
+//! The read and the write of one chunk, each retried.
 
 use super::Context;
 use super::governor::Governor;
@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-/// Reads one chunk, in as many reads as the disk wants.
+/// Reads one chunk in as many reads as the disk requires.
 pub(super) async fn read_chunk(
     disk: &dyn ReadAt,
     geometry: Geometry,
@@ -47,7 +47,7 @@ pub(super) async fn read_chunk(
     Ok(whole.unwrap_or_else(|| buffers.take(0)))
 }
 
-/// The clock of an attempt, where somebody wants to know.
+/// Measures an attempt, if a report was asked for.
 struct Timed<'a>(Option<(&'a Record, Instant)>);
 
 impl<'a> Timed<'a> {
@@ -62,7 +62,7 @@ impl<'a> Timed<'a> {
     }
 }
 
-/// A far end that says that it is too much gets less.
+/// Lowers the level of requests if the server asked for less.
 fn heed<T>(attempted: &Result<T>, governor: &Governor) {
     let too_much = |kind| matches!(kind, Kind::Busy | Kind::SlowDown | Kind::Unavailable);
     if attempted.as_ref().is_err_and(|error| too_much(error.kind())) {
@@ -70,7 +70,7 @@ fn heed<T>(attempted: &Result<T>, governor: &Governor) {
     }
 }
 
-/// Writes one chunk. A write in flight is waited for until the stop is over.
+/// Writes one chunk. A write in flight is waited for until the stop's second phase.
 pub(super) async fn write_chunk(
     to: &dyn WriteAt,
     watched: Option<&dyn ReadAt>,
@@ -96,7 +96,7 @@ pub(super) async fn write_chunk(
         timed.end(index, Request::Write, written.is_ok());
         heed(&written, &context.writes);
         if written.is_err() {
-            // A changed image explains it, and need not be sent to its end.
+            // A changed image explains the failure, and need not be sent to its end.
             glance()?;
         }
         written
@@ -119,7 +119,7 @@ async fn attempt_write(
         return Ok(Written { receipt, as_hole: true, wire: 0 });
     }
     let Some(body) = body.or(zeros) else {
-        return Err(Error::new(Kind::Io, "a chunk without a body; this is a bug in diskferry"));
+        return Err(Error::new(Kind::Io, "a chunk has no body to write; this is a bug in diskferry"));
     };
     let wire = body.bytes().len() as u64;
     let receipt = match body {
@@ -129,8 +129,8 @@ async fn attempt_write(
     Ok(Written { receipt, as_hole: false, wire })
 }
 
-/// Writes bytes as they are, in as many writes as the disk wants. The last receipt stands for all: none is made without
-/// those before it.
+/// Writes uncompressed bytes in as many writes as the disk requires. The last receipt stands for all of them,
+/// because it exists only if the earlier writes succeeded.
 async fn write_parts(to: &dyn WriteAt, offset: u64, bytes: &Bytes) -> Result<Receipt> {
     let limit = usize::try_from(to.info().write_limit).unwrap_or(usize::MAX).max(1);
     let mut at = 0_usize;

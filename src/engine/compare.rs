@@ -1,8 +1,8 @@
-//! Reading chunks and comparing them: verification, and the proof of an earlier run.
+//! Reads chunks and compares them, for verification and for checking an earlier run.
 
 use super::copy::finish;
 use super::ledger::Ledger;
-use super::pipeline::{Content, Hand, Item, Loaded, Origin, Pipeline, Source, Worked};
+use super::pipeline::{Content, Item, Loaded, Origin, Pipeline, Source, WorkFn, Worked};
 use super::sample::places;
 use super::tap::Tap;
 use super::{Context, plan};
@@ -17,23 +17,23 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// How much is read back.
+/// How much of the destination to read back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Amount {
-    /// Nothing: every write was acknowledged.
+    /// Nothing. Every write was acknowledged.
     #[default]
     None,
-    /// A hundredth of the chunks, at random, and at least [`LEAST`].
+    /// One per cent of the chunks, chosen at random, and at least [`LEAST`].
     Sample,
-    /// Everything.
+    /// Every chunk.
     Full,
 }
 
-/// The fewest chunks of a sample.
+/// The smallest number of chunks in a sample.
 pub const LEAST: u64 = 8;
 
 impl Amount {
-    /// The name on the command line.
+    /// Returns the name that the command line uses.
     pub fn name(self) -> &'static str {
         match self {
             Amount::None => "none",
@@ -42,7 +42,7 @@ impl Amount {
         }
     }
 
-    /// The chunks to read back, in order; `seed` makes the choice repeatable.
+    /// Returns the chunks to read back, in order. The same `seed` gives the same choice.
     pub fn choose(self, chunks: u64, seed: &str) -> Vec<u64> {
         let wanted = match self {
             Amount::None => 0,
@@ -68,21 +68,21 @@ impl std::str::FromStr for Amount {
         [Amount::None, Amount::Sample, Amount::Full]
             .into_iter()
             .find(|v| v.name() == text)
-            .ok_or_else(|| Error::usage(format!("there is no verification {text:?}: none, sample or full")))
+            .ok_or_else(|| Error::usage(format!("expected none, sample or full, got `{text}`")))
     }
 }
 
-/// What a comparison found.
+/// The result of a comparison.
 #[derive(Debug, Default)]
 pub struct Compared {
     /// How many chunks were compared.
     pub chunks: u64,
-    /// Those that differ, in order.
+    /// The chunks that differ, in order.
     pub differ: Vec<u64>,
 }
 
 impl Compared {
-    /// The error that names what differs; `None` if nothing does.
+    /// Returns the error that names the differing offsets, or `None` if nothing differs.
     pub fn into_error(self, geometry: Geometry, what: &str) -> Option<Error> {
         if self.differ.is_empty() {
             return None;
@@ -114,7 +114,7 @@ pub async fn with_digests(
 ) -> Result<Compared> {
     let algorithm = ledger.algorithm();
     let mut compared = Compared::default();
-    let hand = move |chunk: Loaded| {
+    let work_fn = move |chunk: Loaded| {
         let Content::Bytes(bytes) = &chunk.content else { return Err(unread()) };
         Ok(Worked::Done((digested(&chunk, bytes, algorithm), true)))
     };
@@ -126,13 +126,13 @@ pub async fn with_digests(
         }
         context.note(chunk.index, if same { Fate::Verified } else { Fate::Differs });
     };
-    run(disk, ledger.geometry(), indices, context, hand, note).await?;
+    run(disk, ledger.geometry(), indices, context, work_fn, note).await?;
     compared.differ.sort_unstable();
     Ok(compared)
 }
 
-/// Reads chunks and compares them, byte by byte, with those of `original`, a disk of this machine; also notes its digests
-/// in `ledger`.
+/// Reads chunks and compares them byte by byte with those of `original`, a local disk. Also notes their
+/// digests in `ledger`.
 pub async fn with_original(
     disk: &Arc<dyn ReadAt>,
     original: &Arc<dyn ReadAt>,
@@ -143,7 +143,7 @@ pub async fn with_original(
     let (geometry, algorithm) = (ledger.geometry(), ledger.algorithm());
     let mut compared = Compared::default();
     let here = Here { disk: Arc::clone(original), buffers: Buffers::new(context.workers) };
-    let hand = move |chunk: Loaded| {
+    let work_fn = move |chunk: Loaded| {
         let Content::Bytes(there) = &chunk.content else { return Err(unread()) };
         let bytes = here.read(chunk.offset, there.len())?;
         let same = bytes.as_slice() == there.as_slice();
@@ -157,7 +157,7 @@ pub async fn with_original(
         context.note(chunk.index, if same { Fate::Verified } else { Fate::Differs });
         ledger.settle(&chunk.known());
     };
-    run(disk, geometry, indices, context, hand, note).await?;
+    run(disk, geometry, indices, context, work_fn, note).await?;
     if let Some(local) = original.local() {
         local.glance()?;
     }
@@ -165,7 +165,7 @@ pub async fn with_original(
     Ok(compared)
 }
 
-/// Reads chunks and notes them in `ledger`: what a disk holds of which nothing is known.
+/// Reads chunks and notes their digests in `ledger`, for a disk of unknown contents.
 pub async fn digests(
     disk: &Arc<dyn ReadAt>,
     ledger: &mut Ledger,
@@ -173,15 +173,15 @@ pub async fn digests(
     context: &Context,
 ) -> Result<()> {
     let (geometry, algorithm) = (ledger.geometry(), ledger.algorithm());
-    let hand = move |chunk: Loaded| {
+    let work_fn = move |chunk: Loaded| {
         let Content::Bytes(bytes) = &chunk.content else { return Err(unread()) };
         Ok(Worked::Done((digested(&chunk, bytes, algorithm), true)))
     };
     let note = |chunk: DigestedChunk, _: bool| ledger.settle(&chunk.known());
-    run(disk, geometry, indices, context, hand, note).await
+    run(disk, geometry, indices, context, work_fn, note).await
 }
 
-/// The SHA-256 of a disk's first bytes, as many as `geometry` has.
+/// Returns the SHA-256 of the first bytes of a disk, as many as `geometry` covers.
 pub async fn whole(disk: &Arc<dyn ReadAt>, geometry: Geometry, context: &Context) -> Result<String> {
     let tap = Arc::<Tap>::default();
     let holes = plan::holes(&**disk, geometry, context).await?;
@@ -189,13 +189,13 @@ pub async fn whole(disk: &Arc<dyn ReadAt>, geometry: Geometry, context: &Context
         let from = if holes.get(index) { Origin::Hole } else { Origin::Source };
         Item { index, from }
     });
-    // A digest that needs every byte in order keeps one thread busy.
-    let hands: Vec<Hand<()>> = vec![Box::new(|_| Ok(Worked::Done(())))];
+    // SHA-256 needs the bytes in order, so more than one thread would not help.
+    let work_fns: Vec<WorkFn<()>> = vec![Box::new(|_| Ok(Worked::Done(())))];
     let pipeline = Pipeline {
         geometry,
         source: Source::At(Arc::clone(disk)),
         kept: None,
-        hands,
+        work_fns,
         tap: Some(Arc::clone(&tap)),
         to: None,
         room: 1,
@@ -208,7 +208,7 @@ pub async fn whole(disk: &Arc<dyn ReadAt>, geometry: Geometry, context: &Context
     }
 }
 
-/// What a worker reads of the disk on this machine.
+/// Reads of the local disk in a comparison.
 #[derive(Clone)]
 struct Here {
     disk: Arc<dyn ReadAt>,
@@ -242,7 +242,7 @@ async fn run(
     geometry: Geometry,
     indices: &[u64],
     context: &Context,
-    hand: impl FnMut(Loaded) -> Result<Worked<(DigestedChunk, bool)>> + Clone + Send + 'static,
+    work_fn: impl FnMut(Loaded) -> Result<Worked<(DigestedChunk, bool)>> + Clone + Send + 'static,
     mut note: impl FnMut(DigestedChunk, bool),
 ) -> Result<()> {
     (context.observer)(&Event::Stage(Stage::Verify));
@@ -251,12 +251,12 @@ async fn run(
         geometry,
         source: Source::At(Arc::clone(disk)),
         kept: None,
-        hands: (0..context.width(2 * geometry.chunk_size()))
-            .map(|_| Box::new(hand.clone()) as Hand<_>)
+        work_fns: (0..context.width(2 * geometry.chunk_size()))
+            .map(|_| Box::new(work_fn.clone()) as WorkFn<_>)
             .collect(),
         tap: None,
         to: None,
-        // The bytes of both sides.
+        // The window has to hold the chunks of both sides.
         room: 2,
         rung: None,
     };
@@ -270,7 +270,7 @@ async fn run(
     let failures = pipeline.run(items, context, done).await?;
     match failures.into_error(left, indices.len() as u64) {
         Some(error) => Err(error.context("reading back")),
-        None if left > 0 => Err(Error::new(Kind::Incomplete, format!("{left} chunks were not read back"))),
+        None if left > 0 => Err(Error::new(Kind::Incomplete, format!("{left} chunks not read back"))),
         None => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
-//! An image from one disk to another: upload, download, migration, standard output.
+//! Copies an image from one disk to another: upload, download, migration, standard output.
 
+use super::copy_work::{CopyWork, Step};
 use super::encode::codec::Compression;
-use super::hands::{CopyHands, Step};
 use super::ledger::{Bits, Ledger};
 use super::pipeline::{Item, Origin, Source, Written};
 use super::syncing::{Schedule, Syncing, flush};
@@ -17,42 +17,44 @@ use crate::record::Fate;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A copy that is about to run.
+/// A copy that is ready to run.
 pub struct Copy {
-    /// Where from.
+    /// The source.
     pub from: Source,
-    /// Where to.
+    /// The destination.
     pub to: Arc<dyn WriteAt>,
-    /// Where the chunks can be read that an earlier run has moved, if that is nearer than the source.
+    /// Where chunks that an earlier run moved can be read, if that is nearer than the source.
     pub kept: Option<Arc<dyn ReadAt>>,
-    /// The destination as it can be read: where it says itself that it reads as zero, zeros are not written.
+    /// The destination, opened for reading. Zeros are not written where its extents say that it reads as
+    /// zero.
     pub there: Option<Arc<dyn ReadAt>>,
-    /// What is known of the chunks that the destination holds: those that it holds already are not written.
+    /// Knowledge of the destination's contents. Chunks that it already holds are not written.
     pub held: Option<Arc<dyn Held>>,
-    /// How chunks are compressed, as far as the destination takes gzip.
+    /// How to compress chunks, if the destination takes gzip.
     pub compression: Compression,
     /// Whether the destination is known to read as zero in the holes of the source.
     pub skip_holes: bool,
-    /// Whether it is known to read as zero wherever nothing was written.
+    /// Whether the destination is known to read as zero wherever nothing was written.
     pub skip_zeros: bool,
-    /// Whether the SHA-256 of the whole image is wanted.
-    pub whole: bool,
+    /// Whether to compute the SHA-256 of the whole image.
+    pub sha256: bool,
 }
 
-/// What a destination is known to hold, by the digests of the transfer's algorithm.
+/// Knowledge of the chunks that a destination holds, by digests of the transfer's algorithm.
 pub trait Held: Send + Sync {
-    /// Whether the chunk of this place and digest is there. Asked by the workers for each chunk.
+    /// Returns whether the destination holds the chunk with this digest at this index. Called by the workers
+    /// for each chunk.
     fn holds(&self, index: u64, digest: &Digest) -> bool;
 }
 
-/// What a copy has done.
+/// The result of a copy.
 #[derive(Debug, Default)]
 pub struct Copied {
     /// Chunks written.
     pub sent: u64,
-    /// Chunks of zeros that nothing was moved for.
+    /// Chunks of zeros that needed no write.
     pub zero: u64,
-    /// Of these, the ones at whose place the destination is taken to read as zero.
+    /// The chunks among `zero` for which the destination is assumed to read as zero.
     pub skipped: Bits,
     /// Chunks that the destination was known to hold.
     pub unchanged: u64,
@@ -71,7 +73,7 @@ impl Copied {
 }
 
 impl Copy {
-    /// Runs until every chunk is settled in `ledger`, or as far as it comes. In any case the journal is synced.
+    /// Runs until every chunk in `ledger` is settled or the copy fails. The journal is synced in either case.
     pub async fn run(
         self,
         journal: &Journal,
@@ -84,7 +86,7 @@ impl Copy {
         let note = |chunk: &AckedChunk| {
             journal.acknowledge(chunk)?;
             if syncing.has_failed() {
-                return Err(Error::new(Kind::Io, "what was written, or the journal, cannot be synced"));
+                return Err(Error::new(Kind::Io, "cannot sync the written data or the journal"));
             }
             Ok(())
         };
@@ -92,14 +94,14 @@ impl Copy {
         let moved = self.transfer(ledger, note, context).await;
         let flushed = syncing.finish(&context.stop).await;
         let copied = match moved {
-            // A sync that failed is the cause of what failed after it.
+            // If syncing failed, that is the cause of the errors after it.
             Err(error) if error.kind() == Kind::Io => Err(flushed.err().unwrap_or(error)),
             Err(error) => Err(error),
             Ok(copied) => flushed.map(|()| copied),
         };
         let Some(source) = source else { return copied };
         if let Some(local) = source.local() {
-            // A changed image explains every other failure.
+            // If the image changed, that explains every other failure.
             local.glance()?;
             let copied = copied?;
             return match context.stop.unless_asked(source.changed()).await? {
@@ -110,7 +112,7 @@ impl Copy {
         copied
     }
 
-    /// The same without a journal: for what cannot be gone on with.
+    /// Runs the copy without a journal, for copies that cannot be resumed.
     pub async fn run_once(self, ledger: &mut Ledger, context: &Context) -> Result<Copied> {
         let to = Arc::clone(&self.to);
         let copied = self.transfer(ledger, |_| Ok(()), context).await?;
@@ -142,11 +144,12 @@ impl Copy {
         if let Some(why) = source.as_deref().and_then(ReadAt::local).and_then(LocalRead::blind) {
             (context.observer)(&Event::Note(why));
         }
-        // A chunk that is known to be zeros at both ends needs nothing; elsewhere it has to be proved that nothing is needed.
+        // A chunk that is known to be zero at both ends needs no work. Otherwise the copy has to establish
+        // that it needs none.
         let blank = match &self.there {
             Some(there) if ledger.missing().next().is_some() => {
                 if self.to.info().volatile {
-                    // What reads as zero now may be what an earlier run wrote and nobody flushed.
+                    // What reads as zero now may be data that an earlier run wrote and did not flush.
                     context.stop.unless_asked(flush(&*self.to, &context.retry)).await?;
                 }
                 plan::holes(&**there, geometry, context).await?
@@ -161,11 +164,11 @@ impl Copy {
             done.zero += done.skipped.count();
         }
         let settled = Arc::new(ledger.settled_bits());
-        // What nothing but its bytes tells from another image is read again, and compared.
+        // A source that is identified by its bytes alone is read again and compared.
         let reread = source.as_ref().is_none_or(|disk| !disk.info().stable);
-        let tap = self.whole.then(Arc::<Tap>::default);
-        let items = items(geometry, &settled, holes, self.whole || reread, self.kept.is_some());
-        let hands = CopyHands {
+        let tap = self.sha256.then(Arc::<Tap>::default);
+        let items = items(geometry, &settled, holes, self.sha256 || reread, self.kept.is_some());
+        let work_fns = CopyWork {
             to: self.to,
             compression: self.compression,
             settled: &settled,
@@ -175,7 +178,7 @@ impl Copy {
             skip_zeros: self.skip_zeros,
         };
         let pipeline =
-            hands.pipeline(self.from, self.kept, ledger.algorithm(), geometry, tap.clone(), context)?;
+            work_fns.pipeline(self.from, self.kept, ledger.algorithm(), geometry, tap.clone(), context)?;
         let failures = pipeline
             .run(items, context, |step, written| {
                 settle_step(step, written, is_here, ledger, &mut done, &mut note, context)
@@ -186,7 +189,7 @@ impl Copy {
             return Err(error);
         }
         if missing > 0 {
-            return Err(Error::new(Kind::Incomplete, format!("{missing} of {total} chunks are left")));
+            return Err(Error::new(Kind::Incomplete, format!("{missing} of {total} chunks not transferred")));
         }
         (context.observer)(&Event::Stage(Stage::Finish));
         if let Some(tap) = tap {
@@ -196,14 +199,14 @@ impl Copy {
     }
 }
 
-/// The digest of an image all of whose chunks went by.
+/// Returns the SHA-256 of an image after all of its chunks passed the tap.
 pub(super) fn finish(tap: &Tap, chunks: u64) -> Result<String> {
     tap.finish(chunks).ok_or_else(|| {
         Error::new(Kind::Io, "the digest of the image is not complete; this is a bug in diskferry")
     })
 }
 
-/// The chunks to be read, in order: those that are not settled, or all.
+/// Returns the chunks to read, in order: those that are not settled, or all of them.
 fn items(
     geometry: Geometry,
     settled: &Arc<Bits>,
@@ -223,8 +226,10 @@ fn items(
     })
 }
 
-/// Notes what has become of a chunk. `is_here`: whether the destination is a disk of this machine, so that the chunk was fetched
-/// and need not be fetched again, though nothing was written.
+/// Settles a chunk after its step.
+///
+/// `is_here` tells whether the destination is a local disk. The chunk then counts as fetched even if nothing
+/// was written.
 fn settle_step(
     step: Step,
     written: Option<Written>,
@@ -234,7 +239,7 @@ fn settle_step(
     note: &mut impl FnMut(&AckedChunk) -> Result<()>,
     context: &Context,
 ) -> Result<()> {
-    if let Step::Again(chunk, from) = step {
+    if let Step::Reread(chunk, from) = step {
         return same_as_before(chunk, from, ledger);
     }
     let (skipped, unchanged) = (matches!(step, Step::Skipped(_)), matches!(step, Step::Unchanged(_)));
@@ -265,10 +270,10 @@ fn settle_step(
     Ok(())
 }
 
-/// The chunk, once its bytes are known to be at the destination, and whether as a hole.
+/// Returns the acknowledged chunk and whether it was written as a hole.
 pub(super) fn arrived(step: Step, written: Option<Written>) -> Result<(AckedChunk, bool)> {
     match (step, written) {
-        (Step::Again(chunk, _), _) => Ok((chunk.known(), false)),
+        (Step::Reread(chunk, _), _) => Ok((chunk.known(), false)),
         (Step::Unchanged(chunk), _) => Ok((chunk, false)),
         (Step::Skipped(chunk) | Step::Blank(chunk), _) => Ok((chunk, true)),
         (Step::Wrote(chunk, hole), _) => Ok((chunk, hole)),
@@ -279,7 +284,7 @@ pub(super) fn arrived(step: Step, written: Option<Written>) -> Result<(AckedChun
     }
 }
 
-/// What was moved before must be what is read now.
+/// Checks that a chunk reads the same as when an earlier run moved it.
 fn same_as_before(chunk: DigestedChunk, from: Origin, ledger: &Ledger) -> Result<()> {
     if ledger.get(chunk.index) == Some(chunk.digest) {
         return Ok(());
@@ -288,8 +293,7 @@ fn same_as_before(chunk: DigestedChunk, from: Origin, ledger: &Ledger) -> Result
     Err(if from == Origin::Kept {
         Error::new(Kind::Io, "the file no longer holds what was written to it").offset(offset)
     } else {
-        Error::new(Kind::Source, "the image differs from the one that was begun")
+        Error::new(Kind::Changed, "the image changed since the interrupted run: it reads differently")
             .offset(offset)
-            .hint("to send this one instead, start over with --restart")
     })
 }

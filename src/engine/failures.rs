@@ -1,15 +1,16 @@
-//! What becomes of a transfer some of whose chunks fail.
+//! Collects the failures of a transfer and decides whether it goes on.
 //!
-//! A chunk that was tried often enough is noted and the others go on: in the end everything else is there, and the
-//! error names what is missing. What cannot get better for the next chunk (credentials, a full disk, a changed image)
-//! ends the transfer at once, and so does a far end that has failed chunk after chunk.
+//! A chunk that fails after all attempts is noted and the others go on. In the end everything else is
+//! transferred, and the error names what is missing. A failure that the next chunk would share (credentials,
+//! a full disk, a changed image) ends the transfer at once, and so does a remote that fails several chunks in
+//! a row.
 
 use crate::error::{Error, Kind};
 
-/// After this many chunks in a row have failed for good, the rest is not tried.
+/// The number of failed chunks in a row after which the transfer ends.
 const IN_A_ROW: usize = 8;
 
-/// How many offsets a message names before it only counts.
+/// The number of offsets that a message names before it only counts them.
 const NAMED: usize = 8;
 
 /// The failed chunks of a transfer.
@@ -23,12 +24,12 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// A chunk went through.
+    /// Notes that a chunk succeeded.
     pub fn success(&mut self) {
         self.in_a_row = 0;
     }
 
-    /// A chunk failed for good, or something else did.
+    /// Notes that a chunk, or something else, failed after all attempts.
     pub fn note(&mut self, error: Error) {
         if error.kind() == Kind::Interrupted {
             self.interrupted = true;
@@ -41,40 +42,41 @@ impl Failures {
         }
     }
 
-    /// The user asked for a stop.
+    /// Notes that the user requested a stop.
     pub fn interrupt(&mut self) {
         self.interrupted = true;
     }
 
-    /// Whether nothing new should be begun.
+    /// Returns whether nothing new should start.
     pub fn ends(&self) -> bool {
         self.fatal.is_some() || self.interrupted || self.in_a_row >= IN_A_ROW
     }
 
-    /// The first error, as it was: for a transfer that nothing can go on with.
+    /// Returns the first error unchanged, for a transfer that cannot be resumed.
     pub fn into_cause(self) -> Option<Error> {
         let stopped = || Error::new(Kind::Interrupted, "stopped");
         self.fatal.or(self.interrupted.then(stopped)).or(self.first)
     }
 
-    /// The error of the transfer, if it has one; `missing` of `total` chunks are not done.
+    /// Returns the error of the transfer, if it has one. `missing` of `total` chunks are not done.
     pub fn into_error(self, missing: u64, total: u64) -> Option<Error> {
         let gave_up = self.in_a_row >= IN_A_ROW;
         if let Some(fatal) = self.fatal {
             if fatal.kind() != Kind::Protocol {
                 return Some(fatal);
             }
-            // What was acknowledged stays so, whatever stands between here and the far end now.
+            // The acknowledged chunks stay acknowledged, whatever answers instead of the remote now (a proxy,
+            // a login page).
             let fatal = fatal.with_kind(Kind::Incomplete);
             return Some(match fatal.what_next() {
                 Some(_) => fatal,
-                None => fatal.hint("what was moved is kept: the same command goes on from there"),
+                None => fatal.hint("the transferred chunks are kept; run the same command again to resume"),
             });
         }
         if self.interrupted {
             return Some(Error::new(
                 Kind::Interrupted,
-                format!("stopped: {missing} of {total} chunks are left"),
+                format!("stopped: {missing} of {total} chunks not transferred"),
             ));
         }
         let mut offsets = self.offsets;
@@ -86,16 +88,16 @@ impl Failures {
         };
         let first = self.first?;
         let sent = if gave_up {
-            format!("{missing} of {total} chunks are left: the far end fails chunk after chunk")
+            format!("{missing} of {total} chunks not transferred: {IN_A_ROW} chunks in a row failed")
         } else {
             let s = if offsets.len() == 1 { "" } else { "s" };
-            format!("{missing} of {total} chunks are left, at offset{s} {}{more}", named.join(", "))
+            format!("{missing} of {total} chunks not transferred, at offset{s} {}{more}", named.join(", "))
         };
         Some(
             first
                 .context(sent)
                 .with_kind(Kind::Incomplete)
-                .hint("everything else is there: run the same command again to go on"),
+                .hint("the other chunks are transferred; run the same command again to resume"),
         )
     }
 }
@@ -117,7 +119,7 @@ mod tests {
         let error = failures.into_error(1, 10).unwrap();
         assert_eq!(error.kind(), Kind::Incomplete);
         let said = error.to_string();
-        assert!(said.starts_with("1 of 10 chunks are left, at offset 4096: writing failed"), "{said}");
+        assert!(said.starts_with("1 of 10 chunks not transferred, at offset 4096: writing failed"), "{said}");
         assert!(said.ends_with("after 9 attempts"), "{said}");
     }
 
@@ -126,7 +128,7 @@ mod tests {
         let mut failures = Failures::default();
         (0..8).for_each(|i| failures.note(failed(i)));
         assert!(failures.ends());
-        assert!(failures.into_error(100, 200).unwrap().to_string().contains("chunk after chunk"));
+        assert!(failures.into_error(100, 200).unwrap().to_string().contains("chunks in a row failed"));
         let mut failures = Failures::default();
         failures.note(Error::new(Kind::Auth, "no"));
         failures.note(Error::new(Kind::Interrupted, "stopped"));

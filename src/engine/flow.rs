@@ -1,4 +1,4 @@
-//! What is under way in a pipeline: which chunk is where, and what may be begun next.
+//! The state of a running pipeline: where each chunk is, and what may start next.
 
 use super::Context;
 use super::attempts::{read_chunk, write_chunk};
@@ -18,16 +18,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-/// Buffers of fetched chunks that are kept for the next, at least.
+/// The smallest number of spare buffers for fetched chunks.
 const FETCHED_KEPT: usize = 4;
 
-/// Reads of a stream that are asked for ahead.
+/// The number of stream reads that are requested ahead.
 const STREAM_AHEAD: usize = 2;
 
-/// A chunk, and how its write ended.
+/// A chunk and the result of its write.
 type Wrote<T> = (T, Result<Written>);
 
-/// What is under way.
+/// The state of a running pipeline.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and several hold at a time")]
 pub(super) struct Flow<'a, T> {
     pub(super) context: &'a Context,
@@ -39,27 +39,27 @@ pub(super) struct Flow<'a, T> {
     pub(super) width: usize,
     pub(super) room: u64,
     pub(super) buffers: Buffers,
-    /// Bodies of zeros, by length.
+    /// Bodies of zeros by length.
     pub(super) zeros: HashMap<u64, Body>,
-    /// A chunk that waits for its permit.
+    /// The chunk that waits for its permit.
     pub(super) waiting: Option<(Item, BoxFuture<'static, Permit>)>,
     pub(super) reads: FuturesUnordered<LocalBoxFuture<'a, (u64, Result<Buffer>)>>,
     /// Chunks that wait for a worker.
     pub(super) arrived: BTreeMap<u64, Task>,
-    /// The order in which chunks go to the workers, where there is one.
+    /// The order in which chunks go to the workers, if it matters.
     pub(super) turns: VecDeque<u64>,
-    /// Chunks with the workers.
+    /// The number of chunks with the workers.
     pub(super) working: usize,
     /// Chunks that wait to be written.
     pub(super) ready: BTreeMap<u64, (T, Range<u64>, Option<Body>)>,
-    /// The order in which chunks are written, where there is one.
+    /// The order in which chunks are written, if it matters.
     pub(super) write_turns: VecDeque<u64>,
     pub(super) writes: FuturesUnordered<LocalBoxFuture<'a, Wrote<T>>>,
     pub(super) failures: Failures,
-    /// A chunk is missing where their order matters.
+    /// Whether a chunk is missing where the order matters.
     pub(super) broken: bool,
     pub(super) interrupted: bool,
-    /// No more chunks will be read.
+    /// Whether no more chunks will be read.
     pub(super) all_read: bool,
 }
 
@@ -132,10 +132,10 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
         }
     }
 
-    /// Begins all that there is room for: first writes, then work, then reads.
+    /// Starts everything there is room for: writes first, then work, then reads.
     pub(super) fn begin(&mut self, items: &mut impl Iterator<Item = Item>, workers: &Workers<T>) {
         if self.ends() {
-            // What has not been begun to be written is given up.
+            // Chunks whose write has not started are given up.
             self.waiting = None;
             self.reads.clear();
             self.arrived.clear();
@@ -163,7 +163,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
         }
     }
 
-    /// Takes a chunk in, under a permit unless it has no bytes.
+    /// Admits a chunk. Requests a permit unless the chunk has no bytes to read.
     fn admit(&mut self, item: Item) {
         if self.in_order {
             self.turns.push_back(item.index);
@@ -208,11 +208,11 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
                 let all = self.reads.len() + self.arrived.len() + 1 >= self.context.reads.level();
                 self.context.reads.answered(bytes.len() as u64, all && !self.all_read);
                 if self.to.is_none() {
-                    // Where chunks are also written elsewhere only that is a success.
+                    // If chunks are also written to a remote, only the write counts as a success.
                     self.failures.success();
                 }
                 if (bytes.len() as u64) < self.geometry.len(index) {
-                    // Only a stream whose end nobody knew gives less than was asked for.
+                    // Only a stream of unknown length returns less than was asked for.
                     self.all_read = true;
                 }
                 if bytes.is_empty() {
@@ -223,7 +223,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
             }
             Err(error) => {
                 if matches!(self.source, Source::Stream(_)) {
-                    // Nothing can be read after it; what was asked for ahead only says so.
+                    // The stream has ended; the reads requested ahead would only report that.
                     self.reads.clear();
                     self.all_read = true;
                 }
@@ -232,7 +232,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
         }
     }
 
-    /// Takes what a worker gives; the chunk comes back if there is nothing to write.
+    /// Takes the result of a worker. Returns the chunk if there is nothing to write.
     pub(super) fn worked(&mut self, index: u64, worked: Result<Worked<T>>) -> Result<Option<T>> {
         self.working -= 1;
         match worked? {
@@ -249,8 +249,10 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
 
     fn write(&mut self, chunk: T, range: Range<u64>, body: Option<Body>) {
         let Some(to) = self.to.clone() else {
-            return self
-                .note(Err(Error::new(Kind::Io, "there is nowhere to write; this is a bug in diskferry")));
+            return self.note(Err(Error::new(
+                Kind::Io,
+                "there is no destination to write to; this is a bug in diskferry",
+            )));
         };
         let zeros = match &body {
             Some(_) => None,
@@ -267,7 +269,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
         }));
     }
 
-    /// What is asked whether it has changed when a write fails.
+    /// Returns the source whose changes are checked when a write fails.
     fn watched(&self) -> Option<Arc<dyn ReadAt>> {
         match &self.source {
             Source::At(disk) if self.is_local => Some(Arc::clone(disk)),
@@ -311,7 +313,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
         self.context.writes.level().min(most)
     }
 
-    /// How many chunks may be read at a time from a far end.
+    /// Returns how many chunks may be read from a remote at a time.
     fn most_reads(&self) -> usize {
         let most = match &self.source {
             Source::At(disk) => disk.info().readers,
@@ -321,21 +323,22 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
     }
 
     fn may_work(&self) -> bool {
-        // One more than there are workers, so that none waits for this task; and no more than can soon be written.
+        // One more than there are workers, so that none waits for this task, and no more than can soon be
+        // written.
         self.working <= self.width && self.ready.len() <= self.width
     }
 
     fn may_read(&self) -> bool {
         match &self.source {
-            // The workers read; here is only the next.
+            // The workers read; only the next chunks are queued here.
             _ if self.is_local => self.arrived.len() < 2,
             Source::At(_) => self.reads.len() + self.arrived.len() < self.most_reads(),
             Source::Stream(_) => self.reads.len() + self.arrived.len() < STREAM_AHEAD,
         }
     }
 
-    /// The clock of what is waited for now: the requests, if no more may be in flight or hold all the room there is; else the
-    /// workers, if all are at work; else the source.
+    /// Returns the clock of the current bottleneck: the requests, if no more may be in flight or if they hold
+    /// all the room; else the workers, if all are busy; else the source.
     pub(super) fn held_up_by<'m>(&self, meters: &'m Meters) -> &'m AtomicU64 {
         let reads = matches!(self.source, Source::At(_)) && !self.is_local;
         let full = if self.to.is_some() {
@@ -343,10 +346,10 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
         } else {
             reads && self.reads.len() >= self.most_reads()
         };
-        // Without a worker at work there is nothing between the source and the requests; what is on this machine is read by
+        // If no worker is busy, the source is what the requests wait for. Local disks are read by the
         // workers.
         let idle = self.working == 0 && (self.waiting.is_some() || self.all_read || self.is_local);
-        // What is in flight holds the room that the next chunk needs.
+        // The writes in flight hold the room that the next chunk needs.
         let held = self.waiting.is_some() && self.working < self.width && !self.writes.is_empty();
         if (full || idle || held) && self.writes_in_order() && !self.writes.is_empty() {
             &meters.sink_ns
@@ -359,7 +362,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
         }
     }
 
-    /// What is waited for, as far as the strength of compression can change it.
+    /// Returns the current bottleneck, as far as the compression level affects it.
     pub(super) fn waits_for(&self) -> Waits {
         let line_is_full =
             self.writes.len() >= self.most_writes() || (self.waiting.is_some() && self.working == 0);
@@ -370,7 +373,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
         }
     }
 
-    /// Whether the next chunk waits for room that nothing under way will give back.
+    /// Returns whether the next chunk waits for room that nothing in flight will release.
     pub(super) fn is_stuck(&self) -> bool {
         self.waiting.is_some()
             && self.reads.is_empty()

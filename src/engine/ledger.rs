@@ -1,10 +1,10 @@
-//! What is known of each chunk of a transfer: the proof, at the end, that nothing is missing.
+//! The state of each chunk of a transfer, which proves at the end that nothing is missing.
 
 use crate::chunk::{AckedChunk, Geometry, MAX_CHUNKS};
 use crate::digest::{Algorithm, Digest, ZeroDigests};
 use std::collections::HashMap;
 
-/// The state of every chunk. Chunks of zeros cost a bit each, others their digest.
+/// The state of every chunk. A chunk of zeros takes one bit, any other its digest.
 #[derive(Debug)]
 pub struct Ledger {
     geometry: Geometry,
@@ -16,7 +16,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Nothing is settled yet.
+    /// Creates a ledger in which no chunk is settled.
     pub fn new(geometry: Geometry, algorithm: Algorithm) -> Self {
         Self {
             geometry,
@@ -28,17 +28,17 @@ impl Ledger {
         }
     }
 
-    /// How the image is cut.
+    /// Returns how the image is cut.
     pub fn geometry(&self) -> Geometry {
         self.geometry
     }
 
-    /// The algorithm of the digests.
+    /// Returns the algorithm of the digests.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// Notes an acknowledged chunk.
+    /// Settles an acknowledged chunk.
     pub fn settle(&mut self, chunk: &AckedChunk) {
         self.settled.set(chunk.index, true);
         self.zero.set(chunk.index, chunk.zero);
@@ -49,7 +49,7 @@ impl Ledger {
         }
     }
 
-    /// Notes the chunks that an earlier run has moved; those that do not fit are left out.
+    /// Settles the chunks that an earlier run moved. Chunks that do not fit the geometry are left out.
     pub fn fill(&mut self, chunks: &[AckedChunk]) {
         let geometry = self.geometry;
         let fits =
@@ -59,17 +59,17 @@ impl Ledger {
         }
     }
 
-    /// Takes a chunk back: it has to be moved again.
+    /// Makes a chunk missing again.
     pub fn revoke(&mut self, index: u64) {
         self.settled.set(index, false);
     }
 
-    /// Whether a chunk is done.
+    /// Returns whether a chunk is settled.
     pub fn is_settled(&self, index: u64) -> bool {
         self.settled.get(index)
     }
 
-    /// The digest of a chunk that is done.
+    /// Returns the digest of a settled chunk.
     pub fn get(&self, index: u64) -> Option<Digest> {
         if !self.is_settled(index) {
             None
@@ -80,33 +80,33 @@ impl Ledger {
         }
     }
 
-    /// Returns a chunk that is done, as a journal knows it.
+    /// Returns a settled chunk in the form that journals keep.
     pub fn chunk(&self, index: u64) -> Option<AckedChunk> {
         let digest = self.get(index)?;
         Some(AckedChunk { index, len: self.geometry.len(index), digest, zero: self.is_zero(index) })
     }
 
-    /// Whether a settled chunk holds nothing but zeros.
+    /// Returns whether a settled chunk is all zeros.
     pub fn is_zero(&self, index: u64) -> bool {
         self.zero.get(index)
     }
 
-    /// How many chunks are done.
+    /// Returns the number of settled chunks.
     pub fn settled(&self) -> u64 {
         self.settled.count()
     }
 
-    /// The chunks that are not done, in order.
+    /// Returns the missing chunks, in order.
     pub fn missing(&self) -> impl Iterator<Item = u64> + '_ {
         (0..self.geometry.chunks()).filter(|i| !self.is_settled(*i))
     }
 
-    /// A copy of which chunks are done, to be asked from other threads.
+    /// Returns a copy of the settled bits, for other threads.
     pub fn settled_bits(&self) -> Bits {
         self.settled.clone()
     }
 
-    /// How many image bytes are done.
+    /// Returns the number of image bytes in settled chunks.
     pub fn settled_bytes(&self) -> u64 {
         let last = self.geometry.chunks().saturating_sub(1);
         let full = self.settled().saturating_mul(self.geometry.chunk_size());
@@ -116,8 +116,8 @@ impl Ledger {
         full - (self.geometry.chunk_size() - self.geometry.len(last))
     }
 
-    /// The digests of all chunks in order, each with whether it is zero. Only for a ledger with nothing missing; a
-    /// missing chunk counts as zeros.
+    /// Returns the digests of all chunks in order, each with whether the chunk is zero. Meant for a complete
+    /// ledger: a missing chunk counts as zeros.
     pub fn digests(&self) -> impl Iterator<Item = (Digest, bool)> + '_ {
         (0..self.geometry.chunks()).map(|index| match self.digests.get(&index) {
             Some(digest) if !self.zero.get(index) => (*digest, false),
@@ -125,19 +125,19 @@ impl Ledger {
         })
     }
 
-    /// The digest over all chunk digests.
+    /// Returns the digest over all chunk digests.
     pub fn digest(&self) -> Digest {
         let all: Vec<Digest> = self.digests().map(|(digest, _)| digest).collect();
         self.algorithm.over(all.iter())
     }
 }
 
-/// A row of bits.
+/// A set of bits.
 #[derive(Clone, Debug, Default)]
 pub struct Bits(Vec<u64>);
 
 impl Bits {
-    /// `len` bits, all 0; [`MAX_CHUNKS`] of them at most, whatever number comes from outside.
+    /// Creates `len` zero bits. `len` is capped at [`MAX_CHUNKS`], because it may come from outside.
     pub fn new(len: u64) -> Self {
         Self(vec![0; usize::try_from(len.min(MAX_CHUNKS).div_ceil(64)).unwrap_or(0)])
     }
@@ -146,13 +146,13 @@ impl Bits {
         (usize::try_from(index / 64).unwrap_or(usize::MAX), 1 << (index % 64))
     }
 
-    /// A bit; 0 outside.
+    /// Returns a bit; false out of range.
     pub fn get(&self, index: u64) -> bool {
         let (word, bit) = Self::place(index);
         self.0.get(word).is_some_and(|w| w & bit != 0)
     }
 
-    /// Sets a bit; outside nothing happens.
+    /// Sets a bit. Out of range this does nothing.
     pub fn set(&mut self, index: u64, on: bool) {
         let (word, bit) = Self::place(index);
         if let Some(w) = self.0.get_mut(word) {
@@ -160,7 +160,7 @@ impl Bits {
         }
     }
 
-    /// The places of the bits that are 1, in order.
+    /// Returns the positions of the set bits, in order.
     pub fn ones(&self) -> impl Iterator<Item = u64> + '_ {
         let words = (0_u64..).zip(&self.0).filter(|(_, word)| **word != 0);
         words.flat_map(|(at, word)| {
@@ -168,7 +168,7 @@ impl Bits {
         })
     }
 
-    /// How many bits are 1.
+    /// Returns the number of set bits.
     pub fn count(&self) -> u64 {
         self.0.iter().map(|w| u64::from(w.count_ones())).sum()
     }

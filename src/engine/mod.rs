@@ -1,16 +1,16 @@
-//! Moving whole images, once for all of them: plan, read, work, write, acknowledge.
+//! Moves whole images: plan, read, work, write, acknowledge.
 //!
-//! Everything here is written against the disks' traits; no provider is known by name. [`copy`] and [`compare`] are
-//! compositions of the one [`pipeline`]. A transfer succeeds only if its [`ledger`] has no chunk missing at the end.
+//! The engine is written against the disk traits and knows no provider. [`copy`] and [`compare`] are built on
+//! the same [`pipeline`]. A transfer succeeds only if no chunk is missing from its [`ledger`] at the end.
 
 mod attempts;
 pub mod compare;
 pub mod copy;
+mod copy_work;
 pub mod encode;
 mod failures;
 mod flow;
 pub mod governor;
-mod hands;
 pub mod ledger;
 mod pace;
 pub mod pipeline;
@@ -26,7 +26,7 @@ pub(crate) mod tests;
 mod unsized_copy;
 mod workers;
 
-pub use unsized_copy::{Landed, Looking, land};
+pub use unsized_copy::{DigestOptions, StreamCopied, copy_stream};
 
 use crate::disk::Window;
 use crate::error::{Error, Kind};
@@ -38,42 +38,41 @@ use crate::transport::retry::Retry;
 use governor::Governor;
 use std::sync::Arc;
 
-/// What every transfer needs.
+/// Settings and shared state of a transfer.
 #[derive(Clone)]
 pub struct Context {
-    /// Told of everything worth telling.
+    /// Receives every event.
     pub observer: Observer,
-    /// The counters.
+    /// The counters of the transfer.
     pub meters: Arc<Meters>,
-    /// A request to stop.
+    /// Tells whether a stop was requested.
     pub stop: Stop,
-    /// The one retry layer.
+    /// The retry policy.
     pub retry: Retry,
-    /// How many reads may be in flight.
+    /// Limits the reads in flight.
     pub reads: Arc<Governor>,
-    /// How many writes may be in flight.
+    /// Limits the writes in flight.
     pub writes: Arc<Governor>,
-    /// Threads for digests and compression.
+    /// The number of threads that digest and compress.
     pub workers: usize,
-    /// Room for the bytes of all chunks.
+    /// Bounds the memory that chunks take.
     pub window: Window,
-    /// How many transfers share the window at a time: 1 where each has its own.
+    /// How many transfers share the window at a time; 1 if this one has its own.
     pub sharers: usize,
-    /// What becomes of a disk that somebody uses.
-    pub in_use: InUse,
+    /// What happens if a disk is in use; `None` refuses to write to one and warns of reading one.
+    pub in_use: Option<InUse>,
     /// What is remembered for a report, if one is wanted.
     pub record: Option<Arc<Record>>,
 }
 
-/// What becomes of a disk that somebody uses: what is read of it may be half old, and what is written may be overwritten.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What happens if a disk is in use: what is read of it may be half old, and what is written to it may be overwritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InUse {
-    /// It is refused.
+    /// The transfer fails.
     Refuse,
-    /// It is moved, with a warning.
-    #[default]
+    /// The transfer runs, with a warning.
     Warn,
-    /// It is moved.
+    /// The transfer runs.
     Ignore,
 }
 
@@ -85,18 +84,19 @@ impl std::str::FromStr for InUse {
             "refuse" => Ok(InUse::Refuse),
             "warn" => Ok(InUse::Warn),
             "ignore" => Ok(InUse::Ignore),
-            _ => Err(Error::usage(format!("expected refuse, warn or ignore, got `{text}`"))),
+            _ => Err(Error::usage(format!("expected `refuse`, `warn` or `ignore`, got `{text}`"))),
         }
     }
 }
 
-/// The most requests in flight where nothing else was said: more connections than this are rude to a server, and gain
-/// nothing on any line that was measured.
+/// The limit of requests in flight if the user set none. More connections load the server and were not faster
+/// on any line that was measured.
 const MOST_BY_ITSELF: usize = 32;
 
 impl Context {
-    /// Counts with `meters`, tells `observer` what happens and ends when `stop` says so. `requests`: how many may be in flight;
-    /// what turns out to be best without it.
+    /// Creates a context that counts with `meters`, reports to `observer` and ends when `stop` says so.
+    ///
+    /// `requests` fixes the number of requests in flight; without it the governors adapt it.
     pub fn new(
         meters: Arc<Meters>,
         observer: Observer,
@@ -122,19 +122,21 @@ impl Context {
             workers,
             window,
             sharers: 1,
-            in_use: InUse::default(),
+            in_use: None,
             record: None,
         }
     }
 
-    /// The same, remembered in `record`.
+    /// Returns this context with a record for a report.
     #[must_use]
     pub fn recorded(self, record: Arc<Record>) -> Self {
         Self { record: Some(record), ..self }
     }
 
-    /// For one of several transfers that run at a time, up to `sharers` of them: with counters and an observer of its own, in
-    /// the same window, under the same stop, and with the same number of requests for all of them where one was asked for.
+    /// Returns the context of one of several transfers of which up to `sharers` run at a time.
+    ///
+    /// It has counters and an observer of its own. The window, the stop and a fixed number of requests are
+    /// shared.
     #[must_use]
     pub fn member(&self, meters: Arc<Meters>, observer: Observer, sharers: usize) -> Self {
         let retry = Retry {
@@ -148,12 +150,12 @@ impl Context {
         Self { observer, meters, retry, reads, writes, sharers, record: None, ..self.clone() }
     }
 
-    /// The most requests in flight at a time.
+    /// Returns the most requests that may be in flight at a time.
     pub fn most_in_flight(&self) -> usize {
         self.reads.most().max(self.writes.most())
     }
 
-    /// The same, with room for what a transfer of that kind does. Those that share a window keep it.
+    /// Returns this context with a window for `route`. A shared window is kept.
     #[must_use]
     pub fn on(&self, route: Route) -> Self {
         if self.sharers > 1 {
@@ -162,59 +164,61 @@ impl Context {
         Self { window: window(route, self.workers), ..self.clone() }
     }
 
-    /// Notes what has become of a chunk.
+    /// Records the outcome of a chunk.
     pub(crate) fn note(&self, index: u64, fate: Fate) {
         if let Some(record) = &self.record {
             record.chunk(index, fate);
         }
     }
 
-    /// How many workers can be at work at a time, where each has a chunk that takes `bytes` of the window.
+    /// Returns how many workers the window allows at a time if each holds `bytes` of it.
     fn width(&self, bytes: u64) -> usize {
         let room = self.window.capacity() / bytes.max(1);
         usize::try_from(room).unwrap_or(usize::MAX).min(self.workers).max(1)
     }
 
-    /// How many buffers a transfer keeps for later that keeps `alone` of them where it is alone: no window counts these.
+    /// Returns how many spare buffers to keep where a single transfer keeps `alone`. Spare buffers are not
+    /// counted by the window.
     fn kept(&self, alone: usize) -> usize {
         (alone / self.sharers).max(1)
     }
 
-    /// How many small requests may be in flight at a time: their bytes do not matter, and over a long way only their number
-    /// makes up for the way.
+    /// Returns how many small requests may be in flight at a time. Their size does not matter, and on a line
+    /// with a long round trip only their number gives throughput.
     fn small_at_once(&self) -> usize {
         self.reads.fixed().unwrap_or(SMALL_AT_ONCE)
     }
 }
 
-/// Small requests in flight: samples and probes. With 460 places and 100 ms of round trip a probe takes under a second.
+/// Small requests (samples and probes) in flight. With 460 places and a round trip of 100 ms a probe takes
+/// less than a second.
 const SMALL_AT_ONCE: usize = 64;
 
-/// The most requests in flight, whatever was asked for.
+/// The most requests in flight that a user can ask for.
 pub const MAX_CONCURRENCY: usize = 64;
 
-/// What a transfer does with its chunks, as far as the room that they need depends on it.
+/// The kind of a transfer, as far as it decides how much memory its chunks need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// They are read here, or come in order, and go as they are.
+    /// Chunks are read from a local disk or a stream and sent as they are.
     Plain,
-    /// The same, and they are compressed: beside the window each worker has what it reads into and compresses into.
+    /// Like `Plain`, but compressed: besides the window each worker has an input and an output buffer.
     Encoded,
-    /// They come from one far end and go to another: what is on its way here has room beside what is on its way on.
+    /// Chunks are read from one remote and written to another, so both reads and writes in flight need room.
     Between,
 }
 
-/// Room for the chunks of a transfer on two processors, in bytes. With these a transfer of an image on this machine stays below
-/// 64 MiB, and one between far ends below 128 MiB; about 18 MiB of that are the program itself.
+/// Window sizes in bytes on two processors. They keep a transfer with a local image below 64 MiB of memory
+/// and one between remotes below 128 MiB, of which the program itself takes about 18 MiB.
 const PLAIN_WINDOW: u64 = 40 << 20;
 const ENCODED_WINDOW: u64 = 24 << 20;
 const BETWEEN_WINDOW: u64 = 72 << 20;
 
-/// Room for each more worker, and the most there is: with it no transfer takes 256 MiB on any machine.
+/// What each further worker adds, and the largest window: no transfer takes more than 256 MiB on any machine.
 const WORKER_WINDOW: u64 = 8 << 20;
 const LARGEST_WINDOW: u64 = 112 << 20;
 
-/// Room for the chunks of a transfer.
+/// Returns the window for a transfer.
 fn window(route: Route, workers: usize) -> Window {
     let more = (workers as u64).saturating_sub(2).saturating_mul(WORKER_WINDOW);
     let base = match route {
@@ -225,19 +229,18 @@ fn window(route: Route, workers: usize) -> Window {
     Window::new(base.saturating_add(more).min(LARGEST_WINDOW))
 }
 
-/// How many requests may be in flight: what was asked for, within bounds, or what turns out to be best. The window bounds
-/// their bytes.
+/// Returns a governor that is fixed to `asked`, or one that adapts. The window bounds the bytes in flight.
 fn governor(asked: Option<usize>) -> Arc<Governor> {
     let most = asked.map_or(MOST_BY_ITSELF, |_| MAX_CONCURRENCY);
     Arc::new(Governor::new(asked, most))
 }
 
-/// Threads for digests and compression: one a core.
+/// Returns the number of worker threads: one per core.
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The error for a task that has panicked.
+/// Returns the error for a task that panicked.
 fn died(what: &str) -> Error {
-    Error::new(Kind::Io, format!("the {what} task has died; this is a bug in diskferry"))
+    Error::new(Kind::Io, format!("the {what} task panicked; this is a bug in diskferry"))
 }

@@ -1,30 +1,31 @@
-//! How strongly chunks are compressed: as strongly as the workers can while the line is never kept waiting.
+//! Chooses the compression level: the strongest at which the line never waits for the workers.
 //!
-//! While the line waits for the workers a faster rung brings more; while the workers wait for the line a stronger one does.
-//! Each step has to be earned: by far the most of a second or more was spent in one of the two waits.
+//! While the line waits for the workers, a faster rung gives more throughput. While the workers wait for the
+//! line, a stronger rung does. A step is made only if most of a second or more was spent in one of the two
+//! waits.
 
 use super::encode::codec::Rung;
 use std::time::Duration;
 
-/// What a pipeline waits for.
+/// The bottleneck of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waits {
-    /// Requests, while workers have nothing to do.
+    /// The network: workers are idle.
     Line,
-    /// Workers, while more requests could be made.
+    /// The workers: more requests could be in flight.
     Workers,
-    /// Something else: the source, or both are at work.
+    /// Neither: the source is the bottleneck, or both are busy.
     Neither,
 }
 
-/// A rung is judged by at least this much time.
-const LOOK: Duration = Duration::from_secs(1);
+/// The time over which a rung is judged.
+const ROUND: Duration = Duration::from_secs(1);
 
-/// The share of it, in per cent, that speaks for a step.
-const FAR_THE_MOST: u32 = 80;
+/// The share of it, in per cent, that has to be spent in one wait for a step.
+const STEP_PERCENT: u32 = 80;
 
-/// After a step back the stronger rung is not tried again for so many looks.
-const PATIENCE: u32 = 20;
+/// The number of rounds after a step back before the stronger rung is tried again.
+const ROUNDS_UNTIL_RETRY: u32 = 20;
 
 /// Moves the rung of one pipeline.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ impl Pace {
         Self { rung, all: none, line: none, workers: none, resting: 0 }
     }
 
-    /// So long was waited for that.
+    /// Notes the time `spent` in a state.
     pub(super) fn note(&mut self, waits: Waits, spent: Duration) {
         self.all += spent;
         match waits {
@@ -50,12 +51,12 @@ impl Pace {
             Waits::Workers => self.workers += spent,
             Waits::Neither => {}
         }
-        if self.all < LOOK {
+        if self.all < ROUND {
             return;
         }
-        let most = self.all * FAR_THE_MOST / 100;
+        let most = self.all * STEP_PERCENT / 100;
         if self.workers > most && self.rung.faster() {
-            self.resting = PATIENCE;
+            self.resting = ROUNDS_UNTIL_RETRY;
         } else if self.resting > 0 {
             self.resting -= 1;
         } else if self.line > most {
@@ -80,7 +81,7 @@ mod tests {
         assert_eq!(rung.now(), Rung::COUNT - 1);
         (0..11).for_each(|_| pace.note(Waits::Workers, tick));
         assert_eq!(rung.now(), Rung::COUNT - 2);
-        // What was too slow a moment ago is not tried again at once.
+        // A rung that was too slow a moment ago is not tried again at once.
         (0..50).for_each(|_| pace.note(Waits::Line, tick));
         assert_eq!(rung.now(), Rung::COUNT - 2);
         (0..100).for_each(|_| pace.note(Waits::Workers, tick));

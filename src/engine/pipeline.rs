@@ -1,12 +1,12 @@
-//! The one loop that moves chunks: read, work, write, acknowledge.
+//! The loop that moves chunks: read, work, write, acknowledge.
 //!
-//! This task keeps reads and writes in flight, and hands chunks to the workers in between. What is on this machine is read
-//! and written by the worker itself. Every chunk has a permit of the [`Window`](crate::disk::Window) from before its read
-//! until its end. Permits are taken in the order of the image, so that a chunk whose turn it is never waits for one that
+//! The task keeps reads and writes in flight and hands chunks to the worker threads in between. Workers read
+//! and write local disks themselves. Every chunk holds a permit of the [`Window`](crate::disk::Window) from
+//! before its read until it is done. Permits are taken in image order, so a chunk never waits for one that
 //! comes after it.
 //!
-//! Once a stop is asked for, or nothing better can come, nothing new is begun and reads are dropped; what the workers have
-//! and what is being written is waited for, until the stop is over.
+//! After a stop request or a fatal error nothing new starts and reads are dropped. Chunks that are with the
+//! workers or being written are waited for, until the stop's second phase gives those up too.
 
 use super::encode::codec::Rung;
 use super::failures::Failures;
@@ -27,119 +27,121 @@ use std::time::{Duration, Instant};
 
 /// Where chunks come from.
 pub enum Source {
-    /// From any place.
+    /// A disk that can be read at any offset.
     At(Arc<dyn ReadAt>),
-    /// In order, once.
+    /// A stream, read once and in order.
     Stream(Box<dyn ReadStream>),
 }
 
-/// A chunk that is to be moved.
+/// A chunk to move.
 #[derive(Clone, Copy, Debug)]
 pub struct Item {
-    /// Its place in the image, from 0.
+    /// The index of the chunk in the image.
     pub index: u64,
-    /// Where its bytes are.
+    /// Where to read its bytes.
     pub from: Origin,
 }
 
-/// Where the bytes of a chunk are.
+/// Where the bytes of a chunk are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// In the source.
+    /// From the source.
     Source,
-    /// In what an earlier run has kept of it.
+    /// From the copy that an earlier run kept.
     Kept,
-    /// Nowhere: it is known to hold nothing but zeros.
+    /// Not read: the chunk is known to be zero.
     Hole,
 }
 
-/// A chunk whose bytes are here, for a worker.
+/// A chunk whose bytes are in memory, ready for a worker.
 pub struct Loaded {
-    /// Its place in the image, from 0.
+    /// The index of the chunk in the image.
     pub index: u64,
-    /// Its byte offset.
+    /// The offset in bytes.
     pub offset: u64,
-    /// Where its bytes were.
+    /// Where its bytes were read.
     pub from: Origin,
-    /// Its bytes.
+    /// The bytes.
     pub content: Content,
 }
 
 /// The bytes of a chunk.
 pub enum Content {
-    /// So many zeros that nobody had to read.
+    /// This number of zero bytes, which were not read.
     Zeros(u64),
-    /// Bytes that belong to whoever has them; they carry their permit.
+    /// Bytes in a buffer that holds its permit of the window.
     Bytes(Buffer),
 }
 
-/// What a worker has made of a chunk.
+/// What a worker made of a chunk.
 pub enum Worked<T> {
-    /// All there is to do.
+    /// The chunk is done.
     Done(T),
-    /// Something to be written; zeros where there is no body.
+    /// The chunk is to be written to a range. Without a body the range is zeroed.
     Write(T, Range<u64>, Option<Body>),
 }
 
 /// How a chunk was written.
 pub struct Written {
-    /// That it was.
+    /// The disk's acknowledgement.
     pub receipt: Receipt,
-    /// Whether the disk has a way to make zeros that moves none.
+    /// Whether the disk made zeros without transferring any.
     pub as_hole: bool,
-    /// Bytes on the wire.
+    /// Bytes sent over the network.
     pub wire: u64,
 }
 
-/// What one worker does with a chunk.
-pub type Hand<T> = Box<dyn FnMut(Loaded) -> Result<Worked<T>> + Send>;
+/// The work that one worker thread does on each chunk.
+pub type WorkFn<T> = Box<dyn FnMut(Loaded) -> Result<Worked<T>> + Send>;
 
-/// Chunks on their way from a disk, through workers, maybe to another disk.
+/// Chunks on their way from a disk through the workers, and optionally to another disk.
 pub struct Pipeline<T> {
-    /// How the image is cut.
+    /// How the image is cut into chunks.
     pub geometry: Geometry,
     /// Where chunks come from.
     pub source: Source,
-    /// Where those are that an earlier run has kept; on this machine.
+    /// A local disk with the chunks that an earlier run kept.
     pub kept: Option<Arc<dyn ReadAt>>,
-    /// The workers, a thread each.
-    pub hands: Vec<Hand<T>>,
-    /// Takes the bytes of every chunk in order.
+    /// The work, one closure for each worker thread.
+    pub work_fns: Vec<WorkFn<T>>,
+    /// Receives the bytes of every chunk in order.
     pub tap: Option<Arc<Tap>>,
     /// Where chunks go, unless the workers write them.
     pub to: Option<Arc<dyn WriteAt>>,
-    /// How strongly the workers compress, where that may be moved.
+    /// The compression level of the workers, if it may be changed.
     pub rung: Option<Rung>,
-    /// How many bytes of the window a byte of a chunk takes: two where a worker makes a body of it.
+    /// Window bytes taken per chunk byte: two if a worker encodes the chunk into a body of its own.
     pub room: u64,
 }
 
-/// How long a chunk waits for room while nothing is in flight. A far end that answers writes before it has read them leaves
-/// their bodies, and the room that they take, to connections that may never end.
+/// How long a chunk may wait for room while no request is in flight. A server that replies to writes before
+/// it reads them leaves their bodies, and the room these take, with connections that may never end.
 const STUCK: Duration = Duration::from_secs(30);
 
-/// How often the connections are looked at while the far end holds things up: the system writes down all that it has, also
-/// those of others, which takes milliseconds.
+/// How often the connections are checked while requests hold things up. `/proc/net/tcp` lists all connections
+/// of the machine, so reading it takes milliseconds.
 const LOOK: Duration = Duration::from_millis(500);
 
 impl<T: Send + 'static> Pipeline<T> {
-    /// Moves `items`, which come in the order of the image. `done` gets what the workers made of each chunk, on this task, and
-    /// how it was written if it was. See [`Failures`] for what becomes of errors.
+    /// Moves `items`, which must be in image order.
+    ///
+    /// `done` is called on this task with the result of each chunk's work and, if it was written, with how.
+    /// See [`Failures`] for the treatment of errors.
     pub async fn run(
         self,
         items: impl Iterator<Item = Item>,
         context: &Context,
         mut done: impl FnMut(T, Option<Written>) -> Result<()>,
     ) -> Result<Failures> {
-        let Self { geometry, source, kept, hands, tap, to, room, rung } = self;
-        let width = hands.len().max(1);
+        let Self { geometry, source, kept, work_fns, tap, to, room, rung } = self;
+        let width = work_fns.len().max(1);
         let local = match &source {
             Source::At(disk) if disk.local().is_some() => Some(Arc::clone(disk)),
             _ => None,
         };
         let buffers = if room == 1 { stock(geometry, context) } else { 0 };
         let mut workers =
-            Workers::start(hands, geometry, local.clone(), kept, tap.clone(), buffers, context)?;
+            Workers::start(work_fns, geometry, local.clone(), kept, tap.clone(), buffers, context)?;
         let mut flow = Flow::new(geometry, source, to, buffers, context);
         flow.in_order = tap.is_some() || flow.writes_in_order();
         (flow.is_local, flow.width, flow.room) = (local.is_some(), width, room);
@@ -148,6 +150,9 @@ impl<T: Send + 'static> Pipeline<T> {
         let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut busy = context.window.busy();
+        for governor in [&context.reads, &context.writes] {
+            governor.begin(context.meters.round_trip());
+        }
         loop {
             flow.begin(&mut items, &workers);
             if flow.is_over() {
@@ -164,7 +169,7 @@ impl<T: Send + 'static> Pipeline<T> {
                 biased;
                 () = context.stop.asked(), if !flow.interrupted => {
                     flow.interrupt();
-                    // What goes to a stream cannot be gone on with, so nothing is waited for.
+                    // Output to a stream cannot be resumed, so nothing is waited for.
                     if flow.writes_in_order() { break }
                 }
                 () = context.stop.over() => {
@@ -187,14 +192,14 @@ impl<T: Send + 'static> Pipeline<T> {
                         });
                         flow.note(noted);
                     }
-                    // The last worker has died, and has said so.
+                    // The last worker panicked and has reported that.
                     None => flow.working = 0,
                 },
                 Some((index, read)) = flow.reads.next(), if !flow.reads.is_empty() => flow.fetched(index, read),
                 permit = async { match &mut flow.waiting { Some((_, permit)) => permit.await, None => Permit::default() } },
                     if flow.waiting.is_some() => if let Some((item, _)) = flow.waiting.take() { flow.read(item, permit) },
                 _ = looks.tick(), if far_end_holds_up && !flow.writes.is_empty() => look(&context.meters),
-                // Those that share the window may only be slow.
+                // Other transfers that share the window may just be slow.
                 () = tokio::time::sleep(STUCK), if stuck => if context.window.is_idle() { flow.note(Err(full(context))) },
             }
             let spent = start.elapsed();
@@ -211,15 +216,15 @@ impl<T: Send + 'static> Pipeline<T> {
     }
 }
 
-/// How many buffers are kept for the next chunks where chunks are written from the buffers that they were read into: as many as
-/// the window lets be in use at a time, so that none is made anew, cleared and mapped page by page. A chunk of which a body is
-/// made gives its buffer back at once, and the room that it has then is the body's.
+/// Returns how many spare buffers to keep where chunks are written from the buffers they were read into: as
+/// many as the window admits, so that no new one is allocated, cleared and mapped page by page. If a chunk is
+/// encoded, its buffer is returned at once and its room belongs to the body.
 fn stock(geometry: Geometry, context: &Context) -> usize {
     let chunks = context.window.capacity() / context.sharers as u64 / geometry.chunk_size().max(1);
     usize::try_from(chunks).unwrap_or(usize::MAX).min(MAX_CONCURRENCY)
 }
 
-/// Notes whether the line has something to carry.
+/// Records whether the network has data to send.
 fn look(meters: &Meters) {
     match queues::unacknowledged() {
         Some(0) => meters.looks_empty.fetch_add(1, Relaxed),
@@ -232,7 +237,7 @@ fn full(context: &Context) -> Error {
     Error::new(
         Kind::Unavailable,
         format!(
-            "the far end answers writes without reading them: their bodies fill the {} MiB that there are for chunks",
+            "the remote answers writes without reading them: their bodies fill the {} MiB for chunks",
             context.window.capacity() >> 20
         ),
     )

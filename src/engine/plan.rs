@@ -11,16 +11,16 @@ use crate::stop::stopped;
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Chunks whose extents are asked for at a time: 4 GiB at the default chunk size, and so at most a million extents.
+/// Chunks per extents request: 4 GiB at the default chunk size, and so at most a million extents.
 const WINDOW: u64 = 1024;
 
-/// What to do when a far end does not answer.
-const AGAIN: &str = "run the same command again to go on";
+/// The hint for a remote that does not reply.
+const AGAIN: &str = "run the same command again to resume";
 
-/// How many chunks are settled before others on this thread get a turn.
+/// How many chunks are settled before other tasks of this thread get a turn.
 const SETTLED_AT_ONCE: u64 = 1 << 14;
 
-/// The chunks that are known, without reading them, to hold nothing but zeros. The question is repeated as far as that helps.
+/// Returns the chunks that are known to be zero without reading them. The request is retried.
 pub async fn holes(disk: &dyn ReadAt, geometry: Geometry, context: &Context) -> Result<Bits> {
     let mut holes = Bits::new(geometry.chunks());
     let mut first = 0;
@@ -33,7 +33,7 @@ pub async fn holes(disk: &dyn ReadAt, geometry: Geometry, context: &Context) -> 
         let what = "asking where the image has holes";
         let asked = context.retry.run(what, Some(window.start), attempt).await;
         let extents = asked.map_err(|error| {
-            // Nothing is lost by it, and what was moved is kept.
+            // What was transferred before is kept.
             if error.kind().is_retryable() { error.with_kind(Kind::Incomplete).hint(AGAIN) } else { error }
         })?;
         for extent in extents {
@@ -46,7 +46,7 @@ pub async fn holes(disk: &dyn ReadAt, geometry: Geometry, context: &Context) -> 
     Ok(holes)
 }
 
-/// The byte ranges of chunks; those that follow each other are joined.
+/// Returns the byte ranges of chunks; adjacent ones are joined.
 pub fn ranges(chunks: &Bits, geometry: Geometry) -> Vec<Range<u64>> {
     let mut ranges: Vec<Range<u64>> = Vec::new();
     for index in chunks.ones() {
@@ -59,8 +59,11 @@ pub fn ranges(chunks: &Bits, geometry: Geometry) -> Vec<Range<u64>> {
     ranges
 }
 
-/// Settles the chunks that lie in holes, before anything else: a terabyte of them costs milliseconds here, and seconds on
-/// the way through the pipeline; with `among`, only those that are in there too. Returns which these were.
+/// Settles the chunks in `holes`, or only those that are also in `among`. Returns the chunks that were
+/// settled.
+///
+/// Doing this before the pipeline runs takes milliseconds for a terabyte of holes; in the pipeline it takes
+/// seconds.
 pub(super) async fn settle(
     holes: &Bits,
     among: Option<&Bits>,
@@ -99,7 +102,7 @@ mod tests {
     use std::os::unix::fs::FileExt;
     use std::sync::atomic::AtomicUsize;
 
-    /// A disk of zeros that says so only after some failures of a kind.
+    /// A disk of zeros whose extents fail a number of times with one kind of error.
     struct Reluctant(DiskInfo, Kind, AtomicUsize);
 
     impl ReadAt for Reluctant {
@@ -158,7 +161,7 @@ mod tests {
             [true, false, true, true, true, true, false]
         );
         assert_eq!(ranges(&found, geometry), [0..2 << 20, 4 << 20..(10 << 20) + 5]);
-        // More chunks than one window has.
+        // More chunks than one request covers.
         let geometry = Geometry::new(disk.size(), 4096);
         let found = holes(&disk, geometry, &context).await.unwrap();
         assert_eq!(found.count(), geometry.chunks() - 1);

@@ -1,9 +1,9 @@
-//! Whether a new drive reads as zero where nothing was written.
+//! Probes whether a new drive reads as zero where nothing was written.
 //!
-//! It may not: drives are encrypted unless told otherwise (`encryption:cipher`, "aes-xts-plain (the default)", Open
-//! Hosting API, "Create a Drive"), and a sector that was never written need not decrypt to zeros. One place that does
-//! not read as zero settles it. If one per cent of what is looked at holds stale data, 460 places at random miss it in
-//! one case of a hundred (0.99^460). `--verify full` reads the rest too.
+//! It may not. Drives are encrypted by default (`encryption:cipher`, "aes-xts-plain (the default)", Open
+//! Hosting API, "Create a Drive"), and a sector that was never written need not decrypt to zeros. One place
+//! that does not read as zero settles it. If one per cent of the ranges holds stale data, 460 random places
+//! miss it with a probability of one per cent (0.99^460). `--verify full` reads the rest too.
 
 use super::Context;
 use super::resume::{MOST_PLACES, PLACE, read_place};
@@ -14,11 +14,13 @@ use crate::error::Result;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::ops::Range;
 
-/// The fewest places that are read.
+/// The smallest number of places to read.
 const PLACES: u64 = 460;
 
-/// Returns whether the byte ranges `within` of a drive read as zero at random places, spread evenly over them; where
-/// they are not much longer than the places themselves, everywhere. At least one place is read for every `every` bytes.
+/// Returns whether the byte ranges `within` of a drive read as zero at random places.
+///
+/// The places are spread evenly. Ranges that are not much longer than the places are read whole. At least one
+/// place is read per `every` bytes.
 pub async fn reads_as_zero(
     disk: &dyn ReadAt,
     within: &[Range<u64>],
@@ -32,8 +34,8 @@ pub async fn reads_as_zero(
     stream::iter(reads).buffer_unordered(context.small_at_once()).try_all(|zero| async move { zero }).await
 }
 
-/// The offsets and lengths of the places: the ranges laid end to end are cut into equal strides, and one place is drawn
-/// in each.
+/// Returns the offsets and lengths of the places. The ranges, laid end to end, are cut into equal strides,
+/// and one place is drawn in each.
 fn choose(within: &[Range<u64>], every: u64, seed: &str) -> Vec<(u64, u64)> {
     let total: u64 = within.iter().map(|range| range.end - range.start).sum();
     let wanted = total.div_ceil(every.max(1)).clamp(PLACES, MOST_PLACES as u64);
@@ -73,7 +75,7 @@ mod tests {
                 "{offset}"
             );
         }
-        // Every twentieth part of the long range is looked at.
+        // Every twentieth part of the long range is probed.
         for part in 0..20 {
             let from = (100 << 20) + part * (5 << 20);
             assert!(chosen.iter().any(|(offset, _)| (from..from + (5 << 20)).contains(offset)), "{part}");
@@ -92,7 +94,8 @@ mod tests {
         assert_eq!(chunks.len(), 1000);
     }
 
-    /// A drive of which one per cent, in one piece anywhere, is stale is found out in 99 of 100 cases, or more.
+    /// A drive with one per cent of stale data, in one piece at any position, is detected in at least 99 of
+    /// 100 cases.
     #[test]
     fn one_per_cent_of_stale_data_is_found() {
         let size: u64 = 8 << 30;

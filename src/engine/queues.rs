@@ -1,14 +1,15 @@
-//! Whether what was handed to the kernel is still on its way.
+//! Tells whether data given to the kernel is still on its way.
 //!
-//! A body that fits into the socket's buffer is gone at once as far as a program can see, and the wait for the answer looks
-//! like a slow server where it is a slow line. The kernel says how many bytes of each connection are not acknowledged yet
-//! (`tx_queue` in `/proc/self/net/tcp`; see the manual page of `proc_pid_net`).
+//! A body that fits into the socket's buffer is sent at once as far as a program can see, and waiting for the
+//! reply then looks like a slow server although the line is slow. The kernel reports how many bytes of each
+//! connection are not acknowledged yet (`tx_queue` in `/proc/self/net/tcp`; see the manual page
+//! `proc_pid_net(5)`).
 
 use std::collections::HashSet;
 use std::path::Path;
 
-/// The bytes that this process has sent over TCP and that the other ends have not acknowledged; `None` where the system does
-/// not say.
+/// Returns the number of TCP bytes that this process has sent and that were not acknowledged. Returns `None`
+/// if the system does not report it.
 pub(super) fn unacknowledged() -> Option<u64> {
     let own = sockets(Path::new("/proc/self/fd"))?;
     let four = std::fs::read_to_string("/proc/self/net/tcp").ok()?;
@@ -17,7 +18,7 @@ pub(super) fn unacknowledged() -> Option<u64> {
     Some(queued(&four, &own) + queued(&six, &own))
 }
 
-/// The inodes of the sockets among the open files.
+/// Returns the inodes of the sockets among the open files.
 fn sockets(open: &Path) -> Option<HashSet<u64>> {
     let inode = |name: &str| name.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
     let files = std::fs::read_dir(open).ok()?;
@@ -25,7 +26,7 @@ fn sockets(open: &Path) -> Option<HashSet<u64>> {
     Some(links.filter_map(|link| inode(link.to_str()?)).collect())
 }
 
-/// The sum of the send queues of these sockets, as far as they are connected.
+/// Returns the sum of the send queues of the connected sockets among `own`.
 fn queued(table: &str, own: &HashSet<u64>) -> u64 {
     const ESTABLISHED: &str = "01";
     let line = |line: &str| {

@@ -1,9 +1,9 @@
-//! Proving again what an earlier run noted, before a later run builds on it.
+//! Checks what an earlier run noted before a later run builds on it.
 //!
-//! A journal says what was true when it was written. That nobody on this machine has written to the destination since is
-//! known from its generation, and that nobody elsewhere has, from what the drive counts, where it counts. Beyond that a
-//! sample is read: a small place in each chunk, which finds whatever was written by whole chunks, and some chunks whole.
-//! Any doubt, and every chunk is compared.
+//! A journal says what was true when it was written. The destination's generation tells whether anybody on
+//! this machine wrote to it since, and its write counters, if it has any, whether anybody elsewhere did.
+//! Beyond that a sample is read: a small place in each chunk, which finds any write of whole chunks, and some
+//! chunks in full. If there is any doubt, every chunk is compared.
 
 use super::Context;
 use super::compare::with_digests;
@@ -17,13 +17,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// How much of an earlier run's work is proved again.
+/// How much of an earlier run's work to check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Resume {
-    /// A sample where nothing speaks against the journal, else everything.
+    /// A sample if nothing contradicts the journal, otherwise everything.
     #[default]
     Auto,
-    /// Nothing, on the user's word.
+    /// Nothing: the user vouches for it.
     Trust,
     /// Everything.
     Full,
@@ -42,29 +42,29 @@ impl std::str::FromStr for Resume {
     }
 }
 
-/// How the chunks of an earlier run are proved, and why so.
+/// How to check the chunks of an earlier run, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
-    /// How many of them.
+    /// The amount to check.
     pub extent: Coverage,
-    /// The reason, in words.
+    /// The reason, as shown to the user.
     pub why: String,
     asked: bool,
 }
 
-/// How many of an earlier run's chunks are compared.
+/// How many of an earlier run's chunks to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coverage {
     /// None.
     None,
-    /// A small place of each, and some of them whole.
+    /// A small place in each chunk, and some chunks in full.
     Sample,
-    /// Each of them whole.
+    /// Every chunk in full.
     All,
 }
 
 impl Coverage {
-    /// Returns the name in plans.
+    /// Returns the name shown in plans.
     pub fn name(self) -> &'static str {
         match self {
             Coverage::None => "trust",
@@ -75,7 +75,7 @@ impl Coverage {
 }
 
 impl Proof {
-    /// Decides from what the user asked for and from `doubts`, each of them a reason not to trust the journal.
+    /// Decides by the user's choice and by `doubts`, the reasons not to trust the journal.
     pub fn decide(asked: Resume, doubts: impl IntoIterator<Item = Option<String>>) -> Self {
         let doubt = doubts.into_iter().flatten().next();
         let (extent, why) = match (asked, doubt) {
@@ -87,26 +87,26 @@ impl Proof {
         Self { extent, why, asked: asked != Resume::Auto }
     }
 
-    /// For a transfer that no earlier run can have begun.
+    /// Returns the proof for a transfer that no earlier run can have begun.
     pub fn nothing() -> Self {
         Self { extent: Coverage::None, why: String::new(), asked: false }
     }
 
-    /// Whether the user asked for just that.
+    /// Returns whether the user asked for exactly this coverage.
     pub fn is_asked(&self) -> bool {
         self.asked
     }
 }
 
-/// How much is read at a place, in bytes: a page, whatever the sector size.
+/// The length of a place in bytes: a page, whatever the sector size.
 pub const PLACE: u64 = 4096;
 
-/// The most places that are read, one a chunk: those of 16 GiB at the default chunk size. Over a line with 100 ms of
-/// round trip and eight requests in flight they take under a minute.
+/// The most places that are read, one per chunk: enough for 16 GiB at the default chunk size. With a round
+/// trip of 100 ms and eight requests in flight they take less than a minute.
 pub const MOST_PLACES: usize = 4096;
 
-/// How many chunks of a sample are taken at random, and how many because they were the last to be acknowledged: what a
-/// far end forgets when it is put back to an older state is what came last.
+/// How many chunks of a sample are chosen at random, and how many because they were acknowledged last: a
+/// destination that was reset to an older state lacks the most recent writes.
 const WHOLE_RANDOM: usize = 4;
 const WHOLE_RECENT: usize = 4;
 
@@ -116,16 +116,18 @@ const TRIES: usize = 4;
 /// A small piece of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The chunk.
+    /// The index of the chunk.
     pub index: u64,
-    /// Byte offset in the image.
+    /// The offset in the image, in bytes.
     pub offset: u64,
-    /// Length in bytes.
+    /// The length in bytes.
     pub len: u64,
 }
 
-/// Chooses a place in each of `indices`, or in [`MOST_PLACES`] of them. `peek` shows what should be there, as far as
-/// that costs nothing: a place that holds something says more than one of zeros.
+/// Chooses a place in each of `indices`, or in [`MOST_PLACES`] of them.
+///
+/// `peek` returns the expected contents if that costs no request. A place with data is preferred, since it
+/// proves more than zeros.
 pub fn choose_places(
     geometry: Geometry,
     indices: &[u64],
@@ -164,8 +166,8 @@ pub fn choose_places(
         .collect()
 }
 
-/// Chooses the chunks of a sample that are compared whole: the first and the last, the last acknowledged, and some at
-/// random. `acked` is in the order of acknowledgement.
+/// Chooses the chunks of a sample that are compared in full: the first, the last, the most recently
+/// acknowledged, and some at random. `acked` is in the order of acknowledgement.
 pub fn choose_chunks(acked: &[AckedChunk], seed: &str) -> Vec<u64> {
     let indices = || acked.iter().map(|chunk| chunk.index);
     let recent = indices().rev().take(WHOLE_RECENT);
@@ -177,7 +179,7 @@ pub fn choose_chunks(acked: &[AckedChunk], seed: &str) -> Vec<u64> {
     chosen.into_iter().collect()
 }
 
-/// Reads places of two disks and returns the chunks of those that differ, in order.
+/// Reads places of two disks and returns the chunks whose places differ, in order.
 pub async fn differing_places(
     all: &[Place],
     one: &dyn ReadAt,
@@ -196,7 +198,7 @@ pub async fn differing_places(
     Ok(differ)
 }
 
-/// Reads a small piece of a disk, repeated as far as that helps.
+/// Reads a small piece of a disk. The read is retried.
 pub async fn read_place(disk: &dyn ReadAt, offset: u64, len: u64, context: &Context) -> Result<Vec<u8>> {
     let buffers = Buffers::new(0);
     let attempt = async || {
@@ -207,14 +209,14 @@ pub async fn read_place(disk: &dyn ReadAt, offset: u64, len: u64, context: &Cont
     Ok(read.to_vec())
 }
 
-/// What is in a small piece of a disk, as far as that costs no request.
+/// Returns the contents of a small piece of a disk if that costs no request.
 pub fn peek(disk: &dyn ReadAt, offset: u64, len: u64) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     disk.local()?.read_into(offset, len, &mut bytes).ok()?;
     Some(bytes)
 }
 
-/// Reads whole chunks and returns those whose digest is not the ledger's, in order.
+/// Reads chunks in full and returns those whose digest differs from the ledger's, in order.
 pub async fn differing_chunks(
     disk: &Arc<dyn ReadAt>,
     ledger: &Ledger,
@@ -225,7 +227,7 @@ pub async fn differing_chunks(
         return Ok(Vec::new());
     }
     let compared = with_digests(disk, ledger, indices, context).await;
-    // These are counted as resumed, not as verified.
+    // These chunks count as resumed, not as verified.
     context.meters.verified.store(0, std::sync::atomic::Ordering::Relaxed);
     Ok(compared?.differ)
 }

@@ -1,6 +1,6 @@
-//! Random places that come out the same for the same seed, so that a run can be repeated.
+//! Random places that are the same for the same seed, so that a run can be repeated.
 
-/// An endless row of numbers below `upto`, drawn from `seed`; `upto` must not be 0.
+/// Returns an endless sequence of numbers below `upto`, drawn from `seed`. `upto` must not be 0.
 pub fn places(seed: &str, upto: u64) -> impl Iterator<Item = u64> {
     let mut random = blake3::Hasher::new().update(seed.as_bytes()).finalize_xof();
     std::iter::repeat_with(move || {

@@ -1,4 +1,4 @@
-//! Syncing a journal in the background, so that neither the network nor the workers wait for the disk.
+//! Syncs a journal in the background, so that neither the network nor the workers wait for the disk.
 
 use super::died;
 use crate::disk::WriteAt;
@@ -12,39 +12,40 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// How often syncs come.
+/// When to sync.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
-    /// The first wait; each next is twice as long.
+    /// The first interval; each one after it is twice as long.
     first: Duration,
-    /// No wait is longer.
+    /// The longest interval.
     longest: Duration,
-    /// Whether what was written counts only once it is safe, so that the journal says how far it is.
+    /// Whether writes count only after a sync, so that the journal has to mark how far the syncs got.
     pub(super) marks: bool,
 }
 
-/// How often an upload's journal is synced: what a power cut costs in work.
+/// The schedule for an upload's journal: the work that a power cut costs.
 pub const UPLOAD: Schedule =
     Schedule { first: Duration::from_secs(1), longest: Duration::from_secs(1), marks: false };
 
-/// How often a download's file and journal are synced. Each time the disk has to take all that was fetched since, so
-/// this is longer; but only what was synced counts for a later run, so the first come early.
+/// The schedule for a download's file and journal. Each sync has the disk write everything fetched since the
+/// last, so the intervals are longer. Only synced chunks count for a later run, so the first syncs come
+/// early.
 pub const DOWNLOAD: Schedule =
     Schedule { first: Duration::from_millis(500), longest: Duration::from_secs(5), marks: true };
 
-/// How often a far end is told to make safe what it was given, where it does not do so by itself. A flush is one request
-/// there and may take long; what was written since the last is written again by a later run.
+/// The schedule for flushing a volatile destination. A flush is one request there and may take long; a later
+/// run writes again what was written since the last flush.
 pub const VOLATILE: Schedule =
     Schedule { first: Duration::from_secs(1), longest: Duration::from_secs(4), marks: true };
 
 impl Schedule {
-    /// The waits before the syncs, without an end.
+    /// Returns the intervals, without end.
     fn waits(self) -> impl Iterator<Item = Duration> {
         std::iter::successors(Some(self.first), move |wait| Some((*wait * 2).min(self.longest)))
     }
 }
 
-/// A task that syncs every so often until it is finished.
+/// A task that syncs at intervals until it is finished.
 pub struct Syncing {
     outcome: JoinHandle<Result<()>>,
     ending: oneshot::Sender<()>,
@@ -52,7 +53,8 @@ pub struct Syncing {
 }
 
 impl Syncing {
-    /// Starts the task: what `to` was given is made safe first, by `retry`, then the journal that speaks of it.
+    /// Starts the task. Each sync flushes `to`, as `retry` says, and then syncs the journal that describes
+    /// it.
     pub fn start(to: Arc<dyn WriteAt>, syncer: Syncer, schedule: Schedule, retry: Retry) -> Self {
         let (ending, mut end) = oneshot::channel();
         let failed = Arc::new(AtomicBool::new(false));
@@ -71,12 +73,13 @@ impl Syncing {
         Self { outcome, ending, failed }
     }
 
-    /// Whether the task has given up on an error, which [`Syncing::finish`] then tells.
+    /// Returns whether the task ended with an error, which [`Syncing::finish`] returns.
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
     }
 
-    /// Syncs for the last time and ends the task. A disk that does not answer is waited for until the stop is over.
+    /// Syncs a last time and ends the task. A disk that does not reply is waited for until the stop's second
+    /// phase.
     pub async fn finish(self, stop: &Stop) -> Result<()> {
         let Self { outcome, ending, .. } = self;
         drop(ending);
@@ -99,17 +102,17 @@ async fn sync(to: &dyn WriteAt, syncer: &Syncer, retry: &Retry) -> Result<()> {
     tokio::task::spawn_blocking(move || syncer.sync(upto)).await.unwrap_or_else(|_| Err(died("syncing")))
 }
 
-/// Makes safe what `to` was given. A flush whose connection broke is repeated: the disk says if that has cost anything.
+/// Flushes `to`. A flush whose connection broke is repeated; the disk reports whether writes were lost by it.
 ///
 /// # Errors
-/// [`Kind::Incomplete`] where the same command may write again what a far end may have lost.
+/// [`Kind::Incomplete`] if running the same command again can write what the remote may have lost.
 pub async fn flush(to: &dyn WriteAt, retry: &Retry) -> Result<()> {
     if to.local().is_some() {
-        // What this machine cannot keep is not mended by another run.
+        // Another run cannot fix a local disk that fails to flush.
         return to.flush().await;
     }
     let flushed = if retry.stop.is_asked() {
-        // After a stop there is one attempt, so that what has arrived counts for the next run.
+        // After a stop there is one attempt, so that the written chunks count for the next run.
         to.flush().await
     } else {
         retry.run_settled_apart("flushing", || to.flush()).await
@@ -121,7 +124,7 @@ pub async fn flush(to: &dyn WriteAt, retry: &Retry) -> Result<()> {
     })
 }
 
-/// Sets a flag when dropped: an error and a panic both leave it.
+/// Sets a flag when dropped, on an error as well as on a panic.
 struct Mark(Arc<AtomicBool>);
 
 impl Mark {
@@ -149,7 +152,7 @@ mod tests {
     use std::ops::Range;
     use std::sync::Mutex;
 
-    /// A disk whose flushes fail, one after the other, with errors of these kinds, and then succeed.
+    /// A disk whose flushes fail with these kinds of error, one after the other, and then succeed.
     struct Flaky {
         disk: MemoryDisk,
         fails: Mutex<Vec<Kind>>,
@@ -182,8 +185,8 @@ mod tests {
         }
     }
 
-    /// What comes of a chunk whose first flushes fail like that: the outcome, how many failures were not come to, and how
-    /// many chunks the journal then has as safe.
+    /// Syncs one chunk on such a disk. Returns the outcome, how many of the failures were not reached, and
+    /// how many chunks the journal marks as safe.
     async fn synced(fails: &[Kind], stop_first: bool) -> (Result<()>, usize, usize) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");

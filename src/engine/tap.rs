@@ -1,14 +1,14 @@
-//! The SHA-256 of a whole image, from the very bytes that are moved.
+//! The SHA-256 of a whole image, computed from the bytes that are transferred.
 //!
-//! Workers have chunks side by side, and a digest needs them in order: each worker waits for its turn, digests its chunk
-//! and goes on. The chunks are taken from one queue in order, so the one whose turn it is is always in some worker's
-//! hands, and nobody waits for a chunk that nobody has.
+//! Workers hold several chunks at a time and the digest needs them in order, so each worker waits for its
+//! turn, digests its chunk and goes on. Chunks are taken from one queue in order, so some worker always holds
+//! the chunk whose turn it is.
 
 use crate::digest::hex;
 use sha2::{Digest as _, Sha256};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// A digest that takes chunks in order, from any thread.
+/// A digest that takes chunks from any thread and orders them.
 #[derive(Debug, Default)]
 pub struct Tap {
     state: Mutex<State>,
@@ -18,14 +18,14 @@ pub struct Tap {
 #[derive(Debug, Default)]
 struct State {
     sha: Sha256,
-    /// The chunk whose turn it is.
+    /// The index of the chunk whose turn it is.
     next: u64,
-    /// A chunk will never come: there is no digest.
+    /// Whether a chunk will never come, so that there is no digest.
     broken: bool,
 }
 
 impl Tap {
-    /// Digests a chunk once all before it are digested.
+    /// Digests a chunk, after all chunks before it.
     pub fn update(&self, index: u64, bytes: &[u8]) {
         self.in_turn(index, |sha| sha.update(bytes));
     }
@@ -35,13 +35,13 @@ impl Tap {
         self.in_turn(index, |sha| zeros(sha, len));
     }
 
-    /// Says that a chunk will never come, so that nobody waits for it.
+    /// Notes that a chunk will never come, so that no thread waits for it.
     pub fn give_up(&self) {
         self.lock().broken = true;
         self.moved.notify_all();
     }
 
-    /// The digest as `sha256sum` prints it, if all of `chunks` chunks were digested.
+    /// Returns the digest as `sha256sum` prints it, if all of `chunks` chunks were digested.
     pub fn finish(&self, chunks: u64) -> Option<String> {
         let state = self.lock();
         (!state.broken && state.next == chunks).then(|| hex(&state.sha.clone().finalize()))
@@ -55,7 +55,7 @@ impl Tap {
             }
             state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        // Nobody else touches it until the turn is passed on, and nobody has to wait for the lock meanwhile.
+        // No other thread uses it until the turn passes on, and none has to wait for the lock meanwhile.
         let mut sha = std::mem::take(&mut state.sha);
         drop(state);
         digest(&mut sha);
@@ -85,7 +85,7 @@ pub fn zeros(sha: &mut Sha256, mut len: u64) {
 mod tests {
     use super::*;
 
-    /// FIPS 180-4's long example: a million times `a`.
+    /// The long example of FIPS 180-4: one million times `a`.
     const MILLION: &str = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
 
     #[test]

@@ -1,9 +1,9 @@
-//! What must not hang: threads that panic, threads that block for ever, disks that never answer.
+//! Cases that must not hang: threads that panic, threads that block forever, disks that never reply.
 
 use super::copy::Copy;
 use super::encode::codec::Compression;
 use super::ledger::Ledger;
-use super::pipeline::{Content, Hand, Item, Origin, Pipeline, Source, Worked};
+use super::pipeline::{Content, Item, Origin, Pipeline, Source, WorkFn, Worked};
 use super::{Context, Route, governor, window};
 use crate::chunk::Geometry;
 use crate::digest::Algorithm;
@@ -20,7 +20,7 @@ use std::ops::Range;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
-/// A disk that never answers.
+/// A disk that never replies.
 struct Silent(DiskInfo);
 
 impl ReadAt for Silent {
@@ -77,12 +77,12 @@ fn stoppable() -> (Context, Stopper) {
         window,
         sharers: 1,
         record: None,
-        in_use: super::InUse::default(),
+        in_use: None,
     };
     (context, stopper)
 }
 
-/// A context that nobody stops.
+/// A context that is never stopped.
 pub(crate) fn context() -> Context {
     stoppable().0
 }
@@ -91,9 +91,9 @@ fn geometry() -> Geometry {
     Geometry::new(40_000, 4_000)
 }
 
-fn pipeline<T>(disk: impl ReadAt + 'static, hands: Vec<Hand<T>>) -> Pipeline<T> {
+fn pipeline<T>(disk: impl ReadAt + 'static, work_fns: Vec<WorkFn<T>>) -> Pipeline<T> {
     let source = Source::At(Arc::new(disk));
-    Pipeline { geometry: geometry(), source, kept: None, hands, tap: None, to: None, room: 1, rung: None }
+    Pipeline { geometry: geometry(), source, kept: None, work_fns, tap: None, to: None, room: 1, rung: None }
 }
 
 fn items() -> impl Iterator<Item = Item> {
@@ -107,7 +107,7 @@ fn image() -> Vec<u8> {
 #[tokio::test]
 async fn every_chunk_comes_once_with_its_bytes() {
     let (context, _stopper) = stoppable();
-    let hand = |_| -> Hand<(u64, Vec<u8>)> {
+    let work_fn = |_| -> WorkFn<(u64, Vec<u8>)> {
         Box::new(|chunk| match chunk.content {
             Content::Bytes(bytes) => Ok(Worked::Done((chunk.offset, bytes.to_vec()))),
             Content::Zeros(_) => panic!("there are no holes"),
@@ -115,7 +115,7 @@ async fn every_chunk_comes_once_with_its_bytes() {
     };
     let mut all = vec![0; 40_000];
     let mut chunks = 0;
-    let moving = pipeline(MemoryDisk::new(image()), (0..3).map(hand).collect());
+    let moving = pipeline(MemoryDisk::new(image()), (0..3).map(work_fn).collect());
     let done = |(offset, bytes): (u64, Vec<u8>), _| {
         let at = usize::try_from(offset).unwrap();
         all[at..at + bytes.len()].copy_from_slice(&bytes);
@@ -143,7 +143,7 @@ async fn a_copy_is_equal_and_has_the_digest_of_its_source() {
         compression: Compression::Auto,
         skip_holes: false,
         skip_zeros: false,
-        whole: true,
+        sha256: true,
     };
     let copied = copy.run_once(&mut ledger, &context).await.unwrap();
     assert_eq!((copied.sent, copied.zero), (10, 0));
@@ -166,7 +166,7 @@ async fn a_disk_gets_no_write_that_is_longer_than_it_takes() {
         compression: Compression::Auto,
         skip_holes: false,
         skip_zeros: false,
-        whole: false,
+        sha256: false,
     };
     copy.run_once(&mut ledger, &context).await.unwrap();
     assert!(to.to_vec() == image());
@@ -175,29 +175,29 @@ async fn a_disk_gets_no_write_that_is_longer_than_it_takes() {
 #[tokio::test]
 async fn a_panic_of_a_worker_is_an_error() {
     let (context, _stopper) = stoppable();
-    let hand = |_| -> Hand<u64> {
+    let work_fn = |_| -> WorkFn<u64> {
         Box::new(|chunk| if chunk.index == 1 { panic!("a bug for the test") } else { Ok(Worked::Done(0)) })
     };
-    let moving = pipeline(MemoryDisk::new(image()), (0..2).map(hand).collect());
+    let moving = pipeline(MemoryDisk::new(image()), (0..2).map(work_fn).collect());
     let failures = moving.run(items(), &context, |_, _| Ok(())).await.unwrap();
     let error = failures.into_error(1, 10).unwrap();
-    assert!(error.to_string().contains("working thread has died"), "{error}");
+    assert!(error.to_string().contains("worker thread panicked"), "{error}");
 }
 
 #[tokio::test]
 async fn a_panic_of_all_workers_is_an_error() {
     let (context, _stopper) = stoppable();
-    let hand: Hand<u64> = Box::new(|_| panic!("a bug for the test"));
-    let moving = pipeline(MemoryDisk::new(image()), vec![hand]);
+    let work_fn: WorkFn<u64> = Box::new(|_| panic!("a bug for the test"));
+    let moving = pipeline(MemoryDisk::new(image()), vec![work_fn]);
     let failures = moving.run(items(), &context, |_, _| Ok(())).await.unwrap();
-    assert!(failures.into_error(10, 10).unwrap().to_string().contains("has died"));
+    assert!(failures.into_error(10, 10).unwrap().to_string().contains("panicked"));
 }
 
 #[tokio::test]
 async fn reads_that_never_end_are_given_up_when_the_stop_is_asked_for() {
     let (context, stopper) = stoppable();
-    let hand: Hand<()> = Box::new(|_| Ok(Worked::Done(())));
-    let moving = pipeline(Silent(DiskInfo::new("silent", 40_000)), vec![hand]);
+    let work_fn: WorkFn<()> = Box::new(|_| Ok(Worked::Done(())));
+    let moving = pipeline(Silent(DiskInfo::new("silent", 40_000)), vec![work_fn]);
     let moving = moving.run(items(), &context, |(), _| Ok(()));
     let (failures, ()) = tokio::join!(moving, async { stopper.stop() });
     assert_eq!(failures.unwrap().into_error(10, 10).unwrap().kind(), Kind::Interrupted);
@@ -208,11 +208,11 @@ async fn a_worker_that_blocks_for_ever_is_given_up_when_the_stop_is_over() {
     let (context, stopper) = stoppable();
     let (_open, blocked) = channel::<()>();
     let blocked = Mutex::new(blocked);
-    let hand: Hand<()> = Box::new(move |_| {
+    let work_fn: WorkFn<()> = Box::new(move |_| {
         let _ = blocked.lock().unwrap().recv();
         Err(Error::new(Kind::Io, "never"))
     });
-    let moving = pipeline(MemoryDisk::new(image()), vec![hand]).run(items(), &context, |(), _| Ok(()));
+    let moving = pipeline(MemoryDisk::new(image()), vec![work_fn]).run(items(), &context, |(), _| Ok(()));
     let stopping = async {
         stopper.stop();
         tokio::task::yield_now().await;
@@ -236,14 +236,14 @@ async fn standard_output_that_nobody_reads_does_not_hold_up_a_stop() -> Result<(
         compression: Compression::None,
         skip_holes: false,
         skip_zeros: false,
-        whole: false,
+        sha256: false,
     };
     let (ended, ()) = tokio::join!(copy.run_once(&mut ledger, &context), async { stopper.stop() });
     assert_eq!(ended.unwrap_err().kind(), Kind::Interrupted);
     Ok(())
 }
 
-/// A disk that says where it reads as zero.
+/// A disk that reports where it reads as zero.
 struct Telling(MemoryDisk, Range<u64>);
 
 impl ReadAt for Telling {
@@ -277,7 +277,7 @@ async fn zeros_are_written_but_where_the_destination_has_them() {
     let (context, _stopper) = stoppable();
     let mut bytes = image();
     bytes[8_000..32_000].fill(0);
-    // What is no zero tells whether it was written.
+    // Bytes other than zero show whether a chunk was written.
     let to = MemoryDisk::new(vec![9; 40_000]);
     let mut ledger = Ledger::new(geometry(), Algorithm::Blake3);
     let copy = Copy {
@@ -289,16 +289,16 @@ async fn zeros_are_written_but_where_the_destination_has_them() {
         compression: Compression::None,
         skip_holes: false,
         skip_zeros: false,
-        whole: false,
+        sha256: false,
     };
     let copied = copy.run_once(&mut ledger, &context).await.unwrap();
-    // Chunks 3, 4 and 5 lie whole in what is said to be zeros.
+    // Chunks 3, 4 and 5 lie entirely in the range reported as zero.
     bytes[12_000..24_000].fill(9);
     assert!(to.to_vec() == bytes);
     assert_eq!((copied.zero, copied.skipped.count()), (6, 0));
 }
 
-/// What a destination is known to hold.
+/// A destination that is known to hold these chunks.
 struct Holding(Vec<(u64, crate::digest::Digest)>);
 
 impl super::copy::Held for Holding {
@@ -316,7 +316,7 @@ async fn what_the_destination_holds_is_not_written() {
         let all = image();
         Algorithm::Blake3.digest(&all[index * 4_000..(index + 1) * 4_000])
     };
-    // One that is there, and one that is elsewhere.
+    // One chunk that is held at its index, and one that is held elsewhere.
     let held = Holding(vec![(2, digest(2)), (3, digest(4))]);
     let copy = Copy {
         from: Source::At(Arc::new(MemoryDisk::new(image()))),
@@ -327,7 +327,7 @@ async fn what_the_destination_holds_is_not_written() {
         compression: Compression::Auto,
         skip_holes: false,
         skip_zeros: false,
-        whole: false,
+        sha256: false,
     };
     let copied = copy.run_once(&mut ledger, &context).await.unwrap();
     assert_eq!((copied.sent, copied.unchanged, ledger.settled()), (9, 1, 10));

@@ -1,9 +1,9 @@
-//! A stream whose length is known only at its end, into a file or onto standard output.
+//! Copies a stream of unknown length into a file or to standard output.
 
 use super::Context;
 use super::copy::{Copied, finish};
+use super::copy_work::CopyWork;
 use super::encode::codec::Compression;
-use super::hands::CopyHands;
 use super::ledger::{Bits, Ledger};
 use super::pipeline::{Item, Origin, Source};
 use super::tap::Tap;
@@ -15,43 +15,43 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Stage};
 use std::sync::Arc;
 
-/// What has landed.
+/// The result of copying a stream.
 #[derive(Debug)]
-pub struct Landed {
-    /// Every chunk, with its digest.
+pub struct StreamCopied {
+    /// Every chunk with its digest.
     pub ledger: Ledger,
     /// Chunks that hold data.
     pub data: u64,
     /// Chunks of zeros.
     pub zero: u64,
-    /// The SHA-256 of it all, if it was asked for.
+    /// The SHA-256 of the whole stream, if it was asked for.
     pub sha256: Option<String>,
 }
 
-/// How the stream is looked at.
+/// How to cut and digest a stream.
 #[derive(Clone, Copy, Debug)]
-pub struct Looking {
-    /// Bytes a chunk.
+pub struct DigestOptions {
+    /// Chunk size in bytes.
     pub chunk_size: u64,
     /// The algorithm of chunk digests.
     pub digest: Algorithm,
-    /// Whether the SHA-256 of it all is wanted.
+    /// Whether to compute the SHA-256 of the whole stream.
     pub sha256: bool,
 }
 
-/// Moves a stream to its end. One without any bytes is an error. A stop ends it at once: what a stream has left cannot be
-/// resumed.
-pub async fn land(
+/// Copies a stream to its end. An empty stream is an error. A stop ends the copy at once, because a stream
+/// cannot be resumed.
+pub async fn copy_stream(
     stream: StreamReader,
     to: Arc<dyn WriteAt>,
-    looking: Looking,
+    options: DigestOptions,
     context: &Context,
-) -> Result<Landed> {
+) -> Result<StreamCopied> {
     (context.observer)(&Event::Stage(Stage::Transfer));
-    let geometry = Geometry::new(u64::MAX, looking.chunk_size);
-    let tap = looking.sha256.then(Arc::<Tap>::default);
+    let geometry = Geometry::new(u64::MAX, options.chunk_size);
+    let tap = options.sha256.then(Arc::<Tap>::default);
     let settled = Arc::new(Bits::new(0));
-    let hands = CopyHands {
+    let work_fns = CopyWork {
         blank: Arc::default(),
         held: None,
         to: Arc::clone(&to),
@@ -60,10 +60,10 @@ pub async fn land(
         skip_holes: false,
         skip_zeros: false,
     };
-    let pipeline = hands.pipeline(
+    let pipeline = work_fns.pipeline(
         Source::Stream(Box::new(stream)),
         None,
-        looking.digest,
+        options.digest,
         geometry,
         tap.clone(),
         context,
@@ -79,7 +79,7 @@ pub async fn land(
     };
     let moving = pipeline.run(items, context, note);
     let failures = context.stop.unless_asked(moving).await?;
-    // How many there are is not known, and so not how many are missing.
+    // The total is unknown, so the number of missing chunks is too.
     if let Some(error) = failures.into_cause() {
         return Err(error);
     }
@@ -88,12 +88,12 @@ pub async fn land(
     if size == 0 {
         return Err(Error::new(Kind::Source, "the image is empty"));
     }
-    let mut ledger = Ledger::new(Geometry::checked(size, looking.chunk_size)?, looking.digest);
+    let mut ledger = Ledger::new(Geometry::checked(size, options.chunk_size)?, options.digest);
     ledger.fill(&chunks);
     if ledger.missing().next().is_some() {
         return Err(Error::new(Kind::Io, "a chunk of the stream is missing; this is a bug in diskferry"));
     }
     context.stop.unless_asked(to.flush()).await?;
     let sha256 = tap.map(|tap| finish(&tap, chunks.len() as u64)).transpose()?;
-    Ok(Landed { ledger, data: done.sent, zero: done.zero, sha256 })
+    Ok(StreamCopied { ledger, data: done.sent, zero: done.zero, sha256 })
 }

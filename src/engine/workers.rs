@@ -1,10 +1,10 @@
-//! The threads that work on chunks: digest, compare, compress, and read or write what is on this machine.
+//! The threads that work on chunks: digest, compare, compress, and read or write local disks.
 //!
-//! Nobody joins them: what they have to say, a panic too, comes out of a channel, and they end when nobody gives them any
-//! more. Neither channel has a bound; the pipeline counts what is in them.
+//! The threads are not joined. Results and panics come out of a channel, and the threads end when their task
+//! channel closes. Neither channel is bounded; the pipeline counts what is in them.
 
 use super::Context;
-use super::pipeline::{Content, Hand, Loaded, Origin, Worked};
+use super::pipeline::{Content, Loaded, Origin, WorkFn, Worked};
 use super::tap::Tap;
 use crate::chunk::Geometry;
 use crate::disk::{Buffer, Buffers, Permit, ReadAt};
@@ -18,11 +18,12 @@ use tokio::sync::mpsc;
 
 /// A chunk for a worker.
 pub(super) enum Task {
-    /// So many zeros.
+    /// A hole of this many bytes.
     Hole(u64),
     /// Bytes that were fetched.
     Fetched(Buffer),
-    /// So many bytes on this machine, which the worker reads: of the source, or of what an earlier run has kept.
+    /// A chunk of this many bytes that the worker reads from a local disk: the source, or what an earlier run
+    /// kept.
     Here { len: u64, permit: Permit, kept: bool },
 }
 
@@ -32,9 +33,9 @@ pub(super) struct Workers<T> {
     results: mpsc::UnboundedReceiver<(u64, Result<Worked<T>>)>,
 }
 
-/// What every worker has a handle of.
+/// The state that all workers share.
 #[derive(Clone)]
-struct Shop {
+struct Shared {
     source: Option<Arc<dyn ReadAt>>,
     kept: Option<Arc<dyn ReadAt>>,
     tap: Option<Arc<Tap>>,
@@ -44,10 +45,10 @@ struct Shop {
 }
 
 impl<T: Send + 'static> Workers<T> {
-    /// Starts a thread for each of `hands`. `source` and `kept` are disks of this machine; `stock` is how many buffers are kept, and
-    /// one for each thread is.
+    /// Starts a thread for each of `work_fns`. `source` and `kept` are local disks. `stock` is the number of
+    /// spare buffers, at least one for each thread.
     pub(super) fn start(
-        hands: Vec<Hand<T>>,
+        work_fns: Vec<WorkFn<T>>,
         geometry: Geometry,
         source: Option<Arc<dyn ReadAt>>,
         kept: Option<Arc<dyn ReadAt>>,
@@ -58,51 +59,51 @@ impl<T: Send + 'static> Workers<T> {
         let (tasks, input) = crossbeam_channel::unbounded();
         let (output, results) = mpsc::unbounded_channel();
         let meters = Arc::clone(&context.meters);
-        let buffers = Buffers::new(stock.max(hands.len()));
-        let shop = Shop { source, kept, tap, buffers, meters, geometry };
-        for (i, hand) in hands.into_iter().enumerate() {
-            let (shop, input, output) = (shop.clone(), input.clone(), output.clone());
+        let buffers = Buffers::new(stock.max(work_fns.len()));
+        let shared = Shared { source, kept, tap, buffers, meters, geometry };
+        for (i, work_fn) in work_fns.into_iter().enumerate() {
+            let (shared, input, output) = (shared.clone(), input.clone(), output.clone());
             std::thread::Builder::new()
                 .name(format!("work-{i}"))
-                .spawn(move || work(&shop, hand, &input, &output))
+                .spawn(move || work(&shared, work_fn, &input, &output))
                 .map_err(|e| Error::io("starting a thread", e))?;
         }
         Ok(Self { tasks, results })
     }
 
-    /// Hands over a chunk.
+    /// Gives a chunk to a worker.
     pub(super) fn take(&self, index: u64, task: Task) {
-        // Without workers the channel of results has ended, which is noticed there.
+        // If all workers are gone, the closed result channel tells so.
         let _ = self.tasks.send((index, task));
     }
 
-    /// What comes next of them; `None` once all have died.
+    /// Waits for the next result. Returns `None` once all threads are gone.
     pub(super) async fn next(&mut self) -> Option<(u64, Result<Worked<T>>)> {
         self.results.recv().await
     }
 }
 
 fn work<T>(
-    shop: &Shop,
-    mut hand: Hand<T>,
+    shared: &Shared,
+    mut work_fn: WorkFn<T>,
     input: &Receiver<(u64, Task)>,
     output: &mpsc::UnboundedSender<(u64, Result<Worked<T>>)>,
 ) {
     loop {
         let Ok((index, task)) = input.recv() else { return };
         let worked = catch_unwind(AssertUnwindSafe(|| {
-            let loaded = shop.load(index, task)?;
+            let loaded = shared.load(index, task)?;
             let start = Instant::now();
-            let worked = hand(loaded);
-            Meters::since(&shop.meters.encoding_ns, start);
+            let worked = work_fn(loaded);
+            Meters::since(&shared.meters.encoding_ns, start);
             worked
         }));
         let died = worked.is_err();
         let worked = worked.unwrap_or_else(|_| {
-            Err(Error::new(Kind::Io, "a working thread has died; this is a bug in diskferry"))
+            Err(Error::new(Kind::Io, "a worker thread panicked; this is a bug in diskferry"))
         });
-        if let (Err(_), Some(tap)) = (&worked, &shop.tap) {
-            // Those that wait for their turn need not wait for this chunk.
+        if let (Err(_), Some(tap)) = (&worked, &shared.tap) {
+            // Threads that wait for their turn need not wait for this chunk.
             tap.give_up();
         }
         if output.send((index, worked)).is_err() || died {
@@ -111,8 +112,8 @@ fn work<T>(
     }
 }
 
-impl Shop {
-    /// Has the bytes of a chunk here, and lets the tap have them in their turn.
+impl Shared {
+    /// Reads the bytes of a chunk if necessary and passes them to the tap in their turn.
     fn load(&self, index: u64, task: Task) -> Result<Loaded> {
         let (content, from) = match task {
             Task::Hole(len) => (Content::Zeros(len), Origin::Hole),
@@ -137,7 +138,7 @@ impl Shop {
 
     fn read(&self, disk: Option<&dyn ReadAt>, index: u64, len: u64) -> Result<Buffer> {
         let Some(local) = disk.and_then(ReadAt::local) else {
-            return Err(Error::new(Kind::Io, "there is nothing to read here; this is a bug in diskferry"));
+            return Err(Error::new(Kind::Io, "there is no local disk to read; this is a bug in diskferry"));
         };
         let mut bytes = self.buffers.take_any(usize::try_from(len).unwrap_or(usize::MAX));
         local.read_into(self.geometry.offset(index), len, &mut bytes)?;

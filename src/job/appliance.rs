@@ -7,7 +7,7 @@
 use super::download::{
     Download, Downloads, FileForm, Object, begin, file_name, forget, header, is_stream, known_part, plan,
 };
-use super::resumable::Resumable;
+use super::resumable::{Resumable, start_over};
 use super::{Done, Settings, announce, once_free, summary, vhd, write_manifest};
 use crate::disk::appliance::pull::{beside, pull};
 use crate::disk::appliance::{Access, Appliance, ApplianceDisk};
@@ -20,7 +20,7 @@ use crate::disk::{Evidence, Identity, ReadAt, WriteAt};
 use crate::engine::compare::Amount;
 use crate::engine::ledger::Ledger;
 use crate::engine::resume::Proof;
-use crate::engine::{Context, Landed, Looking, land};
+use crate::engine::{Context, DigestOptions, StreamCopied, copy_stream};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Stage, Summary};
 use crate::journal::Destination;
@@ -230,10 +230,16 @@ impl Download {
             Some(file) => {
                 self.check_free(file)?;
                 let header = header(file, &object, settings);
-                if settings.restart && !settings.dry_run {
-                    forget(file, &header, settings)?;
-                }
-                Some(once_free(context, || Resumable::find(settings, &header, context)).await?)
+                let find = async |settings: &Settings| {
+                    if settings.restart && !settings.dry_run {
+                        forget(file, &header, settings)?;
+                    }
+                    once_free(context, || Resumable::find(settings, &header, context)).await
+                };
+                Some(match find(settings).await {
+                    Err(error) => find(&start_over(error, settings, context)?).await?,
+                    Ok(found) => found,
+                })
             }
             None => None,
         };
@@ -281,13 +287,13 @@ async fn fetch(
     ground: Arc<dyn WriteAt>,
     settings: &Settings,
     context: &Context,
-) -> Result<(Landed, Option<String>)> {
+) -> Result<(StreamCopied, Option<String>)> {
     let pull = pull(&found.appliance, &found.access, true);
     let reader = if unpacking { unpack(pull.reader)? } else { pull.reader };
     let stream = Stream::endless(reader, "the stream").start()?;
-    let looking =
-        Looking { chunk_size: settings.chunk_size, digest: settings.digest, sha256: settings.sha256 };
-    let (landed, digest) = beside(land(stream, ground, looking, context), pull.feeding).await;
+    let options =
+        DigestOptions { chunk_size: settings.chunk_size, digest: settings.digest, sha256: settings.sha256 };
+    let (landed, digest) = beside(copy_stream(stream, ground, options, context), pull.feeding).await;
     let landed = landed.map_err(|error| match error.kind() {
         kind if kind.is_retryable() => error
             .with_kind(Kind::Incomplete)
@@ -321,7 +327,7 @@ fn tell(found: &Found, unpacking: bool, contents: &Contents, earlier: Option<&Re
 async fn verify(
     found: &Found,
     digest: Option<&str>,
-    landed: &Landed,
+    landed: &StreamCopied,
     settings: &Settings,
     context: &Context,
 ) -> Result<u64> {

@@ -6,7 +6,7 @@
 
 use super::contents::{self, Trust};
 use super::resumable::{Resumable, count_resumed, still_settled};
-use super::{Done, Far, Settings, announce, check_unchanged, once_free, summary};
+use super::{Access, Done, Far, Settings, announce, check_unchanged, once_free, summary, usable};
 use crate::backup::index::ChunkHash;
 use crate::backup::{Index, Properties, Session, SnapshotId, SnapshotName, When};
 use crate::chunk::{AckedChunk, Geometry};
@@ -86,7 +86,7 @@ impl Backup {
         // A store keeps chunks under these digests.
         let settings = &Settings { digest: Algorithm::Sha256, ..settings.clone() };
         let context = &context.on(Route::Between);
-        let facts = super::usable(&self.disk, far, context).await?;
+        let facts = usable(&self.disk, Access::Read, far, context).await?;
         if facts.size == 0 {
             return Err(Error::new(Kind::Source, format!("{} is empty", far.called(&facts.disk))));
         }
@@ -103,7 +103,7 @@ impl Backup {
             compression: Compression::Auto,
             skip_holes: false,
             skip_zeros: false,
-            whole: settings.sha256,
+            sha256: settings.sha256,
         };
         let schedule = if copy.to.info().volatile { syncing::VOLATILE } else { syncing::UPLOAD };
         let moved = Box::pin(copy.run(&claimed.journal, schedule, &mut claimed.ledger, context)).await;
@@ -176,6 +176,7 @@ impl Backup {
             chunk_size: settings.chunk_size,
             digest: Algorithm::Sha256.name().into(),
             command: settings.command.clone(),
+            directory: settings.directory.clone(),
             ..Header::default()
         };
         let found = once_free(context, || Resumable::find(settings, &header, context)).await?;

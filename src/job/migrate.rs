@@ -6,7 +6,7 @@
 
 use super::appliance::Found;
 use super::upload::{Image, ImageBytes, Upload};
-use super::{Done, Far, Settings, usable, vhd};
+use super::{Access, Done, Far, Settings, usable, vhd};
 use crate::disk::appliance::ApplianceDisk;
 use crate::disk::appliance::pull::{beside, pull};
 use crate::disk::format::TargetFormat;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 /// A disk as the image of an upload to another remote.
 pub async fn disk(drive: &str, from: &Far, context: &Context) -> Result<Image> {
-    let facts = usable(drive, from, context).await?;
+    let facts = usable(drive, Access::Read, from, context).await?;
     if facts.size == 0 {
         return Err(Error::new(Kind::Source, format!("{} is empty", from.called(drive))));
     }

@@ -16,8 +16,8 @@ pub mod verify;
 mod vhd;
 
 use crate::digest::Algorithm;
-use crate::disk::ReadAt;
 use crate::disk::store::{Facts, Store};
+use crate::disk::{LocalRead, ReadAt};
 use crate::engine::compare::Amount;
 use crate::engine::ledger::Ledger;
 use crate::engine::resume::Resume;
@@ -64,6 +64,8 @@ pub struct Settings {
     pub verify: Amount,
     /// Whether an earlier run's journal is ignored.
     pub restart: bool,
+    /// What happens if the image changed since an interrupted run.
+    pub on_change: OnChange,
     /// How much of an earlier run's work is proved again.
     pub resume: Resume,
     /// Whether only the plan is wanted.
@@ -82,6 +84,30 @@ pub struct Settings {
     pub sets: SetDirectory,
     /// The command, as a shell would take it, to be shown by `transfers`.
     pub command: String,
+    /// The directory that relative paths in `command` start from.
+    pub directory: PathBuf,
+}
+
+/// What happens if the image changed since an interrupted run, so that what that run sent is of no use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnChange {
+    /// The transfer fails.
+    #[default]
+    Refuse,
+    /// The transfer starts over.
+    Restart,
+}
+
+impl std::str::FromStr for OnChange {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "refuse" => Ok(OnChange::Refuse),
+            "restart" => Ok(OnChange::Restart),
+            _ => Err(Error::usage(format!("expected `refuse` or `restart`, got `{text}`"))),
+        }
+    }
 }
 
 /// 4 MiB: the most that Crosspeer and CloudSigma let one read ask for (Crosspeer API, "Read binary data from a drive":
@@ -104,6 +130,7 @@ impl Settings {
             sha256: false,
             verify: Amount::default(),
             restart: false,
+            on_change: OnChange::default(),
             resume: Resume::default(),
             dry_run: false,
             keeps_journal: false,
@@ -113,6 +140,15 @@ impl Settings {
             contents: ContentsDirectory::new(state.join("contents")),
             sets: SetDirectory::new(state.join("sets")),
             command: String::new(),
+            directory: PathBuf::new(),
+        }
+    }
+
+    /// The command that starts over, in backticks.
+    fn restarting(&self) -> String {
+        match &*self.command {
+            "" => "`--restart`".to_owned(),
+            command => format!("`{command} --restart`"),
         }
     }
 
@@ -204,28 +240,70 @@ pub async fn once_free<T>(context: &Context, mut take: impl FnMut() -> Result<T>
 /// How often such a lock is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// What there is to know of a disk that is to be read or written. One that cannot be used now is refused; of one that
-/// somebody uses there is a warning, unless something else was asked for ([`InUse`]).
-async fn usable(disk: &str, far: &Far, context: &Context) -> Result<Facts> {
+/// What a transfer does with a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+/// Returns what there is to know of a disk that is to be read or written.
+///
+/// # Errors
+/// [`Kind::Busy`] if it cannot be used now, [`Kind::InUse`] if it is in use and that is refused.
+async fn usable(disk: &str, access: Access, far: &Far, context: &Context) -> Result<Facts> {
     let facts = far.store.facts(disk).await?;
     let what = far.called(&facts.disk);
     if let Some(why) = &facts.busy {
         return Err(Error::new(Kind::Busy, format!("{what} cannot be used now: {why}"))
             .hint("wait until that is over, then run the same command again"));
     }
-    if let Some(users) = &facts.in_use {
-        let text = format!("{what} is in use ({users}): what is read or written may be half old");
-        match context.in_use {
-            InUse::Refuse => {
-                return Err(Error::new(Kind::Exists, format!("{what} is in use ({users})")).hint(
-                    "stop what uses it, or take a copy of the drive; `--if-in-use warn` goes on all the same, with what may be half old",
-                ));
-            }
-            InUse::Warn => (context.observer)(&Event::Warning(text)),
-            InUse::Ignore => {}
+    let Some(users) = &facts.in_use else { return Ok(facts) };
+    let release = match users.servers() {
+        [] => format!("release the {}", far.store.info().noun),
+        servers => {
+            let stops: Vec<String> = servers
+                .iter()
+                .map(|server| format!("`diskferry server stop {}:{server}`", far.remote))
+                .collect();
+            format!("stop the server with {}", stops.join(" and "))
         }
-    }
+    };
+    check_in_use(&what, &users.to_string(), access, &release, context)?;
     Ok(facts)
+}
+
+/// Refuses an image on a device that this machine uses, or warns of it, as the user wants it.
+fn check_device(disk: Option<&Arc<dyn ReadAt>>, context: &Context) -> Result<()> {
+    let Some(disk) = disk else { return Ok(()) };
+    match disk.local().and_then(LocalRead::users) {
+        Some(users) => {
+            let release = "unmount it, or transfer a snapshot of it";
+            check_in_use(&disk.info().name, &users, Access::Read, release, context)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses a disk that is in use, or warns of it, as the user wants it. `release`: what frees the disk.
+fn check_in_use(what: &str, users: &str, access: Access, release: &str, context: &Context) -> Result<()> {
+    let default = match access {
+        Access::Read => InUse::Warn,
+        Access::Write => InUse::Refuse,
+    };
+    let (risk, go_on) = match access {
+        Access::Read => ("the copy may be half old", "copies it while it is in use"),
+        Access::Write => ("what is written may be overwritten", "writes to it while it is in use"),
+    };
+    match context.in_use.unwrap_or(default) {
+        InUse::Refuse => {
+            return Err(Error::new(Kind::InUse, format!("{what} is in use by {users}: {risk}"))
+                .hint(format!("{release}; or `--if-in-use warn` {go_on}")));
+        }
+        InUse::Warn => (context.observer)(&Event::InUse(format!("{what} is in use by {users}: {risk}"))),
+        InUse::Ignore => {}
+    }
+    Ok(())
 }
 
 /// Fails if a disk says that it is not what it was when it was opened.

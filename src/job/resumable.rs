@@ -1,6 +1,6 @@
 //! The journal that belongs to a command, if an earlier run left one, and whether what it says can be built upon.
 
-use super::Settings;
+use super::{OnChange, Settings};
 use crate::chunk::{AckedChunk, Geometry};
 use crate::digest::Algorithm;
 use crate::disk::Evidence;
@@ -22,8 +22,11 @@ pub(super) struct Resumable {
 }
 
 impl Resumable {
-    /// Looks for the journal of this command. One that does not fit is refused with the reason. With `--restart` there
-    /// is none; the warning that goes with it names what the earlier run made.
+    /// Looks for the journal of this command. With [`Settings::restart`] there is none, and the disk that the earlier run made
+    /// is reported as left over.
+    ///
+    /// # Errors
+    /// [`Kind::Changed`] if the image is not what it was, [`Kind::Journal`] if anything else of the command differs.
     pub(super) fn find(settings: &Settings, header: &Header, context: &Context) -> Result<Self> {
         let id = Directory::id(header);
         let path = settings.journals.path(&id)?;
@@ -32,11 +35,7 @@ impl Resumable {
             if let Some(Replay { drive: Some(old), header: was, .. }) = &old
                 && old.created
             {
-                let text = format!(
-                    "the drive that the earlier run made is left as it is: {}:{}",
-                    was.remote, old.drive
-                );
-                (context.observer)(&Event::Warning(text));
+                (context.observer)(&Event::Leftover { remote: was.remote.clone(), disk: old.drive.clone() });
             }
             return Ok(Self { journal: None, replay: None, path });
         }
@@ -46,16 +45,23 @@ impl Resumable {
             Journal::open(&path)?.map_or((None, None), |(journal, replay)| (Some(journal), Some(replay)))
         };
         if let Some(replay) = &replay {
+            if let Some(how) = replay.header.image_change(header) {
+                return Err(changed_since("the image", &how));
+            }
             if let Some(why) = replay.header.difference(header) {
-                return Err(Error::new(Kind::Journal, format!("cannot resume the earlier transfer: {why}"))
-                    .hint(format!(
-                        "start over with `--restart`, or see it with `diskferry transfers show {id}`"
-                    )));
+                return Err(Error::new(
+                    Kind::Journal,
+                    format!("cannot resume the interrupted transfer: {why}"),
+                )
+                .hint(format!(
+                    "start over with {}; `diskferry transfers show {id}` shows the interrupted transfer",
+                    settings.restarting()
+                )));
             }
             if replay.torn_bytes > 0 {
                 let text = format!(
-                    "{} bytes at the end of the journal were torn and do not count",
-                    replay.torn_bytes
+                    "the journal ended in the middle of a record: {} ignored",
+                    crate::units::counted(replay.torn_bytes, "byte")
                 );
                 (context.observer)(&Event::Warning(text));
             }
@@ -158,10 +164,28 @@ pub(super) fn still_settled(acked: &[AckedChunk], ledger: &Ledger) -> Vec<AckedC
     acked.iter().filter(|chunk| ledger.is_settled(chunk.index)).copied().collect()
 }
 
-/// The error for a source that another run read differently.
+/// The error for a source that is not what the interrupted run read.
 pub(super) fn changed_since(what: &str, how: &str) -> Error {
-    Error::new(Kind::Source, format!("cannot resume the earlier transfer: {what} changed: {how}"))
-        .hint("start over with `--restart`")
+    Error::new(Kind::Changed, format!("{what} changed since the interrupted run: {how}"))
+}
+
+/// Returns the settings that start over after `error`, if it says that the source changed since the interrupted run and
+/// [`OnChange::Restart`] is set.
+///
+/// # Errors
+/// `error` in every other case; one that says that the source changed tells both ways on.
+pub(super) fn start_over(error: Error, settings: &Settings, context: &Context) -> Result<Settings> {
+    if error.kind() != Kind::Changed {
+        return Err(error);
+    }
+    if settings.on_change == OnChange::Refuse || settings.restart {
+        return Err(error.hint(format!(
+            "start over with {}; `--on-change restart` does so without asking, for scripts",
+            settings.restarting()
+        )));
+    }
+    (context.observer)(&Event::Warning(format!("{error}: starting over")));
+    Ok(Settings { restart: true, ..settings.clone() })
 }
 
 /// Says that chunks have to be moved again.

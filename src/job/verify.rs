@@ -1,7 +1,7 @@
 //! `verify`: an image and a drive, chunk by chunk.
 
 use super::upload::Image;
-use super::{Far, Settings, announce, summary, usable, vhd, write_manifest};
+use super::{Access, Far, Settings, announce, check_device, summary, usable, vhd, write_manifest};
 use crate::chunk::Geometry;
 use crate::disk::format::TargetFormat;
 use crate::engine::Context;
@@ -46,7 +46,8 @@ impl Verify {
             Error::usage(format!("{from} is {}: it cannot be compared as it is", self.image.format))
                 .hint("unpack it first")
         })?;
-        let info = usable(&self.drive, far, context).await?;
+        check_device(Some(&here), context)?;
+        let info = usable(&self.drive, Access::Read, far, context).await?;
         let what = far.called(&info.disk);
         let disk = far.store.read(&info, None).await?;
         let (here, disk) = match self.target {

@@ -1,10 +1,12 @@
-//! What the disks of far ends hold, chunk by chunk, as the last transfer left it.
+//! Records of what remote disks hold, chunk by chunk, as the last transfer left them.
 //!
-//! A record is kept for each disk in the state directory, under the disk's [destination](Destination), and replaced as a whole.
-//! It is a claim: it says in which generation of the destination it was true, and what the disk counted and carried then. Whoever
-//! builds on it proves it first. One that is torn, or of another version, is as good as none.
+//! The state directory has one record for each disk, under the disk's [destination](Destination). A record is
+//! always replaced as a whole. It is a claim: it names the generation of the destination for which it was
+//! true, and the disk's evidence (counters, marks) at that time. Whoever builds on a record checks it first.
+//! A damaged record, or one of another version, is ignored.
 //!
-//! Two digests of a chunk may be known: that of the transfer that wrote it, and that under which a store keeps it.
+//! A chunk may have two known digests: that of the transfer that wrote it, and the one under which a store
+//! keeps it.
 
 use super::destinations::Destination;
 use super::sync_directory;
@@ -18,10 +20,10 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The first line of every record of this version.
+/// The first line of every record.
 const MAGIC: &[u8] = b"diskferry contents 1\n";
 
-/// The bytes of the checksum at the end.
+/// The length of the checksum at the end, in bytes.
 const CHECKSUM: usize = 32;
 
 const BLAKE3: u8 = 1;
@@ -34,27 +36,27 @@ pub struct ContentsDirectory(PathBuf);
 /// When a record was true.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// The generation of the destination; `None` if nobody on this machine had written there.
+    /// The generation of the destination, or `None` if nobody on this machine had written there.
     pub generation: Option<String>,
-    /// The id of the transfer that the disk carried.
+    /// The id of the transfer that marked the disk.
     pub mark: Option<String>,
-    /// What the disk told of its writes.
+    /// What the disk reported about its writes.
     pub evidence: Evidence,
-    /// The id of a transfer that writes what differs from the record: only that one may still build upon it.
+    /// The id of a transfer that is changing the disk. Only that transfer may still build on the record.
     pub changing: Option<String>,
 }
 
-/// What a disk held.
+/// The contents of a disk.
 #[derive(Clone, Debug)]
 pub struct Contents {
-    /// When that was so.
+    /// When they were observed.
     pub seen: Seen,
     geometry: Geometry,
     blake3: Vec<Option<Digest>>,
     sha256: Vec<Option<Digest>>,
 }
 
-/// The record's first part, as JSON.
+/// The first part of a record, as JSON.
 #[derive(Serialize, Deserialize)]
 struct Head {
     #[serde(flatten)]
@@ -64,18 +66,18 @@ struct Head {
 }
 
 impl Contents {
-    /// A disk of which nothing is known.
+    /// Creates the contents of a disk of which nothing is known.
     pub fn new(geometry: Geometry, seen: Seen) -> Self {
         let none = || vec![None; usize::try_from(geometry.chunks()).unwrap_or(0)];
         Self { seen, geometry, blake3: none(), sha256: none() }
     }
 
-    /// How the disk was cut.
+    /// Returns how the disk is cut into chunks.
     pub fn geometry(&self) -> Geometry {
         self.geometry
     }
 
-    /// The digests of one algorithm, by chunk.
+    /// Returns the digests of one algorithm, by chunk index.
     pub fn digests(&self, algorithm: Algorithm) -> &[Option<Digest>] {
         match algorithm {
             Algorithm::Blake3 => &self.blake3,
@@ -83,7 +85,7 @@ impl Contents {
         }
     }
 
-    /// Notes what a chunk holds now. Its other digest is forgotten if this one is not what it was.
+    /// Notes the digest of a chunk. If the digest changed, the chunk's other digest is dropped.
     pub fn learn(&mut self, index: u64, algorithm: Algorithm, digest: Digest) {
         let Ok(at) = usize::try_from(index) else { return };
         let (this, other) = match algorithm {
@@ -97,7 +99,7 @@ impl Contents {
         *this = Some(digest);
     }
 
-    /// Notes that nothing is known of a chunk.
+    /// Drops what is known of a chunk.
     pub fn forget(&mut self, index: u64) {
         let Ok(at) = usize::try_from(index) else { return };
         for column in [&mut self.blake3, &mut self.sha256] {
@@ -111,7 +113,7 @@ impl Contents {
         let (size, chunk_size) = (self.geometry.image_size(), self.geometry.chunk_size());
         let head = Head { seen: self.seen.clone(), size, chunk_size };
         let head = serde_json::to_vec(&head)
-            .map_err(|e| Error::usage("a record of a disk's contents cannot be written").source(e))?;
+            .map_err(|e| Error::usage("cannot encode the record of a disk's contents").source(e))?;
         let mut bytes = MAGIC.to_vec();
         bytes.extend((head.len() as u64).to_le_bytes());
         bytes.extend(head);
@@ -125,7 +127,7 @@ impl Contents {
         Ok(bytes)
     }
 
-    /// `None` if the bytes are not those of a whole record.
+    /// Returns `None` if the bytes are not a complete record.
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (bytes, sum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
         if blake3::hash(bytes).as_bytes() != sum {
@@ -136,7 +138,7 @@ impl Contents {
         let (head, mut rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
         let Head { seen, size, chunk_size } = serde_json::from_slice(head).ok()?;
         let geometry = Geometry::checked(size, chunk_size).ok()?;
-        // A byte a chunk at least: what the head claims is bounded by what is there.
+        // Every chunk takes at least a byte, so the data bounds the count that the head claims.
         if geometry.chunks() > rest.len() as u64 {
             return None;
         }
@@ -156,17 +158,17 @@ impl Contents {
 }
 
 impl ContentsDirectory {
-    /// A directory; it is made with the first record.
+    /// Creates a handle. The directory itself is created with the first record.
     pub fn new(path: PathBuf) -> Self {
         Self(path)
     }
 
-    /// The record of a disk, if there is a whole one.
+    /// Returns the record of a disk, if there is a complete one.
     pub fn load(&self, destination: &Destination) -> Option<Contents> {
         Contents::from_bytes(&std::fs::read(self.path(destination)).ok()?)
     }
 
-    /// Puts a record in the place of the disk's old one; safely on disk when this returns.
+    /// Replaces the record of a disk and syncs it.
     pub fn store(&self, destination: &Destination, contents: &Contents) -> Result<()> {
         let path = self.path(destination);
         let what = |e| Error::io(format!("writing {}", path.display()), e);
@@ -250,7 +252,7 @@ mod tests {
         assert_eq!(contents.digests(Algorithm::Sha256)[0], None);
         contents.forget(2);
         assert_eq!(contents.digests(Algorithm::Sha256)[2], None);
-        // Outside nothing happens.
+        // Out of range this does nothing.
         contents.learn(3, Algorithm::Blake3, digest(1));
         contents.forget(u64::MAX);
     }

@@ -1,11 +1,12 @@
-//! Who on this machine writes to which destination.
+//! Tracks which runs of this machine write to which destination.
 //!
-//! A journal belongs to one transfer; a drive or a file may be the destination of many. Each destination has a small file
-//! in the state directory, which a run locks for as long as it writes there, and in which it notes a new generation
-//! before its first write. A journal that knows the generation knows that no other run of this machine came after it.
+//! A journal belongs to one transfer, but a drive or a file may be the destination of many. Each destination
+//! has a small file in the state directory. A run locks that file for as long as it writes to the
+//! destination, and stores a new generation in it before its first write. If a journal has the current
+//! generation, no other run of this machine has written since.
 //!
-//! The file is changed in place, because a lock belongs to an inode, and it is never removed. A torn one has no generation
-//! that any journal knows: that costs a comparison, never data.
+//! The file is changed in place, because a lock belongs to an inode, and is never removed. A torn file has a
+//! generation that no journal knows, which costs a comparison but never data.
 
 use crate::error::{Error, Kind, Result};
 use std::fs::{File, OpenOptions};
@@ -13,25 +14,26 @@ use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The longest file of a destination that is read, in bytes.
+/// The largest destination file that is read, in bytes.
 const LONGEST: u64 = 4096;
 
 /// The directory of destinations.
 #[derive(Clone, Debug)]
 pub struct Destinations(PathBuf);
 
-/// What is written to.
+/// A disk or file that is written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
     key: String,
-    /// What it is called in messages.
+    /// The name in messages.
     name: String,
 }
 
 impl Destination {
-    /// A drive. A UUID is the same drive under whatever name or address its remote goes; any other id is one of
-    /// `account`.
-    /// `noun` is what it is called in messages.
+    /// Returns the destination for a drive.
+    ///
+    /// A UUID is the same drive whatever name or address its remote has; any other id belongs to `account`.
+    /// `noun` is the kind of disk in messages.
     pub fn disk(account: &str, drive: &str, noun: &str) -> Self {
         let key = match uuid::Uuid::parse_str(drive) {
             Ok(uuid) => format!("drive\0{uuid}"),
@@ -40,7 +42,7 @@ impl Destination {
         Self { key, name: format!("{noun} {drive}") }
     }
 
-    /// A file, by the path of its directory and its own name.
+    /// Returns the destination for a file, by its canonical directory and its name.
     pub fn file(path: &Path) -> Self {
         let directory = path.parent().and_then(|dir| dir.canonicalize().ok());
         let whole = match (directory, path.file_name()) {
@@ -52,13 +54,13 @@ impl Destination {
 }
 
 impl Destination {
-    /// The name of the files that are kept about it.
+    /// Returns the name of the destination's files in the state directory.
     pub(super) fn file_name(&self) -> String {
         crate::digest::hex(&blake3::hash(self.key.as_bytes()).as_bytes()[..16])
     }
 }
 
-/// A destination that nobody else on this machine writes to while this exists.
+/// The lock of a destination. No other process of this machine writes to it while this exists.
 #[derive(Debug)]
 pub struct Claim {
     file: File,
@@ -67,15 +69,15 @@ pub struct Claim {
 }
 
 impl Destinations {
-    /// The destinations kept in `path`; it is made when the first one is claimed.
+    /// Creates a handle for the destinations in `path`. The directory is created with the first claim.
     pub fn new(path: PathBuf) -> Self {
         Self(path)
     }
 
-    /// Takes the lock of a destination.
+    /// Locks a destination.
     ///
     /// # Errors
-    /// [`Kind::Locked`] if another process has it.
+    /// [`Kind::Locked`] if another process holds the lock.
     pub fn claim(&self, destination: &Destination) -> Result<Claim> {
         let what = |e| Error::io(format!("claiming {}", destination.name), e);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(what)?;
@@ -93,14 +95,14 @@ impl Destinations {
             Err(std::fs::TryLockError::WouldBlock) => {
                 return Err(Error::new(
                     Kind::Locked,
-                    format!("another diskferry is writing to {}", destination.name),
+                    format!("another diskferry process is writing to {}", destination.name),
                 )
                 .hint("wait for it to end, or stop it; then run this command again"));
             }
             Err(std::fs::TryLockError::Error(e)) => return Err(what(e)),
         }
         let mut text = String::new();
-        // What cannot be read is as good as nothing: no journal knows it.
+        // A file that cannot be read counts as empty; no journal has its generation.
         let read = (&file).take(LONGEST).read_to_string(&mut text);
         let found = read.ok().and_then(|_| generation_of(&text));
         Ok(Claim { file, path, found })
@@ -108,7 +110,7 @@ impl Destinations {
 }
 
 impl Destinations {
-    /// The generation of a destination as it is now, whoever writes to it.
+    /// Returns the current generation of a destination, whoever holds its lock.
     pub fn generation(&self, destination: &Destination) -> Option<String> {
         let file = File::open(self.0.join(destination.file_name())).ok()?;
         let mut text = String::new();
@@ -118,13 +120,13 @@ impl Destinations {
 }
 
 impl Claim {
-    /// Returns the generation that the last run to write here left.
+    /// Returns the generation that the last run left.
     pub fn generation(&self) -> Option<&str> {
         self.found.as_deref()
     }
 
-    /// Notes a new generation, safely on disk when this returns, and returns it. To be called before anything is
-    /// written to the destination.
+    /// Stores a new generation, syncs it and returns it. Must be called before anything is written to the
+    /// destination.
     pub fn raise(&mut self) -> Result<String> {
         let what = |e| Error::io(format!("writing {}", self.path.display()), e);
         let generation = uuid::Uuid::new_v4().to_string();
@@ -143,7 +145,7 @@ fn line_of(generation: &str) -> String {
     format!("{generation} {}\n", &sum[..16])
 }
 
-/// The generation that a file says, if its checksum vouches for it.
+/// Returns the generation in a file's text, if its checksum is valid.
 fn generation_of(text: &str) -> Option<String> {
     let (generation, _) = text.split_once(' ')?;
     (line_of(generation) == text).then(|| generation.to_owned())
@@ -164,9 +166,12 @@ mod tests {
         let first = claim.raise().unwrap();
         assert_eq!(all.generation(&drive).as_deref(), Some(&*first));
         let refused = all.claim(&drive).unwrap_err();
-        assert!(refused.to_string().contains("another diskferry is writing to drive 08c9"), "{refused}");
+        assert!(
+            refused.to_string().contains("another diskferry process is writing to drive 08c9"),
+            "{refused}"
+        );
         drop(claim);
-        // The same drive under another address and in other letters.
+        // The same drive under another address and in upper case.
         let same = Destination::disk("http://b/ u", "08C92DD5-70A0-4F51-83D2-835919D254DF", "drive");
         let mut claim = all.claim(&same).unwrap();
         assert_eq!(claim.generation(), Some(first.as_str()));

@@ -1,14 +1,16 @@
-//! Which chunks a destination has acknowledged, on disk, so that the same command goes on after any end.
+//! Records on disk which chunks a destination has acknowledged, so that a transfer can resume after any
+//! interruption.
 //!
-//! A journal is a line that names the format, then records: a length, a type, a payload and a checksum over the last
-//! two. It comes into being whole, under its name by a rename, with its header in it. From then on it is appended to.
-//! Reading stops at the first record that is not whole; what comes after it is cut off, so a torn or damaged journal
-//! costs work and never data. What has to be taken back is left out of a journal that replaces the old one as a whole,
-//! since a record at the end is what a damaged file loses first. A chunk enters only as an [`AckedChunk`].
+//! A journal is a line that names the format, followed by records: a length, a type, a payload and a checksum
+//! over type and payload. It is created with its header in it, under a temporary name, and then renamed.
+//! After that it is appended to. Reading stops at the first incomplete record and the rest is cut off, so a
+//! damaged journal costs work but never data. Acknowledgements are taken back by replacing the journal with
+//! one that lacks them, because a record at the end is what a damaged file loses first. Only an
+//! [`AckedChunk`] can be recorded.
 //!
-//! What an earlier run noted is a claim, to be proved before a later run builds on it (`engine/resume.rs`). The
-//! journal holds what that takes: the generation of the [destination](destinations), what both ends looked like when
-//! the run ended, the inode of a download's temporary file, and which of its chunks were synced to the disk.
+//! A journal is a claim, to be checked before a later run builds on it (`engine/resume.rs`). It holds what
+//! the check needs: the generation of the [destination](destinations), the evidence of both ends when the run
+//! ended, the inode of a download's temporary file, and which of its chunks were synced.
 
 pub mod contents;
 pub mod destinations;
@@ -35,13 +37,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How the first line of every journal begins, whatever its version.
+/// The prefix of the first line of every journal, whatever its version.
 const MAGIC_PREFIX: &[u8] = b"diskferry journal ";
 
-/// The first line of every journal of this version.
+/// The first line of a journal of this version.
 const MAGIC: &[u8] = b"diskferry journal 2\n";
 
-/// How often a journal that is being replaced is looked for again before that is given up.
+/// How often opening a journal is retried while another process replaces it.
 const LOCK_TRIES: usize = 8;
 
 /// An open journal, locked against other processes.
@@ -53,7 +55,7 @@ pub struct Journal {
     dirty: Arc<AtomicBool>,
 }
 
-/// What a journal says beside the chunks.
+/// The contents of a journal besides the chunks.
 #[derive(Debug)]
 struct Known {
     header: Header,
@@ -64,22 +66,23 @@ struct Known {
 }
 
 impl Journal {
-    /// Starts a journal; one that exists is replaced.
+    /// Creates a journal and replaces an existing one.
     ///
     /// # Errors
-    /// [`Kind::Locked`] if another process has the one that exists.
+    /// [`Kind::Locked`] if another process holds the existing journal.
     pub fn create(path: &Path, header: Header) -> Result<Self> {
-        // Held until the new one stands in its place.
+        // Held until the new journal has replaced it.
         let _old = open_locked(path)?;
         let known = Known { header, drive: None, part: None, source: None, generation: None };
         let file = known.store(path, &[])?;
         Ok(Self { file: Arc::new(file), path: path.to_owned(), known, dirty: Arc::default() })
     }
 
-    /// Opens a journal and reads it; `None` if there is none. What is torn at the end is cut off.
+    /// Opens and reads a journal. Returns `None` if there is none. An incomplete record at the end is cut
+    /// off.
     ///
     /// # Errors
-    /// [`Kind::Locked`] if another process has it, [`Kind::Journal`] if it cannot be read (see [`peek`]).
+    /// [`Kind::Locked`] if another process holds it, [`Kind::Journal`] if it cannot be read (see [`peek`]).
     pub fn open(path: &Path) -> Result<Option<(Self, Replay)>> {
         let Some(mut file) = open_locked(path)? else { return Ok(None) };
         let replay = read(&mut file, path)?;
@@ -97,7 +100,7 @@ impl Journal {
         Ok(Some((journal, replay)))
     }
 
-    /// Returns what the transfer is.
+    /// Returns the description of the transfer.
     pub fn header(&self) -> &Header {
         &self.known.header
     }
@@ -107,65 +110,66 @@ impl Journal {
         self.known.drive.as_ref()
     }
 
-    /// Returns where the journal is.
+    /// Returns the path of the journal.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Notes the drive, safely on disk when this returns.
+    /// Records the drive and syncs.
     pub fn set_drive(&mut self, drive: DriveRecord) -> Result<()> {
         self.append_safely(&Record::Drive(drive.clone()))?;
         self.known.drive = Some(drive);
         Ok(())
     }
 
-    /// Notes the temporary file of a download, safely on disk when this returns.
+    /// Records the temporary file of a download and syncs.
     pub fn set_part(&mut self, part: PartRecord) -> Result<()> {
         self.append_safely(&Record::Part(part))?;
         self.known.part = Some(part);
         Ok(())
     }
 
-    /// Notes what the drive that is read looks like as the transfer begins, safely on disk when this returns.
+    /// Records the evidence of the source drive at the start of the transfer and syncs.
     pub fn set_source(&mut self, source: Evidence) -> Result<()> {
         self.append_safely(&Record::Source(source.clone()))?;
         self.known.source = Some(source);
         Ok(())
     }
 
-    /// Notes that a run begins to write, with the destination at `generation`; safely on disk when this returns.
+    /// Records that a run begins to write with the destination at `generation`, and syncs.
     pub fn claim(&mut self, generation: String) -> Result<()> {
         self.append_safely(&Record::Claim(generation.clone()))?;
         self.known.generation = Some(generation);
         Ok(())
     }
 
-    /// Notes what the destination looks like at the end of a run that another will go on from, and syncs.
+    /// Records the evidence of the destination at the end of an incomplete run and syncs.
     pub fn settle(&self, evidence: Evidence) -> Result<()> {
         self.append_safely(&Record::Evidence(evidence))
     }
 
-    /// Notes an acknowledged chunk. It survives the process at once, and the machine after the next sync.
+    /// Records an acknowledged chunk. The record survives a crash of the process at once, and one of the
+    /// machine after the next sync.
     pub fn acknowledge(&self, chunk: &AckedChunk) -> Result<()> {
         self.append(&Record::Chunk(*chunk))
     }
 
-    /// Replaces the journal as a whole by one that knows only `chunks`: everything else that was acknowledged is taken
-    /// back. Safely on disk when this returns. No [`Syncer`] of the old one may be at work.
+    /// Replaces the journal with one that holds only `chunks` and syncs. All other acknowledgements are taken
+    /// back. No [`Syncer`] of the old journal may be running.
     pub fn replace(&mut self, chunks: &[AckedChunk]) -> Result<()> {
         self.file = Arc::new(self.known.store(&self.path, chunks)?);
         self.dirty = Arc::default();
         Ok(())
     }
 
-    /// The same, for a transfer in which a comparison found a difference: zeros are written from now on, and the next
-    /// run compares everything.
+    /// Like [`Journal::replace`], for a transfer in which a comparison found a difference. From now on zeros
+    /// are written, and the next run compares everything.
     pub fn distrust(&mut self, chunks: &[AckedChunk]) -> Result<()> {
         self.known.header.compare_all = true;
         self.write_zeros(chunks)
     }
 
-    /// The same, for a drive that turned out not to read as zero where nothing was written.
+    /// Like [`Journal::replace`], for a drive that does not read as zero where nothing was written.
     pub fn write_zeros(&mut self, chunks: &[AckedChunk]) -> Result<()> {
         if let Some(drive) = &mut self.known.drive {
             drive.skip_zeros = false;
@@ -173,14 +177,15 @@ impl Journal {
         self.replace(chunks)
     }
 
-    /// Notes that everything that the journal speaks of now is safe at the destination; safely on disk when this returns.
+    /// Records that everything recorded so far is safe at the destination, and syncs.
     pub fn mark_safe(&self) -> Result<()> {
         let upto = self.file.metadata().map_err(|e| unwritable(&self.path, e))?.len();
         self.append_safely(&Record::Synced(upto))
     }
 
-    /// Returns a handle that makes safe what was appended. `marks`: whether a record counts only once what it speaks of
-    /// is safe, too, as for a download.
+    /// Returns a handle that syncs what was appended.
+    ///
+    /// With `marks`, records count only once the data they describe is safe as well, as in a download.
     pub fn syncer(&self, marks: bool) -> Syncer {
         Syncer {
             journal: Arc::clone(&self.file),
@@ -190,10 +195,10 @@ impl Journal {
         }
     }
 
-    /// Removes the journal: the transfer is done, or given up.
+    /// Removes the journal of a finished or abandoned transfer.
     pub fn remove(self) -> Result<()> {
         std::fs::remove_file(&self.path)
-            .map_err(|e| Error::io(format!("removing the journal {}", self.path.display()), e))
+            .map_err(|e| Error::io(format!("cannot remove the journal {}", self.path.display()), e))
     }
 
     fn append(&self, record: &Record) -> Result<()> {
@@ -208,7 +213,7 @@ impl Journal {
 }
 
 impl Known {
-    /// Writes everything that is known, and `chunks`, into a new file and puts it under the journal's name.
+    /// Writes the known state and `chunks` to a new file and renames it to the journal's path.
     fn store(&self, path: &Path, chunks: &[AckedChunk]) -> Result<File> {
         let mut bytes = MAGIC.to_vec();
         let mut put = |record: Record| record.to_bytes().map(|record| bytes.extend(record));
@@ -224,7 +229,7 @@ impl Known {
             .and_then(|()| file.sync_all())
             .and_then(|()| std::fs::rename(&temporary, path));
         if let Err(error) = stored {
-            // The old journal stands; a half-written one beside it would only be litter.
+            // The old journal remains; remove the incomplete new one.
             let _ = std::fs::remove_file(&temporary);
             return Err(unwritable(path, error));
         }
@@ -233,7 +238,7 @@ impl Known {
     }
 }
 
-/// Makes safe what was appended to a journal, from another thread.
+/// Syncs a journal from another thread.
 #[derive(Clone, Debug)]
 pub struct Syncer {
     journal: Arc<File>,
@@ -243,8 +248,9 @@ pub struct Syncer {
 }
 
 impl Syncer {
-    /// Returns how far the journal reaches now; `None` if there is nothing new since the last time. What it speaks of is to
-    /// be made safe next, then [`Syncer::sync`] is called.
+    /// Returns the length of the journal, or `None` if nothing was appended since the last call.
+    ///
+    /// The caller makes the data safe that the records up to there describe, then calls [`Syncer::sync`].
     pub fn begin(&self) -> Result<Option<u64>> {
         if !self.dirty.swap(false, Ordering::AcqRel) {
             return Ok(None);
@@ -253,8 +259,8 @@ impl Syncer {
         meta.map(|meta| Some(meta.len())).map_err(|e| self.failed(e))
     }
 
-    /// Syncs the journal. Everything before byte `upto` speaks of what is safe; a mark says so. What was appended since
-    /// [`Syncer::begin`] comes after that place, and counts with the next mark.
+    /// Syncs the journal. Records before byte `upto` describe data that is safe, and with marks a mark says
+    /// so. Records appended since [`Syncer::begin`] lie after `upto` and count with the next mark.
     pub fn sync(&self, upto: u64) -> Result<()> {
         if self.marks {
             let mark = Record::Synced(upto).to_bytes()?;
@@ -264,13 +270,13 @@ impl Syncer {
     }
 
     fn failed(&self, error: std::io::Error) -> Error {
-        Error::io(format!("syncing the journal {}", self.path.display()), error)
+        Error::io(format!("cannot sync the journal {}", self.path.display()), error)
     }
 }
 
-/// Opens and locks a journal; `None` if there is none.
+/// Opens and locks a journal. Returns `None` if there is none.
 fn open_locked(path: &Path) -> Result<Option<File>> {
-    let what = |e| Error::io(format!("opening the journal {}", path.display()), e);
+    let what = |e| Error::io(format!("cannot open the journal {}", path.display()), e);
     for _ in 0..LOCK_TRIES {
         let file = match OpenOptions::new().read(true).append(true).open(path) {
             Ok(file) => file,
@@ -282,7 +288,7 @@ fn open_locked(path: &Path) -> Result<Option<File>> {
             Err(std::fs::TryLockError::WouldBlock) => return Err(busy(path)),
             Err(std::fs::TryLockError::Error(e)) => return Err(what(e)),
         }
-        // The lock belongs to the inode, and whoever had it may have put another in its place or have removed it.
+        // The lock belongs to the inode. Its previous holder may have replaced or removed the file.
         let (held, named) = (file.metadata().map_err(what)?, std::fs::metadata(path));
         if named.is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
             return Ok(Some(file));
@@ -294,18 +300,18 @@ fn open_locked(path: &Path) -> Result<Option<File>> {
 fn busy(path: &Path) -> Error {
     Error::new(
         Kind::Locked,
-        format!("another diskferry is busy with this transfer (it holds {})", path.display()),
+        format!("another diskferry process is running this transfer (it holds {})", path.display()),
     )
-    .hint("wait for it to end, or stop it")
+    .hint("wait until it ends, or stop it")
 }
 
-/// A new file beside a journal, locked, to be renamed to its name once it is whole.
+/// Creates a locked file beside a journal, to be renamed once it is complete.
 fn new_file(path: &Path) -> Result<(File, PathBuf)> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}", std::process::id()));
     let temporary = PathBuf::from(name);
-    let what = |e| Error::io(format!("writing the journal {}", path.display()), e);
-    // One of this name was left by a process that had the same number and was killed.
+    let what = |e| Error::io(format!("cannot write the journal {}", path.display()), e);
+    // A file of this name was left by a killed process with the same id.
     if let Err(e) = std::fs::remove_file(&temporary)
         && e.kind() != std::io::ErrorKind::NotFound
     {
@@ -326,10 +332,10 @@ fn new_file(path: &Path) -> Result<(File, PathBuf)> {
 }
 
 fn unwritable(path: &Path, error: std::io::Error) -> Error {
-    Error::io(format!("writing the journal {}", path.display()), error)
+    Error::io(format!("cannot write the journal {}", path.display()), error)
 }
 
-/// Makes a new name in a directory last; where that is not possible the file system is past helping.
+/// Syncs the directory of a new name. An error is ignored, because some file systems do not support it.
 fn sync_directory(path: &Path) {
     if let Some(dir) = path.parent()
         && let Ok(dir) = File::open(dir)

@@ -1,9 +1,8 @@
-//! The records of a journal and their bytes: length (u32), type (u8), payload, checksum (8 bytes of BLAKE3 over type
-//! and payload); integers are little-endian.
+//! The records of a journal: length (u32), type (u8), payload, checksum (8 bytes of BLAKE3 over type and
+//! payload). Integers are little-endian.
 //!
-//! Records only ever add knowledge. Nothing is taken back by a record, because the end of a file is the part that gets
-//! lost: what has to be taken back is left out of a journal that replaces this one
-//! ([`Journal::replace`](super::Journal::replace)).
+//! Records only add knowledge. No record takes anything back, because the end of a file is the part that gets
+//! lost. To take something back, the journal is replaced ([`Journal::replace`](super::Journal::replace)).
 
 use super::{DriveRecord, Header};
 use crate::chunk::AckedChunk;
@@ -12,28 +11,28 @@ use crate::disk::{Evidence, PartRecord};
 use crate::error::{Error, Kind, Result};
 use serde::Serialize;
 
-/// One record.
+/// A record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
-    /// What the transfer is, as JSON; always the first record, and the only one of its type.
+    /// The description of the transfer, as JSON; always the first record and the only one of its type.
     Header(Box<Header>),
     /// The drive, as JSON.
     Drive(DriveRecord),
-    /// A run began, with the destination at this generation.
+    /// A run began with the destination at this generation.
     Claim(String),
-    /// All records before this byte of the journal speak of bytes that are safe on disk.
+    /// All records before this byte of the journal describe data that is safe.
     Synced(u64),
-    /// The destination has acknowledged a chunk.
+    /// The destination acknowledged a chunk.
     Chunk(AckedChunk),
     /// The temporary file of a download, as JSON.
     Part(PartRecord),
-    /// What the ends looked like when the run came to its end, as JSON.
+    /// The evidence of the destination at the end of the run, as JSON.
     Evidence(Evidence),
-    /// What the drive that is read looked like when the transfer began, as JSON.
+    /// The evidence of the source drive at the start of the transfer, as JSON.
     Source(Evidence),
 }
 
-/// The longest payload in bytes: a header with long paths is far below.
+/// The longest payload in bytes. A header with long paths is far shorter.
 const MAX_PAYLOAD: usize = 1 << 20;
 const CHECKSUM: usize = 8;
 
@@ -51,7 +50,7 @@ impl Record {
         }
     }
 
-    /// Returns the record as bytes.
+    /// Returns the bytes of the record.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let payload = match self {
             Record::Header(header) => json(header)?,
@@ -70,7 +69,10 @@ impl Record {
             }
         };
         if payload.len() > MAX_PAYLOAD {
-            return Err(Error::new(Kind::Journal, "the journal cannot describe this transfer: too long"));
+            return Err(Error::new(
+                Kind::Journal,
+                "cannot record the transfer in its journal: the record is longer than 1 MiB",
+            ));
         }
         let mut bytes = Vec::with_capacity(payload.len() + 13);
         bytes.extend(u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -81,7 +83,8 @@ impl Record {
         Ok(bytes)
     }
 
-    /// Reads the first record of `bytes` and how many bytes it takes; `None` if there is no whole, undamaged one.
+    /// Parses the first record of `bytes` and returns it with its length. Returns `None` if it is incomplete
+    /// or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Option<(Record, usize)> {
         let len = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
         if len > MAX_PAYLOAD {
@@ -119,7 +122,7 @@ impl Record {
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value)
-        .map_err(|e| Error::new(Kind::Journal, "the journal cannot describe this transfer").source(e))
+        .map_err(|e| Error::new(Kind::Journal, "cannot record the transfer in its journal").source(e))
 }
 
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {

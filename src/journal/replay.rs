@@ -1,4 +1,4 @@
-//! Reading a journal back: which records are whole, and what they say.
+//! Reads a journal: finds the complete records and collects what they say.
 
 use super::record::Record;
 use super::{DriveRecord, Header, MAGIC, MAGIC_PREFIX};
@@ -10,46 +10,46 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// The longest journal that is read, in bytes: a record of every chunk of the largest image, a few times over.
+/// The longest journal that is read, in bytes: several records for each chunk of the largest image.
 const LONGEST: u64 = 4 << 30;
 
-/// What a journal said when it was opened.
+/// The contents of a journal when it was opened.
 #[derive(Debug)]
 pub struct Replay {
-    /// What the transfer is.
+    /// The description of the transfer.
     pub header: Header,
-    /// Its drive, once that was known.
+    /// The drive, once it was known.
     pub drive: Option<DriveRecord>,
-    /// The chunks that were acknowledged, each once, in the order of their last acknowledgement.
+    /// The acknowledged chunks, each once, in the order of their last acknowledgement.
     pub acked: Vec<AckedChunk>,
-    /// How many of `acked`, from the front, were followed by a sync of the file; the others may not be on its disk.
-    /// Only of meaning for a download.
+    /// How many of `acked`, from the front, were followed by a sync of the file. The others may not be on
+    /// disk. Only meaningful for a download.
     pub synced: usize,
-    /// The generation of the destination that the last run worked on.
+    /// The generation of the destination in the last run.
     pub generation: Option<String>,
     /// The temporary file of a download.
     pub part: Option<PartRecord>,
-    /// What the ends looked like when the last run ended; `None` if it could not note that.
+    /// The evidence of the destination at the end of the last run, or `None` if the run could not record it.
     pub evidence: Option<Evidence>,
-    /// What the drive that is read looked like when the transfer began.
+    /// The evidence of the source drive at the start of the transfer.
     pub source: Option<Evidence>,
-    /// Bytes at the end that do not count, because they are no whole record.
+    /// The number of bytes at the end that are not a complete record.
     pub torn_bytes: u64,
 }
 
-/// Reads a journal without opening it for writing: for lists.
+/// Reads a journal without opening it for writing.
 ///
 /// # Errors
-/// [`Kind::Journal`] if it cannot be read, is of another version, or is damaged before the end of its header.
+/// [`Kind::Journal`] if it cannot be read, has another version, or is damaged before the end of its header.
 pub fn peek(path: &Path) -> Result<Replay> {
     let mut file = File::open(path).map_err(|e| unreadable(path, e))?;
     read(&mut file, path)
 }
 
-/// Reads all whole records and leaves the position at the end of the last.
+/// Reads all complete records and leaves the file position at the end of the last.
 pub(super) fn read(file: &mut File, path: &Path) -> Result<Replay> {
     if file.metadata().map_err(|e| unreadable(path, e))?.len() > LONGEST {
-        return Err(damaged(path, "it is longer than any transfer makes it"));
+        return Err(damaged(path, "it is larger than the 4 GiB limit"));
     }
     let mut bytes = Vec::new();
     file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(|e| unreadable(path, e))?;
@@ -58,7 +58,7 @@ pub(super) fn read(file: &mut File, path: &Path) -> Result<Replay> {
     Ok(replay)
 }
 
-/// Reads the records of a journal's bytes; also returns where the last whole one ends. `path` is for messages.
+/// Parses a journal. Also returns the end of the last complete record. `path` is used in messages.
 pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<(Replay, u64)> {
     let Some(mut rest) = bytes.strip_prefix(MAGIC) else {
         return Err(foreign(bytes, path));
@@ -70,11 +70,11 @@ pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<(Replay, u64)> {
         rest = &rest[len..];
         at += len as u64;
     }
-    let replay = found.replay(rest.len() as u64).ok_or_else(|| damaged(path, "its header is not whole"))?;
+    let replay = found.replay(rest.len() as u64).ok_or_else(|| damaged(path, "its header is incomplete"))?;
     Ok((replay, at))
 }
 
-/// What the records have said so far.
+/// The state collected from the records so far.
 #[derive(Default)]
 struct Found {
     header: Option<Header>,
@@ -85,7 +85,7 @@ struct Found {
     source: Option<Evidence>,
     /// The byte up to which everything was synced.
     synced: u64,
-    /// Chunks by index, each with where its last record stands.
+    /// The chunks by index, each with the position of its last record.
     chunks: HashMap<u64, (u64, AckedChunk)>,
 }
 
@@ -94,18 +94,18 @@ impl Found {
         match record {
             Record::Header(header) if self.header.is_none() => self.header = Some(*header),
             Record::Header(_) => return Err("it has two headers"),
-            // The header comes first, whole, in one piece with the file's name.
+            // The header is written first, in the same step that creates the file.
             _ if self.header.is_none() => return Err("its header is missing"),
             Record::Drive(drive) => self.drive = Some(drive),
             Record::Part(part) => self.part = Some(part),
             Record::Source(source) => self.source = Some(source),
             Record::Claim(generation) => {
                 self.generation = Some(generation);
-                // What was true when the run before ended says nothing of the end of this one.
+                // The evidence from the end of an earlier run says nothing about the end of this one.
                 self.evidence = None;
             }
             Record::Evidence(evidence) => self.evidence = Some(evidence),
-            // A mark can speak of what stands before it only.
+            // A mark can only cover records before it.
             Record::Synced(upto) => self.synced = self.synced.max(upto.min(at)),
             Record::Chunk(chunk) => drop(self.chunks.insert(chunk.index, (at, chunk))),
         }
@@ -137,23 +137,35 @@ fn unreadable(path: &Path, error: std::io::Error) -> Error {
 
 fn damaged(path: &Path, why: &str) -> Error {
     Error::new(Kind::Journal, format!("the journal {} is damaged: {why}", path.display())).hint(
-        "`--restart` starts over; look first with `diskferry drive list` for a drive that the earlier run made",
+        "start over with `--restart`; check `diskferry drive list` first for a drive that the earlier run created",
     )
+}
+
+/// Returns the version of a journal that another version of diskferry wrote; `None` if it is of this one, or no journal.
+pub(super) fn other_version(path: &Path) -> Option<u32> {
+    let mut start = Vec::new();
+    File::open(path).ok()?.take(64).read_to_end(&mut start).ok()?;
+    if start.starts_with(MAGIC) { None } else { version(&start) }
+}
+
+/// The version in the first line of a journal.
+fn version(bytes: &[u8]) -> Option<u32> {
+    let rest = bytes.strip_prefix(MAGIC_PREFIX)?;
+    let line = &rest[..rest.iter().position(|b| *b == b'\n')?];
+    std::str::from_utf8(line).ok()?.parse().ok()
 }
 
 /// The error for a file that does not begin as a journal of this version does.
 fn foreign(bytes: &[u8], path: &Path) -> Error {
-    let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
-    let version = line
-        .strip_prefix(MAGIC_PREFIX)
-        .and_then(|version| std::str::from_utf8(version).ok())
-        .and_then(|version| version.parse::<u32>().ok());
-    match version {
-        Some(version) if bytes.get(line.len()) == Some(&b'\n') => Error::new(
+    match version(bytes) {
+        Some(version) => Error::new(
             Kind::Journal,
-            format!("the journal {} has version {version}: another diskferry wrote it", path.display()),
+            format!(
+                "the journal {} has version {version}: another version of diskferry wrote it",
+                path.display()
+            ),
         )
         .hint("resume with the diskferry that wrote it, or start over with `--restart`"),
-        _ => damaged(path, "it does not begin as a journal does"),
+        None => damaged(path, "it does not begin as a journal does"),
     }
 }

@@ -67,7 +67,7 @@ fn what_was_written_is_read() {
     assert_eq!((replay.part, replay.source), (Some(part), Some(counted)));
     assert_eq!(replay.generation.as_deref(), Some("7"));
     assert_eq!(replay.evidence.unwrap().modified, Some(-1));
-    // What a run saw at its end says nothing of the end of the next, which may be a kill.
+    // The evidence of one run says nothing about the end of the next, which may be a kill.
     journal.claim("8".into()).unwrap();
     let replay = peek(&path).unwrap();
     assert_eq!((replay.generation.as_deref(), replay.evidence), (Some("8"), None));
@@ -105,8 +105,8 @@ fn what_is_taken_back_stays_away_however_the_journal_is_cut() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
 }
 
-/// Every possible cut, and a flipped bit at every place: a journal never yields a chunk that was not acknowledged, and
-/// never passes for one that was not begun.
+/// Every possible cut and a flipped bit at every position: a journal never yields a chunk that was not
+/// acknowledged, and never passes for one that does not exist.
 #[test]
 fn damage_costs_work_and_never_data() {
     let dir = tempfile::tempdir().unwrap();
@@ -121,7 +121,7 @@ fn damage_costs_work_and_never_data() {
                 assert!(valid.starts_with(&replay.acked), "cut at {cut}");
                 losses += u64::from(replay.acked.len() < 4);
             }
-            Ok(None) => panic!("cut at {cut}: taken for no journal at all"),
+            Ok(None) => panic!("cut at {cut}: read as no journal"),
             Err(error) => {
                 assert!(error.to_string().contains("is damaged"), "{error}");
                 errors += 1;
@@ -160,7 +160,7 @@ fn two_runs_at_once_are_refused() {
     let path = written(dir.path(), "upload", 1);
     let held = reopened(&path);
     let refused = Journal::open(&path).unwrap_err();
-    assert!(refused.to_string().contains("another diskferry"), "{refused}");
+    assert!(refused.to_string().contains("another diskferry process"), "{refused}");
     assert!(Journal::create(&path, header("upload")).is_err());
     drop(held);
     assert!(Journal::open(&path).unwrap().is_some());
@@ -174,7 +174,7 @@ fn another_version_is_said_to_be_that_and_is_kept() {
     for text in [&b"diskferry journal 1\nwhatever"[..], b"diskferry journal 31\n"] {
         std::fs::write(&path, text).unwrap();
         let error = Journal::open(&path).unwrap_err();
-        assert!(error.to_string().contains("another diskferry wrote it"), "{error}");
+        assert!(error.to_string().contains("another version of diskferry wrote it"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), text);
     }
     for text in [&b""[..], b"diskferry journal", b"diskferry journal x\n", b"diskferry journal 1"] {
@@ -196,7 +196,7 @@ fn only_what_stands_before_a_mark_was_synced() {
         file.sync_data().unwrap();
         syncer.sync(upto).unwrap();
         journal.acknowledge(&chunk(2)).unwrap();
-        // The same chunk again: its newest bytes were not synced.
+        // The same chunk again: its latest bytes were not synced.
         journal.acknowledge(&chunk(0)).unwrap();
     }
     let replay = peek(&path).unwrap();
@@ -211,5 +211,6 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     let now = Header { chunk_size: 20, ..header("upload") };
     assert_eq!(was.difference(&now).unwrap(), "the chunk size was 10 and is 20");
     let now = Header { image: Some(Identity::Stream { size: 7 }), ..header("upload") };
-    assert!(was.difference(&now).unwrap().contains("its size was 100 and is 7"));
+    assert_eq!(was.image_change(&now).unwrap(), "its size was 100 and is 7");
+    assert_eq!(was.image_change(&was), None);
 }

@@ -118,6 +118,19 @@ impl From<Provider> for crate::emulator::Dialect {
     }
 }
 
+impl From<crate::emulator::Dialect> for Provider {
+    fn from(dialect: crate::emulator::Dialect) -> Self {
+        use crate::emulator::Dialect;
+        match dialect {
+            Dialect::OpenHosting => Self::OpenHosting,
+            Dialect::Crosspeer => Self::Crosspeer,
+            Dialect::CloudSigma => Self::CloudSigma,
+            Dialect::SpotCloud => Self::SpotCloud,
+            Dialect::Joyent => Self::Joyent,
+        }
+    }
+}
+
 impl FromStr for Provider {
     type Err = crate::Error;
 

@@ -98,7 +98,13 @@ impl Record {
                 let place = offset.map(|offset| format!(" at offset {offset}")).unwrap_or_default();
                 self.note("retry", format!("{what}{place}: attempt {attempt} failed: {error}"));
             }
-            Event::Warning(text) => self.note("warning", text.clone()),
+            Event::Warning(text) | Event::InUse(text) => self.note("warning", text.clone()),
+            Event::Leftover { remote, disk } => {
+                self.note(
+                    "warning",
+                    format!("{remote}:{disk}, which the interrupted run made, is left unused"),
+                );
+            }
             Event::Stage(Stage::Transfer) => self.lock().proving = false,
             Event::Note(_) | Event::Stage(_) => {}
         }

@@ -1,8 +1,9 @@
-//! Addresses: paths below a base URL, and whether one leads to this machine.
+//! URLs: paths below a base, and whether a URL leads to this machine.
 
 use url::{Host, Url};
 
-/// A path, with its query if it has one, below a base URL. Segments must be percent-encoded where they need to be.
+/// Returns the URL of a path, with its query if any, below a base URL. Segments must be percent-encoded where
+/// necessary.
 pub fn join(base: &Url, path: &str) -> Url {
     let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
     let mut url = base.clone();
@@ -11,7 +12,7 @@ pub fn join(base: &Url, path: &str) -> Url {
     url
 }
 
-/// Makes one slash of several.
+/// Collapses repeated slashes.
 pub(crate) fn squeeze(path: &str) -> String {
     let mut squeezed = String::with_capacity(path.len());
     for c in path.chars() {
@@ -22,7 +23,7 @@ pub(crate) fn squeeze(path: &str) -> String {
     squeezed
 }
 
-/// Whether a URL leads to this machine by its very form, without asking a name server.
+/// Returns whether the form of a URL shows that it leads to this machine, without a name lookup.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),

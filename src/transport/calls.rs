@@ -1,10 +1,10 @@
-//! Any call of the catalogue: its request sent by the client, and repeated only as far as its row allows.
+//! Makes the calls of the catalogue. A request is repeated only as far as its catalogue row allows:
 //!
 //! - A call that may be repeated goes through the retry layer.
-//! - One that makes something gone may find it gone the second time: then the first attempt did its work.
-//! - Every other call is sent once. Where its fate is not known the error says so.
+//! - A call that deletes something may find it gone the second time; then the first attempt has succeeded.
+//! - Every other call is sent once. If its outcome is unknown, the error says so.
 
-use super::client::{Client, Reply, Sending, TEXT};
+use super::client::{ApiRequest, Client, Reply, TEXT};
 use super::retry::Retry;
 use crate::error::{Error, Kind, Result};
 use crate::provider::Provider;
@@ -19,12 +19,12 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// The calls of the account that `client` speaks for.
+    /// Creates the calls of the account whose credentials `client` has.
     pub fn new(client: Client, retry: Retry) -> Self {
         Self { client, retry }
     }
 
-    /// Whose calls they are.
+    /// Returns the provider of the account.
     pub fn provider(&self) -> Provider {
         self.client.provider()
     }
@@ -68,7 +68,7 @@ impl Calls {
             catalogue::Method::Delete => Method::DELETE,
             catalogue::Method::Head => Method::HEAD,
         };
-        let sending = Sending {
+        let sending = ApiRequest {
             method,
             path: &request.path,
             content_type: request.content_type.unwrap_or(TEXT),
@@ -79,22 +79,18 @@ impl Calls {
         };
         let reply = self.client.call(&sending).await?;
         if !request.succeeded(reply.status) {
-            return Err(Error::new(
-                Kind::Protocol,
-                format!("the reply's status {} is none of this call's", reply.status),
-            ));
+            return Err(Error::new(Kind::Protocol, format!("unexpected status {}", reply.status)));
         }
         Ok(reply)
     }
 }
 
-/// What goes wrong on the way leaves open whether a call that is sent once was carried out.
+/// Notes that a call that is sent once may have been carried out when its connection failed.
 fn fate_unknown(error: Error) -> Error {
     let open =
         matches!(error.kind(), Kind::Connection | Kind::Timeout | Kind::ShortReply | Kind::Unavailable);
     if open && error.what_next().is_none() {
-        return error
-            .hint("the call may have been carried out: look before you run it again, it is never repeated");
+        return error.hint("the call may have been carried out; check before you run it again");
     }
     error
 }
@@ -106,10 +102,10 @@ mod tests {
     #[test]
     fn an_open_fate_is_told() {
         let hint = |kind| fate_unknown(Error::new(kind, "x")).what_next().map(str::to_owned);
-        assert!(hint(Kind::Timeout).is_some_and(|h| h.contains("look before")));
+        assert!(hint(Kind::Timeout).is_some_and(|h| h.contains("check before")));
         assert!(hint(Kind::Unavailable).is_some());
         assert!(hint(Kind::Refused).is_none(), "a refusal leaves nothing open");
-        let unsent = Error::new(Kind::Connection, "no connection").hint("nothing was sent");
+        let unsent = Error::new(Kind::Connection, "cannot connect").hint("nothing was sent");
         assert_eq!(fate_unknown(unsent).what_next(), Some("nothing was sent"));
     }
 }

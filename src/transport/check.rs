@@ -1,25 +1,28 @@
-//! What a reply has to be before anything of it counts: of the status that is documented, of a kind that makes sense, as it is.
+//! Checks that a reply is what the manual specifies before it counts: its status, media type and encoding.
 //!
-//! Between here and a provider stands whatever a network puts there. A captive portal or a proxy answers every request with
-//! a page and a status of success; taken at its word it has acknowledged writes, and its page is the bytes of a drive.
+//! Networks put other servers in between. A captive portal or a proxy answers every request with a page and a
+//! success status; without these checks it would acknowledge writes, and its page would be read as the
+//! contents of a drive.
 
+use super::address::is_loopback;
 use super::client::text;
 use crate::error::{Error, Kind, Result};
 use crate::provider::Provider;
 use crate::provider::catalogue::{self, Call};
 use reqwest::header::{self, HeaderMap};
+use url::Url;
 
-/// The statuses by which a provider acknowledges a write to a drive: those of the catalogue's row, and so of the manual.
+/// Returns the statuses by which a provider acknowledges a write to a drive: those of the catalogue's row.
 ///
-/// That is 204 in all three. Open Hosting and Crosspeer print it ("Write Binary Data to a Drive", "Write binary data to a
-/// drive"); CloudSigma API 1.0, 7.2 prints none and runs the same software. No client or recorded reply is known to have
-/// met another, so nothing else is taken: a chunk that is wrongly not acknowledged is sent again, one that is wrongly
-/// acknowledged is lost.
+/// That is 204 for all three. Open Hosting and Crosspeer document it ("Write Binary Data to a Drive", "Write
+/// binary data to a drive"); CloudSigma API 1.0, 7.2 documents none and runs the same software. No client or
+/// recorded reply is known with another status, so no other is accepted: a chunk that is wrongly not
+/// acknowledged is sent again, one that is wrongly acknowledged is lost.
 pub(super) fn acknowledging(provider: Provider) -> &'static [u16] {
     success_of(provider, "drives.write")
 }
 
-/// The statuses by which a provider answers a read of a drive.
+/// Returns the statuses by which a provider answers a read of a drive.
 pub(super) fn reading(provider: Provider) -> &'static [u16] {
     success_of(provider, "drives.read")
 }
@@ -29,7 +32,7 @@ fn success_of(provider: Provider, id: &str) -> &'static [u16] {
     row.map_or(&[], |call| call.success)
 }
 
-/// Refuses a reply whose status is none of these.
+/// Refuses a reply with any other status.
 pub(crate) fn status(status: u16, expected: &[u16], headers: &HeaderMap) -> Result<()> {
     if expected.contains(&status) {
         return Ok(());
@@ -44,7 +47,7 @@ pub(crate) fn status(status: u16, expected: &[u16], headers: &HeaderMap) -> Resu
     Err(if is_page(&media) { error.hint(PORTAL) } else { error.hint(OTHER_SERVER) })
 }
 
-/// Refuses a page for a browser.
+/// Refuses an HTML page.
 pub(crate) fn no_page(status: u16, headers: &HeaderMap) -> Result<()> {
     let media = media_type(headers);
     if !is_page(&media) {
@@ -54,18 +57,18 @@ pub(crate) fn no_page(status: u16, headers: &HeaderMap) -> Result<()> {
         .hint(PORTAL))
 }
 
-/// Refuses a reply in an encoding: none is asked for, and what it unpacks to has no bound.
+/// Refuses an encoded reply. No encoding is requested, and the decoded size would be unbounded.
 pub(crate) fn plain(headers: &HeaderMap) -> Result<()> {
     let encoding = text(headers, header::CONTENT_ENCODING.as_str());
     let encoding = encoding.trim();
     if encoding.is_empty() || encoding.eq_ignore_ascii_case("identity") {
         return Ok(());
     }
-    Err(Error::new(Kind::Protocol, format!("unexpected Content-Encoding {encoding:?}: none was asked for"))
-        .hint("a proxy may be in between: check the remote's url and the network"))
+    Err(Error::new(Kind::Protocol, format!("unexpected Content-Encoding {encoding:?}: none was requested"))
+        .hint("a proxy may have replied: check the remote's url and the network"))
 }
 
-/// Refuses a body where there must be none.
+/// Refuses a reply with a body where none is expected.
 pub(crate) fn empty(status: u16, headers: &HeaderMap) -> Result<()> {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         let what = format!("unexpected reply: status {status} with a body of unknown length");
@@ -81,11 +84,11 @@ pub(crate) fn empty(status: u16, headers: &HeaderMap) -> Result<()> {
     }
 }
 
-/// The most values of a reply, by the separators in it: those of 6,500 drives with 20 keys each. Once it is parsed
-/// and printed a value takes up to 400 bytes.
+/// The most values in a reply, counted by separators: those of 6,500 drives with 20 keys each. Parsed and
+/// printed, a value takes up to 400 bytes.
 const MOST_VALUES: usize = 1 << 17;
 
-/// Refuses a reply of so many values that they would take more memory than they are worth, before they are parsed.
+/// Refuses a reply with more values than the limit before it is parsed.
 pub(crate) fn values(body: &[u8]) -> Result<()> {
     let separators = match body.trim_ascii_start().first() {
         Some(b'{' | b'[') => body.iter().filter(|byte| matches!(byte, b',' | b'{' | b'[')).count(),
@@ -98,7 +101,7 @@ pub(crate) fn values(body: &[u8]) -> Result<()> {
     Err(Error::new(Kind::Protocol, format!("the reply has more than the limit of {MOST_VALUES} values")))
 }
 
-/// The error of an exchange that could not be made or broke.
+/// Converts the error of a failed exchange.
 pub(super) fn transport_error(error: &reqwest::Error) -> Error {
     let mut causes = Vec::new();
     let mut next: Option<&dyn std::error::Error> = std::error::Error::source(error);
@@ -106,7 +109,8 @@ pub(super) fn transport_error(error: &reqwest::Error) -> Error {
         causes.push(cause.to_string());
         next = cause.source();
     }
-    // The URL is left out: what is being done is known to the caller, messages stay short, and it may be a credential.
+    // The URL is left out: the caller names the request, messages stay short, and the URL may be a
+    // credential.
     let without_url = || match error.url() {
         Some(url) => {
             error.to_string().replace(&format!(" for url ({url})"), "").replace(url.as_str(), "the URL")
@@ -116,32 +120,51 @@ pub(super) fn transport_error(error: &reqwest::Error) -> Error {
     let why = if causes.is_empty() { without_url() } else { causes.join(": ") };
     let certificate = why.contains("certificate");
     let (kind, what) = match error {
-        e if e.is_builder() => (Kind::Usage, "the request cannot be built"),
-        // Another attempt meets the same certificate.
+        e if e.is_builder() => (Kind::Usage, "cannot build the request"),
+        // Another attempt would meet the same certificate.
         e if e.is_connect() && certificate => (Kind::Refused, "the server's certificate is not trusted"),
-        e if e.is_connect() => (Kind::Connection, "no connection"),
+        e if e.is_connect() => (Kind::Connection, "cannot connect"),
         e if e.is_timeout() => (Kind::Timeout, "the connection timed out"),
         e if e.is_body() || e.is_decode() => (Kind::Connection, "the connection broke"),
         _ => (Kind::Connection, "the connection broke"),
     };
     let unsent = kind == Kind::Connection && error.is_connect();
+    let cause = error;
     let error = Error::new(kind, format!("{what}: {why}"));
     if unsent {
-        return error.hint("nothing was sent: check the remote's url and the network");
+        return error.hint(match proxy_variable(cause.url()) {
+            Some(name) => format!(
+                "nothing was sent: the connection goes through the proxy that `{name}` names; check it, or except this host with `NO_PROXY`"
+            ),
+            None => "nothing was sent: check the remote's url and the network".to_owned(),
+        });
     }
     if certificate && kind == Kind::Refused {
-        return error.hint("a certificate authority of your own goes into the remote as ca_file");
+        return error.hint("to trust your own certificate authority, set `ca_file` in the remote");
     }
     error
+}
+
+/// The variable of the environment that names the proxy for a URL, if one is set. Its value is not shown: it may hold a
+/// password.
+fn proxy_variable(url: Option<&Url>) -> Option<&'static str> {
+    let url = url.filter(|url| !is_loopback(url))?;
+    let of_scheme = match url.scheme() {
+        "https" => ["HTTPS_PROXY", "https_proxy"],
+        _ => ["HTTP_PROXY", "http_proxy"],
+    };
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    of_scheme.into_iter().chain(["ALL_PROXY", "all_proxy"]).find(is_set)
 }
 
 const PORTAL: &str = "a captive portal or a proxy seems to answer: log in to the network with a browser, \
                       or check the remote's url, then run the same command again";
 
-const OTHER_SERVER: &str = "another server or a proxy seems to answer: check the remote's url and the network, \
+const OTHER_SERVER: &str = "another server or a proxy may have replied: check the remote's url and the network, \
                             then run the same command again";
 
-/// The media type in lower case, without its parameters and without anything but what such a name has in it.
+/// Returns the media type in lower case, without parameters and without characters that media types do not
+/// have.
 pub(crate) fn media_type(headers: &HeaderMap) -> String {
     let value = text(headers, header::CONTENT_TYPE.as_str());
     let name = value.split(';').next().unwrap_or_default().trim();

@@ -1,10 +1,10 @@
-//! The client of one remote of the five APIs: requests with its credentials, one attempt each, errors classified.
+//! The client of one remote of the five APIs: signs requests, makes one attempt each and classifies errors.
 
 use super::check;
 use super::http::{Answer, Http, Outbound};
 pub use super::http::{DEFAULT_IDLE, Options};
 pub(crate) use super::message::TEXT;
-pub use super::message::{Reply, Sending};
+pub use super::message::{ApiRequest, Reply};
 use super::standard;
 use crate::auth::{Auth, Outgoing};
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for the API at `base`, whose path is kept and whose last slash does not matter.
+    /// Creates a client for the API at `base`. The path of `base` is kept; a final slash does not matter.
     pub fn new(
         provider: Provider,
         base: Url,
@@ -36,30 +36,30 @@ impl Client {
         Ok(Self { http: Http::new(base, options, meters)?, provider, auth })
     }
 
-    /// The same client with other credentials.
+    /// Returns a client with other credentials.
     #[must_use]
     pub fn with_auth(&self, auth: Auth) -> Self {
         Self { auth, ..self.clone() }
     }
 
-    /// The same client, over the same connections, with other counters.
+    /// Returns a client with other counters that shares the connections.
     #[must_use]
     pub fn counted(&self, meters: Arc<Meters>) -> Self {
         Self { http: self.http.counted(meters), ..self.clone() }
     }
 
-    /// The URL of a path below the remote's own.
+    /// Returns the URL of a path below the remote's URL.
     pub fn url(&self, path: &str) -> Url {
         self.http.url(path)
     }
 
-    /// Whose API it is.
+    /// Returns the provider.
     pub fn provider(&self) -> Provider {
         self.provider
     }
 
-    /// One attempt at a call with a small body, the reply read whole.
-    pub async fn call(&self, sending: &Sending<'_>) -> Result<Reply> {
+    /// Makes one attempt at a call with a small body and reads the complete reply.
+    pub async fn call(&self, sending: &ApiRequest<'_>) -> Result<Reply> {
         let mut headers = HeaderMap::new();
         if !sending.body.is_empty() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(sending.content_type));
@@ -89,8 +89,8 @@ impl Client {
         Ok(Reply { status, headers, content_type, body: body.into() })
     }
 
-    /// One attempt at writing a body to a path. It has succeeded if the server gives the answer that its manual has for
-    /// a write, and nothing else.
+    /// Makes one attempt at writing a body to a path. Only the reply that the provider's manual specifies for
+    /// a write counts as success.
     pub async fn write(&self, path: &str, body: Bytes, gzip: bool) -> Result<()> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
@@ -98,13 +98,13 @@ impl Client {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let outbound = Outbound { method: Method::POST, url: self.url(path), headers, body, expected: 0 };
-        // The reply is a head alone. One of another status may have a body, which is not waited for.
+        // The expected reply has no body. The body of a reply with another status is not waited for.
         let answer = self.exchange(outbound, &[]).await?;
         check::status(answer.status(), check::acknowledging(self.provider), answer.headers())?;
         check::empty(answer.status(), answer.headers())
     }
 
-    /// One attempt at reading exactly `len` bytes from a path, appended to `into`.
+    /// Makes one attempt at reading exactly `len` bytes from a path and appends them to `into`.
     pub async fn read(&self, path: &str, len: u64, into: &mut Vec<u8>) -> Result<()> {
         let mut answer = self.exchange(get(self.url(path), octets(), len), &[]).await?;
         let (status, headers) = (answer.status(), answer.headers());
@@ -114,8 +114,8 @@ impl Client {
         answer.exactly(len, into).await
     }
 
-    /// Signs and sends a request and waits for the head of its reply; a reply that is an error, and none of `answers`, becomes
-    /// one.
+    /// Signs and sends a request and waits for the head of the reply. An error status that is not among
+    /// `answers` becomes an error.
     pub(super) async fn exchange(&self, mut outbound: Outbound, answers: &[u16]) -> Result<Answer> {
         let Outbound { method, url, headers, body, .. } = &mut outbound;
         standard::request_headers(self.provider, headers);
@@ -132,7 +132,7 @@ impl Client {
     }
 
     async fn error_reply(&self, path: &str, answer: &mut Answer) -> Error {
-        let body = answer.said().await;
+        let body = answer.error_text().await;
         let headers = answer.headers();
         let elastic = text(headers, "x-elastic-error");
         let told = reply::Told {
@@ -146,21 +146,21 @@ impl Client {
         if (300..400).contains(&answer.status()) {
             let location = text(headers, header::LOCATION.as_str());
             let location: String = location.chars().take(200).flat_map(char::escape_default).collect();
-            return error.hint(format!("the address of the remote may have moved to {location}"));
+            return error.hint(format!("the remote may have moved to {location}: check its url"));
         }
         error
     }
 }
 
-/// A server that names a longer wait is taken to have named this.
+/// The longest Retry-After that is honoured; longer values are reduced to it.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
 
-/// A request for bytes: so many of them, for the deadline.
+/// Returns a GET whose reply is expected to have `expected` bytes, for the deadline.
 pub(super) fn get(url: Url, headers: HeaderMap, expected: u64) -> Outbound {
     Outbound { method: Method::GET, url, headers, body: Bytes::new(), expected }
 }
 
-/// The headers of a request for bytes, as they are.
+/// Returns the headers of a request for unencoded bytes.
 pub(crate) fn octets() -> HeaderMap {
     HeaderMap::from_iter([
         (header::ACCEPT, HeaderValue::from_static("application/octet-stream, */*;q=0.1")),
@@ -171,12 +171,13 @@ pub(crate) fn octets() -> HeaderMap {
 /// The media type whose body OAuth signs.
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A header as text; empty if it is not there.
+/// Returns a header as text, or an empty string if it is missing.
 pub(crate) fn text(headers: &HeaderMap, name: &str) -> String {
     headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()).unwrap_or_default()
 }
 
-/// Retry-After in seconds (RFC 9110, 10.2.3). Its other form, a date, is not used by any of these servers.
+/// Returns Retry-After in seconds (RFC 9110, 10.2.3). Its other form, a date, is used by none of these
+/// servers.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = text(headers, header::RETRY_AFTER.as_str()).trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))

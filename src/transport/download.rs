@@ -1,4 +1,4 @@
-//! Bodies that are taken as they come, as long as they are: the one long GET of an appliance, or a range of it.
+//! Streams the bodies of long GETs: an appliance or a range of it.
 
 use super::check;
 use super::client::{Client, get, octets, text};
@@ -9,40 +9,40 @@ use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 
-/// How many redirects are followed, one after the other.
+/// The most redirects that are followed in a row.
 const REDIRECTS: usize = 5;
 
-/// Redirects, which are answers here.
+/// The status codes of redirects.
 const MOVED: [u16; 5] = [301, 302, 303, 307, 308];
 
-/// What a range request may be answered with beside success: nothing lies there.
+/// The status of a range request for a range that does not exist (416).
 const UNSATISFIABLE: u16 = 416;
 
-/// The longest body that is taken into memory.
+/// The longest body that is read into memory.
 const LONGEST_FETCH: usize = 64 << 20;
 
-/// Which part of a resource is asked for.
+/// The part of a resource to request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted<'a> {
-    /// The first byte; without it everything is asked for.
+    /// The first byte; `None` requests everything.
     pub(crate) from: Option<u64>,
-    /// The last byte; without it everything from the first.
+    /// The last byte; `None` requests everything from the first.
     pub(crate) to: Option<u64>,
-    /// What it must still be, or everything is sent instead (RFC 9110, 13.1.5).
+    /// The validator that has to match, otherwise the whole resource is sent (RFC 9110, 13.1.5).
     pub(crate) validator: Option<&'a str>,
 }
 
-/// A reply whose body is still to come.
+/// A reply whose body has not been read.
 pub(crate) struct Incoming {
     answer: Answer,
 }
 
 impl Client {
-    /// One attempt at a GET. Redirects are followed, without the credentials: where the bytes are kept is none of the
-    /// account's business, and would learn its signature.
+    /// Makes one attempt at a GET. Redirects are followed without the credentials: the server that stores the
+    /// bytes must not see the account's signature.
     pub(crate) async fn open(&self, url: &Url, wanted: &Wanted<'_>) -> Result<Incoming> {
         let mut headers = octets();
-        // The end of what has no length is not known; a part of it has a deadline.
+        // A body of unknown length has no deadline as a whole; a range has one.
         let mut expected = u64::MAX;
         if let Some(from) = wanted.from {
             expected = wanted.to.map_or(expected, |to| to.saturating_sub(from).saturating_add(1));
@@ -70,14 +70,14 @@ impl Client {
 }
 
 impl Client {
-    /// One attempt at everything that is at a path, redirects followed; for what is known to be small.
+    /// Makes one attempt at reading everything at a path and follows redirects. Meant for small resources.
     pub(crate) async fn fetch(&self, path: &str) -> Result<Bytes> {
         let mut reply = self.open(&self.url(path), &Wanted::default()).await?;
         let mut body = Vec::new();
         while let Some(piece) = reply.piece().await? {
             if body.len() + piece.len() > LONGEST_FETCH {
-                return Err(Error::new(Kind::Refused, "the reply is too long to be taken into memory")
-                    .hint("`diskferry download` takes what is of any size"));
+                return Err(Error::new(Kind::Refused, "the reply is larger than the 64 MiB limit")
+                    .hint("use `diskferry download` for a resource of any size"));
             }
             body.extend_from_slice(&piece);
         }
@@ -86,42 +86,44 @@ impl Client {
 }
 
 impl Incoming {
-    /// The status code.
+    /// Returns the status code.
     pub(crate) fn status(&self) -> u16 {
         self.answer.status()
     }
 
-    /// A header, empty if it is not there.
+    /// Returns a header, or an empty string if it is missing.
     pub(crate) fn header(&self, name: &header::HeaderName) -> String {
         text(self.answer.headers(), name.as_str())
     }
 
-    /// How long the body is, if that was said.
+    /// Returns the length of the body, if the server announced one.
     pub(crate) fn length(&self) -> Option<u64> {
         self.answer.length()
     }
 
-    /// The next piece of the body; `None` at its end. A body that ends before its announced length is an error.
+    /// Returns the next piece of the body, or `None` at its end. A body that ends before its announced length
+    /// is an error.
     pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>> {
         self.answer.piece().await
     }
 }
 
-/// Where a redirect leads. From https it must not lead into the clear.
+/// Returns the target of a redirect. A redirect from https to http is refused.
 fn target(from: &Url, location: &str) -> Result<Url> {
     let wrong = |why: &str| Error::new(Kind::Protocol, format!("the server redirects {why}"));
-    let to = from.join(location).map_err(|e| wrong("to an address that makes no sense").source(e))?;
+    let to = from.join(location).map_err(|e| wrong("to an invalid URL").source(e))?;
     match to.scheme() {
         "https" => Ok(to),
         "http" if from.scheme() == "http" => Ok(to),
-        "http" => Err(wrong("from https to plain http, where anybody could change the bytes")),
-        other => Err(wrong(&format!("to {other}:, which is not the web"))),
+        "http" => Err(wrong("from https to plain http, which does not protect the data")),
+        other => Err(wrong(&format!("to the unsupported scheme `{other}:`"))),
     }
 }
 
 fn set(headers: &mut HeaderMap, name: header::HeaderName, value: &str) -> Result<()> {
-    let value = HeaderValue::from_str(value)
-        .map_err(|_| Error::new(Kind::Protocol, format!("the server's {value:?} cannot be sent back")))?;
+    let value = HeaderValue::from_str(value).map_err(|_| {
+        Error::new(Kind::Protocol, format!("the server's {value:?} is not a valid header value"))
+    })?;
     headers.insert(name, value);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Bodies that move under the bandwidth limit and leave a trace, so that a stalled connection is noticed.
+//! Bodies under the bandwidth limit that record their progress, so that a stalled connection is noticed.
 
 use super::limit::Limiter;
 use crate::meters::Meters;
@@ -13,26 +13,26 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
-/// How much of a body is handed to the connection at a time: as much as the usual socket buffer takes, so that the
-/// trace follows the network and not our own memory.
+/// How much of a body is handed to the connection at a time: about a socket buffer's worth, so that the trace
+/// follows the network and not this process's memory.
 const PIECE: usize = 256 << 10;
 
-/// When something last moved in an exchange.
+/// The progress of an exchange.
 #[derive(Clone, Debug)]
 pub struct Trace {
     start: Instant,
     last_ms: Arc<AtomicU64>,
     sent_ms: Arc<AtomicU64>,
-    /// Bytes that this exchange has moved.
+    /// Bytes that this exchange has transferred.
     moved: Arc<AtomicU64>,
     meters: Arc<Meters>,
 }
 
-/// Takes an exchange's bytes out of those on their way once it is over, however it ends.
+/// Removes an exchange's bytes from those in flight when the exchange ends, for whatever reason.
 pub struct Partial(Trace);
 
 impl Partial {
-    /// Bytes of the reply's body have come.
+    /// Notes that bytes of the reply's body arrived.
     pub fn moved(&self, bytes: usize) {
         self.0.moved(bytes);
     }
@@ -46,7 +46,7 @@ impl Drop for Partial {
 }
 
 impl Trace {
-    /// Starts now.
+    /// Creates a trace that starts now.
     pub fn new(meters: Arc<Meters>) -> Self {
         Self {
             start: Instant::now(),
@@ -57,16 +57,16 @@ impl Trace {
         }
     }
 
-    /// What has to be held as long as the exchange lasts.
+    /// Returns a guard to hold for as long as the exchange lasts.
     pub fn partial(&self) -> Partial {
         Partial(self.clone())
     }
 
-    /// Bytes of a body have moved.
+    /// Notes that bytes of a body were transferred.
     pub fn moved(&self, bytes: usize) {
         self.touch();
         self.meters.wire.fetch_add(bytes as u64, Relaxed);
-        // A body may still be drawn from for a moment after its exchange was given up.
+        // The body may still be polled for a moment after its exchange was abandoned.
         if self.moved.fetch_add(bytes as u64, Relaxed) < u64::MAX / 2 {
             self.meters.partial.fetch_add(bytes as u64, Relaxed);
         }
@@ -76,22 +76,23 @@ impl Trace {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Something moved.
+    /// Notes activity.
     pub fn touch(&self) {
         self.last_ms.store(self.now_ms(), Relaxed);
     }
 
-    /// The whole request is on its way.
+    /// Notes that the whole request was handed to the connection.
     fn sent(&self) {
         self.sent_ms.store(self.now_ms(), Relaxed);
     }
 
-    /// When something last moved.
+    /// Returns the time of the last activity.
     pub fn last(&self) -> Instant {
         self.start + Duration::from_millis(self.last_ms.load(Relaxed))
     }
 
-    /// How long the request took to send, and how long ago that was done; the first alone grows until it is.
+    /// Returns how long sending the request took, and how long ago that ended. Until it ends only the first
+    /// grows.
     pub fn split(&self) -> (Duration, Duration) {
         let all = self.start.elapsed();
         match self.sent_ms.load(Relaxed) {
@@ -104,7 +105,7 @@ impl Trace {
     }
 }
 
-/// A request body of known length.
+/// A request body of known length under the bandwidth limit.
 pub struct PacedBody {
     rest: Bytes,
     limiter: Option<Arc<Limiter>>,
@@ -113,7 +114,7 @@ pub struct PacedBody {
 }
 
 impl PacedBody {
-    /// A body of `bytes`.
+    /// Creates a body of `bytes`.
     pub fn new(bytes: Bytes, limiter: Option<Arc<Limiter>>, trace: Trace) -> Self {
         if bytes.is_empty() {
             trace.sent();
@@ -145,7 +146,7 @@ impl Body for PacedBody {
                 this.waiting = Some(Box::pin(tokio::time::sleep_until(until)));
             }
             if let Some(waiting) = &mut this.waiting {
-                // Held back by us is not stalled.
+                // A body that the limit holds back is not stalled.
                 this.trace.touch();
                 ready!(waiting.as_mut().poll(cx));
             }
@@ -164,7 +165,7 @@ impl Body for PacedBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // Exact, so that the request carries a Content-Length and is never chunked.
+        // The size is exact, so that the request has a Content-Length and is not chunked.
         SizeHint::with_exact(self.rest.len() as u64)
     }
 }

@@ -1,10 +1,12 @@
-//! HTTP to one server: one attempt at an exchange, under deadlines and the bandwidth limit. What its answers mean is known
-//! above: by [`Client`](super::client::Client) for the five APIs, by a disk for a server that has nothing else.
+//! HTTP to one server: one attempt at an exchange, under deadlines and the bandwidth limit.
+//!
+//! The layers above interpret the replies: [`Client`](super::client::Client) for the five APIs, and the disks
+//! for other servers.
 
 use super::check;
+use super::deadlines::{Deadlines, Progress, from_now};
 use super::flow::{PacedBody, Partial, Trace};
 use super::limit::Bandwidth;
-use super::patience::{Patience, Progress, from_now};
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
 use crate::provider::catalogue::secret::{self, Redactor};
@@ -17,31 +19,35 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a connection may take to be made.
+/// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(15);
 
-/// The default of how long nothing may move on a connection.
+/// The default idle deadline of a connection.
 pub const DEFAULT_IDLE: Duration = Duration::from_secs(30);
 
-/// The longest reply to a call that is read: a list of twenty thousand drives. What it is parsed to takes several times as
-/// much memory.
+/// The longest reply to a call that is read, enough for a list of twenty thousand drives. Parsed, it takes
+/// several times as much memory.
 const LONGEST_REPLY: usize = 16 << 20;
 
-/// The most that is read of what a server says with an error.
+/// The longest body that is sent without waiting for an acknowledgement, so that its reply takes one round
+/// trip: the ten segments of a new connection hold 14 KB (RFC 6928, section 2).
+const SMALL: u64 = 8 << 10;
+
+/// The most that is read of an error reply.
 const LONGEST_ERROR: usize = 64 << 10;
 
-/// How exchanges are to behave.
+/// The settings of a client.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long nothing may move on a connection before it is given up.
+    /// How long a connection may be idle before it is abandoned.
     pub idle: Duration,
-    /// Bytes a second, all connections together, both ways.
+    /// The bandwidth limits, shared by all connections.
     pub bandwidth: Bandwidth,
-    /// A certificate authority of the remote's own, in PEM.
+    /// A certificate authority to trust, in PEM.
     pub ca_pem: Option<Vec<u8>>,
-    /// Connections that are kept open between requests.
+    /// How many connections are kept open between requests.
     pub connections: usize,
-    /// The unix socket on which the server listens, where it is on this machine and has one.
+    /// The Unix socket of a local server, if it listens on one.
     pub socket: Option<PathBuf>,
 }
 
@@ -57,12 +63,12 @@ impl Default for Options {
     }
 }
 
-/// The way to one server. Clones share their connections.
+/// An HTTP client for one server. Clones share their connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
     inner: Arc<Inner>,
     meters: Arc<Meters>,
-    /// Secrets in the paths of URLs, which are in no log.
+    /// Secrets in the paths of URLs, which are not logged.
     secrets: Redactor,
 }
 
@@ -71,7 +77,7 @@ struct Inner {
     http: reqwest::Client,
     base: Url,
     bandwidth: Bandwidth,
-    patience: Patience,
+    deadlines: Deadlines,
 }
 
 /// A request.
@@ -80,11 +86,11 @@ pub(crate) struct Outbound {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// How long the body of its answer will be, for the deadline; `u64::MAX` where only its end will tell.
+    /// The expected length of the reply's body, for the deadline; `u64::MAX` if unknown.
     pub(crate) expected: u64,
 }
 
-/// The head of an answer, whatever it says; its body is still to come.
+/// The head of a reply of any status, whose body has not been read.
 pub(crate) struct Answer {
     http: Http,
     response: Response,
@@ -94,7 +100,7 @@ pub(crate) struct Answer {
 }
 
 impl Http {
-    /// To the server at `base`, whose path is kept and whose last slash does not matter.
+    /// Creates a client for the server at `base`. The path of `base` is kept; a final slash does not matter.
     pub(crate) fn new(base: Url, options: &Options, meters: Arc<Meters>) -> Result<Self> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("diskferry/", env!("CARGO_PKG_VERSION")))
@@ -102,9 +108,10 @@ impl Http {
             .tcp_nodelay(true)
             .connect_timeout(CONNECT.min(options.idle.max(Duration::from_secs(1))))
             .pool_max_idle_per_host(options.connections.max(1))
-            // These APIs do not redirect; a redirect would carry the credentials who knows where.
+            // These APIs do not redirect, and following a redirect would pass the credentials to another
+            // server.
             .redirect(reqwest::redirect::Policy::none())
-            // There is one retry layer, and it counts.
+            // Retrying is left to the retry layer, which counts.
             .retry(reqwest::retry::never());
         if address::is_loopback(&base) {
             builder = builder.no_proxy();
@@ -114,44 +121,44 @@ impl Http {
         }
         if let Some(pem) = &options.ca_pem {
             let certificate = reqwest::Certificate::from_pem(pem)
-                .map_err(|e| Error::usage("the remote's ca_file is no certificate").source(e))?;
+                .map_err(|e| Error::usage("the remote's `ca_file` holds no certificate in PEM").source(e))?;
             builder = builder.tls_certs_merge([certificate]);
         }
         let http =
-            builder.build().map_err(|e| Error::new(Kind::Io, "setting up the HTTP client").source(e))?;
+            builder.build().map_err(|e| Error::new(Kind::Io, "cannot set up the HTTP client").source(e))?;
         let inner = Inner {
             http,
             base,
             bandwidth: options.bandwidth.clone(),
-            patience: Patience::new(options.idle, options.bandwidth.clone()),
+            deadlines: Deadlines::new(options.idle, options.bandwidth.clone()),
         };
         Ok(Self { inner: Arc::new(inner), meters, secrets: Redactor::default() })
     }
 
-    /// The same, over the same connections, with other counters.
+    /// Returns a client with other counters that shares the connections.
     #[must_use]
     pub(crate) fn counted(&self, meters: Arc<Meters>) -> Self {
         Self { meters, ..self.clone() }
     }
 
-    /// The same, with what `secrets` knows hidden in the URLs that are logged: for a server whose paths are credentials.
+    /// Hides what `secrets` matches in the URLs that are logged, for a server whose paths are credentials.
     #[must_use]
     pub(crate) fn hiding(self, secrets: Redactor) -> Self {
         Self { secrets, ..self }
     }
 
-    /// The URL of a path below the server's own.
+    /// Returns the URL of a path below the server's URL.
     pub(crate) fn url(&self, path: &str) -> Url {
         address::join(&self.inner.base, path)
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request and waits for the head of the reply.
     pub(crate) async fn send(&self, outbound: Outbound) -> Result<Answer> {
         self.send_to_work(outbound, Duration::ZERO).await
     }
 
-    /// The same for a request that the server has to work for, and does not answer, for up to `work` longer than it has for
-    /// any other.
+    /// Like [`Http::send`], but for a request that the server may take up to `work` longer to process before
+    /// it replies.
     pub(crate) async fn send_to_work(&self, outbound: Outbound, work: Duration) -> Result<Answer> {
         let Outbound { method, url, headers, body, expected } = outbound;
         let inner = &*self.inner;
@@ -167,25 +174,32 @@ impl Http {
         if !bodiless {
             request = request.body(reqwest::Body::wrap(body));
             if len == 0 {
-                // Left out for an empty body otherwise, and these servers want it ("Empty POST", Crosspeer API).
+                // An empty body has no Content-Length by default, but these servers require it ("Empty POST",
+                // Crosspeer API).
                 request = request.header(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
             }
         }
-        let deadline = from_now(inner.patience.attempt(len, expected).saturating_add(work));
+        let start = Instant::now();
+        let deadline = from_now(inner.deadlines.attempt(len, expected).saturating_add(work));
         let sending = self.watched(len, work, &trace, deadline, request.send());
         let response = sending.await?.map_err(|e| check::transport_error(&e));
         let (moving, waiting) = trace.split();
         Meters::time(&self.meters.moving_ns, moving);
         Meters::time(&self.meters.waiting_ns, waiting);
         let response = response?;
-        // What the server worked for says nothing of the line.
-        if len > 0 && work.is_zero() {
-            inner.patience.learn(len, moving + waiting);
+        // The time that the server takes to process a request says nothing about the line.
+        if work.is_zero() {
+            if len <= SMALL {
+                self.meters.note_round_trip(start.elapsed());
+            }
+            if len > 0 {
+                inner.deadlines.learn(len, moving + waiting);
+            }
         }
         Ok(Answer { http: self.clone(), response, deadline, partial, progress: Progress::default() })
     }
 
-    /// Waits for an exchange while it shows signs of life.
+    /// Waits for an exchange as long as it shows signs of life.
     async fn watched<T>(
         &self,
         len: u64,
@@ -194,23 +208,23 @@ impl Http {
         deadline: tokio::time::Instant,
         exchange: impl Future<Output = T>,
     ) -> Result<T> {
-        let patience = &self.inner.patience;
-        // Looked at more often than the idle deadline, because what is waited for may change: see `patience`.
-        let tick = (patience.idle() / 4).max(Duration::from_millis(10));
+        let deadlines = &self.inner.deadlines;
+        // Checked more often than the idle deadline, because the deadline may change: see `deadlines`.
+        let tick = (deadlines.idle() / 4).max(Duration::from_millis(10));
         tokio::pin!(exchange);
         loop {
             if let Ok(done) = tokio::time::timeout(tick, &mut exchange).await {
                 return Ok(done);
             }
             let now = tokio::time::Instant::now();
-            if now >= trace.last() + patience.after_sending(len).saturating_add(work) || now >= deadline {
-                patience.doubt();
+            if now >= trace.last() + deadlines.after_sending(len).saturating_add(work) || now >= deadline {
+                deadlines.doubt();
                 return Err(self.stalled());
             }
         }
     }
 
-    /// Waits until so many bytes may have come.
+    /// Waits until the bandwidth limit allows `bytes` to be received.
     async fn pace(&self, bytes: usize) {
         if let Some(limiter) = &self.inner.bandwidth.down {
             let until = limiter.take(bytes);
@@ -221,30 +235,30 @@ impl Http {
     }
 
     fn stalled(&self) -> Error {
-        let idle = self.inner.patience.idle();
-        Error::new(Kind::Timeout, format!("the connection stalled (next to nothing moved for {idle:?})"))
+        let idle = self.inner.deadlines.idle();
+        Error::new(Kind::Timeout, format!("the connection stalled: almost no data for {idle:?}"))
     }
 }
 
 impl Answer {
-    /// The status code.
+    /// Returns the status code.
     pub(crate) fn status(&self) -> u16 {
         self.response.status().as_u16()
     }
 
-    /// The headers.
+    /// Returns the headers.
     pub(crate) fn headers(&self) -> &HeaderMap {
         self.response.headers()
     }
 
-    /// How long the body is, if that was said.
+    /// Returns the length of the body, if the server announced one.
     pub(crate) fn length(&self) -> Option<u64> {
         self.response.content_length()
     }
 
-    /// The next piece of the body, as long as it comes along and its deadline is not over.
+    /// Returns the next piece of the body, within its deadlines.
     async fn next(&mut self) -> Result<Option<Bytes>> {
-        let (start, idle) = (Instant::now(), self.http.inner.patience.idle());
+        let (start, idle) = (Instant::now(), self.http.inner.deadlines.idle());
         let until = from_now(idle).min(self.deadline);
         let Ok(piece) = tokio::time::timeout_at(until, self.response.chunk()).await else {
             return Err(self.http.stalled());
@@ -257,8 +271,8 @@ impl Answer {
         Ok(piece)
     }
 
-    /// The next piece of a body of any length, under the bandwidth limit; `None` at its end. A body that ends before its
-    /// announced length is an error.
+    /// Returns the next piece of a body of any length, under the bandwidth limit, or `None` at its end. A
+    /// body that ends before its announced length is an error.
     pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>> {
         let piece = self.next().await?;
         if let Some(piece) = &piece {
@@ -268,12 +282,12 @@ impl Answer {
         Ok(piece)
     }
 
-    /// The whole body, which has a limit.
+    /// Reads the complete body, up to the default limit.
     pub(crate) async fn whole(&mut self) -> Result<Vec<u8>> {
         self.at_most(LONGEST_REPLY).await
     }
 
-    /// The whole body, which is no longer than `limit` bytes.
+    /// Reads the complete body, up to `limit` bytes.
     pub(crate) async fn at_most(&mut self, limit: usize) -> Result<Vec<u8>> {
         let mut body = Vec::new();
         while let Some(piece) = self.next().await? {
@@ -299,15 +313,12 @@ impl Answer {
         {
             return Err(Error::new(
                 Kind::Protocol,
-                format!("the server answers with {announced} bytes where {len} were asked for"),
+                format!("the reply has {announced} bytes, expected {len}"),
             ));
         }
         while let Some(piece) = self.piece().await? {
             left = left.checked_sub(piece.len() as u64).ok_or_else(|| {
-                Error::new(
-                    Kind::Protocol,
-                    format!("the server answers with more than the {len} bytes asked for"),
-                )
+                Error::new(Kind::Protocol, format!("the reply has more than the expected {len} bytes"))
             })?;
             into.extend_from_slice(&piece);
         }
@@ -315,16 +326,16 @@ impl Answer {
         if left > 0 {
             return Err(Error::new(
                 Kind::ShortReply,
-                format!("the reply has {} bytes where {len} were asked for", len - left),
+                format!("the reply has {} bytes, expected {len}", len - left),
             ));
         }
         Ok(())
     }
 
-    /// What the server says with an error, as far as it comes: one that is cut short is still that error.
-    pub(crate) async fn said(&mut self) -> String {
+    /// Returns the text of an error reply, as far as it arrives. A truncated text is still that error.
+    pub(crate) async fn error_text(&mut self) -> String {
         let mut body = Vec::new();
-        let until = from_now(self.http.inner.patience.idle()).min(self.deadline);
+        let until = from_now(self.http.inner.deadlines.idle()).min(self.deadline);
         while body.len() < LONGEST_ERROR
             && let Ok(Ok(Some(piece))) = tokio::time::timeout_at(until, self.response.chunk()).await
         {

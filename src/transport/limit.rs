@@ -5,31 +5,32 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How much may go at once after a pause: enough not to stutter, too little to show in any second's figure.
+/// How much may be sent at once after a pause: enough to avoid stutter, too little to show in the figure of
+/// any second.
 const BURST: Duration = Duration::from_millis(50);
 
 /// The limits of a process, each shared by all its connections.
 #[derive(Clone, Debug, Default)]
 pub struct Bandwidth {
-    /// Of what is sent.
+    /// The limit for sent bytes.
     pub up: Option<Arc<Limiter>>,
-    /// Of what is received.
+    /// The limit for received bytes.
     pub down: Option<Arc<Limiter>>,
 }
 
 impl Bandwidth {
-    /// Limits in bytes a second; `None` is no limit.
+    /// Creates limits in bytes per second; `None` is unlimited.
     pub fn new(up: Option<u64>, down: Option<u64>) -> Self {
         let limiter = |rate: Option<u64>| rate.map(|rate| Arc::new(Limiter::new(rate)));
         Self { up: limiter(up), down: limiter(down) }
     }
 
-    /// Halves both limits; returns what they are then, up and down.
+    /// Halves both limits and returns them, up and down.
     pub fn halve(&self) -> (Option<u64>, Option<u64>) {
         self.change(|rate| rate / 2)
     }
 
-    /// Doubles both limits; returns what they are then, up and down.
+    /// Doubles both limits and returns them, up and down.
     pub fn double(&self) -> (Option<u64>, Option<u64>) {
         self.change(|rate| rate.saturating_mul(2))
     }
@@ -45,41 +46,42 @@ impl Bandwidth {
     }
 }
 
-/// No limit is halved below this many bytes a second: requests would time out.
+/// The lowest limit that halving reaches, in bytes per second; below it requests would time out.
 const SLOWEST: u64 = 1024;
 
-/// Hands out the line's time, first come first served.
+/// Hands out time on the line, first come first served.
 #[derive(Debug)]
 pub struct Limiter {
     bytes_per_second: AtomicU64,
-    /// When the line is free again.
+    /// The instant at which the line is free.
     free: Mutex<Instant>,
 }
 
 impl Limiter {
-    /// A limit in bytes a second; 0 counts as 1.
+    /// Creates a limit in bytes per second; 0 counts as 1.
     pub fn new(bytes_per_second: u64) -> Self {
         Self { bytes_per_second: AtomicU64::new(bytes_per_second.max(1)), free: Mutex::new(Instant::now()) }
     }
 
-    /// The limit in bytes a second.
+    /// Returns the limit in bytes per second.
     pub fn rate(&self) -> u64 {
         self.bytes_per_second.load(Relaxed)
     }
 
-    /// How many bytes to ask for at a time: a twentieth of a second's worth, so that the line is shared evenly.
+    /// Returns how many bytes to request at a time: a twentieth of a second's worth, so that the line is
+    /// shared evenly.
     pub fn piece(&self) -> usize {
         usize::try_from(self.rate() / 20).unwrap_or(usize::MAX).clamp(512, 256 << 10)
     }
 
-    /// Takes the line for `bytes` and says when they may go.
+    /// Reserves the line for `bytes` and returns when they may be sent.
     pub fn take(&self, bytes: usize) -> Instant {
         let cost = Duration::from_secs_f64(bytes as f64 / self.rate() as f64);
         let mut free = self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = Instant::now();
         let start = (*free).max(now.checked_sub(BURST).unwrap_or(now));
         *free = start + cost;
-        // The bytes may go once the line has had the time for them, less the burst.
+        // Bytes may be sent once the line has had time for them, less the burst.
         (start + cost).checked_sub(BURST).unwrap_or(now).max(now)
     }
 }
@@ -88,8 +90,8 @@ impl Limiter {
 mod tests {
     use super::*;
 
-    /// Eight senders of pieces of different sizes, for ten seconds of the clock of the runtime (which does not run by
-    /// itself here, so that nothing depends on the machine).
+    /// Eight senders with pieces of different sizes, for ten seconds of the runtime's paused clock, so that
+    /// the result does not depend on the machine.
     #[tokio::test(start_paused = true)]
     async fn the_rate_is_kept_to_a_percent() {
         let limiter = Arc::new(Limiter::new(10 << 20));
@@ -115,7 +117,7 @@ mod tests {
         assert!((0.98..1.02).contains(&off), "{off}");
     }
 
-    /// The limit is changed in the middle: before and after it is kept.
+    /// The limit is changed while it is in use, and kept before and after.
     #[tokio::test(start_paused = true)]
     async fn a_limit_can_be_halved_and_doubled_while_it_holds() {
         let bandwidth = Bandwidth::new(Some(8 << 20), None);

@@ -1,7 +1,7 @@
-//! How a consumer comes to a token: ask for a request token, have the user allow it, exchange it for an access token
-//! (RFC 5849, 2; SpotCloud Buyer API 1.2, 1.1).
+//! The OAuth login: request a token, have the user authorize it, exchange it for an access token (RFC 5849,
+//! 2; SpotCloud Buyer API 1.2, 1.1).
 
-use super::client::{Client, Sending};
+use super::client::{ApiRequest, Client};
 use crate::auth::Auth;
 use crate::auth::oauth::{Credentials, Signer};
 use crate::error::{Error, Kind, Result};
@@ -10,19 +10,19 @@ use reqwest::Url;
 use secrecy::ExposeSecret;
 use std::sync::Arc;
 
-/// Where the user allows a request token.
+/// The path at which the user authorizes a request token.
 const AUTHORIZE: &str = "/_ah/OAuthAuthorizeToken";
 
 /// A request token.
 #[derive(Clone, Debug)]
 pub struct Requested {
     token: Credentials,
-    /// The address at which the user allows it.
+    /// The URL at which the user authorizes it.
     pub visit: Url,
 }
 
 impl Requested {
-    /// As text, secret and all, to be kept in a private file.
+    /// Encodes the token with its secret, for a private file.
     pub fn to_json(&self) -> String {
         serde_json::json!({
             "key": self.token.key, "secret": self.token.secret.expose_secret(), "visit": self.visit.as_str(),
@@ -30,7 +30,7 @@ impl Requested {
         .to_string()
     }
 
-    /// What [`Requested::to_json`] has made.
+    /// Decodes what [`Requested::to_json`] returned.
     pub fn from_json(text: &str) -> Option<Self> {
         let fields: serde_json::Value = serde_json::from_str(text).ok()?;
         let field = |name: &str| fields.get(name)?.as_str();
@@ -41,7 +41,8 @@ impl Requested {
     }
 }
 
-/// Asks for a request token. The verifier will be shown to the user (`oob`): there is no server here to call back.
+/// Requests a request token. The verifier is shown to the user (`oob`), because there is no server here to
+/// call back.
 pub async fn request_token(client: &Client, consumer: &Credentials) -> Result<Requested> {
     let signer = Signer::new(consumer.clone(), None).with("oauth_callback", "oob");
     let token = ask(client, "oauth.request_token", signer).await?;
@@ -50,7 +51,8 @@ pub async fn request_token(client: &Client, consumer: &Credentials) -> Result<Re
     Ok(Requested { token, visit })
 }
 
-/// Exchanges an allowed request token for an access token. A server of OAuth 1.0 shows no verifier and wants none.
+/// Exchanges an authorized request token for an access token. A server of OAuth 1.0 shows no verifier and
+/// needs none.
 pub async fn access_token(
     client: &Client,
     consumer: &Credentials,
@@ -65,11 +67,11 @@ pub async fn access_token(
     ask(client, "oauth.access_token", signer).await
 }
 
-/// One of the two signed requests. Neither is repeated: a token is given out once.
+/// Sends one of the two signed requests. It is not retried, because a token is issued once.
 async fn ask(client: &Client, id: &'static str, signer: Signer) -> Result<Credentials> {
     let call = Call::find(client.provider(), id)?;
     let client = client.with_auth(Auth::OAuth(Arc::new(signer)));
-    let reply = client.call(&Sending::get(call.path)).await.map_err(|e| e.context(id))?;
+    let reply = client.call(&ApiRequest::get(call.path)).await.map_err(|e| e.context(id))?;
     let field = |name: &str| {
         url::form_urlencoded::parse(&reply.body)
             .find(|(key, _)| key == name)
@@ -77,7 +79,7 @@ async fn ask(client: &Client, id: &'static str, signer: Signer) -> Result<Creden
     };
     match (field("oauth_token"), field("oauth_token_secret")) {
         (Some(key), Some(secret)) if !key.is_empty() => Ok(Credentials { key, secret: secret.into() }),
-        _ => Err(Error::new(Kind::Protocol, format!("{id}: the reply holds no token"))
-            .hint("check the remote's url: it may be another server that answers")),
+        _ => Err(Error::new(Kind::Protocol, format!("{id}: the reply has no token"))
+            .hint("check the remote's url: another server may have replied")),
     }
 }

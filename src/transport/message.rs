@@ -1,4 +1,4 @@
-//! A call on its way out, and its reply.
+//! A call and its reply.
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -6,25 +6,25 @@ use reqwest::header::HeaderMap;
 
 /// A call with a small body, ready to be sent.
 #[derive(Clone)]
-pub struct Sending<'a> {
+pub struct ApiRequest<'a> {
     /// The method.
     pub method: Method,
     /// The path below the remote's URL, with its query.
     pub path: &'a str,
-    /// The body's media type.
+    /// The body's media type; an empty body is sent without one.
     pub content_type: &'static str,
-    /// What to `Accept`.
+    /// The `Accept` header.
     pub accept: Option<&'static str>,
     /// The body.
     pub body: Bytes,
-    /// Status codes of this call that are no error though they look like one.
+    /// Error status codes that count as replies of this call.
     pub answers: &'a [u16],
-    /// Whether the reply may be a page for a browser.
+    /// Whether the reply may be an HTML page.
     pub page: bool,
 }
 
-impl<'a> Sending<'a> {
-    /// A GET.
+impl<'a> ApiRequest<'a> {
+    /// Creates a GET request.
     pub fn get(path: &'a str) -> Self {
         Self {
             method: Method::GET,
@@ -37,39 +37,39 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// The same, accepting this media type.
+    /// Sets the `Accept` header.
     #[must_use]
     pub fn accept(self, accept: &'static str) -> Self {
         Self { accept: Some(accept), ..self }
     }
 
-    /// A POST of this text.
+    /// Creates a POST request with a plain text body.
     pub fn post(path: &'a str, body: Bytes) -> Self {
         Self { method: Method::POST, body, ..Self::get(path) }
     }
 }
 
-/// Without the body, which may hold a password.
-impl std::fmt::Debug for Sending<'_> {
+/// Omits the body, which may hold a password.
+impl std::fmt::Debug for ApiRequest<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sending")
+        f.debug_struct("ApiRequest")
             .field("method", &self.method)
             .field("body", &self.body.len())
             .finish_non_exhaustive()
     }
 }
 
-/// The media type of what has no other.
+/// The default media type of a body.
 pub(crate) const TEXT: &str = "text/plain";
 
-/// A reply, its body read.
+/// A reply with its complete body.
 #[derive(Debug, Default)]
 pub struct Reply {
     /// The status code.
     pub status: u16,
     /// The headers.
     pub headers: HeaderMap,
-    /// The media type, without parameters.
+    /// The media type without parameters.
     pub content_type: String,
     /// The body.
     pub body: Bytes,

@@ -1,4 +1,4 @@
-//! The one place where anything is tried again.
+//! The retry layer, the only place where an attempt is repeated.
 
 use crate::error::{Error, Kind, Result};
 use crate::event::{self, Observer};
@@ -9,47 +9,48 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// The first wait is drawn from zero to this, each next from twice the range: long enough for a busy drive, short
+/// The upper bound of the first backoff; it doubles with each attempt. Long enough for a busy drive, short
 /// enough not to idle a line.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
-/// No range grows beyond this. With the default of 8 repeats a request is given up after a minute at most (30 seconds
-/// on average) of waiting: an outage that outlasts that is better met by running the command again.
+/// The limit of the upper bound. With the default of 8 retries a request waits for a minute at most (30
+/// seconds on average) in all. After a longer outage the command has to be run again.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// A server that asks for more patience than this (Retry-After) is not waited for that long at a time.
+/// The longest wait for a server that asks for more (Retry-After).
 const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(2);
 
-/// The default number of repeats. With a fifth of all requests failing at random, one in two million fails for good.
+/// The default number of retries. If a fifth of all requests fail at random, one in two million fails all its
+/// attempts.
 pub const DEFAULT_RETRIES: u32 = 8;
 
-/// Tries again what may be repeated: exponential backoff with full jitter, Retry-After honoured.
+/// Retries with exponential backoff and full jitter, and honours Retry-After.
 #[derive(Clone)]
 pub struct Retry {
-    /// Repeats after the first attempt.
+    /// How many retries follow the first attempt.
     pub retries: u32,
-    /// Told of each repeat.
+    /// Receives an event for each retry.
     pub observer: Observer,
-    /// Counts the repeats.
+    /// Counts the retries.
     pub meters: Arc<Meters>,
-    /// Ends the waiting.
+    /// Ends the backoff when a stop is requested.
     pub stop: Stop,
 }
 
-/// What a stop does to an attempt that is under way.
+/// What a stop does to an attempt in flight.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Under {
-    /// A read, a listing: it is given up when the stop is asked for.
+    /// Drop it: a read or a listing.
     GivenUp,
-    /// A write, a create: it is waited for until the stop is over.
+    /// Wait for it until the stop's second phase: a write or a create.
     Settled,
 }
 
 impl Retry {
-    /// Runs `attempt` until it succeeds, fails for good, or has been repeated often enough. Only for what may be
-    /// repeated. The error says after how many attempts, and at which offset.
+    /// Runs `attempt` until it succeeds, fails with an error that is not retryable, or runs out of retries.
+    /// The error carries the number of attempts and the offset.
     ///
-    /// A stop that is asked for ends it at once, an attempt under way too: for reads, listings and waits.
+    /// Only for reads, listings and waits: a stop request drops an attempt in flight.
     pub async fn run<T>(
         &self,
         what: &str,
@@ -59,8 +60,9 @@ impl Retry {
         self.run_under(Under::GivenUp, what, offset, attempt).await
     }
 
-    /// The same for what changes something at the far end: an attempt under way is waited for until the stop is over, so
-    /// that its outcome is known if it can be. It is not begun, and not repeated, once a stop is asked for.
+    /// Like [`Retry::run`], for requests that change something on the remote. An attempt in flight is waited
+    /// for until the stop's second phase, so that its outcome is known if possible. Nothing is started or
+    /// retried once a stop is requested.
     pub async fn run_settled<T>(
         &self,
         what: &str,
@@ -70,7 +72,7 @@ impl Retry {
         self.run_under(Under::Settled, what, offset, attempt).await
     }
 
-    /// The same as [`Retry::run_settled`] for attempts that borrow nothing, so that it can be part of a task of its own.
+    /// Like [`Retry::run_settled`], for attempts that borrow nothing and so can run in a task of their own.
     pub async fn run_settled_apart<T>(
         &self,
         what: &str,
@@ -107,12 +109,12 @@ impl Retry {
         }
     }
 
-    /// Fails if a stop is asked for.
+    /// Fails if a stop is requested.
     fn may_begin(&self, what: &str) -> Result<()> {
         if self.stop.is_asked() { Err(stopped().context(what)) } else { Ok(()) }
     }
 
-    /// Counts an attempt that has failed and waits until the next; fails if there is to be none.
+    /// Counts a failed attempt and waits for the next. Fails if there is to be none.
     async fn after(&self, made: &mut u32, what: &str, offset: Option<u64>, error: Error) -> Result<()> {
         *made += 1;
         let made = *made;
@@ -140,21 +142,21 @@ impl Retry {
 }
 
 impl Retry {
-    /// Notes that something goes on at once, because the attempt that failed has come some way.
+    /// Reports a retry that follows at once, because the failed attempt made progress.
     pub fn again(&self, what: &str, offset: Option<u64>, error: &Error) {
         self.meters.retries.fetch_add(1, Relaxed);
         (self.observer)(&event::retry(what, offset, 1, Duration::ZERO, error));
     }
 }
 
-/// How long to wait after `made` attempts.
+/// Returns the backoff after `made` attempts.
 fn wait_before(made: u32, retry_after: Option<Duration>) -> Duration {
     let range = FIRST_WAIT.saturating_mul(1_u32.checked_shl(made - 1).unwrap_or(u32::MAX)).min(LONGEST_WAIT);
     let jittered = range.mul_f64(random_share());
     jittered.max(retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER))
 }
 
-/// A random number from 0 to 1. The standard library's hash keys are the randomness at hand; this needs no more.
+/// Returns a random number from 0 to 1. The standard library's hash keys are random enough for jitter.
 fn random_share() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     let random = RandomState::new().hash_one(0_u8);
@@ -224,7 +226,7 @@ mod tests {
         assert_eq!(ended.unwrap_err().kind(), Kind::Interrupted);
     }
 
-    /// A read is given up when the stop is asked for, a write is settled; neither is repeated or begun after.
+    /// A stop request drops a read and lets a write settle; neither is retried or started afterwards.
     #[tokio::test(start_paused = true)]
     async fn a_stop_gives_up_reads_and_settles_writes() {
         let (stopper, stop) = crate::stop::pair();

@@ -1,4 +1,4 @@
-//! What every request to a provider carries and every reply is checked for, beside the call itself.
+//! Headers that every request to a provider carries, and checks that apply to every reply.
 
 use crate::error::{Error, Kind, Result};
 use crate::provider::Provider;
@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use md5::{Digest, Md5};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// The range of versions that we speak (Joyent CloudAPI 6.5, "Versioning").
+/// The range of API versions that the client speaks (Joyent CloudAPI 6.5, "Versioning").
 const JOYENT_VERSION: &str = "~6.5";
 
-/// Adds the headers that the provider wants on every request.
+/// Adds the headers that the provider requires on every request.
 pub(super) fn request_headers(provider: Provider, headers: &mut HeaderMap) {
     if provider == Provider::Joyent {
         let name = HeaderName::from_static("x-api-version");
@@ -18,8 +18,9 @@ pub(super) fn request_headers(provider: Provider, headers: &mut HeaderMap) {
     }
 }
 
-/// Compares a reply's body with its `Content-MD5`, where it has one: "An MD5 checksum of the response; you should check
-/// this" (Joyent CloudAPI 6.5, "HTTP Response Headers"). What differs was damaged on its way, and may be asked for again.
+/// Compares a reply's body with its `Content-MD5`, if it has one: "An MD5 checksum of the response; you
+/// should check this" (Joyent CloudAPI 6.5, "HTTP Response Headers"). A mismatch means damage in transit, so
+/// the request may be retried.
 pub(super) fn check_digest(headers: &HeaderMap, body: &[u8]) -> Result<()> {
     let Some(expected) = headers.get("content-md5").and_then(|value| value.to_str().ok()) else {
         return Ok(());
@@ -31,13 +32,13 @@ pub(super) fn check_digest(headers: &HeaderMap, body: &[u8]) -> Result<()> {
     Err(Error::new(
         Kind::ShortReply,
         format!(
-            "the reply was damaged: its Content-MD5 says {:.100} and its body has {found}",
+            "the reply was damaged: its Content-MD5 is {:.100}, but its body has {found}",
             expected.trim()
         ),
     ))
 }
 
-/// The id under which the provider knows the request: "X-RequestId" in one place of the manual, "X-Request-Id" in the
+/// Returns the provider's id of the request: "X-RequestId" in one place of the manual, "X-Request-Id" in its
 /// samples (Joyent CloudAPI 6.5, "HTTP Response Headers" and its samples).
 pub(super) fn request_id(headers: &HeaderMap) -> Option<&str> {
     ["x-requestid", "x-request-id"].iter().find_map(|name| headers.get(*name)?.to_str().ok())
@@ -51,7 +52,7 @@ mod tests {
     fn a_damaged_reply_is_told_from_a_whole_one() {
         let mut headers = HeaderMap::new();
         assert!(check_digest(&headers, b"x").is_ok(), "nothing to compare with");
-        // As recorded from a later server of the same API.
+        // Recorded from a later server of the same API.
         headers.insert("content-md5", HeaderValue::from_static("pzU/fN3OgI3gAydHoLe+UA=="));
         assert!(check_digest(&headers, br#"{"key":"value"}"#).is_ok());
         let error = check_digest(&headers, br#"{"key":"valux"}"#).unwrap_err();

@@ -1,5 +1,6 @@
 //! A server that writes down what it is sent and says yes: it knows nothing of the client, nor of the emulator.
 
+use std::fmt::Display;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -21,7 +22,7 @@ impl Sent {
 }
 
 /// How a request is answered: the status line after the version, more headers, and a body.
-pub type Answer = (&'static str, &'static str, Vec<u8>);
+pub type Answer<S = &'static str> = (S, S, Vec<u8>);
 
 pub struct Recorder {
     pub url: String,
@@ -41,7 +42,7 @@ impl Recorder {
     }
 
     /// One that answers as it is told; the number counts the requests from 0.
-    pub fn new(answer: impl Fn(&Sent, usize) -> Answer + Send + 'static) -> Self {
+    pub fn new<S: Display>(answer: impl Fn(&Sent, usize) -> Answer<S> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/api/", listener.local_addr().unwrap());
         let sent: Arc<Mutex<Vec<Sent>>> = Arc::default();
@@ -61,10 +62,10 @@ impl Recorder {
     }
 }
 
-fn exchange(
+fn exchange<S: Display>(
     connection: TcpStream,
     all: &Mutex<Vec<Sent>>,
-    answer: &impl Fn(&Sent, usize) -> Answer,
+    answer: &impl Fn(&Sent, usize) -> Answer<S>,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(connection.try_clone()?);
     let mut lines = Vec::new();

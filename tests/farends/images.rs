@@ -25,7 +25,7 @@ pub fn file_system(dir: &Path, name: &str, size: u64) -> PathBuf {
     let places = ["mke2fs", "/usr/sbin/mke2fs", "/sbin/mke2fs"];
     let Some(mke2fs) = places.into_iter().find(|program| Command::new(program).arg("-V").output().is_ok())
     else {
-        eprintln!("mke2fs is not installed: this image is no file system");
+        crate::skipped::skipped("mke2fs is not installed, so the image has no file system");
         write_image(&image, size);
         return image;
     };

@@ -35,6 +35,8 @@ mod nbd_server;
 mod random;
 mod remotes;
 mod secrets;
+#[path = "../support/skipped.rs"]
+mod skipped;
 #[path = "../support/mod.rs"]
 mod support;
 #[expect(dead_code, reason = "the transfers' tests use the rest")]

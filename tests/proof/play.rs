@@ -314,7 +314,7 @@ impl Player<'_> {
             match ended.code {
                 Some(0) => return Ok(()),
                 // Where drives carry no mark, only the user knows which one it is.
-                Some(3) if said.contains("that this transfer may have made") => return Ok(()),
+                Some(3) if said.contains("that this transfer may have created") => return Ok(()),
                 Some(1 | 5) if said.contains(".part is in the way") => self.clear_part(said),
                 Some(1 | 5) => {
                     run.restart = said.contains("--restart");

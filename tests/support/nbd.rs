@@ -88,12 +88,11 @@ pub fn qemu_img(arguments: &[&str]) -> Option<()> {
     Some(())
 }
 
-/// Whether a program is there. Where tests have to run, it has to be.
+/// Whether a program is installed; where it is not, the test is skipped.
 fn installed(program: &str) -> Option<()> {
     match Command::new(program).arg("--version").stdin(Stdio::null()).output() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            assert!(std::env::var_os("CI").is_none(), "{program} is not installed, and CI needs it");
-            eprintln!("not tested: {program} is not installed");
+            crate::skipped::skipped(&format!("{program} is not installed"));
             None
         }
         _ => Some(()),

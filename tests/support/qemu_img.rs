@@ -3,13 +3,12 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Whether it is here. Where it is not, this says so on stderr; in CI that is a failure.
+/// Whether it is installed; where it is not, the test is skipped.
 #[allow(dead_code, reason = "not every test crate asks")]
 pub fn is_here() -> bool {
     let here = Command::new("qemu-img").arg("--version").output().is_ok_and(|output| output.status.success());
     if !here {
-        assert!(std::env::var_os("CI").is_none(), "qemu-img is not installed");
-        eprintln!("qemu-img is not installed (Debian: qemu-utils): this test does nothing");
+        crate::skipped::skipped("qemu-img is not installed (Debian: qemu-utils)");
     }
     here
 }

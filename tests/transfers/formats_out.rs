@@ -291,7 +291,7 @@ fn an_image_goes_up_as_a_vhd_and_is_compared_as_one() {
         let mut piped = world.command(&args);
         Ended::new(piped.stdin(std::fs::File::open(&image).unwrap()).output().unwrap())
     };
-    for (wrong, how) in [(-1, "goes on past that"), (1, "ended after")] {
+    for (wrong, how) in [(-1, "longer than expected"), (1, "ended early")] {
         let piped = pipe((3 * MIB + 4_321).strict_add_signed(wrong));
         assert!(piped.code == 1 && piped.stderr.contains(how), "{}", piped.stderr);
     }

@@ -200,9 +200,13 @@ fn two_runs_of_one_transfer_at_once_are_refused() {
     until("the first record", || !journalled(&world).is_empty());
     let second = world.run(&args);
     assert_eq!(second.code, 1);
-    assert!(second.stderr.contains("another diskferry is busy"), "{}", second.stderr);
+    assert!(
+        second.stderr.contains("another diskferry process is running this transfer"),
+        "{}",
+        second.stderr
+    );
     let busy = world.run(&["transfers", "list"]);
-    let id = busy.stdout.split_whitespace().next().unwrap().to_owned();
+    let id = busy.stdout.lines().nth(1).and_then(|line| line.split_whitespace().next()).unwrap().to_owned();
     assert_eq!(world.run(&["transfers", "discard", &id]).code, 1, "a running transfer cannot be discarded");
     first.kill().unwrap();
     first.wait().unwrap();

@@ -15,12 +15,15 @@ mod devices;
 mod faults;
 mod formats;
 mod formats_out;
+mod in_use;
 mod interruptions;
 mod migrations;
 mod moves;
 mod refusals;
 mod reports;
 mod sets;
+#[path = "../support/skipped.rs"]
+mod skipped;
 mod sources;
 #[path = "../support/mod.rs"]
 mod support;

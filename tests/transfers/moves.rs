@@ -196,7 +196,7 @@ fn standard_input_and_output_work_as_files_do() {
     assert_eq!(unsized_stdin.status.code(), Some(2));
     let wrong = world.command(&["upload", "-", "oh:", "--size", "11M"]).stdin(stdin()).output().unwrap();
     assert_eq!(wrong.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&wrong.stderr).contains("ended after 10485767"));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("expected 11534336 bytes, got 10485767"));
 }
 
 #[test]

@@ -156,6 +156,6 @@ fn a_server_that_lies_about_lengths_is_not_believed() {
     world.write_config(&url, "x");
     let ended = world.run(&["download", &format!("oh:{drive}"), "a.img", "--retries", "1"]);
     assert_eq!(ended.code, 3, "{}", ended.stderr);
-    assert!(ended.stderr.contains("1000 bytes where 1048576 were asked for"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("1000 bytes, expected 1048576"), "{}", ended.stderr);
     assert!(!world.path("a.img").exists());
 }

@@ -54,13 +54,20 @@ fn an_image_that_grows_or_changes_is_an_error() {
     let refused = world.run(&[&ARGS[..], &["none"]].concat());
     assert_eq!(refused.code, 1);
     assert!(
-        refused.stderr.contains("not what it was") && refused.stderr.contains("--restart"),
+        refused.stderr.contains("the image changed since the interrupted run: it was modified")
+            && refused.stderr.contains("none --restart`; `--on-change restart`"),
         "{}",
         refused.stderr
     );
     let again = world.run(&[&ARGS[..], &["full", "--restart"]].concat());
     assert_eq!(again.code, 0, "{}", again.stderr);
-    assert!(again.stderr.contains("the earlier run made is left"), "{}", again.stderr);
+    assert!(
+        again.stderr.contains(
+            "which the interrupted run made, is left unused; destroy it with `diskferry drive destroy oh:"
+        ),
+        "{}",
+        again.stderr
+    );
     assert!(world.drive_bytes(again.stdout.trim_end()) == std::fs::read(&image).unwrap());
 }
 
@@ -80,11 +87,108 @@ fn a_stream_that_comes_again_must_be_the_same() {
     let other = world.command(&args).stdin(std::fs::File::open(&other).unwrap()).output().unwrap();
     let other = Ended::new(other);
     assert_eq!(other.code, 1, "{}", other.stderr);
-    assert!(other.stderr.contains("differs from the one that was begun"), "{}", other.stderr);
+    assert!(other.stderr.contains("changed since the interrupted run"), "{}", other.stderr);
     let same = world.command(&args).stdin(std::fs::File::open(&image).unwrap()).output().unwrap();
     let same = Ended::new(same);
     assert_eq!(same.code, 0, "{}", same.stderr);
     let summary = same.event("summary");
     assert!(summary["chunks_resumed"].as_u64().unwrap() >= 8, "{summary}");
     assert!(world.drive_bytes(summary["drive"].as_str().unwrap()) == std::fs::read(&image).unwrap());
+}
+
+/// A job that runs every night is not stuck with the image of one night on which it was interrupted.
+#[test]
+fn on_change_restart_sends_the_new_image_and_yes_destroys_the_drive_of_the_old_one() {
+    let world = World::new("");
+    let image = world.image("a.img", 4 * MIB);
+    for (yes, drives) in [(&[][..], 2), (&["--yes"], 1)] {
+        let args = [&ARGS[..], &["none", "--on-change", "restart"], yes].concat();
+        world.kill_at(world.emulator(), &args, (Stage::Answered, Operation::Write, 10));
+        let file = std::fs::OpenOptions::new().write(true).open(&image).unwrap();
+        file.write_all_at(&[b'y'; 3][..=yes.len()], 3 * MIB).unwrap();
+        let again = world.run(&args);
+        assert_eq!(again.code, 0, "{}", again.stderr);
+        assert!(again.stderr.contains("it was modified: starting over"), "{}", again.stderr);
+        assert!(world.drive_bytes(again.stdout.trim_end()) == std::fs::read(&image).unwrap());
+        assert_eq!(world.drives(), drives, "{}", again.stderr);
+        if yes.is_empty() {
+            // What the warning says to do works as it is printed.
+            let command =
+                again.stderr.split('`').find(|text| text.starts_with("diskferry drive destroy")).unwrap();
+            let words: Vec<&str> = command.split(' ').skip(1).collect();
+            let destroyed = world.run(&words);
+            assert_eq!((destroyed.code, world.drives()), (0, 1), "{}", destroyed.stderr);
+            let last = world.run(&["drive", "destroy", &format!("oh:{}", again.stdout.trim_end())]);
+            assert_eq!(last.code, 0, "{}", last.stderr);
+        } else {
+            assert!(again.stderr.contains("destroyed drive oh:"), "{}", again.stderr);
+        }
+    }
+}
+
+/// A stream cannot be read twice in one run, so the run after that which finds the change starts over.
+#[test]
+fn a_changed_stream_starts_over_in_the_next_run() {
+    let world = World::new("");
+    let image = world.image("a.img", 4 * MIB);
+    let other = world.image("b.img", 4 * MIB);
+    std::fs::OpenOptions::new().write(true).open(&other).unwrap().write_all_at(b"x", 0).unwrap();
+    let args = ["upload", "-", "oh:", "--size", "4M", "--chunk-size", "128k", "--on-change", "restart"];
+    let piped = |file: &std::path::Path| {
+        let mut command = world.command(&args);
+        command.stdin(std::fs::File::open(file).unwrap());
+        command
+    };
+    world.kill_command_at(world.emulator(), &mut piped(&image), (Stage::Answered, Operation::Write, 20));
+    let first = Ended::new(piped(&other).output().unwrap());
+    assert_eq!(first.code, 3, "{}", first.stderr);
+    assert!(first.stderr.contains("run the same command again: it starts over"), "{}", first.stderr);
+    assert!(first.stderr.contains("is left unused"), "{}", first.stderr);
+    let second = Ended::new(piped(&other).output().unwrap());
+    assert_eq!(second.code, 0, "{}", second.stderr);
+    assert!(world.drive_bytes(second.stdout.trim_end()) == std::fs::read(&other).unwrap());
+    // Another declared size is told before anything is read.
+    world.kill_command_at(world.emulator(), &mut piped(&image), (Stage::Answered, Operation::Write, 10));
+    std::fs::OpenOptions::new().write(true).open(&image).unwrap().set_len(3 * MIB).unwrap();
+    let mut smaller = args;
+    smaller[4] = "3M";
+    let shorter = world.command(&smaller).stdin(std::fs::File::open(&image).unwrap()).output().unwrap();
+    let shorter = Ended::new(shorter);
+    assert_eq!(shorter.code, 0, "{}", shorter.stderr);
+    assert!(
+        shorter.stderr.contains("its size was 4194304 and is 3145728: starting over"),
+        "{}",
+        shorter.stderr
+    );
+}
+
+/// A stream that ends early leaves a drive: the error names it, and both ways on work.
+#[test]
+fn a_stream_that_ends_early_names_its_drive_and_can_be_padded() {
+    let world = World::new("");
+    let image = world.image("a.img", 3 * MIB);
+    let piped = |options: &[&str]| {
+        let mut command = world.command(&[&["upload", "-", "oh:", "--chunk-size", "128k"], options].concat());
+        Ended::new(command.stdin(std::fs::File::open(&image).unwrap()).output().unwrap())
+    };
+    let short = piped(&["--size", "4M"]);
+    assert_eq!(short.code, 1, "{}", short.stderr);
+    assert!(
+        short.stderr.contains("standard input ended early: expected 4194304 bytes, got 3145728"),
+        "{}",
+        short.stderr
+    );
+    let named = short.stderr.split("destroy oh:").nth(1).and_then(|rest| rest.get(..36)).unwrap();
+    assert!(short.stderr.contains(&format!("drive oh:{named} is incomplete")), "{}", short.stderr);
+    let padded = piped(&["--size-at-most", "4194304"]);
+    assert_eq!(padded.code, 0, "{}", padded.stderr);
+    assert_eq!(padded.stdout.trim_end(), named, "the drive of the run before is used");
+    let mut expected = std::fs::read(&image).unwrap();
+    expected.resize(4 << 20, 0);
+    assert!(world.drive_bytes(named) == expected);
+    // The other way.
+    assert_eq!(piped(&["--size", "4M"]).code, 1);
+    let exact = piped(&["--size", "3145728", "--restart", "--yes"]);
+    assert_eq!(exact.code, 0, "{}", exact.stderr);
+    assert_eq!(world.drives(), 2, "the incomplete one was destroyed: {}", exact.stderr);
 }

@@ -1,8 +1,8 @@
 //! A store in a directory.
 //!
-//! A file is written under another name, made safe, and renamed: under its own name it is always whole, after a power cut too.
-//! What a power cut can take is the name, until the file system was synced. Files are for their owner alone, as what they hold may be
-//! secret.
+//! A file is written under a temporary name, synced, and renamed, so that it is complete under its final name
+//! even after a power failure. A power failure can only lose the name, until the file system is synced. Files
+//! are readable by their owner only, since their contents may be secret.
 
 use super::super::place::{Entry, Meta, OWN, Page, Place, Top};
 use crate::disk::Attempt;
@@ -17,17 +17,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
-/// Where files are until they are whole.
+/// The directory of incomplete files.
 const NEW: &str = "new/";
 
-/// As many entries make a part of a listing, or the files of one directory more.
+/// The number of entries per page of a listing; the files of one directory may exceed it.
 const PAGE: usize = 4096;
 
-/// A directory that can hold a store. Clones share it, and the lock if there is one.
+/// A directory that can hold a store. Clones share it, and its lock if it has one.
 #[derive(Clone, Debug)]
 pub struct Directory {
     inner: Arc<Inner>,
-    /// What was begun under a lock is under it until it ends, also where nobody waits for it any more.
+    /// An operation that began under a lock holds it until it ends, even if nobody waits for it any more.
     #[expect(dead_code, reason = "it is held")]
     lock: Option<Arc<DirectoryLock>>,
 }
@@ -37,18 +37,18 @@ struct Inner {
     path: PathBuf,
     name: String,
     root: File,
-    /// Tells the files apart that this process is writing.
+    /// Distinguishes the files that this process is writing.
     next: AtomicU64,
-    /// Tells this process from all others that write here.
+    /// Distinguishes this process from others that write here.
     id: uuid::Uuid,
 }
 
 impl Directory {
-    /// A directory that is there.
+    /// Opens an existing directory.
     pub fn open(path: &Path) -> Result<Self> {
         let what = |e: std::io::Error| {
             let kind = if e.kind() == ErrorKind::NotFound { Kind::NotFound } else { Kind::Io };
-            Error::new(kind, format!("the store {} cannot be opened", path.display())).source(e)
+            Error::new(kind, format!("cannot open the store {}", path.display())).source(e)
         };
         let root = OpenOptions::new()
             .read(true)
@@ -61,7 +61,7 @@ impl Directory {
         Ok(Self { inner: Arc::new(inner), lock: None })
     }
 
-    /// A directory that is made if there is none.
+    /// Opens a directory, creating it if it is missing.
     pub fn create(path: &Path) -> Result<Self> {
         make_directories(path)?;
         let this = Self::open(path)?;
@@ -69,22 +69,22 @@ impl Directory {
         Ok(this)
     }
 
-    /// Where the store is, absolute.
+    /// Returns the absolute path of the store.
     pub fn root(&self) -> &Path {
         &self.inner.path
     }
 
-    /// The path of an object.
+    /// Returns the path of an object.
     pub fn path(&self, key: &str) -> PathBuf {
         self.inner.path.join(key)
     }
 
-    /// Whether there is an object. May wait for the disk.
+    /// Returns whether an object exists. May block on the disk.
     pub fn has(&self, key: &str) -> bool {
         self.path(key).is_file()
     }
 
-    /// Removes files that were never finished. Only for who knows that nobody is writing.
+    /// Removes incomplete files. The caller must know that nobody is writing.
     pub fn sweep_unfinished(&self) -> Result<u64> {
         let Ok(entries) = std::fs::read_dir(self.path(&format!("{OWN}{NEW}"))) else { return Ok(0) };
         let mut removed = 0;
@@ -95,15 +95,15 @@ impl Directory {
         Ok(removed)
     }
 
-    /// Removes the directory of an object if that was the last in it. Only for who knows that nobody is writing.
+    /// Removes the directory of an object if it is empty. The caller must know that nobody is writing.
     pub fn sweep_directory_of(&self, key: &str) {
         if let Some((directory, _)) = key.rsplit_once('/') {
-            // One that is not empty stays.
+            // A directory that is not empty is kept.
             let _ = std::fs::remove_dir(self.path(directory));
         }
     }
 
-    /// Writes a file that has no name yet that anybody looks for, and makes its bytes safe.
+    /// Writes a file under a temporary name and syncs it.
     fn write_unnamed(&self, bytes: &[u8]) -> Result<Unnamed> {
         let number = self.inner.next.fetch_add(1, Relaxed);
         let path = self.path(&format!("{OWN}{NEW}{}-{number}", self.inner.id.simple()));
@@ -138,7 +138,7 @@ impl Directory {
     fn create_now(&self, key: &str, bytes: &[u8]) -> Result<bool> {
         let (unnamed, path) = (self.write_unnamed(bytes)?, self.path(key));
         make_parent(&path)?;
-        // A link never takes the place of a file.
+        // A link never replaces a file.
         match std::fs::hard_link(&unnamed.0, &path) {
             Ok(()) => {}
             Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(false),
@@ -163,17 +163,18 @@ impl Directory {
         Ok(true)
     }
 
-    /// Names are safe once the file system is synced: one call, whatever was written by whom.
+    /// Names are safe once the file system is synced. One call covers all writers.
     fn sync_now(&self) -> Result<()> {
         rustix::fs::syncfs(&self.inner.root)
-            .map_err(|e| Error::io(format!("syncing the store {}", self.inner.name), e.into()))
+            .map_err(|e| Error::io(format!("cannot sync the store {}", self.inner.name), e.into()))
     }
 
-    /// The files below `prefix`, at most two directories deep: directories in the order of their names, some at a time.
+    /// Returns a page of the files below `prefix`, at most two directories deep, directories in order of
+    /// name.
     fn list_now(&self, prefix: &str, from: Option<&str>) -> Result<Page> {
         let mut page = Page::default();
         let mut directories = Vec::new();
-        // The files at the top belong to the first part.
+        // The files at the top level belong to the first page.
         self.read_directory(prefix, from.is_none().then_some(&mut page.entries), &mut directories)?;
         directories.retain(|directory| from.is_none_or(|from| directory.as_str() >= from));
         directories.sort_unstable();
@@ -187,7 +188,7 @@ impl Directory {
         Ok(page)
     }
 
-    /// Adds the files of a directory, and the directories in it. `prefix` is empty or ends in `/`.
+    /// Adds the files and directories of a directory. `prefix` is empty or ends in `/`.
     fn read_directory(
         &self,
         prefix: &str,
@@ -197,13 +198,13 @@ impl Directory {
         let path = self.path(prefix);
         let what = |e| Error::io(format!("listing {}", path.display()), e);
         let entries = match std::fs::read_dir(&path) {
-            // Removed in between, or never made.
+            // The directory was removed since, or never created.
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             entries => entries.map_err(what)?,
         };
         for entry in entries {
             let entry = entry.map_err(what)?;
-            // Nothing of a store has a name that is not text.
+            // No file of a store has a name that is not UTF-8.
             let Ok(name) = entry.file_name().into_string() else { continue };
             let key = format!("{prefix}{name}");
             let kind = entry.file_type().map_err(what)?;
@@ -231,24 +232,28 @@ impl Directory {
             }
             Ok(_) => Ok(None),
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-            Err(e) => Err(Error::io(format!("looking for {}", self.path(key).display()), e)),
+            Err(e) => Err(Error::io(format!("cannot look up {}", self.path(key).display()), e)),
         }
     }
 
-    /// The directory under a lock, which is let go of when the last clone of it is dropped and all that it was asked for has ended; `None` if others have it and `exclusive` does not go with
-    /// that. The lock holds on one machine and, where the file system has locks, on all that mount it.
+    /// Locks the directory. Returns `None` if others hold a lock that conflicts.
+    ///
+    /// The lock is released when the last clone is dropped and all its operations have ended. It works
+    /// between processes of one machine and, if the file system supports locks, between all machines that
+    /// mount it.
     pub fn try_lock(&self, exclusive: bool) -> Result<Option<Self>> {
         let path = self.path(&format!("{OWN}lock"));
-        let what = |e| Error::io(format!("locking the store by {}", path.display()), e);
+        let what = |e| Error::io(format!("cannot lock the store by {}", path.display()), e);
         if !exclusive && !self.path(OWN).is_dir() {
-            // No backup was ever begun here, so no prune deletes anything: a store of casync's stays as it is.
+            // No backup was ever begun here, so no prune deletes anything. A store of casync's is left
+            // unchanged.
             return Ok(Some(self.under(DirectoryLock(None))));
         }
         make_parent(&path)?;
         let opened =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = match opened {
-            // A store that may only be read can be restored from; a lock for all needs no more than that.
+            // A read-only store can be restored from; a shared lock needs no write access.
             Err(e) if !exclusive && is_read_only(&e) => match File::open(&path) {
                 Ok(file) => file,
                 Err(_) => return Ok(Some(self.under(DirectoryLock(None)))),
@@ -274,13 +279,13 @@ fn is_read_only(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
-/// The lock of a directory; let go of when dropped.
+/// The lock of a directory; released when dropped.
 #[derive(Debug)]
 pub struct DirectoryLock(
     #[expect(dead_code, reason = "it is the open file that holds the lock")] Option<File>,
 );
 
-/// A file that nobody looks for; removed when dropped, if it is still there.
+/// A file under a temporary name; removed when dropped if it still exists.
 struct Unnamed(PathBuf);
 
 impl Drop for Unnamed {
@@ -289,7 +294,7 @@ impl Drop for Unnamed {
     }
 }
 
-/// The bytes of a file of at most `limit` bytes.
+/// Returns the bytes of a file of at most `limit` bytes.
 pub(in crate::backup) fn read_file(path: &Path, limit: u64) -> Result<Bytes> {
     let what = |e: std::io::Error| {
         let kind = if e.kind() == ErrorKind::NotFound { Kind::NotFound } else { Kind::Io };
@@ -314,7 +319,7 @@ fn make_directories(path: &Path) -> Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(|e| Error::io(format!("making the directory {}", path.display()), e))
+        .map_err(|e| Error::io(format!("cannot create the directory {}", path.display()), e))
 }
 
 fn make_parent(path: &Path) -> Result<()> {

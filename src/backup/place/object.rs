@@ -1,7 +1,7 @@
-//! A store below a prefix of an object store: S3 and what speaks it, Azure Blob Storage, Google Cloud Storage.
+//! A store in an object store: S3 and compatible services, Azure Blob Storage, Google Cloud Storage.
 //!
-//! The crate `object_store` signs and sends; it repeats nothing here. Credentials and addresses come from the environment by the
-//! names that the crate documents: `AWS_…`, `AZURE_…`, `GOOGLE_…`.
+//! The crate `object_store` signs and sends; its retries are switched off. Credentials and endpoints come
+//! from the environment variables that the crate documents: `AWS_…`, `AZURE_…`, `GOOGLE_…`.
 
 use super::super::place::{Entry, Meta, OWN, Page, Place, Top};
 use super::refusal;
@@ -21,16 +21,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
-/// As many objects make a part of a listing. Not every service can go on in the middle: there a part reads all before it again.
+/// The number of objects per page of a listing. Services that cannot continue in the middle list the earlier
+/// pages again.
 const PAGE: usize = 1 << 16;
 
-/// What a request without a body, or the answer to one, may take.
+/// The deadline of a request with neither a large body nor a large reply.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// The slowest line that is waited for, in bytes a second.
+/// The slowest line that is waited for, in bytes per second.
 const SLOWEST: u64 = 16 << 10;
 
-/// Objects below a prefix. Clones share the connections.
+/// Objects with a prefix. Clones share the connections.
 #[derive(Clone)]
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
@@ -39,35 +40,36 @@ pub struct Objects {
 }
 
 impl Objects {
-    /// Whether an address is one of an object store.
+    /// Returns whether an address is one of an object store.
     pub fn is_address(address: &str) -> bool {
         address.split_once("://").is_some_and(|(scheme, _)| matches!(scheme, "s3" | "az" | "gs"))
     }
 
-    /// The store at `s3://BUCKET/PREFIX`, `az://CONTAINER/PREFIX` or `gs://BUCKET/PREFIX`. `variables`: the environment.
+    /// Opens the store at `s3://BUCKET/PREFIX`, `az://CONTAINER/PREFIX` or `gs://BUCKET/PREFIX`. `variables`
+    /// is the environment.
     ///
     /// # Errors
-    /// An address that is none of these or has a user, a query or a fragment; variables that do not fit together.
+    /// Fails if the address has another form, or a user, a query or a fragment, or if the variables do not
+    /// fit together.
     pub fn open(address: &str, variables: impl Iterator<Item = (String, String)>) -> Result<Self> {
-        // An address may hold what its writer took for a place for secrets: it is not repeated before it is known not to.
+        // The address may contain secrets, so it is not repeated before it is known to have none.
         let url = Url::parse(address)
-            .map_err(|e| Error::usage("the address of the store is not a URL").source(e))?;
+            .map_err(|e| Error::usage("cannot parse the address of the store as a URL").source(e))?;
         let plain = url.username().is_empty() && url.password().is_none();
         if !plain || url.query().is_some() || url.fragment().is_some() || url.port().is_some() {
-            return Err(Error::usage("the address of a store has a bucket and a prefix, and nothing else")
-                .hint(
-                    "credentials and the endpoint come from the environment: AWS_ACCESS_KEY_ID, AWS_ENDPOINT",
-                ));
+            return Err(Error::usage("the address of a store must have only a bucket and a prefix").hint(
+                "credentials and the endpoint come from the environment: AWS_ACCESS_KEY_ID, AWS_ENDPOINT",
+            ));
         }
         let Some(bucket) = url.host_str().filter(|host| !host.is_empty()) else {
             return Err(Error::usage(format!(
-                "{address} names no bucket: expected {}://BUCKET/PREFIX",
+                "{address} has no bucket: expected {}://BUCKET/PREFIX",
                 url.scheme()
             )));
         };
         let bucket = bucket.to_owned();
         let prefix = Path::from_url_path(url.path())
-            .map_err(|e| Error::usage(format!("{address} has no valid prefix")).source(e))?;
+            .map_err(|e| Error::usage(format!("the prefix in {address} is not valid")).source(e))?;
         let name = match prefix.as_ref() {
             "" => format!("{}://{bucket}", url.scheme()),
             prefix => format!("{}://{bucket}/{prefix}", url.scheme()),
@@ -80,7 +82,7 @@ impl Objects {
                 let mut builder =
                     <$builder>::new().with_client_options(client).with_retry(once).$bucket(bucket.as_str());
                 for (key, value) in variables {
-                    // What is not for this service is not looked at.
+                    // Variables of other services are ignored.
                     if key.starts_with($prefix)
                         && let Ok(key) = FromStr::from_str(&key.to_ascii_lowercase())
                     {
@@ -95,7 +97,7 @@ impl Objects {
             "az" => build!(MicrosoftAzureBuilder, with_container_name, "AZURE_"),
             "gs" => build!(GoogleCloudStorageBuilder, with_bucket_name, "GOOGLE_"),
             scheme => {
-                return Err(Error::usage(format!("there are no stores at {scheme}://"))
+                return Err(Error::usage(format!("expected the address of a store, got the unsupported scheme {scheme}://"))
                     .hint("a store is a directory, or at s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or gs://BUCKET/PREFIX"));
             }
         };
@@ -105,10 +107,11 @@ impl Objects {
     fn path(&self, key: &str) -> Result<Path> {
         let whole =
             if self.prefix.as_ref().is_empty() { key.to_owned() } else { format!("{}/{key}", self.prefix) };
-        Path::parse(whole).map_err(|e| Error::usage(format!("{key:?} cannot be in a store")).source(e))
+        Path::parse(whole)
+            .map_err(|e| Error::usage(format!("`{key}` is not a valid key in a store")).source(e))
     }
 
-    /// Waits for a request no longer than a slow line takes for so many bytes. What it was for is said in errors.
+    /// Waits for a request no longer than a slow line takes for `len` bytes. `what` is used in errors.
     async fn within<T>(
         &self,
         what: &str,
@@ -119,7 +122,7 @@ impl Objects {
         if let Ok(done) = tokio::time::timeout(deadline, request).await {
             done.map_err(|e| refusal::of(&self.name, what, &e))
         } else {
-            let what = format!("{what} in {}: no answer within {} seconds", self.name, deadline.as_secs());
+            let what = format!("{what} in {}: no reply within {} s", self.name, deadline.as_secs());
             Err(Error::new(Kind::Timeout, what))
         }
     }
@@ -141,7 +144,8 @@ impl Objects {
                     Ok(false)
                 }
                 Err(error) if refusal::is_not_implemented(&error) => {
-                    // A server without conditional writes: between the look and the write somebody may come first.
+                    // The server has no conditional writes: another process may write between the check and
+                    // the write.
                     let path = self
                         .path(key)
                         .map_err(|e| object_store::Error::Generic { store: "path", source: Box::new(e) })?;
@@ -198,7 +202,7 @@ impl Objects {
         }
     }
 
-    /// The key of an object below the prefix.
+    /// Returns the key of an object under the prefix.
     fn key<'a>(&self, location: &'a Path) -> Option<&'a str> {
         match self.prefix.as_ref() {
             "" => Some(location.as_ref()),
@@ -208,7 +212,7 @@ impl Objects {
 
     async fn top_once(&self) -> Result<Top> {
         let below = Some(&self.prefix).filter(|path| !path.as_ref().is_empty());
-        // Up to 65536 directories of chunks, a thousand an answer.
+        // There are up to 65536 directories of chunks, a thousand per reply.
         let list = self.store.list_with_delimiter(below);
         let top = self.within("listing the top", 4 << 20, list).await?;
         let directories = top.common_prefixes.iter().filter_map(|path| self.key(path));
@@ -232,10 +236,10 @@ impl Objects {
             None => self.store.list(below),
         };
         let mut page = Page::default();
-        // Each wait is for one answer with up to a thousand objects or more.
+        // Each wait is for one reply with up to a thousand objects or more.
         while let Some(object) = self.within(&what, 0, async { Ok(objects.next().await) }).await? {
             let object = object.map_err(|e| refusal::of(&self.name, &what, &e))?;
-            // A service that lists what is elsewhere is not believed.
+            // Ignore objects outside the prefix, whatever the service lists.
             let Some(key) = self.key(&object.location).filter(|key| key.starts_with(prefix)) else {
                 continue;
             };
@@ -307,7 +311,7 @@ impl Place for Objects {
         })
     }
 
-    /// An object is safe once its write is answered.
+    /// An object is safe once its write is acknowledged.
     fn sync(&self) -> Attempt<()> {
         Box::pin(async { Ok(()) })
     }

@@ -1,13 +1,13 @@
-//! What an object store's refusals mean. Only what is known to hold no secret gets into the error: the status, and the server's
-//! code and message.
+//! Classifies the errors of object stores. The error keeps only what cannot contain a secret: the status, and
+//! the server's code and message.
 
 use crate::error::{Error, Kind};
 use object_store::client::{HttpError, HttpErrorKind};
 
-/// The most of a server's words that is repeated.
+/// The longest part of a server's message that is repeated, in bytes.
 const MOST_WORDS: usize = 200;
 
-/// The error for what was being done in a store.
+/// Returns the error of an operation in a store.
 pub(super) fn of(store: &str, what: &str, error: &object_store::Error) -> Error {
     let text = chain(error);
     let status = status(&text);
@@ -27,7 +27,7 @@ pub(super) fn of(store: &str, what: &str, error: &object_store::Error) -> Error 
             (Some(status), _) => of_status(status),
             (None, Some(HttpErrorKind::Timeout)) => Kind::Timeout,
             (None, Some(_)) => Kind::Connection,
-            // Nothing was sent: what was to be sent cannot be made.
+            // Nothing was sent: the request could not be built.
             (None, None) => Kind::Usage,
         },
     };
@@ -51,12 +51,12 @@ pub(super) fn of(store: &str, what: &str, error: &object_store::Error) -> Error 
     }
 }
 
-/// Whether a server says that it knows no conditional writes.
+/// Returns whether the server says that it does not implement conditional writes.
 pub(super) fn is_not_implemented(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::NotImplemented { .. }) || status(&chain(error)) == Some(501)
 }
 
-/// The error and what caused it, as one text.
+/// Returns the error and its causes as one text.
 fn chain(error: &object_store::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -68,7 +68,7 @@ fn chain(error: &object_store::Error) -> String {
     text
 }
 
-/// The status of an answer: the crate tells it in words only.
+/// Returns the status of a reply. The crate reports it in the message only.
 fn status(text: &str) -> Option<u16> {
     let (_, rest) = text.split_once("status code: ")?;
     rest.get(..3)?.parse().ok()
@@ -87,7 +87,7 @@ fn of_status(status: u16) -> Kind {
     }
 }
 
-/// What happened to the connection, if that is the cause.
+/// Returns the kind of the connection error, if that is the cause.
 fn http_error(error: &object_store::Error) -> Option<HttpErrorKind> {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -99,7 +99,7 @@ fn http_error(error: &object_store::Error) -> Option<HttpErrorKind> {
     None
 }
 
-/// The last cause: what the system said of the connection. It names no address.
+/// Returns the innermost cause: the system's message about the connection. It contains no address.
 fn innermost(error: &object_store::Error) -> Option<String> {
     let mut last = None;
     let mut cause = std::error::Error::source(error);
@@ -110,7 +110,7 @@ fn innermost(error: &object_store::Error) -> Option<String> {
     last.map(|text| crate::escape::line(&bounded(&text)).into_owned())
 }
 
-/// The code and the message of a reply, in XML or in JSON.
+/// Returns the code and the message of a reply, in XML or JSON.
 fn words(text: &str) -> Option<String> {
     let between = |start: &str, end: &str| {
         let (_, rest) = text.split_once(start)?;

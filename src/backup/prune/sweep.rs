@@ -1,4 +1,4 @@
-//! The chunks that no index needs.
+//! Deletes the chunks that no index needs.
 
 use super::super::index::digest_of_key;
 use super::super::lease::Lease;
@@ -11,13 +11,14 @@ use crate::error::{Error, Kind, Result};
 use futures_util::{StreamExt, TryStreamExt};
 use std::collections::HashSet;
 
-/// As many chunks are deleted before the lease is looked at again: seconds, where it holds for minutes.
+/// How many chunks are deleted before the lease is confirmed again. A batch takes seconds; the lease holds
+/// for minutes.
 const BATCH: usize = 256;
 
-/// How the files end that name chunks (casync, `What is stored where` of its manual: blobs and archives).
+/// The file name suffixes of indexes (casync's manual: blobs and archives).
 const INDEXES: [&str; 2] = [".caibx", ".caidx"];
 
-/// Deletes the chunks that no index in the store needs, properties without an index, and files that were never finished.
+/// Deletes the chunks that no index in the store needs, properties without an index, and incomplete files.
 pub(super) async fn run(
     store: &BackupStore,
     lease: &Lease,
@@ -59,8 +60,8 @@ pub(super) async fn run(
     Ok(swept)
 }
 
-/// The chunks that any index in the store needs but those that are `going`, and properties without an index. An index that cannot be
-/// read ends the sweep: nobody knows what it needs.
+/// Returns the chunks that any index in the store needs, except the indexes in `going`, and the properties
+/// without an index. An index that cannot be read ends the sweep, since its chunks are unknown.
 async fn needed(
     store: &BackupStore,
     going: Option<&HashSet<String>>,
@@ -85,20 +86,17 @@ async fn needed(
             continue;
         }
         let index = store.load_listed(key).await.map_err(|error| {
-            error.hint("no chunk was deleted: nobody knows which ones this index needs; restore or remove it, then prune again")
+            error.hint("no chunk was deleted, because the chunks of this index are unknown; remove the index or replace it, then prune again")
         })?;
-        // Another prune has removed it.
+        // Another prune removed it.
         let Some(index) = index else { continue };
         needed.extend(index.chunks().map(|chunk| chunk.digest));
     }
     report.foreign.sort();
     if !ours && !store.is_ours().await? {
-        let what = format!(
-            "{} was not made by a backup of this program: its indexes may be elsewhere",
-            store.name()
-        );
+        let what = format!("{} was not created by diskferry, so its indexes may be elsewhere", store.name());
         return Err(
-            Error::new(Kind::Refused, what).hint("`casync gc` deletes chunks by indexes that it is told")
+            Error::new(Kind::Refused, what).hint("use `casync gc`, which takes the indexes as arguments")
         );
     }
     let orphan = |key: &&str| {
@@ -108,7 +106,7 @@ async fn needed(
     Ok((needed, orphans))
 }
 
-/// Deletes a batch, as long as nobody else may be at work.
+/// Deletes a batch, as long as the lease holds.
 async fn delete_all(store: &BackupStore, lease: &Lease, keys: impl Iterator<Item = &str>) -> Result<()> {
     let mut keys = keys.peekable();
     if keys.peek().is_none() {
@@ -116,8 +114,8 @@ async fn delete_all(store: &BackupStore, lease: &Lease, keys: impl Iterator<Item
     }
     if !lease.confirm().await? {
         let what =
-            format!("the sweep of {} was interrupted for minutes: others may be at work there", store.name());
-        return Err(Error::new(Kind::Busy, what).hint("run the same prune again"));
+            format!("the lease of {} expired during the sweep, so the store may be in use", store.name());
+        return Err(Error::new(Kind::Busy, what).hint("run the same command again"));
     }
     futures_util::stream::iter(keys)
         .map(|key| async move {

@@ -1,4 +1,4 @@
-//! casync reads what is written here, and what it writes is read here.
+//! casync reads what diskferry writes, and the other way round.
 
 use super::super::index::Index;
 use super::super::prune::KeepRules;
@@ -28,7 +28,7 @@ async fn casync_extracts_what_is_backed_up() {
         std::fs::write(dir.path().join("image"), image(seed)).unwrap();
         assert_eq!(digest, casync(dir.path(), &["digest", "--what=blob", "image"]));
     }
-    // After a prune casync finds nothing that nobody needs.
+    // After a prune casync finds no unneeded chunks.
     let report = store.prune(&KeepRules { last: 1, ..KeepRules::default() }, false).await.unwrap();
     assert_eq!((report.removed, report.swept.unwrap().chunks), (vec![of[0].clone()], 1));
     let indexes = of[1..].iter().map(|of| format!("store/{}", of.index_key()));
@@ -69,13 +69,13 @@ async fn what_casync_makes_is_read() {
                 "{name}"
             );
         }
-        // What was parsed is written as casync wrote it.
+        // The parsed index encodes to the same bytes.
         let bytes = std::fs::read(dir.path().join(&index)).unwrap();
         assert!(Index::parse(&index, &bytes).unwrap().to_bytes() == bytes, "{name}");
-        // Nothing was added to casync's store, and no chunk of it is deleted.
+        // Nothing is added to casync's store, and none of its chunks is deleted.
         assert!(!dir.path().join(format!("{name}.castr/.diskferry")).exists());
         let error = store.prune(&KeepRules { last: 1, ..KeepRules::default() }, false).await.unwrap_err();
-        assert!(error.to_string().contains("was not made by"), "{error}");
+        assert!(error.to_string().contains("was not created by"), "{error}");
         assert_eq!(missing_in(&dir.path().join(format!("{name}.castr")), disk.index()), [""; 0]);
     }
 }
@@ -84,7 +84,7 @@ fn store_of(path: &std::path::Path) -> BackupStore {
     BackupStore::new(std::sync::Arc::new(super::Directory::open(path).unwrap()), retry())
 }
 
-/// An index is found with the chunks beside it, and a casync store that a backup goes to keeps what casync put there.
+/// An index is found with the chunks beside it, and a casync store keeps its chunks when a backup is added.
 #[tokio::test]
 async fn a_store_is_shared_with_casync() {
     if !is_here() {
@@ -98,7 +98,7 @@ async fn a_store_is_shared_with_casync() {
     let Selection::Index { store, path } = found else { panic!("it is an index") };
     let disk = store.disk_of_file(&path).await.unwrap();
     assert!(contents(&disk).await.unwrap() == image(7));
-    // An index of casync's in the store keeps its chunks.
+    // An index of casync's in the store protects its chunks.
     let fixed = format!("--chunk-size={CHUNK}:{CHUNK}:{CHUNK}");
     casync(dir.path(), &["make", &fixed, "--digest=sha256", "--store=store", "other.caibx", "image"]);
     std::fs::rename(dir.path().join("other.caibx"), dir.path().join("store/other.caibx")).unwrap();

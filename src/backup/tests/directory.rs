@@ -1,4 +1,4 @@
-//! What holds for every place, over a directory; and what holds for a directory alone.
+//! The contract of places, checked over a directory, and properties of directories alone.
 
 use super::super::place::{Directory, OWN, Place};
 use crate::error::Kind;
@@ -9,7 +9,7 @@ fn bytes(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
 
-/// All keys below a prefix.
+/// All keys with a prefix.
 pub(super) async fn keys(place: &dyn Place, prefix: &str) -> Vec<String> {
     let (mut all, mut from) = (Vec::new(), None);
     loop {
@@ -23,7 +23,7 @@ pub(super) async fn keys(place: &dyn Place, prefix: &str) -> Vec<String> {
     }
 }
 
-/// Holds for every place with nothing in it.
+/// Checks the contract of an empty place.
 pub(super) async fn conforms(place: &dyn Place) {
     assert_eq!(keys(place, "").await, [""; 0]);
     assert!(place.head("a/b").await.unwrap().is_none());
@@ -70,7 +70,7 @@ async fn a_directory_is_a_place() {
     assert!(written.elapsed().is_ok_and(|age| age.as_secs() < 60));
     let mode = |key| std::fs::metadata(place.path(key)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("a/c"), mode("a"), mode("größe/x+1.json")), (0o600, 0o700, 0o600));
-    // No file is left that was on its way.
+    // No incomplete file is left.
     assert_eq!(std::fs::read_dir(place.path(&format!("{OWN}new"))).unwrap().count(), 0);
     assert_eq!(Directory::open(&dir.path().join("none")).unwrap_err().kind(), Kind::NotFound);
     assert!(Directory::open(&place.path("top")).is_err());

@@ -1,4 +1,5 @@
-//! Damage: every byte of an index, and chunks of every wrong kind. There is always a clear error, and never wrong bytes.
+//! Damage: every byte of an index, and chunks that are wrong in every way. The result is always a clear error
+//! and never wrong bytes.
 
 use super::super::index::{Index, LARGEST_CHUNK, chunk_key};
 use super::{CHUNK, back_up, contents, id, image, store_in};
@@ -46,8 +47,8 @@ fn an_index_that_is_cut_or_changed_is_refused_with_a_place() {
     for at in 0..whole.len() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x80;
-        // Flags and digests may be any: what they say is compared with the chunks.
-        // A greatest size may be larger than any chunk is, and the last chunk as long as the others.
+        // Flags and digests are free; they are compared with the chunks.
+        // The largest size may exceed that of every chunk, and the last chunk may be as long as the others.
         let free = (16..24).contains(&at)
             || (40..43).contains(&at)
             || (384..386).contains(&at)
@@ -55,7 +56,7 @@ fn an_index_that_is_cut_or_changed_is_refused_with_a_place() {
         let parsed = Index::parse("x", &bytes);
         assert_eq!(parsed.is_ok(), free, "byte {at}: {parsed:?}");
     }
-    // A chunk of nothing.
+    // A chunk of length zero.
     let mut empty = whole.clone();
     empty.copy_within(64..72, 104);
     let error = Index::parse("x", &empty).unwrap_err();
@@ -117,7 +118,7 @@ async fn a_chunk_that_is_not_right_is_an_error_that_names_it() {
     for (why, bytes) in wrong {
         std::fs::write(&path, bytes).unwrap();
         let disk = store.disk(&of).await.unwrap();
-        // As one chunk, and as a part of it.
+        // Read as one chunk, and as a part of it.
         for (offset, len) in [(chunk.offset, CHUNK), (chunk.offset + 1, 7)] {
             let error = disk.read_at(offset, len, Buffers::new(1).take(0)).await.unwrap_err();
             let said = error.to_string();
@@ -140,13 +141,13 @@ async fn a_chunk_that_is_not_right_is_an_error_that_names_it() {
         bytes[at] ^= 0x10;
         std::fs::write(&path, &bytes).unwrap();
         let disk = store.disk(&of).await.unwrap();
-        // A change that changes no byte of the chunk may be taken.
+        // A change that does not affect the chunk's bytes may be accepted.
         assert!(contents(&disk).await.map_or(true, |got| got == image(1)), "changed at {at}");
     }
     std::fs::remove_file(&path).unwrap();
     let disk = store.disk(&of).await.unwrap();
     let error = contents(&disk).await.unwrap_err();
     assert!(error.to_string().contains("is missing"), "{error}");
-    // What does not need it is read.
+    // Chunks that are not damaged can be read.
     assert!(disk.read_at(0, CHUNK, Buffers::new(1).take(0)).await.is_ok());
 }

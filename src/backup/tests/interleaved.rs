@@ -1,5 +1,5 @@
-//! Two backups and a prune over one store, step by step in random order, each killed somewhere in some rounds: at no moment is there
-//! an index without its chunks.
+//! Two backups and a prune over one store, step by step in random order, each killed somewhere in some
+//! rounds. At no moment does an index lack one of its chunks.
 
 use super::super::index::Index;
 use super::super::name::INDEX_SUFFIX;
@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use std::path::Path;
 use std::time::Duration;
 
-/// A small generator of numbers (xorshift).
+/// A small generator of random numbers (xorshift).
 struct Random(u64);
 
 impl Random {
@@ -30,8 +30,8 @@ const LAST: KeepRules =
 
 type Task<'a> = futures_util::future::LocalBoxFuture<'a, Result<()>>;
 
-/// Plays a round: how many of the tasks came to their end. `pause`: how long all of them rest now and
-/// then; `pass` has the store's clock go on as well, or a lease that was lost would be in the way for ever.
+/// Plays a round and returns how many tasks completed. `pause` is how long all of them rest now and then;
+/// `pass` advances the store's clock as well, or a lost lease would never expire.
 async fn round(
     store: &BackupStore,
     seed: u64,
@@ -46,11 +46,11 @@ async fn round(
         |n: usize| -> Task<'_> { Box::pin(back_up(store, &of[n], &images[n]).map(|done| done.map(drop))) };
     let mut tasks: Vec<Task<'_>> =
         vec![backup(0), backup(1), Box::pin(store.prune(&LAST, false).map(|done| done.map(drop)))];
-    // Somebody is killed in two of three rounds.
+    // A task is killed in two of three rounds.
     let mut kill_in = if seed.is_multiple_of(3) { u64::MAX } else { 1 + random.below(600) };
     let (favourite, mut ended) = (usize::try_from(random.below(3)).unwrap(), 0);
     while !tasks.is_empty() {
-        // One of them is ahead of the others.
+        // One task is ahead of the others.
         let ahead = favourite.min(tasks.len() - 1);
         let any = usize::try_from(random.below(tasks.len() as u64)).unwrap();
         let at = if random.below(3) == 0 { any } else { ahead };
@@ -95,9 +95,9 @@ async fn in_an_object_store() {
             }
             Box::pin(async {})
         };
-        // Five minutes of a lease that was lost are so many steps, not millions.
+        // Waiting five minutes for a lost lease then takes a few steps instead of millions.
         ended += round(&store, seed, Duration::from_secs(1), &|time| place.pass(time), &whole).await;
-        // What was killed is forgotten by time.
+        // The leases of killed tasks expire.
         place.pass(Duration::from_mins(6));
     }
     assert!(ended > 50, "{ended}");
@@ -108,7 +108,7 @@ async fn in_an_object_store() {
 async fn in_a_directory() {
     let dir = tempfile::tempdir().unwrap();
     let store = store_in(dir.path());
-    // A prune refuses a store in which no backup was ever begun, and the first one here may be ahead.
+    // A prune refuses a store in which no backup was ever begun, and the prune may come first here.
     store.mark().await.unwrap();
     let mut ended = 0;
     for seed in 0..24 {
@@ -130,7 +130,7 @@ fn look(root: &Path, name: &str) {
     for entry in indexes.map(std::result::Result::unwrap) {
         let path = entry.path();
         if path.extension().is_some_and(|extension| extension == "caibx") {
-            // A prune may remove it right now.
+            // A prune may be removing it right now.
             let Ok(bytes) = std::fs::read(&path) else { continue };
             let missing = missing_in(root, &Index::parse("x", &bytes).unwrap());
             assert!(missing.is_empty() || !path.exists(), "{} has lost {missing:?}", path.display());
@@ -138,11 +138,11 @@ fn look(root: &Path, name: &str) {
     }
 }
 
-/// Whatever came before, the next backup and the next prune do their work.
+/// Whatever happened before, the next backup and the next prune succeed.
 async fn finish(store: &BackupStore) {
     let of: SnapshotId = id("a@2026-11-25T000000Z");
     back_up(store, &of, &image(250)).await.unwrap();
-    // What was dropped in a directory may hold its lock until its thread has ended.
+    // A dropped task may hold the lock of a directory until its thread has ended.
     let mut report = store.prune(&LAST, false).await.unwrap();
     for _ in 0..3000 {
         if report.swept.is_some() {

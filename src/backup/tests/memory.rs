@@ -1,4 +1,4 @@
-//! A place in memory with a clock that a test sets, and with faults.
+//! A place in memory whose clock and faults a test controls.
 
 use super::super::place::{Directory, Entry, Meta, OWN, Page, Place, Top};
 use crate::disk::Attempt;
@@ -16,10 +16,11 @@ pub(super) struct MemoryPlace(Arc<Mutex<Objects>>);
 struct Objects {
     all: BTreeMap<String, (Bytes, Duration)>,
     now: Duration,
-    /// Calls that fail before they do anything, and whether they then do it all the same.
+    /// Calls that fail, and whether they take effect all the same.
     faults: Vec<(String, Kind, bool)>,
     calls: Vec<String>,
-    /// In which call the machine sleeps, for how long, and what somebody deletes meanwhile, by the ends of keys.
+    /// In which call the machine sleeps, for how long, and the key suffix of the objects that are deleted
+    /// meanwhile.
     sleep: Option<(String, Duration, String)>,
 }
 
@@ -28,17 +29,18 @@ impl MemoryPlace {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub(super) fn pass(&self, time: Duration) {
         self.lock().now += time;
     }
 
-    /// The next call whose description contains this fails; `done`: though it has done its work.
+    /// Makes the next call fail whose description contains `call`. With `done` it takes effect all the same.
     pub(super) fn fail(&self, call: &str, kind: Kind, done: bool) {
         self.lock().faults.push((call.to_owned(), kind, done));
     }
 
-    /// The next call whose description contains this takes so long, and meanwhile somebody deletes what ends so.
+    /// Makes the next call take `time` whose description contains `call`, during which keys with the suffix
+    /// `deleted` are deleted.
     pub(super) fn sleep_at(&self, call: &str, time: Duration, deleted: &str) {
         self.lock().sleep = Some((call.to_owned(), time, deleted.to_owned()));
     }
@@ -55,7 +57,7 @@ impl MemoryPlace {
         self.lock().all[key].0.clone()
     }
 
-    /// What was asked for since the last time.
+    /// Returns the calls since the last time.
     pub(super) fn calls(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().calls)
     }
@@ -67,7 +69,7 @@ impl MemoryPlace {
     ) -> Attempt<T> {
         let this = self.clone();
         Box::pin(async move {
-            // As a request does, it lets others go first.
+            // Yields to other tasks, as a request does.
             tokio::task::yield_now().await;
             let mut objects = this.lock();
             if let Some((_, time, deleted)) = objects.sleep.take_if(|(at, ..)| call.contains(at.as_str())) {
@@ -162,7 +164,7 @@ impl Place for MemoryPlace {
         })
     }
 
-    /// Three at a time.
+    /// Pages of three objects.
     fn list(&self, prefix: &str, from: Option<String>) -> Attempt<Page> {
         let prefix = prefix.to_owned();
         self.call(format!("list {prefix}"), move |objects| {

@@ -1,4 +1,4 @@
-//! Backups as a whole, over directories and object stores, with casync as the judge.
+//! Complete backups over directories and object stores, checked with casync.
 
 mod casync;
 mod directory;
@@ -33,7 +33,7 @@ use std::sync::Arc;
 #[path = "../../../tests/support/casync.rs"]
 pub(crate) mod casync_program;
 
-/// Small, so that images have many.
+/// Small, so that images have many chunks.
 pub(crate) const CHUNK: u64 = 64 << 10;
 
 pub(crate) fn retry() -> Retry {
@@ -48,8 +48,8 @@ pub(crate) fn store_at(place: impl Place + 'static) -> BackupStore {
     BackupStore::new(Arc::new(place), retry())
 }
 
-/// An image with zeros, with the same chunk twice, and a last chunk that is short; another one for each seed, though most of it is
-/// the same.
+/// An image with zeros, a repeated chunk, and a short last chunk. Images with different seeds are mostly
+/// equal.
 pub(crate) fn image(seed: u8) -> Vec<u8> {
     let chunk = usize::try_from(CHUNK).unwrap();
     let noise = |n: u32| (n.wrapping_mul(0x9e37_79b9).rotate_left(n % 29) >> 9).to_le_bytes()[0];
@@ -74,7 +74,7 @@ pub(crate) fn properties() -> Properties {
     Properties { remote: "oh".into(), drive: "d-1".into(), name: "web".into(), keys, ..Properties::default() }
 }
 
-/// Copies an image into the store, as a job does it, without an index.
+/// Copies an image into the store as a job does, without writing an index.
 pub(crate) async fn send(session: &Session, of: &str, bytes: &[u8]) -> Result<(Ledger, Copied)> {
     let geometry = Geometry::new(bytes.len() as u64, CHUNK);
     let mut ledger = Ledger::new(geometry, Algorithm::Sha256);
@@ -87,7 +87,7 @@ pub(crate) async fn send(session: &Session, of: &str, bytes: &[u8]) -> Result<(L
         compression: Compression::Auto,
         skip_holes: false,
         skip_zeros: false,
-        whole: false,
+        sha256: false,
     };
     let context = Context::new(Arc::default(), event::nobody(), Stop::never(), 2, Some(4));
     let copied = copy.run_once(&mut ledger, &context).await?;
@@ -104,7 +104,7 @@ pub(crate) async fn back_up(store: &BackupStore, of: &SnapshotId, bytes: &[u8]) 
     Ok(copied)
 }
 
-/// The bytes of a disk, by reads of an odd length.
+/// Reads a disk by reads of an odd length.
 pub(crate) async fn contents(disk: &dyn ReadAt) -> Result<Vec<u8>> {
     let (size, mut bytes) = (disk.info().size, Buffers::new(1).take(0));
     while (bytes.len() as u64) < size {
@@ -114,7 +114,7 @@ pub(crate) async fn contents(disk: &dyn ReadAt) -> Result<Vec<u8>> {
     Ok(bytes.to_vec())
 }
 
-/// The chunks that a backup needs and the store has not, found without the code that is tested.
+/// Returns the chunks that a backup needs and the store lacks, found without the code under test.
 pub(crate) fn missing_in(root: &Path, index: &Index) -> Vec<String> {
     let path = |digest: &crate::digest::Digest| format!("{}/{digest}.cacnk", &digest.to_string()[..4]);
     let keys = index.chunks().map(|chunk| path(&chunk.digest));

@@ -22,7 +22,7 @@ fn names_of_drives_become_safe_directories() {
     ] {
         let name = SnapshotName::for_drive(drive);
         assert_eq!(name.as_str(), wanted, "{drive:?}");
-        // What was made is taken back, and again the same.
+        // A name that was made is parsed, and made again unchanged.
         assert_eq!(wanted.parse::<SnapshotName>().unwrap(), name);
     }
     let long = SnapshotName::for_drive(&"ü".repeat(500));
@@ -52,7 +52,7 @@ fn times_are_those_of_date() {
                 Command::new("date").args(["-u", format, "-d", &format!("@{seconds}")]).output().unwrap();
             String::from_utf8(shown.stdout).unwrap().trim().to_owned()
         };
-        // A week of ours begins with each Monday.
+        // Weeks begin on Monday.
         let day_of_week: u64 = week("+%u").parse().unwrap();
         let monday = When::from(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).days() + 1
             - day_of_week.min(when.days() + 1);

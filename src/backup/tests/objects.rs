@@ -1,4 +1,4 @@
-//! Stores in an object store: moto's S3, and one in memory whose clock and faults are told.
+//! Stores in an object store: moto's S3, and one in memory whose clock and faults are controlled.
 
 use super::super::lease::{Lease, Role};
 use super::super::place::{Objects, Place};
@@ -17,7 +17,7 @@ mod moto;
 
 use moto::{BUCKET, Moto};
 
-/// The key of the account that every Azurite has (Azurite's README, `Default Storage Account`).
+/// The default account key of Azurite (Azurite's README, `Default Storage Account`).
 const AZURITE_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
@@ -36,7 +36,7 @@ fn open(moto: &Moto, prefix: &str) -> Objects {
 async fn a_bucket_and_a_prefix_are_places() {
     let Some(moto) = Moto::start() else { return };
     conforms(&open(&moto, "/some/prefix")).await;
-    // A prefix is one of whole names.
+    // A prefix consists of complete path components.
     conforms(&open(&moto, "/some/pre")).await;
     conforms(&MemoryPlace::default()).await;
     assert_eq!(keys(&open(&moto, ""), "some/pre/a/").await, ["some/pre/a/c"]);
@@ -60,7 +60,7 @@ async fn backups_go_to_a_bucket_and_come_back() {
     assert_eq!((report.removed, report.swept.unwrap().chunks), (vec![first], 1));
     assert!(contents(&disk).await.unwrap() == image(2));
     assert_eq!(store().properties(&second).await.unwrap().unwrap().drive, "d-1");
-    // Nobody is at work there any more.
+    // No lease is left.
     assert_eq!(keys(&open(&moto, "/backups of/größe"), ".diskferry/leases/").await, [""; 0]);
 }
 
@@ -141,7 +141,7 @@ async fn what_a_store_has_is_not_asked_for_again() {
     place.calls();
     let zeros = disk.read_at(2 * super::CHUNK + 1, 2 * super::CHUNK, Buffers::new(1).take(0)).await.unwrap();
     assert!(zeros.iter().all(|byte| *byte == 0) && place.calls().is_empty());
-    // A chunk that is cut by many reads is fetched once.
+    // A chunk that is split by many reads is fetched once.
     for at in 0..100 {
         let read = disk.read_at(at * 100, 100, Buffers::new(1).take(0));
         assert!(read.await.unwrap().as_slice() == &image(1)[usize::try_from(at * 100).unwrap()..][..100]);
@@ -167,11 +167,11 @@ async fn leases_exclude_each_other_by_the_clock_of_the_store() {
     place.pass(minutes(1));
     let sweep = attempt(Role::Sweep).await.unwrap().expect("the other one is lost");
     assert!(attempt(Role::Use).await.unwrap().is_none());
-    // Whoever lost a lease learns of it, once.
+    // The holder of a lost lease learns of it, once.
     assert!(!first.confirm().await.unwrap());
     assert!(first.confirm().await.unwrap());
     first.end().await.unwrap();
-    // A sweep that was lost is not believed to be over.
+    // A lost sweep is not believed to be over at once.
     place.pass(minutes(5));
     let third = attempt(Role::Use).await.unwrap().expect("the sweep is lost");
     assert!(!third.confirm().await.unwrap());
@@ -181,7 +181,7 @@ async fn leases_exclude_each_other_by_the_clock_of_the_store() {
     assert_eq!(place.keys(".diskferry/leases/"), [""; 0]);
 }
 
-/// Of two who come at once never both get in, whichever way their requests interleave.
+/// Of two that arrive at once never both are admitted, however their requests interleave.
 #[tokio::test]
 async fn of_a_sweep_and_a_backup_that_come_at_once_one_waits() {
     let mut both_refused = 0;
@@ -224,7 +224,7 @@ async fn a_backup_whose_lease_lapsed_looks_at_every_chunk() {
     let session = store.begin().await.unwrap();
     let (ledger, _) = send(&session, "web", &image(1)).await.unwrap();
     place.pass(minutes(6));
-    // A prune deletes what no index has.
+    // A prune deletes chunks that no index needs.
     let report = store.prune(&LAST, false).await.unwrap();
     assert_eq!(report.swept.unwrap().chunks, 10);
     let at = when("2026-11-24T190000Z");
@@ -238,7 +238,7 @@ async fn a_backup_whose_lease_lapsed_looks_at_every_chunk() {
     session.end().await.unwrap();
 }
 
-/// A machine sleeps between the proof and the index: the index goes again if its chunks are gone.
+/// The machine sleeps between the check and the index: the index is removed again if its chunks are gone.
 #[tokio::test]
 async fn an_index_that_came_too_late_is_taken_back() {
     let place = MemoryPlace::default();

@@ -1,4 +1,4 @@
-//! Which backups stay, what is deleted, and when nothing is.
+//! Which backups are kept, what is deleted, and when nothing is.
 
 use super::super::index::chunk_key;
 use super::super::prune::{KeepRules, Reason};
@@ -13,7 +13,7 @@ fn times(all: &[&str]) -> Vec<When> {
     all.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-/// The rows of which something stays, each with its reasons.
+/// The rows of which something is kept, each with its reasons.
 fn kept(rules: &KeepRules, all: &[&str]) -> Vec<(usize, Vec<Reason>)> {
     let decided = rules.decide(&times(all));
     decided.into_iter().enumerate().filter(|(_, reasons)| !reasons.is_empty()).collect()
@@ -57,7 +57,7 @@ fn rules_keep_the_last_of_each_period() {
         [(0, vec![Yearly]), (1, vec![Yearly]), (7, vec![Yearly])]
     );
     let day = Duration::from_hours(24);
-    // To the second, as seen from the newest.
+    // Accurate to the second, relative to the newest.
     let within = KeepRules { within: Some(day * 6 + Duration::from_hours(11)), ..none() };
     assert_eq!(kept(&within, &all).iter().map(|(n, _)| *n).collect::<Vec<_>>(), [4, 5, 6, 7]);
     let both = KeepRules { last: 1, within: Some(Duration::from_secs(1)), ..none() };
@@ -81,7 +81,7 @@ async fn a_prune_removes_backups_and_the_chunks_that_only_they_need() {
     let before = store.entries("").await.unwrap();
     let dry = store.prune(&last(1), true).await.unwrap();
     assert_eq!(store.entries("").await.unwrap(), before, "a dry run changes nothing");
-    // What a run left that was killed.
+    // Left behind by a killed run.
     std::fs::write(dir.path().join("web/2026-11-23T190000Z.json"), b"{}").unwrap();
     std::fs::write(dir.path().join(".diskferry/new/half"), b"x").unwrap();
     let report = store.prune(&last(1), false).await.unwrap();
@@ -150,7 +150,7 @@ async fn nothing_is_swept_where_an_index_cannot_be_read() {
     assert_eq!(chunks().await, before);
 }
 
-/// A prune removes indexes beside everybody else.
+/// A prune removes indexes while others use the store.
 #[tokio::test]
 async fn an_index_that_goes_after_it_was_listed_is_no_fault() {
     let place = MemoryPlace::default();
@@ -165,7 +165,7 @@ async fn an_index_that_goes_after_it_was_listed_is_no_fault() {
     gone(&all[1]);
     let report = store.verify(&VerifyOptions { ids: Vec::new(), read: ReadData::All }).await.unwrap();
     assert_eq!((report.backups, report.faults.len()), (2, 0), "{:?}", report.faults);
-    // Who names it misses it.
+    // Naming it explicitly reports it as missing.
     let named = VerifyOptions { ids: vec![all[1].clone()], read: ReadData::None };
     assert_eq!(store.verify(&named).await.unwrap().faults.len(), 1);
     gone(&all[0]);
@@ -187,7 +187,7 @@ async fn a_verification_finds_what_is_missing_or_damaged() {
     assert_eq!(store.verify(&options(ReadData::None)).await.unwrap().read, 0);
     let sampled = store.verify(&options(ReadData::OneOf(3))).await.unwrap().read;
     assert!(sampled > 0 && sampled < 12, "{sampled}");
-    // One chunk of one backup is gone, one that each has twice is damaged, and an index too.
+    // One chunk of one backup is gone, a chunk that each has twice is damaged, and an index too.
     let index = store.load(&all[1]).await.unwrap();
     let (own, shared) = (index.chunk(10).unwrap().digest, index.chunk(6).unwrap().digest);
     std::fs::remove_file(dir.path().join(chunk_key(&own))).unwrap();

@@ -1,4 +1,4 @@
-//! What the argument of a restore names.
+//! What the argument of a restore selects.
 
 use super::super::{BackupStore, Selection, SnapshotId};
 use super::{back_up, id, image, retry, store_in};

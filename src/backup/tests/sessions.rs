@@ -15,7 +15,7 @@ async fn what_is_backed_up_comes_back_and_is_stored_once() {
     let store = store_in(dir.path());
     let (first, second) = (id("web@2026-11-24T190000Z"), id("db@2026-11-24T190000Z"));
     let copied = back_up(&store, &first, &image(1)).await.unwrap();
-    // 13 chunks: three of zeros, of which one is put, and one that is there twice.
+    // 13 chunks: three of zeros, of which one is stored, and one that occurs twice.
     assert_eq!(copied.sent + copied.zero + copied.unchanged, 13);
     let stored =
         || store.entries("").map(|all| all.unwrap().iter().filter(|e| e.key.ends_with("cacnk")).count());
@@ -35,7 +35,7 @@ async fn what_is_backed_up_comes_back_and_is_stored_once() {
         let kept = described.properties.unwrap();
         assert_eq!((kept.when, kept.keys, kept.drive), (Some(of.when), properties().keys, "d-1".to_owned()));
     }
-    // It is known again, and another one is told apart.
+    // The image has the same identity again, and another image has another one.
     let identity = async |of| store.disk(of).await.unwrap().info().identity.clone().unwrap();
     assert_eq!(identity(&first).await.difference(&identity(&first).await), None);
     assert!(identity(&first).await.difference(&identity(&second).await).is_some());
@@ -68,9 +68,9 @@ async fn what_is_made_last_is_the_newest_after_a_prune_too() {
         assert_eq!(commit("2026-12-01T120000Z").await, format!("2026-12-01T12000{seconds}Z"));
     }
     store.prune(&KeepRules { last: 1, ..KeepRules::default() }, false).await.unwrap();
-    // Its own second is free, but older than that of the last one.
+    // Its own second is free, but older than the last backup.
     assert_eq!(commit("2026-12-01T120001Z").await, "2026-12-01T120003Z");
-    // A clock that was wrong does not move all that come later.
+    // A wrong clock does not shift all later backups.
     assert_eq!(commit("2026-12-01T110002Z").await, "2026-12-01T110002Z");
 }
 
@@ -87,7 +87,7 @@ async fn no_index_is_written_without_its_chunks() {
     assert_eq!(error.kind(), Kind::Incomplete, "{error}");
     assert_eq!(session.missing(&[lost].into()).await.unwrap(), [lost].into());
     assert!(store.snapshots().await.unwrap().is_empty());
-    // As a run that resumes does it: what is missing is taken back.
+    // A run that resumes takes the missing chunks back.
     ledger.revoke(0);
     let error = session.commit(&name("web"), at, &ledger, &properties()).await.unwrap_err();
     assert!(error.to_string().contains("1 of 13 chunks"), "{error}");
@@ -107,7 +107,7 @@ async fn a_sweep_and_everybody_else_exclude_each_other() {
     other.end().await.unwrap();
     let sweep = attempt(Role::Sweep).await.unwrap().expect("nobody is there");
     assert!(attempt(Role::Use).await.unwrap().is_none());
-    // Whoever comes waits, and goes on when the sweep is over.
+    // A newcomer waits, and continues when the sweep is over.
     let mut waiting = Box::pin(store.begin());
     assert!((&mut waiting).now_or_never().is_none());
     sweep.end().await.unwrap();
@@ -128,7 +128,7 @@ async fn writers_of_one_chunk_do_not_disturb_each_other() {
         (0..40).map(|n| disks[n % 2].write_at(0, Body::Chunk(digest, frame.clone()))).collect();
     let mut kept = Vec::new();
     for (n, mut write) in writes.into_iter().enumerate() {
-        // Every third is dropped on its way.
+        // Every third is dropped while in flight.
         if n % 3 == 0 {
             let _ = (&mut write).now_or_never();
         } else {
@@ -142,7 +142,7 @@ async fn writers_of_one_chunk_do_not_disturb_each_other() {
     assert!(!error.kind().is_retryable());
 }
 
-/// A run is dropped at any of its steps: no index is without its chunks, and the next run makes the backup.
+/// A run is dropped at each of its steps: no index lacks a chunk, and the next run completes the backup.
 #[tokio::test]
 async fn a_run_that_ends_anywhere_leaves_no_index_without_its_chunks() {
     let dir = tempfile::tempdir().unwrap();
@@ -154,7 +154,7 @@ async fn a_run_that_ends_anywhere_leaves_no_index_without_its_chunks() {
         let mut run = Box::pin(back_up(&store, &of, &bytes));
         let mut done = false;
         for _ in 0..polls * 3 {
-            // A step: until it waits for something.
+            // One step: until it waits for something.
             if (&mut run).now_or_never().is_some() {
                 done = true;
                 break;

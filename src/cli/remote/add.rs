@@ -1,40 +1,41 @@
 //! `diskferry remote add`.
 
-use super::name;
+use super::{name, wizard};
 use crate::cli::Global;
 use crate::cli::options::parse;
 use crate::cli::output::Output;
 use crate::cli::prompt;
-use crate::config::{Config, Environment, FarEnd, Profile, Service, Write};
+use crate::config::{Config, Environment, FarEnd, LOCAL, Profile, Service, Write};
 use crate::error::{Error, Result};
 use crate::provider::Provider;
 use clap::Args;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-/// What `remote add` takes.
+/// The arguments of `remote add`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[command(
-    after_help = "Without any of the --secret options the secret is asked for at the terminal and written into the \
-                  configuration file, which its owner alone can read.\n\nExample:\n  diskferry remote add oh \
+    after_help = "What is left out is asked for at the terminal: `diskferry remote add` alone asks step by step. Without \
+                  any of the --secret options the secret is asked for, and written into the configuration file, which \
+                  only its owner can read.\n\nExample:\n  diskferry remote add oh: \
                   --provider openhosting --url https://api-east1.openhosting.com/ --user UUID \
                   --secret-command 'pass show openhosting'"
 )]
 pub struct AddArgs {
-    /// What the remote is to be called
+    /// Name of the remote
     #[arg(value_name = "NAME:", value_parser = name)]
-    name: String,
-    /// Who is behind it: openhosting, crosspeer, cloudsigma, spotcloud or joyent; nbd, imageio or azure for disks alone
+    name: Option<String>,
+    /// The provider: openhosting, crosspeer, cloudsigma, spotcloud or joyent; nbd, imageio or azure for disks alone
     #[arg(long, value_parser = parse::<Service>)]
-    provider: Service,
+    provider: Option<Service>,
     /// The address
     #[arg(
         long,
-        help = "The API's address, as in its manual; for nbd nbd://HOST, for imageio https://HOST:54322/images, for azure \
+        help = "The API's URL, as in its manual; for nbd nbd://HOST, for imageio https://HOST:54322/images, for azure \
                 that of a container or of one blob"
     )]
-    url: String,
+    url: Option<String>,
     /// The user: a UUID, or an e-mail address for CloudSigma
     #[arg(long)]
     user: Option<String>,
@@ -65,71 +66,124 @@ pub struct AddArgs {
     /// Let the credentials go over plain http to another machine
     #[arg(long)]
     allow_http: bool,
-    /// Make it the remote that is meant where none is named
+    /// Use as the default remote
     #[arg(long)]
     default: bool,
-    /// Take the place of a remote of this name
+    /// Replace a remote of the same name
     #[arg(long)]
     replace: bool,
 }
 
+/// A remote that is complete but for its secret.
+struct Named {
+    name: String,
+    provider: Service,
+    url: String,
+    user: Option<String>,
+    consumer_key: Option<String>,
+}
+
 /// Runs the command.
-pub(super) fn run(args: AddArgs, global: &Global, output: &Output) -> Result<()> {
+pub(super) async fn run(args: AddArgs, global: &Global, output: &Output) -> Result<()> {
     let env = Environment::process();
     let config = Config::load_or_new(global.config.as_deref(), &env)?;
-    let name = args.name.clone();
     let (how, default) = (if args.replace { Write::Replace } else { Write::New }, args.default);
     // A name that is taken is said before anything is asked for.
-    if how == Write::New && config.names().contains(&name) && name != crate::config::LOCAL {
-        return Err(Error::usage(format!("there is a remote {name:?} already"))
-            .hint("take another name, or replace it with --replace"));
+    if let Some(name) = &args.name
+        && how == Write::New
+        && config.names().contains(name)
+        && name != LOCAL
+    {
+        return Err(Error::usage(format!("there is already a remote `{name}:`"))
+            .hint("choose another name, or replace the remote with `--replace`"));
     }
-    let path = config.write_remote(&name, &profile(args)?, how)?;
+    let asks = args.name.is_none() || args.provider.is_none() || args.url.is_none();
+    let named = complete(&args, &config)?;
+    let name = named.name.clone();
+    let path = config.write_remote(&name, &profile(args, named)?, how)?;
     if default {
         config.write_default(&name)?;
     }
-    output.note(&format!("remote {name}: is in {}", path.display()));
+    output.note(&format!("added remote `{name}:` to {}", path.display()));
     let written = Config::load(global.config.as_deref(), &env)?;
-    match written.check(&name, &env) {
-        Ok(()) => output.note(&format!("try it: diskferry remote test {name}:")),
-        Err(error) => {
-            output.warn(&error.to_string());
-            if let Some(hint) = error.what_next() {
-                output.note(hint);
-            }
+    if let Err(error) = written.check(&name, &env) {
+        output.warn(&error.to_string());
+        if let Some(hint) = error.what_next() {
+            output.note(hint);
         }
+        return Ok(());
     }
+    if asks && wizard::agrees("test it now?")? {
+        return super::test::remote(&name, global, output).await;
+    }
+    output.note(&format!("test it with `diskferry remote test {name}:`"));
     Ok(())
 }
 
-fn profile(args: AddArgs) -> Result<Profile> {
-    let spotcloud = args.provider == Service::Api(Provider::SpotCloud);
+/// Asks for what the command line leaves out, at a terminal.
+///
+/// # Errors
+/// Without one, an error that says what is missing.
+fn complete(args: &AddArgs, config: &Config) -> Result<Named> {
+    let missing = [
+        (args.name.is_none(), "a name"),
+        (args.provider.is_none(), "`--provider`"),
+        (args.url.is_none(), "`--url`"),
+    ];
+    let missing: Vec<&str> = missing.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
+    let asks = !missing.is_empty();
+    if asks && !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Err(Error::usage(format!("{} missing, and no terminal to ask at", missing.join(", ")))
+            .hint("the form is `diskferry remote add NAME: --provider PROVIDER --url URL`"));
+    }
+    let name = args.name.clone().map_or_else(|| wizard::name(config), Ok)?;
+    let provider = args.provider.map_or_else(wizard::provider, Ok)?;
+    let url = args.url.clone().map_or_else(|| wizard::url(provider), Ok)?;
+    let (mut user, mut consumer_key) = (args.user.clone(), args.consumer_key.clone());
+    if asks && args.account.is_none() {
+        match wizard::user_called(provider) {
+            Some(what) if user.is_none() => user = Some(wizard::user(what)?),
+            None if is_spotcloud(provider) && consumer_key.is_none() => {
+                consumer_key = Some(wizard::user("OAuth consumer key")?);
+            }
+            _ => {}
+        }
+    }
+    Ok(Named { name, provider, url, user, consumer_key })
+}
+
+fn is_spotcloud(provider: Service) -> bool {
+    provider == Service::Api(Provider::SpotCloud)
+}
+
+fn profile(args: AddArgs, named: Named) -> Result<Profile> {
+    let spotcloud = is_spotcloud(named.provider);
     // Joyent signs with a key.
     let keyed = args.key_id.is_some() || args.identity.is_some();
     let given = args.secret_command.is_some() || args.secret_file.is_some();
     let secret = if args.secret_stdin {
         Some(prompt::first_line(Path::new("-"))?)
-    } else if given || keyed || without_secret(args.provider) {
+    } else if given || keyed || without_secret(named.provider) {
         None
     } else if std::io::stdin().is_terminal() {
         Some(prompt::secret(if spotcloud { "consumer secret" } else { "secret (API key or password)" })?)
     } else {
-        return Err(Error::usage("there is no secret").hint(
-            "give it on standard input with --secret-stdin, or say where it is with --secret-command or --secret-file",
+        return Err(Error::usage("no secret was given").hint(
+            "give it on standard input with `--secret-stdin`, or say where it is with `--secret-command` or `--secret-file`",
         ));
     };
     let (secret, consumer_secret) = if spotcloud { (None, secret) } else { (secret, None) };
     Ok(Profile {
-        provider: Some(args.provider.name().to_owned()),
-        url: Some(args.url),
-        user: args.user,
+        provider: Some(named.provider.name().to_owned()),
+        url: Some(named.url),
+        user: named.user,
         secret,
         secret_file: args.secret_file.map(absolute).transpose()?,
         secret_command: args.secret_command.map(Into::into),
         account: args.account,
         key_id: args.key_id,
         identity: args.identity.map(absolute).transpose()?,
-        consumer_key: args.consumer_key,
+        consumer_key: named.consumer_key,
         consumer_secret,
         allow_http: args.allow_http.then_some(true),
         ca_file: args.ca_file.map(absolute).transpose()?,

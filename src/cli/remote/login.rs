@@ -20,7 +20,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What `remote login` takes.
+/// The arguments of `remote login`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Shows an address, where you allow the access in a browser; the verifier that you are shown there is \
@@ -44,11 +44,8 @@ pub(super) async fn run(args: LoginArgs, global: &Global, output: &Output) -> Re
     let config = Config::load(global.config.as_deref(), &env)?;
     let remote = config.remote(&args.name)?;
     if remote.auth_scheme() != AuthScheme::OAuth {
-        return Err(Error::usage(format!(
-            "remote {} needs no login: {} has none",
-            args.name, remote.provider
-        ))
-        .hint(format!("`diskferry remote test {}:` tries its credentials", args.name)));
+        return Err(Error::usage(format!("`{}:` uses {}, which has no login", args.name, remote.provider))
+            .hint(format!("test its credentials with `diskferry remote test {}:`", args.name)));
     }
     let consumer = consumer(&remote)?;
     let options = transfer_options(&args.request);
@@ -61,10 +58,10 @@ pub(super) async fn run(args: LoginArgs, global: &Global, output: &Output) -> Re
     } else {
         let requested = request_token(&client, &consumer).await?;
         output.event("login", json!({ "remote": args.name, "visit": requested.visit.as_str() }));
-        output.note(&format!("allow the access at\n  {}", requested.visit));
+        output.note(&format!("open this address and allow the access:\n  {}", requested.visit));
         if !std::io::stdin().is_terminal() {
             pending.keep(&requested)?;
-            let again = format!("then: diskferry remote login {}: --verifier CODE", args.name);
+            let again = format!("then run `diskferry remote login {}: --verifier CODE`", args.name);
             output.note(&again);
             return Ok(());
         }
@@ -74,7 +71,7 @@ pub(super) async fn run(args: LoginArgs, global: &Global, output: &Output) -> Re
     let profile = Profile { token: Some(token.key), token_secret: Some(token.secret), ..Profile::default() };
     let path = config.write_remote(&args.name, &profile, Write::Update)?;
     pending.forget();
-    output.note(&format!("remote {}: has its access token, in {}", args.name, path.display()));
+    output.note(&format!("wrote the access token of `{}:` to {}", args.name, path.display()));
     output.event("summary", json!({ "action": "login", "remote": args.name }));
     Ok(())
 }
@@ -99,8 +96,8 @@ impl Pending {
 
     fn load(&self) -> Result<Requested> {
         let begun = || {
-            Error::usage(format!("no login to {} was begun that a verifier could end", self.remote))
-                .hint(format!("begin with: diskferry remote login {}:", self.remote))
+            Error::usage(format!("no login to `{}:` is waiting for a verifier", self.remote))
+                .hint(format!("start one with `diskferry remote login {}:`", self.remote))
         };
         let text = std::fs::read_to_string(&self.path).map_err(|_| begun())?;
         Requested::from_json(&text).ok_or_else(begun)

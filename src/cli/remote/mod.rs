@@ -3,6 +3,7 @@
 mod add;
 mod login;
 mod test;
+mod wizard;
 
 use super::Global;
 use super::output::Output;
@@ -12,14 +13,14 @@ use crate::error::{Error, Result};
 use clap::Subcommand;
 use serde_json::json;
 
-/// What can be done about remotes.
+/// The commands about remotes.
 #[derive(Debug, Subcommand)]
 pub enum RemoteCommand {
-    /// Write an account into the configuration file
-    Add(add::AddArgs),
+    /// Add a remote to the configuration file; alone, it asks step by step
+    Add(Box<add::AddArgs>),
     /// List the remotes, and where each was defined
     List,
-    /// Show what is written down about a remote, secrets hidden
+    /// Show the configuration of a remote, secrets hidden
     Show {
         /// The remote
         #[arg(value_name = "NAME:", value_parser = name)]
@@ -29,7 +30,13 @@ pub enum RemoteCommand {
     Test(test::TestArgs),
     /// Get a `SpotCloud` account's access token, which you allow in a browser
     Login(login::LoginArgs),
-    /// Take a remote out of the configuration file
+    /// Use a remote where a command names none
+    SetDefault {
+        /// The remote
+        #[arg(value_name = "NAME:", value_parser = name)]
+        name: String,
+    },
+    /// Remove a remote from the configuration file
     Remove {
         /// The remote
         #[arg(value_name = "NAME:", value_parser = name)]
@@ -46,14 +53,19 @@ pub(super) fn name(text: &str) -> Result<String, String> {
 /// Runs the command.
 pub async fn run(command: RemoteCommand, global: &Global, output: &Output) -> Result<()> {
     match command {
-        RemoteCommand::Add(args) => add::run(args, global, output),
+        RemoteCommand::Add(args) => add::run(*args, global, output).await,
         RemoteCommand::List => list(&load(global, output)?, output),
         RemoteCommand::Show { name } => show(&name, &load(global, output)?, output),
         RemoteCommand::Test(args) => test::run(args, global, output).await,
         RemoteCommand::Login(args) => login::run(args, global, output).await,
         RemoteCommand::Remove { name } => {
             let path = load(global, output)?.remove_remote(&name)?;
-            output.note(&format!("remote {name}: is no longer in {}", path.display()));
+            output.note(&format!("removed remote `{name}:` from {}", path.display()));
+            Ok(())
+        }
+        RemoteCommand::SetDefault { name } => {
+            let path = load(global, output)?.write_default(&name)?;
+            output.note(&format!("`{name}:` is the default remote now, in {}", path.display()));
             Ok(())
         }
     }

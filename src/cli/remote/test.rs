@@ -36,6 +36,12 @@ struct Outcome {
     round_trip: Option<Duration>,
 }
 
+/// Tests the remote of that name.
+pub(super) async fn remote(name: &str, global: &Global, output: &Output) -> Result<()> {
+    let remote = Some(Target { remote: name.to_owned(), object: None });
+    run(TestArgs { remote, request: RequestOptions::default() }, global, output).await
+}
+
 /// Runs the command.
 pub(super) async fn run(args: TestArgs, global: &Global, output: &Output) -> Result<()> {
     let config = Config::load(global.config.as_deref(), &Environment::process())?;
@@ -65,9 +71,9 @@ pub(super) async fn run(args: TestArgs, global: &Global, output: &Output) -> Res
 }
 
 /// A remote's name, with its colon or without, or something on it.
-fn remote_or_disk(text: &str) -> Result<Target, String> {
+fn remote_or_disk(text: &str) -> Result<Target> {
     if text.contains(':') {
-        return text.parse().map_err(|error: Error| error.to_string());
+        return text.parse();
     }
     Ok(Target { remote: text.to_owned(), object: None })
 }

@@ -22,10 +22,7 @@ use std::path::PathBuf;
 
 /// What `server create` takes.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  diskferry server create oh: name=web cpu=2000 mem=1024 ide:0:0=DRIVE boot=ide:0:0 \
-                  nic:0:model=e1000 nic:0:dhcp=auto\n\n`diskferry calls openhosting servers.create` names all keys."
-)]
+#[command(after_help = "`diskferry calls openhosting servers.create` names all keys.")]
 pub struct CreateArgs {
     /// The account
     #[arg(value_name = "REMOTE:", value_parser = parse::<Target>)]

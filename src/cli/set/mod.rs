@@ -4,10 +4,12 @@ mod members;
 
 pub use members::SetOptions;
 
+use super::leftover::Leftovers;
 use super::options::TransferOptions;
 use super::output::{Output, bytes};
 use super::progress::{Group, Progress, per_second};
 use super::session::{End, Session, observer};
+use super::writing::ResumeOptions;
 use crate::config::Object;
 use crate::engine::{Context, Route};
 use crate::error::{Error, Result};
@@ -110,15 +112,15 @@ impl Set {
         &'a self,
         verb: Verb,
         options: &'a TransferOptions,
-        restart: bool,
+        resume: ResumeOptions,
         session: &'a Session,
         output: &'a Output,
         begin: impl Fn(&'a Picked, Running) -> LocalBoxFuture<'a, Result<Option<MemberDone>>> + 'a,
     ) -> Result<()> {
-        let settings = Settings { keeps_journal: true, ..session.settings(options, restart) };
+        let settings = Settings { keeps_journal: true, ..session.settings(options, resume) };
         settings.check()?;
         let before = settings.sets.peek(&self.words);
-        if before > 0 && !restart {
+        if before > 0 && !resume.restart {
             output.note(&format!("{before} of {} drives were done by an earlier run", self.picked.len()));
         }
         let notes = if settings.dry_run {
@@ -137,7 +139,15 @@ impl Set {
         let begin = &begin;
         let (group, notes, settings, context) = (&group, &notes, &settings, &context);
         let ended = set::run(&self.picked, &at_once, &context.stop, |picked| {
-            let member = MemberRun { picked, group, notes, members: self.picked.len(), settings, output };
+            let member = MemberRun {
+                picked,
+                group,
+                notes,
+                members: self.picked.len(),
+                settings,
+                leftovers: &session.leftovers,
+                output,
+            };
             Box::pin(member.run(self.end(picked.end, session), context, sharers, begin))
         })
         .await;
@@ -246,6 +256,7 @@ struct MemberRun<'p, 'a> {
     /// How many there are.
     members: usize,
     settings: &'a Settings,
+    leftovers: &'a Leftovers,
     output: &'a Output,
 }
 
@@ -261,7 +272,7 @@ impl<'p, 'a> MemberRun<'p, 'a> {
         let meters = Arc::new(Meters::default());
         self.group.add(&meters);
         let progress: Arc<Mutex<Option<Progress>>> = Arc::default();
-        let observer = observer(&output, &meters, &progress, Some(self.group.clone()));
+        let observer = observer(&output, &meters, &progress, self.leftovers, Some(self.group.clone()));
         let context = context.member(meters, observer, sharers);
         let reporting = output.reporting();
         let context = reporting.begin_member(context, self.members);

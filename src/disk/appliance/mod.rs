@@ -1,15 +1,15 @@
-//! Appliances: images that a provider keeps whole and gives out by one long GET (SpotCloud Buyer API 1.2, 3).
+//! Appliances: images that a provider stores and serves by one long GET (SpotCloud Buyer API 1.2, 3).
 //!
-//! The manual promises neither lengths nor ranges. So a server is asked what it can do ([`Appliance::probe`]): one that
-//! answers a range with 206, the length that was asked for, and twice the same validator (`ETag`, or `Last-Modified`) is
-//! read at any place, several ranges at a time; of every other one the whole is read from its start.
+//! The manual promises neither lengths nor ranges, so [`Appliance::probe`] tests the server. If it answers a
+//! range request with 206, the requested length, and twice the same validator (`ETag` or `Last-Modified`),
+//! the appliance has random access with concurrent reads. Otherwise it is read sequentially from its start.
 
 pub mod pull;
 
 use super::{Attempt, Buffer, DiskInfo, Extent, Identity, LocalRead, ReadAt, data_everywhere};
 use crate::error::{Error, Kind, Result};
 use crate::provider::Provider;
-use crate::transport::client::{Client, Sending};
+use crate::transport::client::{ApiRequest, Client};
 use crate::transport::download::{Incoming, Wanted};
 use crate::transport::retry::Retry;
 use reqwest::{Url, header};
@@ -26,36 +26,36 @@ pub struct Appliance {
     url: Url,
 }
 
-/// What the provider says of an appliance (SpotCloud Buyer API 1.2, 3.3).
+/// The provider's description of an appliance (SpotCloud Buyer API 1.2, 3.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApplianceInfo {
-    /// Its name; its key, if it has none.
+    /// The name, or the key if it has none.
     pub name: String,
-    /// Its size, if that is a whole number. The manual names no unit.
+    /// The size, if it is an integer. The manual names no unit.
     pub size: Option<u64>,
 }
 
-/// What can be asked of the server that keeps an appliance.
+/// How a server lets an appliance be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Any range, as long as the validator stands.
+    /// Any range, as long as the validator matches.
     Ranges {
-        /// Bytes.
+        /// The size in bytes.
         size: u64,
-        /// What its `ETag` or `Last-Modified` is.
+        /// The `ETag` or `Last-Modified`.
         validator: String,
     },
-    /// The whole, from its start.
+    /// Only from its start.
     Whole {
-        /// Bytes, if that was said.
+        /// The size in bytes, if it was announced.
         size: Option<u64>,
-        /// Why no ranges are asked for, in words.
+        /// Why ranges are not used, for display.
         why: &'static str,
     },
 }
 
 impl Access {
-    /// Bytes, if that is known.
+    /// Returns the size in bytes, if known.
     pub fn size(&self) -> Option<u64> {
         match self {
             Access::Ranges { size, .. } => Some(*size),
@@ -63,7 +63,7 @@ impl Access {
         }
     }
 
-    /// The validator, where ranges are asked for.
+    /// Returns the validator, if ranges are used.
     pub fn validator(&self) -> Option<&str> {
         match self {
             Access::Ranges { validator, .. } => Some(validator),
@@ -73,38 +73,38 @@ impl Access {
 }
 
 impl Appliance {
-    /// The appliance of this key; a usage error if the provider has none.
+    /// Creates a handle for an appliance by its key. Fails if the provider has none.
     pub fn new(client: Client, retry: Retry, key: &str) -> Result<Self> {
         if client.provider() != Provider::SpotCloud {
             return Err(Error::usage(format!("{} has no appliances", client.provider()))
-                .hint("a drive is written REMOTE:DRIVE, without appliance/"));
+                .hint("write a drive as REMOTE:DRIVE, without `appliance/`"));
         }
         let url = client.url(&format!("/api/v1/download/appliance/{key}"));
         Ok(Self { client, retry, key: key.to_owned(), url })
     }
 
-    /// What it is called in messages.
+    /// Returns the name in messages.
     pub fn name(&self) -> String {
         format!("appliance {}", self.key)
     }
 
-    /// The retry layer that it is read under.
+    /// Returns the retry policy.
     pub fn retry(&self) -> &Retry {
         &self.retry
     }
 
-    /// What the provider says of it.
+    /// Returns the provider's description.
     pub async fn info(&self) -> Result<ApplianceInfo> {
         let path = format!("/api/v1/buyer/appliance/{}.json", self.key);
-        let what = format!("asking for {}", self.name());
-        let sending = Sending::get(&path).accept("application/json");
+        let what = format!("looking up {}", self.name());
+        let sending = ApiRequest::get(&path).accept("application/json");
         let reply = self.retry.run(&what, None, async || self.client.call(&sending).await).await?;
         read_info(&reply.body, &self.key)
     }
 
-    /// Asks what the server can do, with two requests for one byte.
+    /// Tests what the server supports, with two requests for one byte.
     pub async fn probe(&self) -> Result<Access> {
-        let what = format!("asking where {} is", self.name());
+        let what = format!("probing {}", self.name());
         self.retry.run(&what, None, async || self.probe_once().await).await
     }
 
@@ -112,22 +112,22 @@ impl Appliance {
         let first = self.one_byte(None).await?;
         let whole = |size, why| Ok(Access::Whole { size, why });
         if first.status() == 200 {
-            return whole(first.length(), "the server sends no ranges");
+            return whole(first.length(), "the server does not support ranges");
         }
         let Some(size) = covers(&first, 0, 0) else {
             return match self.client.open(&self.url, &Wanted::default()).await? {
                 all if all.status() == 200 => {
-                    whole(all.length(), "the server sends other ranges than it is asked for")
+                    whole(all.length(), "the server sends other ranges than requested")
                 }
                 other => Err(unexpected(&other)),
             };
         };
         let Some(validator) = validator(&first) else {
-            return whole(Some(size), "the server does not tell one version of the appliance from another");
+            return whole(Some(size), "the server sends no validator for the appliance");
         };
         let again = self.one_byte(Some(&validator)).await?;
         if covers(&again, 0, 0) != Some(size) || self::validator(&again).as_ref() != Some(&validator) {
-            return whole(Some(size), "the server names the same appliance differently each time");
+            return whole(Some(size), "the server sends a different validator each time");
         }
         Ok(Access::Ranges { size, validator })
     }
@@ -141,14 +141,14 @@ impl Appliance {
         }
     }
 
-    /// Its first bytes, `len` of them if there are so many.
+    /// Returns the first `len` bytes, or fewer if the appliance is shorter.
     pub async fn head(&self, access: &Access, len: u64) -> Result<Vec<u8>> {
-        let what = format!("looking into {}", self.name());
+        let what = format!("reading the start of {}", self.name());
         let len = access.size().map_or(len, |size| size.min(len));
         let attempt = async || {
             let (mut reply, _) = self.open_at(0, access).await?;
             let mut head = Vec::new();
-            // The rest is not taken: the connection ends with the reply.
+            // The rest is not read; dropping the reply closes the connection.
             while (head.len() as u64) < len
                 && let Some(piece) = reply.piece().await?
             {
@@ -159,8 +159,8 @@ impl Appliance {
         self.retry.run(&what, None, attempt).await
     }
 
-    /// The bytes from `offset` on, in one attempt: by a range where there are ranges, else from the start; the second
-    /// says where the body begins.
+    /// Opens the bytes from `offset` on, in one attempt: by a range request if ranges are supported,
+    /// otherwise from the start. Also returns the offset at which the body begins.
     pub(crate) async fn open_at(&self, offset: u64, access: &Access) -> Result<(Incoming, u64)> {
         let Access::Ranges { size, validator } = access else {
             let reply = self.client.open(&self.url, &Wanted::default()).await?;
@@ -171,7 +171,7 @@ impl Appliance {
         Ok((reply, offset))
     }
 
-    /// A range, both ends included, of what is still the same appliance.
+    /// Requests a range, both ends included, of the same version of the appliance.
     async fn range(&self, from: u64, to: u64, size: u64, validator: &str) -> Result<Incoming> {
         let wanted = Wanted { from: Some(from), to: Some(to), validator: Some(validator) };
         let reply = self.client.open(&self.url, &wanted).await?;
@@ -180,18 +180,18 @@ impl Appliance {
             206 if same && covers(&reply, from, to) == Some(size) => Ok(reply),
             200 | 206 | 416 if !same || reply.status() != 206 => {
                 Err(Error::new(Kind::Source, format!("{} changed during the transfer", self.name()))
-                    .hint("start over with --restart"))
+                    .hint("start over with `--restart`"))
             }
             206 => Err(Error::new(
                 Kind::Protocol,
-                format!("the server sends {:?} where bytes {from}-{to} were asked for", range_of(&reply)),
+                format!("the server sent {:?}, expected bytes {from}-{to}", range_of(&reply)),
             )),
             _ => Err(unexpected(&reply)),
         }
     }
 }
 
-/// An appliance that is read at any place.
+/// An appliance with random access.
 #[derive(Clone)]
 pub struct ApplianceDisk {
     appliance: Appliance,
@@ -200,7 +200,7 @@ pub struct ApplianceDisk {
 }
 
 impl ApplianceDisk {
-    /// Of an appliance whose server has ranges; `None` of any other.
+    /// Creates a disk for an appliance whose server supports ranges; `None` otherwise.
     pub fn new(appliance: Appliance, access: &Access) -> Option<Self> {
         match access {
             Access::Ranges { size, validator } => {
@@ -211,7 +211,7 @@ impl ApplianceDisk {
         }
     }
 
-    /// The same, known as `identity`.
+    /// Sets the identity.
     #[must_use]
     pub fn known_as(mut self, identity: Identity) -> Self {
         Arc::make_mut(&mut self.info).identity = Some(identity);
@@ -225,16 +225,13 @@ impl ApplianceDisk {
         let mut left = len;
         while let Some(piece) = reply.piece().await? {
             left = left.checked_sub(piece.len() as u64).ok_or_else(|| {
-                Error::new(Kind::Protocol, format!("the server sends more than the {len} bytes asked for"))
+                Error::new(Kind::Protocol, format!("the reply has more than the expected {len} bytes"))
             })?;
             into.extend_from_slice(&piece);
         }
         if left > 0 {
             let got = len - left;
-            return Err(Error::new(
-                Kind::ShortReply,
-                format!("the reply has {got} bytes where {len} were asked for"),
-            ));
+            return Err(Error::new(Kind::ShortReply, format!("the reply has {got} bytes, expected {len}")));
         }
         Ok(into)
     }
@@ -253,7 +250,7 @@ impl ReadAt for ApplianceDisk {
         data_everywhere(window)
     }
 
-    /// Each read carries the validator: one of another version is refused.
+    /// Each read carries the validator, so another version is refused.
     fn changed(&self) -> Attempt<Option<Error>> {
         Box::pin(async { Ok(None) })
     }
@@ -263,7 +260,8 @@ impl ReadAt for ApplianceDisk {
     }
 }
 
-/// The size of the whole, if the reply covers just this range (RFC 9110, 14.4) and says no other length.
+/// Returns the total size if the reply covers exactly this range (RFC 9110, 14.4) and announces no other
+/// length.
 fn covers(reply: &Incoming, from: u64, to: u64) -> Option<u64> {
     let length = reply.length().is_none_or(|length| length.checked_sub(1) == to.checked_sub(from));
     let (range, size) = split_range(&range_of(reply))?;
@@ -274,8 +272,8 @@ fn range_of(reply: &Incoming) -> String {
     reply.header(&header::CONTENT_RANGE)
 }
 
-/// `bytes 0-99/1234` as its first and last byte and the size of the whole. `None` also for a range that lies outside of
-/// its whole, or is turned around.
+/// Parses `bytes 0-99/1234` into its first and last byte and the total size. Returns `None` for a range that
+/// is reversed or outside the total.
 fn split_range(text: &str) -> Option<((u64, u64), u64)> {
     let (range, size) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (from, to) = range.split_once('-')?;
@@ -284,8 +282,8 @@ fn split_range(text: &str) -> Option<((u64, u64), u64)> {
     (from <= to && to < size).then_some(((from, to), size))
 }
 
-/// What tells one version from another: a strong `ETag`, else `Last-Modified`. A weak `ETag` vouches for meaning, not for
-/// bytes (RFC 9110, 8.8.1).
+/// Returns the validator of a version: a strong `ETag`, else `Last-Modified`. A weak `ETag` promises
+/// equivalent, not equal, bytes (RFC 9110, 8.8.1).
 fn validator(reply: &Incoming) -> Option<String> {
     [header::ETAG, header::LAST_MODIFIED]
         .iter()
@@ -297,7 +295,7 @@ fn unexpected(reply: &Incoming) -> Error {
     Error::new(Kind::Protocol, format!("unexpected status {}", reply.status()))
 }
 
-/// The reply of `appliances.get`. A field may be a number or a string, null, or missing.
+/// Parses the reply of `appliances.get`. A field may be a number, a string, null, or missing.
 fn read_info(body: &[u8], key: &str) -> Result<ApplianceInfo> {
     #[derive(Deserialize)]
     struct Fields {
@@ -305,7 +303,7 @@ fn read_info(body: &[u8], key: &str) -> Result<ApplianceInfo> {
         size: Option<serde_json::Value>,
     }
     let fields: Fields = serde_json::from_slice(body).map_err(|e| {
-        Error::new(Kind::Protocol, "the server's description of the appliance cannot be read").source(e)
+        Error::new(Kind::Protocol, "cannot parse the server's description of the appliance").source(e)
     })?;
     let text = |value: Option<serde_json::Value>| match value {
         Some(serde_json::Value::String(text)) if !text.trim().is_empty() => Some(text.trim().to_owned()),

@@ -1,8 +1,7 @@
-//! The one long GET of an appliance, as a stream that does not break: a dropped connection is made again and the stream
-//! goes on where it was.
+//! The long GET of an appliance as a stream that survives broken connections: it reconnects and continues.
 //!
-//! Where the server has ranges, only the rest is asked for. Where it has none the whole is asked for again; the bytes that
-//! are here already are compared with what comes now, by a digest, and not handed on twice.
+//! If the server supports ranges, only the rest is requested. Otherwise the whole is requested again; bytes
+//! that were already received are compared by a digest and not passed on twice.
 
 use super::{Access, Appliance};
 use crate::digest::hex;
@@ -12,16 +11,17 @@ use crate::event::Event;
 use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A pull that is ready: what it is read from, and the work that feeds it.
+/// A pull that is ready to run: the stream, and the work that feeds it.
 pub struct Pull {
     /// The stream, to be read on a thread.
     pub reader: PipeReader,
-    /// Feeds the stream, to be run beside whatever reads it ([`beside`]). Gives the BLAKE3 digest of it all in hexadecimal, or nothing
-    /// if it was not read to its end; why it broke is told by the reader.
+    /// Feeds the stream; runs concurrently with its reader ([`beside`]). Returns the BLAKE3 digest of the
+    /// complete stream in hexadecimal, or `None` if it was not read to its end. The reader reports why it
+    /// broke.
     pub feeding: Pin<Box<dyn Future<Output = Option<String>>>>,
 }
 
-/// Prepares to pull. `count`: whether the stream's bytes are the measure of progress.
+/// Prepares a pull. `count` tells whether the stream's bytes measure the progress.
 pub fn pull(appliance: &Appliance, access: &Access, count: bool) -> Pull {
     let (writer, reader) = pipe();
     let run = Run {
@@ -30,12 +30,12 @@ pub fn pull(appliance: &Appliance, access: &Access, count: bool) -> Pull {
         count,
         at: 0,
         digest: blake3::Hasher::new(),
-        told: false,
+        reported: false,
     };
     let feeding = Box::pin(async move {
         let pulled = tokio::select! {
             pulled = run.run(&writer) => pulled,
-            // The reader may go while the server is silent.
+            // The reader may go away while the server is silent.
             () = writer.closed() => return None,
         };
         let (digest, outcome) = match pulled {
@@ -48,8 +48,9 @@ pub fn pull(appliance: &Appliance, access: &Access, count: bool) -> Pull {
     Pull { reader, feeding }
 }
 
-/// Runs what reads a pull to its end while `feeding` feeds it; also gives the digest of the stream, if it was read to its
-/// end. Once `reading` has ended nothing is fed any more: a thread that still waits for bytes then sees its pipe break.
+/// Runs `reading` to its end while `feeding` feeds it. Also returns the digest of the stream, if it was read
+/// to its end. Once `reading` has ended, feeding stops, and a thread that still waits for bytes sees a broken
+/// pipe.
 pub fn beside<T>(
     reading: impl Future<Output = T>,
     mut feeding: Pin<Box<dyn Future<Output = Option<String>>>>,
@@ -72,57 +73,61 @@ struct Run {
     appliance: Appliance,
     access: Access,
     count: bool,
-    /// Bytes handed on.
+    /// The number of bytes passed on.
     at: u64,
-    /// Over these.
+    /// The digest of these bytes.
     digest: blake3::Hasher,
-    /// Whether the user knows that it starts over.
-    told: bool,
+    /// Whether the user was told that the pull starts over.
+    reported: bool,
 }
 
-/// How one connection has ended.
-enum End {
+/// How a connection ended.
+enum PullEnd {
     /// With the last byte.
     Whole,
-    /// The reader has gone.
+    /// The reader went away.
     Unwanted,
-    /// Early, but some bytes have come: the next attempt is a first one.
+    /// Early, but with progress: the next attempt counts as a first one.
     Broken(Error),
 }
 
 impl Run {
-    /// Pulls to the end; the digest, unless nobody wanted it all.
+    /// Pulls to the end. Returns the digest unless the reader went away.
     async fn run(mut self, writer: &PipeWriter) -> Result<Option<String>> {
         let what = format!("reading {}", self.appliance.name());
         let retry = self.appliance.retry().clone();
         loop {
             let from = self.at;
             match retry.run(&what, Some(from), async || self.attempt(writer).await).await? {
-                End::Whole => return Ok(Some(hex(self.digest.finalize().as_bytes()))),
-                End::Unwanted => return Ok(None),
-                End::Broken(error) => retry.again(&what, Some(self.at), &error),
+                PullEnd::Whole => return Ok(Some(hex(self.digest.finalize().as_bytes()))),
+                PullEnd::Unwanted => return Ok(None),
+                PullEnd::Broken(error) => retry.again(&what, Some(self.at), &error),
             }
         }
     }
 
-    async fn attempt(&mut self, writer: &PipeWriter) -> Result<End> {
+    async fn attempt(&mut self, writer: &PipeWriter) -> Result<PullEnd> {
         let from = self.at;
-        if from > 0 && matches!(self.access, Access::Whole { .. }) && !std::mem::replace(&mut self.told, true)
+        if from > 0
+            && matches!(self.access, Access::Whole { .. })
+            && !std::mem::replace(&mut self.reported, true)
         {
             let text = format!(
-                "the connection broke after {from} bytes: {} is read again from its start, and compared so far",
+                "the connection broke after {from} bytes: reading {} again from its start and comparing the part already received",
                 self.appliance.name()
             );
             (self.appliance.retry().observer)(&Event::Warning(text));
         }
         let (mut reply, start) = self.appliance.open_at(from, &self.access).await?;
-        let mut again = Again::new(from - start);
+        let mut again = Reread::new(from - start);
         loop {
             let piece = match reply.piece().await {
                 Ok(Some(piece)) => piece,
                 Ok(None) if again.left > 0 => return Err(self.changed()),
                 Ok(None) => return self.ended(from),
-                Err(error) if error.kind().is_retryable() && self.at > from => return Ok(End::Broken(error)),
+                Err(error) if error.kind().is_retryable() && self.at > from => {
+                    return Ok(PullEnd::Broken(error));
+                }
                 Err(error) => return Err(error),
             };
             let new = again.pass(&piece);
@@ -134,7 +139,7 @@ impl Run {
                 return Err(Error::new(
                     Kind::Protocol,
                     format!(
-                        "the server sends more than the {} bytes it announced",
+                        "the reply has more than the announced {} bytes",
                         self.access.size().unwrap_or(0)
                     ),
                 ));
@@ -145,38 +150,40 @@ impl Run {
                 self.appliance.retry().meters.image.fetch_add(new as u64, Relaxed);
             }
             if !writer.send(piece).await {
-                return Ok(End::Unwanted);
+                return Ok(PullEnd::Unwanted);
             }
         }
     }
 
-    /// The body is over: is that all?
-    fn ended(&self, from: u64) -> Result<End> {
-        let Some(size) = self.access.size().filter(|size| *size != self.at) else { return Ok(End::Whole) };
+    /// Checks whether a body that ended was complete.
+    fn ended(&self, from: u64) -> Result<PullEnd> {
+        let Some(size) = self.access.size().filter(|size| *size != self.at) else {
+            return Ok(PullEnd::Whole);
+        };
         let short =
             Error::new(Kind::ShortReply, format!("the reply ended after {} of {size} bytes", self.at));
-        if self.at > from { Ok(End::Broken(short)) } else { Err(short) }
+        if self.at > from { Ok(PullEnd::Broken(short)) } else { Err(short) }
     }
 
     fn changed(&self) -> Error {
         Error::new(Kind::Source, format!("{} changed during the transfer", self.appliance.name()))
             .offset(self.at)
-            .hint("run the same command again with --restart")
+            .hint("start over with `--restart`")
     }
 }
 
-/// Bytes that come again and were handed on before.
-struct Again {
+/// Bytes that are received again and were already passed on.
+struct Reread {
     left: u64,
     digest: Option<blake3::Hasher>,
 }
 
-impl Again {
+impl Reread {
     fn new(left: u64) -> Self {
         Self { left, digest: (left > 0).then(blake3::Hasher::new) }
     }
 
-    /// Takes what is known of a piece; how many bytes at its end are new.
+    /// Compares the known part of a piece. Returns how many bytes at its end are new.
     fn pass(&mut self, piece: &[u8]) -> usize {
         let known = usize::try_from(self.left).unwrap_or(usize::MAX).min(piece.len());
         if let Some(digest) = &mut self.digest {
@@ -186,7 +193,7 @@ impl Again {
         piece.len() - known
     }
 
-    /// Whether what has come again is not what came first; asked once it has all come.
+    /// Returns whether the reread bytes differ from the first ones. Called once all of them came.
     fn differs(&mut self, first: &blake3::Hasher) -> bool {
         self.digest.take().is_some_and(|again| again.finalize() != first.finalize())
     }
@@ -197,7 +204,7 @@ mod tests {
     use super::*;
     use std::io::Read;
 
-    /// The thread that reads sees the end of a pull whose reader's task has given up, and is not left waiting.
+    /// The thread that reads sees the end of a pull whose reading task gave up, and does not wait forever.
     #[tokio::test]
     async fn feeding_ends_with_the_reading() {
         let (writer, mut reader) = pipe();
@@ -227,14 +234,14 @@ mod tests {
     fn what_comes_again_is_compared_once_and_not_handed_on() {
         let mut first = blake3::Hasher::new();
         first.update(b"abcdef");
-        let mut again = Again::new(6);
+        let mut again = Reread::new(6);
         assert_eq!(again.pass(b"abcd"), 0);
         assert_eq!(again.pass(b"efgh"), 2);
         assert!(again.left == 0 && !again.differs(&first) && !again.differs(&blake3::Hasher::new()));
-        let mut other = Again::new(6);
+        let mut other = Reread::new(6);
         assert_eq!(other.pass(b"abcdeX"), 0);
         assert!(other.differs(&first));
-        let mut fresh = Again::new(0);
+        let mut fresh = Reread::new(0);
         assert_eq!(fresh.pass(b"abc"), 3);
         assert!(!fresh.differs(&first));
     }

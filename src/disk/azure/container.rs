@@ -57,7 +57,8 @@ impl BlobInfo {
         Evidence { tag: Some(self.etag.clone()), ..Evidence::default() }
     }
 
-    /// Whether somebody holds a lease on it: others can read it and not write to it. A disk of a virtual machine has one.
+    /// Whether somebody holds a lease on it: others can read it and not write to it. A disk of a virtual
+    /// machine has one.
     pub fn is_leased(&self) -> bool {
         self.lease == "leased" || self.lease == "breaking"
     }
@@ -93,8 +94,8 @@ pub struct BlobToMake<'a> {
 }
 
 impl BlobContainer {
-    /// The container at `url`, or the blob, as of a managed disk, whose own URL it is. `allow_http` lets the token cross a
-    /// network unencrypted.
+    /// The container at `url`, or the blob, as of a managed disk, whose own URL it is. `allow_http` lets the
+    /// token cross a network unencrypted.
     pub fn new(
         url: Url,
         sas: SasToken,
@@ -112,8 +113,8 @@ impl BlobContainer {
         self.service.address()
     }
 
-    /// A blob as a disk, as it was found. `transfer` is the transfer that is under way: a blob that it made reads as zero
-    /// wherever it wrote nothing.
+    /// A blob as a disk, as it was found. `transfer` is the transfer that is under way: a blob that it made
+    /// reads as zero wherever it wrote nothing.
     pub fn disk(&self, blob: &BlobInfo, transfer: Option<&str>) -> PageBlob {
         PageBlob::new(self.service.clone(), blob, transfer)
     }
@@ -138,11 +139,12 @@ impl BlobContainer {
         }
     }
 
-    /// Makes a page blob, once; one that is there is never overwritten. However an attempt ends, another is safe: it either
-    /// makes the blob, or finds one whose mark says whose it is.
+    /// Makes a page blob, once; one that is there is never overwritten. However an attempt ends, another is
+    /// safe: it either makes the blob, or finds one whose mark says whose it is.
     ///
     /// # Errors
-    /// [`CreateError::Refused`] if certainly nothing was made, [`CreateError::Unknown`] if something may have been.
+    /// [`CreateError::Refused`] if certainly nothing was made, [`CreateError::Unknown`] if something may have
+    /// been.
     pub async fn create(&self, new: &BlobToMake<'_>) -> Result<BlobInfo, CreateError> {
         let size = new.size.checked_next_multiple_of(PAGE).filter(|size| (1..=LARGEST).contains(size));
         let Some(size) = size else {
@@ -194,7 +196,8 @@ impl BlobContainer {
                     lease: "available".to_owned(),
                 });
             }
-            // 409 BlobAlreadyExists, or 412 for the condition (`Specifying conditional headers for Blob service operations`).
+            // 409 BlobAlreadyExists, or 412 for the condition (`Specifying conditional headers for Blob
+            // service operations`).
             Err(error) if matches!(error.kind(), Kind::Exists | Kind::Source) => {
                 error.with_kind(Kind::Exists)
             }

@@ -1,11 +1,13 @@
-//! Page blobs of Azure, and the disks that Azure manages while they are exported or imported: both are read and written in ranges
-//! of pages over HTTP, with a shared access signature as the credential.
+//! Page blobs of Azure, and the disks that Azure manages while they are exported or imported: both are read
+//! and written in ranges of pages over HTTP, with a shared access signature as the credential.
 //!
-//! Source: Azure Storage REST reference, `Put Page`, `Get Blob`, `Get Page Ranges`, `Put Blob`, `Get Blob Properties`.
+//! Source: Azure Storage REST reference, `Put Page`, `Get Blob`, `Get Page Ranges`, `Put Blob`, `Get Blob
+//! Properties`.
 //!
-//! A blob is a multiple of 512 bytes, and so is every write and its offset. An image that is not is rounded up with zeros. A write
-//! that covers a page only in part is merged with what is there: the page is read, changed, and written on the condition that the
-//! blob is as it was read, so that a late attempt, given up long ago, cannot bring old bytes back.
+//! A blob is a multiple of 512 bytes, and so is every write and its offset. An image that is not is rounded
+//! up with zeros. A write that covers a page only in part is merged with what is there: the page is read,
+//! changed, and written on the condition that the blob is as it was read, so that a late attempt, given up
+//! long ago, cannot bring old bytes back.
 
 pub mod container;
 mod cut;
@@ -44,7 +46,8 @@ use watch::{Last, Watch};
 /// What blobs are made of (`Put Page`: ranges are aligned to 512 bytes).
 const PAGE: u64 = 512;
 
-/// The most bytes of one write (`Put Page`: up to 4 MiB for an update). Azurite takes more, so this is refused here.
+/// The most bytes of one write (`Put Page`: up to 4 MiB for an update). Azurite takes more, so this is
+/// refused here.
 const LONGEST_WRITE: u64 = 4 << 20;
 
 /// What to do when others write to a blob that is to be written.
@@ -83,8 +86,9 @@ impl PageBlob {
         let ours = transfer.is_some() && blob.mark.as_deref() == transfer;
         let info = DiskInfo {
             write_limit: LONGEST_WRITE,
-            // A read of pages without data in them gives zeros (Windows Azure Storage Team Blog, `Using Windows Azure Page
-            // Blobs and How to Efficiently Upload and Download Page Blobs`). A blob that others made may have been written to.
+            // A read of pages without data in them gives zeros (Windows Azure Storage Team Blog, `Using
+            // Windows Azure Page Blobs and How to Efficiently Upload and Download Page Blobs`). A blob that
+            // others made may have been written to.
             fresh_is_zero: ours,
             evidence: blob.evidence(),
             ..DiskInfo::new(format!("blob {}", container::shown(&blob.name)), blob.size)
@@ -146,19 +150,22 @@ impl Blob {
         Ok(etag)
     }
 
-    /// A read on the condition that nobody wrote may fail because we did, in the meantime: then it may be repeated.
+    /// A read on the condition that nobody wrote may fail because we did, in the meantime: then it may be
+    /// repeated.
     fn on_changed(&self, error: Error) -> Error {
         if error.kind() == Kind::Source && self.watch.untouched().is_none() {
             return error.with_kind(Kind::Busy);
         }
         if error.kind() == Kind::Source && self.is_destination {
-            // An earlier run that was killed may have had writes on their way. What they did is to be compared.
+            // An earlier run that was killed may have had writes on their way. What they did is to be
+            // compared.
             return error.with_kind(Kind::Incomplete).hint(WRITTEN_TO);
         }
         error
     }
 
-    /// Sends a write of a range of whole pages, of these bytes or of zeros, and returns once it is acknowledged.
+    /// Sends a write of a range of whole pages, of these bytes or of zeros, and returns once it is
+    /// acknowledged.
     async fn put(&self, range: &Range<u64>, body: Option<Bytes>, if_match: Option<&str>) -> Result<()> {
         let request = Request::new(Method::PUT, &self.name)
             .range(range)?
@@ -174,7 +181,8 @@ impl Blob {
         let answer = match self.service.ask(request, 201).await {
             Ok(answer) => answer,
             Err(error) => {
-                // Of these the service says that it looked at the request and did not do it. After others it may have.
+                // Of these the service says that it looked at the request and did not do it. After others it
+                // may have.
                 if matches!(error.kind(), Kind::Auth | Kind::NotFound | Kind::Refused | Kind::Source) {
                     writing.refused();
                 }
@@ -297,13 +305,15 @@ impl Blob {
     }
 }
 
-/// The checksum that Azure takes: CRC-64 with the polynomial 0x9A6C9329AC4BC9B5 (reflected), which others call CRC-64/NVME, in
-/// base64 of its little-endian bytes (`azure-storage-net`, `Crc64.cs`). At many times the speed of MD5 it costs next to nothing.
+/// The checksum that Azure takes: CRC-64 with the polynomial 0x9A6C9329AC4BC9B5 (reflected), which others
+/// call CRC-64/NVME, in base64 of its little-endian bytes (`azure-storage-net`, `Crc64.cs`). At many times
+/// the speed of MD5 it costs next to nothing.
 fn crc64(bytes: &[u8]) -> String {
     STANDARD.encode(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, bytes).to_le_bytes())
 }
 
-/// Fails if the server has computed another checksum than was sent: it answers with its own (`Put Page`, response headers).
+/// Fails if the server has computed another checksum than was sent: it answers with its own (`Put Page`,
+/// response headers).
 fn check_echo(headers: &HeaderMap, sent: Option<&str>) -> Result<()> {
     let echo = text(headers, CRC64);
     match sent {
@@ -382,7 +392,8 @@ impl WriteAt for PageBlob {
         })
     }
 
-    /// Its `ETag`, if the last write was provably ours, and nothing else, so that the later run compares everything.
+    /// Its `ETag`, if the last write was provably ours, and nothing else, so that the later run compares
+    /// everything.
     ///
     /// It does not say that nobody wrote in the middle of this run: see `watch`.
     fn evidence(&self) -> Attempt<Evidence> {

@@ -5,7 +5,8 @@ use crate::disk::Extent;
 use crate::error::{Error, Kind, Result};
 use std::ops::Range;
 
-/// The most ranges that are kept of one window. What lies behind them is taken for data, which costs time and is true.
+/// The most ranges that are kept of one window. What lies behind them is taken for data, which costs time and
+/// is true.
 pub(super) const MOST: usize = 1 << 17;
 
 /// Ranges that a list asks for at a time: the most that the service gives.
@@ -35,8 +36,8 @@ impl Pages {
 
     /// Takes a part of a list; returns the marker of the next, if there is one.
     ///
-    /// A list is not believed if its ranges have no order, overlap, or have nothing to do with the window: it may be the
-    /// answer to another request, and what it does not name would pass for zeros.
+    /// A list is not believed if its ranges have no order, overlap, or have nothing to do with the window: it
+    /// may be the answer to another request, and what it does not name would pass for zeros.
     pub(super) fn take(&mut self, text: &str) -> Result<Option<String>> {
         let (mut start, mut end, mut marker) = (None, None, String::new());
         let mut is_list = false;
@@ -57,7 +58,7 @@ impl Pages {
         .and_then(|()| if is_list { Ok(()) } else { Err("it is no list of pages".to_owned()) })
         .map_err(|why| {
             Error::new(Kind::Protocol, format!("the server's list of pages is not understood: {why}"))
-                .hint("another server or a proxy seems to answer: check the remote's url and the network")
+                .hint("another server or a proxy may have replied: check the remote's url and the network")
         })?;
         Ok(Some(marker).filter(|marker| !marker.is_empty()))
     }

@@ -1,6 +1,7 @@
 //! What an answer means that is not the documented one: Azure's error codes as errors of this program.
 //!
-//! Source: Azure Storage REST reference, `Status and error codes`, `Common REST API error codes` and `Blob Storage error codes`.
+//! Source: Azure Storage REST reference, `Status and error codes`, `Common REST API error codes` and `Blob
+//! Storage error codes`.
 
 use super::sas::SasToken;
 use super::xml;
@@ -49,8 +50,8 @@ impl Said {
         said
     }
 
-    /// What is shown of it. Of the details of a failed authentication that is the time alone: others repeat the string to sign
-    /// and the signature.
+    /// What is shown of it. Of the details of a failed authentication that is the time alone: others repeat
+    /// the string to sign and the signature.
     fn shown(&self, status: u16, headers: &HeaderMap, sas: &SasToken) -> String {
         let mut shown = status.to_string();
         // The message goes on with the request's id and the time.

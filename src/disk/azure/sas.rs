@@ -9,7 +9,8 @@ use url::form_urlencoded;
 /// The longest token that is taken. Azure's own have up to about 600 characters.
 const LONGEST: usize = 8 << 10;
 
-/// A SAS token (Azure Storage REST reference, `Delegate access with a shared access signature`). Clones share it.
+/// A SAS token (Azure Storage REST reference, `Delegate access with a shared access signature`). Clones share
+/// it.
 #[derive(Clone)]
 pub struct SasToken {
     query: SecretString,
@@ -41,7 +42,8 @@ impl SasToken {
         if !text.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
             return Err(Error::usage("the SAS token has characters that no such token has").hint(FORM));
         }
-        // No value of a token has a space, so a plus sign stands for itself: the signature was not percent-encoded.
+        // No value of a token has a space, so a plus sign stands for itself: the signature was not
+        // percent-encoded.
         let query = text.replace('+', "%2B");
         let redactor = Redactor::default();
         let (mut start, mut expiry, mut permissions, mut signed) = (None, None, None, false);
@@ -55,7 +57,8 @@ impl SasToken {
                 "st" => start = parse_time(&value),
                 "se" => expiry = parse_time(&value),
                 "sp" => permissions = Some(value.into_owned()),
-                // A blob, a version of one, a snapshot of one (`Create a service SAS`, `Specify the signed resource`).
+                // A blob, a version of one, a snapshot of one (`Create a service SAS`, `Specify the signed
+                // resource`).
                 "sr" => for_one_blob = matches!(&*value, "b" | "bv" | "bs"),
                 _ => {}
             }
@@ -114,8 +117,9 @@ impl std::fmt::Debug for SasToken {
     }
 }
 
-/// A time in UTC in one of the forms of a token: `YYYY-MM-DD`, `YYYY-MM-DDThh:mmZ`, `YYYY-MM-DDThh:mm:ssZ`, the last also with a
-/// fraction (`Formatting date-time values`). Anything else, and what was before 1970, is not known.
+/// A time in UTC in one of the forms of a token: `YYYY-MM-DD`, `YYYY-MM-DDThh:mmZ`, `YYYY-MM-DDThh:mm:ssZ`,
+/// the last also with a fraction (`Formatting date-time values`). Anything else, and what was before 1970, is
+/// not known.
 fn parse_time(text: &str) -> Option<SystemTime> {
     /// The days from the first of March of the year 0 to 1970.
     const EPOCH: u64 = 719_468;

@@ -14,9 +14,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use url::form_urlencoded;
 
-/// The version of the service that is asked for: the oldest that has all that is used here, so that it is there wherever page
-/// blobs are. Checksums by CRC64 came with 2019-02-02, lists of page ranges in parts with 2020-10-02 (Azure Storage REST
-/// reference, `Versioning for the Azure Storage services`, `Get Page Ranges`).
+/// The version of the service that is asked for: the oldest that has all that is used here, so that it is
+/// there wherever page blobs are. Checksums by CRC64 came with 2019-02-02, lists of page ranges in parts with
+/// 2020-10-02 (Azure Storage REST reference, `Versioning for the Azure Storage services`, `Get Page Ranges`).
 const VERSION: &str = "2020-10-02";
 
 /// The longest name of a blob (`Naming and referencing containers, blobs, and metadata`, `Blob names`).
@@ -120,7 +120,8 @@ impl Service {
     pub(super) async fn send(&self, request: Request<'_>) -> Result<Answer> {
         let url = self.url(request.blob, request.query);
         let mut request = request.header("x-ms-version", VERSION)?;
-        // The service keeps it in its logs (`Monitoring Azure Blob Storage`), so that a request can be found there.
+        // The service keeps it in its logs (`Monitoring Azure Blob Storage`), so that a request can be found
+        // there.
         request = request.header("x-ms-client-request-id", &uuid::Uuid::new_v4().to_string())?;
         request.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let Request { method, headers, body, expected, .. } = request;
@@ -135,7 +136,7 @@ impl Service {
 
     /// The error that an answer is.
     pub(super) async fn refused(&self, answer: &mut Answer) -> Error {
-        let body = answer.said().await;
+        let body = answer.error_text().await;
         refusal::error(answer.status(), answer.headers(), &body, &self.sas)
     }
 }
@@ -145,7 +146,7 @@ pub(super) fn etag(headers: &HeaderMap) -> Result<String> {
     let etag = text(headers, header::ETAG.as_str());
     if etag.is_empty() || etag.len() > LONGEST_ETAG || !etag.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(Error::new(Kind::Protocol, "unexpected answer: it has no usable ETag")
-            .hint("another server or a proxy seems to answer: check the remote's url and the network"));
+            .hint("another server or a proxy may have replied: check the remote's url and the network"));
     }
     Ok(quoted(&etag))
 }

@@ -2,7 +2,7 @@
 
 use super::container::{BlobContainer, BlobInfo, BlobToMake};
 use crate::disk::store::{
-    Asking, Create, CreateError, DiskToMake, Facts, MakeCopy, Store, StoreInfo, Writable, no_bitmap,
+    Asking, Create, CreateError, DiskToMake, Facts, MakeCopy, Store, StoreInfo, Users, Writable, no_bitmap,
     no_checksum,
 };
 use crate::disk::{Identity, ReadAt};
@@ -17,7 +17,7 @@ impl BlobInfo {
             name: self.name.rsplit('/').next().unwrap_or_default().to_owned(),
             size: self.size,
             busy: None,
-            in_use: self.is_leased().then(|| "it is leased".to_owned()),
+            in_use: self.is_leased().then(|| Users::Other("the holder of a lease".to_owned())),
             mark: self.mark.clone(),
             evidence: self.evidence(),
         }
@@ -38,7 +38,7 @@ impl BlobContainer {
 
 impl Store for BlobContainer {
     fn info(&self) -> StoreInfo {
-        StoreInfo { noun: "blob", marks: false, gzip: false, vhd: true }
+        StoreInfo { noun: "blob", marks: false, gzip: false, vhd: true, destroys: false }
     }
 
     fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
@@ -70,8 +70,8 @@ impl Store for BlobContainer {
         })
     }
 
-    /// Metadata would be a mark, but setting it needs a permission that a token for writing pages may lack; the `ETag` says
-    /// more.
+    /// Metadata would be a mark, but setting it needs a permission that a token for writing pages may lack;
+    /// the `ETag` says more.
     fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> Asking<'a, ()> {
         Box::pin(async { Ok(()) })
     }

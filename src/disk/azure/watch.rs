@@ -1,12 +1,14 @@
 //! Whether somebody else has written to a blob, as far as its `ETag` tells.
 //!
-//! Each write gives a blob a new `ETag`, and its answer says which (Azure Storage REST reference, `Put Page`). So if the `ETag` is one
-//! that this disk's own writes returned, the last write was ours. What that does not say is that nobody wrote before the last
-//! of ours: `ETag`s have no order that a client could read. Only a lease keeps others from writing.
+//! Each write gives a blob a new `ETag`, and its answer says which (Azure Storage REST reference, `Put
+//! Page`). So if the `ETag` is one that this disk's own writes returned, the last write was ours. What that
+//! does not say is that nobody wrote before the last of ours: `ETag`s have no order that a client could read.
+//! Only a lease keeps others from writing.
 //!
-//! Writes in flight are answered in any order. One that was acknowledged before another began cannot be the last any more
-//! once the other is acknowledged; all others may be. A write whose answer never came may have given the blob an `ETag` that
-//! nobody here has seen, and may do so at any time later: from then on an unknown `ETag` proves nothing.
+//! Writes in flight are answered in any order. One that was acknowledged before another began cannot be the
+//! last any more once the other is acknowledged; all others may be. A write whose answer never came may have
+//! given the blob an `ETag` that nobody here has seen, and may do so at any time later: from then on an
+//! unknown `ETag` proves nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

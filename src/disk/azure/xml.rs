@@ -7,8 +7,8 @@ use quick_xml::events::Event;
 /// The deepest nesting that is read: twice what any reply has.
 const DEEPEST: usize = 12;
 
-/// Calls `ended` for each element that ends, with its path (`PageList/PageRange/Start`) and its own text. The error is one
-/// sentence; a document that ends before its root does is one.
+/// Calls `ended` for each element that ends, with its path (`PageList/PageRange/Start`) and its own text. The
+/// error is one sentence; a document that ends before its root does is one.
 pub(super) fn walk(
     text: &str,
     mut ended: impl FnMut(&str, &str) -> Result<(), String>,

@@ -18,8 +18,8 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// The bytes of a chunk of `len` bytes, by `fetch` if nobody else fetches them. Whoever waits for somebody whose attempt is
-    /// dropped or fails makes its own.
+    /// The bytes of a chunk of `len` bytes, by `fetch` if nobody else fetches them. Whoever waits for
+    /// somebody whose attempt is dropped or fails makes its own.
     pub(super) async fn get_or(
         &self,
         number: usize,

@@ -1,4 +1,5 @@
-//! Unpacking a chunk as casync packs it: one of zstd (its default), xz or gzip, told by the first bytes (casync, src/compressor.c).
+//! Unpacking a chunk as casync packs it: one of zstd (its default), xz or gzip, told by the first bytes
+//! (casync, src/compressor.c).
 
 use std::io::Read;
 
@@ -9,7 +10,8 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 /// The most memory for a dictionary, in KiB: what the highest level of xz takes, and a little more.
 const XZ_MEMORY: u32 = 66 << 10;
 
-/// The most bytes that a chunk of `len` bytes takes when it is packed: what cannot be compressed, with what each format puts around.
+/// The most bytes that a chunk of `len` bytes takes when it is packed: what cannot be compressed, with what
+/// each format puts around.
 pub fn most_packed(len: u64) -> u64 {
     len + len / 64 + 4096
 }

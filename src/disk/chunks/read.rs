@@ -14,14 +14,15 @@ use futures_util::StreamExt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The most bytes of chunks that are fetched and unpacked at a time, packed and unpacked ones together; one read always may.
+/// The most bytes of chunks that are fetched and unpacked at a time, packed and unpacked ones together; one
+/// read always may.
 const AT_A_TIME: u64 = 48 << 20;
 
 /// The most chunks of one read that are fetched at a time, where they are small.
 const FETCHES: u64 = 8;
 
-/// An image whose chunks are in a store. Each chunk is compared with its digest; chunks of zeros are not fetched. Clones share what
-/// they have unpacked.
+/// An image whose chunks are in a store. Each chunk is compared with its digest; chunks of zeros are not
+/// fetched. Clones share what they have unpacked.
 #[derive(Clone)]
 pub struct IndexDisk {
     inner: Arc<Inner>,

@@ -6,8 +6,8 @@ use crate::error::{Error, Kind};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Takes the chunks of an image and puts each into the store under its digest. Where a chunk is in the image nobody notes but the
-/// ledger, of which a [session](crate::backup::Session) makes the index.
+/// Takes the chunks of an image and puts each into the store under its digest. Where a chunk is in the image
+/// nobody notes but the ledger, of which a [session](crate::backup::Session) makes the index.
 #[derive(Clone)]
 pub struct StoreDisk {
     info: Arc<DiskInfo>,

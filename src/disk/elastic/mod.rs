@@ -1,4 +1,4 @@
-//! A drive of the ElasticHosts kind as a disk (Open Hosting, Crosspeer, CloudSigma 1.0).
+//! A drive of the ElasticHosts family (Open Hosting, Crosspeer, CloudSigma 1.0).
 
 pub mod drives;
 mod store;
@@ -13,7 +13,7 @@ use drives::Drives;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// One drive.
+/// A drive.
 #[derive(Clone)]
 pub struct ElasticDisk {
     drives: Drives,
@@ -51,7 +51,7 @@ impl ReadAt for ElasticDisk {
         })
     }
 
-    /// These APIs do not say where a drive was never written.
+    /// These APIs do not report holes.
     fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
         data_everywhere(window)
     }
@@ -68,11 +68,9 @@ impl ReadAt for ElasticDisk {
                 return Ok(None);
             };
             let what = format!("drive {} changed during the transfer: {how}", this.uuid);
-            Ok(Some(
-                Error::new(Kind::Source, what).hint(
-                    "stop what writes to it, or copy the drive first; then start over with `--restart`",
-                ),
-            ))
+            Ok(Some(Error::new(Kind::Source, what).hint(
+                "stop whatever writes to it, or copy the drive first, then start over with `--restart`",
+            )))
         })
     }
 
@@ -96,7 +94,7 @@ impl WriteAt for ElasticDisk {
         })
     }
 
-    /// There is no call for it: zeros are written, gzipped.
+    /// There is no call for it; zeros are written, compressed with gzip.
     fn zero_at(&self, _range: Range<u64>) -> Attempt<Option<Receipt>> {
         Box::pin(async { Ok(None) })
     }
@@ -106,7 +104,7 @@ impl WriteAt for ElasticDisk {
         Box::pin(async move { Ok(this.drives.info_once(&this.uuid).await?.evidence()) })
     }
 
-    /// A write is answered once it is as safe as these servers make it.
+    /// A write is acknowledged once it is as safe as these servers make it.
     fn flush(&self) -> Attempt<()> {
         Box::pin(async { Ok(()) })
     }

@@ -1,4 +1,4 @@
-//! The drives of an account as a store of disks.
+//! The drives of an account as a store.
 
 use super::ElasticDisk;
 use super::drives::Drives;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 impl Store for Drives {
     fn info(&self) -> StoreInfo {
         let can = self.capabilities();
-        StoreInfo { noun: "drive", marks: can.marks, gzip: can.gzip, vhd: false }
+        StoreInfo { noun: "drive", marks: can.marks, gzip: can.gzip, vhd: false, destroys: true }
     }
 
     fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {

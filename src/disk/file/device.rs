@@ -1,35 +1,41 @@
-//! What the kernel says about a block device: which one it is, and how much was written to it.
+//! The kernel's counters of a block device, which identify it and show writes to it.
 //!
-//! A device has no modification time. But sysfs counts the sectors that were written and discarded
-//! (`Documentation/block/stat.rst`, fields 7 and 14), and gives each device that appears a number that is never used again
-//! (`diskseq`). If neither has moved, nobody wrote to it. Completed writes (field 5) are not looked at: the device mapper
-//! counts flushes among them, and a flush changes nothing.
+//! A device has no modification time. But sysfs counts written and discarded sectors
+//! (`Documentation/block/stat.rst`, fields 7 and 14) and gives each device that appears a number that is
+//! never reused (`diskseq`). If neither changed, nobody wrote to it. Completed writes (field 5) are ignored,
+//! because the device mapper counts flushes among them.
 
 use rustix::fs::{major, minor};
 use std::path::PathBuf;
 
 /// A block device in sysfs.
-#[derive(Clone, Debug)]
-pub(super) struct Device(PathBuf);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Device(u64);
 
-/// What was counted at one moment.
+/// The counters at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counters {
-    /// Sectors written and sectors discarded since the device appeared.
+    /// Sectors written and discarded since the device appeared.
     written: Option<(u64, u64)>,
-    /// The number of the device, or of the disk that a partition is on.
+    /// The sequence number of the device, or of the disk that a partition is on.
     diskseq: Option<u64>,
 }
 
 impl Device {
-    /// The device of that number.
+    /// Returns the device with this device number.
     pub(super) fn of(number: u64) -> Self {
-        Self(PathBuf::from(format!("/sys/dev/block/{}:{}", major(number), minor(number))))
+        Self(number)
     }
 
-    /// What is counted now.
+    /// The device's number.
+    pub(super) fn number(&self) -> u64 {
+        self.0
+    }
+
+    /// Reads the counters.
     pub(super) fn counters(&self) -> Counters {
-        let read = |name: &str| std::fs::read_to_string(self.0.join(name)).ok();
+        let directory = PathBuf::from(format!("/sys/dev/block/{}:{}", major(self.0), minor(self.0)));
+        let read = |name: &str| std::fs::read_to_string(directory.join(name)).ok();
         // A partition has neither of its own: the folder above it is the disk's.
         let either = |name: &str| read(name).or_else(|| read(&format!("../{name}")));
         let counts = either("queue/iostats").is_none_or(|text| text.trim() != "0");
@@ -41,12 +47,12 @@ impl Device {
 }
 
 impl Counters {
-    /// Whether writes can be noticed at all.
+    /// Returns whether writes can be detected at all.
     pub(super) fn known(&self) -> bool {
         self.written.is_some()
     }
 
-    /// What has happened since, in words.
+    /// Returns what changed since `was`.
     pub(super) fn difference(&self, was: &Counters) -> Option<&'static str> {
         if self.diskseq != was.diskseq {
             Some("it is another device under the same name")
@@ -58,7 +64,7 @@ impl Counters {
     }
 }
 
-/// Sectors written, and discarded where that is counted, from the text of `stat`.
+/// Parses the text of `stat`: sectors written and, if counted, discarded.
 fn written(stat: &str) -> Option<(u64, u64)> {
     let fields: Vec<u64> = stat.split_whitespace().map_while(|field| field.parse().ok()).collect();
     Some((*fields.get(6)?, fields.get(13).copied().unwrap_or(0)))

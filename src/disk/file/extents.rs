@@ -1,4 +1,4 @@
-//! Where a sparse file has data.
+//! The extents of a sparse file.
 
 use crate::disk::Extent;
 use crate::error::{Error, Kind, Result};
@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::ops::Range;
 
-/// The extents of a file that cover `window`. A file system or device that does not know holes answers one of data, as the
-/// calls promise.
+/// Returns the extents of a file that cover `window`. File systems and devices without holes return one
+/// extent of data.
 pub(super) fn cover(file: &File, window: Range<u64>) -> Result<Vec<Extent>> {
     let (mut found, mut at) = (Vec::new(), window.start);
     for data in (Data { file, at: window.start, end: window.end }) {
@@ -25,7 +25,7 @@ pub(super) fn cover(file: &File, window: Range<u64>) -> Result<Vec<Extent>> {
     Ok(found)
 }
 
-/// The ranges that hold data, in order, from `SEEK_DATA` and `SEEK_HOLE`.
+/// The ranges of data, in order, from `SEEK_DATA` and `SEEK_HOLE`.
 struct Data<'a> {
     file: &'a File,
     at: u64,
@@ -45,16 +45,16 @@ impl Iterator for Data<'_> {
                 return None;
             }
             Ok(start) => start,
-            // No data from here to the end.
+            // There is no data up to the end.
             Err(Errno::NXIO) => {
                 self.at = self.end;
                 return None;
             }
-            // Not a file that can have holes.
+            // The file does not support holes.
             Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::SPIPE) => self.at,
             Err(e) => {
                 self.at = self.end;
-                return Some(Err(Error::new(Kind::Source, "finding the holes of the image").source(e)));
+                return Some(Err(Error::new(Kind::Source, "cannot find the holes of the image").source(e)));
             }
         };
         let end = match seek(self.file, SeekFrom::Hole(start)) {

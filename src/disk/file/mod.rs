@@ -1,11 +1,12 @@
-//! A file or block device: read at offsets into private buffers, holes never touched.
+//! A file or block device, read at offsets into private buffers. Holes are not read.
 //!
-//! Bytes are private before anything looks at them: whoever writes to the file meanwhile, the digest, the body on the
-//! wire and the journal speak of the same bytes. Positioned reads cost no more than a copy out of a mapping, and a file
-//! that was cut short or whose disk failed gives an error at its offset instead of a signal.
+//! Bytes are copied before anything uses them, so the digest, the body on the wire and the journal agree even
+//! if somebody writes to the file meanwhile. Positioned reads cost no more than a copy out of a mapping, and
+//! a truncated file or a failing disk gives an error with an offset instead of a signal.
 
 mod device;
 mod extents;
+mod in_use;
 mod part;
 mod part_copy;
 mod part_disk;
@@ -25,7 +26,8 @@ use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes of one read call: small enough that what was read is still in the processor's cache when it is used.
+/// The size of a read call, small enough that the bytes are still in the processor's cache when they are
+/// used.
 const STEP: usize = 256 << 10;
 
 /// An image in a file or on a block device. Clones share the open file.
@@ -40,27 +42,27 @@ struct Inner {
     file: File,
     identity: Identity,
     info: DiskInfo,
-    /// Of a block device: who it is, and how much had been written to it when it was opened.
+    /// The device and its counters when it was opened, if it is a block device.
     device: Option<(Device, Counters)>,
 }
 
 impl FileDisk {
-    /// Opens a file or block device. An empty one, a directory or a pipe is refused.
+    /// Opens a file or block device. An empty file, a directory or a pipe is refused.
     ///
-    /// What is still to be written back to a block device is written first, so that the write counter stands still from
-    /// then on unless somebody writes.
+    /// Dirty pages of a block device are written back first, so that afterwards its counter changes only if
+    /// somebody writes.
     pub fn open(path: &Path) -> Result<Self> {
         let what =
-            |e| Error::new(Kind::Source, format!("the image {} cannot be read", path.display())).source(e);
+            |e| Error::new(Kind::Source, format!("cannot read the image {}", path.display())).source(e);
         let file = File::open(path).map_err(what)?;
         let path = path.canonicalize().map_err(what)?;
         Self::of(file, path)
     }
 
-    /// A file that is open already. `path`: where it is, absolute.
+    /// Wraps an open file; `path` is its absolute path.
     pub(in crate::disk) fn of(mut file: File, path: PathBuf) -> Result<Self> {
         let what =
-            |e| Error::new(Kind::Source, format!("the image {} cannot be read", path.display())).source(e);
+            |e| Error::new(Kind::Source, format!("cannot read the image {}", path.display())).source(e);
         let meta = file.metadata().map_err(what)?;
         let is_device = meta.file_type().is_block_device();
         if !meta.is_file() && !is_device {
@@ -70,7 +72,7 @@ impl FileDisk {
             )
             .hint("pipe it in: diskferry upload - --size BYTES"));
         }
-        // A block device has no length of its own; its end is where a seek takes us.
+        // The metadata of a block device has no length; seek to its end.
         let size = file.seek(SeekFrom::End(0)).map_err(what)?;
         if size == 0 {
             return Err(Error::new(Kind::Source, format!("the image {} is empty", path.display())));
@@ -92,17 +94,17 @@ impl FileDisk {
         Ok(Self { inner: Arc::new(Inner { path, file, identity, info, device }) })
     }
 
-    /// The size in bytes.
+    /// Returns the size in bytes.
     pub fn size(&self) -> u64 {
         self.inner.info.size
     }
 
-    /// What tells this image from another.
+    /// Returns the identity of the image.
     pub fn identity(&self) -> &Identity {
         &self.inner.identity
     }
 
-    /// The absolute path.
+    /// Returns the absolute path.
     pub fn path(&self) -> &Path {
         &self.inner.path
     }
@@ -111,21 +113,21 @@ impl FileDisk {
         self.inner.device.is_some()
     }
 
-    /// Reads `len` bytes at `offset` in place of what is in `into`, which then belong to the caller alone.
+    /// Replaces the contents of `into` by `len` bytes at `offset`. The bytes are a private copy.
     ///
     /// # Errors
-    /// A file that ends before them was cut short; any other failure names its offset.
+    /// Fails if the file was truncated; any other failure carries its offset.
     fn read_range(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()> {
         let len = usize::try_from(len).map_err(|_| outside(offset))?;
         if offset.checked_add(len as u64).is_none_or(|end| end > self.inner.info.size) {
             return Err(outside(offset));
         }
-        // A buffer that is used again has its length already: only the first use clears it.
+        // A reused buffer already has its length; only the first use clears it.
         into.resize(len, 0);
         self.fill(offset, into)
     }
 
-    /// Fills `into` with the bytes from `offset`, with the same errors.
+    /// Fills `into` with the bytes from `offset` on, with the same errors.
     pub(in crate::disk) fn fill(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         let inner = &*self.inner;
         let len = into.len();
@@ -139,13 +141,13 @@ impl FileDisk {
                     let (was, now) =
                         (inner.info.size, inner.file.metadata().map_or(place, |meta| meta.len()));
                     let now = if self.is_device() { place } else { now };
-                    return Err(changed(&inner.path, &format!("it was cut from {was} to {now} bytes"))
+                    return Err(changed(&inner.path, &format!("it was truncated from {was} to {now} bytes"))
                         .offset(place.min(end)));
                 }
                 Ok(got) => at += got,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => {
-                    let what = format!("reading the image {}", inner.path.display());
+                    let what = format!("cannot read the image {}", inner.path.display());
                     return Err(Error::new(Kind::Source, what).source(e).offset(place));
                 }
             }
@@ -153,35 +155,34 @@ impl FileDisk {
         Ok(())
     }
 
-    /// Reads a few bytes at a place.
+    /// Reads a few bytes at an offset.
     pub fn read_small(&self, offset: u64, len: u64) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.read_range(offset, len, &mut bytes)?;
         Ok(bytes)
     }
 
-    /// The extents of `range`, as the file system tells them.
+    /// Returns the extents of `range` as reported by the file system.
     pub(in crate::disk) fn holes(&self, range: Range<u64>) -> Result<Vec<Extent>> {
         extents::cover(&self.inner.file, range)
     }
 
-    /// Whether the file takes less room than it has bytes.
+    /// Returns whether the file occupies less space than its length.
     pub(in crate::disk) fn is_sparse(&self) -> bool {
         self.inner.file.metadata().is_ok_and(|meta| meta.is_file() && meta.blocks() * 512 < meta.len())
     }
 
-    /// What the file system calls the file, by whichever name it was opened: device and inode.
+    /// Returns the device and inode of the file.
     pub(in crate::disk) fn inode(&self) -> Result<(u64, u64)> {
-        let meta = self.inner.file.metadata().map_err(|e| Error::io("asking for the file's inode", e))?;
+        let meta = self.inner.file.metadata().map_err(|e| Error::io("cannot read the file's inode", e))?;
         Ok((meta.dev(), meta.ino()))
     }
 
-    /// Fails if the image is no longer what it was when it was opened.
+    /// Returns an error if the image changed since it was opened.
     fn check(&self) -> Result<()> {
         let inner = &*self.inner;
-        let unreadable = |e| {
-            Error::new(Kind::Source, format!("the image {} cannot be read", inner.path.display())).source(e)
-        };
+        let unreadable =
+            |e| Error::new(Kind::Source, format!("cannot read the image {}", inner.path.display())).source(e);
         let meta = inner.file.metadata().map_err(unreadable)?;
         let size = match inner.device {
             Some(_) => (&inner.file).seek(SeekFrom::End(0)).map_err(unreadable)?,
@@ -190,7 +191,7 @@ impl FileDisk {
         if size < inner.info.size {
             return Err(changed(
                 &inner.path,
-                &format!("it was cut from {} to {size} bytes", inner.info.size),
+                &format!("it was truncated from {} to {size} bytes", inner.info.size),
             ));
         }
         if let Some(how) = identity(&inner.path, &meta, size).difference(&inner.identity) {
@@ -205,7 +206,8 @@ impl FileDisk {
         }
     }
 
-    /// The last check: writes to a block device that are still in memory are counted too. May wait for the disk.
+    /// The final check. Writes to a block device that are still in memory are flushed first, so that they are
+    /// counted. May block on the disk.
     fn check_last(&self) -> Result<()> {
         if self.is_device() {
             let what = || format!("syncing {}", self.inner.path.display());
@@ -253,25 +255,30 @@ impl LocalRead for FileDisk {
         let (_, counters) = self.inner.device.as_ref()?;
         (!counters.known()).then(|| {
             format!(
-                "the system does not count writes to {}: a write during the transfer is not noticed",
+                "the system does not count writes to {}, so a write during the transfer would go unnoticed",
                 self.inner.path.display()
             )
         })
     }
+
+    fn users(&self) -> Option<String> {
+        let (device, _) = self.inner.device.as_ref()?;
+        in_use::users_of(device.number())
+    }
 }
 
-/// Runs what may wait for a disk on another thread, which is not joined.
+/// Runs a blocking operation on another thread, which is not joined.
 pub(crate) fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Attempt<T> {
     Box::pin(async {
-        tokio::task::spawn_blocking(work)
-            .await
-            .unwrap_or_else(|_| Err(Error::new(Kind::Io, "the thread that uses the file has died")))
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
+            Err(Error::new(Kind::Io, "the thread that reads the file panicked; this is a bug in diskferry"))
+        })
     })
 }
 
-/// Reads on another thread what is put into `into`.
+/// Fills `into` by a blocking read on another thread.
 pub(in crate::disk) fn fill_on_a_thread(
     mut into: Buffer,
     read: impl FnOnce(&mut Vec<u8>) -> Result<()> + Send + 'static,
@@ -285,13 +292,13 @@ pub(in crate::disk) fn fill_on_a_thread(
 }
 
 fn outside(offset: u64) -> Error {
-    Error::new(Kind::Source, "a range outside the image was asked for").offset(offset)
+    Error::new(Kind::Source, "the requested range is outside the image").offset(offset)
 }
 
-/// The error for an image that is not what it was.
+/// Returns the error for an image that changed.
 fn changed(path: &Path, how: &str) -> Error {
     Error::new(Kind::Source, format!("the image {} changed during the transfer: {how}", path.display()))
-        .hint("stop whatever writes to it (or work on a snapshot), then start over with --restart")
+        .hint("stop whatever writes to it (or use a snapshot), then start over with `--restart`")
 }
 
 fn identity(path: &Path, meta: &Metadata, size: u64) -> Identity {

@@ -1,8 +1,8 @@
-//! A file that bears its own name only once it is whole.
+//! A file that gets its final name only when it is complete.
 //!
-//! `FILE.part` is made exclusively, locked, and known by its inode. One that is there already and is not known is
-//! somebody else's: it is neither continued nor removed. Only an empty one is taken, since nothing can be lost with it: a
-//! run killed before it could note the inode leaves such a file.
+//! `FILE.part` is created exclusively, locked, and identified by its inode. An existing file with another
+//! inode belongs to somebody else: it is neither continued nor removed. Only an empty one is taken over,
+//! since it contains nothing; a run that was killed before it recorded the inode leaves such a file.
 
 use super::extents;
 use super::ranges::{self, WrittenRanges};
@@ -16,34 +16,34 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-/// What a hole is aligned to and the least it takes: the page and allocation unit of every common file system. Images
-/// are made of holes this small; a coarser grain made a downloaded ext4 image a tenth larger than its source.
+/// The alignment and smallest size of a hole: the page and allocation unit of every common file system.
+/// Images have holes this small; a coarser grain made a downloaded ext4 image a tenth larger than its source.
 const GRAIN: usize = 4096;
 
-/// `FILE.part`, on its way to becoming `FILE`.
+/// `FILE.part`, which becomes `FILE`.
 #[derive(Clone, Debug)]
 pub struct PartFile {
     pub(super) file: Arc<File>,
     part: PathBuf,
     target: PathBuf,
-    /// Where bytes were written in this run, of a file that reads as zero everywhere else; `None` of another.
+    /// The ranges written in this run if the file reads as zero everywhere else; otherwise `None`.
     pub(super) written: Option<Arc<Mutex<WrittenRanges>>>,
-    /// Whether it has its own name already: an earlier run ended right after it gave it.
+    /// Whether it already has its final name, because an earlier run ended right after the rename.
     named: bool,
 }
 
 impl PartFile {
-    /// Returns where the bytes of `target` are kept until it is whole.
+    /// Returns the path of the temporary file for `target`.
     pub fn path_of(target: &Path) -> PathBuf {
         let mut name = target.as_os_str().to_owned();
         name.push(".part");
         PathBuf::from(name)
     }
 
-    /// Makes `FILE.part`, empty. `owner` says whose one is that is there already, for the error.
+    /// Creates an empty `FILE.part`. `owner` returns the owner of an existing one, for the error.
     ///
     /// # Errors
-    /// [`Kind::Exists`] if there is one that is not empty, or that another program has locked.
+    /// [`Kind::Exists`] if one exists that is not empty, or that another program has locked.
     pub fn create(target: &Path, owner: impl Fn(PartRecord) -> Option<String>) -> Result<Self> {
         let part = Self::path_of(target);
         let failed = |e| Error::io(format!("making {}", part.display()), e);
@@ -69,8 +69,8 @@ impl PartFile {
         })
     }
 
-    /// Opens what an earlier run has left, under its temporary name or under its own; `None` if the file of that inode
-    /// is not there.
+    /// Opens the file of an earlier run under its temporary or final name. Returns `None` if no file with
+    /// that inode is there.
     ///
     /// # Errors
     /// [`Kind::Exists`] if another program has locked it.
@@ -90,12 +90,12 @@ impl PartFile {
         Ok(None)
     }
 
-    /// Whether the file of an earlier run bears its own name already.
+    /// Returns whether the file of an earlier run already has its final name.
     pub fn is_at(target: &Path, known: PartRecord) -> bool {
         std::fs::symlink_metadata(target).is_ok_and(|meta| record_of(&meta) == known)
     }
 
-    /// Removes the `FILE.part` of an earlier run, if it is still there under that name.
+    /// Removes the `FILE.part` of an earlier run, if it still has that name.
     pub fn discard(target: &Path, known: PartRecord) -> Result<()> {
         match Self::resume(target, known)? {
             Some(old) if !old.named => std::fs::remove_file(&old.part)
@@ -104,12 +104,12 @@ impl PartFile {
         }
     }
 
-    /// Returns what the file is known by.
+    /// Returns the inode that identifies the file.
     pub fn record(&self) -> Result<PartRecord> {
         Ok(record_of(&self.metadata()?))
     }
 
-    /// Returns when the file was last modified: if that stays the same, nobody has written to it.
+    /// Returns the modification time. As long as it is the same, nobody wrote to the file.
     pub fn evidence(&self) -> Result<Evidence> {
         let meta = self.metadata()?;
         let modified = meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec());
@@ -122,22 +122,24 @@ impl PartFile {
     }
 
     fn metadata(&self) -> Result<Metadata> {
-        self.file.metadata().map_err(|e| Error::io(format!("looking at {}", self.path().display()), e))
+        self.file
+            .metadata()
+            .map_err(|e| Error::io(format!("cannot read the metadata of {}", self.path().display()), e))
     }
 
-    /// Reads bytes back in place of what is in `into`.
+    /// Reads bytes back, replacing the contents of `into`.
     pub fn read_into(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()> {
         let failed = |e| Error::io(format!("reading {}", self.path().display()), e).offset(offset);
         into.resize(usize::try_from(len).unwrap_or(usize::MAX), 0);
         self.file.read_exact_at(into, offset).map_err(failed)
     }
 
-    /// Where it has data and where it reads as zero, as the file system says.
+    /// Returns the extents of data and holes as reported by the file system.
     pub(super) fn extents(&self, window: Range<u64>) -> Result<Vec<Extent>> {
         extents::cover(&self.file, window)
     }
 
-    /// Reads bytes back into the whole of `into`; what is behind the end of the file is zeros.
+    /// Reads bytes back into all of `into`. Beyond the end of the file they are zeros.
     pub(super) fn read_over(&self, mut offset: u64, mut into: &mut [u8]) -> Result<()> {
         let failed = |e, at| Error::io(format!("reading {}", self.path().display()), e).offset(at);
         while !into.is_empty() {
@@ -157,7 +159,7 @@ impl PartFile {
         Ok(())
     }
 
-    /// Writes bytes as they are, for what is not the image's.
+    /// Writes bytes that are not part of the image.
     pub(super) fn put(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         let failed = |e| Error::io(format!("writing {}", self.part.display()), e).offset(offset);
         self.file.write_all_at(bytes, offset).map_err(failed)
@@ -169,28 +171,27 @@ impl PartFile {
         self.clear(range.start, range.end - range.start).map_err(failed)
     }
 
-    /// Makes safe what was written.
+    /// Makes all writes safe.
     pub(super) fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(|e| Error::io("syncing the file", e))
+        self.file.sync_data().map_err(|e| Error::io("cannot sync the file", e))
     }
 
-    /// Returns where the bytes are now.
+    /// Returns the current path.
     pub fn path(&self) -> &Path {
         if self.named { &self.target } else { &self.part }
     }
 
-    /// Whether the file has its own name already.
+    /// Returns whether the file already has its final name.
     pub fn is_named(&self) -> bool {
         self.named
     }
 
-    /// Gives the file its length. One of a size that the file system cannot hold is refused here, before anything is
-    /// fetched.
+    /// Sets the length of the file. Fails if the file system cannot hold it, before anything is fetched.
     pub fn set_len(&self, size: u64) -> Result<()> {
         self.file.set_len(size).map_err(|e| Error::io(format!("writing {}", self.part.display()), e))
     }
 
-    /// Writes a chunk; its zeros become holes. Returns whether it was nothing but zeros.
+    /// Writes a chunk and leaves holes for its zeros. Returns whether it was all zeros.
     pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<bool> {
         let failed = |e| Error::io(format!("writing {}", self.part.display()), e).offset(offset);
         let range = offset..offset + bytes.len() as u64;
@@ -214,7 +215,7 @@ impl PartFile {
         self.clear(range.start, range.end - range.start).map_err(failed)
     }
 
-    /// Makes a range read as zero. An earlier run may have written something here that the journal does not know of.
+    /// Makes a range read as zero. An earlier run may have written here without a record in the journal.
     fn clear(&self, offset: u64, len: u64) -> std::io::Result<()> {
         use rustix::fs::{FallocateFlags, fallocate};
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
@@ -234,7 +235,7 @@ impl PartFile {
         }
     }
 
-    /// Syncs the file and gives it its name. Without `replace` a file that stands there by now is not touched.
+    /// Syncs the file and renames it. Without `replace` an existing file is not overwritten.
     pub fn finish(self, replace: bool) -> Result<()> {
         let failed = |e| Error::io(format!("finishing {}", self.target.display()), e);
         self.file.sync_all().map_err(failed)?;
@@ -247,14 +248,15 @@ impl PartFile {
             }
         }
         let dir = self.target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // The name is safe once its directory is; a file system that cannot sync a directory needs no sync.
+        // The name is safe once its directory is synced; a file system that cannot sync a directory does not
+        // need it.
         if let Ok(dir) = File::open(dir) {
             let _ = dir.sync_all();
         }
         Ok(())
     }
 
-    /// Fails if `FILE.part` is no longer the file that was written to.
+    /// Returns an error if `FILE.part` is no longer the file that was written.
     fn check_name(&self) -> Result<()> {
         let named = std::fs::symlink_metadata(&self.part).map(|meta| record_of(&meta));
         if named.ok() == Some(self.record()?) {
@@ -274,8 +276,8 @@ impl PartFile {
         };
         match renameat_with(CWD, &self.part, CWD, &self.target, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(()),
-            // A file system without that call. A link refuses to replace, too, but leaves two names if the process is
-            // killed in between: the journal knows the inode, so the next run finds it under its own name.
+            // The file system lacks that call. A link refuses to replace as well, but leaves two names if the
+            // process is killed in between; the journal has the inode, so the next run finds the final name.
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
                 rustix::fs::linkat(CWD, &self.part, CWD, &self.target, AtFlags::empty())
                     .map_err(|e| failed(e.into()))?;
@@ -286,7 +288,8 @@ impl PartFile {
     }
 }
 
-/// Opens a file for reading and writing; `None` if there is none of that name, or it is no regular file.
+/// Opens a file for reading and writing. Returns `None` if there is none of that name, or it is not a regular
+/// file.
 fn open(path: &Path) -> std::io::Result<Option<File>> {
     let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
     match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
@@ -307,28 +310,28 @@ fn lock(file: &File, path: &Path) -> Result<()> {
         Ok(()) => Ok(()),
         Err(std::fs::TryLockError::WouldBlock) => {
             Err(Error::new(Kind::Exists, format!("another program is writing to {}", path.display()))
-                .hint("wait for it to end, or stop it"))
+                .hint("wait until it ends, or stop it"))
         }
         Err(std::fs::TryLockError::Error(e)) => Err(Error::io(format!("locking {}", path.display()), e)),
     }
 }
 
-/// The error for a `FILE.part` that this transfer has not made. `owner`: the transfer that has.
+/// Returns the error for a `FILE.part` of somebody else; `owner` is the transfer that created it.
 fn stray(part: &Path, owner: Option<String>) -> Error {
     let error = Error::new(Kind::Exists, format!("{} is in the way", part.display()));
     error.hint(match owner {
         Some(id) => format!(
-            "it belongs to another transfer: finish that one (`diskferry transfers show {id}`), or give it up with \
+            "it belongs to another transfer: finish that one (see `diskferry transfers show {id}`), or discard it with \
              `diskferry transfers discard --part {id}`"
         ),
-        None => "no known transfer made it: look what it is, then move or remove it".to_owned(),
+        None => "it belongs to no known transfer; move or remove it".to_owned(),
     })
 }
 
-/// The error for a file that stands where the download should go.
+/// Returns the error for an existing file at the destination of a download.
 pub fn in_the_way(path: &Path) -> Error {
     Error::new(Kind::Exists, format!("{} is in the way", path.display()))
-        .hint("--force replaces it once the download is whole")
+        .hint("to replace it when the download is complete, add `--force`")
 }
 
 #[cfg(test)]

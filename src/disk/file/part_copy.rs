@@ -1,5 +1,5 @@
-//! A [`PartFile`] that begins as a copy of a file: with its blocks shared where the file system has that, else with its bytes copied
-//! and its holes left out.
+//! A [`PartFile`] that begins as a copy of a file. Blocks are shared if the file system supports it;
+//! otherwise data is copied and holes are left out.
 
 use super::part::PartFile;
 use super::{extents, ranges};
@@ -11,32 +11,33 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
-/// How much is copied before the stop is looked at.
+/// How much is copied between checks for a stop, in bytes.
 const PIECE: u64 = 16 << 20;
 
-/// How much is copied at a time where the kernel does not do it.
+/// The size of a copy step in bytes, if the kernel does not copy.
 const BUFFER: usize = 1 << 20;
 
-/// The owner may write to a file that is not finished, whatever its original says.
+/// An incomplete file is always writable for its owner, whatever the mode of the original.
 const OWNER: u32 = 0o600;
 
-/// The bits of a file's mode that are kept.
+/// The bits of a mode that are copied.
 const MODE: u32 = 0o7777;
 
 impl PartFile {
-    /// Makes the file a copy of `original` that has `size` bytes, with the same mode: what is longer is cut off, what is missing
-    /// reads as zero. Whatever was in it is gone.
+    /// Makes the file a copy of `original` with `size` bytes and the same mode. A longer original is cut off,
+    /// a shorter one is extended by zeros. Previous contents are lost.
     ///
     /// # Errors
-    /// [`Kind::Exists`] if the original is no file.
+    /// [`Kind::Exists`] if the original is not a file.
     pub fn copy_from(&self, original: &Path, size: u64, stop: &Stop) -> Result<()> {
-        let failed = |e| Error::io(format!("copying {} to {}", original.display(), self.path().display()), e);
+        let failed =
+            |e| Error::io(format!("cannot copy {} to {}", original.display(), self.path().display()), e);
         let from = File::open(original).map_err(failed)?;
         let meta = from.metadata().map_err(failed)?;
         if !meta.is_file() {
             return Err(Error::new(Kind::Exists, format!("{} is not a file", original.display())));
         }
-        // Before there is a byte in it that not everybody may read.
+        // Set the mode before the file has contents that not everybody may read.
         self.set_mode(meta.permissions().mode() | OWNER).map_err(failed)?;
         self.set_len(0)?;
         if let Some(written) = &self.written {
@@ -57,9 +58,9 @@ impl PartFile {
         self.sync()
     }
 
-    /// Gives the file the mode of the one that it is about to replace.
+    /// Sets the mode to that of the file to be replaced.
     pub fn keep_mode_of(&self, original: &Path) -> Result<()> {
-        let failed = |e| Error::io(format!("keeping the mode of {}", original.display()), e);
+        let failed = |e| Error::io(format!("cannot copy the mode of {}", original.display()), e);
         match std::fs::metadata(original) {
             Ok(meta) => self.set_mode(meta.permissions().mode()).map_err(failed),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -83,7 +84,8 @@ impl PartFile {
                 .copy_piece(from, at, wanted, &mut buffer)
                 .map_err(|e| Error::io("copying", e).offset(at))?;
             if copied == 0 {
-                // It was cut short meanwhile: what is missing reads as zero, and is found to differ.
+                // The original was truncated meanwhile; the missing part reads as zero and is found to
+                // differ.
                 return Ok(());
             }
             at += copied;
@@ -91,7 +93,7 @@ impl PartFile {
         Ok(())
     }
 
-    /// Copies some bytes, in the kernel if it can; 0 at the end of `from`.
+    /// Copies some bytes, in the kernel if possible. Returns 0 at the end of `from`.
     fn copy_piece(&self, from: &File, at: u64, wanted: u64, buffer: &mut Vec<u8>) -> std::io::Result<u64> {
         let (mut source, mut target) = (at, at);
         let len = usize::try_from(wanted).unwrap_or(BUFFER);
@@ -109,7 +111,7 @@ impl PartFile {
 }
 
 fn failed_to_copy(original: &Path) -> String {
-    format!("beginning with a copy of {}", original.display())
+    format!("cannot begin with a copy of {}", original.display())
 }
 
 #[cfg(test)]
@@ -139,7 +141,7 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         for size in [4 * MIB, 3 * MIB + 100, 6 * MIB] {
             let part = PartFile::create(&path, |_| None).unwrap();
-            // What was there is gone.
+            // Previous contents are gone.
             part.set_len(8 * MIB).unwrap();
             part.write(MIB, &vec![9; 1 << 20]).unwrap();
             part.copy_from(&path, size, &Stop::never()).unwrap();
@@ -150,7 +152,7 @@ mod tests {
             assert_eq!(copy.len() as u64, size);
             assert!(copy[..common] == bytes[..common] && copy[common..].iter().all(|byte| *byte == 0));
             assert!(there.metadata().unwrap().blocks() * 512 <= 2 * MIB + (64 << 10));
-            // Nothing of the original shines through where zeros are written.
+            // Zeroed ranges do not show the original.
             part.zero(0..MIB).unwrap();
             assert!(std::fs::read(&there).unwrap()[..1 << 20].iter().all(|byte| *byte == 0));
             assert!(std::fs::read(&path).unwrap() == bytes, "the original stays as it is");
@@ -164,7 +166,7 @@ mod tests {
         assert!(std::fs::read(&path).unwrap() == bytes);
     }
 
-    /// Where the kernel refuses to copy, as between some file systems, bytes are read and written.
+    /// If the kernel refuses to copy, as between some file systems, bytes are read and written.
     #[test]
     fn what_the_kernel_does_not_copy_is_copied_here() {
         let dir = tempfile::tempdir().unwrap();

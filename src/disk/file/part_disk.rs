@@ -1,4 +1,4 @@
-//! A [`PartFile`] as a disk that the engine writes to, and reads back.
+//! A [`PartFile`] as a disk that the engine writes and reads back.
 
 use super::part::PartFile;
 use super::qcow2::Qcow2Part;
@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-/// An image that goes into a [`PartFile`].
+/// An image that is written to a [`PartFile`].
 #[derive(Clone, Debug)]
 pub struct PartDisk {
     part: PartFile,
@@ -21,37 +21,36 @@ pub struct PartDisk {
     info: Arc<DiskInfo>,
 }
 
-/// How the file holds the image.
+/// The format of the file.
 #[derive(Clone, Debug)]
 enum Form {
-    /// As it is.
+    /// A raw image.
     Raw,
-    /// In a qcow2.
+    /// A qcow2.
     Qcow2(Arc<Qcow2Part>),
 }
 
 impl PartDisk {
-    /// For an image of `size` bytes, kept as it is; 0 where only its end will tell.
+    /// Creates a disk for a raw image of `size` bytes; 0 if the size is unknown.
     pub fn new(part: PartFile, size: u64) -> Self {
         Self { info: info(&part, size), part, form: Form::Raw }
     }
 
-    /// For an image of `size` bytes that becomes a qcow2, its clusters compressed at `level` if there is one.
+    /// Creates a disk for an image of `size` bytes in a qcow2. Clusters are compressed at `level`, if given.
     ///
     /// # Errors
-    /// If the image is too large for that.
+    /// Fails if the image is too large for a qcow2.
     pub fn qcow2(part: PartFile, size: u64, level: Option<u32>) -> Result<Self> {
         let qcow2 = Arc::new(Qcow2Part::new(part.clone(), size, level)?);
         Ok(Self { info: info(&part, size), part, form: Form::Qcow2(qcow2) })
     }
 
-    /// The file.
+    /// Returns the file.
     pub fn part(&self) -> &PartFile {
         &self.part
     }
 
-    /// Gives a new file its length. One of a size that the file system cannot hold is refused here, before anything is
-    /// fetched.
+    /// Sets the length of a new file. Fails if the file system cannot hold it, before anything is fetched.
     pub fn begin(&self) -> Result<()> {
         match &self.form {
             Form::Raw => self.part.set_len(self.info.size),
@@ -59,14 +58,14 @@ impl PartDisk {
         }
     }
 
-    /// Makes a file that nothing was written to a copy of `original`, as far as that goes; see [`PartFile::copy_from`].
+    /// Makes a new file a copy of `original`; see [`PartFile::copy_from`].
     pub fn copy_from(&self, original: &Path, stop: &Stop) -> Attempt<()> {
         let (this, original, stop) = (self.clone(), original.to_owned(), stop.clone());
         on_a_thread(move || this.part.copy_from(&original, this.info.size, &stop))
     }
 
-    /// Makes the file of an earlier run ready to go on with; returns whether it still had its length. A file that has its own
-    /// name already is whole, and stays as it is.
+    /// Prepares the file of an earlier run for resuming. Returns whether it still had its length. A file with
+    /// its final name is complete and is left unchanged.
     pub fn take_up(&self, stop: &Stop) -> Attempt<bool> {
         let (this, stop) = (self.clone(), stop.clone());
         on_a_thread(move || match &this.form {
@@ -87,7 +86,7 @@ impl PartDisk {
         })
     }
 
-    /// Makes the file what it is to be, once all bytes are in it, and gives it its name; see [`PartFile::finish`].
+    /// Completes the format of the file and renames it; see [`PartFile::finish`].
     pub fn finish(self, replace: bool, stop: &Stop) -> Attempt<()> {
         let stop = stop.clone();
         on_a_thread(move || {
@@ -112,7 +111,7 @@ impl WriteAt for PartDisk {
         let this = self.clone();
         on_a_thread(move || match body {
             Body::Raw(bytes) => this.write(offset, &bytes),
-            Body::Gzip(_) | Body::Chunk(..) => Err(Error::usage("a file takes bytes as they are")),
+            Body::Gzip(_) | Body::Chunk(..) => Err(Error::usage("a file takes only unencoded bytes")),
         })
     }
 
@@ -170,7 +169,7 @@ impl ReadAt for PartDisk {
         fill_on_a_thread(into, move |bytes| this.read_into(offset, len, bytes))
     }
 
-    /// What was never written reads as zero, which the file system knows of a raw file.
+    /// Ranges that were never written read as zero; the file system reports them for a raw file.
     fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
         match &self.form {
             Form::Raw => {
@@ -203,6 +202,10 @@ impl LocalRead for PartDisk {
     }
 
     fn blind(&self) -> Option<String> {
+        None
+    }
+
+    fn users(&self) -> Option<String> {
         None
     }
 }

@@ -26,7 +26,7 @@ fn zeros_become_holes_and_the_name_comes_last() {
     assert_eq!(std::fs::read(&target).unwrap()[(1 << 20) + 500_000], 1);
 }
 
-/// Zeros need not be written where the file says that it has a hole; not so where an earlier run wrote.
+/// Zeros need not be written where the file has a hole, unless an earlier run wrote there.
 #[tokio::test]
 async fn a_part_tells_its_holes() {
     let dir = tempfile::tempdir().unwrap();
@@ -69,12 +69,12 @@ fn a_part_that_is_not_ours_is_neither_taken_nor_touched() {
     assert!(PartFile::resume(&target, other).unwrap().is_none());
     PartFile::discard(&target, other).unwrap();
     assert_eq!(std::fs::read(&stray).unwrap(), b"precious");
-    // A link, even to nothing, is not followed.
+    // A link, even a dangling one, is not followed.
     std::fs::remove_file(&stray).unwrap();
     std::os::unix::fs::symlink(dir.path().join("elsewhere"), &stray).unwrap();
     assert!(PartFile::create(&target, |_| None).is_err());
     assert!(!dir.path().join("elsewhere").exists());
-    // An empty one is what a run leaves that was killed before it could note the inode.
+    // A run that was killed before it could record the inode leaves an empty file.
     std::fs::remove_file(&stray).unwrap();
     std::fs::write(&stray, "").unwrap();
     let taken = PartFile::create(&target, |_| None).unwrap();

@@ -1,20 +1,20 @@
-//! Which bytes of a file were written.
+//! The byte ranges of a file that were written.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Ranges of bytes, those that touch made into one.
+/// A set of byte ranges, in which touching ranges are joined.
 #[derive(Debug, Default)]
 pub(super) struct WrittenRanges(BTreeMap<u64, u64>);
 
 impl WrittenRanges {
-    /// Whether some of `range` is among them.
+    /// Returns whether `range` overlaps the set.
     pub(super) fn touches(&self, range: &Range<u64>) -> bool {
         self.0.range(..range.end).next_back().is_some_and(|(_, end)| *end > range.start)
     }
 
-    /// Takes `range` in.
+    /// Adds `range`.
     pub(super) fn add(&mut self, mut range: Range<u64>) {
         while let Some((start, end)) = self.0.range(..=range.end).next_back().map(|(s, e)| (*s, *e))
             && end >= range.start
@@ -26,7 +26,7 @@ impl WrittenRanges {
     }
 }
 
-/// The ranges, whatever became of who had them last: they are never left half changed.
+/// Locks the ranges. A poisoned lock is ignored, because they are never left half changed.
 pub(super) fn lock(ranges: &Mutex<WrittenRanges>) -> MutexGuard<'_, WrittenRanges> {
     ranges.lock().unwrap_or_else(PoisonError::into_inner)
 }

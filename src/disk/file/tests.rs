@@ -26,7 +26,7 @@ fn a_rewrite_with_its_modification_time_put_back_is_a_change() {
     let source = FileDisk::open(file.path()).unwrap();
     let ctime = |file: &File| file.metadata().map(|meta| (meta.ctime(), meta.ctime_nsec())).unwrap();
     let was = ctime(file.as_file());
-    // The kernel's clock for files moves in ticks: rewrite until the tick has passed.
+    // The kernel's file clock moves in ticks; rewrite until it has advanced.
     while ctime(file.as_file()) == was {
         file.as_file().write_all_at(&[2; 100], 0).unwrap();
         file.as_file().set_modified(before).unwrap();
@@ -42,7 +42,7 @@ fn a_file_cut_short_while_it_is_read_is_an_error_at_its_offset() {
     let source = FileDisk::open(file.path()).unwrap();
     file.as_file().set_len(700_000).unwrap();
     let error = source.read_small(512 << 10, 512 << 10).unwrap_err();
-    assert!(error.to_string().contains("it was cut from 1048576 to 700000 bytes"), "{error}");
+    assert!(error.to_string().contains("it was truncated from 1048576 to 700000 bytes"), "{error}");
     assert_eq!((error.kind(), error.at_offset()), (Kind::Source, Some(700_000)));
     assert!(source.read_small(1 << 20, 1).unwrap_err().to_string().contains("outside"));
     assert!(source.read_small(u64::MAX, 2).is_err());

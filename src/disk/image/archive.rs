@@ -1,4 +1,5 @@
-//! The files of a tar archive (an OVA is one): where they are in it, so that they are read without being copied.
+//! The files of a tar archive (an OVA is one): where they are in it, so that they are read without being
+//! copied.
 
 use super::open::Asked;
 use super::part::Part;

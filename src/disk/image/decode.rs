@@ -9,8 +9,8 @@ use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 /// The largest piece, in bytes. QEMU, docs/interop/qcow2.rst, `cluster_bits`: a cluster has at most 2 MiB.
 pub(super) const LARGEST: u64 = 2 << 20;
 
-/// The largest window that a zstd frame may ask for, as a power of two. A piece has no use for one larger than itself,
-/// and encoders round up.
+/// The largest window that a zstd frame may ask for, as a power of two. A piece has no use for one larger
+/// than itself, and encoders round up.
 const WINDOW_LOG: u32 = 22;
 
 /// Pieces that are kept after a read of only a part of them.
@@ -23,7 +23,8 @@ pub(super) enum Codec {
     Deflate,
     /// RFC 8878.
     Zstd,
-    /// A grain of a VMDK: a marker of 12 bytes, which says which sector it is of and how long it is, and RFC 1950.
+    /// A grain of a VMDK: a marker of 12 bytes, which says which sector it is of and how long it is, and RFC
+    /// 1950.
     Grain {
         /// The sector that the marker has to name.
         sector: u64,

@@ -1,14 +1,16 @@
-//! Images in formats of their own (qcow2, VMDK, VHD, VHDX), in archives and packed, as disks that are read at offsets.
+//! Images in formats of their own (qcow2, VMDK, VHD, VHDX), in archives and packed, as disks that are read at
+//! offsets.
 //!
-//! The readers are ours. The crates that there are (imago 0.2, vmdk-core 0.8, vhdx-core 0.4) read from one thread, or are
-//! built on unsafe code, or give memory to sizes from a header; and none tells what reads as zero from what does not. A
-//! reader here is a [`Layout`]: it says where the bytes of a range are, by positioned reads of the few table entries
-//! that the range needs. It keeps no table that grows with what a header claims, takes no lock, and so serves any number of
-//! threads. What is behind an entry is checked when the entry is used: what lies outside the file, or on the
-//! format's own tables, is an error at its offset and never zeros.
+//! The readers are ours. The crates that there are (imago 0.2, vmdk-core 0.8, vhdx-core 0.4) read from one
+//! thread, or are built on unsafe code, or give memory to sizes from a header; and none tells what reads as
+//! zero from what does not. A reader here is a [`Layout`]: it says where the bytes of a range are, by
+//! positioned reads of the few table entries that the range needs. It keeps no table that grows with what a
+//! header claims, takes no lock, and so serves any number of threads. What is behind an entry is checked when
+//! the entry is used: what lies outside the file, or on the format's own tables, is an error at its offset
+//! and never zeros.
 //!
-//! An image is from somebody else. It leads to another file only where [`OpenOptions::follow_backing`] says so, but for the
-//! extents of a VMDK, which have to lie in its own directory.
+//! An image is from somebody else. It leads to another file only where [`OpenOptions::follow_backing`] says
+//! so, but for the extents of a VMDK, which have to lie in its own directory.
 
 mod archive;
 mod decode;
@@ -34,8 +36,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Zeros between data that are fewer than these bytes are data in what [`ReadAt::extents`] answers: a list of them would
-/// cost more than they save.
+/// Zeros between data that are fewer than these bytes are data in what [`ReadAt::extents`] answers: a list of
+/// them would cost more than they save.
 const SMALLEST_HOLE: u64 = 4 << 10;
 
 /// Where the bytes of a range of an image are.
@@ -296,5 +298,9 @@ impl LocalRead for ImageDisk {
 
     fn blind(&self) -> Option<String> {
         self.inner.files.iter().find_map(LocalRead::blind)
+    }
+
+    fn users(&self) -> Option<String> {
+        self.inner.files.iter().find_map(LocalRead::users)
     }
 }

@@ -35,7 +35,8 @@ pub struct OpenOptions {
     pub member: Option<String>,
     /// The bytes of a stream, where the user knows them.
     pub size: Option<u64>,
-    /// The most bytes of a stream, which is padded with zeros if it ends early; and the most that is unpacked.
+    /// The most bytes of a stream, which is padded with zeros if it ends early; and the most that is
+    /// unpacked.
     pub size_at_most: Option<u64>,
 }
 
@@ -66,8 +67,8 @@ pub enum Opened {
     Stream(Box<Stream>),
 }
 
-/// Opens the image in a file or on a block device, and says what it is: `raw`, `qcow2 in xz`. May take as long as it takes
-/// to unpack it.
+/// Opens the image in a file or on a block device, and says what it is: `raw`, `qcow2 in xz`. May take as
+/// long as it takes to unpack it.
 pub fn open(path: &Path, options: &OpenOptions, asked: &Asked) -> Result<(Opened, String)> {
     let named = FileDisk::open(path)?;
     let opened = Opening { options, asked, named: &named }.part(Part::whole(named.clone()), &[]);
@@ -252,7 +253,8 @@ impl Opener {
         self.take(of, name, &path, 0)
     }
 
-    /// An extent of a VMDK. It has to be in the directory of its description, or below, by its name and in truth.
+    /// An extent of a VMDK. It has to be in the directory of its description, or below, by its name and in
+    /// truth.
     pub(super) fn extent(&mut self, of: &Part, name: &str) -> Result<Part> {
         let directory = Self::directory(of)?;
         let path = directory.join(name);

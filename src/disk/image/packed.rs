@@ -1,4 +1,5 @@
-//! Images that are packed: a raw one is a stream, one in a format of its own is unpacked into a temporary file.
+//! Images that are packed: a raw one is a stream, one in a format of its own is unpacked into a temporary
+//! file.
 
 use super::archive::several;
 use super::open::{Asked, OpenOptions};
@@ -19,13 +20,13 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// How often larger an image may be than its packed form where nothing was said: 64 GiB, or 2000 times its size. Deflate
-/// gains 1032 times at most, once; disks that are mostly empty gain more by xz and zstd.
+/// How often larger an image may be than its packed form where nothing was said: 64 GiB, or 2000 times its
+/// size. Deflate gains 1032 times at most, once; disks that are mostly empty gain more by xz and zstd.
 const MOST_UNPACKED: u64 = 64 << 30;
 const MOST_GAINED: u64 = 2000;
 
-/// A raw image whose size is not a multiple of this may end with the footer of a VHD. Disks are made in MiB; and one that a
-/// geometry of cylinders has made is, with its footer, no multiple.
+/// A raw image whose size is not a multiple of this may end with the footer of a VHD. Disks are made in MiB;
+/// and one that a geometry of cylinders has made is, with its footer, no multiple.
 const WHOLE: u64 = 1 << 20;
 
 /// Free room that is left to others: a twentieth, and this.
@@ -128,7 +129,8 @@ impl PackedFile<'_> {
         Ok((if padded { stream.padded() } else { stream }, cut))
     }
 
-    /// Starts the thread that unpacks. Of what comes it hands on the first `cut` bytes; the rest is read to its end.
+    /// Starts the thread that unpacks. Of what comes it hands on the first `cut` bytes; the rest is read to
+    /// its end.
     fn start(&self, cut: Option<u64>) -> Result<crate::disk::stream::pipe::PipeReader> {
         let (writer, reader) = pipe();
         let failure = Failure::default();
@@ -149,7 +151,8 @@ impl PackedFile<'_> {
         Ok(reader)
     }
 
-    /// The size as the packing tells it, where it can be trusted: what it does not account for would be in the way later.
+    /// The size as the packing tells it, where it can be trusted: what it does not account for would be in
+    /// the way later.
     fn told_size(&self, contents: &Contents) -> Result<Option<u64>> {
         let part = self.part;
         let told = match &contents.layers[..] {

@@ -43,7 +43,8 @@ impl Part {
         self.range == (0..self.disk.size())
     }
 
-    /// Fills `into` from `offset`. What lies past the end is an error, since a file that lost its end has lost data.
+    /// Fills `into` from `offset`. What lies past the end is an error, since a file that lost its end has
+    /// lost data.
     pub(super) fn fill(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         if !self.has(offset, into.len() as u64) {
             return Err(self.damaged("it ends before the bytes that it should have").offset(offset));

@@ -10,7 +10,8 @@ use std::ops::Range;
 /// The footer's length, and that of a sector.
 pub(super) const FOOTER: u64 = 512;
 
-/// The largest disk: 2 TiB and 40 GiB are what the format and Windows have ("Hard Disk Footer Format", `Current Size`).
+/// The largest disk: 2 TiB and 40 GiB are what the format and Windows have ("Hard Disk Footer Format",
+/// `Current Size`).
 const LARGEST: u64 = 4 << 40;
 
 /// Entries of the table that are read at a time.
@@ -22,7 +23,8 @@ fn footer(part: &Part) -> Result<Option<Footer>> {
     Ok(Footer::parse(&part.array(at)?))
 }
 
-/// Whether these are the last bytes of a fixed disk in a file of `len` bytes: all of it is the disk, but for the footer.
+/// Whether these are the last bytes of a fixed disk in a file of `len` bytes: all of it is the disk, but for
+/// the footer.
 pub(super) fn ends_fixed(tail: &[u8; 512], len: u64) -> bool {
     Footer::parse(tail).is_some_and(|footer| {
         footer.disk_type == DiskType::Fixed && footer.current_size.checked_add(FOOTER) == Some(len)
@@ -112,8 +114,8 @@ impl Dynamic {
         if entry == u32::MAX {
             return Ok(Place::Zero);
         }
-        // The bitmap says which sectors were written. It is not looked at, as QEMU does not either: a block begins as zeros,
-        // and there are writers that leave the bitmap out.
+        // The bitmap says which sectors were written. It is not looked at, as QEMU does not either: a block
+        // begins as zeros, and there are writers that leave the bitmap out.
         let at = u64::from(entry) * FOOTER;
         let block = at..at + self.bitmap + self.block;
         let data = block.start + self.bitmap + range.start % self.block;

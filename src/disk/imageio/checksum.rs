@@ -1,9 +1,9 @@
 //! The checksum that the server computes of an image by itself, and the same of bytes that are here.
 //!
-//! It is a digest over the digests of blocks: `H(H(block 0) ‖ H(block 1) ‖ …)`, the last block as long as it is
-//! (ovirt-imageio, `_internal/blkhash.py`, `Hash`). Blocks of zeros have the digest that they have; both sides compute it once.
-//! By SHA-256, which is asked for here, that is what [`Algorithm::over`] makes of chunk digests where chunks are as long as
-//! blocks.
+//! It is a digest over the digests of blocks: `H(H(block 0) ‖ H(block 1) ‖ …)`, the last block as long as it
+//! is (ovirt-imageio, `_internal/blkhash.py`, `Hash`). Blocks of zeros have the digest that they have; both
+//! sides compute it once. By SHA-256, which is asked for here, that is what [`Algorithm::over`] makes of
+//! chunk digests where chunks are as long as blocks.
 
 use crate::digest::{Algorithm, Digest, ZeroDigests, hex};
 use crate::disk::zero::is_zero;
@@ -16,7 +16,8 @@ use std::ops::RangeInclusive;
 /// The server's own block size (`_internal/blkhash.py`, `BLOCK_SIZE`).
 pub const BLOCK_SIZE: u64 = 4 << 20;
 
-/// The block sizes that the server takes, where they are multiples of 4096 (`_internal/handlers/checksum.py`).
+/// The block sizes that the server takes, where they are multiples of 4096
+/// (`_internal/handlers/checksum.py`).
 pub(super) const BLOCK_SIZES: RangeInclusive<u64> = 1 << 20..=16 << 20;
 
 /// The name by which the server has SHA-256: that of Python's hashlib.

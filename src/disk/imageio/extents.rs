@@ -1,15 +1,16 @@
 //! The server's list of extents, read as it comes, and what is kept of it.
 //!
-//! The server gives one list for the whole image and has no windows (ovirt-imageio, docs/images.md, "EXTENTS"), so the
-//! list is as long as the image is fragmented. It is parsed entry by entry; only the ranges that matter are kept.
+//! The server gives one list for the whole image and has no windows (ovirt-imageio, docs/images.md,
+//! "EXTENTS"), so the list is as long as the image is fragmented. It is parsed entry by entry; only the
+//! ranges that matter are kept.
 
 use crate::disk::Extent;
 use crate::error::{Error, Kind, Result};
 use serde::Deserialize;
 use std::ops::Range;
 
-/// The most entries that are looked at. What is behind them counts as data, or as changed: that is never wrong, only slower.
-/// The ranges that are kept of so many take 8 MiB.
+/// The most entries that are looked at. What is behind them counts as data, or as changed: that is never
+/// wrong, only slower. The ranges that are kept of so many take 8 MiB.
 pub(super) const MOST_ENTRIES: usize = 1 << 20;
 
 /// The longest list: the most entries, each longer than the server writes them for an image of many TiB.

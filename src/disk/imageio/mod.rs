@@ -1,24 +1,27 @@
-//! Images behind the oVirt image server (ovirt-imageio), which oVirt and Oracle OLVM use for uploads, downloads and backups.
+//! Images behind the oVirt image server (ovirt-imageio), which oVirt and Oracle OLVM use for uploads,
+//! downloads and backups.
 //!
-//! An image is named by a ticket, which is the credential too and ends with the transfer that it was made for. What the server
-//! documents is in ovirt-imageio, docs/images.md; what stands in the code alone is cited by its file.
+//! An image is named by a ticket, which is the credential too and ends with the transfer that it was made
+//! for. What the server documents is in ovirt-imageio, docs/images.md; what stands in the code alone is cited
+//! by its file.
 //!
 //! # Safe writes
-//! Writes are not flushed one by one, so the disk is [`DiskInfo::volatile`]. After a status of 500 "you should send again
-//! all the data sent since the last flush" ("General errors"). A write that failed like that may be repeated and succeed, but
-//! others from before it may be lost. So the next [`flush`](WriteAt::flush) fails once, with [`Kind::Io`], and what was written
-//! since the last one that did not is written again by a later run. A connection that breaks says nothing about what was
-//! written before; its write is repeated and that is all. A flush whose answer is lost is another matter: it may have failed,
+//! Writes are not flushed one by one, so the disk is [`DiskInfo::volatile`]. After a status of 500 "you
+//! should send again all the data sent since the last flush" ("General errors"). A write that failed like
+//! that may be repeated and succeed, but others from before it may be lost. So the next
+//! [`flush`](WriteAt::flush) fails once, with [`Kind::Io`], and what was written since the last one that did
+//! not is written again by a later run. A connection that breaks says nothing about what was written before;
+//! its write is repeated and that is all. A flush whose answer is lost is another matter: it may have failed,
 //! and the next would not say so (fsync(2) reports an error once). It counts as failed.
 //!
 //! # Limits
-//! "Using multiple writers may fail and corrupt image data" where `max_writers` does not allow them. The disk itself makes
-//! no more requests at a time than that, whoever asks for them. A write that is given up may go on at the server for a moment;
-//! its repeat writes the same bytes to the same place.
+//! "Using multiple writers may fail and corrupt image data" where `max_writers` does not allow them. The disk
+//! itself makes no more requests at a time than that, whoever asks for them. A write that is given up may go
+//! on at the server for a moment; its repeat writes the same bytes to the same place.
 //!
 //! # Zeros
-//! A ticket does not tell a new image from one with contents (`sparse` says only what zeroing does to the storage), so
-//! [`DiskInfo::fresh_is_zero`] is false. Extents do say what reads as zero.
+//! A ticket does not tell a new image from one with contents (`sparse` says only what zeroing does to the
+//! storage), so [`DiskInfo::fresh_is_zero`] is false. Extents do say what reads as zero.
 
 mod checksum;
 mod extents;
@@ -48,15 +51,17 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use transfer::{ContentRange, Request, Transfer};
 
-/// No storage behind a server is taken to be slower than this, in bytes a second, where the server works without a sign of
-/// life: it zeroes by writing where the storage cannot, and answers for a checksum once all is read.
+/// No storage behind a server is taken to be slower than this, in bytes a second, where the server works
+/// without a sign of life: it zeroes by writing where the storage cannot, and answers for a checksum once all
+/// is read.
 const SLOWEST_STORAGE: u64 = 8 << 20;
 
-/// How much longer a flush may take than other requests, whatever this run has written: there may be more from before.
+/// How much longer a flush may take than other requests, whatever this run has written: there may be more
+/// from before.
 const FLUSH: Duration = Duration::from_mins(5);
 
-/// The same for extents. The server collects all of them first, for more than a minute where an image is large (the comment
-/// on `timeout` in `_internal/http.py`).
+/// The same for extents. The server collects all of them first, for more than a minute where an image is
+/// large (the comment on `timeout` in `_internal/http.py`).
 const EXTENTS: Duration = Duration::from_mins(10);
 
 /// The length of a list of extents that its deadline is made for: that of 200,000 of them.
@@ -90,8 +95,8 @@ struct Inner {
 #[derive(Default)]
 struct Zeros {
     list: Option<Extents>,
-    /// Writes that were begun, and those of them that are known to be over: a list that came while they differ may be older
-    /// than what they wrote.
+    /// Writes that were begun, and those of them that are known to be over: a list that came while they
+    /// differ may be older than what they wrote.
     begun: u64,
     over: u64,
 }
@@ -118,8 +123,8 @@ impl ImageioDisk {
         &self.inner.features
     }
 
-    /// The ranges that changed since the checkpoint of an incremental backup, in one attempt; `None` if the ticket is not
-    /// for one.
+    /// The ranges that changed since the checkpoint of an incremental backup, in one attempt; `None` if the
+    /// ticket is not for one.
     pub async fn dirty_extents(&self) -> Result<Option<DirtyExtents>> {
         if !self.inner.features.extents {
             return Ok(None);
@@ -128,19 +133,20 @@ impl ImageioDisk {
         Ok(fetched.map(|list| DirtyExtents { changed: list.ranges, zeros: list.zeros }))
     }
 
-    /// The checksum of the whole image as the server reads it, in one attempt; `None` if the server has none, or one of
-    /// something else: the server's covers all of its file, which may be longer than the image.
+    /// The checksum of the whole image as the server reads it, in one attempt; `None` if the server has none,
+    /// or one of something else: the server's covers all of its file, which may be longer than the image.
     ///
     /// The server reads and hashes everything before it answers, and sends nothing meanwhile
-    /// (`_internal/handlers/checksum.py`). It is given the time that slow storage takes, so the wait ends late if the server
-    /// hangs; a connection that is gone is noticed by TCP. The server does not notice that nobody waits any more.
+    /// (`_internal/handlers/checksum.py`). It is given the time that slow storage takes, so the wait ends
+    /// late if the server hangs; a connection that is gone is noticed by TCP. The server does not notice that
+    /// nobody waits any more.
     pub async fn checksum(&self) -> Result<Option<ServerChecksum>> {
         self.checksum_in_blocks(BLOCK_SIZE).await
     }
 
     /// The same over blocks of this size. With SHA-256 for chunk digests, and chunks of that size,
-    /// [`BlockChecksum::of_digests`] has the same of the chunks, without a byte being read again. `None` also where the server
-    /// takes no such size.
+    /// [`BlockChecksum::of_digests`] has the same of the chunks, without a byte being read again. `None` also
+    /// where the server takes no such size.
     pub async fn checksum_in_blocks(&self, block_size: u64) -> Result<Option<ServerChecksum>> {
         let served = checksum::BLOCK_SIZES.contains(&block_size) && block_size.is_multiple_of(4096);
         if !(self.inner.features.checksum && served) || self.end().await? != Some(self.info.size) {
@@ -342,8 +348,8 @@ impl ReadAt for ImageioDisk {
         }
     }
 
-    /// The server does not tell. oVirt locks a disk for the time of its transfer, and what it gives out for a backup is a
-    /// snapshot.
+    /// The server does not tell. oVirt locks a disk for the time of its transfer, and what it gives out for a
+    /// backup is a snapshot.
     fn changed(&self) -> Attempt<Option<Error>> {
         Box::pin(async { Ok(None) })
     }

@@ -21,11 +21,12 @@ use tokio::sync::Semaphore;
 const LOCAL_ANSWER: Duration = Duration::from_secs(5);
 
 impl ImageioDisk {
-    /// Opens the image of `ticket` on the server at `base`, which is `https://HOST:54322/images/`; `/images/` may be left out.
+    /// Opens the image of `ticket` on the server at `base`, which is `https://HOST:54322/images/`; `/images/`
+    /// may be left out.
     ///
-    /// If the server says that it listens on a unix socket, and both are on this machine, that is used from then on; it
-    /// is faster and costs less (docs/images.md, "`unix_socket`"). Whether plain http may be used to elsewhere is for the
-    /// caller to know.
+    /// If the server says that it listens on a unix socket, and both are on this machine, that is used from
+    /// then on; it is faster and costs less (docs/images.md, "`unix_socket`"). Whether plain http may be used
+    /// to elsewhere is for the caller to know.
     pub async fn open(
         mut base: Url,
         ticket: &SecretString,
@@ -49,7 +50,8 @@ impl ImageioDisk {
             let mut local = base.clone();
             let plain = local.set_scheme("http").is_ok() && local.set_host(Some("localhost")).is_ok();
             let local = Transfer::new(local, ticket, &options, meters)?;
-            // Another server may listen there, if the port of this machine leads to another one's; or nothing may answer.
+            // Another server may listen there, if the port of this machine leads to another one's; or nothing
+            // may answer.
             let asked = async { ServerFeatures::ask(&local).await.ok() };
             if plain && let Ok(Some(same)) = tokio::time::timeout(LOCAL_ANSWER, asked).await {
                 (transfer, features) = (local, same);
@@ -77,7 +79,8 @@ impl ImageioDisk {
     }
 }
 
-/// What an image is called: by its server, and by a digest of its ticket that tells it from others and gives nothing away.
+/// What an image is called: by its server, and by a digest of its ticket that tells it from others and gives
+/// nothing away.
 fn name(base: &Url, ticket: &str) -> String {
     let digest = blake3::hash(ticket.as_bytes()).to_hex();
     format!("image {} of {}", &digest[..8], base.host_str().unwrap_or_default())
@@ -85,10 +88,10 @@ fn name(base: &Url, ticket: &str) -> String {
 
 /// The size of an image, in one attempt: what can be read of it.
 ///
-/// The server has no request for it: HEAD is answered with 405, and the list of extents covers what the storage has, which
-/// may be more than the ticket allows. So one byte is asked for at the start, whose `Content-Range` has the ticket's size, and
-/// one at its end. Where the storage has less, the answer is 416 with what there is (`_internal/validate.py`,
-/// `available_range`).
+/// The server has no request for it: HEAD is answered with 405, and the list of extents covers what the
+/// storage has, which may be more than the ticket allows. So one byte is asked for at the start, whose
+/// `Content-Range` has the ticket's size, and one at its end. Where the storage has less, the answer is 416
+/// with what there is (`_internal/validate.py`, `available_range`).
 async fn size(transfer: &Transfer) -> Result<u64> {
     let empty = || Error::new(Kind::Source, "the image is empty");
     let ticket = match probe(transfer, 0).await? {
@@ -104,8 +107,8 @@ async fn size(transfer: &Transfer) -> Result<u64> {
     }
 }
 
-/// The size by the length of the whole, which is not read: for servers that leave the size out of `Content-Range`, as
-/// docs/images.md, "GET" has it.
+/// The size by the length of the whole, which is not read: for servers that leave the size out of
+/// `Content-Range`, as docs/images.md, "GET" has it.
 async fn whole_length(transfer: &Transfer) -> Result<u64> {
     let request = Request { expected: u64::MAX, headers: octets(), ..Request::new(Method::GET, "") };
     let answer = transfer.granted(transfer.send(request).await?, 200).await?;

@@ -1,4 +1,5 @@
-//! What a server says that it can do (ovirt-imageio, docs/images.md, "OPTIONS"), and whether it is on this machine.
+//! What a server says that it can do (ovirt-imageio, docs/images.md, "OPTIONS"), and whether it is on this
+//! machine.
 
 use super::transfer::{Request, Transfer};
 use crate::error::{Error, Kind, Result};
@@ -38,7 +39,8 @@ pub struct ServerFeatures {
     pub max_readers: usize,
     /// The most writes at a time: more may damage the image.
     pub max_writers: usize,
-    /// The socket on which it listens on its own machine; one that begins with a NUL has no place in the file system.
+    /// The socket on which it listens on its own machine; one that begins with a NUL has no place in the file
+    /// system.
     pub unix_socket: Option<PathBuf>,
 }
 
@@ -56,7 +58,7 @@ impl ServerFeatures {
         let options: Options = serde_json::from_slice(&body).map_err(|e| {
             Error::new(Kind::Protocol, "the server does not say what it can do: no JSON")
                 .source(e)
-                .hint("another server or a proxy seems to answer: check the remote's url and the network")
+                .hint("another server or a proxy may have replied: check the remote's url and the network")
         })?;
         Self::read(&options, &allow)
     }
@@ -89,8 +91,8 @@ impl ServerFeatures {
 
     /// The socket, if the server behind it may be this one: somebody listens there who may be a server.
     ///
-    /// A name without a place in the file system is anybody's who takes it first, and so is a port that leads to another
-    /// machine's server. The ticket is not given to another person's process.
+    /// A name without a place in the file system is anybody's who takes it first, and so is a port that leads
+    /// to another machine's server. The ticket is not given to another person's process.
     pub(super) async fn reachable_socket(&self) -> Option<&Path> {
         let socket = self.unix_socket.as_deref()?;
         let peer = UnixStream::connect(socket).await.ok()?.peer_cred().ok()?;

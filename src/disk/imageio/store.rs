@@ -21,8 +21,8 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// A ticket for an image that has a name of the user's: another ticket for the same image goes on with what one before it
-    /// has begun.
+    /// A ticket for an image that has a name of the user's: another ticket for the same image goes on with
+    /// what one before it has begun.
     pub fn named(name: &str, secret: SecretString) -> Self {
         Self { name: name.to_owned(), secret }
     }
@@ -69,7 +69,7 @@ impl ImageStore {
 
 impl Store for ImageStore {
     fn info(&self) -> StoreInfo {
-        StoreInfo { noun: "image", marks: false, gzip: false, vhd: false }
+        StoreInfo { noun: "image", marks: false, gzip: false, vhd: false, destroys: false }
     }
 
     fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {

@@ -1,7 +1,8 @@
-//! A ticket's image on a server: one exchange at a time, and what its answers mean (ovirt-imageio, docs/images.md).
+//! A ticket's image on a server: one exchange at a time, and what its answers mean (ovirt-imageio,
+//! docs/images.md).
 //!
-//! The ticket is in the path of every URL and is a credential. So it is hidden in the log, and in what the server says, which
-//! repeats it ("No such ticket …").
+//! The ticket is in the path of every URL and is a credential. So it is hidden in the log, and in what the
+//! server says, which repeats it ("No such ticket …").
 
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
@@ -71,14 +72,14 @@ impl Transfer {
         Err(self.refusal(&mut answer, status).await)
     }
 
-    /// Fails unless the answer is that to a PUT or PATCH that was done: status 200 and a body without a byte, which says so. A
-    /// page of whatever length that a network shows in its place is none.
+    /// Fails unless the answer is that to a PUT or PATCH that was done: status 200 and a body without a byte,
+    /// which says so. A page of whatever length that a network shows in its place is none.
     pub(super) async fn done(&self, answer: Answer) -> Result<()> {
         let answer = self.granted(answer, 200).await?;
         check::empty(200, answer.headers())?;
         if answer.length() != Some(0) {
             return Err(Error::new(Kind::Protocol, "unexpected reply: status 200 without Content-Length: 0")
-                .hint("another server or a proxy seems to answer: check the remote's url and the network"));
+                .hint("another server or a proxy may have replied: check the remote's url and the network"));
         }
         Ok(())
     }
@@ -96,7 +97,7 @@ impl Transfer {
             return page;
         }
         let wait = retry_after(answer.headers());
-        let said = answer.said().await;
+        let said = answer.error_text().await;
         let said: String = self.secrets.redact(said.trim()).chars().take(LONGEST_SAID).collect();
         let error = Error::new(kind, format!("{what} (status {status})")).retry_after(wait);
         let error = if said.is_empty() || check::no_page(status, answer.headers()).is_err() {
@@ -209,7 +210,8 @@ fn number(digits: &str) -> Option<u64> {
     if plain { digits.parse().ok().filter(|number| i64::try_from(*number).is_ok()) } else { None }
 }
 
-/// Fails if a ticket has what cannot stand in a path as it is. It is not said what: the rest of it may be right.
+/// Fails if a ticket has what cannot stand in a path as it is. It is not said what: the rest of it may be
+/// right.
 fn check_ticket(ticket: &str) -> Result<()> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
     let dots = ticket.bytes().all(|byte| byte == b'.');

@@ -1,7 +1,7 @@
 //! Where an export is: the four kinds of NBD URI.
 //!
-//! The form is that of the NBD project (doc/uri.md, `NBD URI components`). It is taken apart here and not by a general URL
-//! parser, because such a parser resolves `..` in the path, and an export's name is no path.
+//! The form is that of the NBD project (doc/uri.md, `NBD URI components`). It is taken apart here and not by
+//! a general URL parser, because such a parser resolves `..` in the path, and an export's name is no path.
 
 use crate::error::{Error, Result};
 use std::fmt;
@@ -199,7 +199,8 @@ fn host_and_port(authority: &str) -> Result<(String, u16), String> {
     Ok((host, port))
 }
 
-/// Fails for a name that cannot be sent: "Strings" are at most 4096 bytes without a NUL (doc/proto.md, `Conventions`).
+/// Fails for a name that cannot be sent: "Strings" are at most 4096 bytes without a NUL (doc/proto.md,
+/// `Conventions`).
 fn check_name(name: &str) -> Result<(), String> {
     if name.len() > LONGEST_STRING {
         return Err(format!("has more than the {LONGEST_STRING} bytes that an export's name may have"));

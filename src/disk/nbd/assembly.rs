@@ -6,14 +6,15 @@ use std::io;
 use std::ops::Range;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// The most pieces that may lie apart from each other. Servers that split a reply send its pieces in order; one that scatters
-/// more than this makes us keep a list.
+/// The most pieces that may lie apart from each other. Servers that split a reply send its pieces in order;
+/// one that scatters more than this makes us keep a list.
 const MOST_ISLANDS: usize = 4096;
 
 /// A buffer that is being filled with the bytes of one request.
 ///
-/// It ends where the last piece ends that has begun to come. What comes behind that is appended, into room that was never
-/// written to: clearing it first would cost as much as the read. A piece that leaves a gap before it has the gap cleared.
+/// It ends where the last piece ends that has begun to come. What comes behind that is appended, into room
+/// that was never written to: clearing it first would cost as much as the read. A piece that leaves a gap
+/// before it has the gap cleared.
 #[derive(Debug)]
 pub(super) struct Assembly {
     buffer: Buffer,

@@ -1,5 +1,5 @@
-//! One connection in the transmission phase: requests go out by its writer, answers come in by its reader, and what is under
-//! way is in its table.
+//! One connection in the transmission phase: requests go out by its writer, answers come in by its reader,
+//! and what is under way is in its table.
 
 use super::durability::{ConnectionId, Ledger};
 use super::failure::{Death, ESHUTDOWN, disconnected};
@@ -11,8 +11,8 @@ use super::table::{Outcome, Payload, Pending, Reply, Request, Table, part_size};
 use super::writer::{Outgoing, Writer};
 use crate::error::{Kind, Result};
 use crate::meters::Meters;
+use crate::transport::deadlines::{Deadlines, from_now};
 use crate::transport::limit::Bandwidth;
-use crate::transport::patience::{Patience, from_now};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,8 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// How fast a server is taken to be, at the least, at making safe what it has acknowledged, in bytes a second: a disk that does
-/// nothing but seek.
+/// How fast a server is taken to be, at the least, at making safe what it has acknowledged, in bytes a
+/// second: a disk that does nothing but seek.
 const SLOWEST_FLUSH: u64 = 2 << 20;
 
 /// No flush is waited for longer than this without a sign of life.
@@ -51,7 +51,7 @@ pub(super) struct Shared {
 pub(super) struct Context {
     pub(super) meters: Arc<Meters>,
     pub(super) bandwidth: Bandwidth,
-    pub(super) patience: Patience,
+    pub(super) deadlines: Deadlines,
     pub(super) ledger: Ledger,
 }
 
@@ -100,9 +100,9 @@ impl Connection {
         if table.all().len() == 0 {
             shared.gauge.touch();
         }
-        let patience = &shared.context.patience;
+        let deadlines = &shared.context.deadlines;
         let deadline = |table: &Table| {
-            from_now(patience.attempt(table.unacknowledged, table.expected).saturating_add(extra))
+            from_now(deadlines.attempt(table.unacknowledged, table.expected).saturating_add(extra))
         };
         for outgoing in table.enter(request, part, sender, deadline) {
             // A writer that is gone has left word why, or is about to.
@@ -175,7 +175,8 @@ impl Shared {
         Some(reply)
     }
 
-    /// Takes back what was needed to read a reply, and ends the request if nothing of it is missing. Fails if something is.
+    /// Takes back what was needed to read a reply, and ends the request if nothing of it is missing. Fails if
+    /// something is.
     pub(super) fn give_back(&self, reply: Reply, complete: bool) -> Result<(), String> {
         let Some(pending) = self.table().give_back(reply, complete)? else { return Ok(()) };
         self.gauge.answered();
@@ -193,7 +194,7 @@ impl Shared {
             return pending.end(Outcome::Refused(refusal));
         }
         if pending.body > 0 {
-            self.context.patience.learn(pending.ahead, pending.started.elapsed());
+            self.context.deadlines.learn(pending.ahead, pending.started.elapsed());
         }
         // Before anybody hears of it: who builds on a receipt must find it in the ledger.
         if pending.command.writes() {
@@ -218,8 +219,8 @@ impl Shared {
 
     /// Ends when something that is waited for has stalled, or takes longer than anything may.
     async fn stalled(&self) -> Death {
-        let (patience, mut look) = (&self.context.patience, Look::default());
-        let tick = (patience.idle() / 4).max(Duration::from_millis(10));
+        let (deadlines, mut look) = (&self.context.deadlines, Look::default());
+        let tick = (deadlines.idle() / 4).max(Duration::from_millis(10));
         loop {
             tokio::time::sleep(tick).await;
             let (silence, overdue) = {
@@ -228,15 +229,15 @@ impl Shared {
                     self.gauge.rest(&mut look);
                     continue;
                 };
-                let mut silence = patience.after_sending(table.unacknowledged);
+                let mut silence = deadlines.after_sending(table.unacknowledged);
                 if table.all().any(|pending| pending.command == Command::Flush) {
                     silence = silence.saturating_add(self.flush_time());
                 }
                 (silence, first <= Instant::now())
             };
             if self.gauge.is_stalled(&mut look, silence) || overdue {
-                patience.doubt();
-                let idle = patience.idle();
+                deadlines.doubt();
+                let idle = deadlines.idle();
                 return Death::new(
                     Kind::Timeout,
                     format!("the connection stalled (next to nothing moved for {idle:?})"),
@@ -245,8 +246,8 @@ impl Shared {
         }
     }
 
-    /// The connection is over: nothing can be asked any more, and what is under way is told so; the request whose reply broke
-    /// the protocol, that.
+    /// The connection is over: nothing can be asked any more, and what is under way is told so; the request
+    /// whose reply broke the protocol, that.
     fn die(&self, ended: Ended) {
         let (left, culprit) = {
             let mut table = self.table();
@@ -289,7 +290,8 @@ async fn run(shared: Arc<Shared>, mut reader: Reader, writer: Writer) {
     undertaker.1 = Some(ended);
 }
 
-/// Why writing came to an end; if that is because nobody has anything to ask any more, once everything is answered.
+/// Why writing came to an end; if that is because nobody has anything to ask any more, once everything is
+/// answered.
 async fn writing_ended(shared: &Shared, writing: &mut JoinHandle<std::io::Result<()>>) -> Death {
     match writing.await {
         Ok(Ok(())) => {

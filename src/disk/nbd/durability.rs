@@ -1,10 +1,11 @@
 //! What a flush has to cover, and what no flush can cover any more.
 //!
-//! A server may keep a write in its memory after it has acknowledged it, until a flush (NBD protocol, doc/proto.md, `Ordering of
-//! messages and writes`). If a connection ends in between, a client cannot tell a network that broke from a server that was
-//! started anew and has forgotten the write. So what was acknowledged on a connection counts as safe only by a flush on the
-//! same connection: that is answered by the server that took the write, or by none. Where several connections are open, each
-//! that has taken writes is flushed.
+//! A server may keep a write in its memory after it has acknowledged it, until a flush (NBD protocol,
+//! doc/proto.md, `Ordering of messages and writes`). If a connection ends in between, a client cannot tell a
+//! network that broke from a server that was started anew and has forgotten the write. So what was
+//! acknowledged on a connection counts as safe only by a flush on the same connection: that is answered by
+//! the server that took the write, or by none. Where several connections are open, each that has taken writes
+//! is flushed.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -59,8 +60,8 @@ impl Ledger {
         }
     }
 
-    /// A flush begins: what each connection has to be flushed for. [`Lost`] once, if a connection has ended since the last
-    /// flush with writes that nothing had made safe.
+    /// A flush begins: what each connection has to be flushed for. [`Lost`] once, if a connection has ended
+    /// since the last flush with writes that nothing had made safe.
     ///
     /// What is acknowledged from now on is not covered, though it may be sent before the flush is.
     pub(super) fn begin(&self) -> Result<Vec<Covers>, Lost> {

@@ -1,6 +1,7 @@
-//! What moves on a connection, so that one that has stalled is noticed, and one that is held back here is not taken for it.
+//! What moves on a connection, so that one that has stalled is noticed, and one that is held back here is not
+//! taken for it.
 
-use crate::transport::patience::Progress;
+use crate::transport::deadlines::Progress;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -69,8 +70,8 @@ impl Gauge {
         Held(self)
     }
 
-    /// Whether nothing has moved for `silence`, or next to nothing. To be asked every now and then, while something is waited
-    /// for.
+    /// Whether nothing has moved for `silence`, or next to nothing. To be asked every now and then, while
+    /// something is waited for.
     pub(super) fn is_stalled(&self, look: &mut Look, silence: Duration) -> bool {
         let now = Instant::now();
         if self.held.load(Relaxed) > 0 {

@@ -1,7 +1,7 @@
 //! The fixed newstyle handshake, up to the transmission phase or the list of a server's exports.
 //!
-//! Every reply is read to its exact length and no further: what follows the last one belongs to the transmission phase, and
-//! what stood before TLS began must not be taken for a part of it.
+//! Every reply is read to its exact length and no further: what follows the last one belongs to the
+//! transmission phase, and what stood before TLS began must not be taken for a part of it.
 
 use super::address::LONGEST_STRING;
 use super::failure::{Death, option_refused, violation};
@@ -225,8 +225,8 @@ impl Handshake {
         Err(violation("information about an export without an end"))
     }
 
-    /// Opens an export of a server that does not know `GO`. One that does not have it hangs up without a word, so the list is
-    /// asked for first.
+    /// Opens an export of a server that does not know `GO`. One that does not have it hangs up without a
+    /// word, so the list is asked for first.
     async fn open_by_name(mut self, name: &str) -> Result<(Socket, Export)> {
         if self.fixed
             && !name.is_empty()

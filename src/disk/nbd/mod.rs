@@ -1,7 +1,8 @@
 //! An export of an NBD server as a disk (NBD protocol, doc/proto.md of the NBD project).
 //!
-//! The client is our own: the fixed newstyle handshake with `NBD_OPT_GO`, structured replies, block status as extents, zeros
-//! that are not sent, TLS, and as many requests in flight on each of a few connections as the engine makes.
+//! The client is our own: the fixed newstyle handshake with `NBD_OPT_GO`, structured replies, block status as
+//! extents, zeros that are not sent, TLS, and as many requests in flight on each of a few connections as the
+//! engine makes.
 //!
 //! ```text
 //! NbdDisk ──► Pool ──► Connection ──► queue ──► Writer ──► server
@@ -9,9 +10,9 @@
 //!             Opener (address, TLS, handshake)
 //! ```
 //!
-//! A request stays in its connection's table until the server has answered it, whether anybody still waits or not. A
-//! connection that ends takes its requests with it; the next attempt opens another. What had been acknowledged and not flushed
-//! by then fails the next flush (`durability`).
+//! A request stays in its connection's table until the server has answered it, whether anybody still waits or
+//! not. A connection that ends takes its requests with it; the next attempt opens another. What had been
+//! acknowledged and not flushed by then fails the next flush (`durability`).
 
 mod address;
 mod assembly;
@@ -44,9 +45,9 @@ use super::{
 };
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
+use crate::transport::deadlines::Deadlines;
 use crate::transport::http::DEFAULT_IDLE;
 use crate::transport::limit::Bandwidth;
-use crate::transport::patience::Patience;
 use connection::Context;
 use durability::{Ledger, Lost};
 use pool::{Opener, Pool, ended_before_flush};
@@ -73,8 +74,8 @@ pub struct NbdOptions {
     pub ca_pem: Option<Vec<u8>>,
     /// The most connections to an export that allows several.
     pub connections: usize,
-    /// A dirty bitmap of QEMU's whose blocks are asked for in the place of zeros: [`ReadAt::extents`] says then what was not written
-    /// to since it began.
+    /// A dirty bitmap of QEMU's whose blocks are asked for in the place of zeros: [`ReadAt::extents`] says
+    /// then what was not written to since it began.
     pub bitmap: Option<String>,
 }
 
@@ -101,10 +102,10 @@ pub enum Purpose {
 
 /// One export. Clones share their connections.
 ///
-/// Requests keep to the block sizes of the server. A write whose ends are not aligned reads the blocks at its ends, changes
-/// them and writes them back; such writes come one after the other, also with one that nobody waits for any more. If its
-/// connection ends, the server may still carry it out later: writes that share a block should not follow such an end, and only
-/// the last block of an image is ever written in part.
+/// Requests keep to the block sizes of the server. A write whose ends are not aligned reads the blocks at its
+/// ends, changes them and writes them back; such writes come one after the other, also with one that nobody
+/// waits for any more. If its connection ends, the server may still carry it out later: writes that share a
+/// block should not follow such an end, and only the last block of an image is ever written in part.
 #[derive(Clone)]
 pub struct NbdDisk {
     requests: Requests,
@@ -115,8 +116,8 @@ impl NbdDisk {
     /// Opens an export: one attempt.
     ///
     /// # Errors
-    /// An export that the server does not have, that is read-only and opened for writing, or of which a part cannot be
-    /// accessed; a connection that cannot be made; a server that is none.
+    /// An export that the server does not have, that is read-only and opened for writing, or of which a part
+    /// cannot be accessed; a connection that cannot be made; a server that is none.
     pub async fn open(
         address: &NbdAddress,
         access: Purpose,
@@ -163,7 +164,7 @@ fn context(options: &NbdOptions, meters: Arc<Meters>) -> Arc<Context> {
     Arc::new(Context {
         meters,
         bandwidth: options.bandwidth.clone(),
-        patience: Patience::new(options.idle, options.bandwidth.clone()),
+        deadlines: Deadlines::new(options.idle, options.bandwidth.clone()),
         ledger: Ledger::default(),
     })
 }
@@ -239,8 +240,8 @@ impl WriteAt for NbdDisk {
         no_evidence()
     }
 
-    /// Flushes every connection on which something was acknowledged since it was flushed last, at the same time. To be called
-    /// by one at a time: that acknowledged writes may be gone is said once.
+    /// Flushes every connection on which something was acknowledged since it was flushed last, at the same
+    /// time. To be called by one at a time: that acknowledged writes may be gone is said once.
     fn flush(&self) -> Attempt<()> {
         let requests = self.requests.clone();
         Box::pin(async move {
@@ -251,7 +252,8 @@ impl WriteAt for NbdDisk {
             }
             let covers = pool.context().ledger.begin().map_err(|Lost| lost(pool.export()))?;
             if covers.is_empty() {
-                // What an earlier run has written, and this one has only compared, may still be in the server's memory.
+                // What an earlier run has written, and this one has only compared, may still be in the
+                // server's memory.
                 return requests.flush(&*pool.connection().await?, None).await;
             }
             let flushes = covers.into_iter().map(|covers| {

@@ -9,7 +9,7 @@ use super::protocol::{ALLOCATION, DIRTY_BITMAP, Export};
 use super::socket::{Socket, Tls};
 use super::{NbdOptions, Purpose};
 use crate::error::{Error, Kind, Result};
-use crate::transport::patience::from_now;
+use crate::transport::deadlines::from_now;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -156,8 +156,8 @@ impl Pool {
         &self.opener.context
     }
 
-    /// The connection that has least to do. If there is none any more, one attempt is made to open one, however many wait
-    /// for it.
+    /// The connection that has least to do. If there is none any more, one attempt is made to open one,
+    /// however many wait for it.
     pub(super) async fn connection(self: &Arc<Self>) -> Result<Arc<Connection>> {
         if let Some(connection) = self.least_busy() {
             return Ok(connection);
@@ -234,8 +234,8 @@ impl Pool {
     }
 }
 
-/// Opens one more connection. No request waits for it: a server that takes no more clients may leave it without an answer. In
-/// that case it is not asked again.
+/// Opens one more connection. No request waits for it: a server that takes no more clients may leave it
+/// without an answer. In that case it is not asked again.
 async fn widen(pool: Weak<Pool>, opener: Arc<Opener>) {
     let another = opener.open().await;
     let Some(pool) = pool.upgrade() else { return };

@@ -1,4 +1,5 @@
-//! The numbers of the protocol (NBD protocol, doc/proto.md, `Values`), and what has been agreed on with a server.
+//! The numbers of the protocol (NBD protocol, doc/proto.md, `Values`), and what has been agreed on with a
+//! server.
 
 use std::fmt;
 
@@ -17,8 +18,8 @@ pub(super) const SIMPLE_REPLY: u32 = 0x6744_6698;
 /// What begins a chunk of a structured reply.
 pub(super) const STRUCTURED_REPLY: u32 = 0x668e_33ef;
 
-/// The largest payload of a request or a reply, whatever more a server allows: none may take it for an attack (doc/proto.md,
-/// `Size constraints`).
+/// The largest payload of a request or a reply, whatever more a server allows: none may take it for an attack
+/// (doc/proto.md, `Size constraints`).
 pub(super) const LARGEST_PAYLOAD: u32 = 1 << 25;
 
 /// The most block descriptors in one chunk (doc/proto.md, `Structured reply types`).
@@ -86,8 +87,8 @@ pub(super) const STATE_ZERO: u32 = 2;
 /// The context of block descriptors that say where an image has no data.
 pub(super) const ALLOCATION: &str = "base:allocation";
 
-/// How the contexts begin whose block descriptors say what was written to since a bitmap of QEMU's began (QEMU, docs/interop/nbd.txt,
-/// `qemu:dirty-bitmap`).
+/// How the contexts begin whose block descriptors say what was written to since a bitmap of QEMU's began
+/// (QEMU, docs/interop/nbd.txt, `qemu:dirty-bitmap`).
 pub(super) const DIRTY_BITMAP: &str = "qemu:dirty-bitmap:";
 
 /// The bit of such a block descriptor that says that the block was written to.

@@ -1,4 +1,5 @@
-//! The reading half of a connection: replies go to the requests that they answer, and bytes straight to where they belong.
+//! The reading half of a connection: replies go to the requests that they answer, and bytes straight to where
+//! they belong.
 
 use super::assembly::{Assembly, Piece};
 use super::connection::Shared;

@@ -21,7 +21,8 @@ const ZEROED: u64 = 128 << 20;
 /// How much block status is asked for with one request.
 const ASKED: u64 = 1 << 30;
 
-/// The most block status requests for one window. A server that says less than this lets us know is left alone.
+/// The most block status requests for one window. A server that says less than this lets us know is left
+/// alone.
 const MOST_QUESTIONS: u32 = 1 << 14;
 
 /// Makes the requests of one disk.
@@ -192,8 +193,8 @@ impl Requests {
 
     /// Flushes one connection: for what it has taken, or for what others may have written.
     ///
-    /// A flush that the server has refused is not to be repeated: what could not be made safe may be lost, and a second flush
-    /// need not say so (fsync(2) reports an error once).
+    /// A flush that the server has refused is not to be repeated: what could not be made safe may be lost,
+    /// and a second flush need not say so (fsync(2) reports an error once).
     pub(super) async fn flush(&self, connection: &Connection, covers: Option<Covers>) -> Result<()> {
         let (command, payload) = (Command::Flush, covers.map_or(Payload::None, Payload::Safe));
         let request = Request { command, offset: 0, length: 0, body: Bytes::new(), payload, guard: None };
@@ -270,7 +271,8 @@ impl Requests {
     }
 }
 
-/// The whole blocks that hold a range. They are on the disk: its size is a multiple of the minimum block size.
+/// The whole blocks that hold a range. They are on the disk: its size is a multiple of the minimum block
+/// size.
 fn outwards(range: Range<u64>, minimum: u32) -> Range<u64> {
     let minimum = u64::from(minimum);
     range.start / minimum * minimum..range.end.div_ceil(minimum) * minimum

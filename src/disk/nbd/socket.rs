@@ -15,9 +15,10 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// How much a unix socket takes before it is read, in bytes. The default of Linux is half of it (`wmem_default`,
-/// Documentation/admin-guide/sysctl/net.rst): with this the two ends wait for each other a third as often, and with several
-/// times as much the bytes leave the processor's cache before they are read. A TCP socket finds its size by itself.
+/// How much a unix socket takes before it is read, in bytes. The default of Linux is half of it
+/// (`wmem_default`, Documentation/admin-guide/sysctl/net.rst): with this the two ends wait for each other a
+/// third as often, and with several times as much the bytes leave the processor's cache before they are read.
+/// A TCP socket finds its size by itself.
 const UNIX_SEND_BUFFER: usize = 416 << 10;
 
 /// The half of a connection that is read.

@@ -4,8 +4,8 @@ use super::protocol::{STATE_DIRTY, STATE_ZERO};
 use crate::disk::Extent;
 use std::ops::Range;
 
-/// The most extents that are kept of one answer. What lies behind them counts as data: that is always true, and reading it
-/// costs no more than so fine a list would.
+/// The most extents that are kept of one answer. What lies behind them counts as data: that is always true,
+/// and reading it costs no more than so fine a list would.
 const MOST_EXTENTS: usize = 1 << 18;
 
 /// What one block status request is answered with.
@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn only_what_reads_as_zero_is_zero() {
-        // Data, a hole with contents nobody knows, a hole of zeros, zeros that are allocated, and flags nobody knows.
+        // Data, a hole with contents nobody knows, a hole of zeros, zeros that are allocated, and flags
+        // nobody knows.
         let all = of(&[(100, 0), (100, 1), (100, 3), (100, 2), (100, 0xfffc), (10_000, 3)]).unwrap();
         assert_eq!(all, [(1000, 1200, false), (1200, 1400, true), (1400, 1500, false), (1500, 2000, true)]);
         assert_eq!(of(&[(5, 0)]).unwrap(), [(1000, 1005, false)], "a server may stop early");

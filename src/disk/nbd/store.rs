@@ -16,7 +16,8 @@ pub struct Server {
     options: NbdOptions,
     meters: Arc<Meters>,
     retry: Retry,
-    /// The export that was asked for last. Many servers take one connection at a time, and some end with their last.
+    /// The export that was asked for last. Many servers take one connection at a time, and some end with
+    /// their last.
     open: Mutex<Option<(String, NbdDisk)>>,
 }
 
@@ -48,7 +49,7 @@ impl Server {
 
 impl Store for Server {
     fn info(&self) -> StoreInfo {
-        StoreInfo { noun: "export", marks: false, gzip: false, vhd: false }
+        StoreInfo { noun: "export", marks: false, gzip: false, vhd: false, destroys: false }
     }
 
     fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {

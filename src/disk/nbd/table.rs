@@ -1,8 +1,8 @@
 //! The requests that are under way on a connection, and what is known of each.
 //!
-//! A request of many bytes goes to the server in parts, which it answers in any order: parts of a size that stays in a
-//! processor's cache are copied faster, by us and by the server, and a server works on several at a time. Each part has a
-//! cookie of its own, made of the request's number and the part's.
+//! A request of many bytes goes to the server in parts, which it answers in any order: parts of a size that
+//! stays in a processor's cache are copied faster, by us and by the server, and a server works on several at
+//! a time. Each part has a cookie of its own, made of the request's number and the part's.
 
 use super::assembly::Assembly;
 use super::durability::Covers;
@@ -186,8 +186,8 @@ impl Table {
         outgoing
     }
 
-    /// Whether a part has to be sent. One that nobody waits for any more is struck off; with the last of them its request, which
-    /// is then given too.
+    /// Whether a part has to be sent. One that nobody waits for any more is struck off; with the last of them
+    /// its request, which is then given too.
     pub(super) fn is_wanted(&mut self, cookie: u64) -> (bool, Option<Pending>) {
         let (number, bit) = split(cookie);
         let Some(pending) = self.pending.get_mut(&number) else { return (false, None) };
@@ -201,7 +201,8 @@ impl Table {
         (false, if over { self.remove(number) } else { None })
     }
 
-    /// So many bytes of a part's body have left, maybe the last. How long it all took, if this was the request's last part.
+    /// So many bytes of a part's body have left, maybe the last. How long it all took, if this was the
+    /// request's last part.
     pub(super) fn sent(&mut self, cookie: u64, bytes: u64, all: bool) -> Option<std::time::Duration> {
         let (number, bit) = split(cookie);
         let pending = self.pending.get_mut(&number)?;
@@ -224,7 +225,8 @@ impl Table {
         }
     }
 
-    /// What is needed to read a reply; it has to be given back. `None` for a cookie that no part has whose answer is missing.
+    /// What is needed to read a reply; it has to be given back. `None` for a cookie that no part has whose
+    /// answer is missing.
     pub(super) fn take(&mut self, cookie: u64) -> Option<Reply> {
         let (number, bit) = split(cookie);
         let pending = self.pending.get_mut(&number).filter(|pending| pending.open & bit != 0)?;
@@ -240,8 +242,8 @@ impl Table {
         })
     }
 
-    /// Takes back what was needed for a reply, or a chunk of one. The request, if that was the last of it; fails if something
-    /// of that is missing.
+    /// Takes back what was needed for a reply, or a chunk of one. The request, if that was the last of it;
+    /// fails if something of that is missing.
     pub(super) fn give_back(&mut self, reply: Reply, complete: bool) -> Result<Option<Pending>, String> {
         let (number, bit) = split(reply.cookie);
         let Some(pending) = self.pending.get_mut(&number) else { return Ok(None) };

@@ -1,5 +1,5 @@
-//! The writing half of a connection: requests leave in the order they came, heads and bodies of several with one call, and no
-//! body is copied.
+//! The writing half of a connection: requests leave in the order they came, heads and bodies of several with
+//! one call, and no body is copied.
 
 use super::connection::Shared;
 use super::protocol::Command;

@@ -29,6 +29,8 @@ struct Input {
     name: String,
     /// Bytes, where that is known.
     size: Option<u64>,
+    /// Whether its size is what the user declared.
+    is_declared: bool,
     /// Whether zeros follow where it ends before its size.
     padded: bool,
     /// What follows the input.
@@ -85,6 +87,7 @@ impl Stream {
             bytes: Box::new(input),
             name: name.to_owned(),
             size: None,
+            is_declared: false,
             padded: false,
             behind: None,
             failure,
@@ -103,8 +106,15 @@ impl Stream {
         if size == 0 {
             return Err(Error::new(Kind::Source, "an image of 0 bytes is empty"));
         }
-        let input =
-            Input { bytes, name: name.to_owned(), size: Some(size), padded: false, behind: None, failure };
+        let input = Input {
+            bytes,
+            name: name.to_owned(),
+            size: Some(size),
+            is_declared: matches!(identity, Identity::Stream { .. }),
+            padded: false,
+            behind: None,
+            failure,
+        };
         let info = DiskInfo { identity: Some(identity), stable: false, ..DiskInfo::new(name, size) };
         Ok(Self { input, info })
     }
@@ -211,14 +221,14 @@ impl Input {
             return Ok(len);
         }
         if got < len {
-            return Err(self.wrong_size(size, &format!("ended after {}", at + got)));
+            return Err(self.too_short(size, at + got));
         }
         if at + got < size {
             return Ok(got);
         }
         match (&mut self.bytes).take(1).read_to_end(&mut Vec::new()) {
             Ok(0) => Ok(got),
-            Ok(_) => Err(self.wrong_size(size, "goes on past that")),
+            Ok(_) => Err(self.too_long(size)),
             Err(e) => Err(self.failed(e)),
         }
     }
@@ -227,10 +237,22 @@ impl Input {
         self.failure.behind(error, &format!("reading {} failed", self.name))
     }
 
-    fn wrong_size(&self, size: u64, how: &str) -> Error {
-        Error::new(Kind::Source, format!("{} was to be {size} bytes and {how}", self.name)).hint(
-            if self.padded { "allow more with --size-at-most" } else { "give the exact size with --size" },
-        )
+    fn too_short(&self, size: u64, got: u64) -> Error {
+        let text = format!("{} ended early: expected {size} bytes, got {got}", self.name);
+        Error::new(Kind::Source, text).hint(if self.is_declared {
+            format!(
+                "run it again with `--size-at-most {size}` in place of `--size` to pad it with zeros, or with \
+                 `--size {got} --restart` to take it as it is"
+            )
+        } else {
+            format!("if the image has {got} bytes, start over with `--size {got} --restart`")
+        })
+    }
+
+    fn too_long(&self, size: u64) -> Error {
+        let text = format!("{} is longer than expected: it goes on after {size} bytes", self.name);
+        let option = if self.padded { "--size-at-most" } else { "--size" };
+        Error::new(Kind::Source, text).hint(format!("start over with a larger `{option}` and `--restart`"))
     }
 }
 
@@ -260,9 +282,9 @@ mod tests {
     async fn only_the_declared_size_will_do() {
         assert!(matches!(read(b"0123456789", 10).await, (10, Ok(()))));
         let (_, short) = read(b"012345678", 10).await;
-        assert!(short.unwrap_err().to_string().contains("ended after 9"));
+        assert!(short.unwrap_err().to_string().contains("expected 10 bytes, got 9"));
         let (got, long) = read(b"0123456789x", 10).await;
-        assert!(long.unwrap_err().to_string().contains("goes on"));
+        assert!(long.unwrap_err().to_string().contains("goes on after 10 bytes"));
         assert_eq!(got, 8, "the last bytes come only once nothing follows");
         assert!(Stream::stdin(0).is_err());
     }

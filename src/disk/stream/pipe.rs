@@ -1,8 +1,8 @@
 //! Bytes handed from one part of the pipeline to another that reads them as a stream.
 //!
 //! The writing end is fed by a task or a thread, a few pieces ahead at most; the reading end is an ordinary
-//! [`Read`], for decoders and sources that know nothing of tasks. The end of the stream is said, never guessed: a writer
-//! that dies leaves an error, not a short stream that looks whole.
+//! [`Read`], for decoders and sources that know nothing of tasks. The end of the stream is said, never
+//! guessed: a writer that dies leaves an error, not a short stream that looks whole.
 
 use crate::error::{Error, Kind};
 use bytes::{Buf, Bytes};
@@ -10,7 +10,8 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// Pieces that may wait to be read. They are as long as what the network or a decoder gives at once, 256 KiB at most.
+/// Pieces that may wait to be read. They are as long as what the network or a decoder gives at once, 256 KiB
+/// at most.
 const WAITING: usize = 16;
 
 /// One piece, the end (`None`), or why there is no more.
@@ -29,7 +30,8 @@ pub struct PipeReader {
     failure: Failure,
 }
 
-/// Why the stream ended early. Decoders wrap the error that a [`Read`] gives them, or replace it; this keeps it.
+/// Why the stream ended early. Decoders wrap the error that a [`Read`] gives them, or replace it; this keeps
+/// it.
 #[derive(Clone, Debug, Default)]
 pub struct Failure(Arc<Mutex<Option<Error>>>);
 
@@ -80,7 +82,8 @@ impl PipeReader {
 }
 
 impl Failure {
-    /// The error that stands behind one of reading: the writer's own if there is one, else `error` as `what` failed.
+    /// The error that stands behind one of reading: the writer's own if there is one, else `error` as `what`
+    /// failed.
     pub fn behind(&self, error: std::io::Error, what: &str) -> Error {
         self.take().unwrap_or_else(|| Error::new(Kind::Source, what).source(error))
     }

@@ -1,8 +1,9 @@
-//! An image inside gzip, xz, zstd, bzip2 or tar, or several of them: found by its first bytes, and unpacked as it passes.
+//! An image inside gzip, xz, zstd, bzip2 or tar, or several of them: found by its first bytes, and unpacked
+//! as it passes.
 //!
-//! Of a tar archive the file is taken that was named, or the first that is not a description of one. What comes out of
-//! [`unpack`] is a raw image: anything that is known to be something else is refused by name, since a drive that holds it
-//! would not boot.
+//! Of a tar archive the file is taken that was named, or the first that is not a description of one. What
+//! comes out of [`unpack`] is a raw image: anything that is known to be something else is refused by name,
+//! since a drive that holds it would not boot.
 
 use super::pipe::Failure;
 use super::pipe::{PipeReader, PipeWriter, pipe};
@@ -78,8 +79,8 @@ impl Contents {
     }
 }
 
-/// Looks into the first bytes of something, as far as they reach. A megabyte tells the size of an image in a tar archive.
-/// It is work for the processor, up to a second of it: not for a thread that others wait for.
+/// Looks into the first bytes of something, as far as they reach. A megabyte tells the size of an image in a
+/// tar archive. It is work for the processor, up to a second of it: not for a thread that others wait for.
 pub fn look(head: &[u8]) -> Result<Contents> {
     let guard = Guard::new(&|| false);
     let mut walk = Walk { guard: &guard, wanted: &Wanted::default(), contents: Contents::default() };
@@ -154,9 +155,9 @@ fn run(input: impl Read, failure: &Failure, out: &PipeWriter) -> Result<()> {
     .map(drop)
 }
 
-/// Unpacks to the very end and hands every piece of the image to `take`, the first bytes alone, [`HEAD`] of them if there
-/// are so many. It ends early, and without an error, where `take` answers false or `unwanted` is true. `failure`: why
-/// reading the input failed, where that is known.
+/// Unpacks to the very end and hands every piece of the image to `take`, the first bytes alone, [`HEAD`] of
+/// them if there are so many. It ends early, and without an error, where `take` answers false or `unwanted`
+/// is true. `failure`: why reading the input failed, where that is known.
 pub fn unpack_into(
     input: impl Read,
     failure: &Failure,
@@ -285,7 +286,8 @@ pub fn packing_of(head: &[u8]) -> Option<Packing> {
     }
 }
 
-/// The letters, the level, and the first block (or the end) behind them: the letters alone may begin anything.
+/// The letters, the level, and the first block (or the end) behind them: the letters alone may begin
+/// anything.
 fn is_bzip2(head: &[u8]) -> bool {
     let block = |head: &[u8]| head[4..].starts_with(b"1AY&SY") || head[4..].starts_with(b"\x17rE8P\x90");
     head.starts_with(b"BZh") && head.len() >= 10 && matches!(head[3], b'1'..=b'9') && block(head)

@@ -1,23 +1,25 @@
-//! The bounds of unpacking. Some bytes of an archive can stand for terabytes, in front of the image or beside it.
+//! The bounds of unpacking. Some bytes of an archive can stand for terabytes, in front of the image or beside
+//! it.
 //!
-//! Every layer is read through a [`Guarded`] reader. It ends the work when more comes in front of the image than belongs
-//! there, when a record of a tar archive is longer than one may be, and when nobody wants the image any more: a decoder
-//! can be busy for minutes with what it has, without reading from or writing to anything that could tell it to stop.
+//! Every layer is read through a [`Guarded`] reader. It ends the work when more comes in front of the image
+//! than belongs there, when a record of a tar archive is longer than one may be, and when nobody wants the
+//! image any more: a decoder can be busy for minutes with what it has, without reading from or writing to
+//! anything that could tell it to stop.
 
 use std::cell::Cell;
 use std::io::{self, Read};
 use std::rc::Rc;
 
-/// The most that may come in front of the image, all layers together: descriptions, names, empty parts of a stream. The
-/// description of an appliance in the OVF format has some 10 KiB.
+/// The most that may come in front of the image, all layers together: descriptions, names, empty parts of a
+/// stream. The description of an appliance in the OVF format has some 10 KiB.
 pub(super) const IN_FRONT: u64 = 64 << 20;
 
-/// The longest records of one file in a tar archive together: its long names, its extended header, and the map of a sparse
-/// file, which has 43,000 pieces in so much.
+/// The longest records of one file in a tar archive together: its long names, its extended header, and the
+/// map of a sparse file, which has 43,000 pieces in so much.
 pub(in crate::disk) const RECORDS: u64 = 1 << 20;
 
-/// The most memory that the first layer of xz or zstd may take, in bytes as a power of two: the highest preset of xz has a
-/// dictionary of 64 MiB.
+/// The most memory that the first layer of xz or zstd may take, in bytes as a power of two: the highest
+/// preset of xz has a dictionary of 64 MiB.
 const LARGEST_WINDOW_LOG: u32 = 26;
 
 /// The same of every further layer: the usual presets of zstd have a window of 2 MiB.
@@ -68,7 +70,8 @@ impl<'a> Guard<'a> {
         self.breach.get()
     }
 
-    /// The window that the next layer of xz or zstd may have, as a power of two. Together they stay below 80 MiB.
+    /// The window that the next layer of xz or zstd may have, as a power of two. Together they stay below 80
+    /// MiB.
     pub(super) fn window_log(&self) -> u32 {
         match self.heavy.replace(self.heavy.get() + 1) {
             0 => LARGEST_WINDOW_LOG,

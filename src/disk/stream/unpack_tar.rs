@@ -10,8 +10,8 @@ use std::io::{self, Read};
 /// The most names that are kept to be listed.
 const MOST_NAMES: usize = 20;
 
-/// The first image of an archive. What comes after it is read too, so that a damaged end is noticed. `allowance` is that
-/// of the input: the archive's reader takes records into memory as long as they are.
+/// The first image of an archive. What comes after it is read too, so that a damaged end is noticed.
+/// `allowance` is that of the input: the archive's reader takes records into memory as long as they are.
 pub(super) fn first_image(
     walk: &mut Walk<'_, '_>,
     input: impl Read,
@@ -46,7 +46,8 @@ pub(super) fn first_image(
             None => is_image,
         };
         if taken || !is_wanted {
-            // A sparse file is as long in the archive as its header says, others may have it in their records.
+            // A sparse file is as long in the archive as its header says, others may have it in their
+            // records.
             let kept = if kind.is_gnu_sparse() { entry.header().entry_size() } else { Ok(entry.size()) };
             rest = kept.map_err(Stop::Io)?;
             continue;
@@ -136,7 +137,8 @@ pub(in crate::disk) fn is_description(name: &str) -> bool {
         )
 }
 
-/// The header of an archive has a checksum over itself, which settles it where an image has the same five letters.
+/// The header of an archive has a checksum over itself, which settles it where an image has the same five
+/// letters.
 pub(super) fn is_tar(head: &[u8]) -> bool {
     if head.len() < HEAD || &head[257..262] != b"ustar" {
         return false;

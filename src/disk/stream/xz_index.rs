@@ -1,4 +1,5 @@
-//! The raw size of an .xz file, from the index at its end (The .xz File Format 1.1.0, 2.1.2 and 4): without unpacking it.
+//! The raw size of an .xz file, from the index at its end (The .xz File Format 1.1.0, 2.1.2 and 4): without
+//! unpacking it.
 //!
 //! Only the reading of two small ranges is here; what is unpacked is checked by the decoder.
 
@@ -13,8 +14,8 @@ const HEADER: u64 = 12;
 /// The longest index that is read: a block has some ten bytes in it.
 const LONGEST: u64 = 16 << 20;
 
-/// The raw size of a file of `size` bytes; `None` if it is not one stream from its first byte to its last, whose index
-/// accounts for every byte. `read` gives the bytes at an offset.
+/// The raw size of a file of `size` bytes; `None` if it is not one stream from its first byte to its last,
+/// whose index accounts for every byte. `read` gives the bytes at an offset.
 pub async fn raw_size(size: u64, read: impl AsyncFn(u64, u64) -> Result<Vec<u8>>) -> Result<Option<u64>> {
     let Some(footer_at) = size.checked_sub(FOOTER).filter(|at| *at > HEADER) else { return Ok(None) };
     let footer = read(footer_at, FOOTER).await?;

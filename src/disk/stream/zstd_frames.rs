@@ -1,11 +1,12 @@
-//! The raw size of a zstd file, by the headers of its frames and blocks (RFC 8878, 3.1): without unpacking it.
+//! The raw size of a zstd file, by the headers of its frames and blocks (RFC 8878, 3.1): without unpacking
+//! it.
 
 use std::io::{BufReader, Read, Seek};
 
 const MAGIC: u32 = 0xfd2f_b528;
 
-/// The raw size of a file; `None` if a frame does not say it, or the frames do not account for every byte. It ends early
-/// where `unwanted` is true.
+/// The raw size of a file; `None` if a frame does not say it, or the frames do not account for every byte. It
+/// ends early where `unwanted` is true.
 pub fn raw_size(input: impl Read + Seek, unwanted: &dyn Fn() -> bool) -> Option<u64> {
     let mut input = BufReader::with_capacity(64 << 10, input);
     let mut total = 0_u64;

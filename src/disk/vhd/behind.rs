@@ -13,8 +13,8 @@ pub struct Behind {
 }
 
 impl Behind {
-    /// What is behind an image of `size` bytes, which is `name` in messages. `id` and `made` go into the footer: the same in every
-    /// run of a transfer, or what an earlier run has written differs.
+    /// What is behind an image of `size` bytes, which is `name` in messages. `id` and `made` go into the
+    /// footer: the same in every run of a transfer, or what an earlier run has written differs.
     ///
     /// # Errors
     /// If the image is empty, or so large that no size could tell it with the footer.

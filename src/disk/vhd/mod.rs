@@ -1,7 +1,8 @@
 //! Fixed VHDs: an image's bytes as they are, and a footer of 512 bytes behind them. What Azure boots is one.
 //!
-//! Source: Microsoft, `Virtual Hard Disk Image Format Specification`, version 1.0, `Hard Disk Footer Format` and `CHS Calculation`.
-//! Azure wants the size without the footer to be a multiple of 1 MiB (`Prepare a Windows VHD or VHDX to upload to Azure`).
+//! Source: Microsoft, `Virtual Hard Disk Image Format Specification`, version 1.0, `Hard Disk Footer Format`
+//! and `CHS Calculation`. Azure wants the size without the footer to be a multiple of 1 MiB (`Prepare a
+//! Windows VHD or VHDX to upload to Azure`).
 
 mod behind;
 mod with_footer;
@@ -75,7 +76,8 @@ impl Footer {
         UNIX_EPOCH + Duration::from_secs(EPOCH + u64::from(self.timestamp))
     }
 
-    /// The footer of a file, which are its last 512 bytes; `None` if they are none. Unknown versions and kinds are not taken.
+    /// The footer of a file, which are its last 512 bytes; `None` if they are none. Unknown versions and
+    /// kinds are not taken.
     pub fn parse(bytes: &[u8; 512]) -> Option<Self> {
         let be32 = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let be64 = |at: usize| u64::from(be32(at)) << 32 | u64::from(be32(at + 4));
@@ -95,10 +97,10 @@ impl Footer {
 
     /// The footer as it stands in a file.
     ///
-    /// Programs disagree on whether the size or the geometry, which is coarse, counts. To QEMU that depends on the creator
-    /// (`block/vpc.c`, `vpc_open`): older releases take the size only of those that they know, newer ones the geometry only of `vpc `
-    /// and `qemu`. The footer names Hyper-V, `win `, whose format it is that Azure takes, and of whom the size counts in all of
-    /// them.
+    /// Programs disagree on whether the size or the geometry, which is coarse, counts. To QEMU that depends
+    /// on the creator (`block/vpc.c`, `vpc_open`): older releases take the size only of those that they know,
+    /// newer ones the geometry only of `vpc ` and `qemu`. The footer names Hyper-V, `win `, whose format it
+    /// is that Azure takes, and of whom the size counts in all of them.
     pub fn to_bytes(&self) -> [u8; 512] {
         let mut bytes = [0; 512];
         let kind: u32 = match self.disk_type {
@@ -127,7 +129,8 @@ impl Footer {
     }
 }
 
-/// The id of the VHD that is made of an image, whatever that is known by: the same in each run, a UUID of version 8 (RFC 9562, 5.8).
+/// The id of the VHD that is made of an image, whatever that is known by: the same in each run, a UUID of
+/// version 8 (RFC 9562, 5.8).
 pub fn id_of(image: &str) -> [u8; 16] {
     let digest = blake3::derive_key("diskferry 2026 unique id of a VHD", image.as_bytes());
     let mut id = [0; 16];

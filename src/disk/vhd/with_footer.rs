@@ -7,7 +7,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// A disk with zeros behind it up to the next MiB, and the footer of a fixed VHD behind those. Clones share the disk.
+/// A disk with zeros behind it up to the next MiB, and the footer of a fixed VHD behind those. Clones share
+/// the disk.
 #[derive(Clone)]
 pub struct WithFooter {
     inner: Arc<dyn ReadAt>,
@@ -16,7 +17,8 @@ pub struct WithFooter {
 }
 
 impl WithFooter {
-    /// `id` and `made` go into the footer: the same in every run of a transfer, or what an earlier run has written differs.
+    /// `id` and `made` go into the footer: the same in every run of a transfer, or what an earlier run has
+    /// written differs.
     ///
     /// # Errors
     /// If the disk is empty, or so large that no size could tell it with the footer.
@@ -110,5 +112,9 @@ impl LocalRead for WithFooter {
 
     fn blind(&self) -> Option<String> {
         self.inner.local().and_then(LocalRead::blind)
+    }
+
+    fn users(&self) -> Option<String> {
+        self.inner.local().and_then(LocalRead::users)
     }
 }

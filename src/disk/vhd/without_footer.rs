@@ -6,8 +6,8 @@ use crate::error::{Error, Kind, Result};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A disk that ends with the footer of a fixed VHD, without the footer and whatever stands before it behind the image. Clones
-/// share the disk.
+/// A disk that ends with the footer of a fixed VHD, without the footer and whatever stands before it behind
+/// the image. Clones share the disk.
 #[derive(Clone)]
 pub struct WithoutFooter {
     inner: Arc<dyn ReadAt>,
@@ -87,5 +87,9 @@ impl LocalRead for WithoutFooter {
 
     fn blind(&self) -> Option<String> {
         self.inner.local().and_then(LocalRead::blind)
+    }
+
+    fn users(&self) -> Option<String> {
+        self.inner.local().and_then(LocalRead::users)
     }
 }

@@ -42,12 +42,13 @@ pub(crate) fn create(command: &Command) -> Answer {
 /// Makes a drive; of the given size unless it says another.
 pub(crate) fn make(shared: &Shared, wanted: Wanted, size: u64) -> Result<Arc<Drive>, Refusal> {
     let given = wanted.keys.iter().filter(|(_, value)| !value.is_empty());
+    let name = wanted.name.unwrap_or_default();
     shared.drives.create(Record {
         drive: uuid::Uuid::new_v4().to_string(),
-        name: wanted.name.unwrap_or_default(),
+        noise: shared.dealer.noise(&name),
+        name,
         size: wanted.size.unwrap_or(size),
         created: now(),
-        noise: shared.dealer.noise(),
         keys: given.collect(),
         traffic: Traffic::default(),
     })

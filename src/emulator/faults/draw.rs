@@ -1,26 +1,35 @@
 //! The draws: which request meets which fault.
 
+use super::fingerprint::{of_name, with};
+use super::rules::{Rule, Rules};
 use super::wrong::OddCreate;
-use super::{FaultKind, Faults, OddReply, Share, WrongBytes};
+use super::{Etag, FaultKind, Faults, OddReply, Ranges, RuleInfo, RuleLimits, Share, WrongBytes};
 use crate::emulator::hook::Operation;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+/// How many different requests are counted. Past them the counts begin anew: memory stays bounded, and what is drawn
+/// still depends on the requests alone.
+const COUNTED: usize = 1 << 20;
+
 /// Keeps the numbers of one purpose apart from those of another under the same seed.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stream {
-    Request = 0x5265,
-    When = 0x5768,
-    Drive = 0x4472,
-    Redirect = 0x5264,
-    Wrong = 0x5772,
-    Where = 0x5765,
+    Request,
+    When,
+    Drive,
+    Redirect,
+    Wrong,
+    Where,
+    Create,
 }
 
 /// When in the course of a request its connection is reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::emulator) enum When {
-    /// The headers were read, the body was not.
+    /// The headers were read, and of the body no more than the draw needs.
     BeforeBody,
     /// Half of the body was read.
     WithinBody,
@@ -36,8 +45,30 @@ pub(in crate::emulator) enum Fault {
     Reset(When),
     Short,
     Stall,
-    /// A wrong answer, with a random number for its choices.
-    Wrong(FaultKind, u64),
+    Wrong(WrongAnswer),
+}
+
+/// A wrong answer to one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::emulator) struct WrongAnswer {
+    pub(in crate::emulator) kind: FaultKind,
+    /// For its choices.
+    pub(in crate::emulator) random: u64,
+    /// How long it takes, or takes for each byte; zero for most kinds.
+    pub(in crate::emulator) takes: Duration,
+}
+
+impl WrongAnswer {
+    /// What the call itself is to get wrong, if that is the fault.
+    pub(in crate::emulator) fn bytes(self, operation: Operation) -> Option<WrongBytes> {
+        let WrongAnswer { kind, random, .. } = self;
+        let in_the_call = match kind {
+            FaultKind::Drop | FaultKind::Misplace => true,
+            FaultKind::Bend => operation == Operation::Write,
+            _ => false,
+        };
+        in_the_call.then_some(WrongBytes { kind, random })
+    }
 }
 
 impl Fault {
@@ -48,20 +79,7 @@ impl Fault {
             Fault::Reset(_) => FaultKind::Reset,
             Fault::Short => FaultKind::Short,
             Fault::Stall => FaultKind::Stall,
-            Fault::Wrong(kind, _) => kind,
-        }
-    }
-
-    /// What the call itself is to get wrong, if that is the fault.
-    pub(in crate::emulator) fn wrong_bytes(self, operation: Operation) -> Option<WrongBytes> {
-        match self {
-            Fault::Wrong(kind @ (FaultKind::Drop | FaultKind::Misplace), random) => {
-                Some(WrongBytes { kind, random })
-            }
-            Fault::Wrong(kind @ FaultKind::Bend, random) if operation == Operation::Write => {
-                Some(WrongBytes { kind, random })
-            }
-            _ => None,
+            Fault::Wrong(wrong) => wrong.kind,
         }
     }
 }
@@ -78,42 +96,135 @@ pub(in crate::emulator) enum CreateFault {
 /// Deals the faults of one emulator and counts them.
 #[derive(Debug, Default)]
 pub(in crate::emulator) struct Dealer {
-    faults: Faults,
-    requests: AtomicU64,
-    drives: AtomicU64,
-    downloads: AtomicU64,
+    rules: RwLock<Arc<Rules>>,
+    /// How often each request came, by its fingerprint.
+    came: Mutex<HashMap<(Stream, u64), u64>>,
     dealt: AtomicU64,
     refusals: AtomicU64,
     silent: AtomicU64,
-    /// How many of the creates that `create=` is about have come.
-    creates: AtomicU8,
+}
+
+/// A request that a fault may be drawn for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::emulator) struct Drawing<'a> {
+    pub(in crate::emulator) method: &'a str,
+    /// The path as the provider's rows have it.
+    pub(in crate::emulator) path: &'a str,
+    pub(in crate::emulator) operation: Operation,
+    /// See [`super::fingerprint`].
+    pub(in crate::emulator) fingerprint: u64,
 }
 
 impl Dealer {
+    /// One with the faults of the start as its only rule.
     pub(in crate::emulator) fn new(faults: Faults) -> Self {
-        Dealer { faults, ..Dealer::default() }
+        let dealer = Dealer::default();
+        if faults != Faults::default() {
+            // A rule for all requests is never refused.
+            let _ = dealer.add(faults, RuleLimits::default());
+        }
+        dealer
     }
 
-    /// The fault of the next request, if it is to meet one. Not counted yet: see [`Dealer::dealt`].
-    pub(in crate::emulator) fn draw(&self, operation: Operation) -> Option<Fault> {
-        let n = self.requests.fetch_add(1, Ordering::Relaxed);
-        self.nth(n).or_else(|| {
-            let kind = self.faults.wrong.draw(operation, self.random(Stream::Wrong, n))?;
-            Some(Fault::Wrong(kind, self.random(Stream::Where, n)))
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes the rules, for requests that come from now on.
+    fn change<T>(&self, change: impl FnOnce(&mut Rules) -> T) -> T {
+        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut rules))
+    }
+
+    /// Adds a rule, and gives its number.
+    ///
+    /// # Errors
+    /// The rule is for some requests and has a setting that holds for all.
+    pub(in crate::emulator) fn add(&self, faults: Faults, limits: RuleLimits) -> Result<u64, String> {
+        self.change(|rules| {
+            let id = rules.next + 1;
+            rules.list.push(Arc::new(Rule::new(id, faults, limits)?));
+            rules.next = id;
+            Ok(id)
         })
     }
 
-    fn nth(&self, n: u64) -> Option<Fault> {
-        let random = self.random(Stream::Request, n);
+    /// Takes a rule away; false if there is none of this number.
+    pub(in crate::emulator) fn remove(&self, id: u64) -> bool {
+        self.change(|rules| {
+            let before = rules.list.len();
+            rules.list.retain(|rule| rule.id != id);
+            rules.list.len() < before
+        })
+    }
+
+    /// Takes all rules away.
+    pub(in crate::emulator) fn clear(&self) {
+        self.change(|rules| rules.list.clear());
+    }
+
+    /// The rules in the order in which they are asked.
+    pub(in crate::emulator) fn list(&self) -> Vec<RuleInfo> {
+        self.rules().list.iter().map(|rule| rule.info()).collect()
+    }
+
+    /// Has the draws of all rules without a `seed=` of their own begin elsewhere, and requests counted anew.
+    pub(in crate::emulator) fn set_seed(&self, seed: u64) {
+        self.change(|rules| rules.seed = seed);
+        self.came().clear();
+    }
+
+    /// Whether anything is drawn, for which requests have to be told apart.
+    pub(in crate::emulator) fn draws(&self) -> bool {
+        self.rules().list.iter().any(|rule| rule.faults.draws())
+    }
+
+    /// How long a request waits before it is looked at.
+    pub(in crate::emulator) fn latency(&self, method: &str, path: &str) -> Duration {
+        let rules = self.rules();
+        let latencies =
+            rules.list.iter().filter(|rule| rule.is_for(method, path)).map(|rule| rule.faults.latency);
+        latencies.fold(Duration::ZERO, Duration::saturating_add)
+    }
+
+    /// Bytes a second, all connections and both directions together.
+    pub(in crate::emulator) fn rate(&self) -> Option<u64> {
+        self.rules().rate()
+    }
+
+    pub(in crate::emulator) fn ranges(&self) -> Ranges {
+        self.rules().ranges()
+    }
+
+    pub(in crate::emulator) fn etag(&self) -> Etag {
+        self.rules().etag()
+    }
+
+    /// The fault of a request, if it is to meet one. Not counted yet: see [`Dealer::deal`].
+    pub(in crate::emulator) fn draw(&self, drawing: Drawing<'_>) -> Option<Fault> {
+        let rules = self.rules();
+        if rules.list.is_empty() {
+            return None;
+        }
+        let nth = self.nth(Stream::Request, drawing.fingerprint);
+        rules.list.iter().filter(|rule| rule.is_for(drawing.method, drawing.path)).find_map(|rule| {
+            let content = with(with(rules.seed(rule), drawing.fingerprint), nth);
+            Self::draw_from(&rule.faults, content, drawing.operation).filter(|_| rule.take())
+        })
+    }
+
+    /// The fault of a request by one rule. `content` is a number made from all that the draw depends on.
+    fn draw_from(faults: &Faults, content: u64, operation: Operation) -> Option<Fault> {
+        let random = |stream: Stream| with(content, stream as u64);
         let mut from = Share::ZERO;
-        for (kind, share) in FaultKind::MIXED.into_iter().zip(self.faults.shares) {
-            if share.takes(random, from) {
+        for (kind, share) in FaultKind::MIXED.into_iter().zip(faults.shares) {
+            if share.takes(random(Stream::Request), from) {
                 return match kind {
                     FaultKind::Busy => Some(Fault::Busy),
                     FaultKind::Unavailable => Some(Fault::Unavailable),
                     FaultKind::Short => Some(Fault::Short),
                     FaultKind::Stall => Some(Fault::Stall),
-                    FaultKind::Reset => Some(Fault::Reset(match self.random(Stream::When, n) % 3 {
+                    FaultKind::Reset => Some(Fault::Reset(match random(Stream::When) % 3 {
                         0 => When::BeforeBody,
                         1 => When::WithinBody,
                         _ => When::AfterApplied,
@@ -123,46 +234,71 @@ impl Dealer {
             }
             from += share;
         }
-        None
+        let kind = faults.wrong.draw(operation, random(Stream::Wrong))?;
+        Some(Fault::Wrong(WrongAnswer {
+            kind,
+            random: random(Stream::Where),
+            takes: faults.wrong.takes(kind),
+        }))
     }
 
-    /// Whether a drive that is made now has noise where nothing was written; if so, the seed of that noise.
-    pub(in crate::emulator) fn noise(&self) -> Option<u64> {
-        let random = self.random(Stream::Drive, self.drives.fetch_add(1, Ordering::Relaxed));
-        self.faults.dirty.takes(random, Share::ZERO).then_some(random)
+    /// Whether a drive of this name that is made now has noise where nothing was written; if so, the seed of that noise.
+    pub(in crate::emulator) fn noise(&self, name: &str) -> Option<u64> {
+        self.takes(Stream::Drive, name, |faults| faults.dirty)
     }
 
     /// Whether this download of an appliance is answered with a redirect.
-    pub(in crate::emulator) fn redirects(&self) -> bool {
-        let random = self.random(Stream::Redirect, self.downloads.fetch_add(1, Ordering::Relaxed));
-        self.faults.redirect.takes(random, Share::ZERO)
+    pub(in crate::emulator) fn redirects(&self, key: &str) -> bool {
+        self.takes(Stream::Redirect, key, |faults| faults.redirect).is_some()
+    }
+
+    /// The random number of a thing by its name, if one of the rules' shares takes it.
+    fn takes(&self, stream: Stream, name: &str, share: impl Fn(&Faults) -> Share) -> Option<u64> {
+        let rules = self.rules();
+        let asked = |rule: &&Arc<Rule>| share(&rule.faults) > Share::ZERO;
+        if !rules.list.iter().any(|rule| asked(&rule)) {
+            return None;
+        }
+        let name = of_name(name);
+        let nth = self.nth(stream, name);
+        rules.list.iter().filter(asked).find_map(|rule| {
+            let random = with(with(with(rules.seed(rule), stream as u64), name), nth);
+            share(&rule.faults).takes(random, Share::ZERO).then_some(random)
+        })
     }
 
     /// Whether a read or write of `len` bytes at `offset` covers an offset that always fails.
     pub(in crate::emulator) fn refuses(&self, offset: u64, len: u64) -> bool {
         let covered = |&at: &u64| offset <= at && at - offset < len;
-        self.faults.refuse.iter().any(covered)
+        self.rules().list.iter().any(|rule| rule.faults.refuse.iter().any(covered))
     }
 
     /// What the next `drives/create` meets, if anything.
     pub(in crate::emulator) fn create(&self) -> Option<CreateFault> {
-        let OddCreate { first, then_refused } = self.faults.wrong.create?;
-        let step = |n: u8| Some(n.saturating_add(1));
-        match self.creates.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).unwrap_or(u8::MAX) {
-            0 => Some(CreateFault::Odd(first)),
-            1 if then_refused => Some(CreateFault::Refused),
+        let rules = self.rules();
+        let (rule, create) =
+            rules.list.iter().rev().find_map(|rule| Some((rule, rule.faults.wrong.create?)))?;
+        let OddCreate { first, then_refused } = create;
+        match self.nth(Stream::Create, rule.id) {
+            1 => Some(CreateFault::Odd(first)),
+            2 if then_refused => Some(CreateFault::Refused),
             _ => None,
         }
     }
 
-    /// How long `late=` keeps an acknowledgement back.
-    pub(in crate::emulator) fn late_for(&self) -> Duration {
-        self.faults.wrong.late_for
+    /// How often this came, now included.
+    fn nth(&self, stream: Stream, number: u64) -> u64 {
+        let mut came = self.came();
+        if came.len() >= COUNTED {
+            came.clear();
+        }
+        let count = came.entry((stream, number)).or_default();
+        *count += 1;
+        *count
     }
 
-    /// The time between two bytes of `drip=`.
-    pub(in crate::emulator) fn drip_every(&self) -> Duration {
-        self.faults.wrong.drip_every
+    fn came(&self) -> MutexGuard<'_, HashMap<(Stream, u64), u64>> {
+        self.came.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a fault that a request is now going to meet.
@@ -187,10 +323,6 @@ impl Dealer {
     pub(in crate::emulator) fn refusals(&self) -> u64 {
         self.refusals.load(Ordering::Relaxed)
     }
-
-    fn random(&self, stream: Stream, n: u64) -> u64 {
-        mix(mix(self.faults.seed ^ (stream as u64) << 48).wrapping_add(n))
-    }
 }
 
 /// The output function of splitmix64: neighbouring inputs give unrelated numbers.
@@ -205,15 +337,41 @@ pub(in crate::emulator) fn mix(x: u64) -> u64 {
 mod tests {
     use super::*;
 
+    fn draw(dealer: &Dealer, fingerprint: u64) -> Option<Fault> {
+        let path = "/drives/u/write/0";
+        dealer.draw(Drawing { method: "POST", path, operation: Operation::Other, fingerprint })
+    }
+
     fn draws(spec: &str, n: u64) -> Vec<Option<Fault>> {
         let dealer = Dealer::new(Faults::parse(spec).unwrap());
-        (0..n).map(|_| dealer.draw(Operation::Other)).collect()
+        (0..n).map(|n| draw(&dealer, n)).collect()
     }
 
     #[test]
     fn draws_repeat_with_the_seed_and_differ_without() {
         assert_eq!(draws("error=0.5,seed=7", 200), draws("error=0.5,seed=7", 200));
         assert_ne!(draws("error=0.5,seed=7", 200), draws("error=0.5,seed=8", 200));
+    }
+
+    #[test]
+    fn draws_do_not_depend_on_the_order_of_requests() {
+        let spec = "error=0.4,drop=0.1,seed=7";
+        // Two requests that come five times each, and one that comes once, in two orders.
+        let drawn = |order: &[u64]| {
+            let dealer = Dealer::new(Faults::parse(spec).unwrap());
+            let mut drawn: HashMap<u64, Vec<Option<Fault>>> = HashMap::new();
+            for request in order {
+                drawn.entry(*request).or_default().push(draw(&dealer, *request));
+            }
+            drawn
+        };
+        let (one, other) =
+            (drawn(&[1, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2]), drawn(&[2, 2, 3, 1, 2, 1, 2, 1, 2, 1, 1]));
+        assert_eq!(one, other);
+        assert!(
+            one[&1].iter().any(|fault| *fault != one[&1][0]),
+            "the same request met the same thing every time"
+        );
     }
 
     #[test]
@@ -229,6 +387,42 @@ mod tests {
         }
         assert!(draws("busy=1", 100).iter().all(|f| *f == Some(Fault::Busy)));
         assert!(draws("", 100).iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn a_rule_is_for_its_requests_and_used_up_in_the_end() {
+        let dealer = Dealer::default();
+        let faults = || Faults::parse("busy=1").unwrap();
+        let limits = RuleLimits {
+            method: Some("post".into()),
+            path: Some("/drives/*/write/**".into()),
+            times: Some(2),
+        };
+        let id = dealer.add(faults(), limits).unwrap();
+        let at = |method, path| {
+            dealer.draw(Drawing { method, path, operation: Operation::Other, fingerprint: 1 }).is_some()
+        };
+        assert!(!at("GET", "/drives/u/write/0") && !at("POST", "/drives/u/info"));
+        assert!(at("POST", "/drives/u/write/0") && at("POST", "/drives/u/write"));
+        assert_eq!(dealer.list()[0].times_left, Some(0));
+        assert!(!at("POST", "/drives/u/write/0"));
+        assert!(dealer.remove(id) && !dealer.remove(id));
+        let second = dealer.add(faults(), RuleLimits::default()).unwrap();
+        assert!(second != id && at("GET", "/drives/list"));
+        dealer.clear();
+        assert!(!at("GET", "/drives/list") && dealer.list().is_empty());
+    }
+
+    #[test]
+    fn a_seed_begins_the_draws_anew() {
+        let dealer = Dealer::new(Faults::parse("error=0.5").unwrap());
+        let run = |seed| {
+            dealer.set_seed(seed);
+            (0..100).map(|n| draw(&dealer, n % 10)).collect::<Vec<_>>()
+        };
+        let first = run(1);
+        assert_ne!(first, run(2));
+        assert_eq!(first, run(1));
     }
 
     #[test]

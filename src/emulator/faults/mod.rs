@@ -1,23 +1,31 @@
 //! What the emulator gets wrong on purpose, so that a client can prove that it survives it.
 //!
-//! [`Faults::parse`] reads the specification; [`mod@draw`] decides, request by request, what goes wrong. Two
-//! rules hold: the n-th draw depends on the seed and on n alone, so that a run can be repeated; and a dealt fault makes
-//! exactly one request fail exactly once, so that a client's count of retries can be compared with the count dealt.
-//! The kinds that get bytes wrong and say that all is well ([`FaultKind::is_silent`]) make no request fail and are counted
-//! apart. Whether the other wrong answers fail is for the client to see.
+//! [`Faults::parse`] reads the specification; [`rules`] says which requests it is for, and [`mod@draw`] decides what goes
+//! wrong. Two rules hold. A draw depends on the seed, on what the request is ([`mod@fingerprint`]) and on how often the same
+//! request came before, and on nothing else, so that a run can be repeated although its requests interleave differently. And
+//! a dealt fault makes exactly one request fail exactly once, so that a client's count of retries can be compared with the
+//! count dealt. The kinds that get bytes wrong and say that all is well ([`FaultKind::is_silent`]) make no request fail and
+//! are counted apart. Whether the other wrong answers fail is for the client to see.
 
 mod draw;
+mod fingerprint;
+mod rules;
 mod share;
 mod wrong;
 
-pub(super) use draw::{CreateFault, Dealer, Fault, When, mix};
+use crate::emulator::properties::parse_size;
+pub(super) use draw::{CreateFault, Dealer, Drawing, Fault, When, WrongAnswer, mix};
+pub(super) use fingerprint::{Prefix, fingerprint};
+pub use rules::{RuleInfo, RuleLimits};
+use serde::Serialize;
 use share::Share;
 use std::time::Duration;
 use wrong::WrongAnswers;
 pub(super) use wrong::{GotWrong, OddReply, WrongBytes};
 
 /// A kind of fault, as counted and logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
     /// 409 with the error type `busy`; of Joyent 420.
     Busy,
@@ -72,14 +80,16 @@ impl FaultKind {
 /// Which faults to deal, and how often. The default is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
+    /// As it was given.
+    spec: String,
     /// The share of requests that meet each kind of [`FaultKind::MIXED`].
     shares: [Share; FaultKind::MIXED.len()],
     /// Where the draws begin.
-    seed: u64,
+    seed: Option<u64>,
     /// How long every request waits before it is looked at.
-    pub(super) latency: Duration,
+    latency: Duration,
     /// Bytes a second, all connections and both directions together.
-    pub(super) rate: Option<u64>,
+    rate: Option<u64>,
     /// Offsets no read or write may cover.
     refuse: Vec<u64>,
     /// The share of new drives whose unwritten sectors read as noise.
@@ -87,9 +97,9 @@ pub struct Faults {
     /// What the account has to spend, in hundredths of its currency.
     pub(super) balance: Option<i64>,
     /// What the server of appliances makes of ranges.
-    pub(super) ranges: Ranges,
+    ranges: Option<Ranges>,
     /// What it says of their versions.
-    pub(super) etag: Etag,
+    etag: Option<Etag>,
     /// The share of downloads that are answered with a redirect.
     redirect: Share,
     /// Wrong answers.
@@ -155,11 +165,11 @@ impl Faults {
     /// # Errors
     /// One sentence that names the item and what is wrong with it.
     pub fn parse(spec: &str) -> Result<Faults, String> {
-        let mut faults = Faults::default();
+        let mut faults = Faults { spec: spec.trim().to_owned(), ..Faults::default() };
         let mut seen: Vec<&str> = Vec::new();
         for item in spec.split(',').map(str::trim).filter(|item| !item.is_empty()) {
             let (key, value) =
-                item.split_once('=').ok_or_else(|| format!("fault {item:?} is not of the form KEY=VALUE"))?;
+                item.split_once('=').ok_or_else(|| format!("fault {item:?}: expected KEY=VALUE"))?;
             if seen.contains(&key) && key != "refuse" {
                 return Err(format!("fault {key:?} is given twice"));
             }
@@ -172,11 +182,29 @@ impl Faults {
         Ok(faults)
     }
 
+    /// Whether it draws anything for single requests.
+    fn draws(&self) -> bool {
+        self.shares.iter().any(|share| *share > Share::ZERO) || self.wrong.draws()
+    }
+
+    /// The key of a setting that cannot be for some requests only, if there is one.
+    fn holds_for_all(&self) -> Option<&'static str> {
+        [
+            ("rate", self.rate.is_some()),
+            ("refuse", !self.refuse.is_empty()),
+            ("dirty", self.dirty > Share::ZERO),
+            ("balance", self.balance.is_some()),
+            ("ranges", self.ranges.is_some()),
+            ("etag", self.etag.is_some()),
+            ("redirect", self.redirect > Share::ZERO),
+            ("create", self.wrong.create.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(key, set)| set.then_some(key))
+    }
+
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
-        let size = || {
-            crate::emulator::properties::parse_size(value)
-                .ok_or("a number of bytes is wanted, as 4194304 or 4M")
-        };
+        let size = || parse_size(value).ok_or("expected a number of bytes, as 4194304 or 4M");
         match key {
             "error" => {
                 let mixed = Share::parse(value)?.split(self.shares.len());
@@ -188,37 +216,37 @@ impl Faults {
             "short" => self.shares[3] += Share::parse(value)?,
             "stall" => self.shares[4] += Share::parse(value)?,
             "dirty" => self.dirty = Share::parse(value)?,
-            "seed" => self.seed = value.parse().map_err(|_| "a whole number is wanted")?,
+            "seed" => self.seed = Some(value.parse().map_err(|_| "expected a whole number")?),
             "latency" => self.latency = duration(value)?,
             "rate" => match size()? {
-                0 => return Err("nothing would ever move".to_owned()),
+                0 => return Err("expected more than 0: nothing would ever move".to_owned()),
                 rate => self.rate = Some(rate),
             },
             "refuse" => self.refuse.push(size()?),
             "ranges" => {
-                self.ranges = match value {
+                self.ranges = Some(match value {
                     "yes" => Ranges::Answered,
                     "no" => Ranges::Ignored,
                     "wrong" => Ranges::Wrong,
-                    _ => return Err("yes, no or wrong is wanted".to_owned()),
-                }
+                    _ => return Err("expected yes, no or wrong".to_owned()),
+                });
             }
             "etag" => {
-                self.etag = match value {
+                self.etag = Some(match value {
                     "yes" => Etag::Stands,
                     "no" => Etag::Missing,
                     "changing" => Etag::Changing,
-                    _ => return Err("yes, no or changing is wanted".to_owned()),
-                }
+                    _ => return Err("expected yes, no or changing".to_owned()),
+                });
             }
             "redirect" => self.redirect = Share::parse(value)?,
             "balance" => self.balance = Some(amount(value)?),
             _ if self.wrong.set(key, value)? => {}
             _ => {
                 return Err(
-                    "there is no such fault; there are error, busy, unavailable, reset, short, stall, \
+                    "no such fault; expected error, busy, unavailable, reset, short, stall, \
                      latency, rate, refuse, dirty, balance, ranges, etag, redirect, seed, drop, misplace, bend, \
-                     late, late-for, page, redirect-writes, long, bomb, headers, interim, drip, drip-every and create"
+                     late, late-for, page, redirect-writes, long, bomb, headers, interim, drip, drip-every or create"
                         .to_owned(),
                 );
             }
@@ -229,7 +257,7 @@ impl Faults {
 
 /// A time with its unit: `20ms`, `1.5s`, `500us`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let wanted = || "a time with its unit is wanted, as 20ms or 1.5s".to_owned();
+    let wanted = || "expected a time with its unit, as 20ms or 1.5s".to_owned();
     // Longer units first: every one of them ends in s.
     let (number, unit) = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0)]
         .into_iter()
@@ -241,7 +269,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// An amount of money with at most two decimals, in hundredths.
 fn amount(text: &str) -> Result<i64, String> {
-    let wanted = || "an amount is wanted, as 12.50".to_owned();
+    let wanted = || "expected an amount, as 12.50".to_owned();
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
     let (whole, cents) = digits.split_once('.').unwrap_or((digits, "0"));
     let number = |s: &str| s.bytes().all(|b| b.is_ascii_digit()).then(|| s.parse::<i64>().ok()).flatten();
@@ -269,7 +297,7 @@ mod tests {
         assert_eq!(faults.latency, Duration::from_millis(20));
         assert_eq!(faults.rate, Some(10 << 20));
         assert_eq!(faults.refuse, [4 << 20, 0]);
-        assert_eq!((faults.seed, faults.balance, faults.dirty), (7, Some(1250), Share::ONE));
+        assert_eq!((faults.seed, faults.balance, faults.dirty), (Some(7), Some(1250), Share::ONE));
         assert_eq!(Faults::parse(" ").unwrap(), Faults::default());
     }
 

@@ -14,7 +14,7 @@ impl Share {
     pub(super) const ONE: Share = Share(WHOLE);
 
     pub(super) fn parse(text: &str) -> Result<Share, String> {
-        let wanted = || "a share between 0 and 1 is wanted, as 0.05".to_owned();
+        let wanted = || "expected a share between 0 and 1, as 0.05".to_owned();
         let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
         let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
         if text.is_empty() || text == "." || !digits(whole) || !digits(decimals) || decimals.len() > 9 {

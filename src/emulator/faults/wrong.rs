@@ -14,9 +14,9 @@ const BLOCK: u64 = 4 << 10;
 pub(super) struct WrongAnswers {
     shares: [Share; WrongAnswers::KINDS.len()],
     /// How long `late=` keeps an acknowledgement back.
-    pub(super) late_for: Duration,
+    late_for: Duration,
     /// The time between two bytes of `drip=`.
-    pub(super) drip_every: Duration,
+    drip_every: Duration,
     pub(super) create: Option<OddCreate>,
 }
 
@@ -82,6 +82,20 @@ impl WrongAnswers {
             from += share;
         }
         None
+    }
+
+    /// How long a wrong answer of a kind takes, or takes for each byte.
+    pub(super) fn takes(&self, kind: FaultKind) -> Duration {
+        match kind {
+            FaultKind::Late => self.late_for,
+            FaultKind::Drip => self.drip_every,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Whether any share is more than none.
+    pub(super) fn draws(&self) -> bool {
+        self.shares.iter().any(|share| *share > Share::ZERO)
     }
 
     fn of(&self, operation: Operation) -> impl Iterator<Item = (FaultKind, Share)> {

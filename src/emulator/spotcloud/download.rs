@@ -24,7 +24,7 @@ pub(crate) const BLOBS: &str = "blobs";
 /// `GET /api/v1/download/appliance/{key}`
 pub(super) fn download(site: &Site, head: &Parts, root: &str, key: &str) -> Result<Response<Body>, Refusal> {
     let path = path_of(site, key)?;
-    if site.dealer.redirects() {
+    if site.dealer.redirects(key) {
         let mut response = respond(302, "text/plain", "The appliance is elsewhere\n");
         set(&mut response, LOCATION, &format!("{root}/{BLOBS}/{}", site.ticket(key)));
         return Ok(response);
@@ -50,7 +50,7 @@ fn whole_or_part(site: &Site, head: &Parts, path: &Path) -> Result<Response<Body
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     let len = metadata.len();
-    let etag = match site.faults.etag {
+    let etag = match site.dealer.etag() {
         Etag::Stands => Some(format!("\"{:x}-{:x}-{len:x}\"", metadata.mtime(), metadata.mtime_nsec())),
         Etag::Missing => None,
         Etag::Changing => Some(format!("\"{}\"", site.sent.fetch_add(1, Ordering::Relaxed))),
@@ -59,7 +59,8 @@ fn whole_or_part(site: &Site, head: &Parts, path: &Path) -> Result<Response<Body
     let header = |name: HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
     let stands = header(IF_RANGE)
         .is_none_or(|known| [&etag, &modified].into_iter().any(|ours| ours.as_deref() == Some(known)));
-    let asked = match site.faults.ranges {
+    let ranges = site.dealer.ranges();
+    let asked = match ranges {
         Ranges::Ignored => None,
         _ => header(RANGE).filter(|_| stands).map(|range| span(range, len)),
     };
@@ -71,7 +72,7 @@ fn whole_or_part(site: &Site, head: &Parts, path: &Path) -> Result<Response<Body
         }
         Some(Some((from, to))) => {
             // Another one, of the same length.
-            let shift = if site.faults.ranges == Ranges::Wrong { u64::from(to + 1 < len) } else { 0 };
+            let shift = if ranges == Ranges::Wrong { u64::from(to + 1 < len) } else { 0 };
             let (from, to) = (from + shift, to + shift);
             let mut response = respond(206, "application/octet-stream", bytes(file, from, to + 1)?);
             set(&mut response, CONTENT_RANGE, &format!("bytes {from}-{to}/{len}"));
@@ -79,7 +80,7 @@ fn whole_or_part(site: &Site, head: &Parts, path: &Path) -> Result<Response<Body
         }
         None => respond(200, "application/octet-stream", bytes(file, 0, len)?),
     };
-    if site.faults.ranges != Ranges::Ignored {
+    if ranges != Ranges::Ignored {
         set(&mut response, ACCEPT_RANGES, "bytes");
     }
     for (name, value) in [(ETAG, etag), (LAST_MODIFIED, modified)] {

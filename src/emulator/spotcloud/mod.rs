@@ -16,7 +16,7 @@ mod tokens;
 
 pub use oauth::is_signed;
 
-use super::faults::{Dealer, Faults};
+use super::faults::Dealer;
 use super::form::{Malformed, Parameters};
 use super::front::Front;
 use super::{Config, Service};
@@ -59,7 +59,6 @@ struct Site {
     /// Hundredths of a dollar.
     balance: Option<u64>,
     secure: bool,
-    faults: Faults,
     dealer: Arc<Dealer>,
     /// Replies with bytes, counted.
     sent: AtomicU64,
@@ -169,7 +168,6 @@ pub(super) fn open(config: Config, dealer: &Arc<Dealer>) -> io::Result<Service> 
         appliances: own.chain(public).collect(),
         balance: config.faults.balance.map(|balance| u64::try_from(balance).unwrap_or(0)),
         secure: config.tls.is_some(),
-        faults: config.faults,
         dealer: Arc::clone(dealer),
         sent: AtomicU64::new(0),
         nonces: Mutex::default(),
@@ -187,6 +185,22 @@ struct Buyer(Arc<Site>);
 impl Front for Buyer {
     fn signs_body(&self, head: &Parts) -> bool {
         is_form(head)
+    }
+
+    fn knows(&self, head: &Parts) -> bool {
+        match words(head.uri.path()).as_slice() {
+            [BLOBS, ticket] => {
+                self.0.appliances.iter().any(|appliance| self.0.ticket(&appliance.key) == *ticket)
+            }
+            ["_ah", "OAuthAuthorizeToken"] => {
+                let token = Parameters::of_query(head.uri.query()).text("oauth_token");
+                let account = self.0.accounts.read();
+                account.is_ok_and(|account| {
+                    account.requests.iter().any(|r| Some(&r.token.key) == token.as_ref())
+                })
+            }
+            _ => true,
+        }
     }
 
     fn admit(&self, head: &Parts, body: &[u8]) -> Result<(), Response> {

@@ -15,7 +15,7 @@ pub(in crate::emulator) enum Ending {
     /// Closed before any reply.
     Closed,
     Reset,
-    /// Nothing came, or nothing more, within the client's patience.
+    /// Nothing came, or nothing more, within the client's deadlines.
     Silence,
     /// What came is not HTTP.
     Garbage,
@@ -91,7 +91,12 @@ impl Request {
 
     /// Without credentials.
     pub(in crate::emulator) fn bare(method: &str, path: &str) -> Request {
-        Request { head: format!("{method} {path} HTTP/1.1\r\nHost: emulator\r\n"), body: Vec::new() }
+        Self::bare_at(method, path, "emulator")
+    }
+
+    /// To a host by its name, without credentials.
+    pub(in crate::emulator) fn bare_at(method: &str, path: &str, host: &str) -> Request {
+        Request { head: format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n"), body: Vec::new() }
     }
 
     pub(in crate::emulator) fn header(mut self, name: &str, value: &str) -> Request {
@@ -129,18 +134,18 @@ impl Request {
 pub(in crate::emulator) struct Client {
     address: SocketAddr,
     connection: Option<BufReader<TcpStream>>,
-    patience: Duration,
+    deadlines: Duration,
     /// Connections made so far.
     pub(in crate::emulator) connections: u32,
 }
 
 impl Client {
     pub(in crate::emulator) fn new(address: SocketAddr) -> Client {
-        Client { address, connection: None, patience: Duration::from_secs(20), connections: 0 }
+        Client { address, connection: None, deadlines: Duration::from_secs(20), connections: 0 }
     }
 
-    pub(in crate::emulator) fn patience(mut self, patience: Duration) -> Client {
-        self.patience = patience;
+    pub(in crate::emulator) fn deadlines(mut self, deadlines: Duration) -> Client {
+        self.deadlines = deadlines;
         self
     }
 
@@ -185,7 +190,7 @@ impl Client {
         if self.connection.is_none() {
             let stream = TcpStream::connect(self.address)?;
             stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(self.patience))?;
+            stream.set_read_timeout(Some(self.deadlines))?;
             self.connections += 1;
             self.connection = Some(BufReader::new(stream));
         }

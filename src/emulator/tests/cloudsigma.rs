@@ -43,11 +43,11 @@ fn wrong_keys_come_back_with_what_was_sent() {
 
 #[test]
 fn the_owner_of_everything_is_a_uuid_even_if_the_login_is_none() {
-    let owner = crate::emulator::owner("foo.bar@example.com");
+    let owner = crate::emulator::service::owner("foo.bar@example.com");
     assert!(uuid::Uuid::parse_str(&owner).is_ok());
-    assert_eq!(crate::emulator::owner("foo.bar@example.com"), owner);
-    assert_ne!(crate::emulator::owner("foo.baz@example.com"), owner);
-    assert_eq!(crate::emulator::owner(super::USER), super::USER);
+    assert_eq!(crate::emulator::service::owner("foo.bar@example.com"), owner);
+    assert_ne!(crate::emulator::service::owner("foo.baz@example.com"), owner);
+    assert_eq!(crate::emulator::service::owner(super::USER), super::USER);
 }
 
 #[test]

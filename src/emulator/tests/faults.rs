@@ -20,7 +20,7 @@ fn site(faults: &str, size: u64) -> (Site, String) {
     drop(emulator);
     let emulator =
         crate::emulator::Emulator::start_logged(super::config(OpenHosting, data.path(), faults)).unwrap();
-    let client = Client::new(emulator.address()).patience(PATIENCE);
+    let client = Client::new(emulator.address()).deadlines(PATIENCE);
     (Site { emulator, client, data }, uuid)
 }
 
@@ -93,7 +93,7 @@ fn stalls_last_until_the_client_hangs_up() {
     assert_eq!((&raw[..7], site.emulator.faults_dealt()), (&b"applied"[..], 2));
     // Stopping does not wait for stalled connections.
     let _stalled =
-        Client::new(site.emulator.address()).patience(PATIENCE).send(&Request::new("GET", "/drives/list"));
+        Client::new(site.emulator.address()).deadlines(PATIENCE).send(&Request::new("GET", "/drives/list"));
     let stop = Instant::now();
     drop(site);
     assert!(stop.elapsed() < Duration::from_secs(2));
@@ -103,7 +103,7 @@ fn stalls_last_until_the_client_hangs_up() {
 fn a_clients_failures_are_the_faults_dealt() {
     // A patient client that tries again until it succeeds; every kind of fault, and work that must come out right.
     let (mut site, uuid) = site("error=0.4,seed=3", 24 << 20);
-    site.client = Client::new(site.emulator.address()).patience(LONG_PATIENCE);
+    site.client = Client::new(site.emulator.address()).deadlines(LONG_PATIENCE);
     let mut failures = 0;
     let mut until_done = |client: &mut Client, request: &Request| loop {
         match client.send(request) {

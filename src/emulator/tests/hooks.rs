@@ -105,7 +105,7 @@ fn a_gate_holds_requests_until_it_is_opened() {
         let writes: Vec<_> = (0..3)
             .map(|i| {
                 let write = Request::new("POST", &format!("/drives/{uuid}/write/{i}k")).body("hello");
-                std::thread::spawn(move || Client::new(address).patience(LONG).send(&write))
+                std::thread::spawn(move || Client::new(address).deadlines(LONG).send(&write))
             })
             .collect();
         assert!(gate.wait_for(3, LONG));
@@ -138,7 +138,7 @@ fn a_held_request_goes_with_its_client() {
         move |seen| if seen.stage == Stage::Received { Next::Wait(gate.clone()) } else { Next::Proceed }
     });
     let write = Request::new("POST", &format!("/drives/{uuid}/write")).body("hello");
-    let mut hasty = Client::new(site.emulator.address()).patience(Duration::from_millis(200));
+    let mut hasty = Client::new(site.emulator.address()).deadlines(Duration::from_millis(200));
     assert!(matches!(hasty.send(&write), Ending::Silence));
     drop(hasty);
     site.client = Client::new(site.emulator.address());

@@ -17,7 +17,7 @@ fn site(faults: &str) -> (Site, String) {
     let Site { emulator, data, .. } = calm;
     drop(emulator);
     let emulator = Emulator::start_logged(config(OpenHosting, data.path(), faults)).unwrap();
-    let client = Client::new(emulator.address()).patience(Duration::from_secs(10));
+    let client = Client::new(emulator.address()).deadlines(Duration::from_secs(10));
     (Site { emulator, client, data }, uuid)
 }
 
@@ -100,7 +100,7 @@ fn a_late_acknowledgement_comes_after_its_time_and_the_bytes_before() {
     assert_eq!(site.client.post(&format!("/drives/{uuid}/write"), "applied").status, 204);
     assert!(started.elapsed() >= Duration::from_millis(400));
     // A client that does not wait so long has written all the same.
-    let mut hasty = Client::new(site.emulator.address()).patience(Duration::from_millis(100));
+    let mut hasty = Client::new(site.emulator.address()).deadlines(Duration::from_millis(100));
     let write = Request::new("POST", &format!("/drives/{uuid}/write/4096")).body("hasty");
     assert!(matches!(hasty.send(&write), Ending::Silence));
     assert!(site.emulator.settle(Duration::from_secs(10)) || site.raw(&uuid)[4096..].starts_with(b"hasty"));
@@ -234,7 +234,7 @@ fn a_create_makes_the_drive_and_does_not_say_so() {
 fn the_mix_has_no_wrong_answers() {
     use FaultKind::{Busy, Reset, Short, Stall, Unavailable};
     let (mut site, uuid) = site("error=1,seed=2");
-    site.client = Client::new(site.emulator.address()).patience(Duration::from_millis(50));
+    site.client = Client::new(site.emulator.address()).deadlines(Duration::from_millis(50));
     for _ in 0..40 {
         site.client.send(&Request::new("GET", &format!("/drives/{uuid}/read/0/16")));
     }

@@ -12,7 +12,7 @@ pub use object::{DriveSeen, Object};
 pub(super) use object::{file_name, header, plan};
 
 use super::contents::HeldChunks;
-use super::resumable::Resumable;
+use super::resumable::{Resumable, start_over};
 use super::{Done, Settings, announce, check_unchanged, summary, write_manifest};
 use crate::chunk::{AckedChunk, Geometry};
 use crate::disk::file::{PartDisk, PartFile, in_the_way};
@@ -108,11 +108,15 @@ impl Download {
             return self.to_stdout(object, geometry, settings, context, start).await;
         }
         let file = self.target(&object.file_name)?;
-        let Some(mut claimed) =
-            self.claim(&file, object, geometry, settings, generation.as_deref(), context).await?
-        else {
-            return Ok(None);
+        let generation_seen = generation.as_deref();
+        let claimed = match self.claim(&file, object, geometry, settings, generation_seen, context).await {
+            Err(error) => {
+                let settings = start_over(error, settings, context)?;
+                self.claim(&file, object, geometry, &settings, generation_seen, context).await?
+            }
+            Ok(claimed) => claimed,
         };
+        let Some(mut claimed) = claimed else { return Ok(None) };
         let ended = transfer(object, settings, &mut claimed, context).await;
         let Claimed { journal, claim, to, ledger, resumed, unchanged, .. } = claimed;
         let (done, verified) = match ended {
@@ -238,7 +242,7 @@ fn copy(from: &Disk, to: Arc<dyn WriteAt>, kept: Option<Disk>, settings: &Settin
         compression: Compression::None,
         skip_holes: false,
         skip_zeros: false,
-        whole: settings.sha256,
+        sha256: settings.sha256,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::engine::resume::Proof;
 use crate::error::{Error, Kind, Result};
 use crate::escape::steers;
 use crate::event::Plan;
-use crate::job::{Far, Settings, usable, vhd};
+use crate::job::{Access, Far, Settings, usable, vhd};
 use crate::journal::{Destination, Header};
 use std::path::Path;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub struct DriveSeen {
 impl Object<Arc<dyn ReadAt>> {
     /// A disk, asked for and found usable, to be written as `form`.
     pub async fn disk(drive: &str, form: FileForm, far: &Far, context: &Context) -> Result<Self> {
-        let facts = usable(drive, far, context).await?;
+        let facts = usable(drive, Access::Read, far, context).await?;
         if facts.size == 0 {
             return Err(Error::new(Kind::Source, format!("{} is empty", far.called(&facts.disk))));
         }
@@ -111,6 +111,7 @@ pub(in crate::job) fn header<D>(file: &Path, object: &Object<D>, settings: &Sett
         format: object.form.format.told(),
         new_drive: None,
         command: settings.command.clone(),
+        directory: settings.directory.clone(),
         compare_all: false,
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Noted<'a> {
 /// Takes back, in `ledger` and `journal`, every chunk that the file does not hold any more.
 ///
 /// # Errors
-/// [`Kind::Source`] if it is the drive that changed.
+/// [`Kind::Changed`] if it is the drive that changed.
 pub(super) async fn earlier_run(
     proof: &Proof,
     noted: &Noted<'_>,

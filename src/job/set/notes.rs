@@ -5,7 +5,7 @@
 //! they are removed with it. A line that is torn is as good as none: the member's journal is then found by its own name.
 
 use crate::error::{Error, Kind, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -65,12 +65,15 @@ impl SetDirectory {
 
     /// How many members of a set an earlier run has noted as done; nothing is made or locked.
     pub fn peek(&self, words: &[String]) -> usize {
-        let Ok(file) = File::open(self.path(words)) else { return 0 };
-        let mut text = Vec::new();
-        if file.take(LONGEST).read_to_end(&mut text).is_err() {
-            return 0;
-        }
-        String::from_utf8_lossy(&text).lines().filter_map(read_line).collect::<BTreeMap<_, _>>().len()
+        read_notes(&self.path(words)).len()
+    }
+
+    /// The journals of members that are done, of all sets that are not.
+    pub fn journals(&self) -> BTreeSet<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(&self.0) else { return BTreeSet::new() };
+        let notes = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let notes = notes.filter(|path| path.extension().is_some_and(|ending| ending == "set"));
+        notes.flat_map(|path| read_notes(&path)).map(|(_, journal)| journal).collect()
     }
 
     fn path(&self, words: &[String]) -> PathBuf {
@@ -121,6 +124,16 @@ impl SetNotes {
 fn line_of(key: &str, journal: &Path) -> String {
     let body = serde_json::json!([key, journal]).to_string();
     format!("{} {body}\n", checksum(&body))
+}
+
+/// The notes in a file, as far as they can be read.
+fn read_notes(path: &Path) -> BTreeMap<String, PathBuf> {
+    let mut text = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut text));
+    if read.is_err() {
+        return BTreeMap::new();
+    }
+    String::from_utf8_lossy(&text).lines().filter_map(read_line).collect()
 }
 
 fn read_line(line: &str) -> Option<(String, PathBuf)> {

@@ -1,4 +1,4 @@
-//! Sending what differs from what the drive holds.
+//! Sends what differs from what the drive holds.
 //!
 //! What a drive holds is known from the record of the last transfer, if that may be trusted, or is read back. Before the first
 //! write it is noted under the new generation, together with the transfer that writes: a chunk that is as it was noted was never
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::job::contents::{self, Trust};
 use crate::job::resumable::Resumable;
-use crate::job::{Far, Settings, usable};
+use crate::job::{Access, Far, Settings, usable};
 use crate::journal::{Contents, Destination};
 use std::sync::Arc;
 
@@ -71,7 +71,7 @@ impl Upload {
     /// The drive of which the new one is to be a copy.
     pub(super) async fn base(&self, far: &Far, context: &Context) -> Result<Option<Facts>> {
         let Delta::Base(base) = &self.delta else { return Ok(None) };
-        usable(base, far, context).await.map(Some)
+        usable(base, Access::Read, far, context).await.map(Some)
     }
 
     /// Decides what a transfer of differences builds on; `None` for any other transfer.

@@ -141,6 +141,18 @@ impl Image {
         Ok(Self { bytes, name, from, action: "upload", format, target })
     }
 
+    /// The same image a second time; `None` if it is a stream.
+    pub(super) fn clone_disk(&self) -> Option<Self> {
+        Some(Self {
+            bytes: ImageBytes::Disk(Arc::clone(self.bytes.disk()?)),
+            name: self.name.clone(),
+            from: self.from.clone(),
+            action: self.action,
+            format: self.format.clone(),
+            target: self.target,
+        })
+    }
+
     /// The same image, to be written as `target`.
     ///
     /// # Errors

@@ -142,7 +142,7 @@ mod tests {
 
     impl Store for Copying {
         fn info(&self) -> StoreInfo {
-            StoreInfo { noun: "drive", marks: false, gzip: false, vhd: false }
+            StoreInfo { noun: "drive", marks: false, gzip: false, vhd: false, destroys: false }
         }
 
         fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {

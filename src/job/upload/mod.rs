@@ -16,8 +16,8 @@ mod zeros;
 pub use image::{Image, ImageBytes, Zeros};
 
 use super::contents::{self, HeldChunks};
-use super::resumable::Resumable;
-use super::{Done, Far, Settings, check_unchanged, summary, write_manifest};
+use super::resumable::{Resumable, start_over};
+use super::{Done, Far, OnChange, Settings, check_unchanged, summary, write_manifest};
 use crate::chunk::AckedChunk;
 use crate::disk::ReadAt;
 use crate::disk::store::{Facts, Writable};
@@ -29,7 +29,7 @@ use crate::engine::resume::Proof;
 use crate::engine::syncing;
 use crate::engine::{Context, Route};
 use crate::error::{Error, Kind, Result};
-use crate::event::Summary;
+use crate::event::{Event, Summary};
 use crate::journal::{Claim, Destination, DriveRecord, Header, Journal, Seen};
 use delta::Basis;
 use std::sync::Arc;
@@ -103,6 +103,9 @@ struct Claimed {
 
 impl Upload {
     /// Runs the upload; `None` if only the plan was wanted.
+    ///
+    /// # Errors
+    /// [`Kind::Changed`] if the image is not what an interrupted run read, unless [`OnChange::Restart`] is set.
     pub async fn run(
         self,
         image: Image,
@@ -110,8 +113,27 @@ impl Upload {
         settings: &Settings,
         context: &Context,
     ) -> Result<Option<Done<Summary>>> {
-        let start = Instant::now();
         settings.check()?;
+        let mut image = Some(image);
+        match self.attempt(&mut image, far, settings, context).await {
+            Err(error) => {
+                let settings = start_over(error, settings, context)?;
+                self.attempt(&mut image, far, &settings, context).await
+            }
+            ended => ended,
+        }
+    }
+
+    /// Runs the upload once. Of a stream, `image` is gone once it is being read.
+    async fn attempt(
+        &self,
+        to_read: &mut Option<Image>,
+        far: &Far,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Option<Done<Summary>>> {
+        let start = Instant::now();
+        let image = to_read.as_ref().ok_or_else(read_twice)?;
         let elsewhere = image.bytes.disk().is_some_and(|disk| disk.local().is_none());
         let context = &context.on(match self.compression {
             _ if elsewhere => Route::Between,
@@ -119,21 +141,36 @@ impl Upload {
             Compression::Auto | Compression::Level(_) => Route::Encoded,
         });
         // Boxed, phase by phase: together their state would be kept on the stack.
-        let planned = Box::pin(self.plan(&image, far, settings, context)).await?;
+        let planned = Box::pin(self.plan(image, far, settings, context)).await?;
         if settings.dry_run {
             return Ok(None);
         }
-        let claiming = self.claim(planned, &image, far, settings, context);
+        let claiming = self.claim(planned, image, far, settings, context);
         let mut claimed = Box::pin(claiming).await?;
         let original = image.bytes.disk().cloned();
-        let source = image.bytes.start()?;
+        let is_stream = original.is_none();
+        let again = image.clone_disk();
+        let source = std::mem::replace(to_read, again).ok_or_else(read_twice)?.bytes.start()?;
         let transfer = self.transfer(source, original.as_ref(), far, settings, &mut claimed, context);
         let ended = Box::pin(transfer).await;
         let (done, verified) = match ended {
             Ok(done) => done,
+            // A stream cannot be read again in this run, so the next one starts over.
+            Err(error)
+                if error.kind() == Kind::Changed && is_stream && settings.on_change == OnChange::Restart =>
+            {
+                let left = Event::Leftover { remote: far.remote.clone(), disk: claimed.drive.drive.clone() };
+                if claimed.drive.created {
+                    (context.observer)(&left);
+                }
+                claimed.journal.remove()?;
+                return Err(error
+                    .with_kind(Kind::Incomplete)
+                    .hint("run the same command again: it starts over"));
+            }
             Err(error) => {
                 settle(&claimed).await;
-                return Err(error);
+                return Err(incomplete_disk(error, &claimed, far));
             }
         };
         if settings.keeps_journal {
@@ -173,7 +210,7 @@ impl Upload {
             compression: self.compression,
             skip_holes: skipping.holes,
             skip_zeros: skipping.zeros,
-            whole: settings.sha256,
+            sha256: settings.sha256,
         };
         let mut done = copy.run(journal, schedule, ledger, context).await?;
         zeros::prove(skipping, &mut done, disk, ledger, journal, schedule, context).await?;
@@ -204,6 +241,28 @@ impl Upload {
         )
         .hint("once the other has ended, run the same command again: it compares everything"))
     }
+}
+
+/// Names the disk that a failed upload leaves, where running the same command again is not all there is to do.
+fn incomplete_disk(error: Error, claimed: &Claimed, far: &Far) -> Error {
+    if matches!(error.kind(), Kind::Incomplete | Kind::Interrupted | Kind::Differ) {
+        return error;
+    }
+    let disk = format!("{}:{}", far.remote, claimed.drive.drive);
+    let hint = error.what_next().map(|hint| format!("{hint}; ")).unwrap_or_default();
+    let noun = far.store.info().noun;
+    let hint = if claimed.drive.created && far.store.info().destroys {
+        format!("{hint}`diskferry {noun} destroy {disk}` destroys the incomplete {noun}")
+    } else {
+        hint.trim_end_matches("; ").to_owned()
+    };
+    let error = error.context(format_args!("{noun} {disk} is incomplete"));
+    if hint.is_empty() { error } else { error.hint(hint) }
+}
+
+/// The error for an attempt to read a stream from its start again.
+fn read_twice() -> Error {
+    Error::new(Kind::Changed, "the stream changed since the interrupted run, and cannot be read again")
 }
 
 /// Notes what the drive holds, for a later delta.

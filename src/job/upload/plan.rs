@@ -12,7 +12,7 @@ use crate::engine::resume::Proof;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan};
 use crate::job::resumable::Resumable;
-use crate::job::{Far, Settings, announce, once_free, usable};
+use crate::job::{Access, Far, Settings, announce, check_device, once_free, usable};
 use crate::journal::{Header, NewDrive};
 use crate::provider::catalogue::secret;
 
@@ -27,6 +27,7 @@ impl Upload {
     ) -> Result<Planned> {
         let geometry = Geometry::checked(image.bytes.size(), settings.chunk_size)?;
         self.check(far)?;
+        check_device(image.bytes.disk(), context)?;
         let base = self.base(far, context).await?;
         let header = self.header(image, base.as_ref(), far, settings)?;
         let found = once_free(context, || Resumable::find(settings, &header, context)).await?;
@@ -119,6 +120,7 @@ impl Upload {
             format: image.target.told(),
             new_drive,
             command: settings.command.clone(),
+            directory: settings.directory.clone(),
             compare_all: false,
         })
     }
@@ -149,7 +151,7 @@ impl Upload {
         context: &Context,
     ) -> Result<Facts> {
         let size = image.bytes.size();
-        let facts = usable(disk, far, context).await.map_err(|error| {
+        let facts = usable(disk, Access::Write, far, context).await.map_err(|error| {
             if from_journal && error.kind() == Kind::NotFound {
                 error
                     .context(format_args!("the {} of the earlier run is gone", far.store.info().noun))

@@ -22,7 +22,7 @@ pub(super) fn unreadable_at_places(image: &ImageBytes) -> Option<String> {
 /// Takes back, in `ledger`, every chunk of `acked` that the drive does not hold any more.
 ///
 /// # Errors
-/// [`Kind::Source`](crate::error::Kind::Source) if it is the source that changed.
+/// [`Kind::Changed`](crate::error::Kind::Changed) if it is the source that changed.
 pub(super) async fn earlier_run(
     proof: &Proof,
     acked: &[AckedChunk],

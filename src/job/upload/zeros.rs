@@ -128,7 +128,7 @@ pub(super) async fn prove(
         compression: Compression::Auto,
         skip_holes: false,
         skip_zeros: false,
-        whole: false,
+        sha256: false,
     };
     let written = copy.run(journal, schedule, ledger, context).await?;
     copied.zero -= left_out.len() as u64;

@@ -102,7 +102,7 @@ fn a_base_that_is_killed_makes_no_second_drive() {
             let other = world.run(&[&["upload", "a.img", "oh:", "--name", "v2"], &OPTIONS[..]].concat());
             if begun {
                 assert!(
-                    other.code == 1 && other.stderr.contains("another name, size, base or keys"),
+                    other.code == 1 && other.stderr.contains("the name, size, base or keys"),
                     "{other:?}"
                 );
             }

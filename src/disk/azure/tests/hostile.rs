@@ -265,7 +265,8 @@ async fn a_create_whose_answer_is_lost_makes_one_blob() {
     assert!(matches!(failed, Err(CreateError::Refused(_))), "{failed:?}");
 }
 
-/// A write that was given up may arrive late, with the bytes that a page had long ago: the condition refuses it.
+/// A write that was given up may arrive late, with the bytes that a page had long ago: the condition refuses
+/// it.
 #[tokio::test]
 async fn a_page_is_merged_with_what_it_has_now() {
     let round = AtomicU32::new(0);

@@ -47,6 +47,6 @@ fn copy(from: Arc<dyn ReadAt>, to: Arc<dyn WriteAt>) -> Copy {
         compression: Compression::Auto,
         skip_holes: true,
         skip_zeros: true,
-        whole: false,
+        sha256: false,
     }
 }

@@ -1,35 +1,36 @@
-//! What an entry of an L2 table says (QEMU, `docs/interop/qcow2.rst`, `L2 table entry`).
+//! The entries of an L2 table (QEMU, `docs/interop/qcow2.rst`, `L2 table entry`).
 
 use super::layout::{CLUSTER, SECTOR};
 use std::ops::Range;
 
-/// Set where the refcount is one, so that the cluster can be written to in place.
+/// Set if the refcount is one, so that the cluster can be written in place.
 pub(super) const COPIED: u64 = 1 << 63;
 
 /// Set for a compressed cluster.
 const COMPRESSED: u64 = 1 << 62;
 
-/// Where a compressed cluster's entry has the number of its sectors, for clusters of 64 KiB.
+/// The bit position of the sector count in the entry of a compressed cluster, for clusters of 64 KiB.
 const SECTORS_AT: u32 = 54;
 
-/// Where a cluster of the image is in the file.
+/// The position of an image cluster in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// Nowhere: it reads as zero.
+    /// None: the cluster reads as zero.
     Hole,
-    /// As it is, from this byte on.
+    /// Uncompressed, from this byte on.
     Plain(u64),
-    /// Compressed, in these bytes or the first of them.
+    /// Compressed, in this byte range or at its beginning.
     Packed { start: u64, end: u64 },
 }
 
 impl Entry {
-    /// A compressed cluster of `len` bytes at `start`.
+    /// Returns the entry of a compressed cluster of `len` bytes at `start`.
     pub(super) fn packed(start: u64, len: u64) -> Self {
         Self::Packed { start, end: (start + len).next_multiple_of(SECTOR) }
     }
 
-    /// What the bytes of an entry say; `None` of what is never written here. `within`: where clusters may be.
+    /// Parses an entry. Returns `None` for one that diskferry never writes. `within` is where clusters may
+    /// be.
     pub(super) fn parse(entry: u64, within: &Range<u64>) -> Option<Self> {
         if entry == 0 {
             return Some(Self::Hole);
@@ -52,7 +53,7 @@ impl Entry {
         (range.start >= within.start && range.end <= within.end).then_some(found)
     }
 
-    /// The entry.
+    /// Returns the entry's bits.
     pub(super) fn bits(self) -> u64 {
         match self {
             Self::Hole => 0,
@@ -64,7 +65,7 @@ impl Entry {
         }
     }
 
-    /// Its bytes in the file.
+    /// Returns the byte range in the file.
     pub(super) fn range(self) -> Range<u64> {
         match self {
             Self::Hole => 0..0,
@@ -73,7 +74,7 @@ impl Entry {
         }
     }
 
-    /// The clusters of the file that hold it, by number.
+    /// Returns the numbers of the file's clusters that hold it.
     pub(super) fn clusters(self) -> Range<u64> {
         let range = self.range();
         range.start / CLUSTER..range.end.div_ceil(CLUSTER)
@@ -98,7 +99,7 @@ mod tests {
         for entry in all {
             assert_eq!(Entry::parse(entry.bits(), &WITHIN), Some(entry));
         }
-        // As QEMU counts: the sectors that are touched, less the first.
+        // QEMU counts the touched sectors minus the first.
         assert_eq!(Entry::packed((2 << 20) + 511, 2).bits(), 1 << 62 | 1 << 54 | ((2 << 20) + 511));
         assert_eq!(Entry::packed((3 << 20) - 1, 2).clusters(), 47..49);
         assert_eq!(Entry::packed((3 << 20) - 1, 1).clusters(), 47..48);

@@ -1,62 +1,62 @@
-//! Where what is in a qcow2 file that is made of an image of known size.
+//! The layout of a qcow2 file for an image of known size.
 //!
 //! Source: QEMU, `docs/interop/qcow2.rst` (`Header`, `Host cluster management`, `L1/L2 table entries`).
 
 use crate::error::{Error, Result};
 
-/// The bytes of a cluster, as qemu-img makes them.
+/// The size of a cluster in bytes, as in qemu-img's default.
 pub(super) const CLUSTER: u64 = 64 << 10;
 
-/// The bytes of a sector: what a size is a multiple of, and what the length of a compressed cluster is counted in.
+/// The size of a sector in bytes: the unit of sizes, and of the lengths of compressed clusters.
 pub(super) const SECTOR: u64 = 512;
 
-/// The most that a file may hold: its tables stay far below what QEMU takes (`block/qcow2.h`, `QCOW_MAX_L1_SIZE` and
+/// The largest file, with tables far below QEMU's limits (`block/qcow2.h`, `QCOW_MAX_L1_SIZE` and
 /// `QCOW_MAX_REFTABLE_SIZE`).
 const LARGEST: u64 = 1 << 50;
 
-/// The bytes of an entry of the L1, L2 and refcount tables.
+/// The size in bytes of an entry of the L1, L2 and refcount tables.
 pub(super) const ENTRY: u64 = 8;
 
-/// The bytes of a refcount (`refcount_order` 4).
+/// The size of a refcount in bytes (`refcount_order` 4).
 pub(super) const REFCOUNT: u64 = 2;
 
-/// The places of the tables. The one of each kind follows the other without a gap, as large as they can ever become and as
-/// holes until they are needed, so that all L2 tables together are one array of entries, and all refcounts another.
+/// The offsets of the tables. Tables of one kind are contiguous and have their largest possible size, as
+/// holes until they are needed. So all L2 tables form one array of entries, and all refcount blocks another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// The bytes of the image.
+    /// The size of the image in bytes.
     pub(super) image: u64,
-    /// The clusters of the image.
+    /// The number of image clusters.
     pub(super) clusters: u64,
-    /// Where the refcount table begins.
+    /// The offset of the refcount table.
     pub(super) table: u64,
-    /// Where the refcounts begin.
+    /// The offset of the refcount blocks.
     pub(super) refcounts: u64,
-    /// Where the L1 table begins.
+    /// The offset of the L1 table.
     pub(super) l1: u64,
-    /// Where the L2 tables begin.
+    /// The offset of the L2 tables.
     pub(super) l2: u64,
-    /// Where the clusters of the image begin.
+    /// The offset of the image clusters.
     pub(super) data: u64,
-    /// Where the refcounts end to tell: no cluster may lie behind.
+    /// The end of what the refcounts cover; no cluster may lie beyond.
     pub(super) end: u64,
 }
 
 impl Layout {
-    /// For an image of `image` bytes.
+    /// Returns the layout for an image of `image` bytes.
     ///
     /// # Errors
-    /// If that is more than a file with clusters of this size may have.
+    /// Fails if a file with clusters of this size cannot hold the image.
     pub(super) fn of(image: u64) -> Result<Self> {
         if image > LARGEST {
             return Err(Error::usage(format!("an image of {image} bytes is too large for a qcow2"))
-                .hint("download it as it is, with `--format raw`"));
+                .hint("download it with `--format raw`"));
         }
         let clusters = image.div_ceil(CLUSTER);
         let l1 = tables(clusters).div_ceil(CLUSTER / ENTRY);
-        // A compressed cluster that is written again, by a run after a kill, may leave its old place unused.
+        // A compressed cluster that a resumed run writes again may leave its old place unused.
         let data = clusters + clusters / 4 + 256;
-        // Refcounts count the clusters that hold them, too.
+        // Refcounts cover the clusters that hold them, too.
         let mut blocks = 1;
         let (table, all) = loop {
             let table = u64::div_ceil(blocks, CLUSTER / ENTRY);
@@ -80,19 +80,19 @@ impl Layout {
         })
     }
 
-    /// How many L2 tables there are.
+    /// Returns the number of L2 tables.
     pub(super) fn tables(&self) -> u64 {
         tables(self.clusters)
     }
 
-    /// The first bytes of the file.
+    /// Returns the header of the file.
     pub(super) fn header(&self) -> Vec<u8> {
         let mut bytes = b"QFI\xfb".to_vec();
         let mut word = |n: u64| bytes.extend(u32::try_from(n).unwrap_or(u32::MAX).to_be_bytes());
         let version = 3;
         let long = |n: u64| [n >> 32, n & 0xffff_ffff];
         word(version);
-        // No backing file, and its name has no length.
+        // No backing file; the length of its name is 0.
         [0, 0, 0].into_iter().for_each(&mut word);
         word(u64::from(CLUSTER.trailing_zeros()));
         long(self.image.next_multiple_of(SECTOR)).into_iter().for_each(&mut word);
@@ -110,7 +110,7 @@ impl Layout {
     }
 }
 
-/// How many L2 tables so many clusters take.
+/// Returns how many L2 tables `clusters` need.
 fn tables(clusters: u64) -> u64 {
     clusters.div_ceil(CLUSTER / ENTRY)
 }

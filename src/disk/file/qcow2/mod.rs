@@ -1,14 +1,14 @@
 //! A [`PartFile`] that becomes a qcow2.
 //!
-//! The file is written to as a qcow2 is by whoever uses one: a cluster of the image gets the next free place in the file when it is
-//! first written to, and its entry in the L2 table says where. So the file itself tells which chunk is where, whatever the
-//! order in which chunks arrive, and the journal needs to know no more than of a raw file: a chunk is there if what is read at
-//! its place has its digest. Clusters of zeros get no place. Everything else follows from the L2 tables and is written at the
-//! end ([`seal`]); until then the file has no header.
+//! Each image cluster gets the next free place in the file when it is first written, and its L2 entry records
+//! the place. So the file itself tells where each chunk is, in whatever order chunks arrive, and the journal
+//! needs no more than for a raw file: a chunk is there if the bytes at its offset have its digest. Clusters
+//! of zeros get no place. All other metadata is derived from the L2 tables and written at the end ([`seal`]);
+//! until then the file has no header.
 //!
-//! A run that is killed leaves entries that are whole or were never written, since bytes are written before their entry. After a
-//! crash of the machine any of them may be wrong or missing: those that point to nothing are taken out by the next run
-//! ([`Qcow2Part::recover`]), and what the others lead to is digested again.
+//! Data is written before its entry, so a killed run leaves entries that are valid or were never written.
+//! After a crash of the machine any entry may be wrong or missing. The next run removes entries that are
+//! invalid ([`Qcow2Part::recover`]) and digests the data of the others again.
 
 mod entry;
 mod layout;
@@ -28,27 +28,27 @@ use squeeze::{LEN, Squeezer, unsqueeze};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// An image that is written into a qcow2.
+/// An image that is written to a qcow2.
 pub(super) struct Qcow2Part {
     part: PartFile,
     layout: Layout,
-    /// The level at which clusters are compressed, if they are.
+    /// The compression level of clusters, if they are compressed.
     level: Option<u32>,
     room: Mutex<Room>,
     squeezers: Mutex<Vec<Squeezer>>,
 }
 
-/// What is free in the file.
+/// The free space in the file.
 #[derive(Debug)]
 struct Room {
-    /// Everything from this byte on, the start of a cluster.
+    /// The end of the used clusters; everything from here on is free.
     next: u64,
-    /// What is left of the last cluster that compressed ones were put into.
+    /// The rest of the last cluster that holds compressed clusters.
     rest: Range<u64>,
 }
 
 impl Qcow2Part {
-    /// For an image of `size` bytes. A file that an earlier run has written to is not touched before it is
+    /// Creates the writer for an image of `size` bytes. A file of an earlier run is not touched until it is
     /// [recovered](Self::recover).
     pub(super) fn new(part: PartFile, size: u64, level: Option<u32>) -> Result<Self> {
         let layout = Layout::of(size)?;
@@ -56,30 +56,30 @@ impl Qcow2Part {
         Ok(Self { part, layout, level, room, squeezers: Mutex::default() })
     }
 
-    /// Whether writes compress.
+    /// Returns whether writes compress.
     pub(super) fn compresses(&self) -> bool {
         self.level.is_some()
     }
 
-    /// Whether the file has all its tables, as far as its length tells.
+    /// Returns whether the file is long enough to have all its tables.
     pub(super) fn has_tables(&self) -> Result<bool> {
         Ok(self.part.size()? >= self.layout.data)
     }
 
-    /// Gives a new file the length that its tables have.
+    /// Sets the length of a new file to the end of its tables.
     pub(super) fn begin(&self) -> Result<()> {
         self.part.set_len(self.layout.data)
     }
 
-    /// Makes a file ready to be written to, whatever an earlier run has left in it: entries that lead nowhere are taken out, and
-    /// what no entry leads to behind the last is cut off.
+    /// Prepares the file of an earlier run for writing: removes invalid entries and cuts off everything after
+    /// the last referenced cluster.
     pub(super) fn recover(&self, stop: &Stop) -> Result<()> {
         let Layout { data, end, .. } = self.layout;
         let len = self.part.size()?;
         if len < data {
             self.part.set_len(data)?;
         }
-        // Of an earlier attempt to finish it.
+        // Left by an earlier attempt to complete the file.
         self.part.punch(0..CLUSTER)?;
         let within = data..len.next_multiple_of(CLUSTER).min(end);
         let mut used = data;
@@ -108,7 +108,7 @@ impl Qcow2Part {
         Ok(())
     }
 
-    /// Makes the file a qcow2.
+    /// Completes the qcow2.
     pub(super) fn seal(&self, stop: &Stop) -> Result<()> {
         let end = self.room().next;
         seal::seal(&self.part, &self.layout, end, stop)
@@ -139,10 +139,10 @@ impl Qcow2Part {
         })
     }
 
-    /// Reads bytes of the image in place of what is in `into`.
+    /// Reads bytes of the image, replacing the contents of `into`.
     pub(super) fn read_into(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()> {
         if offset.checked_add(len).is_none_or(|end| end > self.layout.image) {
-            return Err(Error::new(Kind::Io, "a range outside of the image was asked for").offset(offset));
+            return Err(Error::new(Kind::Io, "the requested range is outside the image").offset(offset));
         }
         into.clear();
         into.resize(usize::try_from(len).unwrap_or(usize::MAX), 0);
@@ -183,17 +183,15 @@ impl Qcow2Part {
         Ok(())
     }
 
-    /// Cuts a range of the image into what it has of a cluster that another chunk has, too, and the clusters between that are
-    /// its own. The last cluster of the image ends with that.
+    /// Splits a range of the image into parts of clusters that other chunks share, and runs of complete
+    /// clusters. The last cluster ends with the image.
     fn parts(
         &self,
         range: &Range<u64>,
         mut each: impl FnMut(Clusters, Range<u64>) -> Result<()>,
     ) -> Result<()> {
         if range.end > self.layout.image || range.start > range.end {
-            return Err(
-                Error::new(Kind::Io, "a range outside of the image was asked for").offset(range.start)
-            );
+            return Err(Error::new(Kind::Io, "the requested range is outside the image").offset(range.start));
         }
         let mut at = range.start;
         if !at.is_multiple_of(CLUSTER) {
@@ -209,7 +207,7 @@ impl Qcow2Part {
         if at < range.end { each(Clusters::Part(at / CLUSTER), at..range.end) } else { Ok(()) }
     }
 
-    /// Writes a part of a cluster. Whoever writes to another part of it waits.
+    /// Writes a part of a cluster. Writers to other parts of it are locked out.
     fn write_part(&self, number: u64, skip: u64, bytes: &[u8]) -> Result<()> {
         let mut room = self.room();
         match self.place(&mut room, number, !is_zero(bytes))? {
@@ -218,7 +216,8 @@ impl Qcow2Part {
         }
     }
 
-    /// Where a cluster is that is written to in part. One that is compressed is unpacked; a hole gets a place only if `needed`.
+    /// Returns the place of a cluster that is to be written in part. A compressed cluster is decompressed; a
+    /// hole gets a place only if `needed`.
     fn place(&self, room: &mut Room, number: u64, needed: bool) -> Result<Option<u64>> {
         let entry = self.entries(number, 1)?.into_iter().next().ok_or_else(|| damaged(&self.part))?;
         match entry {
@@ -236,7 +235,7 @@ impl Qcow2Part {
         Ok(Some(place))
     }
 
-    /// Writes clusters from `first` on, the last of which may end with the image.
+    /// Writes complete clusters from `first` on. The last one may end with the image.
     fn write_whole(&self, first: u64, bytes: &[u8]) -> Result<()> {
         let clusters: Vec<&[u8]> = bytes.chunks(LEN).collect();
         let mut entries = self.entries(first, clusters.len() as u64)?;
@@ -247,7 +246,7 @@ impl Qcow2Part {
             let (now, old) = (clusters[at], entries[at]);
             let zero = is_zero(now);
             if let Entry::Plain(place) = old {
-                // Its own already: the place stays, even of zeros.
+                // The cluster has a place already, and keeps it even for zeros.
                 self.part.write(place, now)?;
                 at += 1;
                 continue;
@@ -268,7 +267,7 @@ impl Qcow2Part {
                 at += 1;
                 continue;
             }
-            // Neighbours that need a place get theirs side by side.
+            // Adjacent clusters that need a place get adjacent places.
             let needs = |at: &usize| !matches!(entries[*at], Entry::Plain(_)) && !is_zero(clusters[*at]);
             let last = if squeezer.is_some() { at + 1 } else { clusters.len() };
             let count = 1 + (at + 1..last).take_while(needs).count();
@@ -286,8 +285,8 @@ impl Qcow2Part {
         if changed { self.put_entries(first, &entries) } else { Ok(()) }
     }
 
-    /// Puts a compressed cluster where there is room; the same once more goes where it is. How long another is that is there
-    /// already, its entry does not say, and the next one begins right behind it.
+    /// Places a compressed cluster. An unchanged one keeps its place; a different one never reuses the old
+    /// place, because the entry does not tell its exact length and the next cluster begins right behind it.
     fn put_packed(&self, old: Entry, packed: &[u8]) -> Result<Entry> {
         let len = packed.len() as u64;
         if let Entry::Packed { start, .. } = old
@@ -302,7 +301,7 @@ impl Qcow2Part {
         }
         let mut room = self.room();
         if room.rest.end != room.next && len > room.rest.end - room.rest.start {
-            // What follows the rest of it belongs to another.
+            // What follows the current rest belongs to another cluster.
             room.rest = room.next..room.next;
         }
         let start = room.rest.start;
@@ -316,7 +315,7 @@ impl Qcow2Part {
         Ok(Entry::packed(start, len))
     }
 
-    /// Makes clusters read as zero: those that have a place keep it, empty.
+    /// Makes clusters read as zero. Clusters with a place keep it as a hole.
     fn zero_whole(&self, first: u64, count: u64) -> Result<()> {
         let mut entries = self.entries(first, count)?;
         let mut changed = false;
@@ -333,19 +332,20 @@ impl Qcow2Part {
         if changed { self.put_entries(first, &entries) } else { Ok(()) }
     }
 
-    /// Takes the next free clusters of the file.
+    /// Allocates the next free clusters of the file.
     fn take(&self, room: &mut Room, clusters: u64) -> Result<u64> {
         let place = room.next;
         let next = place + clusters * CLUSTER;
         if next > self.layout.end {
-            let what = format!("{} has no room left: it was begun too often", self.part.path().display());
+            let what =
+                format!("{} has no space left after too many interrupted runs", self.part.path().display());
             return Err(Error::new(Kind::Io, what).hint("start over with `--restart`"));
         }
         room.next = next;
         Ok(place)
     }
 
-    /// What the L2 tables say of clusters.
+    /// Reads the L2 entries of clusters.
     fn entries(&self, first: u64, count: u64) -> Result<Vec<Entry>> {
         let mut bytes = vec![0; usize::try_from(count * ENTRY).unwrap_or(0)];
         self.part.read_over(self.layout.l2 + first * ENTRY, &mut bytes)?;
@@ -366,7 +366,7 @@ impl Qcow2Part {
     }
 
     fn room(&self) -> MutexGuard<'_, Room> {
-        // What was taken and not used costs room, and nothing else.
+        // Space that was allocated and not used is wasted, but harmless.
         self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -383,8 +383,8 @@ impl std::fmt::Debug for Qcow2Part {
 /// Clusters of an image, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Clusters {
-    /// As many as the range is long, from this one on.
+    /// As many complete clusters as the range covers, from this one on.
     Whole(u64),
-    /// A part of one.
+    /// A part of one cluster.
     Part(u64),
 }

@@ -1,7 +1,7 @@
-//! What makes the file a qcow2, once all clusters are in it: the tables above the L2 tables, the refcounts, the header.
+//! Completes a qcow2 once all clusters are in it: the L1 and refcount tables, the refcounts, the header.
 //!
-//! All of it follows from the L2 tables, and is made anew however far an earlier attempt has come. The header is written last,
-//! so that nothing takes a file for an image that is none yet.
+//! All of it is derived from the L2 tables and written anew, however far an earlier attempt got. The header
+//! is written last, so that an incomplete file is never taken for an image.
 
 use super::entry::{COPIED, Entry};
 use super::layout::{CLUSTER, ENTRY, Layout, REFCOUNT};
@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::stop::{Stop, stopped};
 use std::ops::Range;
 
-/// Finishes a file whose clusters end at `end`.
+/// Completes a file whose clusters end at `end`.
 pub(super) fn seal(part: &PartFile, layout: &Layout, end: u64, stop: &Stop) -> Result<()> {
     part.set_len(end)?;
     part.punch(layout.table..layout.l2)?;
@@ -44,9 +44,9 @@ pub(super) fn seal(part: &PartFile, layout: &Layout, end: u64, stop: &Stop) -> R
     part.put(0, &layout.header())
 }
 
-/// Counts what the entries of an L2 table say.
+/// Counts the clusters that the entries of an L2 table reference.
 fn count_table(table: &[u8], within: &Range<u64>, counts: &mut Refcounts<'_>) -> Result<()> {
-    // Clusters that follow each other are counted together.
+    // Adjacent clusters are counted together.
     let mut run = 0..0;
     for bytes in table.as_chunks::<8>().0 {
         match Entry::parse(u64::from_be_bytes(*bytes), within).ok_or_else(|| damaged(counts.part))? {
@@ -59,20 +59,20 @@ fn count_table(table: &[u8], within: &Range<u64>, counts: &mut Refcounts<'_>) ->
                     counts.first(std::mem::replace(&mut run, next))?;
                 }
             }
-            // Several may share a cluster.
+            // Compressed clusters may share a cluster of the file.
             entry @ Entry::Packed { .. } => counts.one_more(entry.clusters())?,
         }
     }
     counts.first(run)
 }
 
-/// The error for a file that holds what was never written to it.
+/// Returns the error for a file whose tables contain something that was never written.
 pub(super) fn damaged(part: &PartFile) -> Error {
     let what = format!("{} is damaged: its tables contradict each other", part.path().display());
     Error::new(Kind::Io, what).hint("start over with `--restart`")
 }
 
-/// The refcounts, of which those of one block are in memory.
+/// The refcounts, with one block of them in memory.
 struct Refcounts<'a> {
     part: &'a PartFile,
     layout: &'a Layout,
@@ -80,12 +80,12 @@ struct Refcounts<'a> {
 }
 
 impl Refcounts<'_> {
-    /// Counts clusters of the file that nothing else may have.
+    /// Counts clusters of the file that must have no other reference.
     fn first(&mut self, clusters: Range<u64>) -> Result<()> {
         self.raise(clusters, 0)
     }
 
-    /// Counts clusters of the file that others may have, too.
+    /// Counts clusters of the file that may have other references.
     fn one_more(&mut self, clusters: Range<u64>) -> Result<()> {
         self.raise(clusters, u16::MAX - 1)
     }

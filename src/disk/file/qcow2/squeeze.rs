@@ -1,25 +1,26 @@
-//! Compressed clusters: raw deflate (RFC 1951) of which no distance is longer than 4 KiB, because that is the window that QEMU
-//! decompresses with (`block/qcow2-threads.c`, `qcow2_zlib_decompress`).
+//! Compressed clusters: raw deflate (RFC 1951) with a window of 4 KiB, which is the window of QEMU's
+//! decompressor (`block/qcow2-threads.c`, `qcow2_zlib_decompress`).
 
 use super::layout::CLUSTER;
 use crate::error::{Error, Kind, Result};
 use flate2::{Compress, Compression, FlushCompress, Status};
 use libdeflater::Decompressor;
 
-/// The base-2 logarithm of the window.
+/// The base-2 logarithm of the window size.
 const WINDOW_BITS: u8 = 12;
 
-/// The levels that zlib has.
+/// The compression levels of zlib.
 const LEVELS: std::ops::RangeInclusive<u32> = 1..=9;
 
-/// The bytes of a cluster.
+/// The size of a cluster in bytes.
 pub(super) const LEN: usize = 64 << 10;
 const _: () = assert!(LEN as u64 == CLUSTER);
 
-/// What does not become smaller by a sector at least is better kept as it is.
+/// The largest useful compressed size. A cluster that does not shrink by at least a sector is stored
+/// uncompressed.
 const MOST: usize = LEN - 512;
 
-/// Compresses clusters, one after the other.
+/// Compresses clusters one after the other.
 pub(super) struct Squeezer {
     deflate: Compress,
     room: Vec<u8>,
@@ -27,16 +28,16 @@ pub(super) struct Squeezer {
 }
 
 impl Squeezer {
-    /// At a level, brought into those that there are.
+    /// Creates a compressor of a level, clamped to the valid ones.
     pub(super) fn new(level: u32) -> Self {
         let level = Compression::new(level.clamp(*LEVELS.start(), *LEVELS.end()));
         let deflate = Compress::new_with_window_bits(level, false, WINDOW_BITS);
-        // Room for whatever becomes of a cluster (zlib.h, `deflateBound`): zlib-rs 0.6.8 does not forget what had no room when it is
+        // Room for any result (zlib.h, `deflateBound`), because zlib-rs 0.6.8 keeps pending output over a
         // reset (`Pending::reset_keep`).
         Self { deflate, room: vec![0; LEN + LEN / 4], padded: Vec::new() }
     }
 
-    /// A cluster's bytes compressed, if that is worth it; a shorter one is taken as if zeros followed it.
+    /// Returns a cluster's bytes compressed, if that is worth it. A short cluster is padded with zeros.
     pub(super) fn squeeze(&mut self, cluster: &[u8]) -> Result<Option<&[u8]>> {
         let bytes = if cluster.len() < LEN {
             self.padded.clear();
@@ -48,19 +49,19 @@ impl Squeezer {
         };
         self.deflate.reset();
         let done = self.deflate.compress(bytes, &mut self.room, FlushCompress::Finish);
-        match done.map_err(|e| Error::new(Kind::Io, "compressing a cluster failed").source(e))? {
+        match done.map_err(|e| Error::new(Kind::Io, "cannot compress a cluster").source(e))? {
             Status::StreamEnd => {
                 let len = usize::try_from(self.deflate.total_out()).unwrap_or(LEN);
                 Ok(self.room.get(..len).filter(|packed| packed.len() <= MOST))
             }
             Status::Ok | Status::BufError => {
-                Err(Error::new(Kind::Io, "compressing a cluster does not end; this is a bug in diskferry"))
+                Err(Error::new(Kind::Io, "compressing a cluster did not end; this is a bug in diskferry"))
             }
         }
     }
 }
 
-/// Decompresses a cluster into all of `into`; what follows it in its last sector does not matter.
+/// Decompresses a cluster into all of `into`. Bytes after it in its last sector are ignored.
 pub(super) fn unsqueeze(packed: &[u8], into: &mut [u8]) -> Result<()> {
     match Decompressor::new().deflate_decompress(packed, into) {
         Ok(len) if len == into.len() => Ok(()),
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
     use flate2::{Decompress, FlushDecompress};
 
-    /// Text whose repetitions are all farther away than the window.
+    /// Text whose repetitions are all farther apart than the window.
     fn text() -> Vec<u8> {
         let words =
             (0..20_000_u64).flat_map(|n| format!("{:x} ", n % 1500 * 0x9e37_79b9 % 65_521).into_bytes());
@@ -93,7 +94,7 @@ mod tests {
                 let mut back = vec![1; LEN];
                 unsqueeze(&[&packed[..], &[7; 300]].concat(), &mut back).unwrap();
                 assert!(back == text, "level {level}");
-                // One byte at a time, so that all that came before is in the window or nowhere.
+                // One byte at a time, so that references reach only into the window.
                 let mut inflate = Decompress::new_with_window_bits(false, WINDOW_BITS);
                 let (mut at, mut out, mut got) = (0, [0], Vec::new());
                 while got.len() < LEN {
@@ -124,7 +125,7 @@ mod tests {
             })
             .collect();
         assert!(squeezer.squeeze(&noise).unwrap().is_none());
-        // And the next one is none the worse for it.
+        // The next cluster is unaffected.
         assert!(squeezer.squeeze(&text()).unwrap().is_some());
         assert!(unsqueeze(&packed[..packed.len() / 2], &mut back).is_err());
         let mut more = vec![0; LEN + 1];

@@ -1,4 +1,4 @@
-//! Files as qemu-img sees them, and what becomes of them when a run ends in the middle.
+//! Files checked with qemu-img, and files of runs that ended early.
 
 use super::*;
 use crate::disk::conformance::qemu_img::{is_here, qemu_img, run};
@@ -8,10 +8,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// More than an L2 table maps, and no multiple of anything.
+/// More than an L2 table maps, and not aligned to anything.
 const LARGE: u64 = (600 << 20) + 700;
 
-/// Text, noise and zeros, a cluster each or a part of one, from a seed.
+/// Text, noise and zeros, whole clusters and parts of them, from a seed.
 fn image(size: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut x = 7_u64;
@@ -41,11 +41,11 @@ fn opened(dir: &Path, size: u64, level: Option<u32>) -> Qcow2Part {
     qcow2
 }
 
-/// The same file, as a later run opens it.
+/// Opens the same file as a later run does.
 fn again(qcow2: Qcow2Part, dir: &Path, size: u64, level: Option<u32>) -> Qcow2Part {
     let known = qcow2.part.record().unwrap();
     drop(qcow2);
-    // A process that another test starts has the file open, and so its lock, until it becomes another program.
+    // A child process of another test holds the file open, and so its lock, until it executes its program.
     let deadline = Instant::now() + Duration::from_mins(1);
     let part = loop {
         match PartFile::resume(&dir.join("image"), known) {
@@ -60,7 +60,7 @@ fn again(qcow2: Qcow2Part, dir: &Path, size: u64, level: Option<u32>) -> Qcow2Pa
     qcow2
 }
 
-/// Chunks of a size, the later ones first.
+/// Chunks of a size, in reverse order.
 fn chunks(bytes: &[u8], size: usize) -> impl Iterator<Item = (u64, &[u8])> {
     bytes.chunks(size).enumerate().rev().map(move |(n, chunk)| ((n * size) as u64, chunk))
 }
@@ -71,7 +71,7 @@ fn read(qcow2: &Qcow2Part, range: Range<u64>) -> Vec<u8> {
     into
 }
 
-/// Seals the file, and has qemu-img check it and compare it with `bytes`; what it says of the file.
+/// Seals the file, has qemu-img check it and compare it with `bytes`, and returns qemu-img's description.
 fn judged(qcow2: Qcow2Part, dir: &Path, bytes: &[u8]) -> Option<Value> {
     qcow2.seal(&Stop::never()).unwrap();
     qcow2.part.finish(true).unwrap();
@@ -157,7 +157,7 @@ fn a_large_image_of_holes_costs_what_its_data_costs() {
     }
     let last = (LARGE / CLUSTER - 1) * CLUSTER;
     assert_eq!(data, [(300 << 20, 1 << 20), (last, LARGE.next_multiple_of(512) - last)]);
-    // And QEMU can go on writing to it.
+    // QEMU can go on writing to it.
     run("qemu-io", dir.path(), &["-f", "qcow2", "-c", "write -P 7 500M 2M", "image"]);
     qemu_img(dir.path(), "check -q -f qcow2 image");
 }
@@ -169,7 +169,7 @@ fn what_an_earlier_run_left_is_gone_on_from_and_does_not_shine_through() {
     for (chunk, level) in [(100_000, None), (1 << 20, None), (100_000, Some(1)), (1 << 20, Some(1))] {
         let dir = tempfile::tempdir().unwrap();
         let mut qcow2 = opened(dir.path(), size, level);
-        // What the journal of no run speaks of: other bytes than those that come at last.
+        // Data that no journal records: other bytes than those that are written at last.
         let other: Vec<u8> = bytes.iter().map(|byte| byte.wrapping_add(1)).collect();
         for (n, (offset, chunk)) in chunks(&other, chunk).enumerate() {
             if n % 3 == 0 {
@@ -182,14 +182,14 @@ fn what_an_earlier_run_left_is_gone_on_from_and_does_not_shine_through() {
             }
             qcow2.write(offset, chunk).unwrap();
         }
-        // A kill while the last tables were written.
+        // Killed while the last tables were written.
         qcow2.seal(&Stop::never()).unwrap();
         qcow2 = again(qcow2, dir.path(), size, level);
         let mut header = vec![1; 512];
         qcow2.part.read_over(0, &mut header).unwrap();
         assert!(is_zero(&header), "what is not whole is no qcow2");
         assert!(read(&qcow2, 0..size) == bytes, "{chunk} {level:?}");
-        // Written again as it is, as after a sync that may have failed: nothing needs another place.
+        // Written again unchanged, as after a failed sync: no cluster needs another place.
         let before = qcow2.room().next;
         chunks(&bytes, chunk).for_each(|(offset, chunk)| qcow2.write(offset, chunk).unwrap());
         assert_eq!(qcow2.room().next, before);
@@ -212,7 +212,7 @@ fn entries_that_lead_nowhere_are_taken_out_and_those_that_contradict_are_refused
     let mut into = Vec::new();
     let refused = qcow2.read_into(0, 65_536, &mut into).unwrap_err();
     assert!(refused.to_string().contains("is damaged"), "{refused}");
-    // As after a crash that has lost the end of the file.
+    // As after a crash that lost the end of the file.
     let end = std::fs::metadata(qcow2.part.path()).unwrap().len();
     qcow2.part.set_len(end - CLUSTER).unwrap();
     let qcow2 = again(qcow2, dir.path(), size, None);
@@ -226,7 +226,7 @@ fn entries_that_lead_nowhere_are_taken_out_and_those_that_contradict_are_refused
     qcow2.part.put(qcow2.layout.l2 + 20 * ENTRY, &entry).unwrap();
     let refused = qcow2.seal(&Stop::never()).unwrap_err();
     assert!(refused.what_next().is_some_and(|hint| hint.contains("--restart")), "{refused}");
-    // It is mended by writing what is wrong again, elsewhere.
+    // Writing the wrong clusters again, elsewhere, repairs it.
     qcow2.part.put(qcow2.layout.l2 + 20 * ENTRY, &[0; 8]).unwrap();
     qcow2.write(0, &bytes).unwrap();
     judged(qcow2, dir.path(), &bytes);
@@ -248,7 +248,7 @@ fn what_has_no_place_is_refused() {
     qcow2.layout.end = qcow2.layout.data + 3 * CLUSTER;
     qcow2.write(0, &bytes[..3 * LEN]).unwrap();
     let refused = qcow2.write(3 * CLUSTER, &bytes[..LEN]).unwrap_err();
-    assert!(refused.to_string().contains("no room left"), "{refused}");
+    assert!(refused.to_string().contains("no space left"), "{refused}");
     assert!(is_zero(&read(&qcow2, 3 * CLUSTER..4 * CLUSTER)));
 }
 

@@ -137,7 +137,8 @@ fn check_features(part: &Part, features: u64) -> Result<()> {
     Ok(())
 }
 
-/// Where the table of L2 tables is, and how many entries of it are needed. `table`: its place and how many it has.
+/// Where the table of L2 tables is, and how many entries of it are needed. `table`: its place and how many it
+/// has.
 fn l1(part: &Part, size: u64, cluster_bits: u32, extended: bool, table: (u64, u64)) -> Result<(u64, u64)> {
     let (at, has) = table;
     let entries_bits = cluster_bits - if extended { 4 } else { 3 };

@@ -1,4 +1,5 @@
-//! qcow2 (QEMU, docs/interop/qcow2.rst): two levels of tables, clusters that are compressed or absent, a file behind.
+//! qcow2 (QEMU, docs/interop/qcow2.rst): two levels of tables, clusters that are compressed or absent, a file
+//! behind.
 //!
 //! Only the active state is read; snapshots inside the image are left alone.
 
@@ -201,7 +202,8 @@ impl Qcow2 {
         Ok(Place::Stored(file, host))
     }
 
-    /// The place of a compressed cluster, by its entry (`Compressed Cluster Descriptor`). `skip`: how far into it.
+    /// The place of a compressed cluster, by its entry (`Compressed Cluster Descriptor`). `skip`: how far
+    /// into it.
     fn compressed(&self, entry: u64, skip: u64, at: u64) -> Result<Place<'_>> {
         let bits = self.header.cluster_bits;
         let offset_bits = 62 - (bits - 8);

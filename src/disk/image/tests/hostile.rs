@@ -92,7 +92,8 @@ fn entries_that_lead_into_a_loop_or_out_of_the_file_are_errors_at_their_offset()
         (0x30000, entry(0x10000), 0, "lie on each other"),
         (0x30000, entry(0x7000_0000), 0, "an L2 table is at byte 1879048192, where it cannot be"),
         (0x30000, entry(0x40200), 0, "where it cannot be"),
-        // L2: to a table, to itself, to the header, past the end, to no cluster, compressed in nowhere or on a table.
+        // L2: to a table, to itself, to the header, past the end, to no cluster, compressed in nowhere or on
+        // a table.
         (0x40000, entry(0x30000), 0, "a cluster at byte 196608 is on the table at byte 196608"),
         (0x40008, entry(0x40000), 0x10000, "is on the table at byte 262144"),
         (0x40008, 0x10000_u64.to_be_bytes(), 0x10000, "is on the table"),
@@ -241,7 +242,8 @@ fn a_chain_is_followed_only_where_it_is_sound() {
         ("b", "vmdk", "it is no VMDK image"),
     ] {
         let _ = std::process::Command::new("mkfifo").arg(at.join("pipe")).output();
-        // Written by hand, since qemu-img looks at what it writes: a header of version 3, and a table without entries.
+        // Written by hand, since qemu-img looks at what it writes: a header of version 3, and a table without
+        // entries.
         let mut image = vec![0; 3 << 16];
         image[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
         image[8..20].copy_from_slice(&[0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, u8::try_from(name.len()).unwrap()]);

@@ -89,7 +89,7 @@ fn a_raw_image_in_any_packing_is_a_stream_of_the_right_size() {
             // With its size given nothing is counted, and a wrong one is an error.
             for (given, says) in [
                 (size as u64, None),
-                (size as u64 + 1, Some("ended after")),
+                (size as u64 + 1, Some("ended early")),
                 (size as u64 - 1, Some("goes on")),
             ] {
                 let options = OpenOptions { size: Some(given), ..OpenOptions::default() };

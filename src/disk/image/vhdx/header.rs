@@ -104,7 +104,8 @@ pub(super) fn regions(part: &Part) -> Result<Regions> {
     }
 }
 
-/// Reads the metadata that are known, each with at most so many bytes as the first 64 KiB of the region are good for.
+/// Reads the metadata that are known, each with at most so many bytes as the first 64 KiB of the region are
+/// good for.
 pub(super) fn metadata(part: &Part, region: Region) -> Result<HashMap<Guid, Vec<u8>>> {
     const LONGEST: u64 = 64 << 10;
     let table = part.up_to(region.at, region.len.min(LONGEST))?;
@@ -206,7 +207,8 @@ mod tests {
 
     #[test]
     fn the_checksum_is_crc32c() {
-        // RFC 3720, appendix B.4: 32 bytes of zeros. Here the four of the checksum are taken as zeros, so it can be among them.
+        // RFC 3720, appendix B.4: 32 bytes of zeros. Here the four of the checksum are taken as zeros, so it
+        // can be among them.
         let mut bytes = [0; 32];
         bytes[4..8].copy_from_slice(&0x8a91_36aa_u32.to_le_bytes());
         assert!(is_summed(&bytes));

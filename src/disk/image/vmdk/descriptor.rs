@@ -1,10 +1,11 @@
-//! The description of a VMDK: text, in a file of its own or inside a sparse extent (`VMware`, "Virtual Disk Format 5.0",
-//! `The Descriptor File`).
+//! The description of a VMDK: text, in a file of its own or inside a sparse extent (`VMware`, "Virtual Disk
+//! Format 5.0", `The Descriptor File`).
 
 use crate::disk::image::part::{Part, shown};
 use crate::error::Result;
 
-/// The longest description. A disk of 62 TiB in extents of 2 GB has some 2 MiB of them; so many are not opened.
+/// The longest description. A disk of 62 TiB in extents of 2 GB has some 2 MiB of them; so many are not
+/// opened.
 pub(super) const LONGEST: u64 = 1 << 20;
 
 /// The most extents: each is an open file, and a process may have 1024 of them by default.

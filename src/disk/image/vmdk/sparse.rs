@@ -1,5 +1,5 @@
-//! A sparse extent of a VMDK, stream-optimised or not (`VMware`, "Virtual Disk Format 5.0", `Hosted Sparse Extents` and
-//! `Stream-Optimized Compressed Sparse Extents`).
+//! A sparse extent of a VMDK, stream-optimised or not (`VMware`, "Virtual Disk Format 5.0", `Hosted Sparse
+//! Extents` and `Stream-Optimized Compressed Sparse Extents`).
 
 use super::descriptor::LONGEST;
 use crate::disk::image::decode::{self, Codec, Packed};
@@ -132,8 +132,8 @@ impl Sparse {
         })
     }
 
-    /// An entry that is a sector, as a place of `len` bytes in the file that is not in front of the first grain or on the
-    /// directory.
+    /// An entry that is a sector, as a place of `len` bytes in the file that is not in front of the first
+    /// grain or on the directory.
     fn sector(&self, entry: u32, len: u64, what: &str, at: u64) -> Result<u64> {
         let place = u64::from(entry) * SECTOR;
         if !self.part.has(place, len) {

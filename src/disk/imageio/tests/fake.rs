@@ -63,7 +63,8 @@ impl Fake {
         Self { address, ending, seen, accepting: Some(accepting) }
     }
 
-    /// An image of `size` bytes of which everything is allowed, where `special` does not say otherwise. Its bytes are `x`.
+    /// An image of `size` bytes of which everything is allowed, where `special` does not say otherwise. Its
+    /// bytes are `x`.
     pub(super) fn image(size: u64, special: impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static) -> Self {
         Self::new(move |seen| special(seen).unwrap_or_else(|| usual(size, seen)))
     }

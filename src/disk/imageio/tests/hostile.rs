@@ -181,7 +181,8 @@ async fn extents_that_cannot_be_are_refused() {
     }
 }
 
-/// Each alternates with its neighbours, so that none can be left out; what is behind the most that are looked at is data.
+/// Each alternates with its neighbours, so that none can be left out; what is behind the most that are looked
+/// at is data.
 #[tokio::test]
 async fn two_million_extents_cost_no_more_than_one() {
     const EACH: u64 = 512;

@@ -231,7 +231,8 @@ async fn a_reply_that_is_damaged_anywhere_is_no_answer() {
                     assert!(matches!(error.kind(), Kind::Protocol | Kind::Connection), "{at}: {error}");
                 }
                 Ok(got) => {
-                    // Reserved bits of the flags have to be ignored, and the last bytes may come in the last chunk.
+                    // Reserved bits of the flags have to be ignored, and the last bytes may come in the last
+                    // chunk.
                     let flags = [4, 40, 41, 72].contains(&at);
                     assert!(!cut && (contents.contains(&at) || flags), "{at} {cut}");
                     assert_eq!(got.len(), 100);

@@ -207,7 +207,8 @@ async fn a_part_of_a_block_is_read_changed_and_written_back() {
     assert_eq!(came[4].body, [2; 512]);
 }
 
-/// Another write of a part of a block waits for one whose answer is still to come, though nobody waits for that any more.
+/// Another write of a part of a block waits for one whose answer is still to come, though nobody waits for
+/// that any more.
 #[tokio::test]
 async fn a_dropped_write_of_a_part_of_a_block_still_keeps_others_out() {
     let fake = Fake { minimum: 512, ..Fake::start(FLUSH).await };

@@ -190,7 +190,8 @@ async fn exports_are_listed_and_unknown_ones_are_told_what_there_is() {
     );
 }
 
-/// A certificate for `localhost` and its key, in a directory as nbdkit wants it; the certificate is its own authority.
+/// A certificate for `localhost` and its key, in a directory as nbdkit wants it; the certificate is its own
+/// authority.
 fn credentials(dir: &Path) -> Vec<u8> {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let pem = made.cert.pem();

@@ -16,9 +16,9 @@ impl World {
 
     /// Polls a machine until it is in a state.
     fn await_state(&self, id: &str, state: &str) {
-        let patience = Instant::now() + Duration::from_secs(10);
+        let deadlines = Instant::now() + Duration::from_secs(10);
         while self.state(id) != state {
-            assert!(Instant::now() < patience, "{id} is still {}", self.state(id));
+            assert!(Instant::now() < deadlines, "{id} is still {}", self.state(id));
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -234,9 +234,9 @@ fn a_snapshot_is_taken_and_booted() {
     assert_eq!(world.post(&path, "name=just-booted").code(), "InvalidArgument");
     let unnamed = world.post(&path, "").json()["name"].as_str().unwrap().to_owned();
     assert!(unnamed.len() == 14 && unnamed.bytes().all(|b| b.is_ascii_digit()), "{unnamed}");
-    let patience = Instant::now() + Duration::from_secs(10);
+    let deadlines = Instant::now() + Duration::from_secs(10);
     while world.get(&format!("{path}/just-booted")).json()["state"] != "created" {
-        assert!(Instant::now() < patience);
+        assert!(Instant::now() < deadlines);
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(world.post(&format!("{path}/just-booted"), "").code(), "InvalidState", "it runs");

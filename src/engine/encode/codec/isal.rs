@@ -1,8 +1,8 @@
-//! ISA-L, in assembler: the fastest rung, where the feature `isal` links the system's library.
+//! ISA-L, in assembler: the fastest rung, if the feature `isal` links the system's library.
 //!
-//! The one file of the program with unsafe code. The crate that wraps ISA-L (isal-rs, last released in
-//! October 2024) allocates for each buffer, cuts lengths to 32 bits unseen and copies ISA-L's sources even
-//! where the system's library is linked; what is needed of the library is three functions.
+//! This is the only file with unsafe code. The crate that wraps ISA-L (isal-rs, last released in October
+//! 2024) allocates for each buffer, truncates lengths to 32 bits silently and copies ISA-L's sources even if
+//! the system's library is linked. Three functions of the library are needed.
 
 #![allow(unsafe_code)]
 
@@ -31,12 +31,12 @@ struct ZStream {
     positions: [u32; 5],
     /// `enum isal_zstate_state`.
     state: u32,
-    /// The rest takes 82,296 bytes in 2.30.
+    /// The remaining state, 82,296 bytes in 2.30.
     internal: [u8; 128 << 10],
 }
 
-/// `ZSTATE_END`: the trailer is written. Room that is left says nothing: ISA-L stops when there are fewer
-/// than 8 bytes.
+/// `ZSTATE_END`: the trailer is written. Remaining room does not tell that: ISA-L stops when fewer than 8
+/// bytes are left.
 const END: u32 = 11;
 
 /// `IGZIP_GZIP`: a gzip header and trailer around the stream.
@@ -46,7 +46,7 @@ const GZIP: u16 = 1;
 const LEVEL: u32 = 1;
 const LEVEL_BYTES: u32 = 282_624;
 
-/// A cache line: the tables begin at one.
+/// A cache line. The tables are aligned to one.
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
 struct Line([u8; 64]);
@@ -61,7 +61,7 @@ unsafe extern "C" {
 /// ISA-L at level 1.
 pub struct Isal {
     stream: Box<ZStream>,
-    /// What `stream.level_buf` points to.
+    /// The buffer behind `stream.level_buf`.
     tables: Box<[Line]>,
 }
 
@@ -83,7 +83,7 @@ impl Default for Isal {
 }
 
 impl Isal {
-    /// Continues the member in `room`. Returns how much was written, and whether that was all.
+    /// Continues the member in `room`. Returns how much was written, and whether the member is complete.
     fn write(&mut self, room: &mut [u8]) -> Result<(usize, bool)> {
         let len = u32::try_from(room.len()).unwrap_or(u32::MAX);
         self.stream.next_out = room.as_mut_ptr();
@@ -93,7 +93,10 @@ impl Isal {
         // that stand beside them, and so has `level_buf`, which nothing else uses.
         let status = unsafe { isal_deflate(&raw mut *self.stream) };
         if status != 0 {
-            return Err(Error::new(Kind::Io, format!("ISA-L cannot compress a chunk: status {status}")));
+            return Err(Error::new(
+                Kind::Io,
+                format!("cannot compress a chunk: ISA-L returned status {status}"),
+            ));
         }
         Ok(((len - self.stream.avail_out) as usize, self.stream.state == END))
     }
@@ -106,7 +109,7 @@ impl Codec for Isal {
 
     fn gzip<'a>(&mut self, input: &[u8], room: &'a mut Vec<u8>) -> Result<&'a [u8]> {
         let len = u32::try_from(input.len())
-            .map_err(|_| Error::new(Kind::Usage, "a chunk is larger than ISA-L takes"))?;
+            .map_err(|_| Error::new(Kind::Usage, "a chunk is larger than the 4 GiB that ISA-L takes"))?;
         // SAFETY: the stream was set up by `isal_deflate_init`.
         unsafe { isal_deflate_reset(&raw mut *self.stream) };
         self.stream.next_in = input.as_ptr();

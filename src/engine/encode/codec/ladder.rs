@@ -5,16 +5,16 @@ use crate::error::Result;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// How a rung's codec is made.
+/// Creates the codec of a rung.
 type Make = fn() -> Result<Box<dyn Codec>>;
 
 /// The rungs by name, from the fastest to the strongest.
 ///
-/// Measured by `benches/codec.rs` on executables, one core, in MB/s and ratio: sirocco 1 does 278 at 2.50,
-/// libdeflate 1 215 at 2.60, libdeflate 4 143 at 2.69. So each step costs 30 to 50 % more CPU time and saves
-/// 4 % of the bytes. What lies between (sirocco 2 and 3, libdeflate 2 and 3) saves less for its time, and
-/// above, libdeflate 6 saves another 3 % at 105 MB/s, and 9 less than 4 % at 32. ISA-L, 556 at 2.48, takes
-/// the place of sirocco: twice as fast, 1 % more bytes.
+/// Measured by `benches/codec.rs` on executables, one core, in MB/s and ratio: sirocco 1 runs at 278 and
+/// 2.50, libdeflate 1 at 215 and 2.60, libdeflate 4 at 143 and 2.69. So each step costs 30 to 50 % more CPU
+/// time and saves 4 % of the bytes. The levels in between (sirocco 2 and 3, libdeflate 2 and 3) save less for
+/// their time. Above them, libdeflate 6 saves another 3 % at 105 MB/s, and 9 less than 4 % at 32. ISA-L, with
+/// 556 and 2.48, replaces sirocco: twice as fast, 1 % more bytes.
 const RUNGS: [(&str, Make); 3] = [
     #[cfg(feature = "isal")]
     ("isal 1", || Ok(Box::new(super::Isal::default()))),
@@ -24,13 +24,13 @@ const RUNGS: [(&str, Make); 3] = [
     ("libdeflate 4", || Ok(Box::new(Libdeflate::new(4)?))),
 ];
 
-/// The rung that `auto` compresses at: a handle shared by the workers, who look at it for every chunk, and by
+/// The rung at which `auto` compresses. The workers, which read it for every chunk, share this handle with
 /// whoever moves it. It starts at the fastest.
 #[derive(Clone, Debug, Default)]
 pub struct Rung(Arc<AtomicUsize>);
 
 impl Rung {
-    /// How many rungs there are.
+    /// The number of rungs.
     pub const COUNT: usize = RUNGS.len();
 
     /// Returns the position, 0 for the fastest.
@@ -56,15 +56,15 @@ impl Rung {
 
 /// A codec that follows a [`Rung`].
 ///
-/// It keeps only the current rung's codec: making one costs far less than compressing a chunk, and the tables
-/// of all of them, times the workers, would be memory for nothing.
+/// Only the current rung's codec is kept: creating one costs far less than compressing a chunk, and the
+/// tables of all of them, for every worker, would waste memory.
 pub struct Ladder {
     rung: Rung,
     current: Option<(usize, Box<dyn Codec>)>,
 }
 
 impl Ladder {
-    /// Makes a codec that follows `rung`; the library's own is made when the first chunk comes.
+    /// Creates a codec that follows `rung`. The rung's codec is created for the first chunk.
     pub fn new(rung: Rung) -> Self {
         Self { rung, current: None }
     }
@@ -80,7 +80,7 @@ impl Codec for Ladder {
         match &mut self.current {
             Some((at, codec)) if *at == now => codec.gzip(input, room),
             current => {
-                // Freed before the next is made.
+                // Free the old codec before the next is created.
                 *current = None;
                 current.insert((now, RUNGS[now].1()?)).1.gzip(input, room)
             }

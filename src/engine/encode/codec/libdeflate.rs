@@ -10,11 +10,11 @@ pub struct Libdeflate {
 }
 
 impl Libdeflate {
-    /// Makes a compressor of a level; outside 1 to 12 is a usage error.
+    /// Creates a compressor. A level outside 1 to 12 is a usage error.
     pub fn new(level: u8) -> Result<Self> {
         let valid = if level == 0 { None } else { libdeflater::CompressionLvl::new(level.into()).ok() };
-        let lvl =
-            valid.ok_or_else(|| Error::usage(format!("there is no compression level {level}: 1 to 12")))?;
+        let lvl = valid
+            .ok_or_else(|| Error::usage(format!("expected a compression level from 1 to 12, got {level}")))?;
         Ok(Self { level, compressor: libdeflater::Compressor::new(lvl) })
     }
 }
@@ -25,10 +25,10 @@ impl Codec for Libdeflate {
     }
 
     fn gzip<'a>(&mut self, input: &[u8], room: &'a mut Vec<u8>) -> Result<&'a [u8]> {
-        // Room for the worst case, because libdeflate cannot continue in a larger buffer.
+        // Reserve the worst case, because libdeflate cannot continue in a larger buffer.
         let bound = self.compressor.gzip_compress_bound(input.len());
         if room.len() < bound {
-            // From the allocator's zeros: what the member does not reach takes no memory.
+            // Zeroed memory from the allocator: pages that the member does not reach are never mapped.
             *room = vec![0; bound];
         }
         let len = self

@@ -6,9 +6,8 @@
 //! | `1` to `12` | libdeflate at that level |
 //! | `none` | no compression |
 //!
-//! The fastest rung, [`sirocco`], is a young library; its file says why it is trusted with disks. [`sample`]
-//! finds the chunks that do not shrink before they cost time. `benches/codec.rs` compares the codecs on real
-//! data.
+//! The fastest rung, [`sirocco`], is a young library; its file says why it is trusted. [`sample`] detects
+//! chunks that do not shrink before they cost time. `benches/codec.rs` compares the codecs on real data.
 
 #[cfg(feature = "isal")]
 mod isal;
@@ -30,30 +29,30 @@ pub use zlib_rs::ZlibRs;
 
 use crate::error::{Error, Kind, Result};
 
-/// A compressor of whole buffers into the gzip format, used again and again by one thread.
+/// A compressor of whole buffers into the gzip format, reused by one thread.
 pub trait Codec: Send {
-    /// Returns its library and level, as `libdeflate 4`.
+    /// Returns the library and level, such as `libdeflate 4`.
     fn name(&self) -> String;
 
-    /// Writes one gzip member with `input` into `room`, which grows as needed and may hold anything; returns the member.
-    /// Room that is used again is not cleared again.
+    /// Writes one gzip member with `input` into `room` and returns the member. `room` grows as needed, may
+    /// hold anything, and is not cleared when it is reused.
     fn gzip<'a>(&mut self, input: &[u8], room: &'a mut Vec<u8>) -> Result<&'a [u8]>;
 }
 
-/// How chunks are compressed.
+/// How to compress chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
-    /// At the rung of the [`ladder`] that is set at the moment; the fastest unless somebody moves it.
+    /// At the current rung of the [`ladder`], which starts at the fastest.
     #[default]
     Auto,
-    /// Not at all.
+    /// No compression.
     None,
-    /// libdeflate at that level, 1 to 12.
+    /// libdeflate at this level, 1 to 12.
     Level(u8),
 }
 
 impl Compression {
-    /// Makes the codec of this setting, if it has one. `Auto` follows `rung`.
+    /// Creates the codec of this setting, if it has one. `Auto` follows `rung`.
     pub fn codec(self, rung: &Rung) -> Result<Option<Box<dyn Codec>>> {
         Ok(match self {
             Compression::Auto => Some(Box::new(Ladder::new(rung.clone()))),
@@ -71,15 +70,16 @@ impl std::str::FromStr for Compression {
             ("auto", _) => Ok(Compression::Auto),
             ("none", _) => Ok(Compression::None),
             (_, Ok(level @ 1..=12)) => Ok(Compression::Level(level)),
-            _ => Err(Error::usage(format!("there is no compression {text:?}: auto, none or 1 to 12"))),
+            _ => Err(Error::usage(format!("expected auto, none or a level from 1 to 12, got `{text}`"))),
         }
     }
 }
 
-/// Runs a streaming encoder until its member of `input` bytes is complete, in room that grows as needed: most chunks shrink
-/// to less than half, so room for the worst case would be memory for nothing.
+/// Runs a streaming encoder until its member of `input` bytes is complete, in room that grows as needed. Most
+/// chunks shrink to less than half, so reserving the worst case would waste memory.
 ///
-/// `encode` fills the room that it is given. It returns how much it wrote, and whether the member is complete.
+/// `encode` fills the room that it is given. It returns how much it wrote, and whether the member is
+/// complete.
 fn fill(
     room: &mut Vec<u8>,
     input: usize,
@@ -98,7 +98,7 @@ fn fill(
             return Ok(&room[..len]);
         }
         if end == most {
-            return Err(Error::new(Kind::Io, "compressing a chunk does not end; this is a bug in diskferry"));
+            return Err(Error::new(Kind::Io, "compressing a chunk did not end; this is a bug in diskferry"));
         }
         end = (end + step).min(most);
     }

@@ -1,19 +1,20 @@
-//! Which chunks are worth compressing.
+//! Decides which chunks are worth compressing.
 
 use super::Codec;
 use crate::error::Result;
 
-/// How much of a chunk is tried before the whole is compressed: four pieces of 16 KiB, spread over it.
+/// The sample that is compressed before the whole chunk: four pieces of 16 KiB, spread over it.
 const SAMPLE_PIECE: usize = 16 << 10;
 const SAMPLE_PIECES: usize = 4;
 
-/// A chunk whose sample shrinks to more than this share, in percent, goes raw: what compression would save on
-/// the wire costs the remote as much time to undo.
+/// A chunk whose sample shrinks to more than this percentage is sent raw: the bytes saved on the wire cost
+/// the remote as much time to decompress.
 const WORTH_PERCENT: usize = 95;
 
-/// Returns whether compressing `input` is likely to pay. Random data runs at half the speed of text through
-/// libdeflate and zlib-rs and comes out larger, so a sample of 64 KiB is tried first. A chunk not much larger
-/// than that is always worth a full try.
+/// Returns whether compressing `input` is likely to pay.
+///
+/// Random data runs through libdeflate and zlib-rs at half the speed of text and comes out larger, so a
+/// sample of 64 KiB is tried first. A chunk not much larger than that is always compressed.
 pub fn is_worth(codec: &mut dyn Codec, input: &[u8], scratch: &mut Vec<u8>) -> Result<bool> {
     if input.len() < 4 * SAMPLE_PIECE * SAMPLE_PIECES {
         return Ok(true);

@@ -1,10 +1,10 @@
 //! sirocco, in Rust: the fast rung of [`auto`](super::ladder).
 //!
-//! What was found when version 0.3.1 was read, before it was trusted with disks:
+//! Findings of a review of version 0.3.1, before it was trusted with disks:
 //!
 //! - Its author also maintains `crc32fast`, which flate2 rests on. It is young: first published in October
 //!   2026, the fifth and latest release nine days later. MIT or Apache-2.0. The version is fixed in
-//!   `Cargo.toml`; a newer one is to be read again.
+//! `Cargo.toml`; a newer one has to be reviewed again.
 //! - The encoder is a port of libdeflate's in safe code (`deny(unsafe_code)` on its module). Every match is
 //!   compared byte by byte before it is used, so stale tables cost ratio but cannot corrupt. The decoder's
 //!   one `unsafe` is not on this path, and neither is Adler-32.
@@ -27,10 +27,10 @@ pub struct Sirocco {
 }
 
 impl Sirocco {
-    /// Makes a compressor of a level; outside 1 to 9 is a usage error.
+    /// Creates a compressor. A level outside 1 to 9 is a usage error.
     pub fn new(level: u8) -> Result<Self> {
         if !(1..=9).contains(&level) {
-            return Err(Error::usage(format!("sirocco has no compression level {level}: 1 to 9")));
+            return Err(Error::usage(format!("expected a sirocco level from 1 to 9, got {level}")));
         }
         Ok(Self { encoder: Encoder::new(Format::Gzip, Level::new(level)) })
     }
@@ -42,7 +42,7 @@ impl Codec for Sirocco {
     }
 
     fn gzip<'a>(&mut self, input: &[u8], room: &'a mut Vec<u8>) -> Result<&'a [u8]> {
-        // A stream that was given up halfway must not be continued with other bytes.
+        // A stream that was abandoned halfway must not continue with other bytes.
         self.encoder.reset();
         super::fill(room, input.len(), |room| {
             let progress = self.encoder.compress(input, room, Flush::Finish);

@@ -2,10 +2,10 @@ use super::*;
 use proptest::prelude::*;
 use std::io::Read;
 
-/// A decoder: what the member holds, at most `limit` bytes, or why it is refused.
+/// A decoder. Returns the contents of the member, at most `limit` bytes, or why it is invalid.
 type Decode = fn(member: &[u8], limit: usize) -> std::result::Result<Vec<u8>, String>;
 
-/// Three that nobody here wrote, none of them derived from another.
+/// Three independent decoders.
 const DECODERS: [(&str, Decode); 3] =
     [("libdeflate", by_libdeflate), ("zlib-rs", by_zlib_rs), ("miniz_oxide", by_miniz_oxide)];
 
@@ -27,7 +27,7 @@ fn by_zlib_rs(member: &[u8], limit: usize) -> std::result::Result<Vec<u8>, Strin
     Ok(out)
 }
 
-/// It reads raw deflate only, so the header and the trailer are read here.
+/// miniz_oxide reads raw deflate only, so the header and the trailer are read here.
 fn by_miniz_oxide(member: &[u8], limit: usize) -> std::result::Result<Vec<u8>, String> {
     let short = || "no header or no trailer".to_owned();
     let (member, len) = member.split_last_chunk().ok_or_else(short)?;
@@ -40,7 +40,7 @@ fn by_miniz_oxide(member: &[u8], limit: usize) -> std::result::Result<Vec<u8>, S
     Ok(out)
 }
 
-/// CRC-32 as RFC 1952 writes it down.
+/// CRC-32 as specified in RFC 1952.
 fn crc32(bytes: &[u8]) -> u32 {
     static TABLE: std::sync::LazyLock<[u32; 256]> = std::sync::LazyLock::new(|| {
         let step = |c: u32| if c & 1 == 1 { 0xEDB8_8320 ^ (c >> 1) } else { c >> 1 };
@@ -60,7 +60,7 @@ fn rungs() -> Vec<Box<dyn Codec>> {
     (0..Rung::COUNT).map(at).collect()
 }
 
-/// Every rung, every level that can be named, and the peers of the benchmark.
+/// Every rung, every named level, and the peers of the benchmark.
 fn all() -> Vec<Box<dyn Codec>> {
     let mut all = rungs();
     for level in 1..=12 {
@@ -77,7 +77,7 @@ fn gzip(codec: &mut dyn Codec, input: &[u8]) -> Vec<u8> {
     codec.gzip(input, &mut Vec::new()).unwrap().to_vec()
 }
 
-/// Compresses `input` and lets every decoder read it.
+/// Compresses `input` and decodes it with every decoder.
 fn round_trip(codec: &mut dyn Codec, input: &[u8], what: &str) {
     let member = gzip(codec, input);
     for (name, decode) in DECODERS {
@@ -98,7 +98,7 @@ fn noise(len: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Words in no order.
+/// Words in random order.
 fn text(len: usize) -> Vec<u8> {
     const WORDS: [&str; 8] = ["the ", "drive ", "of\n", "chunk ", "offset ", "a ", "extent, ", "0x1f8b "];
     let mut out: Vec<u8> =
@@ -107,7 +107,7 @@ fn text(len: usize) -> Vec<u8> {
     out
 }
 
-/// Runs of one byte each, from one byte to 64 KiB.
+/// Runs of one byte value, from one byte to 64 KiB long.
 fn runs(len: usize) -> Vec<u8> {
     let mut out = Vec::new();
     for pair in noise(4096).chunks(2).cycle() {
@@ -163,7 +163,7 @@ fn every_kind_of_data_comes_back() {
 fn every_size_of_chunk_comes_back() {
     for (what, make) in KINDS {
         let whole = make(64 << 20);
-        // One codec for all sizes: what a chunk leaves in it must not show in the next.
+        // One codec for all sizes: state left from one chunk must not affect the next.
         for mut codec in rungs() {
             for len in [32_767, 65_536 + 5000, (4 << 20) + 1, 4 << 20, 4097, 1 << 18, (16 << 20) - 511] {
                 round_trip(codec.as_mut(), &whole[whole.len().saturating_sub(len)..], what);
@@ -175,7 +175,7 @@ fn every_size_of_chunk_comes_back() {
     }
 }
 
-/// What a structure is made of; bounds are brought into what is there.
+/// A part of a structured input; bounds are clamped to what is available.
 #[derive(Clone, Debug)]
 enum Piece {
     Bytes(Vec<u8>),
@@ -187,7 +187,7 @@ fn piece() -> impl Strategy<Value = Piece> {
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..400).prop_map(Piece::Bytes),
         (any::<u8>(), 0..70_000_usize).prop_map(|(byte, len)| Piece::Run(byte, len)),
-        // Around the longest match and the window.
+        // Around the longest match and the window size.
         (1..40_000_usize, prop_oneof![0..300_usize, 0..70_000_usize])
             .prop_map(|(b, len)| Piece::Copy(b, len)),
         (32_000..33_000_usize, 250..270_usize).prop_map(|(back, len)| Piece::Copy(back, len)),
@@ -221,7 +221,7 @@ proptest! {
     }
 }
 
-/// The remote stores what was compressed or refuses it, never anything else.
+/// The remote either stores what was compressed or refuses it.
 #[test]
 fn no_flipped_bit_makes_other_bytes() {
     for input in [text(3000), noise(500), executable(3000)] {
@@ -237,7 +237,7 @@ fn no_flipped_bit_makes_other_bytes() {
                         "{name}, {}, bit {bit}",
                         codec.name()
                     );
-                    // The eight bytes of the trailer are the checksum and the length.
+                    // The last eight bytes are the checksum and the length.
                     assert!(
                         back.is_err() || bit / 8 < member.len() - 8,
                         "{name}, {}, bit {bit}",
@@ -249,14 +249,14 @@ fn no_flipped_bit_makes_other_bytes() {
     }
 }
 
-/// A buffer that is used again has some room; how much must not show in what comes out.
+/// A reused buffer has some capacity, which must not affect the result.
 #[test]
 fn room_does_not_matter() {
     let input = [text(300), noise(100)].concat();
     for mut codec in all() {
         let expected = gzip(codec.as_mut(), &input);
         for room in 0..600 {
-            // Another chunk's member may be in it.
+            // The member of another chunk may be in it.
             let mut used = vec![7; room];
             assert!(codec.gzip(&input, &mut used).unwrap() == expected, "{}, {room}", codec.name());
         }

@@ -1,4 +1,4 @@
-//! zlib-rs, in Rust: not used for chunks, but the baseline that the benchmark measures the others against.
+//! zlib-rs, in Rust: not used for chunks, but the baseline of the benchmark.
 
 use super::Codec;
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ pub struct ZlibRs {
 }
 
 impl ZlibRs {
-    /// Makes a compressor of a level, brought into 1 to 9.
+    /// Creates a compressor of a level, clamped to 1 to 9.
     pub fn new(level: u32) -> Self {
         Self { level: level.clamp(1, 9) }
     }

@@ -1,11 +1,12 @@
-//! What the workers of a copy do with a chunk: digest it, see whether it is needed, and write or encode it.
+//! What the workers of a copy do with a chunk: digest it, decide whether it is needed, and write or encode
+//! it.
 
 use super::Context;
 use super::copy::Held;
 use super::encode::codec::{Compression, Rung};
 use super::encode::{Encoder, Form};
 use super::ledger::Bits;
-use super::pipeline::{Content, Hand, Loaded, Origin, Pipeline, Source, Worked};
+use super::pipeline::{Content, Loaded, Origin, Pipeline, Source, WorkFn, Worked};
 use super::tap::Tap;
 use crate::chunk::{AckedChunk, DigestedChunk, Geometry};
 use crate::digest::{Algorithm, ZeroDigests};
@@ -15,48 +16,49 @@ use crate::meters::Meters;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Buffers of bodies that are kept for the next.
+/// Spare buffers for bodies.
 const BODIES_KEPT: usize = 4;
 
-/// One thread writes as fast as any disk takes it, and costs half of what several do; SHA-256 needs them all.
-fn landing_threads(algorithm: Algorithm, width: usize) -> usize {
+/// Returns the number of threads that write a local disk. With BLAKE3 one thread is as fast as any disk and
+/// costs half as much as several; SHA-256 needs them all.
+fn writing_threads(algorithm: Algorithm, width: usize) -> usize {
     match algorithm {
         Algorithm::Blake3 => 1,
         Algorithm::Sha256 => width,
     }
 }
 
-/// What has become of a chunk.
+/// What a worker decided about a chunk.
 pub(super) enum Step {
-    /// It was read again only to be compared with what an earlier run has moved.
-    Again(DigestedChunk, Origin),
-    /// Zeros, where the destination says that it reads as zero.
+    /// The chunk was read again only to compare it with what an earlier run moved.
+    Reread(DigestedChunk, Origin),
+    /// Zeros, where the destination reports that it reads as zero.
     Blank(AckedChunk),
     /// The destination is known to hold it.
     Unchanged(AckedChunk),
-    /// Zeros, where it is taken to do so.
+    /// Zeros, where the destination is assumed to read as zero.
     Skipped(AckedChunk),
-    /// The worker has written it; whether as a hole.
+    /// The worker wrote it; the flag tells whether as a hole.
     Wrote(AckedChunk, bool),
-    /// It is written by the pipeline.
+    /// The pipeline writes it.
     Sent(DigestedChunk),
 }
 
-/// What the workers of a copy are told.
-pub(super) struct CopyHands<'a> {
+/// The settings of a copy's workers.
+pub(super) struct CopyWork<'a> {
     pub(super) to: Arc<dyn WriteAt>,
     pub(super) compression: Compression,
     pub(super) settled: &'a Arc<Bits>,
-    /// Chunks at whose place the destination says that it reads as zero.
+    /// Chunks for which the destination reports that it reads as zero.
     pub(super) blank: Arc<Bits>,
-    /// What is there already.
+    /// Knowledge of the destination's contents.
     pub(super) held: Option<Arc<dyn Held>>,
     pub(super) skip_holes: bool,
     pub(super) skip_zeros: bool,
 }
 
-impl CopyHands<'_> {
-    /// The pipeline that they work in.
+impl CopyWork<'_> {
+    /// Returns the pipeline with these workers.
     pub(super) fn pipeline(
         self,
         source: Source,
@@ -79,11 +81,11 @@ impl CopyHands<'_> {
         let (buffers, rung) = (Buffers::new(context.kept(BODIES_KEPT)), Rung::default());
         let room = if form == Form::Plain { 1 } else { 2 };
         let width = context.width(geometry.chunk_size().saturating_mul(room));
-        let width = if is_local && !compresses { landing_threads(algorithm, width) } else { width };
-        let hands = (0..width)
+        let width = if is_local && !compresses { writing_threads(algorithm, width) } else { width };
+        let work_fns = (0..width)
             .map(|_| {
                 let encoder = Encoder::new(form, &rung, algorithm, Arc::clone(&zeros), buffers.clone())?;
-                let hand = CopyHand {
+                let work_fn = CopyWorker {
                     encoder,
                     settled: Arc::clone(self.settled),
                     blank: Arc::clone(&self.blank),
@@ -93,14 +95,14 @@ impl CopyHands<'_> {
                     skip_zeros: self.skip_zeros,
                     meters: Arc::clone(&context.meters),
                 };
-                Ok(hand.into_hand())
+                Ok(work_fn.into_work_fn())
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Pipeline {
             geometry,
             source,
             kept,
-            hands,
+            work_fns,
             tap,
             to: (!is_local).then_some(self.to),
             room,
@@ -109,9 +111,9 @@ impl CopyHands<'_> {
     }
 }
 
-struct CopyHand {
+struct CopyWorker {
     encoder: Encoder,
-    /// Chunks that an earlier run has moved, or that need not be.
+    /// Chunks that an earlier run moved, or that need not be moved.
     settled: Arc<Bits>,
     blank: Arc<Bits>,
     held: Option<Arc<dyn Held>>,
@@ -121,8 +123,8 @@ struct CopyHand {
     meters: Arc<Meters>,
 }
 
-impl CopyHand {
-    fn into_hand(mut self) -> Hand<Step> {
+impl CopyWorker {
+    fn into_work_fn(mut self) -> WorkFn<Step> {
         Box::new(move |chunk| self.work(chunk))
     }
 
@@ -134,7 +136,7 @@ impl CopyHand {
         };
         let chunk = DigestedChunk { index, len, digest, zero };
         if self.settled.get(index) {
-            return Ok(Worked::Done(Step::Again(chunk, from)));
+            return Ok(Worked::Done(Step::Reread(chunk, from)));
         }
         if zero && self.blank.get(index) {
             return Ok(Worked::Done(Step::Blank(chunk.known())));

@@ -1,7 +1,10 @@
 //! `diskferry boot`: bring your own server in one command. The image goes up as with `upload`, resumed like it; then a
 //! server that boots from the drive is created, once, and runs.
 //!
-//! If the server cannot be created the drive stays, and the error says the command that goes on with it.
+//! A second run does not make a second server: one of the same name is refused. If the server cannot be created the drive
+//! is kept, and the error says the command that continues with it.
+
+mod existing;
 
 use super::Global;
 use super::account::{Account, add_keys, given, only_remote};
@@ -14,12 +17,13 @@ use super::session::Session;
 use super::signals::quoted;
 use super::source::SourceOptions;
 use super::wait::WaitOptions;
+use super::writing::{ResumeOptions, WriteOptions};
 use crate::config::Target;
-use crate::engine::encode::codec::Compression;
+use crate::config::value::{parse_megabytes, parse_mhz};
 use crate::error::{Error, Kind, Result};
 use crate::event::Summary;
 use crate::job::Done;
-use crate::job::upload::{Delta, Image, Upload, Zeros};
+use crate::job::upload::{Delta, Image, Upload};
 use crate::provider::catalogue::Call;
 use crate::provider::catalogue::secret::is_secret_key;
 use crate::wire::elastic::Properties;
@@ -30,12 +34,12 @@ use std::time::{Duration, Instant};
 /// How long an address is waited for once the server runs: it is handed out when the server first asks for it.
 const ADDRESS: Duration = Duration::from_secs(10);
 
-/// What `boot` takes.
+/// The arguments of `boot`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Prints the server's UUID, and nothing else, on stdout. The server boots from ide:0:0, has one e1000 \
                   network card with an address by DHCP, is persistent, and shows no screen; --set changes each of \
-                  these. If the upload is interrupted, the same command goes on with it."
+                  these. If the upload is interrupted, the same command resumes it."
 )]
 pub struct BootArgs {
     /// An image to upload, or a drive that is there
@@ -44,21 +48,21 @@ pub struct BootArgs {
     /// Where an image goes; the default remote without it
     #[arg(value_name = "REMOTE:", value_parser = parse::<Target>)]
     to: Option<Target>,
-    /// The name of the server, and of a new drive; the image's or the drive's without it
+    /// Name of the server, and of a new drive; by default that of the image or drive
     #[arg(long)]
     name: Option<String>,
     /// The server's processor, in core MHz
-    #[arg(long, value_name = "MHZ", default_value_t = 2000)]
+    #[arg(long, value_name = "MHZ", default_value = "2000", value_parser = parse_mhz)]
     cpu: u32,
     /// The server's memory
-    #[arg(long, value_name = "MB", default_value_t = 1024)]
+    #[arg(long, value_name = "MB", default_value = "1024", value_parser = parse_megabytes)]
     mem: u32,
     /// Another key of the server, such as smp or nic:0:model; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
     keys: Vec<(String, String)>,
     #[command(flatten)]
     vnc: VncOptions,
-    /// The new drive's size, and how much will come from standard input
+    /// Size of the new drive, and of an image that does not tell its own: standard input
     #[arg(long, value_parser = size)]
     size: Option<u64>,
     /// Another key of the new drive, such as tags; may be repeated
@@ -66,15 +70,10 @@ pub struct BootArgs {
     drive_keys: Vec<(String, String)>,
     #[command(flatten)]
     source: SourceOptions,
-    /// How chunks are compressed: auto, none, or a level from 1 (fast) to 12 (small)
-    #[arg(long, value_name = "auto|none|1..12", default_value = "auto", value_parser = parse::<Compression>)]
-    compress: Compression,
-    /// What becomes of chunks of zeros: skip them where the drive reads as zero anyway (auto), always, or write them
-    #[arg(long, value_name = "auto|skip|write", default_value = "auto", value_parser = parse::<Zeros>)]
-    zeros: Zeros,
-    /// Ignore what an earlier run has uploaded
-    #[arg(long)]
-    restart: bool,
+    #[command(flatten)]
+    write: WriteOptions,
+    #[command(flatten)]
+    resume: ResumeOptions,
     #[command(flatten)]
     transfer: TransferOptions,
 }
@@ -85,15 +84,17 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
     let (remote, drive) = match args.from.parse::<Target>() {
         Ok(target) if Target::is_target(&args.from) => {
             let drive = target.drive().ok_or_else(|| {
-                Error::usage(format!("{target} names no drive to boot from"))
-                    .hint("the form is REMOTE:DRIVE, or name an image")
+                Error::usage(format!("no drive in `{target}` to boot from"))
+                    .hint("name a drive, as in `REMOTE:DRIVE`, or an image")
             })?;
             if to.is_some_and(|to| to != target.remote) {
-                return Err(Error::usage(format!("{target} is on another remote than the server would be")));
+                return Err(Error::usage(format!("{target} is not on the remote of the new server")).hint(
+                    "a server boots from a drive of its own remote; `diskferry migrate` moves a drive",
+                ));
             }
             if args.size.is_some() || !args.drive_keys.is_empty() {
                 return Err(Error::usage(
-                    "--size and --drive-set are for a drive to be made, and one is named",
+                    "`--size` and `--drive-set` are for a new drive, and an existing one is named",
                 ));
             }
             (Some(target.remote.clone()), Some(drive.to_owned()))
@@ -114,6 +115,7 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
     let name = args.name.clone().or_else(|| drive.is_none().then(|| image_name(&args.from)));
     let keys = server_keys(&args, name.as_deref().unwrap_or("server"), NO_DRIVE, &vnc, &account)?;
     Call::find(account.provider(), "servers.create")?.request(&given([], keys))?;
+    existing::refuse_second(name.as_deref(), drive.as_deref(), &account).await?;
 
     let (drive, name, uploaded) = match drive {
         Some(drive) => {
@@ -132,7 +134,7 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
         },
     };
     if args.transfer.dry_run {
-        output.note(&format!("a server {name:?} would boot from drive {drive}"));
+        output.note(&format!("server `{name}` would boot from drive {drive}"));
         return Ok(());
     }
     let mut uploaded = uploaded;
@@ -146,8 +148,9 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
     made("server", &server, output)?;
     // Until here a run that is killed finds the drive by the upload's journal.
     uploaded.map_or(Ok(()), Done::commit)?;
+    account.session.leftovers.destroy(&account.session.end, &account.session.dirs, output).await;
     start_if_needed(&server, &account).await.map_err(|e| {
-        e.hint(format!("the server is there: diskferry server start {}:{id}", account.remote()))
+        e.hint(format!("the server exists: start it with `diskferry server start {}:{id}`", account.remote()))
     })?;
     tell(&id, &account, output).await
 }
@@ -209,11 +212,12 @@ async fn upload(
         name,
         size: args.size,
         keys: args.drive_keys.clone(),
-        compression: args.compress,
-        zeros: args.zeros,
+        compression: args.write.compress,
+        zeros: args.write.zeros,
         delta: Delta::Off,
     };
-    let settings = session.settings(&args.transfer, args.restart);
+    session.allow_destroying(&args.write, &args.transfer);
+    let settings = session.settings(&args.transfer, args.resume);
     let context = &session.context;
     let image = Image::open(Path::new(&args.from), args.source.open_options(args.size), context).await?;
     let done = upload.run(image, &session.end.far(None)?.0, &settings, context).await;
@@ -280,7 +284,7 @@ fn go_on(
     };
     let why = error.what_next().filter(|_| !open).map(|hint| format!("{hint}; ")).unwrap_or_default();
     error
-        .context(format_args!("drive {drive} is there, but the server could not be created"))
+        .context(format_args!("the server was not created, drive {drive} was"))
         .hint(format!("{why}{look}{without}{}{secrets}", command.join(" ")))
 }
 
@@ -294,7 +298,10 @@ async fn tell(id: &str, account: &Account, output: &Output) -> Result<()> {
         server = account.object("servers.info", &given([id], [])).await?;
     }
     if address(&server).is_none() {
-        output.note(&format!("it has no address yet: see `diskferry server info {}:{id}`", account.remote()));
+        output.note(&format!(
+            "no address yet: `diskferry server info {}:{id}` shows it later",
+            account.remote()
+        ));
     }
     tell_address(&server, output);
     output

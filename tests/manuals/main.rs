@@ -1,0 +1,18 @@
+//! The providers' manuals as exchanges (testdata/manuals) judge the client and the emulator, which know nothing of each other
+//! here: the client is answered what the manual prints, the emulator is sent what the manual demands.
+
+mod client;
+mod complete;
+mod credentials;
+mod emulator;
+mod golden;
+mod node;
+#[allow(dead_code, reason = "other suites use the rest")]
+#[path = "../calls/recorder.rs"]
+mod recorder;
+mod serving;
+mod template;
+mod wire;
+#[allow(dead_code, reason = "other suites use the rest")]
+#[path = "../calls/world.rs"]
+mod world;
