@@ -1,8 +1,8 @@
 //! The one search for the nearest known name of a mistyped one.
 
-/// The known name that is nearest to `word`, if any is near enough to be what was meant: a third of the letters may be
+/// Returns the known name that is nearest to `word`, if any is near enough to be what was meant: a third of the letters may be
 /// wrong, and at least one. `known` gives each name with the form to compare.
-pub(crate) fn nearest<'a, T>(word: &str, known: impl IntoIterator<Item = (T, &'a str)>) -> Option<T> {
+pub fn nearest<'a, T>(word: &str, known: impl IntoIterator<Item = (T, &'a str)>) -> Option<T> {
     let length = word.chars().count();
     let limit = ((length + 1) / 3).max(1);
     let mut best = None;

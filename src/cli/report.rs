@@ -184,7 +184,7 @@ impl Collected {
             ending: Ending {
                 status,
                 error: error.map(|error| hide(&error.to_string())),
-                hint: error.and_then(Error::what_next).map(hide),
+                hint: error.and_then(Error::hint_text).map(hide),
                 resume: (goes_on && began_well).then(|| hide(&command)),
             },
             command: hide(&command),

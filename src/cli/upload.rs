@@ -85,7 +85,7 @@ fn base_drive(base: &Target, remote: &str) -> Result<String> {
 }
 
 /// Runs the command.
-pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<()> {
+pub async fn run(mut args: UploadArgs, global: &Global, output: &Output) -> Result<()> {
     let (remote, object) = args.to.map_or((None, None), |to| (Some(to.remote), to.object));
     if matches!(object, Some(Object::Appliance(_))) {
         return Err(Error::usage("an appliance cannot be written")
@@ -96,6 +96,7 @@ pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<(
     }
     let session = Session::open(remote.as_deref(), &args.transfer, global, output).await?;
     session.allow_destroying(&args.write, &args.transfer);
+    super::account::check_drive_keys(&session, &mut args.new.keys, output)?;
     // What is wrong with the image is said first.
     let far = session.end.far(object.as_ref());
     let delta = match args.base {

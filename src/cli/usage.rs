@@ -71,7 +71,7 @@ fn invalid(error: &clap::Error, place: &Place, value: &str) -> Error {
     let source = error.source();
     if let Some(own) = source.and_then(|source| source.downcast_ref::<Error>()) {
         let mut new = Error::usage(own.to_string());
-        if let Some(hint) = own.what_next() {
+        if let Some(hint) = own.hint_text() {
             new = new.hint(hint);
         }
         return if place.is_option {

@@ -10,7 +10,7 @@ use crate::provider::Provider;
 
 type Test = Result<(), Box<dyn std::error::Error>>;
 
-/// A configuration file that is gone with the value.
+/// A configuration file that is removed when this is dropped.
 struct Home(tempfile::TempDir);
 
 impl Home {
@@ -145,7 +145,7 @@ fn an_environment_remote_replaces_the_files_as_a_whole() -> Test {
     let oh = Config::load(None, &env)?.remote("oh")?;
     let e = oh.secret(&env).unwrap_err();
     assert_eq!(e.kind(), Kind::Auth);
-    assert!(e.what_next().unwrap_or_default().contains("OHAUTH=USER:SECRET"), "{:?}", e.what_next());
+    assert!(e.hint_text().unwrap_or_default().contains("OHAUTH=USER:SECRET"), "{:?}", e.hint_text());
     let env = home.env(&OH[1..]);
     assert_eq!(
         Config::load(None, &env)?.remote("oh")?.user.as_deref(),
@@ -192,7 +192,7 @@ fn the_default_is_the_only_one_or_must_be_named() -> Test {
     let e = Config::load(None, &home.env(&[]))?.default_remote().unwrap_err();
     assert_eq!(e.kind(), Kind::Usage);
     assert!(e.to_string().contains("cs: oh:"), "{e}");
-    assert!(e.what_next().unwrap_or_default().contains("default_remote"), "{:?}", e.what_next());
+    assert!(e.hint_text().unwrap_or_default().contains("default_remote"), "{:?}", e.hint_text());
     let only = Config::load(None, &Environment::from_pairs(OH))?;
     assert_eq!(only.default_remote()?, DefaultRemote { name: "oh".into(), nothing_configured: false });
     for name in ["local", "cs"] {
@@ -218,7 +218,7 @@ fn an_unknown_remote_names_the_known_and_the_nearest() -> Test {
     ] {
         let e = config.remote(name).unwrap_err();
         assert_eq!(e.kind().exit_code(), 2);
-        assert!(e.what_next().unwrap_or_default().contains(says), "{name}: {:?}", e.what_next());
+        assert!(e.hint_text().unwrap_or_default().contains(says), "{name}: {:?}", e.hint_text());
     }
     Ok(())
 }

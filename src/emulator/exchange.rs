@@ -15,12 +15,11 @@ use super::hook::{Activity, Hooks, Operation, Stage, Subject};
 use super::line::{Endless, Line, Pace};
 use super::log::Log;
 use super::tenant::{Tenant, Tenants};
-use super::{spoiled, strict};
-use crate::emulator::Dialect;
+use super::{Dialect, spoiled, strict};
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::http::header::EXPECT;
+use axum::http::header::{EXPECT, RETRY_AFTER};
 use axum::http::request::Parts;
 use axum::response::Response;
 use http_body::Body as _;
@@ -152,7 +151,14 @@ impl Exchange<'_> {
         match fault {
             Fault::Busy | Fault::Unavailable => {
                 self.dealt(kind);
-                if fault == Fault::Busy { tenant.front.busy() } else { tenant.front.unavailable() }
+                if fault == Fault::Busy {
+                    return tenant.front.busy();
+                }
+                let mut response = tenant.front.unavailable();
+                if let Some(seconds) = dealer.retry_after() {
+                    response.headers_mut().insert(RETRY_AFTER, seconds.into());
+                }
+                response
             }
             Fault::Reset(When::BeforeBody) => {
                 self.dealt(kind);

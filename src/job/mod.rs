@@ -306,7 +306,7 @@ fn check_in_use(what: &str, users: &str, access: Access, release: &str, context:
 /// Fails if a disk says that it is not what it was when it was opened.
 async fn check_unchanged(disk: &dyn ReadAt, context: &Context) -> Result<()> {
     if let Some(local) = disk.local() {
-        return local.glance();
+        return local.check_unchanged();
     }
     let what = format!("asking for {}", disk.info().name);
     let changed = context.retry.run(&what, None, async || disk.changed().await).await?;

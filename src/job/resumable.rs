@@ -10,7 +10,7 @@ use crate::engine::ledger::Ledger;
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::journal::{self, Claim, Directory, DriveRecord, Header, Journal, Replay};
-use crate::record::Fate;
+use crate::record::ChunkOutcome;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -154,7 +154,8 @@ pub(super) fn count_resumed(ledger: &Ledger, context: &Context) -> u64 {
     context.meters.resumed.store(bytes, Relaxed);
     if context.record.is_some() {
         let all = 0..ledger.geometry().chunks();
-        all.filter(|index| ledger.is_settled(*index)).for_each(|index| context.note(index, Fate::Resumed));
+        all.filter(|index| ledger.is_settled(*index))
+            .for_each(|index| context.note(index, ChunkOutcome::Resumed));
     }
     ledger.settled()
 }

@@ -77,7 +77,7 @@ impl Verify {
                 from: from.clone(),
                 format: self.image.format.clone(),
                 to: format!("{}:{}", far.remote, info.disk),
-                target_format: self.target.told(),
+                target_format: self.target.label(),
                 drive: Some(info.disk.clone()),
                 size: geometry.image_size(),
                 chunk_size: settings.chunk_size,

@@ -3,6 +3,10 @@
 mod commands;
 mod machines;
 mod market;
+mod nouns;
+#[path = "../support/pty.rs"]
+mod pty;
+mod questions;
 #[allow(dead_code, reason = "other suites use the rest")]
 mod recorder;
 mod sent;

@@ -11,7 +11,7 @@ fn an_unknown_key_is_sent_with_a_warning_that_names_the_nearest() {
     let world = World::at(Provider::OpenHosting, &recorder.url);
     let ended = world.run(&["call", "r:", "drives.create", "name=a", "size=1M", "encryption:ciper=none"]);
     assert_eq!(ended.code, 0);
-    assert!(ended.stderr.contains("did you mean \"encryption:cipher\"?"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("did you mean `encryption:cipher`?"), "{}", ended.stderr);
     assert_eq!(recorder.take()[0].body, b"name a\nsize 1048576\nencryption:ciper none\n");
 }
 

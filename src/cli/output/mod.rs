@@ -115,6 +115,11 @@ impl Output {
         self.verbose > 0 && !self.quiet
     }
 
+    /// Whether nothing but data and errors is printed.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether standard output has JSON objects alone.
     pub fn is_json(&self) -> bool {
         self.json
@@ -253,7 +258,7 @@ impl Output {
             Kind::Usage => Some(super::help::hint()),
             _ => None,
         };
-        let hint = error.what_next().or(way_on.as_deref());
+        let hint = error.hint_text().or(way_on.as_deref());
         self.tell_error(error, hint);
         self.labelled("error:", "31;1", &error.to_string());
         if let Some(hint) = hint {
@@ -264,7 +269,7 @@ impl Output {
 
     /// Prints an error as an object, for who reads JSON.
     pub fn error_event(&self, error: &Error) {
-        self.tell_error(error, error.what_next());
+        self.tell_error(error, error.hint_text());
     }
 
     fn tell_error(&self, error: &Error, hint: Option<&str>) {
@@ -276,7 +281,7 @@ impl Output {
                 "exit_code": error.kind().exit_code(),
                 "offset": error.at_offset(),
                 "attempts": error.after_attempts(),
-                "server": error.said(),
+                "server": error.server_message(),
                 "hint": hint,
             }),
         );
@@ -285,7 +290,7 @@ impl Output {
     /// Reports an error of a part of a command, which goes on.
     pub fn failed(&self, error: &Error) {
         self.labelled("failed:", "31;1", &error.to_string());
-        if let Some(hint) = error.what_next() {
+        if let Some(hint) = error.hint_text() {
             Self { member: None, ..self.clone() }.labelled("hint:", "36", hint);
         }
     }

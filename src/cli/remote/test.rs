@@ -131,7 +131,7 @@ async fn probe(account: &Account, https: bool, outcome: &mut Outcome) -> Result<
         }
         Err(Kind::Connection | Kind::Timeout) => outcome.reach = Some(false),
         // A certificate that is not trusted: the one refusal that no server has said anything with.
-        Err(Kind::Refused) if first.as_ref().is_err_and(|e| e.said().is_none()) => {
+        Err(Kind::Refused) if first.as_ref().is_err_and(|e| e.server_message().is_none()) => {
             (outcome.reach, outcome.tls) = (Some(true), tls(false));
         }
         Err(_) => (outcome.reach, outcome.tls) = (Some(true), tls(true)),

@@ -216,7 +216,7 @@ impl Drives {
 
     /// Returns the existing drives that could be mistaken for a new one of this name, to be recorded before
     /// it is created. Empty if drives are marked.
-    pub async fn like(&self, name: &str) -> Result<Vec<String>> {
+    pub async fn similar(&self, name: &str) -> Result<Vec<String>> {
         if self.capabilities.user_keys {
             return Ok(Vec::new());
         }

@@ -262,11 +262,11 @@ impl LocalRead for FileDisk {
         self.read_range(offset, len, into)
     }
 
-    fn glance(&self) -> Result<()> {
+    fn check_unchanged(&self) -> Result<()> {
         self.check()
     }
 
-    fn blind(&self) -> Option<String> {
+    fn unwatched(&self) -> Option<String> {
         let (_, counters) = self.inner.device.as_ref()?;
         (!counters.known()).then(|| {
             format!(

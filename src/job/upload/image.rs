@@ -1,7 +1,7 @@
 //! What an upload reads, and how it treats zeros.
 
 use crate::disk::format::{self, Container, Format, SourceFormat, TargetFormat};
-use crate::disk::image::{Asked, OpenOptions, Opened, open};
+use crate::disk::image::{OpenContext, OpenOptions, Opened, open};
 use crate::disk::stream::Stream;
 use crate::disk::stream::unpack::Packing;
 use crate::disk::{DiskInfo, Identity, ReadAt};
@@ -117,7 +117,7 @@ impl Image {
     /// by `options`. What it holds may have to be unpacked first: that is done on a thread of its own, which ends when the
     /// stop is asked for.
     pub async fn open(path: &Path, options: OpenOptions, context: &Context) -> Result<Self> {
-        let asked = Asked { observer: context.observer.clone(), stop: context.stop.clone() };
+        let asked = OpenContext { observer: context.observer.clone(), stop: context.stop.clone() };
         let from = path.to_owned();
         let is_stdin = path.as_os_str() == "-";
         let opening = tokio::task::spawn_blocking(move || {

@@ -129,7 +129,7 @@ fn incomplete(error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::store::{Asking, Create, Store, StoreInfo, Writable, no_checksum};
+    use crate::disk::store::{Create, Store, StoreFuture, StoreInfo, Writable, no_checksum};
     use crate::disk::{Identity, ReadAt};
     use crate::engine::tests::context;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -143,7 +143,7 @@ mod tests {
             StoreInfo { noun: "drive", marks: false, gzip: false, vhd: false, destroys: false }
         }
 
-        fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
+        fn facts<'a>(&'a self, disk: &'a str) -> StoreFuture<'a, Facts> {
             self.1.fetch_add(1, Relaxed);
             let mut left = self.0.lock().unwrap();
             let now = if left.len() > 1 { left.remove(0) } else { left[0] };
@@ -151,19 +151,19 @@ mod tests {
             Box::pin(async move { Ok(Facts { disk: disk.to_owned(), busy, ..Facts::default() }) })
         }
 
-        fn read<'a>(&'a self, _: &'a Facts, _: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>> {
+        fn read<'a>(&'a self, _: &'a Facts, _: Option<Identity>) -> StoreFuture<'a, Arc<dyn ReadAt>> {
             Box::pin(async { Err(Error::usage("nobody reads it")) })
         }
 
-        fn write<'a>(&'a self, _: &'a Facts, _: &'a str) -> Asking<'a, Writable> {
+        fn write<'a>(&'a self, _: &'a Facts, _: &'a str) -> StoreFuture<'a, Writable> {
             Box::pin(async { Err(Error::usage("nobody writes to it")) })
         }
 
-        fn mark<'a>(&'a self, _: &'a str, _: &'a str) -> Asking<'a, ()> {
+        fn mark<'a>(&'a self, _: &'a str, _: &'a str) -> StoreFuture<'a, ()> {
             Box::pin(async { Ok(()) })
         }
 
-        fn checksum<'a>(&'a self, _: &'a str, _: u64) -> Asking<'a, Option<String>> {
+        fn checksum<'a>(&'a self, _: &'a str, _: u64) -> StoreFuture<'a, Option<String>> {
             no_checksum()
         }
 
@@ -171,11 +171,11 @@ mod tests {
             &'a self,
             _disk: &'a str,
             _bitmap: Option<&'a str>,
-        ) -> Asking<'a, Option<Vec<std::ops::Range<u64>>>> {
+        ) -> StoreFuture<'a, Option<Vec<std::ops::Range<u64>>>> {
             Box::pin(async { Ok(None) })
         }
 
-        fn describe<'a>(&'a self, _: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {
+        fn describe<'a>(&'a self, _: &'a str) -> StoreFuture<'a, Vec<(&'static str, String)>> {
             Box::pin(async { Ok(Vec::new()) })
         }
 
@@ -199,7 +199,7 @@ mod tests {
         let error = goes_on_copying(wait("d", &stuck, &context()).await.unwrap_err());
         assert_eq!(error.kind(), Kind::Incomplete, "{error}");
         assert!(error.to_string().contains("drive d makes no progress: 2%"), "{error}");
-        assert!(error.what_next().is_some_and(|hint| hint.contains("run the same command again")), "{error}");
+        assert!(error.hint_text().is_some_and(|hint| hint.contains("run the same command again")), "{error}");
         let waited = start.elapsed();
         assert!(waited > STUCK && waited < STUCK * 2, "{waited:?}");
         // It is not asked more often than that.

@@ -249,7 +249,7 @@ fn incomplete_disk(error: Error, claimed: &Claimed, far: &Far) -> Error {
         return error;
     }
     let disk = format!("{}:{}", far.remote, claimed.drive.drive);
-    let hint = error.what_next().map(|hint| format!("{hint}; ")).unwrap_or_default();
+    let hint = error.hint_text().map(|hint| format!("{hint}; ")).unwrap_or_default();
     let noun = far.store.info().noun;
     let hint = if claimed.drive.created && far.store.info().destroys {
         format!("{hint}`diskferry {noun} destroy {disk}` destroys the incomplete {noun}")

@@ -122,7 +122,7 @@ impl Upload {
             size: source.size,
             chunk_size: settings.chunk_size,
             digest: settings.digest.name().into(),
-            format: image.target.told(),
+            format: image.target.label(),
             new_drive,
             command: settings.command.clone(),
             directory: settings.directory.clone(),
@@ -203,7 +203,7 @@ impl Upload {
             to: drive
                 .as_ref()
                 .map_or_else(|| self.new_drive(image, far), |drive| format!("{}:{drive}", far.remote)),
-            target_format: image.target.told(),
+            target_format: image.target.label(),
             size: image.bytes.size(),
             chunk_size: settings.chunk_size,
             chunks_total: ledger.geometry().chunks(),

@@ -144,7 +144,7 @@ fn a_copy_is_made_once_though_requests_fail() {
     for seed in 1..4 {
         let (mut world, image, drive) = uploaded(Provider::OpenHosting);
         change(&image, [1, 2]);
-        world.restart(&format!("error=0.4,seed={seed}"));
+        world.restart(&format!("error=0.4,retry-after=0,seed={seed}"));
         let base = format!("oh:{drive}");
         let args = ["upload", "a.img", "oh:", "--base", &base, "--retries", "30", "--timeout", "1s"];
         let ended = world.run(&[&["--json"], &args[..], &OPTIONS[..]].concat());

@@ -43,7 +43,7 @@ fn every_required_key_is_asked_for_by_name() {
                 }
                 let error = call.request(&given).unwrap_err();
                 assert_eq!(error.kind().exit_code(), 2);
-                assert_eq!(error.to_string(), format!("{} needs the key {}", call.id, key.form()));
+                assert_eq!(error.to_string(), format!("{} needs the key `{}`", call.id, key.form()));
             }
             asked += 1;
         }
@@ -71,8 +71,8 @@ fn a_size_is_sent_as_plain_bytes() {
         request(OpenHosting, "drives.create", &["name=Test", "size=10G", "user:diskferry=x"]).unwrap();
     assert_eq!(create.body.as_deref(), Some(&b"name Test\nsize 10737418240\nuser:diskferry x\n"[..]));
     assert_eq!((create.method, &*create.path), (Method::Post, "/drives/create"));
-    let error = request(OpenHosting, "drives.create", &["name=Test", "size=10GB"]).unwrap_err();
-    assert_eq!(error.to_string(), "size is bytes, or with k, M, G or T, not \"10GB\"");
+    let error = request(OpenHosting, "drives.create", &["name=Test", "size=10Q"]).unwrap_err();
+    assert_eq!(error.to_string(), "expected a size such as 10G for `size`, got `10Q`");
     assert_eq!(error.kind().exit_code(), 2);
 }
 
@@ -85,8 +85,8 @@ fn an_unknown_key_is_sent_with_a_warning() {
     assert_eq!(
         warnings,
         [
-            "the key \"tier\" is not documented for this call",
-            "the key \"claimtype\" is not documented for this call; did you mean \"claim:type\"?"
+            "the key `tier` is not documented for this call",
+            "the key `claimtype` is not documented for this call; did you mean `claim:type`?"
         ]
     );
     let nearest = |call: &str, key: &str| {
@@ -144,7 +144,7 @@ fn bytes_are_asked_for_and_sent_as_they_are() {
     let write = Call::find(OpenHosting, "drives.write").unwrap();
     let path = vec![D.to_owned(), "4M".to_owned()];
     let none = Arguments { path: path.clone(), ..Arguments::default() };
-    assert!(write.request(&none).unwrap_err().what_next().is_some_and(|h| h.contains("-f")));
+    assert!(write.request(&none).unwrap_err().hint_text().is_some_and(|h| h.contains("-f")));
     let given = Arguments { path, body: Some(Bytes::from_static(b"\0\xff")), ..Arguments::default() };
     let request = write.request(&given).unwrap();
     assert_eq!(request.path, format!("/drives/{D}/write/4194304"));
