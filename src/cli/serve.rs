@@ -72,7 +72,7 @@ fn remotes(fleet: &Fleet, accounts: &[Account]) -> Result<Vec<config::EmulatedRe
             let provider = member.provider();
             remotes.push(config::EmulatedRemote {
                 name: if number == 1 { provider.to_string() } else { format!("{provider}-{number}") },
-                provider,
+                provider: provider.into(),
                 url: member
                     .url()
                     .parse()

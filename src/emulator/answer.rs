@@ -5,10 +5,11 @@
 
 use super::Shared;
 use super::faults::GotWrong;
-use crate::provider::Provider;
-use crate::wire::elastic::{Properties, json, text};
+use super::media::prefers_json;
+use super::properties::{Properties, to_json, to_rows, to_text};
+use crate::emulator::Dialect;
 use axum::body::Body;
-use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
@@ -78,9 +79,9 @@ pub(super) enum RefusalKind {
 }
 
 impl RefusalKind {
-    fn status(self, provider: Provider) -> StatusCode {
+    fn status(self, provider: Dialect) -> StatusCode {
         // CloudSigma's table of errors has neither 402 nor 507 (CloudSigma API 1.0, "Errors").
-        let narrow = provider == Provider::CloudSigma;
+        let narrow = provider == Dialect::CloudSigma;
         match self {
             RefusalKind::Billing if !narrow => StatusCode::PAYMENT_REQUIRED,
             RefusalKind::Full if !narrow => StatusCode::INSUFFICIENT_STORAGE,
@@ -127,7 +128,12 @@ impl Refusal {
                 pairs.set(format!("errors:{key}"), format!("* {}", w.message));
             }
         }
-        Refusal { pairs: Some(pairs), ..Self::usage(sentences.join("; ")) }
+        Self::with_pairs(pairs, sentences.join("; "))
+    }
+
+    /// 400 with the pairs that `CloudSigma` answers.
+    pub(super) fn with_pairs(pairs: Properties, message: impl Into<String>) -> Self {
+        Refusal { pairs: Some(pairs), ..Self::usage(message) }
     }
 
     /// 400: the request makes no sense.
@@ -156,14 +162,19 @@ impl Refusal {
     }
 
     /// The reply that tells of it.
-    pub(super) fn response(&self, provider: Provider) -> Response {
+    pub(super) fn response(&self, provider: Dialect) -> Response {
+        let status = self.kind.status(provider);
         let body = match &self.pairs {
-            Some(pairs) if provider == Provider::CloudSigma => text::print(std::slice::from_ref(pairs)),
+            Some(pairs) if provider == Dialect::CloudSigma => to_text(std::slice::from_ref(pairs)),
+            // CloudSigma's 400 is always "Error key/value pairs".
+            None if provider == Dialect::CloudSigma && status == StatusCode::BAD_REQUEST => {
+                format!("errors:{} * {}\n", self.kind.name(), self.message)
+            }
             _ => format!("{}\n", self.message),
         };
-        let mut response = respond(self.kind.status(provider), "text/plain", body);
+        let mut response = respond(status, "text/plain", body);
         let headers = response.headers_mut();
-        if provider != Provider::CloudSigma {
+        if provider != Dialect::CloudSigma {
             headers.insert(ERROR, HeaderValue::from_static(self.kind.name()));
         }
         match self.kind {
@@ -216,16 +227,12 @@ pub(super) fn render(answer: Answer, shared: &Shared, headers: &HeaderMap) -> Re
         Ok(Reply::Rows(rows)) => ("list", rows),
         Ok(Reply::Objects(objects)) => ("properties list", objects),
     };
-    if provider != Provider::CloudSigma && wants_json(headers) {
-        let value = match &*objects {
-            [object] if shape == "properties" => json::value(object),
-            objects => json::values(objects),
-        };
-        return respond(StatusCode::OK, "application/json", value.to_string());
+    if provider != Dialect::CloudSigma && prefers_json(headers) {
+        return respond(StatusCode::OK, "application/json", to_json(&objects, shape == "properties"));
     }
-    let body = if shape == "list" { text::print_list(&objects) } else { text::print(&objects) };
+    let body = if shape == "list" { to_rows(&objects) } else { to_text(&objects) };
     let mut response = respond(StatusCode::OK, "text/plain", body);
-    if provider != Provider::CloudSigma {
+    if provider != Dialect::CloudSigma {
         response.headers_mut().insert(OUTPUT, HeaderValue::from_static(shape));
     }
     response
@@ -236,11 +243,6 @@ fn respond(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Res
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
-}
-
-/// Whether `Accept` names JSON. Anything else, `*/*` too, means text, the default of the manual.
-fn wants_json(headers: &HeaderMap) -> bool {
-    headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(is_json)
 }
 
 /// Whether a media type, or one of a list of them, is JSON.

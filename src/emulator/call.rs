@@ -3,8 +3,8 @@
 use super::Shared;
 use super::answer::{Answer, Refusal, RefusalKind, is_json, render};
 use super::faults::WrongBytes;
-use crate::provider::Provider;
-use crate::wire::elastic::{Properties, json, parse_size, text};
+use super::properties::{Properties, parse_size};
+use crate::emulator::Dialect;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{RawPathParams, Request, State};
@@ -67,15 +67,10 @@ impl Call {
         if keys > KEYS {
             return Err(Refusal::usage(format!("the object has more than {KEYS} keys")));
         }
-        let mut objects = if json && !body.trim().is_empty() {
-            json::parse(body.as_bytes()).map_err(|wrong| Refusal::usage(format!("bad JSON: {wrong}")))?
-        } else {
-            text::parse(body)
-        };
-        if objects.len() > 1 {
-            return Err(Refusal::usage("one object was expected; a key stands twice or a line is blank"));
+        if json && !body.trim().is_empty() {
+            return Properties::from_json(body).map_err(Refusal::usage);
         }
-        Ok(objects.pop().unwrap_or_default())
+        Properties::from_text(body).map_err(Refusal::usage)
     }
 
     /// How the body is packed. Neither a chunked transfer nor another coding is taken (Open Hosting API, "Write
@@ -152,7 +147,7 @@ where
     let endpoint = |State(shared): State<Arc<Shared>>, path: RawPathParams, request: Request| async move {
         let (head, body) = request.into_parts();
         let arguments = path.iter().map(|(_, value)| value.to_owned()).collect();
-        let reads_json = shared.provider != Provider::CloudSigma;
+        let reads_json = shared.provider != Dialect::CloudSigma;
         let wrong = head.extensions.get::<WrongBytes>().cloned();
         let call = Call { arguments, headers: head.headers.clone(), body, reads_json, wrong };
         render(handler(Arc::clone(&shared), call).await, &shared, &head.headers)

@@ -1,7 +1,6 @@
 //! What an emulator is started with.
 
-use super::{Faults, Tls};
-use crate::provider::Provider;
+use super::{Dialect, Faults, Tls};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -9,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Clone)]
 pub struct Config {
     /// Whose API.
-    pub provider: Provider,
+    pub provider: Dialect,
     /// The address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
     /// The directory that the account's drives and servers are kept in; made if it is not there.
@@ -57,13 +56,13 @@ impl std::fmt::Debug for AccountConfig {
 impl Config {
     /// A provider on a free port of loopback, over a directory, for one account; without faults, keys or TLS.
     pub fn new(
-        provider: Provider,
+        provider: impl Into<Dialect>,
         data: impl Into<PathBuf>,
         user: impl Into<String>,
         secret: impl Into<String>,
     ) -> Self {
         Config {
-            provider,
+            provider: provider.into(),
             listen: ([127, 0, 0, 1], 0).into(),
             data: data.into(),
             user: user.into(),

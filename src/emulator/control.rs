@@ -3,10 +3,9 @@
 //! The address is loopback, and a request that a web page makes is refused: whoever reaches this can delete what the
 //! emulators keep.
 
+use super::duration::parse_duration;
 use super::fleet::Fleet;
-use super::{FASTEST, Faults, RuleLimits};
-use crate::config::value::parse_duration;
-use crate::provider::Provider;
+use super::{Dialect, FASTEST, Faults, RuleLimits};
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
@@ -310,8 +309,8 @@ fn read<T: for<'a> Deserialize<'a>>(body: &[u8], example: &str) -> Result<T, Ref
 }
 
 /// A provider that is emulated.
-fn known(fleet: &Fleet, name: &str) -> Result<Provider, Refusal> {
-    let provider = name.parse::<Provider>().ok().filter(|provider| fleet.has(*provider));
+fn known(fleet: &Fleet, name: &str) -> Result<Dialect, Refusal> {
+    let provider = Dialect::named(name).filter(|provider| fleet.has(*provider));
     provider.ok_or_else(|| {
         let names: Vec<&str> = fleet.members().iter().map(|member| member.provider().name()).collect();
         Refusal::bad(format!("{name:?} is not emulated here"), format!("expected {}", names.join(", ")))
@@ -338,7 +337,7 @@ fn state(fleet: &Fleet) -> Value {
 }
 
 fn rules(fleet: &Fleet) -> Value {
-    let rule = |(provider, rule): (Provider, super::RuleInfo)| {
+    let rule = |(provider, rule): (Dialect, super::RuleInfo)| {
         let mut object = json!({ "provider": provider.name() });
         if let (Some(object), Ok(Value::Object(rule))) = (object.as_object_mut(), serde_json::to_value(rule))
         {
@@ -350,7 +349,7 @@ fn rules(fleet: &Fleet) -> Value {
 }
 
 /// A rule that can be, with the provider that it is for.
-fn checked(fleet: &Fleet, rule: NewRule) -> Result<(Option<Provider>, Faults, RuleLimits), Refusal> {
+fn checked(fleet: &Fleet, rule: NewRule) -> Result<(Option<Dialect>, Faults, RuleLimits), Refusal> {
     let NewRule { faults, provider, method, path, times } = rule;
     let provider = provider.map(|name| known(fleet, &name)).transpose()?;
     let faults = Faults::parse(&faults)
@@ -385,8 +384,9 @@ fn clock(fleet: &Fleet) -> Value {
 
 fn set_clock(fleet: &Fleet, change: &ClockChange) -> Result<Value, Refusal> {
     let wrong = |error: String| Refusal::bad(error, format!("expected {CLOCK}"));
-    let by = change.advance.as_deref().map(parse_duration).transpose();
-    let by = by.map_err(|error| wrong(error.to_string()))?;
+    let advance =
+        |text: &str| parse_duration(text).map_err(|error| wrong(format!("advance {text:?}: {error}")));
+    let by = change.advance.as_deref().map(advance).transpose()?;
     if by.is_none() && change.scale.is_none() {
         return Err(wrong("the body says neither `advance` nor `scale`".to_owned()));
     }

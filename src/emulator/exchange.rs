@@ -15,8 +15,7 @@ use super::hook::{Activity, Hooks, Operation, Stage, Subject};
 use super::line::{Endless, Line, Pace};
 use super::log::Log;
 use super::tenant::{Tenant, Tenants};
-use super::{spoiled, strict};
-use crate::provider::Provider;
+use super::{Dialect, spoiled, strict};
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -38,7 +37,7 @@ const LONGEST_HOOKED: usize = 96 << 20;
 
 /// Everything that an exchange needs, the same for all connections.
 pub(super) struct Exchanges {
-    pub(super) provider: Provider,
+    pub(super) provider: Dialect,
     /// The accounts that requests may be for.
     pub(super) tenants: Tenants,
     pub(super) dealer: Arc<Dealer>,

@@ -3,7 +3,7 @@
 use super::clock::SECOND;
 use super::log::{Log, Logged};
 use super::{Config, Emulator, Faults, RuleInfo, RuleLimits};
-use crate::provider::Provider;
+use crate::emulator::Dialect;
 use chrono::{DateTime, SecondsFormat};
 use std::collections::BTreeMap;
 use std::io;
@@ -19,7 +19,7 @@ const FORMS: usize = 1000;
 type Forms = BTreeMap<(&'static str, String), u64>;
 
 /// Told of each request that is over, and of the undocumented forms in it that were not used before.
-pub type Observer = Arc<dyn Fn(Provider, &Logged, &[&str]) + Send + Sync>;
+pub type Observer = Arc<dyn Fn(Dialect, &Logged, &[&str]) + Send + Sync>;
 
 /// The emulators of one process. They stop when it is dropped.
 pub struct Fleet {
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Member {
 
 impl Member {
     /// Whose API it is.
-    pub fn provider(&self) -> Provider {
+    pub fn provider(&self) -> Dialect {
         self.config.provider
     }
 
@@ -111,14 +111,14 @@ impl Fleet {
     }
 
     /// The emulators of a provider, or all.
-    fn of(&self, provider: Option<Provider>) -> impl Iterator<Item = &Member> {
+    fn of(&self, provider: Option<Dialect>) -> impl Iterator<Item = &Member> {
         self.members
             .iter()
             .filter(move |member| provider.is_none_or(|provider| provider == member.provider()))
     }
 
     /// Whether a provider is among the emulated ones.
-    pub fn has(&self, provider: Provider) -> bool {
+    pub fn has(&self, provider: Dialect) -> bool {
         self.of(Some(provider)).next().is_some()
     }
 
@@ -128,10 +128,10 @@ impl Fleet {
     /// One sentence that says which part of the rule cannot be.
     pub fn add_rule(
         &self,
-        provider: Option<Provider>,
+        provider: Option<Dialect>,
         faults: &Faults,
         limits: &RuleLimits,
-    ) -> Result<Vec<(Provider, u64)>, String> {
+    ) -> Result<Vec<(Dialect, u64)>, String> {
         if faults.balance.is_some() {
             return Err("fault `balance` is fixed when the emulator starts: give it to `--faults`".to_owned());
         }
@@ -145,7 +145,7 @@ impl Fleet {
     }
 
     /// All rules of faults, in the order in which each emulator asks them.
-    pub fn rules(&self) -> Vec<(Provider, RuleInfo)> {
+    pub fn rules(&self) -> Vec<(Dialect, RuleInfo)> {
         let of = |member: &Member| member.with(|e| e.dealer.list()).unwrap_or_default();
         self.members
             .iter()
@@ -154,13 +154,13 @@ impl Fleet {
     }
 
     /// Takes a rule away; false if there is none of this number.
-    pub fn remove_rule(&self, provider: Provider, id: u64) -> bool {
+    pub fn remove_rule(&self, provider: Dialect, id: u64) -> bool {
         self.of(Some(provider)).filter(|member| member.with(|e| e.dealer.remove(id)) == Some(true)).count()
             > 0
     }
 
     /// Takes all rules of a provider away, or all there are.
-    pub fn clear_rules(&self, provider: Option<Provider>) {
+    pub fn clear_rules(&self, provider: Option<Dialect>) {
         for member in self.of(provider) {
             member.with(|e| e.dealer.clear());
         }
@@ -196,8 +196,8 @@ impl Fleet {
     }
 
     /// The requests that are kept, oldest first.
-    pub fn log(&self, provider: Option<Provider>) -> Vec<(Provider, Logged)> {
-        let mut all: Vec<(Provider, Logged)> = self
+    pub fn log(&self, provider: Option<Dialect>) -> Vec<(Dialect, Logged)> {
+        let mut all: Vec<(Dialect, Logged)> = self
             .of(provider)
             .flat_map(|member| {
                 let log = member.with(Emulator::log).unwrap_or_default();

@@ -1,11 +1,90 @@
-//! Forms in parts (RFC 7578), for the providers whose clients send them.
+//! What a request is given: the parameters of its query and of its body, which is a form, a form in parts (RFC 7578) or JSON.
 
-/// The boundary that a `Content-Type` names (RFC 2046, section 5.1.1).
-pub(super) fn boundary(kind: &str) -> Option<String> {
-    parameter(kind, "boundary").filter(|boundary| !boundary.is_empty())
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use serde_json::{Map, Value};
+
+/// The parameters by their names. Those of the body win over those of the query.
+#[derive(Debug, Default)]
+pub(super) struct Parameters(Map<String, Value>);
+
+/// Why a body gives no parameters; a sentence.
+#[derive(Debug)]
+pub(super) enum Malformed {
+    /// Its type is none of the three.
+    Type(String),
+    Body(String),
 }
 
-/// A parameter behind a header's first word, with or without quotes.
+impl Parameters {
+    pub(super) fn of_query(query: Option<&str>) -> Self {
+        let mut parameters = Parameters::default();
+        parameters.take_form(query.unwrap_or_default().as_bytes());
+        parameters
+    }
+
+    /// Reads a query and a body. Where there is no body its type does not matter.
+    pub(super) fn read(query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Result<Self, Malformed> {
+        let mut parameters = Self::of_query(query);
+        if body.is_empty() {
+            return Ok(parameters);
+        }
+        let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match &*essence {
+            "application/json" => match serde_json::from_slice(body) {
+                Ok(Value::Object(object)) => parameters.0.extend(object),
+                Ok(_) => return Err(Malformed::Body("the body is JSON but not an object".to_owned())),
+                Err(error) => return Err(Malformed::Body(format!("the body is not JSON: {error}"))),
+            },
+            "application/x-www-form-urlencoded" => parameters.take_form(body),
+            "multipart/form-data" => {
+                let parts = parameter(kind, "boundary").filter(|boundary| !boundary.is_empty());
+                let parts = parts.and_then(|boundary| parts_of(body, &boundary));
+                let parts = parts.ok_or_else(|| {
+                    Malformed::Body("the parts of the body cannot be told apart".to_owned())
+                })?;
+                parameters.0.extend(parts.into_iter().map(|(name, value)| (name, Value::String(value))));
+            }
+            _ => {
+                let message = format!("{essence:?} is not supported; application/json is");
+                return Err(Malformed::Type(message));
+            }
+        }
+        Ok(parameters)
+    }
+
+    /// Returns a parameter as text, whatever JSON has it as. One that is empty was not sent.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).map(plain).filter(|text| !text.is_empty())
+    }
+
+    /// Returns a parameter as it came.
+    pub(super) fn value(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(name, value)| (&**name, value))
+    }
+
+    fn take_form(&mut self, form: &[u8]) {
+        for (name, value) in url::form_urlencoded::parse(form) {
+            self.0.insert(name.into_owned(), Value::String(value.into_owned()));
+        }
+    }
+}
+
+/// Returns a value as text.
+pub(super) fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// Returns a parameter behind a header's first word, with or without quotes.
 fn parameter(header: &str, name: &str) -> Option<String> {
     header.split(';').skip(1).find_map(|pair| {
         let (key, value) = pair.split_once('=')?;
@@ -13,8 +92,8 @@ fn parameter(header: &str, name: &str) -> Option<String> {
     })
 }
 
-/// The fields of a form in parts (RFC 7578): name and value of each; none if the body is malformed.
-pub(super) fn parts(body: &[u8], boundary: &str) -> Option<Vec<(String, String)>> {
+/// Returns name and value of each field of a form in parts; `None` if the body is malformed.
+fn parts_of(body: &[u8], boundary: &str) -> Option<Vec<(String, String)>> {
     let body = String::from_utf8_lossy(body);
     let delimiter = format!("--{boundary}");
     // What stands before the first delimiter is nobody's.

@@ -3,7 +3,7 @@
 
 use super::answer::{Refusal, RefusalKind};
 use super::auth::Credentials;
-use crate::provider::Provider;
+use crate::emulator::Dialect;
 use axum::http::Uri;
 use axum::http::request::Parts;
 use axum::response::Response;
@@ -37,7 +37,7 @@ pub(super) trait Front: Send + Sync {
 
 /// The providers of drives: Basic authentication and errors by `X-Elastic-Error` or in text.
 pub(super) struct Elastic {
-    pub(super) provider: Provider,
+    pub(super) provider: Dialect,
     pub(super) credentials: Credentials,
 }
 
@@ -51,7 +51,7 @@ impl Front for Elastic {
     }
 
     fn route(&self, uri: &Uri) -> Uri {
-        plain(uri)
+        plain(uri, Some("api"))
     }
 
     fn busy(&self) -> Response {
@@ -64,14 +64,12 @@ impl Front for Elastic {
     }
 }
 
-/// The path as the rows have it. A base URL may end in a slash or in `/api` (Crosspeer's does), and a careless client
-/// joins it so that a slash is doubled or left at the end.
-fn plain(uri: &Uri) -> Uri {
-    let mut words: Vec<&str> = uri.path().split('/').filter(|word| !word.is_empty()).collect();
-    while words.first() == Some(&"api") {
-        words.remove(0);
-    }
-    let path = format!("/{}", words.join("/"));
+/// Returns the path as the rows have it; the query stays. A base URL may end in a slash or in a stem (Crosspeer's ends in
+/// `/api`), and a careless client joins it so that a slash is doubled or left at the end.
+pub(super) fn plain(uri: &Uri, stem: Option<&str>) -> Uri {
+    let words = uri.path().split('/').filter(|word| !word.is_empty()).skip_while(|word| Some(*word) == stem);
+    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    let path = format!("/{}{query}", words.collect::<Vec<_>>().join("/"));
     path.parse().unwrap_or_else(|_| uri.clone())
 }
 
@@ -82,8 +80,8 @@ mod tests {
     #[test]
     fn paths_are_found_under_any_stem() {
         for path in ["/drives/list", "/api/drives/list", "//drives/list/", "/api//api/drives/list?x=1"] {
-            assert_eq!(plain(&path.parse().unwrap()).path(), "/drives/list", "{path}");
+            assert_eq!(plain(&path.parse().unwrap(), Some("api")).path(), "/drives/list", "{path}");
         }
-        assert_eq!(plain(&"/".parse().unwrap()).path(), "/");
+        assert_eq!(plain(&"/".parse().unwrap(), None).path(), "/");
     }
 }

@@ -5,7 +5,7 @@
 //! does not depend on the speed of the machine.
 
 use super::faults::FaultKind;
-use crate::wire::elastic::parse_size;
+use super::properties::parse_size;
 use axum::http::header::RANGE;
 use axum::http::request::Parts;
 use std::collections::HashMap;

@@ -3,8 +3,7 @@
 //!
 //! Rules of this module:
 //!
-//! - It uses the providers' names and the text and JSON shapes of [`crate::wire`], and nothing else of the client:
-//!   what both sides share, both can get wrong together.
+//! - It shares no code with the client: what both sides share, both can get wrong together. A test keeps it so.
 //! - It answers the documented form and accepts every form that a manual or a real client uses.
 //! - What goes wrong goes wrong on purpose, counted, and once: see [`Faults`].
 //! - State lives in files that several emulators may use at the same time; memory is only a cache of them.
@@ -24,7 +23,11 @@ mod clock;
 mod cloudsigma;
 mod config;
 mod control;
+mod data;
+mod date;
+mod dialect;
 mod drives;
+mod duration;
 mod elastic;
 mod exchange;
 mod faults;
@@ -35,10 +38,13 @@ mod hook;
 mod joyent;
 mod line;
 mod log;
+mod media;
+mod properties;
 mod serve;
 mod service;
 mod spoiled;
 mod spotcloud;
+mod store;
 mod stream;
 mod strict;
 mod tenant;
@@ -49,6 +55,7 @@ mod tls;
 pub use clock::FASTEST;
 pub use config::{AccountConfig, Config};
 pub use control::Control;
+pub use dialect::Dialect;
 pub use faults::{FaultKind, Faults, RuleInfo, RuleLimits};
 pub use fleet::{Fleet, Member, Observer};
 pub use hook::{Gate, Hook, Next, Operation, Seen, Stage};
@@ -57,7 +64,6 @@ pub use log::{Logged, Sink};
 pub use spotcloud::is_signed as oauth_is_signed;
 pub use tls::Tls;
 
-use crate::provider::Provider;
 use account::Accounts;
 use clock::Clock;
 use drives::Drives;
@@ -75,7 +81,7 @@ use tokio::sync::oneshot;
 
 /// What all calls of a provider of drives share.
 struct Shared {
-    provider: Provider,
+    provider: Dialect,
     /// What the account signs in with.
     login: String,
     /// The UUID that objects are marked with as their owner's.

@@ -1,6 +1,6 @@
 //! What answers for the accounts of a provider.
 
-use super::account::{Accounts, Money};
+use super::account::{Accounts, Costs, Money};
 use super::call::Calls;
 use super::config::AccountConfig;
 use super::drives::{self, Drives, Offer};
@@ -9,7 +9,7 @@ use super::front::{self, Front};
 use super::hook::Activity;
 use super::tenant::{Tenant, Tenants};
 use super::{Config, Shared, auth, cloudsigma, elastic, joyent, spotcloud};
-use crate::provider::Provider;
+use crate::emulator::Dialect;
 use axum::Router;
 use std::io;
 use std::sync::Arc;
@@ -54,11 +54,12 @@ impl Service {
 
     fn open(config: Config, dealer: &Arc<Dealer>, activity: &Arc<Activity>) -> io::Result<Self> {
         let (calls, offers) = match config.provider {
-            Provider::OpenHosting => (elastic::calls(), Vec::new()),
-            Provider::Crosspeer => (elastic::calls(), elastic::crosspeer_offers()),
-            Provider::CloudSigma => (cloudsigma::calls(), cloudsigma::OFFERS.to_vec()),
-            Provider::Joyent => return joyent::open(config),
-            Provider::SpotCloud => return spotcloud::open(config, dealer),
+            Dialect::OpenHosting | Dialect::Crosspeer => {
+                (elastic::calls(), Offer::of(config.provider.name()))
+            }
+            Dialect::CloudSigma => (cloudsigma::calls(), Offer::of(config.provider.name())),
+            Dialect::Joyent => return joyent::open(config),
+            Dialect::SpotCloud => return spotcloud::open(config, dealer),
         };
         Self::elastic(config, dealer, activity, calls, offers)
     }
@@ -72,9 +73,10 @@ impl Service {
         offers: Vec<Offer>,
     ) -> io::Result<Self> {
         let drives = Arc::new(Drives::open(&config.data, offers)?);
-        let bills = config.provider == Provider::CloudSigma;
         let limit = config.faults.balance.map(Money);
-        let account = Accounts::open(&config.data, Arc::clone(&drives), bills, limit);
+        let bills = config.provider == Dialect::CloudSigma || limit.is_some();
+        let costs = Costs { drives: Arc::clone(&drives), bills, limit };
+        let account = Accounts::open(config.data.join("account.json"), costs)?;
         let credentials = auth::Credentials::new(&config.user, &config.secret);
         let shared = Arc::new(Shared {
             provider: config.provider,

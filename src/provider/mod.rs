@@ -106,6 +106,31 @@ impl fmt::Display for Provider {
     }
 }
 
+impl From<Provider> for crate::emulator::Dialect {
+    fn from(provider: Provider) -> Self {
+        match provider {
+            Provider::OpenHosting => Self::OpenHosting,
+            Provider::Crosspeer => Self::Crosspeer,
+            Provider::CloudSigma => Self::CloudSigma,
+            Provider::SpotCloud => Self::SpotCloud,
+            Provider::Joyent => Self::Joyent,
+        }
+    }
+}
+
+impl From<crate::emulator::Dialect> for Provider {
+    fn from(dialect: crate::emulator::Dialect) -> Self {
+        use crate::emulator::Dialect;
+        match dialect {
+            Dialect::OpenHosting => Self::OpenHosting,
+            Dialect::Crosspeer => Self::Crosspeer,
+            Dialect::CloudSigma => Self::CloudSigma,
+            Dialect::SpotCloud => Self::SpotCloud,
+            Dialect::Joyent => Self::Joyent,
+        }
+    }
+}
+
 impl FromStr for Provider {
     type Err = crate::Error;
 

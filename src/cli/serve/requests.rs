@@ -1,9 +1,8 @@
 //! What `serve` tells of requests while it runs: lines of the file of `--log`, and undocumented forms on stderr.
 
 use crate::cli::output::Output;
-use crate::emulator::Logged;
+use crate::emulator::{Dialect, Logged};
 use crate::error::{Error, Result};
-use crate::provider::Provider;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -32,7 +31,7 @@ impl Requests {
     }
 
     /// Tells of a request that is over, and of the undocumented forms in it that are new.
-    pub(super) fn note(&self, provider: Provider, logged: &Logged, new: &[&str]) {
+    pub(super) fn note(&self, provider: Dialect, logged: &Logged, new: &[&str]) {
         for form in new {
             self.output.warn(&format!("{provider}: undocumented: {form}"));
         }

@@ -1,31 +1,29 @@
-//! What the account owes and has paid.
+//! What the account owes and has paid. The prices are in `data/products.tsv`.
 //!
-//! The prices are those of the sample in CloudSigma API 1.0, "Current pricing", whose units are printed nowhere.
-//! Here: burst cpu by the GHz and mem by the GB, an hour; subscribed cpu by the GHz and mem by the GB, a day; disk and
-//! xfer by the GB, a month; ip and vlan by the week, four weeks to the month, which gives the amounts of the manual's
-//! own calculations; software by the month. Burst is use beyond what is subscribed. Money is counted in whole
-//! millionths and hundredths; no float comes near it.
+//! Burst is use beyond what is subscribed. Money is counted in whole millionths and hundredths; no float comes near it.
 
 use super::Account;
 use crate::emulator::answer::{Refusal, RefusalKind};
-use crate::emulator::clock::{Date, SECOND};
+use crate::emulator::clock::SECOND;
+use crate::emulator::data;
+use crate::emulator::date::{TO_THE_SECOND, print};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Use is billed once so many minutes have passed, as in the samples of "Transaction history".
-pub(in crate::emulator) const MINUTES_BILLED: u64 = 5;
+pub(crate) const MINUTES_BILLED: u64 = 5;
 
 /// Transactions kept; the oldest are forgotten, their sum is not.
 const KEPT: usize = 1000;
 
-/// What an account has to spend if nothing is said: as much as the sample of "Balance".
+/// What an account has to spend where no limit is set: as much as the sample of "Balance".
 const BALANCE: Money = Money(122_087);
 
 const MINUTE: u64 = 60 * SECOND;
 
 /// An amount in hundredths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(in crate::emulator) struct Money(pub(in crate::emulator) i64);
+pub(crate) struct Money(pub(crate) i64);
 
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,142 +32,99 @@ impl fmt::Display for Money {
     }
 }
 
-/// What can be subscribed to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(in crate::emulator) enum SubscriptionKind {
-    Cpu,
-    Mem,
-    Disk,
-    Xfer,
-    Ip,
-    Vlan,
-    MsftLwa00135,
-    MsftP7304837,
-    MsftTfa00009,
-}
-
-use SubscriptionKind::{Cpu, Disk, Ip, Mem, MsftLwa00135, MsftP7304837, MsftTfa00009, Vlan, Xfer};
-
-impl SubscriptionKind {
-    /// What "Resource subscriptions create" takes.
-    pub(in crate::emulator) const RESOURCES: [Self; 4] = [Cpu, Mem, Disk, Xfer];
-    /// What "Software subscriptions create" takes.
-    pub(in crate::emulator) const SOFTWARE: [Self; 3] = [MsftLwa00135, MsftP7304837, MsftTfa00009];
-
-    /// The key, the label and the unit.
-    fn names(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Cpu => ("cpu", "CPU", "core MHz"),
-            Mem => ("mem", "Memory", "MB"),
-            Disk => ("disk", "Disk", "GB"),
-            Xfer => ("xfer", "Committed data transfer", "GB per month"),
-            Ip => ("ip", "Static IP address", "IPs"),
-            Vlan => ("vlan", "Private network VLAN", "VLANs"),
-            MsftLwa00135 => ("msft_lwa_00135", "Windows Web Server 2008", "licences"),
-            MsftP7304837 => ("msft_p73_04837", "Windows Server 2008 Standard", "licences"),
-            MsftTfa00009 => ("msft_tfa_00009", "Microsoft SQL Server 2008 Web Edition", "licences"),
-        }
-    }
-
-    pub(in crate::emulator) fn key(self) -> &'static str {
-        self.names().0
-    }
-
-    pub(in crate::emulator) fn label(self) -> &'static str {
-        self.names().1
-    }
-
-    pub(in crate::emulator) fn unit(self) -> &'static str {
-        self.names().2
-    }
-
-    /// What so much of it costs for some months.
-    pub(in crate::emulator) fn price(self, quantity: u64, months: u64) -> Money {
-        // Hundredths by the month, for so many units: 0.200 for a GHz or a GB a day is 6.00 a month.
-        let (cents, units): (u64, u64) = match self {
-            Cpu => (600, 1000),
-            Mem => (600, 1024),
-            Disk => (20, 1),
-            Xfer => (1, 1),
-            Ip => (800, 1),
-            MsftLwa00135 => (1000, 1),
-            Vlan | MsftP7304837 => (2000, 1),
-            MsftTfa00009 => (1500, 1),
-        };
-        let sum = u128::from(cents) * u128::from(quantity) * u128::from(months) / u128::from(units);
-        Money(i64::try_from(sum).unwrap_or(i64::MAX))
+impl std::iter::Sum for Money {
+    fn sum<I: Iterator<Item = Money>>(all: I) -> Money {
+        Money(all.fold(0, |sum, one| sum.saturating_add(one.0)))
     }
 }
 
-/// The prices as they are shown.
-pub(in crate::emulator) const PRICES: [(&str, &str); 13] = [
-    ("cpu:sub", "0.200"),
-    ("cpu:burst", "1.500"),
-    ("mem:sub", "0.200"),
-    ("mem:burst", "0.000"),
-    ("xfer:sub", "0.01"),
-    ("xfer:burst", "0.01"),
-    ("disk:sub", "0.200"),
-    ("disk:burst", "0.200"),
-    ("ip", "2.00"),
-    ("vlan", "5.00"),
-    ("msft_lwa_00135", "10.00"),
-    ("msft_p73_04837", "20.00"),
-    ("msft_tfa_00009", "15.00"),
-];
+/// Something that can be subscribed to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Product {
+    pub(crate) key: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) group: &'static str,
+    hundredths: u64,
+    units: u64,
+    /// The smallest quantity.
+    pub(crate) least: u64,
+}
 
-/// Something subscribed to.
+impl Product {
+    /// All products, in the order of the manual.
+    pub(crate) fn all() -> impl Iterator<Item = Product> {
+        data::products().map(|[key, label, unit, group, hundredths, units, least]| {
+            let number = |text: &str| text.parse().unwrap_or(1);
+            let (hundredths, units, least) = (number(hundredths), number(units), number(least));
+            Product { key, label, unit, group, hundredths, units, least }
+        })
+    }
+
+    pub(crate) fn find(key: &str) -> Result<Product, Refusal> {
+        let missing = || Refusal::missing(format!("There is no resource type {key}"));
+        Product::all().find(|product| product.key == key).ok_or_else(missing)
+    }
+
+    /// Returns what so much of it costs for some months.
+    pub(crate) fn price(&self, quantity: u64, months: u32) -> Money {
+        let sum = u128::from(self.hundredths) * u128::from(quantity) * u128::from(months);
+        Money(i64::try_from(sum / u128::from(self.units)).unwrap_or(i64::MAX))
+    }
+}
+
+/// Something subscribed to. Points in time are in microseconds since the epoch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(in crate::emulator) struct Subscription {
-    pub(in crate::emulator) uuid: String,
-    pub(in crate::emulator) kind: SubscriptionKind,
-    pub(in crate::emulator) quantity: u64,
-    pub(in crate::emulator) start: Date,
-    pub(in crate::emulator) end: Date,
+pub(crate) struct Subscription {
+    pub(crate) uuid: String,
+    /// The key of a [`Product`].
+    pub(crate) kind: String,
+    pub(crate) quantity: u64,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
     /// The address or VLAN that came with it.
-    pub(in crate::emulator) resource: Option<String>,
+    pub(crate) resource: Option<String>,
 }
 
 /// Money that moved.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(in crate::emulator) struct Transaction {
-    /// In microseconds since the epoch.
-    pub(in crate::emulator) at: u64,
-    pub(in crate::emulator) description: String,
-    /// Below zero what was paid by the account.
-    pub(in crate::emulator) total: Money,
+pub(crate) struct Transaction {
+    /// Microseconds since the epoch.
+    pub(crate) at: u64,
+    pub(crate) description: String,
+    /// Below zero where the account paid.
+    pub(crate) total: Money,
 }
 
 /// The account's money.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(in crate::emulator) struct Ledger {
-    pub(in crate::emulator) subscriptions: Vec<Subscription>,
+pub(crate) struct Ledger {
+    pub(crate) subscriptions: Vec<Subscription>,
     /// Oldest first.
-    pub(in crate::emulator) transactions: Vec<Transaction>,
+    pub(crate) transactions: Vec<Transaction>,
     spent: Money,
     /// Use is billed up to here, in microseconds.
     billed: Option<u64>,
     /// What there was to spend at first, where that is limited: set anew at every start.
     #[serde(skip)]
-    limit: Option<Money>,
+    pub(super) limit: Option<Money>,
 }
 
-/// How much is in use, in MHz, MB and GB.
+/// How much is in use: MHz, MB and GB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::emulator) struct Usage {
-    pub(in crate::emulator) cpu: u64,
-    pub(in crate::emulator) mem: u64,
-    pub(in crate::emulator) disk: u64,
+pub(crate) struct Usage {
+    pub(crate) cpu: u64,
+    pub(crate) mem: u64,
+    pub(crate) disk: u64,
 }
 
 impl Usage {
-    /// What is beyond another usage.
-    pub(in crate::emulator) fn beyond(self, subscribed: Usage) -> Usage {
+    /// Returns what is beyond another usage.
+    pub(crate) fn beyond(self, other: Usage) -> Usage {
         Usage {
-            cpu: self.cpu.saturating_sub(subscribed.cpu),
-            mem: self.mem.saturating_sub(subscribed.mem),
-            disk: self.disk.saturating_sub(subscribed.disk),
+            cpu: self.cpu.saturating_sub(other.cpu),
+            mem: self.mem.saturating_sub(other.mem),
+            disk: self.disk.saturating_sub(other.disk),
         }
     }
 
@@ -182,22 +137,18 @@ impl Usage {
 }
 
 impl Ledger {
-    /// Limits what there is to spend; without a limit nothing is ever refused.
-    pub(super) fn set_limit(&mut self, limit: Option<Money>) {
-        self.limit = limit;
-    }
-
-    /// What is left.
-    pub(in crate::emulator) fn balance(&self) -> Money {
+    /// Returns what is left.
+    pub(crate) fn balance(&self) -> Money {
         Money(self.limit.unwrap_or(BALANCE).0.saturating_sub(self.spent.0))
     }
 
     /// 402 unless something is left to spend.
-    pub(in crate::emulator) fn must_be_solvent(&self) -> Result<(), Refusal> {
+    pub(crate) fn must_be_solvent(&self) -> Result<(), Refusal> {
         self.must_cover(Money(1))
     }
 
     fn must_cover(&self, amount: Money) -> Result<(), Refusal> {
+        // Without a limit nothing is ever refused.
         if self.limit.is_some() && self.balance() < amount {
             let message = format!("The account's balance of {} does not cover this", self.balance());
             return Err(Refusal::new(RefusalKind::Billing, message));
@@ -206,14 +157,9 @@ impl Ledger {
     }
 
     /// Pays for something; 402 if there is not enough.
-    pub(in crate::emulator) fn pay(
-        &mut self,
-        at: u64,
-        description: String,
-        amount: Money,
-    ) -> Result<(), Refusal> {
+    pub(crate) fn pay(&mut self, at: u64, what: &str, amount: Money) -> Result<(), Refusal> {
         self.must_cover(amount)?;
-        self.take(at, description, amount);
+        self.take(at, what.to_owned(), amount);
         Ok(())
     }
 
@@ -225,22 +171,21 @@ impl Ledger {
         self.transactions.push(Transaction { at, description, total: Money(-amount.0) });
     }
 
-    /// What is subscribed to at a time.
-    pub(in crate::emulator) fn subscribed(&self, kind: SubscriptionKind, at: u64) -> u64 {
-        let now = Date::of(at);
-        let runs = |s: &&Subscription| s.kind == kind && s.start <= now && now < s.end;
+    /// Returns how much of a product is subscribed to at a time.
+    pub(crate) fn subscribed(&self, kind: &str, at: u64) -> u64 {
+        let runs = |s: &&Subscription| s.kind == kind && s.start <= at && at < s.end;
         self.subscriptions.iter().filter(runs).map(|s| s.quantity).sum()
     }
 
-    /// Whether use has to be billed now.
+    /// Returns whether use has to be billed now.
     pub(super) fn is_due(&self, now: u64) -> bool {
         self.billed.is_none_or(|billed| now.saturating_sub(billed) >= MINUTES_BILLED * MINUTE)
     }
 }
 
 impl Account {
-    /// What is in use, with so many bytes of drives.
-    pub(in crate::emulator) fn usage(&self, disk: u64) -> Usage {
+    /// Returns what is in use, with so many bytes of drives.
+    pub(crate) fn usage(&self, disk: u64) -> Usage {
         let running = || self.servers.iter().filter(|server| server.status.runs());
         Usage {
             cpu: running().map(|server| server.number("cpu")).sum(),
@@ -249,10 +194,10 @@ impl Account {
         }
     }
 
-    /// What is subscribed to, in the same measures.
-    pub(in crate::emulator) fn subscribed(&self, at: u64) -> Usage {
+    /// Returns what is subscribed to, in the same measures.
+    pub(crate) fn subscribed(&self, at: u64) -> Usage {
         let of = |kind| self.ledger.subscribed(kind, at);
-        Usage { cpu: of(Cpu), mem: of(Mem), disk: of(Disk) }
+        Usage { cpu: of("cpu"), mem: of("mem"), disk: of("disk") }
     }
 
     /// Bills the use of whole minutes since the last bill, at the rate of what is in use now.
@@ -267,12 +212,10 @@ impl Account {
         let rate = self.usage(disk).beyond(self.subscribed(now)).millionths_a_minute();
         let amount = Money(i64::try_from(rate.saturating_mul(minutes).div_ceil(10_000)).unwrap_or(i64::MAX));
         if amount > Money(0) {
-            let (from, until) = (Date::of(from).to_the_second(), Date::of(until).to_the_second());
+            let (from, until) = (print(from, TO_THE_SECOND), print(until, TO_THE_SECOND));
             let rate = format!("{}.{:03}", rate / 1_000_000, rate % 1_000_000 / 1000);
-            let description = format!(
-                "{minutes} minutes of burst virtual server use at rate of {rate} from {from} until {until}"
-            );
-            self.ledger.take(now, description, amount);
+            let use_of = format!("{minutes} minutes of burst virtual server use at rate of {rate}");
+            self.ledger.take(now, format!("{use_of} from {from} until {until}"), amount);
         }
     }
 }
@@ -281,20 +224,22 @@ impl Account {
 mod tests {
     use super::*;
     use crate::emulator::account::Server;
-    use crate::wire::elastic::Properties;
+    use crate::emulator::date::plus_months;
+    use crate::emulator::properties::Properties;
 
     fn account(cpu: &str) -> Account {
         let mut server = Server::new(Properties::new().with("cpu", cpu).with("mem", "1024"));
-        server.start(Properties::new());
+        server.start(Properties::new(), 0);
         Account { servers: vec![server], ..Account::default() }
     }
 
     #[test]
     fn the_manuals_own_amounts_come_out() {
-        assert_eq!(Ip.price(2, 1).to_string(), "16.00");
-        assert_eq!(Vlan.price(2, 1).to_string(), "40.00");
-        let software: i64 = SubscriptionKind::SOFTWARE.map(|kind| kind.price(1, 1).0).iter().sum();
-        assert_eq!(Money(software).to_string(), "45.00");
+        // CloudSigma API 1.0, 11.12, 11.14, 11.16.
+        assert_eq!(Product::find("ip").unwrap().price(2, 1).to_string(), "16.00");
+        assert_eq!(Product::find("vlan").unwrap().price(2, 1).to_string(), "40.00");
+        let software = Product::all().filter(|product| product.group == "software");
+        assert_eq!(software.map(|product| product.price(1, 1)).sum::<Money>().to_string(), "45.00");
         assert_eq!(Money(-1375).to_string(), "-13.75");
         assert_eq!(Money(-5).to_string(), "-0.05");
     }
@@ -319,13 +264,12 @@ mod tests {
     #[test]
     fn what_is_subscribed_costs_no_burst() {
         let mut account = account("2000");
-        let start = Date::of(0);
         account.ledger.subscriptions.push(Subscription {
             uuid: String::new(),
-            kind: Cpu,
+            kind: "cpu".into(),
             quantity: 2000,
-            start,
-            end: start.plus_months(1),
+            start: 0,
+            end: plus_months(0, 1),
             resource: None,
         });
         account.bill(0, 0);
@@ -335,11 +279,10 @@ mod tests {
 
     #[test]
     fn a_limit_is_a_limit() {
-        let mut ledger = Ledger::default();
-        ledger.set_limit(Some(Money(300)));
-        ledger.pay(0, "ip".into(), Money(200)).unwrap();
-        assert!(ledger.pay(0, "ip".into(), Money(200)).is_err());
-        ledger.pay(0, "ip".into(), Money(100)).unwrap();
+        let mut ledger = Ledger { limit: Some(Money(300)), ..Ledger::default() };
+        ledger.pay(0, "ip", Money(200)).unwrap();
+        assert!(ledger.pay(0, "ip", Money(200)).is_err());
+        ledger.pay(0, "ip", Money(100)).unwrap();
         assert!(ledger.must_be_solvent().is_err());
         assert_eq!(ledger.balance(), Money(0));
     }

@@ -1,39 +1,34 @@
-//! What the account has beside drives: servers, resources, groups, its profile and its money. One JSON file,
-//! `account.json` beside the drives.
-//!
-//! As with drives the file is the truth: it is read again when it changed, and changed under a lock of the file system.
-//! Time passes only when somebody looks: a shutdown that is over, or use that is due to be billed, is settled by the
-//! next call.
+//! What the account of an elastic provider has beside drives: servers, resources, groups, its profile and its money.
 
 mod billing;
 mod network;
 mod server;
 
-pub(super) use billing::{Ledger, MINUTES_BILLED, Money, PRICES, Subscription, SubscriptionKind};
-pub(super) use network::{Resource, ResourceKind};
+pub(super) use billing::{Ledger, MINUTES_BILLED, Money, Product, Subscription};
+pub(super) use network::Resource;
 pub(super) use server::{Server, Status, is_device};
 
 use super::answer::Refusal;
-use super::clock::now;
-use super::drives::{Drives, Stamp, load, lock, store};
-use crate::wire::elastic::Properties;
+use super::drives::Drives;
+use super::properties::Properties;
+use super::store::{Settle, Store};
 use serde::{Deserialize, Serialize};
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::Arc;
 
-/// The state of the account.
+/// The state of the account: `account.json` beside the drives.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Account {
     pub(super) servers: Vec<Server>,
     pub(super) resources: Vec<Resource>,
     pub(super) groups: Vec<Group>,
-    /// What of the profile was set.
-    #[serde(with = "pairs")]
+    /// The keys of the profile that were set.
     pub(super) profile: Properties,
     pub(super) ledger: Ledger,
 }
+
+pub(super) type Accounts = Store<Account>;
 
 /// A group of servers (CloudSigma API 1.0, "UI API").
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,41 +39,61 @@ pub(super) struct Group {
     pub(super) servers: Vec<String>,
 }
 
+/// What use costs.
+#[derive(Debug)]
+pub(super) struct Costs {
+    pub(super) drives: Arc<Drives>,
+    /// Whether use is billed: where the provider tells of it, or where there is a limit.
+    pub(super) bills: bool,
+    pub(super) limit: Option<Money>,
+}
+
+impl Costs {
+    /// Returns the bytes of all drives.
+    pub(super) fn disk(&self) -> io::Result<u64> {
+        Ok(self.drives.all()?.iter().map(|drive| drive.record().size).fold(0, u64::saturating_add))
+    }
+}
+
 impl Account {
-    /// A server by its UUID, to change it.
+    /// Returns a server by its UUID, to change it.
     pub(super) fn server(&mut self, uuid: &str) -> Result<&mut Server, Refusal> {
         let server = self.servers.iter_mut().find(|server| server.uuid.eq_ignore_ascii_case(uuid));
         server.ok_or_else(|| Refusal::missing(format!("Server {uuid} does not exist")))
     }
 
-    /// A server by its UUID, to look at.
+    /// Returns a server by its UUID, to look at.
     pub(super) fn find_server(&self, uuid: &str) -> Result<&Server, Refusal> {
         let server = self.servers.iter().find(|server| server.uuid.eq_ignore_ascii_case(uuid));
         server.ok_or_else(|| Refusal::missing(format!("Server {uuid} does not exist")))
     }
 
-    /// A group by its UUID.
     pub(super) fn group(&mut self, uuid: &str) -> Result<&mut Group, Refusal> {
-        self.groups
-            .iter_mut()
-            .find(|group| group.uuid.eq_ignore_ascii_case(uuid))
-            .ok_or_else(|| Refusal::missing(format!("Server group {uuid} does not exist")))
+        let group = self.groups.iter_mut().find(|group| group.uuid.eq_ignore_ascii_case(uuid));
+        group.ok_or_else(|| Refusal::missing(format!("Server group {uuid} does not exist")))
     }
 
-    /// The running servers that use a drive, each with the device it is.
-    pub(super) fn claims(&self, drive: &str) -> Vec<(&Server, String)> {
-        self.servers
-            .iter()
-            .filter(|server| server.status.runs())
-            .filter_map(|server| {
-                let device = server.devices().find(|(_, uuid)| uuid.eq_ignore_ascii_case(drive));
-                device.map(|(key, _)| (server, key.to_owned()))
-            })
-            .collect()
+    /// Returns the running servers that use a drive, each with the device it is.
+    pub(super) fn claims(&self, drive: &str) -> Vec<(&Server, &str)> {
+        let running = self.servers.iter().filter(|server| server.status.runs());
+        let device =
+            |server: &'_ Server| server.devices().position(|(_, uuid)| uuid.eq_ignore_ascii_case(drive));
+        let used =
+            running.filter_map(|server| server.devices().nth(device(server)?).map(|(key, _)| (server, key)));
+        used.collect()
+    }
+}
+
+impl Settle for Account {
+    type Context = Costs;
+
+    fn is_due(&self, costs: &Costs, now: u64) -> bool {
+        costs.bills && self.ledger.is_due(now)
+            || self.servers.iter().any(|server| server.ends.is_some_and(|ends| ends <= now))
     }
 
-    /// Brings the state up to a time.
-    fn settle(&mut self, now: u64) {
+    fn settle(&mut self, costs: &Costs, now: u64) -> io::Result<()> {
+        self.ledger.limit = costs.limit;
         for server in &mut self.servers {
             if server.ends.is_some_and(|ends| ends <= now) {
                 server.stop();
@@ -89,104 +104,9 @@ impl Account {
         for group in &mut self.groups {
             group.servers.retain(|server| servers.contains(&&**server));
         }
-    }
-}
-
-/// The account on disk.
-#[derive(Debug)]
-pub(super) struct Accounts {
-    path: PathBuf,
-    drives: Arc<Drives>,
-    /// Whether use costs anything.
-    bills: bool,
-    limit: Option<Money>,
-    known: Mutex<Option<(Arc<Account>, Stamp)>>,
-}
-
-impl Accounts {
-    /// The account under a data directory. Use is billed where the provider tells of it, or where there is a limit.
-    pub(super) fn open(data: &Path, drives: Arc<Drives>, bills: bool, limit: Option<Money>) -> Self {
-        let bills = bills || limit.is_some();
-        Accounts { path: data.join("account.json"), drives, bills, limit, known: Mutex::default() }
-    }
-
-    /// The account as it is now.
-    pub(super) fn read(&self) -> Result<Arc<Account>, Refusal> {
-        let account = self.load()?;
-        let now = now();
-        let ended = account.servers.iter().any(|server| server.ends.is_some_and(|ends| ends <= now));
-        if ended || self.bills && account.ledger.is_due(now) {
-            self.change(|_| Ok(()))?;
-            return Ok(self.load()?);
+        if costs.bills && self.ledger.is_due(now) {
+            self.bill(now, costs.disk()?);
         }
-        Ok(account)
-    }
-
-    /// Changes the account; if the change is refused nothing changes.
-    pub(super) fn change<T>(
-        &self,
-        change: impl FnOnce(&mut Account) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
-        let _lock = lock(&self.path.with_extension("lock"))?;
-        let mut account = Account::clone(&*self.load()?);
-        account.settle(now());
-        if self.bills && account.ledger.is_due(now()) {
-            account.bill(now(), self.disk()?);
-        }
-        let outcome = change(&mut account)?;
-        account.settle(now());
-        let stamp = store(&self.path, &account)?;
-        *self.known() = Some((Arc::new(account), stamp));
-        Ok(outcome)
-    }
-
-    /// Bytes of all drives.
-    pub(super) fn disk(&self) -> Result<u64, Refusal> {
-        Ok(self.drives.all()?.iter().map(|drive| drive.record().size).fold(0, u64::saturating_add))
-    }
-
-    fn known(&self) -> MutexGuard<'_, Option<(Arc<Account>, Stamp)>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn load(&self) -> io::Result<Arc<Account>> {
-        let mut known = self.known();
-        let stamp = match Stamp::now(&self.path) {
-            Ok(stamp) => stamp,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                // A new account has nothing.
-                let mut new = Account::default();
-                new.ledger.set_limit(self.limit);
-                return Ok(Arc::new(new));
-            }
-            Err(error) => return Err(error),
-        };
-        if let Some((account, current)) = &*known
-            && *current == stamp
-        {
-            return Ok(Arc::clone(account));
-        }
-        let (mut account, stamp): (Account, Stamp) = load(&self.path)?;
-        account.ledger.set_limit(self.limit);
-        let account = Arc::new(account);
-        *known = Some((Arc::clone(&account), stamp));
-        Ok(account)
-    }
-}
-
-/// Properties as a list of pairs, which keeps their order.
-pub(super) mod pairs {
-    use crate::wire::elastic::Properties;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(in crate::emulator) fn serialize<S: Serializer>(
-        properties: &Properties,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        to.collect_seq(properties.iter())
-    }
-
-    pub(in crate::emulator) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Properties, D::Error> {
-        Vec::<(String, String)>::deserialize(from).map(|pairs| pairs.into_iter().collect())
+        Ok(())
     }
 }

@@ -1,18 +1,17 @@
 //! Virtual servers. None of them runs anything; they have the states, the addresses and the claims of ones that do.
 
-use super::pairs;
-use crate::emulator::clock::{SECOND, now};
-use crate::wire::elastic::Properties;
+use crate::emulator::clock::SECOND;
+use crate::emulator::properties::Properties;
 use serde::{Deserialize, Serialize};
 
 /// How long a shutdown takes. Real guests need seconds; this is long enough that a poller sees the server still active.
 const SHUTDOWN: u64 = SECOND / 10;
 
-/// The states of a server (Open Hosting API, "Get Single Server Info"). No call leads to the last three; they are
-/// here for what is written into the account's file by hand.
+/// The states of a server (Open Hosting API, "Get Single Server Info"). No call leads to the last three; they are for
+/// files written by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(in crate::emulator) enum Status {
+pub(crate) enum Status {
     Active,
     Stopped,
     Paused,
@@ -21,44 +20,36 @@ pub(in crate::emulator) enum Status {
 }
 
 impl Status {
-    /// Whether the server holds its drives and addresses.
-    pub(in crate::emulator) fn runs(self) -> bool {
+    /// Returns whether the server holds its drives and addresses.
+    pub(crate) fn runs(self) -> bool {
         matches!(self, Status::Active | Status::Paused)
     }
 
-    pub(in crate::emulator) fn name(self) -> &'static str {
-        match self {
-            Status::Active => "active",
-            Status::Stopped => "stopped",
-            Status::Paused => "paused",
-            Status::Dumped => "dumped",
-            Status::Dead => "dead",
-        }
+    pub(crate) fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
     }
 }
 
 /// A server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(in crate::emulator) struct Server {
-    pub(in crate::emulator) uuid: String,
-    pub(in crate::emulator) status: Status,
+pub(crate) struct Server {
+    pub(crate) uuid: String,
+    pub(crate) status: Status,
     /// Seconds since the epoch, of one that runs.
-    pub(in crate::emulator) started: Option<u64>,
+    pub(crate) started: Option<u64>,
     /// When a shutdown under way is over, in microseconds.
-    pub(in crate::emulator) ends: Option<u64>,
+    pub(crate) ends: Option<u64>,
     /// The configuration as it was given.
-    #[serde(with = "pairs")]
-    pub(in crate::emulator) keys: Properties,
+    pub(crate) keys: Properties,
     /// The addresses that it got for `auto`, under the keys that show them.
-    #[serde(with = "pairs")]
-    pub(in crate::emulator) given: Properties,
+    pub(crate) given: Properties,
     /// It stopped and does not stay: the account is to forget it.
     #[serde(skip)]
     pub(super) gone: bool,
 }
 
 impl Server {
-    pub(in crate::emulator) fn new(keys: Properties) -> Self {
+    pub(crate) fn new(keys: Properties) -> Self {
         Server {
             uuid: uuid::Uuid::new_v4().to_string(),
             status: Status::Stopped,
@@ -71,30 +62,30 @@ impl Server {
     }
 
     /// A numeric setting; 0 if it is not set or is not a number.
-    pub(in crate::emulator) fn number(&self, key: &str) -> u64 {
+    pub(crate) fn number(&self, key: &str) -> u64 {
         self.keys.get(key).and_then(|value| value.parse().ok()).unwrap_or(0)
     }
 
-    /// Whether it stays when it stops. The default is printed nowhere; the vendors' servers vanished.
-    pub(in crate::emulator) fn is_persistent(&self) -> bool {
+    /// Returns whether it stays when it stops. The default is printed nowhere; the vendors' servers vanished.
+    pub(crate) fn is_persistent(&self) -> bool {
         self.keys.get("persistent") == Some("true")
     }
 
     /// The drives, by device.
-    pub(in crate::emulator) fn devices(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn devices(&self) -> impl Iterator<Item = (&str, &str)> {
         self.keys.iter().filter(|(key, _)| is_device(key))
     }
 
     /// Starts it; the addresses are for the account to give.
-    pub(in crate::emulator) fn start(&mut self, given: Properties) {
+    pub(crate) fn start(&mut self, given: Properties, now: u64) {
         self.status = Status::Active;
-        self.started = Some(now() / SECOND);
+        self.started = Some(now / SECOND);
         self.ends = None;
         self.given = given;
     }
 
     /// Cuts its power. One that is not persistent goes away (Open Hosting API, "Stop a server").
-    pub(in crate::emulator) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.gone |= self.status.runs() && !self.is_persistent();
         self.status = Status::Stopped;
         self.started = None;
@@ -103,14 +94,14 @@ impl Server {
     }
 
     /// Presses its power button: it stops a little later.
-    pub(in crate::emulator) fn shut_down(&mut self) {
+    pub(crate) fn shut_down(&mut self, now: u64) {
         if self.status.runs() {
-            self.ends.get_or_insert(now() + SHUTDOWN);
+            self.ends.get_or_insert(now + SHUTDOWN);
         }
     }
 
     /// The virtual processors: as set, or one for every 2.2 GHz (CloudSigma API 1.0, "Server create", the key smp).
-    pub(in crate::emulator) fn cores(&self) -> u64 {
+    pub(crate) fn cores(&self) -> u64 {
         match self.number("smp") {
             0 => self.number("cpu").div_ceil(2200).max(1),
             cores => cores,
@@ -118,8 +109,8 @@ impl Server {
     }
 }
 
-/// Whether a key is a device: `ide:BUS[0-1]:UNIT[0-1]`, `scsi:BUS[0]:UNIT[0-7]` or `block:INDEX[0-7]`.
-pub(in crate::emulator) fn is_device(key: &str) -> bool {
+/// Returns whether a key is a device: `ide:BUS[0-1]:UNIT[0-1]`, `scsi:BUS[0]:UNIT[0-7]` or `block:INDEX[0-7]`.
+pub(crate) fn is_device(key: &str) -> bool {
     match key.as_bytes() {
         [b'i', b'd', b'e', b':', bus, b':', unit] => [*bus, *unit].iter().all(|n| matches!(n, b'0'..=b'1')),
         [b's', b'c', b's', b'i', b':', b'0', b':', unit] | [b'b', b'l', b'o', b'c', b'k', b':', unit] => {

@@ -1,68 +1,46 @@
-//! Drives: what CloudSigma has beyond the family, cloning and the standard drives.
+//! Drives: what `CloudSigma` has beyond the family, cloning and the standard drives.
 
-use super::{Shared, rows};
+use super::uuids;
+use crate::emulator::Shared;
 use crate::emulator::answer::{Answer, Refusal, Reply, Wrong};
-use crate::emulator::call::Call;
-use crate::emulator::drives::{Conversion, Holds, Source};
-use crate::emulator::elastic::{blocking, drives};
-use std::sync::Arc;
+use crate::emulator::drives::{Conversion, Source};
+use crate::emulator::elastic::{Command, drives};
 
-/// `GET drives/standard/list`
-pub(super) async fn standard_list(shared: Arc<Shared>, _call: Call) -> Answer {
-    Ok(offers(&shared, |_| true))
-}
-
-/// `GET drives/standard/cd/list`
-pub(super) async fn standard_cd_list(shared: Arc<Shared>, _call: Call) -> Answer {
-    Ok(offers(&shared, |holds| holds == Holds::Cd))
-}
-
-/// `GET drives/standard/img/list`
-pub(super) async fn standard_image_list(shared: Arc<Shared>, _call: Call) -> Answer {
-    Ok(offers(&shared, |holds| holds != Holds::Cd))
-}
-
-fn offers(shared: &Shared, wanted: impl Fn(Holds) -> bool) -> Reply {
-    let offers = shared.drives.offers().iter().filter(|offer| wanted(offer.holds));
-    Reply::Rows(rows(offers.map(|offer| offer.uuid.to_owned())))
+/// `GET drives/standard/list`, and those of CDs and images, for which the manual prints the same eight (CloudSigma API 1.0,
+/// 7.8 and 7.9).
+pub(super) fn standard_list(command: &Command) -> Answer {
+    Ok(uuids(command.shared.drives.offers().iter().map(|offer| offer.uuid)))
 }
 
 /// `GET drives/standard/info`, which the manual lacks
-pub(super) async fn standard_info(shared: Arc<Shared>, _call: Call) -> Answer {
-    blocking(move || {
-        let describe = |uuid: &str| -> Result<_, Refusal> {
-            match shared.drives.find(uuid)? {
-                Source::Standard(offer, contents) => Ok(Some(drives::describe_offer(offer, contents.size()))),
-                Source::Own(_) => Ok(None),
-            }
-        };
-        let offers = shared.drives.offers().iter().filter_map(|offer| describe(offer.uuid).transpose());
-        Ok(Reply::Objects(offers.collect::<Result<_, _>>()?))
-    })
-    .await
-}
-
-/// `POST drives/UUID/clone`: a drive that is not known is a 400 here, not a 404 (CloudSigma API 1.0, "Drive Clone").
-pub(super) async fn clone(shared: Arc<Shared>, call: Call) -> Answer {
-    let uuid = call.argument(0).to_owned();
-    let sent = call.properties().await?;
-    let wanted = drives::Wanted::read(shared.provider, &sent, &["name"])?;
-    blocking(move || {
-        let source = shared.drives.find(&uuid).map_err(|missing| Refusal::usage(missing.message()))?;
-        let size = source.open()?.size();
-        if wanted.size.is_some_and(|wanted| wanted < size) {
-            let message = format!("The new size is less than the original, {size} bytes.");
-            return Err(Refusal::wrong(&sent, &[Wrong::new("size", message)]));
+pub(super) fn standard_info(command: &Command) -> Answer {
+    let mut offers = Vec::new();
+    for offer in command.shared.drives.offers() {
+        if let Source::Standard(offer, contents) = command.shared.drives.find(offer.uuid)? {
+            offers.push(drives::describe_offer(offer, contents.size()));
         }
-        shared.account.read()?.ledger.must_be_solvent()?;
-        let clone = copy(&shared, &source, wanted, size)?;
-        let clone = shared.drives.get(&clone)?;
-        Ok(Reply::Object(drives::describe(&shared, &*shared.account.read()?, &clone)))
-    })
-    .await
+    }
+    Ok(Reply::Objects(offers))
 }
 
-/// Makes a drive and begins to fill it from a source; gives its UUID.
+/// `POST drives/UUID/clone`: a drive that is not known is a 400 here, not a 404, and the error is pairs (CloudSigma API 1.0,
+/// 7.4).
+pub(super) fn clone(command: &Command) -> Answer {
+    let (shared, sent) = (&command.shared, &command.sent);
+    let wrong = |key: &str, message: &str| Refusal::wrong(sent, &[Wrong::new(key, message)]);
+    let wanted = drives::Wanted::read(shared.provider, sent, &["name"])?;
+    let source =
+        shared.drives.find(command.argument(0)).map_err(|missing| wrong("drive", missing.message()))?;
+    let size = source.open()?.size();
+    if wanted.size.is_some_and(|wanted| wanted < size) {
+        return Err(wrong("size", &format!("The new size is less than the original, {size} bytes.")));
+    }
+    command.account()?.ledger.must_be_solvent()?;
+    let clone = shared.drives.get(&copy(shared, &source, wanted, size)?)?;
+    Ok(Reply::Object(drives::describe(shared, &*command.account()?, &clone)))
+}
+
+/// Makes a drive and begins to fill it from a source; returns its UUID.
 pub(super) fn copy(
     shared: &Shared,
     source: &Source,

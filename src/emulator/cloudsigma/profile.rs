@@ -1,87 +1,73 @@
-//! The profile of the account's holder.
+//! The profile of the account's holder (CloudSigma API 1.0, 6).
 
-use super::Shared;
+use crate::emulator::Shared;
 use crate::emulator::answer::{Answer, Refusal, Reply, Wrong};
-use crate::emulator::call::Call;
-use crate::emulator::elastic::blocking;
-use crate::wire::elastic::Properties;
-use std::sync::Arc;
+use crate::emulator::elastic::Command;
+use crate::emulator::properties::Properties;
 
-/// The keys in the order of the manual's table, each with whether it must not be empty and its value at first.
-const KEYS: [(&str, bool, &str); 12] = [
-    ("email", true, ""),
-    ("first_name", true, "Foo"),
-    ("last_name", true, "Bar"),
-    ("nick_name", true, "FooBar"),
-    ("title", false, ""),
-    ("company", false, ""),
-    ("address", false, ""),
-    ("postcode", false, ""),
-    ("phone", false, ""),
-    ("currency", false, super::money::CURRENCY),
-    ("country", false, ""),
-    ("language", false, ""),
+/// The keys that "Profile change" takes, each with its value at first. The table of "Profile info" has three more, currency,
+/// country and language, which its example lacks: they cannot be set, so no account has them.
+const KEYS: [(&str, &str); 9] = [
+    ("email", ""),
+    ("first_name", "Foo"),
+    ("last_name", "Bar"),
+    ("nick_name", "FooBar"),
+    ("title", ""),
+    ("company", ""),
+    ("address", ""),
+    ("postcode", ""),
+    ("phone", ""),
 ];
 
-/// The keys that "Profile change" takes; the others cannot be changed.
-const CHANGEABLE: usize = 9;
+/// So many of these must not be empty.
+const REQUIRED: usize = 4;
 
 /// `GET profile/info`
-pub(super) async fn info(shared: Arc<Shared>, _call: Call) -> Answer {
-    blocking(move || Ok(Reply::Object(describe(&shared, &shared.account.read()?.profile)))).await
+pub(super) fn info(command: &Command) -> Answer {
+    Ok(Reply::Object(describe(&command.shared, &command.account()?.profile)))
 }
 
 /// `POST profile/set`: what is sent changes, the rest stays; the example of the manual sends a single key. It says that
 /// no authorization is required and lists 401 beside it: it is required.
-pub(super) async fn set(shared: Arc<Shared>, call: Call) -> Answer {
-    let sent = call.properties().await?;
-    blocking(move || {
-        shared.account.change(|account| {
-            let mut profile = account.profile.clone();
-            for (key, value) in sent.iter() {
-                if KEYS[..CHANGEABLE].iter().any(|(known, ..)| *known == key) {
-                    profile.set(key, value);
-                }
+///
+/// The answer to a wrong key is the profile as it is stored, as in the example.
+pub(super) fn set(command: &Command) -> Answer {
+    command.change(|account, _| {
+        let wrong = wrong(&command.sent);
+        if !wrong.is_empty() {
+            return Err(Refusal::wrong(&describe(&command.shared, &account.profile), &wrong));
+        }
+        for (key, _) in KEYS {
+            if let Some(value) = command.sent.get(key) {
+                account.profile.set(key, value);
             }
-            let (described, wrong) = (describe(&shared, &profile), wrong(&sent));
-            if !wrong.is_empty() {
-                return Err(Refusal::wrong(&described, &wrong));
-            }
-            account.profile = profile;
-            Ok(Reply::Object(described))
-        })
+        }
+        Ok(Reply::Object(describe(&command.shared, &account.profile)))
     })
-    .await
 }
 
-/// What is wrong with what was sent; what was there before stands as it is.
 fn wrong(sent: &Properties) -> Vec<Wrong> {
     let emptied = |key: &str| sent.get(key).is_some_and(|value| value.trim().is_empty());
-    let required = KEYS.iter().filter(|(key, required, _)| *required && emptied(key));
-    let mut wrong: Vec<Wrong> = required.map(|(key, ..)| Wrong::required(key)).collect();
-    if let Some(email) = sent.get("email").filter(|_| !emptied("email")) {
-        let valid = email.split_once('@').is_some_and(|(user, host)| {
-            !user.is_empty()
-                && host.contains('.')
-                && !host.starts_with('.')
-                && !email.contains(char::is_whitespace)
-        });
-        if !valid {
-            wrong.push(Wrong::new("email", "Enter a valid e-mail address."));
-        }
+    let required = KEYS[..REQUIRED].iter().filter(|(key, _)| emptied(key));
+    let mut wrong: Vec<Wrong> = required.map(|(key, _)| Wrong::required(key)).collect();
+    let is_email = |email: &str| {
+        let parts = email.split_once('@').filter(|(user, host)| !user.is_empty() && !host.starts_with('.'));
+        parts.is_some_and(|(_, host)| host.contains('.')) && !email.contains(char::is_whitespace)
+    };
+    if sent.get("email").is_some_and(|email| !emptied("email") && !is_email(email)) {
+        wrong.push(Wrong::new("email", "Enter a valid e-mail address."));
     }
     wrong
 }
 
 fn describe(shared: &Shared, profile: &Properties) -> Properties {
-    // The API key of the account; not the password that this API signs in with, which no reply may show.
-    let key = shared.user.replace('-', "");
     let mut info = Properties::new().with("uuid", &*shared.user);
-    for (name, _, default) in KEYS {
-        let default = if name == "email" { &*shared.login } else { default };
-        info.set(name, profile.get(name).unwrap_or(default));
-        if name == "email" {
-            info.set("secret_key", &*key);
+    for (key, at_first) in KEYS {
+        let at_first = if key == "email" { &*shared.login } else { at_first };
+        info.set(key, profile.get(key).unwrap_or(at_first));
+        if key == "email" {
+            // The API key of the account; not the password that this API signs in with, which no reply may show.
+            info.set("secret_key", shared.user.replace('-', ""));
         }
     }
     info

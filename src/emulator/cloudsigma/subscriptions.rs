@@ -1,266 +1,252 @@
-//! Subscriptions (CloudSigma API 1.0, "Billing API"). The tables print `start_date` and `end_date`, the examples
-//! `start_time` and `end_time`: both are taken, the latter are answered.
+//! Subscriptions (CloudSigma API 1.0, 11.6 to 11.18). The tables print `start_date` and `end_date`, the examples `start_time`
+//! and `end_time`: both are taken, the latter are answered.
 
-use super::Shared;
 use super::money::CURRENCY;
-use crate::emulator::account::{Account, Money, ResourceKind, Subscription, SubscriptionKind};
+use crate::emulator::account::{Account, Money, Product, Resource, Subscription};
 use crate::emulator::answer::{Answer, Refusal, Reply, Wrong};
-use crate::emulator::call::Call;
-use crate::emulator::clock::{Date, now};
-use crate::emulator::elastic::blocking;
-use crate::wire::elastic::Properties;
-use std::sync::Arc;
+use crate::emulator::date::{MINUTE, TO_THE_SECOND, parse, plus_months, print};
+use crate::emulator::elastic::Command;
+use crate::emulator::properties::Properties;
 
-/// Years ahead are nobody's months: the bound keeps dates and amounts sane.
-const MONTHS: std::ops::RangeInclusive<u64> = 1..=120;
+/// The most months: it keeps dates and amounts sane.
+const LONGEST: u32 = 120;
 
-/// `GET subscriptions/list`
-pub(super) async fn list(shared: Arc<Shared>, _call: Call) -> Answer {
-    blocking(move || {
-        let account = shared.account.read()?;
-        Ok(Reply::Objects(account.ledger.subscriptions.iter().map(describe).collect()))
-    })
-    .await
+/// `GET subscriptions/list`: times have seconds here, as in the example. The UUID is in neither the table nor the example;
+/// without it no subscription to an address could be extended (11.17).
+pub(super) fn list(command: &Command) -> Answer {
+    let account = command.account()?;
+    Ok(Reply::Objects(account.ledger.subscriptions.iter().map(|one| describe(one, TO_THE_SECOND)).collect()))
 }
 
 /// `GET subscriptions/resources/info`: the totals.
-pub(super) async fn resources_info(shared: Arc<Shared>, _call: Call) -> Answer {
-    totals(shared, &SubscriptionKind::RESOURCES).await
+pub(super) fn resources_info(command: &Command) -> Answer {
+    totals(command, "resources")
 }
 
 /// `GET subscriptions/net/info`: the totals.
-pub(super) async fn net_info(shared: Arc<Shared>, _call: Call) -> Answer {
-    totals(shared, &[SubscriptionKind::Ip, SubscriptionKind::Vlan]).await
+pub(super) fn net_info(command: &Command) -> Answer {
+    totals(command, "network")
 }
 
-async fn totals(shared: Arc<Shared>, kinds: &'static [SubscriptionKind]) -> Answer {
-    blocking(move || {
-        let account = shared.account.read()?;
-        let total =
-            |kind: &SubscriptionKind| (kind.key(), account.ledger.subscribed(*kind, now()).to_string());
-        Ok(Reply::Object(kinds.iter().map(total).collect()))
-    })
-    .await
+fn totals(command: &Command, group: &str) -> Answer {
+    let account = command.account()?;
+    let now = crate::emulator::clock::now();
+    let products = Product::all().filter(|product| product.group == group);
+    Ok(Reply::Object(products.map(|p| (p.key, account.ledger.subscribed(p.key, now).to_string())).collect()))
 }
 
 /// `POST subscriptions/resources/create`. The manual describes it twice, with two answers; this is the one with the
 /// UUIDs, which are needed to extend a subscription.
-pub(super) async fn create(shared: Arc<Shared>, call: Call) -> Answer {
-    let order = Order::read(call.properties().await?, &SubscriptionKind::RESOURCES)?;
-    blocking(move || Ok(Reply::Objects(order.place(&shared)?.iter().map(describe).collect()))).await
+pub(super) fn create(command: &Command) -> Answer {
+    let made = Order::of_group(command, "resources")?.place(command)?;
+    Ok(Reply::Objects(made.iter().map(|one| describe(one, MINUTE)).collect()))
 }
 
-/// `POST subscriptions/network/TYPE/create`: as many addresses or VLANs come with it.
-pub(super) async fn network_create(shared: Arc<Shared>, call: Call) -> Answer {
-    let resource = ResourceKind::parse(call.argument(0))?;
-    let order = Order::read_quantity(call.properties().await?, network(resource))?;
-    blocking(move || Ok(Reply::Objects(order.place(&shared)?.iter().map(describe).collect()))).await
+/// `POST subscriptions/network/TYPE/create`: as many addresses or VLANs come with it. The example answers one object for
+/// each of them, without a UUID and with the quantity that was ordered (11.11).
+pub(super) fn network_create(command: &Command) -> Answer {
+    let order = Order::of_network(command)?;
+    let quantity: u64 = order.items.iter().map(|(_, quantity)| quantity).sum();
+    let shown = |one: &Subscription| {
+        let mut info = describe(one, MINUTE).with("quantity", quantity.to_string());
+        info.set_or_remove("subscription", "");
+        info
+    };
+    Ok(Reply::Objects(order.place(command)?.iter().map(shown).collect()))
 }
 
 /// `POST subscriptions/network/TYPE/calculate`
-pub(super) async fn network_calculate(_shared: Arc<Shared>, call: Call) -> Answer {
-    let resource = ResourceKind::parse(call.argument(0))?;
-    Ok(amount(Order::read_quantity(call.properties().await?, network(resource))?.price()))
+pub(super) fn network_calculate(command: &Command) -> Answer {
+    Ok(amount(Order::of_network(command)?.price()))
 }
 
 /// `POST subscriptions/software/create` answers what was sent, with the end.
-pub(super) async fn software_create(shared: Arc<Shared>, call: Call) -> Answer {
-    let order = Order::read(call.properties().await?, &SubscriptionKind::SOFTWARE)?;
-    blocking(move || {
-        order.place(&shared)?;
-        let mut echo: Properties =
-            order.items.iter().map(|(kind, quantity)| (kind.key(), quantity.to_string())).collect();
-        echo.set("start_time", order.start.to_the_minute());
-        echo.set("end_time", order.end().to_the_minute());
-        Ok(Reply::Object(echo))
-    })
-    .await
+pub(super) fn software_create(command: &Command) -> Answer {
+    let order = Order::of_group(command, "software")?;
+    order.place(command)?;
+    let items = order.items.iter().map(|(product, quantity)| (product.key, quantity.to_string()));
+    let echo: Properties = items.collect();
+    let echo = echo.with("start_time", print(order.start, MINUTE));
+    // With seconds, as in the example (11.15).
+    Ok(Reply::Object(echo.with("end_time", print(order.end(), TO_THE_SECOND))))
 }
 
 /// `POST subscriptions/software/calculate`
-pub(super) async fn software_calculate(_shared: Arc<Shared>, call: Call) -> Answer {
-    Ok(amount(Order::read(call.properties().await?, &SubscriptionKind::SOFTWARE)?.price()))
+pub(super) fn software_calculate(command: &Command) -> Answer {
+    Ok(amount(Order::of_group(command, "software")?.price()))
 }
 
 /// `POST subscriptions/UUID/set`: so many months more.
-pub(super) async fn extend(shared: Arc<Shared>, call: Call) -> Answer {
-    extension(shared, call, |account, uuid, months| {
-        let (description, price) = {
-            let subscription = find(account, uuid)?;
-            (format!("{} subscription extended", subscription.kind.label()), price(subscription, months))
-        };
-        account.ledger.pay(now(), description, price)?;
-        let subscription = find(account, uuid)?;
-        subscription.end = subscription.end.plus_months(months);
-        Ok(Reply::Object(describe(subscription)))
+pub(super) fn extend(command: &Command) -> Answer {
+    command.change(|account, now| {
+        let (at, price, months) = extension(account, command)?;
+        let product = Product::find(&account.ledger.subscriptions[at].kind)?;
+        account.ledger.pay(now, &format!("{} subscription extended", product.label), price)?;
+        let subscription = &mut account.ledger.subscriptions[at];
+        subscription.end = plus_months(subscription.end, months);
+        Ok(Reply::Object(describe(subscription, MINUTE)))
     })
-    .await
 }
 
 /// `POST subscriptions/UUID/set/calculate`
-pub(super) async fn extend_calculate(shared: Arc<Shared>, call: Call) -> Answer {
-    extension(shared, call, |account, uuid, months| Ok(amount(price(find(account, uuid)?, months)))).await
+pub(super) fn extend_calculate(command: &Command) -> Answer {
+    Ok(amount(extension(&*command.account()?, command)?.1))
 }
 
-async fn extension(
-    shared: Arc<Shared>,
-    call: Call,
-    work: impl FnOnce(&mut Account, &str, u64) -> Answer + Send + 'static,
-) -> Answer {
-    let uuid = call.argument(0).to_owned();
-    let sent = call.properties().await?;
-    blocking(move || {
-        shared.account.change(|account| {
-            find(account, &uuid)?;
-            let months = months(&sent).map_err(|wrong| Refusal::wrong(&sent, &[wrong]))?;
-            work(account, &uuid, months)
-        })
-    })
-    .await
-}
-
-fn find<'a>(account: &'a mut Account, uuid: &str) -> Result<&'a mut Subscription, Refusal> {
-    let mut all = account.ledger.subscriptions.iter_mut();
-    all.find(|subscription| subscription.uuid.eq_ignore_ascii_case(uuid))
-        .ok_or_else(|| Refusal::missing(format!("Subscription {uuid} does not exist")))
-}
-
-fn network(resource: ResourceKind) -> SubscriptionKind {
-    match resource {
-        ResourceKind::Ip => SubscriptionKind::Ip,
-        ResourceKind::Vlan => SubscriptionKind::Vlan,
-    }
+/// Returns where a subscription stands, what it costs to extend it, and by how many months.
+fn extension(account: &Account, command: &Command) -> Result<(usize, Money, u32), Refusal> {
+    let uuid = command.argument(0);
+    let at = account.ledger.subscriptions.iter().position(|one| one.uuid.eq_ignore_ascii_case(uuid));
+    let at = at.ok_or_else(|| Refusal::missing(format!("Subscription {uuid} does not exist")))?;
+    let months = months(&command.sent);
+    let months = months.map_err(|wrong| refused(Properties::new(), &[wrong]))?;
+    let one = &account.ledger.subscriptions[at];
+    Ok((at, Product::find(&one.kind)?.price(one.quantity, months), months))
 }
 
 /// What is to be subscribed to.
 struct Order {
-    items: Vec<(SubscriptionKind, u64)>,
-    start: Date,
-    months: u64,
+    items: Vec<(Product, u64)>,
+    start: u64,
+    months: u32,
 }
 
 impl Order {
-    /// Reads the quantities under the kinds' own keys.
-    fn read(sent: Properties, kinds: &[SubscriptionKind]) -> Result<Order, Refusal> {
-        Self::read_items(sent, kinds.iter().map(|kind| (*kind, kind.key())).collect())
+    /// Reads the quantities of a group under the products' own keys.
+    fn of_group(command: &Command, group: &str) -> Result<Order, Refusal> {
+        let products = Product::all().filter(|product| product.group == group);
+        Self::read(&command.sent, products.map(|product| (product.key, product)).collect())
     }
 
-    /// Reads a single quantity.
-    fn read_quantity(sent: Properties, kind: SubscriptionKind) -> Result<Order, Refusal> {
-        Self::read_items(sent, vec![(kind, "quantity")])
+    /// Reads the quantity of the addresses or VLANs that the path names.
+    fn of_network(command: &Command) -> Result<Order, Refusal> {
+        Self::read(&command.sent, vec![("quantity", Resource::product(command.argument(0))?)])
     }
 
-    fn read_items(mut sent: Properties, keys: Vec<(SubscriptionKind, &str)>) -> Result<Order, Refusal> {
-        if let Some(start) = sent.remove("start_date") {
-            sent.set("start_time", start);
-        }
-        let (mut items, mut wrong) = (Vec::new(), Vec::new());
-        for (kind, key) in keys {
-            match quantity(kind, key, sent.get(key)) {
-                Ok(quantity) => items.push((kind, quantity)),
+    /// Reads what was sent. A refusal has the quantities, the start and the end, each followed by what is wrong with it; the
+    /// months are never echoed, and are looked for once there is a start (11.10 and 11.11).
+    fn read(sent: &Properties, products: Vec<(&'static str, Product)>) -> Result<Order, Refusal> {
+        let (mut items, mut wrong, mut echo) = (Vec::new(), Vec::new(), Properties::new());
+        for (key, product) in products {
+            match quantity(&product, key, sent.get(key).unwrap_or_default()) {
+                Ok(quantity) => items.push((product, quantity)),
                 Err(problem) => wrong.push(problem),
             }
+            echo.set(key, sent.get(key).unwrap_or_default());
         }
         if wrong.is_empty() && items.iter().all(|(_, quantity)| *quantity == 0) {
             wrong.push(Wrong::new("quantity", "There is nothing to subscribe to."));
         }
-        let start = match sent.get("start_time") {
-            None | Some("") => Err(Wrong::required("start_time")),
-            Some(text) => Date::parse(text)
-                .ok_or_else(|| Wrong::new("start_time", "A date as 2010-03-20 13:20 is needed.")),
+        let given = sent.get("start_time").or_else(|| sent.get("start_date")).unwrap_or_default();
+        let start = match parse(given) {
+            Some(start) => Ok(start),
+            None if given.is_empty() => Err(Wrong::required("start_time")),
+            None => Err(Wrong::new("start_time", "A date as 2010-03-20 13:20 is needed.")),
         };
-        match (start, months(&sent)) {
-            (Ok(start), Ok(months)) if wrong.is_empty() => return Ok(Order { items, start, months }),
-            (start, months) => wrong.extend([start.err(), months.err()].into_iter().flatten()),
+        let (start, months) = match start {
+            Ok(start) => (start, months(sent)),
+            Err(problem) => {
+                wrong.push(problem);
+                (0, Ok(0))
+            }
+        };
+        let months = months.unwrap_or_else(|problem| {
+            wrong.push(problem);
+            0
+        });
+        if wrong.is_empty() {
+            return Ok(Order { items, start, months });
         }
-        Err(Refusal::wrong(&sent, &wrong))
+        let end = if months > 0 { print(plus_months(start, months), MINUTE) } else { String::new() };
+        Err(refused(echo.with("start_time", given).with("end_time", end), &wrong))
     }
 
-    fn end(&self) -> Date {
-        self.start.plus_months(self.months)
+    fn end(&self) -> u64 {
+        plus_months(self.start, self.months)
     }
 
     fn price(&self) -> Money {
-        let prices = self.items.iter().map(|(kind, quantity)| kind.price(*quantity, self.months).0);
-        Money(prices.fold(0, i64::saturating_add))
+        self.items.iter().map(|(product, quantity)| product.price(*quantity, self.months)).sum()
     }
 
     /// Pays, and makes the subscriptions.
-    fn place(&self, shared: &Shared) -> Result<Vec<Subscription>, Refusal> {
-        shared.account.change(|account| {
+    fn place(&self, command: &Command) -> Result<Vec<Subscription>, Refusal> {
+        let subscription = |product: &Product, quantity: u64, resource: Option<String>| Subscription {
+            uuid: uuid::Uuid::new_v4().to_string(),
+            kind: product.key.to_owned(),
+            quantity,
+            start: self.start,
+            end: self.end(),
+            resource,
+        };
+        command.change(|account, now| {
             let mut made = Vec::new();
-            for &(kind, quantity) in self.items.iter().filter(|(_, quantity)| *quantity > 0) {
-                let description = format!("{} subscription, {quantity} {}", kind.label(), kind.unit());
-                account.ledger.pay(now(), description, kind.price(quantity, self.months))?;
-                let resource = match kind {
-                    SubscriptionKind::Ip => Some(ResourceKind::Ip),
-                    SubscriptionKind::Vlan => Some(ResourceKind::Vlan),
-                    _ => None,
-                };
-                let Some(resource) = resource else {
-                    made.push(self.subscription(kind, quantity, None));
+            for (product, quantity) in self.items.iter().filter(|(_, quantity)| *quantity > 0) {
+                let description = format!("{} subscription, {quantity} {}", product.label, product.unit);
+                account.ledger.pay(now, &description, product.price(*quantity, self.months))?;
+                if product.group != "network" {
+                    made.push(subscription(product, *quantity, None));
                     continue;
-                };
-                // Each address and each VLAN is a subscription of its own, as in the manual's example.
-                for _ in 0..quantity {
-                    let resource = account.add_resource(resource, Properties::new())?.id;
-                    made.push(self.subscription(kind, 1, Some(resource)));
+                }
+                for _ in 0..*quantity {
+                    let resource = account.add_resource(product.key, Properties::new())?.id;
+                    made.push(subscription(product, 1, Some(resource)));
                 }
             }
             account.ledger.subscriptions.extend(made.iter().cloned());
             Ok(made)
         })
     }
-
-    fn subscription(&self, kind: SubscriptionKind, quantity: u64, resource: Option<String>) -> Subscription {
-        let uuid = uuid::Uuid::new_v4().to_string();
-        Subscription { uuid, kind, quantity, start: self.start, end: self.end(), resource }
-    }
 }
 
-/// A quantity, with the smallest that the manual's example names.
-fn quantity(kind: SubscriptionKind, key: &str, text: Option<&str>) -> Result<u64, Wrong> {
+/// 400: the object, each wrong key followed by a line `errors:KEY MESSAGE`, here without an asterisk (11.10 and 11.11).
+fn refused(echo: Properties, wrong: &[Wrong]) -> Refusal {
+    let mut pairs = Properties::new();
+    let absent = wrong.iter().map(|one| &*one.key).filter(|key| !echo.contains(key));
+    for key in echo.iter().map(|(key, _)| key).chain(absent) {
+        if let Some(value) = echo.get(key) {
+            pairs.set(key, value);
+        }
+        for one in wrong.iter().filter(|one| one.key == key) {
+            pairs.set(format!("errors:{key}"), &*one.message);
+        }
+    }
+    let sentences: Vec<String> = wrong.iter().map(|one| format!("{}: {}", one.key, one.message)).collect();
+    Refusal::with_pairs(pairs, sentences.join("; "))
+}
+
+fn quantity(product: &Product, key: &'static str, text: &str) -> Result<u64, Wrong> {
     let quantity = match text {
-        None | Some("") if key == "quantity" => return Err(Wrong::required(key)),
-        None | Some("") => 0,
-        Some(text) => text.parse::<u32>().map_err(|_| Wrong::new(key, "A whole number is needed."))?,
+        "" if key == "quantity" => return Err(Wrong::required(key)),
+        "" => 0,
+        text => text.parse::<u32>().map_err(|_| Wrong::new(key, "A whole number is needed."))?.into(),
     };
-    let too_few = |least: u32, message: &str| {
-        if quantity > 0 && quantity < least { Err(Wrong::new(key, message)) } else { Ok(u64::from(quantity)) }
-    };
-    match kind {
-        SubscriptionKind::Cpu => too_few(2000, "The minimum CPU subscription is 2000 core MHz"),
-        SubscriptionKind::Mem => too_few(1024, "The minimum memory subscription is 1024 MB"),
-        _ => Ok(u64::from(quantity)),
+    if quantity > 0 && quantity < product.least {
+        let name = if product.key == "mem" { "memory" } else { product.label };
+        let least = format!("The minimum {name} subscription is {} {}", product.least, product.unit);
+        return Err(Wrong::new(key, least));
     }
+    Ok(quantity)
 }
 
-fn months(sent: &Properties) -> Result<u64, Wrong> {
+fn months(sent: &Properties) -> Result<u32, Wrong> {
     let text = sent.get("months").filter(|text| !text.is_empty()).ok_or_else(|| Wrong::required("months"))?;
-    text.parse()
-        .ok()
-        .filter(|months| MONTHS.contains(months))
-        .ok_or_else(|| Wrong::new("months", "A number of months, 1 to 120, is needed."))
-}
-
-fn price(subscription: &Subscription, months: u64) -> Money {
-    subscription.kind.price(subscription.quantity, months)
+    let months = text.parse().ok().filter(|months| (1..=LONGEST).contains(months));
+    months.ok_or_else(|| Wrong::new("months", "A number of months, 1 to 120, is needed."))
 }
 
 fn amount(amount: Money) -> Reply {
     Reply::Object(Properties::new().with("amount", amount.to_string()).with("currency", CURRENCY))
 }
 
-fn describe(subscription: &Subscription) -> Properties {
-    let info =
-        Properties::new().with("type", subscription.kind.key()).with("subscription", &*subscription.uuid);
-    let info = match &subscription.resource {
-        Some(resource) => info.with("resource", &**resource),
-        None => info,
-    };
-    info.with("type_str", subscription.kind.label())
-        .with("unit", subscription.kind.unit())
-        .with("quantity", subscription.quantity.to_string())
-        .with("start_time", subscription.start.to_the_minute())
-        .with("end_time", subscription.end.to_the_minute())
+fn describe(one: &Subscription, form: &str) -> Properties {
+    let product = Product::find(&one.kind).ok();
+    let of = |part: fn(&Product) -> &'static str| product.as_ref().map_or("", part);
+    let mut info = Properties::new().with("type", &*one.kind).with("subscription", &*one.uuid);
+    info.set_or_remove("resource", one.resource.as_deref().unwrap_or_default());
+    info.with("type_str", of(|product| product.label))
+        .with("unit", of(|product| product.unit))
+        .with("quantity", one.quantity.to_string())
+        .with("start_time", print(one.start, form))
+        .with("end_time", print(one.end, form))
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// How much is read, or written from a spooled body, at once: enough that a system call is cheap beside it, little
 /// enough that many connections need little memory.
-pub(in crate::emulator) const PIECE: usize = 256 << 10;
+pub(crate) const PIECE: usize = 256 << 10;
 
 /// The unit of holes on the usual file systems.
 const PAGE: u64 = 4 << 10;
@@ -27,27 +27,27 @@ const HOLE: u64 = 64 << 10;
 
 /// The bytes of a drive, or of any sparse file.
 #[derive(Clone, Debug)]
-pub(in crate::emulator) struct Contents {
+pub(crate) struct Contents {
     file: Arc<File>,
     size: u64,
     noise: Option<u64>,
 }
 
 impl Contents {
-    pub(in crate::emulator) fn new(file: File, size: u64, noise: Option<u64>) -> Self {
+    pub(crate) fn new(file: File, size: u64, noise: Option<u64>) -> Self {
         Contents { file: Arc::new(file), size, noise }
     }
 
-    pub(in crate::emulator) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
-    pub(in crate::emulator) fn has_noise(&self) -> bool {
+    pub(crate) fn has_noise(&self) -> bool {
         self.noise.is_some()
     }
 
     /// Reads `len` bytes; a file that is too short reads as zeros.
-    pub(in crate::emulator) fn read(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+    pub(crate) fn read(&self, offset: u64, len: usize) -> io::Result<Bytes> {
         let mut bytes = Vec::with_capacity(len);
         while bytes.len() < len {
             // A vector may have more room than it was asked for; what is read beyond is dropped below.
@@ -71,7 +71,7 @@ impl Contents {
     }
 
     /// Writes a whole payload.
-    pub(in crate::emulator) fn write(&self, offset: u64, payload: Payload) -> io::Result<()> {
+    pub(crate) fn write(&self, offset: u64, payload: Payload) -> io::Result<()> {
         self.fill_pages(offset, payload.len())?;
         let mut at = offset;
         payload.each(|pieces| {
@@ -88,13 +88,13 @@ impl Contents {
     }
 
     /// Flips bits of one byte.
-    pub(in crate::emulator) fn flip(&self, offset: u64, bits: u8) -> io::Result<()> {
+    pub(crate) fn flip(&self, offset: u64, bits: u8) -> io::Result<()> {
         let byte = self.read(offset, 1)?.first().copied().unwrap_or_default();
         self.write_bytes(offset, Bytes::from(vec![byte ^ bits]))
     }
 
     /// Makes a range read as zeros.
-    pub(in crate::emulator) fn zero(&self, range: Range<u64>) -> io::Result<()> {
+    pub(crate) fn zero(&self, range: Range<u64>) -> io::Result<()> {
         const ZEROS: &[u8] = &[0; 64 << 10];
         if self.noise.is_none() && self.punch(&range)? {
             return Ok(());
@@ -109,7 +109,7 @@ impl Contents {
     }
 
     /// The extents of a range in order, each with whether it holds data; the others are holes.
-    pub(in crate::emulator) fn extents(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, bool)> {
+    pub(crate) fn extents(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, bool)> {
         let mut at = range.start;
         std::iter::from_fn(move || {
             if at >= range.end {
@@ -225,7 +225,7 @@ fn zero_runs(offset: u64, pieces: &[Bytes]) -> Vec<Range<u64>> {
     runs
 }
 
-/// Whether all bytes are zero. Whole lines at a time, so that the compiler uses wide registers; data usually differs in
+/// Returns whether all bytes are zero. Whole lines at a time, so that the compiler uses wide registers; data usually differs in
 /// the first.
 fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(128).all(|line| line.iter().fold(0, |all, &byte| all | byte) == 0)

@@ -1,8 +1,9 @@
 //! One drive: its record as last read, what it is busy with, and what was moved since the record was written.
 
 use super::contents::Contents;
-use super::record::{Record, Stamp, Traffic};
+use super::record::{Record, Traffic};
 use crate::emulator::answer::Refusal;
+use crate::emulator::store::Stamp;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 /// A drive of the account.
 #[derive(Debug)]
-pub(in crate::emulator) struct Drive {
+pub(crate) struct Drive {
     raw: PathBuf,
     known: Mutex<(Record, Stamp)>,
     /// Read-held by every write, so that imaging and changes wait for those under way.
@@ -24,7 +25,7 @@ pub(in crate::emulator) struct Drive {
 
 /// What keeps a drive from being written, changed or destroyed.
 #[derive(Debug, Default)]
-pub(in crate::emulator) struct Busy {
+pub(crate) struct Busy {
     /// It is being filled; how far.
     imaging: Option<Arc<Progress>>,
     /// So many other drives are being filled from it.
@@ -98,8 +99,8 @@ impl Drive {
         }
     }
 
-    /// The record, as of the lookup that gave this drive.
-    pub(in crate::emulator) fn record(&self) -> Record {
+    /// Returns the record, as of the lookup that gave this drive.
+    pub(crate) fn record(&self) -> Record {
         self.known().0.clone()
     }
 
@@ -112,7 +113,7 @@ impl Drive {
     }
 
     /// Everything ever moved, with what the record does not have yet.
-    pub(in crate::emulator) fn traffic(&self) -> Traffic {
+    pub(crate) fn traffic(&self) -> Traffic {
         let mut traffic = self.known().0.traffic;
         traffic += Traffic {
             read_bytes: self.read.bytes.load(Relaxed),
@@ -133,23 +134,23 @@ impl Drive {
     }
 
     /// Counts a read of so many bytes.
-    pub(in crate::emulator) fn count_read(&self, bytes: u64) {
+    pub(crate) fn count_read(&self, bytes: u64) {
         self.read.add(bytes);
     }
 
     /// Counts a write of so many bytes.
-    pub(in crate::emulator) fn count_write(&self, bytes: u64) {
+    pub(crate) fn count_write(&self, bytes: u64) {
         self.written.add(bytes);
     }
 
-    /// The text of the key `imaging`, while there is one.
-    pub(in crate::emulator) fn imaging(&self) -> Option<String> {
+    /// Returns the text of the key `imaging`, while there is one.
+    pub(crate) fn imaging(&self) -> Option<String> {
         let busy = self.busy.read().unwrap_or_else(PoisonError::into_inner);
         busy.imaging.as_deref().map(Progress::text)
     }
 
     /// Keeps imaging and changes away while bytes are written; 409 if one is under way.
-    pub(in crate::emulator) fn writing(&self) -> Result<RwLockReadGuard<'_, Busy>, Refusal> {
+    pub(crate) fn writing(&self) -> Result<RwLockReadGuard<'_, Busy>, Refusal> {
         let busy = self.busy.read().unwrap_or_else(PoisonError::into_inner);
         self.check(&busy)?;
         Ok(busy)
@@ -175,14 +176,14 @@ impl Drive {
     }
 
     /// The drive's bytes, opened for this use: descriptors are not hoarded, and opening costs microseconds.
-    pub(in crate::emulator) fn open(&self) -> Result<Contents, Refusal> {
+    pub(crate) fn open(&self) -> Result<Contents, Refusal> {
         let file = File::options().read(true).write(true).open(&self.raw)?;
         let known = self.known();
         Ok(Contents::new(file, known.0.size, known.0.noise))
     }
 
     /// Held while a drive with noise is written.
-    pub(in crate::emulator) fn noisy(&self) -> MutexGuard<'_, ()> {
+    pub(crate) fn noisy(&self) -> MutexGuard<'_, ()> {
         self.noisy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

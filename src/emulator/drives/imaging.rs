@@ -20,7 +20,7 @@ const VISIBLE: Duration = Duration::from_millis(50);
 
 /// What is done to the source's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::emulator) enum Conversion {
+pub(crate) enum Conversion {
     /// Nothing.
     None,
     /// The target gets them packed.
@@ -30,11 +30,11 @@ pub(in crate::emulator) enum Conversion {
 }
 
 /// Where the bytes come from, and what is done to them.
-pub(in crate::emulator) struct Job {
-    pub(in crate::emulator) source: Contents,
+pub(crate) struct Job {
+    pub(crate) source: Contents,
     /// The drive that the source belongs to, if it is one of the account's: it is busy too.
-    pub(in crate::emulator) drive: Option<Arc<Drive>>,
-    pub(in crate::emulator) conversion: Conversion,
+    pub(crate) drive: Option<Arc<Drive>>,
+    pub(crate) conversion: Conversion,
 }
 
 impl Job {

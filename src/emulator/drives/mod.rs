@@ -15,12 +15,12 @@ pub(super) use contents::{Contents, PIECE};
 pub(super) use drive::Drive;
 pub(super) use imaging::{Conversion, Job};
 pub(super) use payload::Payload;
-pub(super) use record::{Record, Stamp, Traffic, load, lock, make_dir, store};
+pub(super) use record::{Record, Traffic};
 pub(super) use standard::{Holds, Offer};
 
 use super::answer::Refusal;
+use super::store::{Lock, Stamp, load, lock, make_dir, store};
 use imaging::Imager;
-use record::Lock;
 use standard::Standard;
 use std::collections::HashMap;
 use std::fs::File;
@@ -85,7 +85,7 @@ impl Drives {
         &self.dir
     }
 
-    /// A drive by its UUID; 404 if there is none.
+    /// Returns a drive by its UUID; 404 if there is none.
     pub(super) fn get(&self, uuid: &str) -> Result<Arc<Drive>, Refusal> {
         let missing = || Refusal::missing(format!("Drive {uuid} does not exist"));
         // The UUID becomes a file's name: anything else must not get through.
@@ -119,7 +119,7 @@ impl Drives {
         })
     }
 
-    /// A drive to be read: one of the account or one on offer.
+    /// Returns a drive to be read: one of the account or one on offer.
     pub(super) fn find(&self, uuid: &str) -> Result<Source, Refusal> {
         match self.standard.find(uuid) {
             Some(offer) => Ok(Source::Standard(offer, self.standard.open(offer)?)),
@@ -127,18 +127,18 @@ impl Drives {
         }
     }
 
-    /// Whether a drive is there to be attached to a server.
+    /// Returns whether a drive is there to be attached to a server.
     pub(super) fn exists(&self, uuid: &str) -> bool {
         self.standard.find(uuid).is_some() || self.get(uuid).is_ok()
     }
 
-    /// The drives on offer.
+    /// Returns the drives on offer.
     pub(super) fn offers(&self) -> &[Offer] {
         self.standard.all()
     }
 
-    /// All drives, oldest first.
-    pub(super) fn all(&self) -> Result<Vec<Arc<Drive>>, Refusal> {
+    /// Returns all drives, oldest first.
+    pub(super) fn all(&self) -> io::Result<Vec<Arc<Drive>>> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&self.dir)? {
             let name = entry?.file_name();
@@ -266,7 +266,7 @@ impl Drives {
     }
 }
 
-/// Whether a text is a UUID as these APIs write it, 8-4-4-4-12 digits.
+/// Returns whether a text is a UUID as these APIs write it, 8-4-4-4-12 digits.
 pub(super) fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(i, b)| match i {

@@ -16,7 +16,7 @@ const MEMORY: u64 = 16 << 20;
 
 /// Bytes to be written to a drive.
 #[derive(Debug)]
-pub(in crate::emulator) struct Payload {
+pub(crate) struct Payload {
     pieces: Vec<Bytes>,
     spool: Option<File>,
     len: u64,
@@ -25,21 +25,21 @@ pub(in crate::emulator) struct Payload {
 
 impl Payload {
     /// An empty payload that spools to a file in `dir` once it is large.
-    pub(in crate::emulator) fn new(dir: PathBuf) -> Self {
+    pub(crate) fn new(dir: PathBuf) -> Self {
         Payload { pieces: Vec::new(), spool: None, len: 0, dir }
     }
 
-    pub(in crate::emulator) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether one more piece of this size will be written to a file, which takes time.
-    pub(in crate::emulator) fn spools(&self, more: usize) -> bool {
+    /// Returns whether one more piece of this size will be written to a file, which takes time.
+    pub(crate) fn spools(&self, more: usize) -> bool {
         self.spool.is_some() || self.len + more as u64 > MEMORY
     }
 
     /// Adds bytes at the end.
-    pub(in crate::emulator) fn push(&mut self, piece: Bytes) -> io::Result<()> {
+    pub(crate) fn push(&mut self, piece: Bytes) -> io::Result<()> {
         self.len += piece.len() as u64;
         if self.spool.is_none() && self.len <= MEMORY {
             self.pieces.push(piece);
@@ -74,7 +74,7 @@ impl Payload {
 
     /// Unpacks gzip, all members of it. More than `room` bytes are refused as soon as they turn up, whatever they
     /// would unpack to.
-    pub(in crate::emulator) fn gunzip(self, room: u64) -> Result<Payload, Refusal> {
+    pub(crate) fn gunzip(self, room: u64) -> Result<Payload, Refusal> {
         let mut plain = Payload::new(self.dir.clone());
         let mut decoder = MultiGzDecoder::new(self.reader()?);
         loop {

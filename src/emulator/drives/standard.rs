@@ -4,7 +4,8 @@
 //! the size that the manual prints, a CD is its volume descriptor.
 
 use super::contents::Contents;
-use super::record::{make_dir, store_with};
+use crate::emulator::data;
+use crate::emulator::store::{make_dir, store_with};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs::File;
@@ -13,15 +14,15 @@ use std::path::PathBuf;
 
 /// A drive on offer.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::emulator) struct Offer {
-    pub(in crate::emulator) uuid: &'static str,
-    pub(in crate::emulator) name: &'static str,
-    pub(in crate::emulator) holds: Holds,
+pub(crate) struct Offer {
+    pub(crate) uuid: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) holds: Holds,
 }
 
 /// What a drive on offer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::emulator) enum Holds {
+pub(crate) enum Holds {
     /// A system of so many bytes, packed with gzip.
     Packed(u64),
     /// A system of so many bytes, as it is.
@@ -57,7 +58,7 @@ impl Standard {
         self.offers.iter().copied().find(|offer| offer.uuid.eq_ignore_ascii_case(uuid))
     }
 
-    /// The bytes of a drive on offer.
+    /// Returns the bytes of a drive on offer.
     pub(super) fn open(&self, offer: Offer) -> io::Result<Contents> {
         let path = self.dir.join(format!("{}.raw", offer.uuid));
         let file = match File::open(&path) {
@@ -74,6 +75,21 @@ impl Standard {
 }
 
 impl Offer {
+    /// Returns what a provider offers.
+    pub(crate) fn of(provider: &str) -> Vec<Offer> {
+        let own = data::standard_drives().filter(|[owner, ..]| *owner == provider);
+        own.map(|[_, uuid, name, contents]| {
+            let size = |text: &str| text.parse::<u64>().unwrap_or(1) << 30;
+            let holds = match contents.split_once(' ') {
+                Some(("packed", gibibytes)) => Holds::Packed(size(gibibytes)),
+                Some((_, gibibytes)) => Holds::System(size(gibibytes)),
+                None => Holds::Cd,
+            };
+            Offer { uuid, name, holds }
+        })
+        .collect()
+    }
+
     fn make(self, file: &mut File) -> io::Result<()> {
         match self.holds {
             Holds::Packed(size) => {

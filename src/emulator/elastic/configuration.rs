@@ -2,20 +2,23 @@
 //! "Server Configuration"; CloudSigma API 1.0, "Server create").
 
 use super::keys::{is_user_key, one_of, uuids};
+use crate::emulator::Dialect;
 use crate::emulator::account::is_device;
 use crate::emulator::answer::Wrong;
-use crate::provider::Provider;
-use crate::wire::elastic::Properties;
+use crate::emulator::properties::Properties;
 use std::net::Ipv4Addr;
 
 /// The keys that may be set while a server runs (Open Hosting API, "Set server configuration"; Crosspeer's list lacks
 /// user:*, as if by oversight).
 const WHILE_ACTIVE: [&str; 5] = ["name", "cpu", "persistent", "tags", "vnc:password"];
 
+/// The longest password for VNC (Crosspeer API, "Set server configuration" and "Server Configuration").
+const VNC_PASSWORD: usize = 8;
+
 /// Applies what was sent to a configuration. An empty value takes a key away; keys that are not known are kept out, but
 /// do no harm.
-pub(in crate::emulator) fn apply(
-    provider: Provider,
+pub(crate) fn apply(
+    provider: Dialect,
     old: &Properties,
     sent: &Properties,
     active: bool,
@@ -24,14 +27,14 @@ pub(in crate::emulator) fn apply(
     let mut new = old.clone();
     for (key, value) in sent.iter() {
         let Some(checked) = check(provider, key, value) else { continue };
+        // CloudSigma's manual restricts nothing (CloudSigma API 1.0, 8.8).
+        let fixed = active && provider != Dialect::CloudSigma;
         if let Err(message) = checked {
             wrong.push(Wrong::new(key, message));
-        } else if active && !WHILE_ACTIVE.contains(&key) && !key.starts_with("user:") {
+        } else if fixed && !WHILE_ACTIVE.contains(&key) && !key.starts_with("user:") {
             wrong.push(Wrong::new(key, "This cannot be changed while the server is active."));
-        } else if value.is_empty() {
-            new.remove(key);
         } else {
-            new.set(key, value);
+            new.set_or_remove(key, value);
         }
     }
     let unset = |key: &&str| !new.contains(key) && wrong.iter().all(|w| w.key != *key);
@@ -46,13 +49,16 @@ pub(in crate::emulator) fn apply(
 }
 
 /// What a value of a key has to be; `None` for a key that is not known.
-fn check(provider: Provider, key: &str, value: &str) -> Option<Result<(), String>> {
-    let family = provider != Provider::CloudSigma;
+fn check(provider: Dialect, key: &str, value: &str) -> Option<Result<(), String>> {
+    let family = provider != Dialect::CloudSigma;
     if value.is_empty() {
         // Whether it may be empty is for the whole configuration to say.
         return check(provider, key, "1").map(|_| Ok(()));
     }
     let outcome = match key {
+        "vnc:password" if provider == Dialect::Crosspeer && value.chars().count() > VNC_PASSWORD => {
+            Err(format!("The password has more than {VNC_PASSWORD} characters."))
+        }
         "name" | "vnc:password" | "boot" => Ok(()),
         "tags" if family => Ok(()),
         "smp" if value == "auto" => Ok(()),
@@ -110,13 +116,13 @@ fn mac(value: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::Provider::{CloudSigma, Crosspeer};
-    use crate::wire::elastic::text;
+    use crate::emulator::Dialect::{CloudSigma, Crosspeer, OpenHosting};
+    use crate::emulator::properties::to_text;
 
-    fn applied(provider: Provider, old: &str, sent: &str, active: bool) -> Result<String, Vec<String>> {
-        let object = |text: &str| text::parse(text).pop().unwrap_or_default();
+    fn applied(provider: Dialect, old: &str, sent: &str, active: bool) -> Result<String, Vec<String>> {
+        let object = |text: &str| Properties::from_text(text).unwrap();
         apply(provider, &object(old), &object(sent), active)
-            .map(|new| text::print(&[new]))
+            .map(|new| to_text(&[new]))
             .map_err(|wrong| wrong.into_iter().map(|w| w.key).collect())
     }
 
@@ -148,5 +154,21 @@ mod tests {
                 .is_ok()
         );
         assert_eq!(applied(Crosspeer, old, "mem 512\nboot ide:0:0", true).unwrap_err()[0], "mem");
+        // CloudSigma API 1.0, 8.8, names no restriction.
+        let changed = applied(CloudSigma, old, "mem 512", true).unwrap();
+        assert_eq!(changed, "name x\ncpu 500\nmem 512\n");
+    }
+
+    #[test]
+    fn crosspeers_vnc_passwords_have_eight_characters_at_most() {
+        let old = "name x\ncpu 500\nmem 256\n";
+        for (password, ok) in [("12345678", true), ("123456789", false)] {
+            let sent = format!("vnc:password {password}");
+            assert_eq!(applied(Crosspeer, old, &sent, true).is_ok(), ok);
+            assert!(
+                applied(OpenHosting, old, &sent, true).is_ok()
+                    && applied(CloudSigma, old, &sent, true).is_ok()
+            );
+        }
     }
 }

@@ -1,62 +1,47 @@
 //! Drives as objects: list, info, create, set, destroy, image.
 
 use super::keys::{is_user_key, one_of, uuids};
-use super::{Shared, blocking};
+use super::{Command, Shared};
+use crate::emulator::Dialect;
 use crate::emulator::account::Account;
 use crate::emulator::answer::{Answer, Refusal, Reply, Wrong};
-use crate::emulator::call::Call;
 use crate::emulator::clock::now;
 use crate::emulator::drives::{Conversion, Drive, Holds, Offer, Record, Source, Traffic};
-use crate::provider::Provider;
-use crate::wire::elastic::{Properties, parse_size};
+use crate::emulator::properties::{Properties, parse_size};
 use std::sync::Arc;
 
 /// `GET drives/list`
-pub(in crate::emulator) async fn list(shared: Arc<Shared>, _call: Call) -> Answer {
-    blocking(move || {
-        let drives = shared.drives.all()?;
-        let row = |drive: &Arc<Drive>| Properties::new().with("drive", drive.record().drive);
-        Ok(Reply::Rows(drives.iter().map(row).collect()))
-    })
-    .await
+pub(crate) fn list(command: &Command) -> Answer {
+    let row = |drive: &Arc<Drive>| Properties::new().with("drive", drive.record().drive);
+    Ok(Reply::Rows(command.shared.drives.all()?.iter().map(row).collect()))
 }
 
 /// `GET drives/info`
-pub(in crate::emulator) async fn info_all(shared: Arc<Shared>, _call: Call) -> Answer {
-    blocking(move || {
-        let (drives, account) = (shared.drives.all()?, shared.account.read()?);
-        Ok(Reply::Objects(drives.iter().map(|drive| describe(&shared, &account, drive)).collect()))
-    })
-    .await
+pub(crate) fn info_all(command: &Command) -> Answer {
+    let account = command.account()?;
+    let describe = |drive: &Arc<Drive>| describe(&command.shared, &account, drive);
+    Ok(Reply::Objects(command.shared.drives.all()?.iter().map(describe).collect()))
 }
 
 /// `GET drives/DRIVE/info`
-pub(in crate::emulator) async fn info(shared: Arc<Shared>, call: Call) -> Answer {
-    blocking(move || {
-        Ok(Reply::Object(match shared.drives.find(call.argument(0))? {
-            Source::Own(drive) => describe(&shared, &*shared.account.read()?, &drive),
-            Source::Standard(offer, contents) => describe_offer(offer, contents.size()),
-        }))
-    })
-    .await
+pub(crate) fn info(command: &Command) -> Answer {
+    Ok(Reply::Object(match command.shared.drives.find(command.argument(0))? {
+        Source::Own(drive) => describe(&command.shared, &*command.account()?, &drive),
+        Source::Standard(offer, contents) => describe_offer(offer, contents.size()),
+    }))
 }
 
 /// `POST drives/create`
-pub(in crate::emulator) async fn create(shared: Arc<Shared>, call: Call) -> Answer {
-    let input = call.properties().await?;
-    let wanted = Wanted::read(shared.provider, &input, &["name", "size"])?;
-    let active = shared.activity.begin();
-    blocking(move || {
-        let _active = active;
-        shared.account.read()?.ledger.must_be_solvent()?;
-        let drive = make(&shared, wanted, 0)?;
-        Ok(Reply::Object(describe(&shared, &*shared.account.read()?, &drive)))
-    })
-    .await
+pub(crate) fn create(command: &Command) -> Answer {
+    let wanted = Wanted::read(command.shared.provider, &command.sent, &["name", "size"])?;
+    command.account()?.ledger.must_be_solvent()?;
+    let drive = make(&command.shared, wanted, 0)?;
+    Ok(Reply::Object(describe(&command.shared, &*command.account()?, &drive)))
 }
 
 /// Makes a drive; of the given size unless it says another.
-pub(in crate::emulator) fn make(shared: &Shared, wanted: Wanted, size: u64) -> Result<Arc<Drive>, Refusal> {
+pub(crate) fn make(shared: &Shared, wanted: Wanted, size: u64) -> Result<Arc<Drive>, Refusal> {
+    let given = wanted.keys.iter().filter(|(_, value)| !value.is_empty());
     let name = wanted.name.unwrap_or_default();
     shared.drives.create(Record {
         drive: uuid::Uuid::new_v4().to_string(),
@@ -64,120 +49,99 @@ pub(in crate::emulator) fn make(shared: &Shared, wanted: Wanted, size: u64) -> R
         name,
         size: wanted.size.unwrap_or(size),
         created: now(),
-        keys: wanted.keys.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
+        keys: given.collect(),
         traffic: Traffic::default(),
     })
 }
 
 /// `POST drives/DRIVE/set`: only what is given changes; an empty value takes an optional key away.
-pub(in crate::emulator) async fn set(shared: Arc<Shared>, call: Call) -> Answer {
-    let uuid = call.argument(0).to_owned();
-    let input = call.properties().await?;
-    let wanted = Wanted::read(shared.provider, &input, &[])?;
-    blocking(move || {
-        if wanted.size.is_some() {
-            shared.unclaimed(&uuid)?;
+pub(crate) fn set(command: &Command) -> Answer {
+    let (shared, uuid) = (&command.shared, command.argument(0));
+    let wanted = Wanted::read(shared.provider, &command.sent, &[])?;
+    if wanted.size.is_some() {
+        shared.unclaimed(uuid)?;
+    }
+    let drive = shared.drives.change(uuid, |record| {
+        record.name = wanted.name.unwrap_or_else(|| record.name.clone());
+        record.size = wanted.size.unwrap_or(record.size);
+        for (key, value) in wanted.keys.iter() {
+            record.keys.set_or_remove(key, value);
         }
-        let drive = shared.drives.change(&uuid, |record| {
-            record.name = wanted.name.unwrap_or_else(|| record.name.clone());
-            record.size = wanted.size.unwrap_or(record.size);
-            for (key, value) in wanted.keys {
-                record.keys.retain(|(old, _)| *old != key);
-                if !value.is_empty() {
-                    record.keys.push((key, value));
-                }
-            }
-            Ok(())
-        })?;
-        Ok(Reply::Object(describe(&shared, &*shared.account.read()?, &drive)))
-    })
-    .await
+        Ok(())
+    })?;
+    Ok(Reply::Object(describe(shared, &*command.account()?, &drive)))
 }
 
-/// `POST drives/DRIVE/destroy`
-pub(in crate::emulator) async fn destroy(shared: Arc<Shared>, call: Call) -> Answer {
-    blocking(move || {
-        let uuid = call.argument(0);
-        shared.drives.get(uuid)?;
-        shared.unclaimed(uuid).map_err(|busy| match shared.provider {
-            // "BadRequest if drive is mounted" (CloudSigma API 1.0, "Drive Destroy").
-            Provider::CloudSigma => Refusal::usage(busy.message()),
-            _ => busy,
-        })?;
-        shared.drives.destroy(uuid).map(|()| Reply::Done)
-    })
-    .await
+/// `POST drives/DRIVE/destroy`. `CloudSigma` answers 400 where the drive is mounted (CloudSigma API 1.0, 7.5).
+pub(crate) fn destroy(command: &Command) -> Answer {
+    let (shared, uuid) = (&command.shared, command.argument(0));
+    shared.drives.get(uuid)?;
+    shared.unclaimed(uuid).map_err(|busy| match shared.provider {
+        Dialect::CloudSigma => Refusal::wrong(&command.sent, &[Wrong::new("drive", busy.message())]),
+        _ => busy,
+    })?;
+    shared.drives.destroy(uuid).map(|()| Reply::Done)
 }
 
 /// `POST drives/DRIVE/image/SOURCE[/CONVERSION]`: DRIVE is filled from SOURCE.
-pub(in crate::emulator) async fn image(shared: Arc<Shared>, call: Call) -> Answer {
-    let conversion = match call.argument(2) {
+pub(crate) fn image(command: &Command) -> Answer {
+    let (shared, target) = (&command.shared, command.argument(0));
+    let conversion = match command.argument(2) {
         "" => Conversion::None,
         "gzip" => Conversion::Gzip,
         "gunzip" => Conversion::Gunzip,
         other => {
-            return Err(Refusal::usage(format!("{other:?} is no conversion; there are gzip and gunzip")));
+            return Err(Refusal::usage(format!("{other:?} is not a conversion; expected gzip or gunzip")));
         }
     };
-    blocking(move || {
-        let target = shared.drives.get(call.argument(0))?;
-        shared.unclaimed(call.argument(0))?;
-        let source = shared.drives.find(call.argument(1))?;
-        if let Source::Standard(offer, _) = source
-            && let (Holds::Packed(unpacked), Conversion::Gunzip) = (offer.holds, conversion)
-            && unpacked > target.record().size
-        {
-            return Err(Refusal::full(format!("The drive is smaller than the image's {unpacked} bytes")));
-        }
-        shared.drives.image(&target, source.job(conversion)?)?;
-        Ok(Reply::Done)
-    })
-    .await
+    let drive = shared.drives.get(target)?;
+    shared.unclaimed(target)?;
+    let source = shared.drives.find(command.argument(1))?;
+    if let Source::Standard(offer, _) = source
+        && let (Holds::Packed(unpacked), Conversion::Gunzip) = (offer.holds, conversion)
+        && unpacked > drive.record().size
+    {
+        return Err(Refusal::full(format!("The drive is smaller than the image's {unpacked} bytes")));
+    }
+    shared.drives.image(&drive, source.job(conversion)?)?;
+    Ok(Reply::Done)
 }
 
-/// Drive info (Open Hosting API, "Get Single Drive Info"; CloudSigma API 1.0, "Drive info"). The family spells the
-/// defaults out, as they matter to whoever reads the drive.
-pub(in crate::emulator) fn describe(shared: &Shared, account: &Account, drive: &Drive) -> Properties {
-    let record = drive.record();
-    let traffic = drive.traffic();
+/// Drive info (Open Hosting API, "Get Single Drive Info"; CloudSigma API 1.0, 7.6). The family spells the defaults out, as
+/// they matter to whoever reads the drive.
+pub(crate) fn describe(shared: &Shared, account: &Account, drive: &Drive) -> Properties {
+    let (record, traffic) = (drive.record(), drive.traffic());
     let mut info = Properties::new()
-        .with("drive", &*record.drive)
-        .with("name", record.name)
-        .with("size", record.size.to_string())
         .with("status", "active")
         .with("user", &*shared.user)
+        .with("size", record.size.to_string())
+        .with("name", record.name)
+        .with("drive", &*record.drive)
         .with("read:bytes", traffic.read_bytes.to_string())
         .with("read:requests", traffic.read_requests.to_string())
         .with("write:bytes", traffic.write_bytes.to_string())
         .with("write:requests", traffic.write_requests.to_string());
-    if shared.provider == Provider::CloudSigma {
+    if shared.provider == Dialect::CloudSigma {
         info.set("type", "disk");
     } else {
         info.set("claim:type", "exclusive");
         info.set("encryption:cipher", "aes-xts-plain");
     }
-    for (key, value) in record.keys {
+    for (key, value) in record.keys.iter() {
         info.set(key, value);
     }
-    let claims: Vec<String> = account
-        .claims(&record.drive)
-        .into_iter()
-        .map(|(server, device)| match shared.provider {
-            Provider::CloudSigma => format!("{}:guest:{}:{device}", shared.user, server.uuid),
-            _ => server.uuid.clone(),
-        })
-        .collect();
-    if !claims.is_empty() {
-        info.set("claimed", claims.join(" "));
-    }
-    if let Some(imaging) = drive.imaging() {
-        info.set("imaging", imaging);
-    }
+    let claim = |(server, device): (&crate::emulator::account::Server, &str)| match shared.provider {
+        Dialect::CloudSigma => format!("{}:guest:{}:{device}", shared.user, server.uuid),
+        _ => server.uuid.clone(),
+    };
+    let claims: Vec<String> = account.claims(&record.drive).into_iter().map(claim).collect();
+    info.set_or_remove("claimed", &claims.join(" "));
+    info.set_or_remove("imaging", &drive.imaging().unwrap_or_default());
     info
 }
 
 /// Info of a drive that belongs to the provider, for all to read.
-pub(in crate::emulator) fn describe_offer(offer: Offer, size: u64) -> Properties {
+pub(crate) fn describe_offer(offer: Offer, size: u64) -> Properties {
     Properties::new()
         .with("drive", offer.uuid)
         .with("name", offer.name)
@@ -190,23 +154,19 @@ pub(in crate::emulator) fn describe_offer(offer: Offer, size: u64) -> Properties
 }
 
 /// What a drive is to be like.
-pub(in crate::emulator) struct Wanted {
-    pub(in crate::emulator) name: Option<String>,
-    pub(in crate::emulator) size: Option<u64>,
-    keys: Vec<(String, String)>,
+pub(crate) struct Wanted {
+    name: Option<String>,
+    pub(crate) size: Option<u64>,
+    keys: Properties,
 }
 
 impl Wanted {
     /// Reads and checks what was sent. Keys that are not known are kept out, but do no harm: newer clients send some.
-    pub(in crate::emulator) fn read(
-        provider: Provider,
-        sent: &Properties,
-        required: &[&str],
-    ) -> Result<Wanted, Refusal> {
+    pub(crate) fn read(provider: Dialect, sent: &Properties, required: &[&str]) -> Result<Wanted, Refusal> {
         let creating = required.contains(&"name");
-        let mut wanted = Wanted { name: None, size: None, keys: Vec::new() };
-        let mut wrong: Vec<Wrong> =
-            required.iter().filter(|key| !sent.contains(key)).map(|key| Wrong::required(key)).collect();
+        let mut wanted = Wanted { name: None, size: None, keys: Properties::new() };
+        let absent = required.iter().filter(|key| !sent.contains(key));
+        let mut wrong: Vec<Wrong> = absent.map(|key| Wrong::required(key)).collect();
         for (key, value) in sent.iter() {
             let checked = match key {
                 "name" if value.is_empty() => Err("This field is required.".to_owned()),
@@ -214,15 +174,13 @@ impl Wanted {
                     wanted.name = Some(value.to_owned());
                     continue;
                 }
-                "size" => match parse_size(value) {
-                    Some(0) => Err("A drive cannot be of size 0.".to_owned()),
-                    Some(size) if i64::try_from(size).is_err() => Err("No drive can be so large.".to_owned()),
-                    Some(size) => {
-                        wanted.size = Some(size);
+                "size" => {
+                    wanted.size = parse_size(value).filter(|size| *size > 0 && i64::try_from(*size).is_ok());
+                    if wanted.size.is_some() {
                         continue;
                     }
-                    None => Err(format!("{value:?} is not a number of bytes.")),
-                },
+                    Err(format!("{value:?} is not a number of bytes that a drive can have."))
+                }
                 "claim:type" => one_of(value, &["exclusive", "shared"]),
                 "encryption:cipher" if creating => one_of(value, &["none", "aes-xts-plain"]),
                 "readers" => uuids(value),
@@ -230,11 +188,11 @@ impl Wanted {
                 "avoid" if creating && uuids(value).is_ok() => continue,
                 "avoid" if creating => uuids(value),
                 "tags" => Ok(()),
-                _ if is_user_key(key) && provider != Provider::CloudSigma => Ok(()),
+                _ if is_user_key(key) && provider != Dialect::CloudSigma => Ok(()),
                 _ => continue,
             };
             match checked {
-                Ok(()) => wanted.keys.push((key.to_owned(), value.to_owned())),
+                Ok(()) => wanted.keys.set(key, value),
                 Err(message) => wrong.push(Wrong::new(key, message)),
             }
         }

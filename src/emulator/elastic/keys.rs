@@ -2,12 +2,12 @@
 
 use crate::emulator::drives::is_uuid;
 
-/// Whether a key is one of the user's own. A space or a newline in it could not be printed as text.
-pub(in crate::emulator) fn is_user_key(key: &str) -> bool {
+/// Returns whether a key is one of the user's own. A space or a newline in it could not be printed as text.
+pub(crate) fn is_user_key(key: &str) -> bool {
     key.strip_prefix("user:").is_some_and(|own| !own.is_empty() && !own.contains(char::is_whitespace))
 }
 
-pub(in crate::emulator) fn one_of(value: &str, allowed: &[&str]) -> Result<(), String> {
+pub(crate) fn one_of(value: &str, allowed: &[&str]) -> Result<(), String> {
     if allowed.contains(&value) {
         return Ok(());
     }
@@ -15,7 +15,7 @@ pub(in crate::emulator) fn one_of(value: &str, allowed: &[&str]) -> Result<(), S
 }
 
 /// A list of UUIDs, or a single one.
-pub(in crate::emulator) fn uuids(value: &str) -> Result<(), String> {
+pub(crate) fn uuids(value: &str) -> Result<(), String> {
     match value.split_whitespace().find(|word| !is_uuid(word)) {
         Some(word) => Err(format!("{word:?} is not a UUID.")),
         None => Ok(()),

@@ -1,4 +1,4 @@
-//! The ElasticHosts family: Open Hosting and Crosspeer. CloudSigma uses its drives and transfers.
+//! The ElasticHosts family: Open Hosting and Crosspeer. `CloudSigma` uses its drives, servers and resources.
 //!
 //! The rows are those of both manuals. Open Hosting's lacks the calls that destroy and set a drive and that set a
 //! resource, but its own client uses them; they answer as Crosspeer's do.
@@ -12,72 +12,111 @@ pub(super) mod transfer;
 
 use super::Shared;
 use super::account::{Account, Server};
-use super::answer::{Refusal, RefusalKind};
-use super::call::{Calls, Reach};
-use super::drives::{Holds, Offer};
-use crate::provider::Provider;
-use crate::provider::standard::{Contents, standard_drives};
+use super::answer::{Answer, Refusal, RefusalKind};
+use super::call::{Call, Calls, Reach};
+use super::properties::Properties;
+use Reach::{Act, Read};
+use std::sync::Arc;
+
+/// A call as its handler sees it: all of it is there, and it may wait for the disk.
+pub(super) struct Command {
+    pub(super) shared: Arc<Shared>,
+    arguments: [String; 3],
+    /// The object that was sent.
+    pub(super) sent: Properties,
+}
+
+pub(super) type Handler = fn(&Command) -> Answer;
+
+impl Command {
+    /// Returns the n-th argument in the path; empty if the path has fewer.
+    pub(super) fn argument(&self, n: usize) -> &str {
+        self.arguments.get(n).map_or("", |argument| argument)
+    }
+
+    pub(super) fn account(&self) -> Result<Arc<Account>, Refusal> {
+        Ok(self.shared.account.read()?)
+    }
+
+    /// Changes the account; if the change is refused nothing changes.
+    pub(super) fn change<R>(
+        &self,
+        change: impl FnOnce(&mut Account, u64) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
+        self.shared.account.change(change)
+    }
+}
+
+/// Adds rows of commands.
+pub(super) fn commands(calls: Calls, rows: &[(Reach, &str, Handler)]) -> Calls {
+    rows.iter().fold(calls, |calls, &(reach, path, handler)| {
+        calls.row(reach, path, move |shared: Arc<Shared>, call: Call| async move {
+            let arguments = [0, 1, 2].map(|n| call.argument(n).to_owned());
+            let sent = call.properties().await?;
+            // What was begun is carried out though its client may be gone.
+            let active = shared.activity.begin();
+            blocking(move || {
+                let _active = active;
+                handler(&Command { shared, arguments, sent })
+            })
+            .await
+        })
+    })
+}
+
+/// Adds the rows that move a drive's bytes.
+pub(super) fn transfers(calls: Calls, read: Reach, write: Reach) -> Calls {
+    let reads =
+        ["/drives/{drive}/read", "/drives/{drive}/read/{offset}", "/drives/{drive}/read/{offset}/{size}"];
+    let calls = reads.into_iter().fold(calls, |calls, path| calls.row(read, path, transfer::read));
+    let writes = ["/drives/{drive}/write", "/drives/{drive}/write/{offset}"];
+    writes.into_iter().fold(calls, |calls, path| calls.row(write, path, transfer::write))
+}
 
 /// The rows of the family.
 pub(super) fn calls() -> Calls {
-    use Reach::{Act, Read};
-    Calls::new()
-        .row(Read, "/drives/list", drives::list)
-        .row(Read, "/drives/info", drives::info_all)
-        .row(Act, "/drives/create", drives::create)
-        .row(Read, "/drives/{drive}/info", drives::info)
-        .row(Act, "/drives/{drive}/set", drives::set)
-        .row(Act, "/drives/{drive}/destroy", drives::destroy)
-        .row(Act, "/drives/{drive}/image/{source}", drives::image)
-        .row(Act, "/drives/{drive}/image/{source}/{conversion}", drives::image)
-        .row(Read, "/drives/{drive}/read", transfer::read)
-        .row(Read, "/drives/{drive}/read/{offset}", transfer::read)
-        .row(Read, "/drives/{drive}/read/{offset}/{size}", transfer::read)
-        .row(Act, "/drives/{drive}/write", transfer::write)
-        .row(Act, "/drives/{drive}/write/{offset}", transfer::write)
-        .row(Read, "/servers/list", servers::list)
-        .row(Read, "/servers/info", servers::info_all)
-        .row(Act, "/servers/create", servers::create)
-        .row(Act, "/servers/create/stopped", servers::create_stopped)
-        .row(Read, "/servers/{server}/info", servers::info)
-        .row(Act, "/servers/{server}/set", servers::set)
-        .row(Act, "/servers/{server}/start", servers::start)
-        .row(Act, "/servers/{server}/stop", servers::stop)
-        .row(Act, "/servers/{server}/shutdown", servers::shutdown)
-        .row(Act, "/servers/{server}/reset", servers::reset)
-        .row(Act, "/servers/{server}/destroy", servers::destroy)
-        .row(Read, "/resources/list", resources::list)
-        .row(Read, "/resources/info", resources::info_all)
-        .row(Read, "/resources/{type}/list", resources::list)
-        .row(Act, "/resources/{type}/create", resources::create)
-        .row(Read, "/resources/{type}/{resource}/info", resources::info)
-        .row(Act, "/resources/{type}/{resource}/set", resources::set)
-        .row(Act, "/resources/{type}/{resource}/destroy", resources::destroy)
-}
-
-/// The drives that Crosspeer offers.
-pub(super) fn crosspeer_offers() -> Vec<Offer> {
-    let offer = |drive: &'static crate::provider::standard::StandardDrive| Offer {
-        uuid: drive.uuid,
-        name: drive.name,
-        holds: match drive.contents {
-            Contents::GzippedImage(unpacked) => Holds::Packed(unpacked),
-            Contents::Cd => Holds::Cd,
-        },
-    };
-    standard_drives(Provider::Crosspeer).iter().map(offer).collect()
+    let rows: &[(Reach, &str, Handler)] = &[
+        (Read, "/drives/list", drives::list),
+        (Read, "/drives/info", drives::info_all),
+        (Act, "/drives/create", drives::create),
+        (Read, "/drives/{drive}/info", drives::info),
+        (Act, "/drives/{drive}/set", drives::set),
+        (Act, "/drives/{drive}/destroy", drives::destroy),
+        (Act, "/drives/{drive}/image/{source}", drives::image),
+        (Act, "/drives/{drive}/image/{source}/{conversion}", drives::image),
+        (Read, "/servers/list", servers::list),
+        (Read, "/servers/info", servers::info_all),
+        (Act, "/servers/create", servers::create),
+        (Act, "/servers/create/stopped", servers::create_stopped),
+        (Read, "/servers/{server}/info", servers::info),
+        (Act, "/servers/{server}/set", servers::set),
+        (Act, "/servers/{server}/start", servers::start),
+        (Act, "/servers/{server}/stop", servers::stop),
+        (Act, "/servers/{server}/shutdown", servers::shutdown),
+        (Act, "/servers/{server}/reset", servers::reset),
+        (Act, "/servers/{server}/destroy", servers::destroy),
+        (Read, "/resources/list", resources::list),
+        (Read, "/resources/info", resources::info_all),
+        (Read, "/resources/{type}/list", resources::list),
+        (Act, "/resources/{type}/create", resources::create),
+        (Read, "/resources/{type}/{resource}/info", resources::info),
+        (Act, "/resources/{type}/{resource}/set", resources::set),
+        (Act, "/resources/{type}/{resource}/destroy", resources::destroy),
+    ];
+    transfers(commands(Calls::new(), rows), Read, Act)
 }
 
 impl Shared {
     /// 409 if a running server has a drive for itself.
     fn unclaimed(&self, drive: &str) -> Result<(), Refusal> {
         let account = self.account.read()?;
-        let claims = account.claims(drive);
-        let Some((server, device)) = claims.first() else { return Ok(()) };
-        if self.is_shared(drive) {
-            return Ok(());
+        match account.claims(drive).first() {
+            Some((server, device)) if !self.is_shared(drive) => {
+                let message = format!("Drive {drive} is in use by server {} as {device}", server.uuid);
+                Err(Refusal::busy(message))
+            }
+            _ => Ok(()),
         }
-        Err(Refusal::busy(format!("Drive {drive} is in use by server {} as {device}", server.uuid)))
     }
 
     /// 404 or 409 unless a server may have a drive when it starts.
@@ -91,8 +130,7 @@ impl Shared {
         if !self.drives.exists(drive) {
             return Err(Refusal::missing(format!("{device}: Drive {drive} does not exist")));
         }
-        let own = self.drives.get(drive);
-        if own.is_ok_and(|drive| drive.imaging().is_some()) {
+        if self.drives.get(drive).is_ok_and(|drive| drive.imaging().is_some()) {
             return Err(Refusal::busy(format!("Drive {drive} is being imaged")));
         }
         let other = account.claims(drive).into_iter().find(|(other, _)| other.uuid != server.uuid);
@@ -104,11 +142,10 @@ impl Shared {
         }
     }
 
-    /// Whether several servers may use a drive at the same time.
+    /// Returns whether several servers may use a drive at the same time.
     fn is_shared(&self, drive: &str) -> bool {
-        let shared = |(key, value): &(String, String)| key == "claim:type" && value == "shared";
         // What is not the account's own is the provider's, for all.
-        self.drives.get(drive).map_or(true, |drive| drive.record().keys.iter().any(shared))
+        self.drives.get(drive).map_or(true, |drive| drive.record().keys.get("claim:type") == Some("shared"))
     }
 }
 

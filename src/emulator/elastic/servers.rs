@@ -1,174 +1,130 @@
 //! Servers: list, info, create, set, start, stop, shutdown, reset, destroy. CloudSigma's do the same under more names.
 
 use super::configuration::apply;
-use super::{Shared, blocking};
-use crate::emulator::account::{Account, ResourceKind, Server, Status};
+use super::{Command, Shared};
+use crate::emulator::Dialect;
+use crate::emulator::account::{Account, Server, Status, is_device};
 use crate::emulator::answer::{Answer, Refusal, Reply, Wrong};
-use crate::emulator::call::Call;
-use crate::provider::Provider;
-use crate::wire::elastic::Properties;
+use crate::emulator::properties::Properties;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 /// `GET servers/list`: the family's rows are SERVER CPU MEM, CloudSigma's the UUID alone.
-pub(in crate::emulator) async fn list(shared: Arc<Shared>, _call: Call) -> Answer {
-    blocking(move || {
-        let row = |server: &Server| {
-            let row = Properties::new().with("server", &*server.uuid);
-            if shared.provider == Provider::CloudSigma {
-                return row;
-            }
-            let number = |key| server.number(key).to_string();
-            row.with("cpu", number("cpu")).with("mem", number("mem"))
-        };
-        Ok(Reply::Rows(shared.account.read()?.servers.iter().map(row).collect()))
-    })
-    .await
+pub(crate) fn list(command: &Command) -> Answer {
+    let row = |server: &Server| {
+        let row = Properties::new().with("server", &*server.uuid);
+        if command.shared.provider == Dialect::CloudSigma {
+            return row;
+        }
+        row.with("cpu", server.number("cpu").to_string()).with("mem", server.number("mem").to_string())
+    };
+    Ok(Reply::Rows(command.account()?.servers.iter().map(row).collect()))
 }
 
 /// `GET servers/info`
-pub(in crate::emulator) async fn info_all(shared: Arc<Shared>, _call: Call) -> Answer {
-    blocking(move || {
-        let account = shared.account.read()?;
-        Ok(Reply::Objects(account.servers.iter().map(|server| describe(&shared, server)).collect()))
-    })
-    .await
+pub(crate) fn info_all(command: &Command) -> Answer {
+    let describe = |server: &Server| describe(&command.shared, server);
+    Ok(Reply::Objects(command.account()?.servers.iter().map(describe).collect()))
 }
 
 /// `GET servers/SERVER/info`
-pub(in crate::emulator) async fn info(shared: Arc<Shared>, call: Call) -> Answer {
-    blocking(move || {
-        let account = shared.account.read()?;
-        Ok(Reply::Object(describe(&shared, account.find_server(call.argument(0))?)))
-    })
-    .await
+pub(crate) fn info(command: &Command) -> Answer {
+    Ok(Reply::Object(describe(&command.shared, command.account()?.find_server(command.argument(0))?)))
 }
 
-/// `POST servers/create`: starts the server too, unless CloudSigma is asked for `status stopped`.
-pub(in crate::emulator) async fn create(shared: Arc<Shared>, call: Call) -> Answer {
-    make(shared, call, false).await
+/// `POST servers/create`: starts the server too, unless `CloudSigma` is asked for `status stopped`.
+pub(crate) fn create(command: &Command) -> Answer {
+    let cloudsigma = command.shared.provider == Dialect::CloudSigma;
+    make(command, cloudsigma && command.sent.get("status") == Some("stopped"))
 }
 
 /// `POST servers/create/stopped`
-pub(in crate::emulator) async fn create_stopped(shared: Arc<Shared>, call: Call) -> Answer {
-    make(shared, call, true).await
+pub(crate) fn create_stopped(command: &Command) -> Answer {
+    make(command, true)
 }
 
-async fn make(shared: Arc<Shared>, call: Call, stopped: bool) -> Answer {
-    let mut sent = call.properties().await?;
-    let stopped = stopped || shared.provider == Provider::CloudSigma && sent.get("status") == Some("stopped");
-    blocking(move || {
-        if sent.contains("nic:1:vlan") && !sent.contains("nic:1:mac") {
-            sent.set("nic:1:mac", random_mac());
+fn make(command: &Command, stopped: bool) -> Answer {
+    let (shared, mut sent) = (&command.shared, command.sent.clone());
+    if sent.contains("nic:1:vlan") && !sent.contains("nic:1:mac") {
+        sent.set("nic:1:mac", random_mac());
+    }
+    if shared.provider == Dialect::CloudSigma && !sent.contains("persistent") {
+        // Every server in CloudSigma's manual and in recorded answers is, though nobody sends the key.
+        sent.set("persistent", "true");
+    }
+    let keys = apply(shared.provider, &Properties::new(), &sent, false);
+    let keys = keys.map_err(|wrong| Refusal::wrong(&command.sent, &wrong))?;
+    let made = command.change(|account, now| {
+        refer(command, account, &keys)?;
+        let server = Server::new(keys);
+        let uuid = server.uuid.clone();
+        account.servers.push(server);
+        if !stopped {
+            run(shared, account, &uuid, now)?;
         }
-        if shared.provider == Provider::CloudSigma && !sent.contains("persistent") {
-            // Every server in CloudSigma's manual and in recorded answers is, though nobody sends the key.
-            sent.set("persistent", "true");
-        }
-        let keys = apply(shared.provider, &Properties::new(), &sent, false);
-        let keys = keys.map_err(|wrong| Refusal::wrong(&sent, &wrong))?;
-        let made = shared.account.change(|account| {
-            refer(&shared, account, &sent, &keys)?;
-            let server = Server::new(keys);
-            let uuid = server.uuid.clone();
-            account.servers.push(server);
-            if !stopped {
-                run(&shared, account, &uuid)?;
-            }
-            account.server(&uuid).cloned()
-        })?;
-        Ok(Reply::Object(describe(&shared, &made)))
-    })
-    .await
+        account.server(&uuid).cloned()
+    })?;
+    Ok(Reply::Object(describe(shared, &made)))
 }
 
 /// `POST servers/SERVER/set`
-pub(in crate::emulator) async fn set(shared: Arc<Shared>, call: Call) -> Answer {
-    let uuid = call.argument(0).to_owned();
-    let sent = call.properties().await?;
-    blocking(move || {
-        let changed = shared.account.change(|account| {
-            let server = account.server(&uuid)?;
-            let keys = apply(shared.provider, &server.keys, &sent, server.status.runs());
-            let keys = keys.map_err(|wrong| Refusal::wrong(&sent, &wrong))?;
-            refer(&shared, account, &sent, &keys)?;
-            let server = account.server(&uuid)?;
-            server.keys = keys;
-            Ok(server.clone())
-        })?;
-        Ok(Reply::Object(describe(&shared, &changed)))
+pub(crate) fn set(command: &Command) -> Answer {
+    command.change(|account, _| {
+        let server = account.server(command.argument(0))?;
+        let keys = apply(command.shared.provider, &server.keys, &command.sent, server.status.runs());
+        let keys = keys.map_err(|wrong| Refusal::wrong(&command.sent, &wrong))?;
+        refer(command, account, &keys)?;
+        let server = account.server(command.argument(0))?;
+        server.keys = keys;
+        Ok(Reply::Object(describe(&command.shared, server)))
     })
-    .await
 }
 
-/// `POST servers/SERVER/start`: a server that is active already stays so, and that is no error. CloudSigma answers 200
+/// `POST servers/SERVER/start`: a server that is active already stays so, and that is no error. `CloudSigma` answers 200
 /// with the server's info.
-pub(in crate::emulator) async fn start(shared: Arc<Shared>, call: Call) -> Answer {
-    blocking(move || {
-        let started = shared.account.change(|account| {
-            run(&shared, account, call.argument(0))?;
-            account.server(call.argument(0)).cloned()
-        })?;
-        Ok(match shared.provider {
-            Provider::CloudSigma => Reply::Object(describe(&shared, &started)),
+pub(crate) fn start(command: &Command) -> Answer {
+    command.change(|account, now| {
+        run(&command.shared, account, command.argument(0), now)?;
+        Ok(match command.shared.provider {
+            Dialect::CloudSigma => {
+                Reply::Object(describe(&command.shared, account.server(command.argument(0))?))
+            }
             _ => Reply::Done,
         })
     })
-    .await
 }
 
 /// `POST servers/SERVER/stop`
-pub(in crate::emulator) async fn stop(shared: Arc<Shared>, call: Call) -> Answer {
-    change(shared, call, |server| {
-        server.stop();
-        Ok(())
-    })
-    .await
+pub(crate) fn stop(command: &Command) -> Answer {
+    command.change(|account, _| account.server(command.argument(0)).map(Server::stop).map(|()| Reply::Done))
 }
 
 /// `POST servers/SERVER/shutdown`
-pub(in crate::emulator) async fn shutdown(shared: Arc<Shared>, call: Call) -> Answer {
-    change(shared, call, |server| {
-        server.shut_down();
-        Ok(())
+pub(crate) fn shutdown(command: &Command) -> Answer {
+    command.change(|account, now| {
+        account.server(command.argument(0))?.shut_down(now);
+        Ok(Reply::Done)
     })
-    .await
 }
 
 /// `POST servers/SERVER/reset`
-pub(in crate::emulator) async fn reset(shared: Arc<Shared>, call: Call) -> Answer {
-    change(shared, call, |server| match server.status {
-        Status::Active => Ok(()),
+pub(crate) fn reset(command: &Command) -> Answer {
+    match command.account()?.find_server(command.argument(0))?.status {
+        Status::Active => Ok(Reply::Done),
         other => Err(Refusal::usage(format!("The server is {}, not active", other.name()))),
-    })
-    .await
+    }
 }
 
 /// `POST servers/SERVER/destroy`
-pub(in crate::emulator) async fn destroy(shared: Arc<Shared>, call: Call) -> Answer {
-    blocking(move || {
-        shared.account.change(|account| {
-            let uuid = account.server(call.argument(0))?.uuid.clone();
-            account.servers.retain(|server| server.uuid != uuid);
-            Ok(Reply::Done)
-        })
+pub(crate) fn destroy(command: &Command) -> Answer {
+    command.change(|account, _| {
+        let uuid = account.server(command.argument(0))?.uuid.clone();
+        account.servers.retain(|server| server.uuid != uuid);
+        Ok(Reply::Done)
     })
-    .await
-}
-
-async fn change(
-    shared: Arc<Shared>,
-    call: Call,
-    change: impl FnOnce(&mut Server) -> Result<(), Refusal> + Send + 'static,
-) -> Answer {
-    blocking(move || {
-        shared.account.change(|account| change(account.server(call.argument(0))?).map(|()| Reply::Done))
-    })
-    .await
 }
 
 /// Starts a server: claims its drives and gives it addresses.
-pub(in crate::emulator) fn run(shared: &Shared, account: &mut Account, uuid: &str) -> Result<(), Refusal> {
+pub(crate) fn run(shared: &Shared, account: &mut Account, uuid: &str, now: u64) -> Result<(), Refusal> {
     let server = account.server(uuid)?.clone();
     if server.status == Status::Active {
         // Whoever starts a server that is shutting down wants it to run.
@@ -179,58 +135,53 @@ pub(in crate::emulator) fn run(shared: &Shared, account: &mut Account, uuid: &st
     for (device, drive) in server.devices() {
         shared.attachable(account, &server, device, drive)?;
     }
-    power(account, uuid)
+    power(account, uuid, now)
 }
 
 /// Gives a server its addresses and lets it run, whatever its drives are doing.
-pub(in crate::emulator) fn power(account: &mut Account, uuid: &str) -> Result<(), Refusal> {
+pub(crate) fn power(account: &mut Account, uuid: &str, now: u64) -> Result<(), Refusal> {
     let server = account.server(uuid)?.clone();
     let mut given = Properties::new();
-    if server.keys.get("nic:0:dhcp").is_some_and(|value| value == "auto") {
+    if server.keys.get("nic:0:dhcp") == Some("auto") {
         given.set("nic:0:dhcp", account.temporary_address()?);
     }
     let vnc = server.keys.get("vnc").or_else(|| server.keys.get("vnc:ip"));
     if vnc == Some("auto") {
-        let own = given.get("nic:0:dhcp").or_else(|| server.keys.get("nic:0:dhcp")).map(str::to_owned);
+        let own = given.get("nic:0:dhcp").or_else(|| server.keys.get("nic:0:dhcp"));
         let own = own.and_then(|words| words.split_whitespace().next().map(str::to_owned));
-        let address = own.map_or_else(|| account.temporary_address(), Ok)?;
-        given.set("vnc:ip", address);
+        given.set("vnc:ip", own.map_or_else(|| account.temporary_address(), Ok)?);
     } else if let Some(address) = vnc {
         given.set("vnc:ip", address);
     }
-    account.server(uuid)?.start(given);
+    account.server(uuid)?.start(given, now);
     Ok(())
 }
 
 /// Checks that what a configuration names is there.
-fn refer(shared: &Shared, account: &Account, sent: &Properties, keys: &Properties) -> Result<(), Refusal> {
-    let drives = keys.iter().filter(|(key, _)| crate::emulator::account::is_device(key));
-    let gone =
-        drives.filter(|(_, drive)| !shared.drives.exists(drive)).map(|(key, drive)| (key, "Drive", drive));
-    let vlans = keys.iter().filter(|(key, _)| key.starts_with("nic:") && key.ends_with(":vlan"));
-    let is_vlan = |vlan: &str| {
-        account.resources.iter().any(|r| r.kind == ResourceKind::Vlan && r.id.eq_ignore_ascii_case(vlan))
-    };
-    let no_vlan = vlans.filter(|(_, vlan)| !is_vlan(vlan)).map(|(key, vlan)| (key, "VLAN", vlan));
-    let missing: Vec<(&str, String)> = gone
-        .chain(no_vlan)
-        .map(|(key, what, uuid)| (key, format!("{what} {uuid} does not exist.")))
-        .collect();
-    match (&*missing, shared.provider) {
-        ([], _) => Ok(()),
-        (missing, Provider::CloudSigma) => {
-            let wrong: Vec<Wrong> =
-                missing.iter().map(|(key, message)| Wrong::new(*key, &**message)).collect();
-            Err(Refusal::wrong(sent, &wrong))
+fn refer(command: &Command, account: &Account, keys: &Properties) -> Result<(), Refusal> {
+    let mut wrong = Vec::new();
+    for (key, uuid) in keys.iter() {
+        if is_device(key) && !command.shared.drives.exists(uuid) {
+            wrong.push(Wrong::new(key, format!("Drive {uuid} does not exist.")));
         }
-        ([(key, message), ..], _) => Err(Refusal::missing(format!("{key}: {message}"))),
+        let is_vlan = key.starts_with("nic:") && key.ends_with(":vlan");
+        if is_vlan && !account.resources.iter().any(|resource| resource.is("vlan", uuid)) {
+            wrong.push(Wrong::new(key, format!("VLAN {uuid} does not exist.")));
+        }
+    }
+    match (&*wrong, command.shared.provider) {
+        ([], _) => Ok(()),
+        (_, Dialect::CloudSigma) => Err(Refusal::wrong(&command.sent, &wrong)),
+        ([first, ..], _) => Err(Refusal::missing(format!("{}: {}", first.key, first.message))),
     }
 }
 
 /// Server info (Open Hosting API, "Get Single Server Info"). Where an address stands in for `auto`, Open Hosting and
-/// CloudSigma print it under the same key; Crosspeer leaves the key and prints it under another.
-pub(in crate::emulator) fn describe(shared: &Shared, server: &Server) -> Properties {
-    let crosspeer = shared.provider == Provider::Crosspeer;
+/// `CloudSigma` print it under the same key; Crosspeer leaves the key and prints it under another.
+///
+/// The family's tables print `rx:bytes` and the samples `rx`: both are answered.
+pub(crate) fn describe(shared: &Shared, server: &Server) -> Properties {
+    let crosspeer = shared.provider == Dialect::Crosspeer;
     let mut info = Properties::new()
         .with("server", &*server.uuid)
         .with("user", &*shared.user)
@@ -260,22 +211,24 @@ pub(in crate::emulator) fn describe(shared: &Shared, server: &Server) -> Propert
     }
     info.set("rx", "0");
     info.set("tx", "0");
-    if shared.provider != Provider::CloudSigma {
-        info.set("rx:packets", "0");
-        info.set("tx:packets", "0");
-        info.set("started", server.started.unwrap_or(0).to_string());
-        for (device, _) in server.devices() {
-            for count in ["read:bytes", "read:requests", "write:bytes", "write:requests"] {
-                info.set(format!("{device}:{count}"), "0");
-            }
+    if shared.provider == Dialect::CloudSigma {
+        return info;
+    }
+    for count in ["rx:bytes", "rx:packets", "tx:bytes", "tx:packets"] {
+        info.set(count, "0");
+    }
+    info.set("started", server.started.unwrap_or(0).to_string());
+    for (device, _) in server.devices() {
+        for count in ["read:bytes", "read:requests", "write:bytes", "write:requests"] {
+            info.set(format!("{device}:{count}"), "0");
         }
     }
     info
 }
 
-/// A MAC address for a network card that was given none: random, and marked as locally administered.
-pub(in crate::emulator) fn random_mac() -> String {
+/// Returns a MAC address for a network card that was given none: random, and marked as locally administered.
+pub(crate) fn random_mac() -> String {
     let random = uuid::Uuid::new_v4();
-    let octets: Vec<String> = random.as_bytes()[10..].iter().map(|octet| format!("{octet:02x}")).collect();
-    format!("02:{}", octets[1..].join(":"))
+    let octets: Vec<String> = random.as_bytes()[11..].iter().map(|octet| format!("{octet:02x}")).collect();
+    format!("02:{}", octets.join(":"))
 }

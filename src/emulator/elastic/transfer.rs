@@ -2,12 +2,12 @@
 //! to a Drive"; the same in Crosspeer's and CloudSigma's).
 
 use super::{Shared, blocking};
+use crate::emulator::Dialect;
 use crate::emulator::answer::{Answer, Refusal, RefusalKind, Reply};
 use crate::emulator::call::{Call, Encoding};
 use crate::emulator::drives::{Contents, Payload};
 use crate::emulator::faults::{FaultKind, WrongBytes};
 use crate::emulator::stream::{Reading, streamed};
-use crate::provider::Provider;
 use axum::body::Body;
 use http_body_util::BodyExt;
 use std::io;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 const READ_LIMIT: u64 = 4 << 20;
 
 /// `GET drives/DRIVE/read[/OFFSET[/SIZE]]`
-pub(in crate::emulator) async fn read(shared: Arc<Shared>, call: Call) -> Answer {
+pub(crate) async fn read(shared: Arc<Shared>, call: Call) -> Answer {
     let (offset, size) = (call.size(1)?.unwrap_or(0), call.size(2)?);
     let wrong = call.wrong.clone();
     let (first, rest, misplaced) = blocking(move || {
@@ -31,9 +31,9 @@ pub(in crate::emulator) async fn read(shared: Arc<Shared>, call: Call) -> Answer
                 contents.size()
             )));
         };
-        // Open Hosting prints SIZE as optional and no limit; whoever leaves it out there gets the rest of the drive.
-        let unlimited = size.is_none() && shared.provider == Provider::OpenHosting;
-        if size.unwrap_or(left) > READ_LIMIT && !unlimited {
+        // Open Hosting prints no limit, and SIZE as optional: who leaves it out gets the rest of the drive.
+        let limited = shared.provider != Dialect::OpenHosting;
+        if limited && size.unwrap_or(left) > READ_LIMIT {
             return Err(Refusal::usage(format!("At most {READ_LIMIT} bytes can be read at once")));
         }
         let len = size.unwrap_or(left).min(left);
@@ -56,7 +56,7 @@ pub(in crate::emulator) async fn read(shared: Arc<Shared>, call: Call) -> Answer
 }
 
 /// `POST drives/DRIVE/write[/OFFSET]`
-pub(in crate::emulator) async fn write(shared: Arc<Shared>, call: Call) -> Answer {
+pub(crate) async fn write(shared: Arc<Shared>, call: Call) -> Answer {
     let (encoding, offset) = (call.encoding()?, call.size(1)?.unwrap_or(0));
     let uuid = call.argument(0).to_owned();
     let announced = call.content_length();

@@ -13,6 +13,8 @@ mod rules;
 mod share;
 mod wrong;
 
+use crate::emulator::duration::parse_duration;
+use crate::emulator::properties::parse_size;
 pub(super) use draw::{CreateFault, Dealer, Drawing, Fault, When, WrongAnswer, mix};
 pub(super) use fingerprint::{Prefix, fingerprint};
 pub use rules::{RuleInfo, RuleLimits};
@@ -136,7 +138,7 @@ impl Faults {
     ///
     /// - `error=0.1`: a mix of the next five in equal parts
     /// - `busy=`, `unavailable=`, `reset=`, `short=`, `stall=`: each by itself, added to the mix
-    /// - `latency=20ms`: every request waits so long (units us, ms, s)
+    /// - `latency=20ms`: every request waits so long (units us, ms, s, m, h, d)
     /// - `rate=10M`: bytes a second, all connections together, both directions
     /// - `retry-after=0`: what the 503 of `unavailable=` says, in seconds (1 unless given)
     /// - `refuse=OFFSET`: a read or write of a drive that covers this offset always fails; may stand several times
@@ -207,8 +209,7 @@ impl Faults {
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
-        let size =
-            || crate::wire::elastic::parse_size(value).ok_or("expected a number of bytes, as 4194304 or 4M");
+        let size = || parse_size(value).ok_or("expected a number of bytes, as 4194304 or 4M");
         match key {
             "error" => {
                 let mixed = Share::parse(value)?.split(self.shares.len());
@@ -221,7 +222,7 @@ impl Faults {
             "stall" => self.shares[4] += Share::parse(value)?,
             "dirty" => self.dirty = Share::parse(value)?,
             "seed" => self.seed = Some(value.parse().map_err(|_| "expected a whole number")?),
-            "latency" => self.latency = duration(value)?,
+            "latency" => self.latency = parse_duration(value)?,
             "rate" => match size()? {
                 0 => return Err("expected more than 0: nothing would ever move".to_owned()),
                 rate => self.rate = Some(rate),
@@ -260,18 +261,6 @@ impl Faults {
         }
         Ok(())
     }
-}
-
-/// A time with its unit: `20ms`, `1.5s`, `500us`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let wanted = || "expected a time with its unit, as 20ms or 1.5s".to_owned();
-    // Longer units first: every one of them ends in s.
-    let (number, unit) = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0)]
-        .into_iter()
-        .find_map(|(unit, seconds)| text.strip_suffix(unit).map(|number| (number, seconds)))
-        .ok_or_else(wanted)?;
-    let number: f64 = number.parse().map_err(|_| wanted())?;
-    Duration::try_from_secs_f64(number * unit).map_err(|_| wanted())
 }
 
 /// An amount of money with at most two decimals, in hundredths.

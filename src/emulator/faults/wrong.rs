@@ -2,7 +2,8 @@
 //!
 //! They are not part of the mix of `error=`: each is dealt only where it is asked for by its own key.
 
-use super::{FaultKind, Share, duration};
+use super::{FaultKind, Share};
+use crate::emulator::duration::parse_duration;
 use crate::emulator::hook::Operation;
 use std::time::Duration;
 
@@ -51,8 +52,8 @@ impl WrongAnswers {
     /// Takes a key and its value; false if the key is not one of these.
     pub(super) fn set(&mut self, key: &str, value: &str) -> Result<bool, String> {
         match key {
-            "late-for" => self.late_for = duration(value)?,
-            "drip-every" => self.drip_every = duration(value)?,
+            "late-for" => self.late_for = parse_duration(value)?,
+            "drip-every" => self.drip_every = parse_duration(value)?,
             "create" => self.create = Some(OddCreate::parse(value)?),
             _ => {
                 let Some(at) = Self::KINDS.iter().position(|(name, _)| *name == key) else {

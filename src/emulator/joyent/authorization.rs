@@ -42,5 +42,5 @@ pub(super) fn check(site: &Site, credentials: &Credentials, headers: &HeaderMap)
 
 /// 401. The manual's `NotAuthorized` is for what others have, and here is one account only.
 fn refused(message: impl Into<String>) -> Failure {
-    Failure::new(Code::InvalidCredentials, message)
+    Failure::new(Code::INVALID_CREDENTIALS, message)
 }

@@ -4,11 +4,12 @@ use super::Site;
 use super::failure::{Code, Failure};
 use super::input::Input;
 use super::reply::{Answer, respond};
+use crate::emulator::media::wanted;
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
-use axum::http::header::{ACCEPT, ACCESS_CONTROL_ALLOW_METHODS, ALLOW, HOST, HeaderName, HeaderValue};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_METHODS, ALLOW, HOST, HeaderValue};
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use axum::routing::any;
@@ -18,9 +19,14 @@ use std::time::Instant;
 /// The longest body. Real ones take a few hundred bytes; a dataset's user script may take some kilobytes.
 const LONGEST: usize = 1 << 20;
 
+/// The login of an account that exists and is another's: 403.
+const FOREIGN: &str = "admin";
+
 /// A request that matched a row.
 #[derive(Debug)]
 pub(super) struct Call {
+    /// As the path names it: the account's login, or `my`.
+    pub(super) login: String,
     arguments: Vec<String>,
     headers: HeaderMap,
     pub(super) input: Input,
@@ -37,9 +43,9 @@ impl Call {
         self.headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or("localhost")
     }
 
-    /// How much a media type is wanted: its quality and how exactly it is named; none if it is not acceptable.
+    /// Returns how much a media type is wanted.
     pub(super) fn wants(&self, kind: &str) -> Option<(f32, u8)> {
-        wants(&self.headers, kind)
+        wanted(&self.headers, kind)
     }
 }
 
@@ -84,7 +90,7 @@ pub(super) fn router(paths: &[(&str, &'static [Row])], site: Arc<Site>) -> Route
                              request: Request| async move {
             let started = Instant::now();
             let answer = carry_out(site, rows, path, request).await;
-            let refused_method = matches!(&answer, Err(f) if f.code == Code::MethodNotAllowed);
+            let refused_method = matches!(&answer, Err(f) if f.code == Code::METHOD_NOT_ALLOWED);
             let mut response = respond(answer, started);
             let methods: Vec<&str> = rows.iter().map(|row| row.method).collect();
             if let Ok(methods) = HeaderValue::from_str(&methods.join(", ")) {
@@ -110,58 +116,33 @@ async fn carry_out(
     path: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
 ) -> Answer {
-    let path = path.map_err(|error| Failure::new(Code::BadRequest, error.body_text()))?;
+    let path = path.map_err(|error| Failure::new(Code::BAD_REQUEST, error.body_text()))?;
     let mut arguments = path.iter().map(|(_, value)| value.to_owned());
     let login = arguments.next().unwrap_or_default();
-    if login != "my" && login != site.login {
-        return Err(Failure::missing("The account", &login));
+    match &*login {
+        "my" => {}
+        own if own == site.login => {}
+        FOREIGN => {
+            let message = format!("the account {FOREIGN} is not yours");
+            return Err(Failure::new(Code::NOT_AUTHORIZED, message));
+        }
+        _ => return Err(Failure::missing("The account", &login)),
     }
     let arguments = arguments.collect();
     let (head, body) = request.into_parts();
     // A HEAD is a GET whose body is left out on the way.
     let method = if head.method == Method::HEAD { "GET" } else { head.method.as_str() };
     let Some(row) = rows.iter().find(|row| row.method == method) else {
-        return Err(Failure::new(Code::MethodNotAllowed, format!("{} is not for this path", head.method)));
+        return Err(Failure::new(Code::METHOD_NOT_ALLOWED, format!("{} is not for this path", head.method)));
     };
-    if !row.negotiates && wants(&head.headers, "application/json").is_none() {
-        return Err(Failure::new(Code::NotAcceptable, "the answer would be application/json"));
+    if !row.negotiates && wanted(&head.headers, "application/json").is_none() {
+        return Err(Failure::new(Code::NOT_ACCEPTABLE, "the answer would be application/json"));
     }
     let body = to_bytes(body, LONGEST)
         .await
-        .map_err(|error| Failure::new(Code::RequestTooLarge, format!("the body cannot be read: {error}")))?;
+        .map_err(|error| Failure::new(Code::TOO_LARGE, format!("the body cannot be read: {error}")))?;
     let input = Input::read(head.uri.query(), &head.headers, &body)?;
-    let (handler, call) = (row.handler, Call { arguments, headers: head.headers, input });
+    let (handler, call) = (row.handler, Call { login, arguments, headers: head.headers, input });
     let done = tokio::task::spawn_blocking(move || handler(&site, &call)).await;
-    done.unwrap_or_else(|error| {
-        Err(Failure::new(Code::InternalError, format!("the call broke off: {error}")))
-    })
+    done.unwrap_or_else(|error| Err(Failure::new(Code::INTERNAL, format!("the call broke off: {error}"))))
 }
-
-/// How much `Accept` wants a media type, and how exactly it names it. Without the header anything does.
-fn wants(headers: &HeaderMap, kind: &str) -> Option<(f32, u8)> {
-    let accepted: Vec<&str> =
-        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-    if accepted.is_empty() {
-        return Some((1.0, 0));
-    }
-    let family = kind.split('/').next().unwrap_or_default();
-    let range = |range: &str| {
-        let mut words = range.split(';').map(str::trim);
-        let name = words.next()?.to_ascii_lowercase();
-        let exact = match &*name {
-            name if name == kind => 2,
-            "*/*" => 0,
-            name => (name.strip_suffix("/*") == Some(family)).then_some(1)?,
-        };
-        let quality = words.find_map(|word| word.strip_prefix("q="));
-        Some((exact, quality.and_then(|q| q.parse().ok()).unwrap_or(1.0_f32)))
-    };
-    let best = accepted.iter().flat_map(|value| value.split(',')).filter_map(range);
-    let (exact, quality) = best.max_by_key(|(exact, _)| *exact)?;
-    (quality > 0.0).then_some((quality, exact))
-}
-
-/// The names of the headers of a list ("`ListMachines`").
-pub(super) const COUNT: HeaderName = HeaderName::from_static("x-resource-count");
-/// See [`COUNT`].
-pub(super) const LIMIT: HeaderName = HeaderName::from_static("x-query-limit");

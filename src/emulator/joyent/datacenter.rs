@@ -1,11 +1,9 @@
 //! What the datacenter is and offers: datacenters, datasets, packages (Joyent CloudAPI 6.5, the sections of these names).
 
-#![expect(clippy::unnecessary_wraps, reason = "these are rows' handlers, most of which cannot fail")]
-
 use super::Site;
 use super::call::Call;
 use super::failure::Failure;
-use super::offers::{DATASETS, Dataset, PACKAGES, Package};
+use super::offers::{Dataset, Package};
 use super::reply::{Answer, Reply};
 use serde_json::json;
 
@@ -14,46 +12,35 @@ const NAME: &str = "emulated";
 
 /// `GET datacenters`
 pub(super) fn list(site: &Site, call: &Call) -> Answer {
-    Ok(Reply::json(&json!({NAME: url(site, call)})))
+    Reply::json(&json!({NAME: site.url(call)}))
 }
 
 /// `GET datacenters/NAME`: a redirect, which the client may leave alone.
 pub(super) fn get(site: &Site, call: &Call) -> Answer {
-    let name = call.argument(0);
+    let (name, url) = (call.argument(0), site.url(call));
     if name != NAME {
         return Err(Failure::missing("The datacenter", name));
     }
-    let url = url(site, call);
     let message = format!("{name} is at {url}");
-    Ok(Reply::moved(url, &message))
+    Reply::moved(url, &message)
 }
 
 /// `GET datasets`
-pub(super) fn datasets(_site: &Site, _call: &Call) -> Answer {
-    Ok(Reply::json(&DATASETS.iter().map(Dataset::show).collect()))
+pub(super) fn datasets(_: &Site, _: &Call) -> Answer {
+    Reply::json(&Dataset::all().iter().map(Dataset::show).collect::<Vec<_>>())
 }
 
 /// `GET datasets/ID`
-pub(super) fn dataset(_site: &Site, call: &Call) -> Answer {
-    let id = call.argument(0);
-    let found = DATASETS.iter().find(|dataset| dataset.is(id));
-    Ok(Reply::json(&found.ok_or_else(|| Failure::missing("The dataset", id))?.show()))
+pub(super) fn dataset(_: &Site, call: &Call) -> Answer {
+    Reply::json(&Dataset::find(call.argument(0))?.show())
 }
 
 /// `GET packages`
-pub(super) fn packages(_site: &Site, _call: &Call) -> Answer {
-    Ok(Reply::json(&PACKAGES.iter().map(Package::show).collect()))
+pub(super) fn packages(_: &Site, _: &Call) -> Answer {
+    Reply::json(&Package::all())
 }
 
 /// `GET packages/PACKAGE`
-pub(super) fn package(_site: &Site, call: &Call) -> Answer {
-    let name = call.argument(0);
-    let found = PACKAGES.iter().find(|package| package.name == name);
-    Ok(Reply::json(&found.ok_or_else(|| Failure::missing("The package", name))?.show()))
-}
-
-/// Where the client found the datacenter.
-fn url(site: &Site, call: &Call) -> String {
-    let scheme = if site.secure { "https" } else { "http" };
-    format!("{scheme}://{}", call.host())
+pub(super) fn package(_: &Site, call: &Call) -> Answer {
+    Reply::json(Package::find(call.argument(0))?)
 }

@@ -10,86 +10,49 @@ pub(super) struct Failure {
     pub(super) message: String,
 }
 
-/// The codes (Joyent CloudAPI 6.5, "Error Responses"), and those that only its calls name.
-///
-/// Three statuses of the manual have no code in its table. They go out under the nearest one, so the status is part
-/// of the variant's name.
+/// A status and the code that goes with it (Joyent CloudAPI 6.5, "HTTP Status Codes" and "Error Responses").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Code {
-    BadRequest,
-    InternalError,
-    /// 409, as everything that is wrong with a parameter ("HTTP Status Codes").
-    InvalidArgument,
-    InvalidCredentials,
-    /// 449.
-    InvalidVersion,
-    MissingParameter,
-    /// 420.
-    RequestThrottled,
-    RequestTooLarge,
-    ResourceNotFound,
-    /// 410: there was such a machine, as the server of that time says of one that was deleted.
-    ResourceGone,
-    /// The machine is not in a state for it ("`StopMachine`").
-    InvalidState,
-    /// 503 ("`CreateMachine`" and "HTTP Status Codes").
-    InsufficientCapacity,
-    /// A virtual machine needs keys before it is made, as the server of that time says it.
-    KeyRequired,
-    /// 405.
-    MethodNotAllowed,
-    /// 406.
-    NotAcceptable,
-    /// 415.
-    UnsupportedMediaType,
-    /// 503, of a fault.
-    ServiceUnavailable,
-}
+pub(super) struct Code(u16, &'static str);
 
 impl Code {
+    pub(super) const BAD_REQUEST: Code = Code(400, "BadRequest");
+    pub(super) const INVALID_CREDENTIALS: Code = Code(401, "InvalidCredentials");
+    pub(super) const NOT_AUTHORIZED: Code = Code(403, "NotAuthorized");
+    pub(super) const NOT_FOUND: Code = Code(404, "ResourceNotFound");
+    // 405, 406, 415 and 503 have no code in the table: the nearest one goes out.
+    pub(super) const METHOD_NOT_ALLOWED: Code = Code(405, "BadRequest");
+    pub(super) const NOT_ACCEPTABLE: Code = Code(406, "InvalidHeader");
+    pub(super) const INVALID_ARGUMENT: Code = Code(409, "InvalidArgument");
+    pub(super) const MISSING_PARAMETER: Code = Code(409, "MissingParameter");
+    /// The machine is not in a state for it ("`StopMachine`").
+    pub(super) const INVALID_STATE: Code = Code(409, "InvalidState");
+    /// A virtual machine needs keys before it is made, as the server of that time says it.
+    pub(super) const KEY_REQUIRED: Code = Code(409, "KeyRequired");
+    /// There was such a machine, as the server of that time says of one that was deleted.
+    pub(super) const GONE: Code = Code(410, "ResourceNotFound");
+    pub(super) const TOO_LARGE: Code = Code(413, "RequestTooLarge");
+    pub(super) const UNSUPPORTED_TYPE: Code = Code(415, "InvalidHeader");
+    pub(super) const THROTTLED: Code = Code(420, "RequestThrottled");
+    pub(super) const INVALID_VERSION: Code = Code(449, "InvalidVersion");
+    pub(super) const INTERNAL: Code = Code(500, "InternalError");
+    /// "`CreateMachine`" and "HTTP Status Codes".
+    pub(super) const NO_CAPACITY: Code = Code(503, "InsufficientCapacity");
+    /// Of a fault.
+    pub(super) const UNAVAILABLE: Code = Code(503, "UnknownError");
+
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Code::BadRequest | Code::MethodNotAllowed => "BadRequest",
-            Code::InternalError => "InternalError",
-            Code::InvalidArgument => "InvalidArgument",
-            Code::InvalidCredentials => "InvalidCredentials",
-            Code::NotAcceptable | Code::UnsupportedMediaType => "InvalidHeader",
-            Code::InvalidVersion => "InvalidVersion",
-            Code::MissingParameter => "MissingParameter",
-            Code::RequestThrottled => "RequestThrottled",
-            Code::RequestTooLarge => "RequestTooLarge",
-            Code::ResourceNotFound | Code::ResourceGone => "ResourceNotFound",
-            Code::InvalidState => "InvalidState",
-            Code::InsufficientCapacity => "InsufficientCapacity",
-            Code::KeyRequired => "KeyRequired",
-            Code::ServiceUnavailable => "UnknownError",
-        }
+        self.1
     }
 
     pub(super) fn status(self) -> StatusCode {
-        let number = match self {
-            Code::BadRequest => 400,
-            Code::InvalidCredentials => 401,
-            Code::ResourceNotFound => 404,
-            Code::MethodNotAllowed => 405,
-            Code::NotAcceptable => 406,
-            Code::InvalidArgument | Code::MissingParameter | Code::InvalidState | Code::KeyRequired => 409,
-            Code::ResourceGone => 410,
-            Code::RequestTooLarge => 413,
-            Code::UnsupportedMediaType => 415,
-            Code::RequestThrottled => 420,
-            Code::InvalidVersion => 449,
-            Code::InternalError => 500,
-            Code::InsufficientCapacity | Code::ServiceUnavailable => 503,
-        };
-        StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// The words behind a status that HTTP does not know ("HTTP Status Codes").
+    /// Returns the words behind a status that HTTP does not know ("HTTP Status Codes").
     pub(super) fn reason(self) -> Option<ReasonPhrase> {
-        match self {
-            Code::RequestThrottled => Some(ReasonPhrase::from_static(b"Slow Down")),
-            Code::InvalidVersion => Some(ReasonPhrase::from_static(b"Retry With")),
+        match self.0 {
+            420 => Some(ReasonPhrase::from_static(b"Slow Down")),
+            449 => Some(ReasonPhrase::from_static(b"Retry With")),
             _ => None,
         }
     }
@@ -102,28 +65,28 @@ impl Failure {
 
     /// 409: a parameter has a value that it cannot have.
     pub(super) fn argument(message: impl Into<String>) -> Self {
-        Self::new(Code::InvalidArgument, message)
+        Self::new(Code::INVALID_ARGUMENT, message)
     }
 
     /// 409: a parameter that has to be sent was not.
     pub(super) fn parameter(name: &str) -> Self {
-        Self::new(Code::MissingParameter, format!("{name} is a required parameter"))
+        Self::new(Code::MISSING_PARAMETER, format!("{name} is a required parameter"))
     }
 
     /// 404: what the path names is not there.
     pub(super) fn missing(what: &str, name: &str) -> Self {
-        Self::new(Code::ResourceNotFound, format!("{what} {name} does not exist"))
+        Self::new(Code::NOT_FOUND, format!("{what} {name} does not exist"))
     }
 
     /// 409: the machine is not in a state for it.
     pub(super) fn state(message: impl Into<String>) -> Self {
-        Self::new(Code::InvalidState, message)
+        Self::new(Code::INVALID_STATE, message)
     }
 }
 
 impl From<std::io::Error> for Failure {
     /// The emulator's own disk failed.
     fn from(error: std::io::Error) -> Self {
-        Failure::new(Code::InternalError, error.to_string())
+        Failure::new(Code::INTERNAL, error.to_string())
     }
 }

@@ -1,25 +1,23 @@
 //! SSH keys: list, get, create, delete (Joyent CloudAPI 6.5, "Keys").
 
 use super::Site;
-use super::account::{Key, iso};
+use super::account::Key;
 use super::call::Call;
 use super::failure::Failure;
 use super::public_key::PublicKey;
 use super::reply::{Answer, Reply};
-use crate::emulator::clock::now;
+use crate::emulator::date::{ISO, print};
 use serde_json::{Value, json};
 
 /// `GET keys`
-pub(super) fn list(site: &Site, _call: &Call) -> Answer {
-    Ok(Reply::json(&site.accounts.read()?.keys.iter().map(show).collect()))
+pub(super) fn list(site: &Site, _: &Call) -> Answer {
+    Reply::json(&site.accounts.read()?.keys.iter().map(show).collect::<Vec<_>>())
 }
 
 /// `GET keys/KEY`
 pub(super) fn get(site: &Site, call: &Call) -> Answer {
     let name = call.argument(0);
-    let account = site.accounts.read()?;
-    let key = account.key(name).ok_or_else(|| Failure::missing("The key", name))?;
-    Ok(Reply::json(&show(key)))
+    Reply::json(&show(site.accounts.read()?.key(name).ok_or_else(|| Failure::missing("The key", name))?))
 }
 
 /// `POST keys`: one without a name gets its fingerprint as its name.
@@ -30,24 +28,24 @@ pub(super) fn create(site: &Site, call: &Call) -> Answer {
     if name.contains('/') {
         return Err(Failure::argument("a name cannot have a slash in it"));
     }
-    site.accounts.change(|account| {
+    site.accounts.change(|account, created| {
         if account.key(&name).is_some() {
             return Err(Failure::argument(format!("there is a key {name} already")));
         }
         if account.key(&fingerprint).is_some() {
             return Err(Failure::argument("This ssh key is in use"));
         }
-        let new = Key { name: name.clone(), text, created: now() };
-        let reply = Reply::created(format!("/{}/keys/{name}", site.login), &show(&new));
+        let new = Key { name, text, created };
+        let reply = Reply::created(&show(&new));
         account.keys.push(new);
-        Ok(reply)
+        reply
     })
 }
 
 /// `DELETE keys/KEY`
 pub(super) fn delete(site: &Site, call: &Call) -> Answer {
     let name = call.argument(0);
-    site.accounts.change(|account| {
+    site.accounts.change(|account, _| {
         let key = account.key(name).ok_or_else(|| Failure::missing("The key", name))?.name.clone();
         account.keys.retain(|other| other.name != key);
         Ok(Reply::gone())
@@ -55,5 +53,5 @@ pub(super) fn delete(site: &Site, call: &Call) -> Answer {
 }
 
 fn show(key: &Key) -> Value {
-    json!({"name": key.name, "key": key.text, "created": iso(key.created)})
+    json!({"name": key.name, "key": key.text, "created": print(key.created, ISO)})
 }

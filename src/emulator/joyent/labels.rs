@@ -8,70 +8,74 @@
 use super::Site;
 use super::call::Call;
 use super::failure::{Code, Failure};
-use super::input::plain;
+use super::machine::Machine;
 use super::reply::{Answer, Reply};
-use crate::emulator::clock::now;
+use crate::emulator::form::plain;
 use serde_json::{Value, json};
 
 /// The metadata key that the datacenter alone writes ("`CreateMachine`").
 const CREDENTIALS: &str = "credentials";
 
+/// Changes what is written on a machine.
+fn write<R>(
+    site: &Site,
+    call: &Call,
+    change: impl FnOnce(&mut Machine) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    site.accounts.change(|account, now| {
+        let machine = account.machine_mut(call.argument(0))?;
+        let outcome = change(machine)?;
+        machine.updated = now;
+        Ok(outcome)
+    })
+}
+
 /// `POST machines/UUID/metadata`: answers the whole set.
 pub(super) fn update_metadata(site: &Site, call: &Call) -> Answer {
-    site.accounts.change(|account| {
-        let machine = account.machine_mut(call.argument(0))?;
+    write(site, call, |machine| {
         for (key, value) in call.input.all() {
             reserved(key)?;
             machine.metadata.insert(key.to_owned(), metadata_value(value));
         }
-        machine.updated = now();
-        Ok(Reply::json(&machine.metadata(false)))
+        Reply::json(&machine.metadata(false))
     })
 }
 
 /// `GET machines/UUID/metadata`
 pub(super) fn metadata(site: &Site, call: &Call) -> Answer {
     let credentials = call.input.flag(CREDENTIALS)?;
-    Ok(Reply::json(&site.accounts.read()?.machine(call.argument(0))?.metadata(credentials)))
+    Reply::json(&site.accounts.read()?.machine(call.argument(0))?.metadata(credentials))
 }
 
 /// `DELETE machines/UUID/metadata/KEY`
 pub(super) fn delete_metadata(site: &Site, call: &Call) -> Answer {
     let key = call.argument(1);
-    site.accounts.change(|account| {
-        let machine = account.machine_mut(call.argument(0))?;
+    write(site, call, |machine| {
         reserved(key)?;
-        if machine.metadata.remove(key).is_none() {
-            return Err(Failure::missing("The metadata key", key));
-        }
-        machine.updated = now();
-        Ok(Reply::gone())
+        let removed = machine.metadata.remove(key);
+        removed.map(|_| Reply::gone()).ok_or_else(|| Failure::missing("The metadata key", key))
     })
 }
 
 /// `DELETE machines/UUID/metadata`: the generated credentials stay.
 pub(super) fn delete_all_metadata(site: &Site, call: &Call) -> Answer {
-    site.accounts.change(|account| {
-        let machine = account.machine_mut(call.argument(0))?;
+    write(site, call, |machine| {
         machine.metadata.clear();
-        machine.updated = now();
         Ok(Reply::gone())
     })
 }
 
 /// `POST machines/UUID/tags`: answers the whole set.
 pub(super) fn add_tags(site: &Site, call: &Call) -> Answer {
-    site.accounts.change(|account| {
-        let machine = account.machine_mut(call.argument(0))?;
+    write(site, call, |machine| {
         machine.tags.extend(call.input.all().map(|(name, value)| (name.to_owned(), plain(value))));
-        machine.updated = now();
-        Ok(Reply::json(&json!(machine.tags)))
+        Reply::json(&machine.tags)
     })
 }
 
 /// `GET machines/UUID/tags`
 pub(super) fn tags(site: &Site, call: &Call) -> Answer {
-    Ok(Reply::json(&json!(site.accounts.read()?.machine(call.argument(0))?.tags)))
+    Reply::json(&site.accounts.read()?.machine(call.argument(0))?.tags)
 }
 
 /// `GET machines/UUID/tags/TAG`: the bare value where text is accepted, a JSON string where JSON is and text is not,
@@ -80,36 +84,31 @@ pub(super) fn tag(site: &Site, call: &Call) -> Answer {
     let (text, json) = (call.wants("text/plain"), call.wants("application/json"));
     let name = call.argument(1);
     let account = site.accounts.read()?;
-    let tags = &account.machine(call.argument(0))?.tags;
-    let value = tags.get(name).ok_or_else(|| Failure::missing("The tag", name))?;
+    let value = account.machine(call.argument(0))?.tags.get(name);
+    let value = value.ok_or_else(|| Failure::missing("The tag", name))?;
     match (text, json) {
         (None, None) => {
-            Err(Failure::new(Code::NotAcceptable, "the answer would be text/plain or application/json"))
+            let message = "the answer would be text/plain or application/json";
+            Err(Failure::new(Code::NOT_ACCEPTABLE, message))
         }
-        (text, json) if text >= json => Ok(Reply::text("text/plain", value.clone())),
-        _ => Ok(Reply::json(&json!(value))),
+        (text, json) if text >= json => Ok(Reply::text(value)),
+        _ => Reply::json(&json!(value)),
     }
 }
 
 /// `DELETE machines/UUID/tags/TAG`
 pub(super) fn delete_tag(site: &Site, call: &Call) -> Answer {
     let name = call.argument(1);
-    site.accounts.change(|account| {
-        let machine = account.machine_mut(call.argument(0))?;
-        if machine.tags.remove(name).is_none() {
-            return Err(Failure::missing("The tag", name));
-        }
-        machine.updated = now();
-        Ok(Reply::gone())
+    write(site, call, |machine| {
+        let removed = machine.tags.remove(name);
+        removed.map(|_| Reply::gone()).ok_or_else(|| Failure::missing("The tag", name))
     })
 }
 
 /// `DELETE machines/UUID/tags`
 pub(super) fn delete_tags(site: &Site, call: &Call) -> Answer {
-    site.accounts.change(|account| {
-        let machine = account.machine_mut(call.argument(0))?;
+    write(site, call, |machine| {
         machine.tags.clear();
-        machine.updated = now();
         Ok(Reply::gone())
     })
 }
@@ -166,7 +165,7 @@ mod tests {
     fn names_fit_into_paths() {
         assert!(check_name("name", "just-booted_1.2").is_ok());
         for name in ["a/b", "a b", "ä", &"x".repeat(65)] {
-            assert_eq!(check_name("name", name).unwrap_err().code, Code::InvalidArgument, "{name}");
+            assert_eq!(check_name("name", name).unwrap_err().code, Code::INVALID_ARGUMENT, "{name}");
         }
     }
 }

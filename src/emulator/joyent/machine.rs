@@ -1,10 +1,10 @@
 //! Machines and their snapshots. None of them runs anything; they have the states of ones that do, and take their time
 //! (Joyent CloudAPI 6.5, "Machine States").
 
-use super::account::iso;
 use super::failure::{Code, Failure};
 use super::offers::{Dataset, Kind, Package};
-use crate::emulator::clock::{Date, SECOND};
+use crate::emulator::clock::SECOND;
+use crate::emulator::date::{ISO, print};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -14,7 +14,11 @@ const PROVISIONING: u64 = 2 * SECOND;
 /// How long everything else takes.
 const CHANGE: u64 = SECOND;
 
-/// The states of a machine. `offline` is not among them: nothing here leads to it.
+/// The tag that takes a machine off the network: it is `offline` as long as the tag has this value. The manual has an event
+/// lead to that state, and no call.
+const OFFLINE: (&str, &str) = ("emulate", "offline");
+
+/// The states of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum State {
@@ -23,17 +27,12 @@ pub(super) enum State {
     Stopping,
     Stopped,
     Deleted,
+    Offline,
 }
 
 impl State {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            State::Provisioning => "provisioning",
-            State::Running => "running",
-            State::Stopping => "stopping",
-            State::Stopped => "stopped",
-            State::Deleted => "deleted",
-        }
+    pub(super) fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
     }
 }
 
@@ -83,9 +82,9 @@ pub(super) enum Action {
 }
 
 impl Machine {
-    /// A machine that is being provisioned.
+    /// Returns a machine that is being provisioned.
     pub(super) fn new(name: String, dataset: &Dataset, package: &Package, ip: String, now: u64) -> Self {
-        let password = |user: &&str| ((*user).to_owned(), password());
+        let password = |user: &String| (user.clone(), password());
         Machine {
             id: uuid::Uuid::new_v4().to_string(),
             name,
@@ -108,25 +107,31 @@ impl Machine {
     /// The machine, unless it was deleted.
     pub(super) fn alive(&self) -> Result<&Self, Failure> {
         if self.state == State::Deleted {
-            return Err(Failure::new(Code::ResourceGone, format!("The machine {} was deleted", self.id)));
+            return Err(Failure::new(Code::GONE, format!("The machine {} was deleted", self.id)));
         }
         Ok(self)
     }
 
-    /// As the API shows it.
+    /// Returns the state that the API shows.
+    pub(super) fn shown_state(&self) -> State {
+        let offline = self.tags.get(OFFLINE.0).is_some_and(|value| value == OFFLINE.1);
+        if offline && self.state != State::Deleted { State::Offline } else { self.state }
+    }
+
+    /// Returns it as the API shows it.
     pub(super) fn show(&self, credentials: bool) -> Value {
         json!({
             "id": self.id,
             "name": self.name,
-            "type": self.kind.name(),
-            "state": self.state.name(),
+            "type": self.kind,
+            "state": self.shown_state(),
             "dataset": self.dataset,
             "memory": self.memory,
             "disk": self.disk,
             "ips": self.ips,
             "metadata": self.metadata(credentials),
-            "created": iso(self.created),
-            "updated": iso(self.updated),
+            "created": print(self.created, ISO),
+            "updated": print(self.updated, ISO),
         })
     }
 
@@ -175,17 +180,16 @@ impl Machine {
         if self.kind != Kind::Smart {
             return Err(Failure::argument("a virtual machine has no snapshots"));
         }
-        // YYYYMMDDHHMMSS, as the server of that time names one that was given no name.
-        let digits = || Date::of(now).to_the_second().chars().filter(char::is_ascii_digit).collect();
-        let name = name.unwrap_or_else(digits);
+        // As the server of that time names one that was given no name.
+        let name = name.unwrap_or_else(|| print(now, "%Y%m%d%H%M%S"));
         if self.snapshots.iter().any(|snapshot| snapshot.name == name) {
             return Err(Failure::argument(format!("there is a snapshot {name} already")));
         }
         self.snapshots.push(Snapshot { name, created: now, ready: now + CHANGE, is_ready: false });
-        self.snapshots.last().ok_or_else(|| Failure::new(Code::InternalError, "the snapshot is lost"))
+        self.snapshots.last().ok_or_else(|| Failure::new(Code::INTERNAL, "the snapshot is lost"))
     }
 
-    /// A snapshot by its name.
+    /// Returns a snapshot by its name.
     pub(super) fn find_snapshot(&self, name: &str) -> Result<&Snapshot, Failure> {
         let found = self.snapshots.iter().find(|snapshot| snapshot.name == name);
         found.ok_or_else(|| Failure::missing("The snapshot", name))
@@ -199,7 +203,7 @@ impl Machine {
         self.act(&Action::Start, now)
     }
 
-    /// Whether something is over that it does not show yet.
+    /// Returns whether something is over that it does not show yet.
     pub(super) fn is_due(&self, now: u64) -> bool {
         self.coming.is_some_and(|(_, at)| at <= now)
             || self.snapshots.iter().any(|snapshot| !snapshot.is_ready && snapshot.ready <= now)
@@ -219,12 +223,16 @@ impl Machine {
 
     /// It is in one of these states, and not on the way to another.
     fn settled(&self, states: &[State]) -> Result<(), Failure> {
-        if let Some((state, _)) = self.coming {
-            let message = format!("the machine is {}, on its way to {}", self.state.name(), state.name());
-            return Err(Failure::state(message));
+        let state = self.shown_state();
+        if let Some((next, _)) = self.coming {
+            return Err(Failure::state(format!(
+                "the machine is {}, on its way to {}",
+                state.name(),
+                next.name()
+            )));
         }
-        if !states.contains(&self.state) {
-            return Err(Failure::state(format!("the machine is {}", self.state.name())));
+        if !states.contains(&state) {
+            return Err(Failure::state(format!("the machine is {}", state.name())));
         }
         Ok(())
     }
@@ -234,7 +242,7 @@ impl Snapshot {
     /// As the API shows it.
     pub(super) fn show(&self) -> Value {
         let (state, updated) = if self.is_ready { ("created", self.ready) } else { ("queued", self.created) };
-        json!({"name": self.name, "state": state, "created": iso(self.created), "updated": iso(updated)})
+        json!({"name": self.name, "state": state, "created": print(self.created, ISO), "updated": print(updated, ISO)})
     }
 }
 
@@ -247,13 +255,12 @@ fn password() -> String {
 mod tests {
     use super::State::{Deleted, Provisioning, Running, Stopped, Stopping};
     use super::*;
-    use crate::emulator::joyent::offers::{DATASETS, PACKAGES};
 
     const NOW: u64 = 1_000 * SECOND;
 
     fn machine(kind: Kind) -> Machine {
-        let dataset = DATASETS.iter().find(|dataset| dataset.kind == kind).unwrap();
-        Machine::new("m".to_owned(), dataset, &PACKAGES[0], "10.88.88.1".to_owned(), NOW)
+        let dataset = Dataset::all().iter().find(|dataset| dataset.kind == kind).unwrap();
+        Machine::new("m".to_owned(), dataset, &Package::all()[0], "10.88.88.1".to_owned(), NOW)
     }
 
     fn running(kind: Kind) -> Machine {
@@ -275,8 +282,8 @@ mod tests {
         for action in [Action::Reboot, Action::Stop, Action::Start, Action::Stop] {
             machine.act(&action, now).unwrap();
             seen.push(machine.state);
-            assert_eq!(machine.act(&action, now).unwrap_err().code, Code::InvalidState, "{action:?} twice");
-            assert_eq!(machine.delete(now).unwrap_err().code, Code::InvalidState);
+            assert_eq!(machine.act(&action, now).unwrap_err().code, Code::INVALID_STATE, "{action:?} twice");
+            assert_eq!(machine.delete(now).unwrap_err().code, Code::INVALID_STATE);
             now += CHANGE;
             assert!(machine.is_due(now) && !machine.is_due(now - 1));
             machine.settle(now);
@@ -301,19 +308,19 @@ mod tests {
                 Deleted
             ]
         );
-        assert_eq!(machine.alive().unwrap_err().code, Code::ResourceGone);
+        assert_eq!(machine.alive().unwrap_err().code, Code::GONE);
     }
 
     #[test]
     fn only_a_smart_machine_is_resized_and_kept() {
-        let large = Action::Resize(&PACKAGES[2]);
+        let large = Action::Resize(&Package::all()[2]);
         let mut smart = running(Kind::Smart);
         smart.act(&large, NOW).unwrap();
         assert_eq!((smart.state, smart.memory, smart.disk), (State::Running, 512, 10_240));
         let mut whole = running(Kind::Virtual);
-        assert_eq!(whole.act(&large, NOW).unwrap_err().code, Code::InvalidArgument);
-        assert_eq!(whole.memory, PACKAGES[0].memory);
-        assert_eq!(whole.snapshot(None, NOW).unwrap_err().code, Code::InvalidArgument);
+        assert_eq!(whole.act(&large, NOW).unwrap_err().code, Code::INVALID_ARGUMENT);
+        assert_eq!(whole.memory, Package::all()[0].memory);
+        assert_eq!(whole.snapshot(None, NOW).unwrap_err().code, Code::INVALID_ARGUMENT);
     }
 
     #[test]
@@ -322,11 +329,11 @@ mod tests {
         let name = machine.snapshot(None, NOW).unwrap().name.clone();
         assert_eq!(name, "19700101001640");
         assert_eq!(machine.find_snapshot(&name).unwrap().show()["state"], "queued");
-        assert_eq!(machine.snapshot(Some(name.clone()), NOW).unwrap_err().code, Code::InvalidArgument);
-        assert_eq!(machine.boot(&name, NOW).unwrap_err().code, Code::InvalidState, "queued");
+        assert_eq!(machine.snapshot(Some(name.clone()), NOW).unwrap_err().code, Code::INVALID_ARGUMENT);
+        assert_eq!(machine.boot(&name, NOW).unwrap_err().code, Code::INVALID_STATE, "queued");
         machine.settle(NOW + CHANGE);
         assert_eq!(machine.find_snapshot(&name).unwrap().show()["state"], "created");
-        assert_eq!(machine.boot(&name, NOW).unwrap_err().code, Code::InvalidState, "running");
+        assert_eq!(machine.boot(&name, NOW).unwrap_err().code, Code::INVALID_STATE, "running");
         machine.act(&Action::Stop, NOW).unwrap();
         machine.settle(NOW + CHANGE);
         machine.boot(&name, NOW).unwrap();

@@ -2,15 +2,16 @@
 
 use super::Site;
 use super::account::Account;
-use super::call::{COUNT, Call, LIMIT};
+use super::call::Call;
 use super::failure::{Code, Failure};
-use super::input::plain;
 use super::labels::{check_name, metadata_value, reserved};
 use super::machine::{Action, Machine, State};
-use super::offers::{DATASETS, Dataset, Kind, PACKAGES, Package};
+use super::offers::{Dataset, Kind, Package};
 use super::reply::{Answer, Reply};
 use crate::emulator::clock::{SECOND, now};
-use serde_json::json;
+use crate::emulator::form::plain;
+use axum::http::HeaderName;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
@@ -37,30 +38,31 @@ pub(super) fn list(site: &Site, call: &Call) -> Answer {
         }
         shown
     });
-    let reply = Reply::json(&page.collect());
-    Ok(reply.with(COUNT, matching.len().to_string()).with(LIMIT, limit.to_string()))
+    let named = HeaderName::from_static;
+    let reply =
+        Reply::json(&page.collect::<Value>())?.with(named("x-resource-count"), matching.len().to_string());
+    Ok(reply.with(named("x-query-limit"), limit.to_string()))
 }
 
 /// `GET machines/UUID`
 pub(super) fn get(site: &Site, call: &Call) -> Answer {
     let credentials = call.input.flag("credentials")?;
     let account = site.accounts.read()?;
-    Ok(Reply::json(&account.machine(call.argument(0))?.show(credentials)))
+    Reply::json(&account.machine(call.argument(0))?.show(credentials))
 }
 
 /// `POST machines`
 pub(super) fn create(site: &Site, call: &Call) -> Answer {
-    let dataset = dataset(call.input.text("dataset").as_deref())?;
+    let dataset = match call.input.text("dataset") {
+        Some(text) => Dataset::find(&text).map_err(|missing| Failure::argument(missing.message))?,
+        None => default(Dataset::all().iter().find(|dataset| dataset.default), "dataset")?,
+    };
     let package = match call.input.text("package") {
         Some(name) => package(&name)?,
-        None => {
-            PACKAGES.iter().find(|package| package.default).ok_or_else(|| Failure::parameter("package"))?
-        }
+        None => default(Package::all().iter().find(|package| package.default), "package")?,
     };
     let name = call.input.text("name");
-    if let Some(name) = &name {
-        check_name("name", name)?;
-    }
+    name.iter().try_for_each(|name| check_name("name", name))?;
     let mut metadata = serde_json::Map::new();
     for (key, value) in call.input.under("metadata.") {
         reserved(key)?;
@@ -68,24 +70,24 @@ pub(super) fn create(site: &Site, call: &Call) -> Answer {
     }
     let tags: BTreeMap<String, String> =
         call.input.under("tag.").map(|(name, value)| (name.to_owned(), plain(value))).collect();
-    site.accounts.change(|account| {
+    site.accounts.change(|account, now| {
         if dataset.kind == Kind::Virtual && dataset.is_unix() && account.keys.is_empty() {
             let message = "a virtual machine needs a key: the account has none to write into it";
-            return Err(Failure::new(Code::KeyRequired, message));
+            return Err(Failure::new(Code::KEY_REQUIRED, message));
         }
         if name.as_ref().is_some_and(|name| account.alive().any(|machine| machine.name == *name)) {
             return Err(Failure::argument("there is a machine of this name already"));
         }
         if site.room.is_some_and(|room| account.alive().count() >= room) {
             let message = "there is not enough capacity in this datacenter";
-            return Err(Failure::new(Code::InsufficientCapacity, message));
+            return Err(Failure::new(Code::NO_CAPACITY, message));
         }
         let name = name.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string()[..8].to_owned());
-        let mut machine = Machine::new(name, dataset, package, address(account), now());
+        let mut machine = Machine::new(name, dataset, package, address(account), now);
         (machine.metadata, machine.tags) = (metadata, tags);
-        let reply = Reply::created(format!("/{}/machines/{}", site.login, machine.id), &machine.show(false));
+        let reply = Reply::created(&machine.show(false));
         account.machines.push(machine);
-        Ok(reply)
+        reply
     })
 }
 
@@ -98,16 +100,16 @@ pub(super) fn act(site: &Site, call: &Call) -> Answer {
         "resize" => Action::Resize(package(&call.input.required("package")?)?),
         other => return Err(Failure::argument(format!("there is no action {other}"))),
     };
-    site.accounts.change(|account| {
-        account.machine_mut(call.argument(0))?.act(&action, now())?;
+    site.accounts.change(|account, now| {
+        account.machine_mut(call.argument(0))?.act(&action, now)?;
         Ok(Reply::accepted())
     })
 }
 
 /// `DELETE machines/UUID`
 pub(super) fn delete(site: &Site, call: &Call) -> Answer {
-    site.accounts.change(|account| {
-        account.machine_mut(call.argument(0))?.delete(now())?;
+    site.accounts.change(|account, now| {
+        account.machine_mut(call.argument(0))?.delete(now)?;
         Ok(Reply::gone())
     })
 }
@@ -128,16 +130,16 @@ impl Filter {
     fn read(call: &Call) -> Result<Self, Failure> {
         let input = &call.input;
         let kind = |name: String| {
-            Kind::parse(&name).ok_or_else(|| Failure::argument(format!("there is no type {name}")))
+            let kind = serde_json::from_value::<Kind>(Value::String(name.clone()));
+            kind.map_err(|_| Failure::argument(format!("there is no type {name}")))
         };
+        // By whichever of its names it was given, machines have the URN.
+        let urn = |text: String| Dataset::find(&text).map_or(text, Dataset::urn);
         let tombstone = input.number("tombstone")?.filter(|minutes| *minutes > 0);
         Ok(Filter {
             kind: input.text("type").map(kind).transpose()?,
             name: input.text("name"),
-            // By whichever of its names it was given, machines have the URN.
-            dataset: input
-                .text("dataset")
-                .map(|text| DATASETS.iter().find(|dataset| dataset.is(&text)).map_or(text, Dataset::urn)),
+            dataset: input.text("dataset").map(urn),
             state: input.text("state"),
             memory: input.number("memory")?,
             since: tombstone.map(|minutes| now().saturating_sub(minutes.saturating_mul(60 * SECOND))),
@@ -152,20 +154,18 @@ impl Filter {
             && self.kind.is_none_or(|kind| machine.kind == kind)
             && self.name.as_ref().is_none_or(|name| machine.name == *name)
             && self.dataset.as_ref().is_none_or(|urn| machine.dataset == *urn)
-            && self.state.as_ref().is_none_or(|state| machine.state.name() == state)
+            && self.state.as_ref().is_none_or(|state| machine.shown_state().name() == *state)
             && self.memory.is_none_or(|memory| machine.memory == memory)
             && self.tags.iter().all(|(name, value)| machine.tags.get(name) == Some(value))
     }
 }
 
-fn dataset(text: Option<&str>) -> Result<&'static Dataset, Failure> {
-    let found = DATASETS.iter().find(|dataset| text.map_or(dataset.default, |text| dataset.is(text)));
-    found.ok_or_else(|| Failure::argument(format!("there is no dataset {}", text.unwrap_or_default())))
+fn default<T>(found: Option<T>, parameter: &str) -> Result<T, Failure> {
+    found.ok_or_else(|| Failure::parameter(parameter))
 }
 
 fn package(name: &str) -> Result<&'static Package, Failure> {
-    let found = PACKAGES.iter().find(|package| package.name == name);
-    found.ok_or_else(|| Failure::argument(format!("there is no package {name}")))
+    Package::find(name).map_err(|missing| Failure::argument(missing.message))
 }
 
 /// The next address of the samples' network.
@@ -191,15 +191,5 @@ mod tests {
         account.addresses = 0xfffd;
         assert_eq!(address(&mut account), "10.88.255.254");
         assert_eq!(address(&mut account), "10.88.0.1");
-    }
-
-    #[test]
-    fn datasets_go_by_three_names() {
-        let default = dataset(None).unwrap();
-        assert!(default.default);
-        for name in [default.id, default.name, &default.urn()] {
-            assert_eq!(dataset(Some(name)).unwrap(), default);
-        }
-        assert_eq!(dataset(Some("plan9")).unwrap_err().code, Code::InvalidArgument);
     }
 }

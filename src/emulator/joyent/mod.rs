@@ -29,13 +29,13 @@ pub use public_key::fingerprint;
 pub use signature::is_of;
 
 use super::auth::Credentials;
-use super::front::Front;
+use super::front::{Front, plain};
 use super::{Config, Service};
 use account::Accounts;
 use axum::http::Uri;
 use axum::http::request::Parts;
 use axum::response::Response;
-use call::{Row, delete, get, post};
+use call::{Call, Row, delete, get, post};
 use failure::{Code, Failure};
 use reply::respond;
 use std::io;
@@ -51,6 +51,13 @@ struct Site {
     secure: bool,
     /// How many machines there may be.
     room: Option<usize>,
+}
+
+impl Site {
+    /// Returns where the client found the datacenter.
+    fn url(&self, call: &Call) -> String {
+        format!("{}://{}", if self.secure { "https" } else { "http" }, call.host())
+    }
 }
 
 /// The paths, each with its calls (Joyent CloudAPI 6.5, the headings of these methods and paths).
@@ -92,7 +99,7 @@ const PATHS: &[(&str, &[Row])] = &[
 
 /// The service over a data directory. `balance=` is what there is room for: one machine for each whole unit.
 pub(super) fn open(config: Config) -> io::Result<Service> {
-    let accounts = Accounts::open(&config.data, &config.keys)?;
+    let accounts = account::open(&config.data, &config.keys)?;
     let credentials = Credentials::new(&config.user, &config.secret);
     let room = config.faults.balance.map(|hundredths| usize::try_from(hundredths / 100).unwrap_or(0));
     let site = Arc::new(Site { login: config.user, accounts, secure: config.tls.is_some(), room });
@@ -118,23 +125,16 @@ impl Front for CloudApi {
     }
 
     fn route(&self, uri: &Uri) -> Uri {
-        plain(uri)
+        plain(uri, None)
     }
 
     fn busy(&self) -> Response {
         let message = "Too many requests; this is a fault made on purpose";
-        respond(Err(Failure::new(Code::RequestThrottled, message)), Instant::now())
+        respond(Err(Failure::new(Code::THROTTLED, message)), Instant::now())
     }
 
     fn unavailable(&self) -> Response {
         let message = "In a maintenance window; this is a fault made on purpose";
-        respond(Err(Failure::new(Code::ServiceUnavailable, message)), Instant::now())
+        respond(Err(Failure::new(Code::UNAVAILABLE, message)), Instant::now())
     }
-}
-
-/// The path as the rows have it, without doubled slashes and one at the end; the query stays.
-fn plain(uri: &Uri) -> Uri {
-    let words: Vec<&str> = uri.path().split('/').filter(|word| !word.is_empty()).collect();
-    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
-    format!("/{}{query}", words.join("/")).parse().unwrap_or_else(|_| uri.clone())
 }

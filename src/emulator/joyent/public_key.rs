@@ -66,7 +66,7 @@ fn field<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(field)
 }
 
-/// The bytes of a positive number; none if it is not positive.
+/// Returns the bytes of a positive number; none if it is not positive.
 fn number(field: &[u8]) -> &[u8] {
     if field.first().is_none_or(|first| first & 0x80 != 0) {
         return &[];

@@ -72,7 +72,7 @@ impl<'a> Claim<'a> {
         (!name.is_empty()).then_some(name)
     }
 
-    /// Whether the claim was made with a key, of a `Date` header.
+    /// Returns whether the claim was made with a key, of a `Date` header.
     pub(super) fn is_of(&self, key: &PublicKey, date: &str) -> bool {
         RsaPublicKeyComponents { n: &key.modulus, e: &key.exponent }
             .verify(self.parameters, date.as_bytes(), &self.signature)
@@ -80,7 +80,7 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// Whether what stands behind `Signature ` was made with the private half of a key, given as in a `.pub` file, of a `Date`
+/// Returns whether what stands behind `Signature ` was made with the private half of a key, given as in a `.pub` file, of a `Date`
 /// header. This is the emulator's judgement without a connection, for tests that sign with other code.
 ///
 /// # Errors
@@ -90,7 +90,7 @@ pub fn is_of(header: &str, key: &str, date: &str) -> Result<bool, String> {
     Ok(claim.is_of(&PublicKey::parse(key)?, date))
 }
 
-/// Whether a `Date` header is near enough to a time; the error is a sentence.
+/// Returns whether a `Date` header is near enough to a time; the error is a sentence.
 pub(super) fn check_date(date: &str, now: SystemTime) -> Result<(), String> {
     let then = httpdate::parse_http_date(date).map_err(|_| "the Date header is no date")?;
     // The header has no fraction of a second, so neither has the clock here.

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 /// Where redirects lead.
-pub(in crate::emulator) const BLOBS: &str = "blobs";
+pub(crate) const BLOBS: &str = "blobs";
 
 /// `GET /api/v1/download/appliance/{key}`
 pub(super) fn download(site: &Site, head: &Parts, root: &str, key: &str) -> Result<Response<Body>, Refusal> {
@@ -43,9 +43,7 @@ pub(super) fn blob(site: &Site, head: &Parts, ticket: &str) -> Result<Response<B
 }
 
 fn path_of(site: &Site, key: &str) -> Result<std::path::PathBuf, Refusal> {
-    let account = site.accounts.read()?;
-    let appliance = site.appliance(&account, key).ok_or_else(|| Refusal::missing("appliance"))?;
-    Ok(appliance.path.clone())
+    Ok(site.appliance(&*site.accounts.read()?, key)?.path.clone())
 }
 
 fn whole_or_part(site: &Site, head: &Parts, path: &Path) -> Result<Response<Body>, Refusal> {

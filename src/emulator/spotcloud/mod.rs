@@ -17,19 +17,18 @@ mod tokens;
 pub use oauth::is_signed;
 
 use super::faults::Dealer;
-use super::form::{boundary, parts};
+use super::form::{Malformed, Parameters};
 use super::front::Front;
 use super::{Config, Service};
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::response::Response;
 pub(super) use download::BLOBS;
-use oauth::{Presented, is_form, url_of};
-use reply::{Format, Refusal, respond};
+use oauth::{Presented, decode, is_form, url_of};
+use reply::{Format, Node, Refusal, respond};
 use state::{Account, Accounts, Token};
 use std::collections::HashSet;
 use std::io;
@@ -37,7 +36,6 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
-use url::form_urlencoded;
 
 /// How far a request's clock may be off, in seconds. The manual names no bound; OAuth's servers of its time took minutes.
 const SKEW: u64 = 300;
@@ -47,6 +45,9 @@ const LONGEST: usize = 1 << 20;
 
 /// The key of the appliance that everybody has.
 const PUBLIC: &str = "public-tiny";
+
+/// The key of an instance, an appliance and a provider that are another client's: 401 (2.2.4, 3.3.4, 4.2.4).
+const FOREIGN: &str = "another";
 
 /// What all calls share.
 struct Site {
@@ -73,16 +74,20 @@ struct Appliance {
 }
 
 impl Site {
-    /// An appliance that is there.
-    fn appliance(&self, account: &Account, key: &str) -> Option<&Appliance> {
+    /// Returns an appliance that is there.
+    fn appliance(&self, account: &Account, key: &str) -> Result<&Appliance, Refusal> {
         let there = !account.deleted.iter().any(|deleted| deleted == key);
-        self.appliances.iter().find(|appliance| appliance.key == key).filter(|_| there)
+        let found = self.appliances.iter().find(|appliance| appliance.key == key).filter(|_| there);
+        found.ok_or_else(|| match key {
+            FOREIGN => Refusal::not_yours("appliance"),
+            _ => Refusal::missing("appliance"),
+        })
     }
 
-    /// One that the user may change.
+    /// Returns an appliance that the user may change.
     fn own(&self, account: &Account, key: &str) -> Result<&Appliance, Refusal> {
-        let appliance = self.appliance(account, key).ok_or_else(|| Refusal::missing("appliance"))?;
-        if appliance.public { Err(Refusal::new(401, "This appliance is not yours")) } else { Ok(appliance) }
+        let appliance = self.appliance(account, key)?;
+        if appliance.public { Err(Refusal::not_yours("appliance")) } else { Ok(appliance) }
     }
 
     /// The unsigned address of an appliance's bytes: known to whoever was redirected there.
@@ -109,11 +114,14 @@ impl Site {
             ["_ah", "OAuthGetRequestToken"] if key.is_empty() => Some(String::new()),
             ["_ah", "OAuthGetRequestToken"] => None,
             ["_ah", _] => {
-                let requests = self.accounts.read()?.requests;
-                requests.into_iter().find(|r| r.token.key == key).map(|r| r.token.secret)
+                let account = self.accounts.read()?;
+                account.requests.iter().find(|r| r.token.key == key).map(|r| r.token.secret.clone())
             }
             _ if key == self.ready.key => Some(self.ready.secret.clone()),
-            _ => self.accounts.read()?.tokens.into_iter().find(|t| t.key == key).map(|t| t.secret),
+            _ => {
+                let account = self.accounts.read()?;
+                account.tokens.iter().find(|token| token.key == key).map(|token| token.secret.clone())
+            }
         };
         let Some(secret) = secret else { return no("the token is not known") };
         let url = url_of(head, self.secure);
@@ -144,7 +152,7 @@ impl Site {
 
 /// The service over a data directory.
 pub(super) fn open(config: Config, dealer: &Arc<Dealer>) -> io::Result<Service> {
-    let accounts = Accounts::open(&config.data)?;
+    let accounts = Accounts::open(config.data.join("spotcloud.json"), ())?;
     let tiny = config.data.join("tiny.img");
     if !tiny.exists() {
         let line = b"A tiny image, for everybody to try out.\n";
@@ -185,10 +193,11 @@ impl Front for Buyer {
                 self.0.appliances.iter().any(|appliance| self.0.ticket(&appliance.key) == *ticket)
             }
             ["_ah", "OAuthAuthorizeToken"] => {
-                let query = head.uri.query().unwrap_or_default();
-                let token = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "oauth_token");
-                let requests = self.0.accounts.read().map(|account| account.requests).unwrap_or_default();
-                token.is_some_and(|(_, token)| requests.iter().any(|request| request.token.key == token))
+                let token = Parameters::of_query(head.uri.query()).text("oauth_token");
+                let account = self.0.accounts.read();
+                account.is_ok_and(|account| {
+                    account.requests.iter().any(|r| Some(&r.token.key) == token.as_ref())
+                })
             }
             _ => true,
         }
@@ -222,7 +231,7 @@ fn words(path: &str) -> Vec<&str> {
 }
 
 /// Carries a request out.
-async fn call(State(site): State<Arc<Site>>, request: Request) -> Response {
+async fn call(State(site): State<Arc<Site>>, request: axum::extract::Request) -> Response {
     let (head, body) = request.into_parts();
     let body = match to_bytes(body, LONGEST).await {
         Ok(body) => body,
@@ -234,105 +243,97 @@ async fn call(State(site): State<Arc<Site>>, request: Request) -> Response {
     done.await.unwrap_or_else(|error| Refusal::new(500, format!("The call broke off: {error}")).response())
 }
 
+/// A request that was let in.
+struct Request {
+    /// What its own addresses begin with.
+    root: String,
+    input: Parameters,
+}
+
+impl Request {
+    /// The address of an object.
+    fn uri(&self, kind: &str, key: &str) -> Node {
+        format!("{}/api/v1/buyer/{kind}/{key}.json", self.root).into()
+    }
+}
+
 fn route(site: &Site, head: &Parts, body: &[u8]) -> Result<Response<Body>, Refusal> {
     let url = url_of(head, site.secure);
     let root = url.strip_suffix(head.uri.path()).unwrap_or(&url).to_owned();
-    let (root, input) = (root.as_str(), input(head, body)?);
-    let asked: &dyn Fn(&str) -> Option<String> =
-        &|name: &str| input.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.clone());
-    let path = words(head.uri.path());
-    let decoded: Vec<String> = path.iter().map(|word| decode(word)).collect();
+    let input = match Parameters::read(head.uri.query(), &head.headers, body) {
+        Ok(input) => input,
+        // Whatever it is, it is not for this service.
+        Err(Malformed::Type(_)) => Parameters::of_query(head.uri.query()),
+        Err(Malformed::Body(why)) => return Err(Refusal::new(400, why)),
+    };
+    let request = &Request { root, input };
+    let decoded: Vec<String> = words(head.uri.path()).into_iter().map(decode).collect();
     let get = matches!(head.method, Method::GET | Method::HEAD);
-    let method = head.method.as_str();
+    let method = if get { "GET" } else { head.method.as_str() };
     let post = head.method == Method::POST;
-    let gone = || respond(204, "text/plain", String::new());
     let wrong = || Err(Refusal::new(405, format!("{} is not for this path", head.method)));
     let path: Vec<&str> = decoded.iter().map(String::as_str).collect();
     match path.as_slice() {
         ["_ah", "OAuthGetRequestToken"] if get || post => tokens::request(site, &Presented::of(head, body)),
         ["_ah", "OAuthGetAccessToken"] if get || post => tokens::access(site, &Presented::of(head, body)),
         ["_ah", "OAuthAuthorizeToken"] if get || post => {
-            let token = asked("oauth_token").unwrap_or_default();
-            tokens::authorize(site, &token, asked("oauth_callback").as_deref())
+            let token = request.input.text("oauth_token").unwrap_or_default();
+            tokens::authorize(site, &token, request.input.text("oauth_callback").as_deref())
         }
         ["blobs", ticket] if get => download::blob(site, head, ticket),
-        ["api", "v1", "download", "appliance", key] if get => download::download(site, head, root, key),
-        ["api", "v1", "buyer", kind, last] => {
-            let (name, format) = match Format::split(last) {
-                Some((name, format)) => (name, format),
-                // A DELETE is printed without an ending.
-                None if method == "DELETE" => (*last, Format::Json),
-                None => return Err(Refusal::missing("path")),
-            };
-            let found = match (*kind, name, method) {
-                ("instances", "list", "GET" | "HEAD") => resources::instances(site, root, asked)?,
-                ("instances", "list", "POST") => {
-                    return Ok(format.respond(201, &resources::create_instance(site, root, asked)?));
-                }
-                ("instance", key, "GET" | "HEAD") => resources::instance(site, root, key)?,
-                ("instance", key, "DELETE") => {
-                    resources::delete_instance(site, key)?;
-                    return Ok(gone());
-                }
-                ("appliances", "list", "GET" | "HEAD") => resources::appliances(site, root, false)?,
-                ("appliances", "public", "GET" | "HEAD") => resources::appliances(site, root, true)?,
-                ("appliance", key, "GET" | "HEAD") => resources::appliance(site, root, key)?,
-                ("appliance", key, "PUT") => resources::rename(site, root, key, asked)?,
-                ("appliance", key, "DELETE") => {
-                    resources::delete_appliance(site, key)?;
-                    return Ok(gone());
-                }
-                ("providers", "list", "GET" | "HEAD") => resources::providers(root, asked),
-                ("provider", key, "GET" | "HEAD") => resources::provider(root, key)?,
-                // `list` is no key: the manual has the same word for one and for all.
-                ("hardware", "list", "GET" | "HEAD") => resources::hardware_list(root, asked),
-                ("hardware", key, "GET" | "HEAD") => resources::hardware(root, key)?,
-                (
-                    "instances" | "instance" | "appliances" | "appliance" | "providers" | "provider"
-                    | "hardware",
-                    ..,
-                ) => {
-                    return wrong();
-                }
-                _ => return Err(Refusal::missing("path")),
-            };
-            Ok(format.respond(200, &found))
+        ["api", "v1", "download", "appliance", key] if get => {
+            download::download(site, head, &request.root, key)
         }
+        ["api", "v1", "buyer", kind, last] => buyer(site, request, method, kind, last),
         ["_ah", ..] | ["blobs", _] | ["api", "v1", "download", ..] if !get => wrong(),
         _ => Err(Refusal::missing("path")),
     }
 }
 
-/// The parameters of the query and of a body, the body's last: a form, a form in parts, or JSON.
-fn input(head: &Parts, body: &[u8]) -> Result<Vec<(String, String)>, Refusal> {
-    let pairs = |form: &[u8]| form_urlencoded::parse(form).into_owned().collect::<Vec<_>>();
-    let mut all = pairs(head.uri.query().unwrap_or_default().as_bytes());
-    let kind = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-        "application/x-www-form-urlencoded" => all.extend(pairs(body)),
-        "multipart/form-data" => {
-            let fields = boundary(kind).and_then(|boundary| parts(body, &boundary));
-            all.extend(
-                fields.ok_or_else(|| Refusal::new(400, "The parts of the body cannot be told apart"))?,
-            );
+/// Carries a call of the buyer's API out.
+fn buyer(
+    site: &Site,
+    request: &Request,
+    method: &str,
+    kind: &str,
+    last: &str,
+) -> Result<Response<Body>, Refusal> {
+    let (name, format) = match Format::split(last) {
+        Some(split) => split,
+        // A DELETE is printed without an ending.
+        None if method == "DELETE" => (last, Format::Json),
+        None => return Err(Refusal::missing("path")),
+    };
+    let found = match (kind, name, method) {
+        ("instances", "list", "GET") => resources::instances(site, request)?,
+        ("instances", "list", "POST") => {
+            return format.respond(201, &resources::create_instance(site, request)?);
         }
-        "application/json" if !body.is_empty() => {
-            let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body)
-                .map_err(|error| Refusal::new(400, format!("The body is no JSON object: {error}")))?;
-            all.extend(object.into_iter().map(|(name, value)| match value {
-                serde_json::Value::String(text) => (name, text),
-                other => (name, other.to_string()),
-            }));
+        ("instance", key, "GET") => resources::instance(site, request, key)?,
+        ("instance", key, "DELETE") => {
+            resources::delete_instance(site, key)?;
+            return Ok(respond(204, "text/plain", String::new()));
         }
-        _ => {}
-    }
-    Ok(all)
-}
-
-/// A word of a path.
-fn decode(word: &str) -> String {
-    // In a path a plus is a plus.
-    let form = word.replace('+', "%2B");
-    let pair = form_urlencoded::parse(form.as_bytes()).next();
-    pair.map(|(name, _)| name.into_owned()).unwrap_or_default()
+        ("appliances", "list", "GET") => resources::appliances(site, request, false)?,
+        ("appliances", "public", "GET") => resources::appliances(site, request, true)?,
+        ("appliance", key, "GET") => resources::appliance(site, request, key)?,
+        ("appliance", key, "PUT") => resources::rename(site, request, key)?,
+        ("appliance", key, "DELETE") => {
+            resources::delete_appliance(site, key)?;
+            return Ok(respond(204, "text/plain", String::new()));
+        }
+        ("providers", "list", "GET") => resources::providers(request),
+        ("provider", key, "GET") => resources::provider(request, key)?,
+        // `list` is no key: the manual has the same word for one and for all.
+        ("hardware", "list", "GET") => resources::hardware_list(request),
+        ("hardware", key, "GET") => resources::hardware(request, key)?,
+        (
+            "instances" | "instance" | "appliances" | "appliance" | "providers" | "provider" | "hardware",
+            ..,
+        ) => {
+            return Err(Refusal::new(405, format!("{method} is not for this path")));
+        }
+        _ => return Err(Refusal::missing("path")),
+    };
+    format.respond(200, &found)
 }

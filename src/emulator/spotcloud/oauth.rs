@@ -66,7 +66,7 @@ impl Presented {
         }
     }
 
-    /// Whether the signature is that of this request under these two secrets.
+    /// Returns whether the signature is that of this request under these two secrets.
     pub(super) fn is_signed_by(&self, method: &str, url: &str, consumer: &str, token: &str) -> bool {
         let Some(signature) = &self.signature else { return false };
         let right = sign(&base_string(method, url, &self.signed), consumer, token);
@@ -74,7 +74,7 @@ impl Presented {
     }
 }
 
-/// Whether a request carries the signature that belongs to a consumer's and a token's secret; `None` if it
+/// Returns whether a request carries the signature that belongs to a consumer's and a token's secret; `None` if it
 /// cannot be made of these parts. This is the emulator's judgement without a connection, for tests that sign
 /// with other code.
 pub fn is_signed(
@@ -102,7 +102,7 @@ pub fn is_signed(
     Some(presented.is_signed_by(method, &url, consumer_secret, token_secret))
 }
 
-/// Whether a request's body is a form, which is then signed.
+/// Returns whether a request's body is a form, which is then signed.
 pub(super) fn is_form(head: &Parts) -> bool {
     let kind = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
@@ -153,7 +153,7 @@ fn encode(text: &str) -> String {
 }
 
 /// The other way; what is no encoding stays as it is. A plus is a plus.
-fn decode(text: &str) -> String {
+pub(super) fn decode(text: &str) -> String {
     let mut out = Vec::new();
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

@@ -1,144 +1,139 @@
 //! Instances, appliances, providers and hardware (SpotCloud Buyer API 1.2, 2 to 5).
 
-use super::Site;
-use super::market::{HARDWARE, Hardware, SELLERS, Seller};
-use super::reply::Refusal;
+use super::market::{Seller, dollars, offer, offers};
+use super::reply::{Node, Refusal};
 use super::state::{Account, Instance};
-use crate::emulator::clock::{Date, SECOND, now};
-use serde_json::{Value, json};
+use super::{FOREIGN, Request, Site};
+use crate::emulator::clock::{SECOND, now};
+use crate::emulator::date::{TO_THE_SECOND, print};
 
 /// How long an instance is pending.
 const PENDING: u64 = SECOND;
 
-type Answer = Result<Value, Refusal>;
+type Answer = Result<Node, Refusal>;
 
-/// What a list is asked for, by name.
-pub(super) type OpenContext<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-pub(super) fn instances(site: &Site, root: &str, asked: OpenContext<'_>) -> Answer {
+pub(super) fn instances(site: &Site, request: &Request) -> Answer {
     let account = site.accounts.read()?;
+    let is = |name: &str, ours: &str| request.input.text(name).is_none_or(|asked| asked == ours);
     let fits = |instance: &&Instance| {
-        asked("state").is_none_or(|state| state == state_of(instance))
-            && asked("appliance").is_none_or(|key| key == instance.appliance)
-            && asked("provider").is_none_or(|key| seller_of(instance).is_some_and(|s| s.key == key))
+        is("state", state_of(instance))
+            && is("appliance", &instance.appliance)
+            && is("provider", offer(&instance.hardware).map_or("", |(seller, _)| &seller.key))
     };
-    Ok(account.instances.iter().filter(fits).map(|instance| describe(instance, root)).collect())
+    Ok(Node::List(account.instances.iter().filter(fits).map(|one| describe(one, request)).collect()))
 }
 
-pub(super) fn instance(site: &Site, root: &str, key: &str) -> Answer {
+pub(super) fn instance(site: &Site, request: &Request, key: &str) -> Answer {
     let account = site.accounts.read()?;
-    Ok(describe(find(&account, key)?, root))
+    Ok(describe(&account.instances[find(&account, key)?], request))
 }
 
-pub(super) fn create_instance(site: &Site, root: &str, asked: OpenContext<'_>) -> Answer {
-    let wanted = |name: &str| {
-        asked(name)
-            .filter(|key| !key.is_empty())
-            .ok_or_else(|| Refusal::new(400, format!("{name} is missing")))
-    };
+pub(super) fn create_instance(site: &Site, request: &Request) -> Answer {
+    let wanted =
+        |name: &str| request.input.text(name).ok_or_else(|| Refusal::new(400, format!("{name} is missing")));
     let (appliance, hardware, provider) = (wanted("appliance")?, wanted("hardware")?, wanted("provider")?);
-    let seller = Seller::find(&provider).ok_or_else(|| Refusal::new(400, "There is no such provider"))?;
-    let offer = Hardware::find(&hardware)
-        .filter(|hardware| hardware.seller == seller.key)
+    let seller = Seller::find(&provider).map_err(|_| Refusal::new(400, "There is no such provider"))?;
+    let (_, profile) = offer(&hardware)
+        .filter(|(owner, _)| owner.key == seller.key)
         .ok_or_else(|| Refusal::new(400, "The provider has no such hardware"))?;
-    site.accounts.change(|account| {
-        if site.appliance(account, &appliance).is_none() {
-            return Err(Refusal::new(401, "This appliance is not yours"));
+    site.accounts.change(|account, now| {
+        if appliance == FOREIGN {
+            return Err(Refusal::not_yours("appliance"));
         }
-        let spent: u64 =
-            account.instances.iter().filter_map(|i| Hardware::find(&i.hardware)).map(|h| h.cost).sum();
-        let left = site.balance.map(|balance| balance.saturating_sub(spent));
-        if left.is_some_and(|left| left < offer.cost) {
+        site.appliance(account, &appliance).map_err(|_| Refusal::new(400, "There is no such appliance"))?;
+        let costs = account.instances.iter().filter_map(|one| offer(&one.hardware));
+        let spent: u64 = costs.map(|(_, hardware)| hardware.hundredths).sum();
+        if site.balance.is_some_and(|balance| balance.saturating_sub(spent) < profile.hundredths) {
             return Err(Refusal::new(401, "The funds do not suffice"));
         }
         account.made += 1;
+        let [.., a, b, c] = account.made.to_be_bytes();
         let instance = Instance {
             key: format!("i-{}", uuid::Uuid::new_v4().simple()),
             id: format!("instance-{}", account.made),
             appliance,
             hardware,
-            created: now(),
-            address: format!(
-                "10.{}.{}.{}",
-                account.made >> 16 & 255,
-                account.made >> 8 & 255,
-                account.made & 255
-            ),
+            created: now,
+            deadline: now + profile.max_hours * 3600 * SECOND,
+            address: format!("10.{a}.{b}.{c}"),
         };
-        let described = describe(&instance, root);
+        let described = describe(&instance, request);
         account.instances.push(instance);
         Ok(described)
     })
 }
 
 pub(super) fn delete_instance(site: &Site, key: &str) -> Result<(), Refusal> {
-    site.accounts.change(|account| {
-        let key = find(account, key)?.key.clone();
-        account.instances.retain(|instance| instance.key != key);
+    site.accounts.change(|account, _| {
+        account.instances.remove(find(account, key)?);
         Ok(())
     })
 }
 
-fn find<'a>(account: &'a Account, key: &str) -> Result<&'a Instance, Refusal> {
-    account.instances.iter().find(|instance| instance.key == key).ok_or_else(|| Refusal::missing("instance"))
+fn find(account: &Account, key: &str) -> Result<usize, Refusal> {
+    let at = account.instances.iter().position(|instance| instance.key == key);
+    at.ok_or_else(
+        || if key == FOREIGN { Refusal::not_yours("instance") } else { Refusal::missing("instance") },
+    )
 }
 
 fn state_of(instance: &Instance) -> &'static str {
     if now() < instance.created + PENDING { "pending" } else { "running" }
 }
 
-fn seller_of(instance: &Instance) -> Option<&'static Seller> {
-    Hardware::find(&instance.hardware).and_then(|hardware| Seller::find(hardware.seller))
-}
-
-fn describe(instance: &Instance, root: &str) -> Value {
-    let hardware = Hardware::find(&instance.hardware).map(|h| Value::Object(h.fields(root)));
-    let hardware = hardware.unwrap_or(Value::Null);
-    let (state, hours) = (state_of(instance), hardware["max_hours"].to_string());
-    let hours: u64 = hours.trim_matches('"').parse().unwrap_or(0);
-    let ends = instance.created + hours * 3600 * SECOND;
+fn describe(instance: &Instance, request: &Request) -> Node {
+    let state = state_of(instance);
     // It has no deadline until it runs (2.2), and no address either.
-    let running = state == "running";
-    let provider = seller_of(instance).map(|seller| seller.key);
-    let uri = |what: &str, key: &str| format!("{root}/api/v1/buyer/{what}/{key}.json");
-    json!({
-        "id": instance.id, "key": instance.key, "ip": running.then_some(&instance.address),
-        "uri": uri("instance", &instance.key), "state": state,
-        "deadline": running.then(|| Date::of(ends).to_the_second()),
-        "cpu": hardware["cpu"], "memory": hardware["memory"], "cost": hardware["cost"],
-        "provider_key": provider, "appliance_key": instance.appliance, "hardware_key": instance.hardware,
-        "provider_uri": provider.map(|key| uri("provider", key)),
-        "appliance_uri": uri("appliance", &instance.appliance), "hardware_uri": uri("hardware", &instance.hardware),
-    })
+    let running = |text: &dyn Fn() -> String| if state == "running" { text().into() } else { Node::Null };
+    let mut fields = vec![
+        ("id", instance.id.as_str().into()),
+        ("key", instance.key.as_str().into()),
+        ("ip", running(&|| instance.address.clone())),
+        ("uri", request.uri("instance", &instance.key)),
+        ("state", state.into()),
+        ("deadline", running(&|| print(instance.deadline, TO_THE_SECOND))),
+    ];
+    if let Some((seller, hardware)) = offer(&instance.hardware) {
+        fields.extend([
+            ("cpu", hardware.cpu(seller)),
+            ("memory", hardware.memory(seller)),
+            ("cost", dollars(hardware.hundredths).into()),
+            ("provider_key", seller.key.as_str().into()),
+            ("appliance_key", instance.appliance.as_str().into()),
+            ("hardware_key", hardware.key.as_str().into()),
+            ("provider_uri", request.uri("provider", &seller.key)),
+            ("appliance_uri", request.uri("appliance", &instance.appliance)),
+            ("hardware_uri", request.uri("hardware", &hardware.key)),
+        ]);
+    }
+    Node::Object(fields)
 }
 
-/// The user's own appliances, or with `public` those of everybody.
-pub(super) fn appliances(site: &Site, root: &str, public: bool) -> Answer {
+/// The user's own appliances, or those of everybody.
+pub(super) fn appliances(site: &Site, request: &Request, public: bool) -> Answer {
     let account = site.accounts.read()?;
     let there = site.appliances.iter().filter(|appliance| appliance.public == public);
-    let there = there.filter_map(|appliance| site.appliance(&account, &appliance.key));
-    Ok(there.map(|appliance| appliance.fields(&account, root)).collect())
+    let there = there.filter_map(|appliance| site.appliance(&account, &appliance.key).ok());
+    Ok(Node::List(there.map(|appliance| appliance.describe(&account, request)).collect()))
 }
 
-pub(super) fn appliance(site: &Site, root: &str, key: &str) -> Answer {
+pub(super) fn appliance(site: &Site, request: &Request, key: &str) -> Answer {
     let account = site.accounts.read()?;
-    let appliance = site.appliance(&account, key).ok_or_else(|| Refusal::missing("appliance"))?;
-    Ok(appliance.fields(&account, root))
+    Ok(site.appliance(&account, key)?.describe(&account, request))
 }
 
-pub(super) fn rename(site: &Site, root: &str, key: &str, asked: OpenContext<'_>) -> Answer {
-    let name = asked("name").filter(|name| !name.is_empty());
-    let name = name.ok_or_else(|| Refusal::new(400, "name is missing"))?;
-    site.accounts.change(|account| {
+pub(super) fn rename(site: &Site, request: &Request, key: &str) -> Answer {
+    let name = request.input.text("name").ok_or_else(|| Refusal::new(400, "name is missing"))?;
+    site.accounts.change(|account, _| {
         let appliance = site.own(account, key)?;
         account.names.retain(|(known, _)| known != key);
         account.names.push((key.to_owned(), name));
-        Ok(appliance.fields(account, root))
+        Ok(appliance.describe(account, request))
     })
 }
 
 pub(super) fn delete_appliance(site: &Site, key: &str) -> Result<(), Refusal> {
-    site.accounts.change(|account| {
+    site.accounts.change(|account, _| {
         site.own(account, key)?;
         if account.instances.iter().any(|instance| instance.appliance == key) {
             return Err(Refusal::new(401, "This appliance is in use and cannot be deleted"));
@@ -148,42 +143,44 @@ pub(super) fn delete_appliance(site: &Site, key: &str) -> Result<(), Refusal> {
     })
 }
 
-pub(super) fn providers(root: &str, asked: OpenContext<'_>) -> Value {
-    SELLERS
-        .iter()
-        .filter(|seller| seller.fits(asked))
-        .map(|seller| Value::Object(seller.fields(root)))
-        .collect()
+pub(super) fn providers(request: &Request) -> Node {
+    let fitting = Seller::all().iter().filter(|seller| seller.fits(request));
+    Node::List(fitting.map(|seller| Node::Object(seller.fields(request))).collect())
 }
 
-pub(super) fn provider(root: &str, key: &str) -> Answer {
-    let seller = Seller::find(key).ok_or_else(|| Refusal::missing("provider"))?;
-    Ok(Value::Object(seller.details(root)))
+pub(super) fn provider(request: &Request, key: &str) -> Answer {
+    if key == FOREIGN {
+        return Err(Refusal::not_yours("provider"));
+    }
+    Ok(Node::Object(Seller::find(key)?.details(request)))
 }
 
-pub(super) fn hardware_list(root: &str, asked: OpenContext<'_>) -> Value {
-    HARDWARE.iter().filter(|offer| offer.fits(asked)).map(|offer| Value::Object(offer.fields(root))).collect()
+pub(super) fn hardware_list(request: &Request) -> Node {
+    let fitting = offers().filter(|(seller, hardware)| hardware.fits(seller, request));
+    Node::List(fitting.map(|(seller, hardware)| hardware.fields(seller, request)).collect())
 }
 
-pub(super) fn hardware(root: &str, key: &str) -> Answer {
-    let offer = Hardware::find(key).ok_or_else(|| Refusal::missing("hardware"))?;
-    Ok(Value::Object(offer.fields(root)))
+pub(super) fn hardware(request: &Request, key: &str) -> Answer {
+    let (seller, hardware) = offer(key).ok_or_else(|| Refusal::missing("hardware"))?;
+    Ok(hardware.fields(seller, request))
 }
 
 impl super::Appliance {
-    /// What is said of it. Every other size comes as text, since the manual shows neither.
-    fn fields(&self, account: &Account, root: &str) -> Value {
+    /// Every other size comes as text, since the manual shows neither.
+    fn describe(&self, account: &Account, request: &Request) -> Node {
         let given = account.names.iter().find(|(key, _)| *key == self.key).map(|(_, name)| name.clone());
         let own =
             || self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let size = std::fs::metadata(&self.path).map(|metadata| metadata.len()).ok();
-        let text = self.key.len() % 2 == 1;
-        json!({
-            "key": self.key, "name": given.unwrap_or_else(own),
-            "size": if text { json!(size.map(|size| size.to_string())) } else { json!(size) },
-            "uri": format!("{root}/api/v1/buyer/appliance/{}.json", self.key),
-            "download_uri": format!("{root}/api/v1/download/appliance/{}", self.key),
-            "logo_uri": null, "logo_key": null,
-        })
+        let number = if self.key.len() % 2 == 1 { |n: u64| n.to_string().into() } else { Node::Number };
+        Node::Object(vec![
+            ("key", self.key.as_str().into()),
+            ("name", given.unwrap_or_else(own).into()),
+            ("size", size.map_or(Node::Null, number)),
+            ("uri", request.uri("appliance", &self.key)),
+            ("download_uri", format!("{}/api/v1/download/appliance/{}", request.root, self.key).into()),
+            ("logo_uri", Node::Null),
+            ("logo_key", Node::Null),
+        ])
     }
 }

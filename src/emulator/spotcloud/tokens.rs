@@ -34,18 +34,18 @@ pub(super) fn request(site: &Site, presented: &Presented) -> Result<Response<Bod
     let token = Token { key: format!("r-{}", secret()), secret: secret() };
     let callback = presented.get("oauth_callback").map(str::to_owned);
     let reply = form(&token, callback.is_some());
-    site.accounts.change(|account| {
+    site.accounts.change(|account, _| {
         account.requests.push(RequestToken { token, callback, verifier: None });
         let surplus = account.requests.len().saturating_sub(KEPT);
         account.requests.drain(..surplus);
-        Ok(())
+        Ok::<_, Refusal>(())
     })?;
     Ok(reply)
 }
 
 /// `/_ah/OAuthAuthorizeToken`: the page on which the user agrees. Whoever opens it here has agreed.
 pub(super) fn authorize(site: &Site, key: &str, callback: Option<&str>) -> Result<Response<Body>, Refusal> {
-    let (verifier, callback) = site.accounts.change(|account| {
+    let (verifier, callback) = site.accounts.change::<_, Refusal>(|account, _| {
         let request = account.requests.iter_mut().find(|request| request.token.key == key);
         let request = request.ok_or_else(|| Refusal::new(400, "This token is not known, or was used"))?;
         let verifier = request.verifier.get_or_insert_with(|| secret()[..12].to_owned()).clone();
@@ -70,7 +70,7 @@ pub(super) fn authorize(site: &Site, key: &str, callback: Option<&str>) -> Resul
 pub(super) fn access(site: &Site, presented: &Presented) -> Result<Response<Body>, Refusal> {
     let token = Token { key: format!("a-{}", secret()), secret: secret() };
     let reply = form(&token, false);
-    site.accounts.change(|account| {
+    site.accounts.change(|account, _| {
         let key = presented.get("oauth_token").unwrap_or_default();
         let at = account.requests.iter().position(|request| request.token.key == key);
         let at = at.ok_or_else(|| Refusal::new(401, "This token is not known, or was used"))?;

@@ -4,7 +4,7 @@
 //! manual does not have, a method that it does not print for a path, a path that is spelled differently, and headers
 //! that name a format that it does not have. It judges a request by its head and answers nothing.
 
-use crate::provider::Provider;
+use crate::emulator::Dialect;
 use axum::http::header::{
     ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, TRANSFER_ENCODING,
 };
@@ -34,7 +34,7 @@ fn rows() -> &'static [Row] {
 }
 
 impl Row {
-    fn is_at(&self, provider: Provider, path: &[&str]) -> bool {
+    fn is_at(&self, provider: Dialect, path: &[&str]) -> bool {
         self.provider == provider.name()
             && self.path.len() == path.len()
             && self.path.iter().zip(path).all(|(wanted, word)| is_word(wanted, word))
@@ -57,14 +57,14 @@ fn is_word(wanted: &str, word: &str) -> bool {
 }
 
 /// The undocumented forms of a request, each as a sentence without the ids of a particular request.
-pub(super) fn undocumented(provider: Provider, head: &Parts) -> Vec<String> {
+pub(super) fn undocumented(provider: Dialect, head: &Parts) -> Vec<String> {
     let mut forms = Vec::new();
     let raw = head.uri.path();
     let mut words: Vec<&str> = raw.split('/').filter(|word| !word.is_empty()).collect();
     // Crosspeer's stem ends in /api/ (Crosspeer API, "Connecting").
     if words.first() == Some(&"api") && is_elastic(provider) {
         words.remove(0);
-        if provider != Provider::Crosspeer {
+        if provider != Dialect::Crosspeer {
             forms.push("the path begins with /api".to_owned());
         }
     }
@@ -94,13 +94,13 @@ pub(super) fn undocumented(provider: Provider, head: &Parts) -> Vec<String> {
     forms
 }
 
-fn is_elastic(provider: Provider) -> bool {
-    matches!(provider, Provider::OpenHosting | Provider::Crosspeer | Provider::CloudSigma)
+fn is_elastic(provider: Dialect) -> bool {
+    matches!(provider, Dialect::OpenHosting | Dialect::Crosspeer | Dialect::CloudSigma)
 }
 
 /// Where SpotCloud's redirects lead: the address is the emulator's own.
-fn is_blob(provider: Provider, words: &[&str]) -> bool {
-    provider == Provider::SpotCloud && matches!(words, [first, _] if *first == super::spotcloud::BLOBS)
+fn is_blob(provider: Dialect, words: &[&str]) -> bool {
+    provider == Dialect::SpotCloud && matches!(words, [first, _] if *first == super::spotcloud::BLOBS)
 }
 
 /// A path with `*` for what looks like an id, a number or an address.
@@ -110,7 +110,7 @@ fn general(words: &[&str]) -> String {
 }
 
 /// What of the headers that name formats is not documented.
-fn headers(provider: Provider, head: &Parts, words: &[&str]) -> Vec<String> {
+fn headers(provider: Dialect, head: &Parts, words: &[&str]) -> Vec<String> {
     let header =
         |name: HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let mut forms = Vec::new();
@@ -120,13 +120,13 @@ fn headers(provider: Provider, head: &Parts, words: &[&str]) -> Vec<String> {
     let documented: &[&str] = match provider {
         _ if writes => &["application/octet-stream"],
         // Both manuals, "Data formats".
-        Provider::OpenHosting | Provider::Crosspeer => &["text/plain", "application/json"],
+        Dialect::OpenHosting | Dialect::Crosspeer => &["text/plain", "application/json"],
         // CloudSigma API 1.0: "The API is in text/plain mode."
-        Provider::CloudSigma => &["text/plain"],
+        Dialect::CloudSigma => &["text/plain"],
         // Joyent CloudAPI 6.5, "Content-Type".
-        Provider::Joyent => &["application/json", "application/x-www-form-urlencoded", "multipart/form-data"],
+        Dialect::Joyent => &["application/json", "application/x-www-form-urlencoded", "multipart/form-data"],
         // SpotCloud Buyer API 1.2, the Python example.
-        Provider::SpotCloud => &["application/x-www-form-urlencoded", "multipart/form-data"],
+        Dialect::SpotCloud => &["application/x-www-form-urlencoded", "multipart/form-data"],
     };
     if has_body {
         match header(CONTENT_TYPE).map(media) {
@@ -146,8 +146,8 @@ fn headers(provider: Provider, head: &Parts, words: &[&str]) -> Vec<String> {
         forms.push("Transfer-Encoding".to_owned());
     }
     let answers: &[&str] = match provider {
-        Provider::OpenHosting | Provider::Crosspeer => &["text/plain", "application/json"],
-        Provider::Joyent => &["application/json", "text/plain", "image/png"],
+        Dialect::OpenHosting | Dialect::Crosspeer => &["text/plain", "application/json"],
+        Dialect::Joyent => &["application/json", "text/plain", "image/png"],
         // The others choose the format by the path, or have only one.
         _ => &[],
     };
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
     use axum::http::Request;
 
-    fn forms(provider: Provider, line: &str, headers: &[(&str, &str)]) -> Vec<String> {
+    fn forms(provider: Dialect, line: &str, headers: &[(&str, &str)]) -> Vec<String> {
         let (method, uri) = line.split_once(' ').unwrap();
         let request =
             headers.iter().fold(Request::builder().method(method).uri(uri), |request, (name, value)| {
@@ -187,16 +187,16 @@ mod tests {
     fn documented_requests_are_not_named() {
         let bytes = [("Content-Length", "9"), ("Content-Type", "application/octet-stream")];
         for (provider, line, headers) in [
-            (Provider::OpenHosting, "GET /drives/list", &[("Accept", "*/*")][..]),
-            (Provider::OpenHosting, "POST /drives/create", TEXT),
-            (Provider::OpenHosting, "POST /drives/u/write/4M", &bytes),
-            (Provider::Crosspeer, "POST /api/drives/u/destroy", &[("Content-Length", "0")]),
-            (Provider::CloudSigma, "GET /servers/u/destroy", &[]),
-            (Provider::CloudSigma, "GET /drives/standard/cd/list", &[]),
-            (Provider::SpotCloud, "GET /api/v1/buyer/instances/list.json?state=running", &[]),
-            (Provider::SpotCloud, "DELETE /api/v1/buyer/instance/i-1", &[]),
-            (Provider::SpotCloud, "GET /blobs/ticket", &[]),
-            (Provider::Joyent, "POST /my/machines/u?action=stop", &[("Accept", "application/json")]),
+            (Dialect::OpenHosting, "GET /drives/list", &[("Accept", "*/*")][..]),
+            (Dialect::OpenHosting, "POST /drives/create", TEXT),
+            (Dialect::OpenHosting, "POST /drives/u/write/4M", &bytes),
+            (Dialect::Crosspeer, "POST /api/drives/u/destroy", &[("Content-Length", "0")]),
+            (Dialect::CloudSigma, "GET /servers/u/destroy", &[]),
+            (Dialect::CloudSigma, "GET /drives/standard/cd/list", &[]),
+            (Dialect::SpotCloud, "GET /api/v1/buyer/instances/list.json?state=running", &[]),
+            (Dialect::SpotCloud, "DELETE /api/v1/buyer/instance/i-1", &[]),
+            (Dialect::SpotCloud, "GET /blobs/ticket", &[]),
+            (Dialect::Joyent, "POST /my/machines/u?action=stop", &[("Accept", "application/json")]),
         ] {
             assert_eq!(forms(provider, line, headers), [""; 0], "{line}");
         }
@@ -207,55 +207,55 @@ mod tests {
         let curl = [("Content-Length", "9"), ("Content-Type", "application/x-www-form-urlencoded")];
         for (provider, line, headers, expected) in [
             (
-                Provider::OpenHosting,
+                Dialect::OpenHosting,
                 "POST /drives/u/destroy",
                 &[][..],
                 "the manual has no POST /drives/u/destroy",
             ),
-            (Provider::OpenHosting, "POST /drives/12-ab/set", TEXT, "the manual has no POST /drives/*/set"),
-            (Provider::OpenHosting, "GET /api/drives/list", &[], "the path begins with /api"),
+            (Dialect::OpenHosting, "POST /drives/12-ab/set", TEXT, "the manual has no POST /drives/*/set"),
+            (Dialect::OpenHosting, "GET /api/drives/list", &[], "the path begins with /api"),
             (
-                Provider::OpenHosting,
+                Dialect::OpenHosting,
                 "GET /drives/list/",
                 &[],
                 "the path has a doubled slash, or one at its end",
             ),
-            (Provider::OpenHosting, "GET /drives/list?all=1", &[], "the path has a query"),
-            (Provider::OpenHosting, "POST /drives/list", &[], "POST /drives/list: the manual has GET"),
+            (Dialect::OpenHosting, "GET /drives/list?all=1", &[], "the path has a query"),
+            (Dialect::OpenHosting, "POST /drives/list", &[], "POST /drives/list: the manual has GET"),
             (
-                Provider::Crosspeer,
+                Dialect::Crosspeer,
                 "POST /drives/create",
                 &curl,
                 "POST /drives/create: Content-Type application/x-www-form-urlencoded; the manual has text/plain, \
                  application/json",
             ),
             (
-                Provider::Crosspeer,
+                Dialect::Crosspeer,
                 "POST /drives/create",
                 &[("Content-Length", "9")],
                 "POST /drives/create: a body without Content-Type",
             ),
-            (Provider::Crosspeer, "GET /drives/u/read", &[], "the manual has no GET /drives/u/read"),
+            (Dialect::Crosspeer, "GET /drives/u/read", &[], "the manual has no GET /drives/u/read"),
             (
-                Provider::Crosspeer,
+                Dialect::Crosspeer,
                 "GET /drives/list",
                 &[("Accept", "application/xml, */*")],
                 "GET /drives/list: Accept application/xml",
             ),
-            (Provider::CloudSigma, "POST /servers/u/stop", &[], "POST /servers/*/stop: the manual has GET"),
+            (Dialect::CloudSigma, "POST /servers/u/stop", &[], "POST /servers/*/stop: the manual has GET"),
             (
-                Provider::SpotCloud,
+                Dialect::SpotCloud,
                 "GET /api/v1/buyer/instances/list",
                 &[],
                 "the manual has no GET /api/v1/buyer/instances/list",
             ),
             (
-                Provider::SpotCloud,
+                Dialect::SpotCloud,
                 "POST /api/v1/buyer/hardware/list.json",
                 &[],
                 "POST /api/v1/buyer/hardware/list.FORMAT: the manual has GET",
             ),
-            (Provider::Joyent, "PUT /my/keys/a", &[], "PUT /*/keys/*: the manual has GET, DELETE"),
+            (Dialect::Joyent, "PUT /my/keys/a", &[], "PUT /*/keys/*: the manual has GET, DELETE"),
         ] {
             assert_eq!(forms(provider, line, headers), [expected], "{line}");
         }

@@ -2,9 +2,9 @@
 
 use super::client::{Client, Request};
 use super::config;
+use crate::emulator::Dialect::{self, CloudSigma, Joyent, OpenHosting};
 use crate::emulator::auth::base64;
 use crate::emulator::{AccountConfig, Config, Emulator};
-use crate::provider::Provider::{self, CloudSigma, Joyent, OpenHosting};
 
 const BOB: &str = "bob@example.com";
 
@@ -13,7 +13,7 @@ fn bob() -> AccountConfig {
 }
 
 /// An emulator of two accounts: the one of all tests, and bob's.
-fn two(provider: Provider) -> (Emulator, tempfile::TempDir) {
+fn two(provider: Dialect) -> (Emulator, tempfile::TempDir) {
     let data = tempfile::tempdir().unwrap();
     let config = Config { accounts: vec![bob()], ..config(provider, data.path(), "") };
     (Emulator::start_logged(config).unwrap(), data)

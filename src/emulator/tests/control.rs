@@ -2,8 +2,8 @@
 
 use super::client::{Client, Ending, Request};
 use super::config;
+use crate::emulator::Dialect::{self, CloudSigma, OpenHosting};
 use crate::emulator::{Config, Control, Fleet};
-use crate::provider::Provider::{self, CloudSigma, OpenHosting};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ struct Steered {
 impl Steered {
     fn new(faults: &str, keeps: bool) -> Steered {
         let data = tempfile::tempdir().unwrap();
-        let of = |provider: Provider| Config {
+        let of = |provider: Dialect| Config {
             strict: true,
             ..config(provider, &data.path().join(provider.name()), faults)
         };
@@ -29,7 +29,7 @@ impl Steered {
     }
 
     /// A client of one of the emulators.
-    fn client(&self, provider: Provider) -> Client {
+    fn client(&self, provider: Dialect) -> Client {
         let member = self.fleet.members().iter().find(|member| member.provider() == provider).unwrap();
         Client::new(address(member.url()))
     }

@@ -2,8 +2,8 @@
 
 use super::client::{Client, Request};
 use super::{Site, USER, config};
+use crate::emulator::Dialect::{Crosspeer, OpenHosting};
 use crate::emulator::Emulator;
-use crate::provider::Provider::{Crosspeer, OpenHosting};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ fn a_drive_lives_and_dies() {
         ("status", "active"),
         ("user", USER),
         ("claim:type", "shared"),
-        ("user:note", "a\nb"),
+        ("user:note", "a\\nb"),
         ("tags", "one two"),
         ("encryption:cipher", "none"),
         ("read:bytes", "0"),

@@ -2,8 +2,8 @@
 
 use super::Site;
 use super::client::{Client, Ending, Request};
+use crate::emulator::Dialect::OpenHosting;
 use crate::emulator::FaultKind;
-use crate::provider::Provider::OpenHosting;
 use std::time::{Duration, Instant};
 
 /// How long to wait where nothing is expected to come.

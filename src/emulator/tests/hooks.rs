@@ -2,8 +2,8 @@
 
 use super::client::{Client, Ending, Request};
 use super::{Site, config};
+use crate::emulator::Dialect::{CloudSigma, Crosspeer, OpenHosting};
 use crate::emulator::{Emulator, Gate, Next, Operation, Seen, Stage};
-use crate::provider::Provider::{CloudSigma, Crosspeer, OpenHosting};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,25 +1,26 @@
 //! The emulator seen from outside: raw HTTP over a real socket.
 
 mod accounts;
-mod client;
+pub(super) mod client;
 mod cloudsigma;
 mod control;
 mod drives;
 mod faults;
 mod hooks;
+mod manual;
 mod servers;
 mod transfer;
 mod wrong;
 
 use super::{Config, Emulator, Faults};
-use crate::provider::Provider;
+use crate::emulator::Dialect;
 use client::Client;
 use std::path::Path;
 
 pub(super) const USER: &str = "6339d58e-2c04-4279-acde-dc39fe2c0bc7";
 pub(super) const SECRET: &str = "secret key: with colon";
 
-fn config(provider: Provider, data: &Path, faults: &str) -> Config {
+fn config(provider: Dialect, data: &Path, faults: &str) -> Config {
     Config { faults: Faults::parse(faults).unwrap(), ..Config::new(provider, data, USER, SECRET) }
 }
 
@@ -31,7 +32,7 @@ struct Site {
 }
 
 impl Site {
-    fn new(provider: Provider, faults: &str) -> Site {
+    fn new(provider: Dialect, faults: &str) -> Site {
         let data = tempfile::tempdir().unwrap();
         let emulator = Emulator::start_logged(config(provider, data.path(), faults)).unwrap();
         let client = Client::new(emulator.address());
@@ -48,14 +49,39 @@ impl Site {
 
 #[test]
 fn a_secret_is_not_shown() {
-    let config = config(Provider::OpenHosting, Path::new("/nowhere"), "");
+    let config = config(Dialect::OpenHosting, Path::new("/nowhere"), "");
     assert!(!format!("{config:?}").contains(SECRET));
 }
 
 #[test]
 fn what_cannot_be_started_says_why() {
     let data = tempfile::tempdir().unwrap();
-    let site = Site::new(Provider::OpenHosting, "");
-    let taken = Config { listen: site.emulator.address(), ..config(Provider::OpenHosting, data.path(), "") };
+    let site = Site::new(Dialect::OpenHosting, "");
+    let taken = Config { listen: site.emulator.address(), ..config(Dialect::OpenHosting, data.path(), "") };
     assert_eq!(Emulator::start(taken).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+}
+
+/// What both sides share, both can get wrong together.
+#[test]
+fn the_emulator_shares_no_code_with_the_client() {
+    let mut dirs = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/emulator")];
+    let mut files = 0;
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for (n, line) in text.lines().enumerate() {
+                for (at, krate) in line.match_indices(concat!("crate", "::")) {
+                    let module = &line[at + krate.len()..];
+                    assert!(module.starts_with("emulator"), "{}:{}: {line}", path.display(), n + 1);
+                }
+            }
+            files += 1;
+        }
+    }
+    assert!(files > 50, "{files}");
 }

@@ -2,8 +2,8 @@
 
 use super::Site;
 use super::client::Client;
+use crate::emulator::Dialect::{CloudSigma, Crosspeer, OpenHosting};
 use crate::emulator::Emulator;
-use crate::provider::Provider::{CloudSigma, Crosspeer, OpenHosting};
 use std::time::{Duration, Instant};
 
 const SERVER: &str =

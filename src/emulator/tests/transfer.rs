@@ -2,8 +2,7 @@
 
 use super::Site;
 use super::client::{Client, Ending, Request};
-use crate::engine::encode::codec::{self, Rung};
-use crate::provider::Provider::{Crosspeer, OpenHosting};
+use crate::emulator::Dialect::{Crosspeer, OpenHosting};
 use flate2::{Compression, write::GzEncoder};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -39,8 +38,7 @@ fn what_is_written_is_read() {
     assert!(site.client.get(&format!("{read}/9999990/100")).body == bytes[9_999_990..]);
     assert_eq!(site.client.get(&format!("{read}/10000000/5")).body, b"");
     assert_eq!(site.client.get(&format!("{read}/7/0")).body, b"");
-    for (bad, status) in [("10000001", 400), ("0/4194305", 400), ("0/5M", 400), ("-1", 400), ("0/1.5k", 400)]
-    {
+    for (bad, status) in [("10000001", 400), ("-1", 400), ("0/1.5k", 400)] {
         let reply = site.client.get(&format!("{read}/{bad}"));
         assert_eq!((reply.status, reply.header("x-elastic-error")), (status, Some("usage")), "{bad}");
     }
@@ -99,25 +97,18 @@ fn a_write_is_applied_whole_or_not_at_all() {
 fn a_body_with_a_wrong_checksum_is_refused() {
     let mut site = Site::new(OpenHosting, "");
     let bytes = pattern(100_000);
-    let rung = Rung::default();
-    loop {
-        let uuid = site.drive(100_000);
-        let (read, write) = (format!("/drives/{uuid}/read"), format!("/drives/{uuid}/write/0"));
-        let mut codec = codec::Compression::Auto.codec(&rung).unwrap().unwrap();
-        let body = codec.gzip(&bytes, &mut Vec::new()).unwrap().to_vec();
-        // In the compressed data, in the CRC-32, in the length.
-        for at in [body.len() / 2, body.len() - 8, body.len() - 4] {
-            let mut damaged = body.clone();
-            damaged[at] ^= 1;
-            assert_eq!(write_gzip(&mut site.client, &write, damaged), 400, "{}, byte {at}", rung.name());
-            assert!(site.client.get(&read).body == vec![0; 100_000], "{}, byte {at}", rung.name());
-        }
-        assert_eq!(write_gzip(&mut site.client, &write, body), 204);
-        assert!(site.client.get(&read).body == bytes, "{}", rung.name());
-        if !rung.stronger() {
-            break;
-        }
+    let uuid = site.drive(100_000);
+    let (read, write) = (format!("/drives/{uuid}/read"), format!("/drives/{uuid}/write/0"));
+    let body = gzip(&bytes);
+    // In the compressed data, in the CRC-32, in the length.
+    for at in [body.len() / 2, body.len() - 8, body.len() - 4] {
+        let mut damaged = body.clone();
+        damaged[at] ^= 1;
+        assert_eq!(write_gzip(&mut site.client, &write, damaged), 400, "byte {at}");
+        assert!(site.client.get(&read).body == vec![0; 100_000], "byte {at}");
     }
+    assert_eq!(write_gzip(&mut site.client, &write, body), 204);
+    assert!(site.client.get(&read).body == bytes);
 }
 
 #[test]

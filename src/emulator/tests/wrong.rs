@@ -2,8 +2,8 @@
 
 use super::client::{Client, Ending, Request};
 use super::{Site, config};
+use crate::emulator::Dialect::{CloudSigma, OpenHosting};
 use crate::emulator::{Emulator, FaultKind};
-use crate::provider::Provider::{CloudSigma, OpenHosting};
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 

@@ -54,11 +54,6 @@ pub fn value(object: &Properties) -> Value {
     Value::Object(map)
 }
 
-/// Returns a list of objects or rows as a JSON array.
-pub fn values(objects: &[Properties]) -> Value {
-    Value::Array(objects.iter().map(value).collect())
-}
-
 /// Prints an object as JSON on one line, with its keys in order.
 pub fn print(object: &Properties) -> String {
     // Serializing strings and numbers cannot fail.

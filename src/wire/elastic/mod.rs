@@ -14,8 +14,7 @@ const SEARCHED: usize = 32;
 
 /// The properties of an object: keys with values, in their original order. Keys are unique.
 ///
-/// Setting and finding a key takes constant time, because a server, or a client of the emulator, may send a
-/// hundred thousand keys.
+/// Setting and finding a key takes constant time, because a server may send a hundred thousand keys.
 #[derive(Clone, Default)]
 pub struct Properties {
     pairs: Vec<(String, String)>,

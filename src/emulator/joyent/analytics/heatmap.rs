@@ -1,8 +1,7 @@
 //! Heatmaps: time across, the numeric field upwards, more points darker (Joyent CloudAPI 6.5,
 //! "`GetInstrumentationHeatmap`" and "Heatmaps").
 
-use super::samples::{decomposed, points};
-use super::{Instrumentation, Span, names};
+use super::{Instrumentation, Span};
 use crate::emulator::auth::base64;
 use crate::emulator::joyent::Site;
 use crate::emulator::joyent::call::Call;
@@ -10,7 +9,7 @@ use crate::emulator::joyent::failure::{Code, Failure};
 use crate::emulator::joyent::input::Input;
 use crate::emulator::joyent::reply::{Answer, Reply};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most pixels one way.
 const WIDEST: u64 = 2000;
@@ -21,21 +20,19 @@ const PLAIN: f64 = 21.0;
 
 /// `GET …/value/heatmap/image`
 pub(in crate::emulator::joyent) fn image(site: &Site, call: &Call) -> Answer {
-    let account = site.accounts.read()?;
-    let map = Heatmap::read(account.instrumentation(call.argument(0))?, &call.input)?;
+    let map = Heatmap::read(&super::touch(site, call)?, &call.input)?;
     let mut answer = map.describe();
     answer["ymin"] = json!(map.ymin);
     answer["ymax"] = json!(map.ymax);
     answer["present"] = json!(map.present());
     answer["transformations"] = json!({});
     answer["image"] = json!(base64(&map.png()?));
-    Ok(Reply::json(&answer))
+    Reply::json(&answer)
 }
 
 /// `GET …/value/heatmap/details`: the bucket under a pixel, counted from the left and from the top.
 pub(in crate::emulator::joyent) fn details(site: &Site, call: &Call) -> Answer {
-    let account = site.accounts.read()?;
-    let map = Heatmap::read(account.instrumentation(call.argument(0))?, &call.input)?;
+    let map = Heatmap::read(&super::touch(site, call)?, &call.input)?;
     let pixel = |name: &str, end: u64| match call.input.number(name)? {
         None => Err(Failure::parameter(name)),
         Some(at) if at < end => Ok(at),
@@ -50,7 +47,7 @@ pub(in crate::emulator::joyent) fn details(site: &Site, call: &Call) -> Answer {
     answer["bucket_ymax"] = json!(map.floor(bucket + 1).saturating_sub(1).max(map.floor(bucket)));
     answer["present"] = json!(here.names);
     answer["total"] = json!(here.total);
-    Ok(Reply::json(&answer))
+    Reply::json(&answer)
 }
 
 /// One bucket of one second.
@@ -78,25 +75,24 @@ struct Heatmap {
 
 impl Heatmap {
     fn read(one: &Instrumentation, input: &Input) -> Result<Self, Failure> {
-        let (metric, (discrete, numeric)) = (one.metric()?, one.fields()?);
-        if numeric.is_none() {
-            return Err(Failure::argument("only a numeric decomposition has a heatmap"));
-        }
+        let (discrete, numeric) = one.fields();
+        let numeric =
+            numeric.ok_or_else(|| Failure::argument("only a numeric decomposition has a heatmap"))?;
         let bounded = |name: &str, default: u64, most: u64| match input.number(name)?.unwrap_or(default) {
             number if (1..=most).contains(&number) => Ok(number),
             _ => Err(Failure::argument(format!("{name} is 1 to {most}"))),
         };
         let (isolate, exclude) = (input.flag("isolate")?, input.flag("exclude")?);
-        let all = input.flag("decompose_all")?;
-        let selected = names(input.value("selected"));
+        let (all, selected) = (input.flag("decompose_all")?, input.words("selected"));
         let span = Span::read(input, 60)?;
         let mut found = Vec::new();
         for (n, second) in (0_u64..).zip(span.seconds()) {
-            for point in points(metric, &one.predicate, second) {
-                let (name, Some(amount)) = decomposed(point, discrete, numeric) else { continue };
+            for (operation, weight) in one.operations(second)? {
+                let name = discrete.and_then(|field| operation.get(field));
+                let Some(amount) = operation.number(numeric) else { continue };
                 let chosen = name.is_some_and(|name| selected.iter().any(|other| other == name));
                 if !(isolate && !chosen || exclude && chosen) {
-                    found.push((n, name, amount, point.weight));
+                    found.push((n, name, amount, weight));
                 }
             }
         }
@@ -106,8 +102,7 @@ impl Heatmap {
         if ymax <= ymin {
             return Err(Failure::argument("ymax is not above ymin"));
         }
-        let highlighted = if all { discrete.map_or(&[][..], |field| field.values) } else { &[] };
-        let highlighted = highlighted.iter().map(|name| (*name).to_owned()).chain(selected);
+        let names: BTreeSet<&str> = found.iter().filter_map(|(_, name, ..)| *name).filter(|_| all).collect();
         let mut map = Heatmap {
             span,
             width: bounded("width", 600, WIDEST)?,
@@ -115,7 +110,7 @@ impl Heatmap {
             nbuckets: bounded("nbuckets", 100, BUCKETS)?,
             ymin,
             ymax,
-            hues: hues(highlighted, input)?,
+            hues: hues(names.into_iter().map(str::to_owned).chain(selected), input)?,
             cells: BTreeMap::new(),
         };
         for (second, name, amount, weight) in found {
@@ -137,11 +132,8 @@ impl Heatmap {
     }
 
     /// The values of the discrete field that are in it.
-    fn present(&self) -> Vec<&'static str> {
-        let mut names: Vec<_> = self.cells.values().flat_map(|cell| cell.names.keys().copied()).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+    fn present(&self) -> BTreeSet<&'static str> {
+        self.cells.values().flat_map(|cell| cell.names.keys().copied()).collect()
     }
 
     /// The bucket of a value, if it is in the picture.
@@ -174,7 +166,7 @@ impl Heatmap {
             }
         }
         let failed = |error: &dyn std::fmt::Display| {
-            Failure::new(Code::InternalError, format!("the image cannot be drawn: {error}"))
+            Failure::new(Code::INTERNAL, format!("the image cannot be drawn: {error}"))
         };
         let side = |pixels| u32::try_from(pixels).map_err(|error| failed(&error));
         let mut out = Vec::new();
@@ -199,12 +191,9 @@ impl Heatmap {
 /// The hues of highlighted values: those that were sent, in turn, or ones that are far apart.
 fn hues(names: impl Iterator<Item = String>, input: &Input) -> Result<BTreeMap<String, f64>, Failure> {
     let mut hues = Vec::new();
-    for word in super::names(input.value("hues")) {
-        let hue: f64 = word.parse().map_err(|_| Failure::argument(format!("{word:?} is no hue")))?;
-        if !(0.0..=360.0).contains(&hue) {
-            return Err(Failure::argument(format!("a hue is 0 to 360: {word}")));
-        }
-        hues.push(hue);
+    for word in input.words("hues") {
+        let hue = word.parse().ok().filter(|hue| (0.0..=360.0).contains(hue));
+        hues.push(hue.ok_or_else(|| Failure::argument(format!("a hue is 0 to 360: {word:?}")))?);
     }
     if hues.is_empty() {
         hues = (1..=6).map(|n| (PLAIN + 60.0 * f64::from(n)) % 360.0).collect();

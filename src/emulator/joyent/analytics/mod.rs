@@ -2,9 +2,8 @@
 //! and "Cloud Analytics").
 
 mod heatmap;
+mod metrics;
 mod predicate;
-mod samples;
-mod schema;
 
 pub(super) use heatmap::{details, image};
 
@@ -14,10 +13,11 @@ use super::failure::Failure;
 use super::input::Input;
 use super::reply::{Answer, Reply};
 use crate::emulator::clock::{SECOND, now};
-use samples::{Tally, by, decomposed, points};
-use schema::{Arity, Field, Metric};
+use crate::emulator::data;
+use metrics::{Metric, Operation, SCHEMA, is_numeric};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// The longest stretch of time that one value is asked for, in seconds.
 const LONGEST: u64 = 3600;
@@ -41,14 +41,17 @@ pub(super) struct Instrumentation {
     persist_data: bool,
     /// Microseconds since the epoch.
     created: u64,
+    /// When it was last asked for, in microseconds since the epoch.
+    accessed: u64,
+    /// The transformations that were asked for before: they are done by now.
+    transformed: Vec<String>,
 }
 
 impl Instrumentation {
-    /// What a call asks for.
+    /// Reads what a call asks for.
     fn read(input: &Input) -> Result<Self, Failure> {
         let (module, stat) = (input.required("module")?, input.required("stat")?);
-        let metric = Metric::find(&module, &stat)
-            .ok_or_else(|| Failure::argument(format!("there is no metric {module} {stat}")))?;
+        let metric = metric(&module, &stat)?;
         let seconds = |name: &str, default| match input.number(name)? {
             Some(0) => Err(Failure::argument(format!("{name} cannot be 0"))),
             number => Ok(number.unwrap_or(default)),
@@ -56,61 +59,68 @@ impl Instrumentation {
         Ok(Instrumentation {
             id: String::new(),
             predicate: predicate(input.value("predicate"), metric)?,
-            decomposition: decomposition(input.value("decomposition"), metric)?,
+            decomposition: decomposition(input, metric)?,
             granularity: seconds("granularity", 1)?,
             retention_time: seconds("retention-time", 600)?,
             idle_max: seconds("idle-max", 3600)?,
             persist_data: input.flag("persist-data")?,
             created: 0,
+            accessed: 0,
+            transformed: Vec::new(),
             module,
             stat,
         })
     }
 
-    fn metric(&self) -> Result<&'static Metric, Failure> {
-        Metric::find(&self.module, &self.stat)
-            .ok_or_else(|| Failure::missing("The metric", &format!("{} {}", self.module, self.stat)))
+    /// Returns whether nobody asked for it for so long that it is deleted ("`CreateInstrumentation`", `idle-max`).
+    pub(super) fn is_idle(&self, now: u64) -> bool {
+        self.accessed.saturating_add(self.idle_max.saturating_mul(SECOND)) < now
     }
 
-    /// The discrete and the numeric field that it is decomposed by.
-    fn fields(&self) -> Result<(Option<&'static Field>, Option<&'static Field>), Failure> {
-        let metric = self.metric()?;
-        let by = |arity| by(metric, &self.decomposition, arity);
-        Ok((by(Arity::Discrete), by(Arity::Numeric)))
+    #[cfg(test)]
+    pub(super) fn set_accessed(&mut self, at: u64) {
+        self.accessed = at;
     }
 
-    /// As the API shows it.
+    /// Returns the discrete and the numeric field that it is decomposed by.
+    fn fields(&self) -> (Option<&str>, Option<&str>) {
+        let by =
+            |numeric| self.decomposition.iter().map(|name| &**name).find(|name| is_numeric(name) == numeric);
+        (by(false), by(true))
+    }
+
+    /// Returns the operations of a second that it measures, each with its weight. What is older than its retention time is
+    /// no longer there.
+    fn operations(&self, second: u64) -> Result<Vec<(Operation, u64)>, Failure> {
+        let metric = metric(&self.module, &self.stat)?;
+        if second + self.retention_time < now() / SECOND {
+            return Ok(Vec::new());
+        }
+        let meant = |one: &Operation| predicate::holds(&self.predicate, &|field: &str| one.get(field));
+        Ok(metrics::operations(second).filter(meant).map(|one| (one, metric.weight(one))).collect())
+    }
+
+    /// Returns it as the API shows it.
     fn show(&self, login: &str) -> Result<Value, Failure> {
-        let (discrete, numeric) = self.fields()?;
+        let (discrete, numeric) = self.fields();
         let arity = match (discrete, numeric) {
             (_, Some(_)) => "numeric-decomposition",
             (Some(_), None) => "discrete-decomposition",
             (None, None) => "scalar",
         };
-        let uri = |path: &str, name: &str| json!({"uri": format!("/{login}/analytics/instrumentations/{}/value/{path}", self.id), "name": name});
-        let mut uris = vec![uri("raw", "value_raw")];
-        if numeric.is_some() {
-            uris.push(uri("heatmap/image", "value_heatmap_image"));
-            uris.push(uri("heatmap/details", "value_heatmap_details"));
+        let of = format!("/{login}/analytics/instrumentations/{}/value", self.id);
+        let mut uris = vec![json!({"uri": format!("{of}/raw"), "name": "value_raw"})];
+        for part in ["image", "details"].into_iter().filter(|_| numeric.is_some()) {
+            uris.push(
+                json!({"uri": format!("{of}/heatmap/{part}"), "name": format!("value_heatmap_{part}")}),
+            );
         }
         Ok(json!({
-            "module": self.module,
-            "stat": self.stat,
-            "predicate": self.predicate,
-            "decomposition": self.decomposition,
-            "value-dimension": self.decomposition.len() + 1,
-            "value-arity": arity,
-            "enabled": true,
-            "retention-time": self.retention_time,
-            "idle-max": self.idle_max,
-            "transformations": {},
-            "nsources": 1,
-            "granularity": self.granularity,
-            "persist-data": self.persist_data,
-            "crtime": self.created / 1000,
-            "value-scope": self.metric()?.interval,
-            "id": self.id,
-            "uris": uris,
+            "module": self.module, "stat": self.stat, "predicate": self.predicate, "decomposition": self.decomposition,
+            "value-dimension": self.decomposition.len() + 1, "value-arity": arity, "enabled": true,
+            "retention-time": self.retention_time, "idle-max": self.idle_max, "transformations": {}, "nsources": 1,
+            "granularity": self.granularity, "persist-data": self.persist_data, "crtime": self.created / 1000,
+            "value-scope": metric(&self.module, &self.stat)?.interval(), "id": self.id, "uris": uris,
         }))
     }
 }
@@ -123,7 +133,7 @@ struct Span {
 }
 
 impl Span {
-    /// What a call asks for; else the last so many seconds.
+    /// Reads what a call asks for; else the last so many seconds.
     fn read(input: &Input, length: u64) -> Result<Self, Failure> {
         let length = input.number("duration")?.unwrap_or(length);
         if !(1..=LONGEST).contains(&length) {
@@ -140,48 +150,51 @@ impl Span {
 
     /// Adds to an answer what time it is of.
     fn describe(self, answer: &mut Value) {
-        answer["start_time"] = json!(self.start);
-        answer["duration"] = json!(self.length);
-        answer["nsources"] = json!(1);
-        answer["minreporting"] = json!(1);
-        answer["requested_start_time"] = json!(self.start);
-        answer["requested_duration"] = json!(self.length);
-        answer["requested_end_time"] = json!(self.start + self.length);
+        for (key, value) in [
+            ("start_time", self.start),
+            ("duration", self.length),
+            ("nsources", 1),
+            ("minreporting", 1),
+            ("requested_start_time", self.start),
+            ("requested_duration", self.length),
+            ("requested_end_time", self.start + self.length),
+        ] {
+            answer[key] = json!(value);
+        }
     }
 }
 
 /// `GET analytics`
-#[expect(clippy::unnecessary_wraps, reason = "it is a row's handler")]
-pub(super) fn describe(_site: &Site, _call: &Call) -> Answer {
-    Ok(Reply::json(&schema::describe()))
+pub(super) fn describe(_: &Site, _: &Call) -> Answer {
+    Reply::json(&*SCHEMA)
 }
 
 /// `GET analytics/instrumentations`
-pub(super) fn list(site: &Site, _call: &Call) -> Answer {
+pub(super) fn list(site: &Site, _: &Call) -> Answer {
     let account = site.accounts.read()?;
-    let shown: Result<Value, Failure> =
-        account.instrumentations.iter().map(|one| one.show(&site.login)).collect();
-    Ok(Reply::json(&shown?))
+    let shown = account.instrumentations.iter().map(|one| one.show(&site.login));
+    Reply::json(&shown.collect::<Result<Vec<Value>, Failure>>()?)
 }
 
 /// `GET analytics/instrumentations/ID`
 pub(super) fn get(site: &Site, call: &Call) -> Answer {
-    Ok(Reply::json(&site.accounts.read()?.instrumentation(call.argument(0))?.show(&site.login)?))
+    let one = touch(site, call)?;
+    Ok(Reply::json(&one.show(&site.login)?)?
+        .at(format!("/{}/analytics/instrumentations/{}", call.login, one.id)))
 }
 
 /// `POST analytics/instrumentations`: a new one, or a copy of an old one.
 pub(super) fn create(site: &Site, call: &Call) -> Answer {
-    site.accounts.change(|account| {
+    site.accounts.change(|account, now| {
         let mut new = match call.input.text("clone") {
             Some(id) => account.instrumentation(&id)?.clone(),
             None => Instrumentation::read(&call.input)?,
         };
         account.instrumented += 1;
-        (new.id, new.created) = (account.instrumented.to_string(), now());
-        let scheme = if site.secure { "https" } else { "http" };
-        let location =
-            format!("{scheme}://{}/{}/analytics/instrumentations/{}", call.host(), site.login, new.id);
-        let reply = Reply::created(location, &new.show(&site.login)?);
+        new.id = account.instrumented.to_string();
+        (new.created, new.accessed) = (now, now);
+        let location = format!("{}/{}/analytics/instrumentations/{}", site.url(call), call.login, new.id);
+        let reply = Reply::created(&new.show(&site.login)?)?.at(location);
         account.instrumentations.push(new);
         Ok(reply)
     })
@@ -190,32 +203,93 @@ pub(super) fn create(site: &Site, call: &Call) -> Answer {
 /// `DELETE analytics/instrumentations/ID`
 pub(super) fn delete(site: &Site, call: &Call) -> Answer {
     let id = call.argument(0);
-    site.accounts.change(|account| {
+    site.accounts.change(|account, _| {
         account.instrumentation(id)?;
         account.instrumentations.retain(|one| one.id != id);
         Ok(Reply::gone())
     })
 }
 
-/// `GET analytics/instrumentations/ID/value/raw`
-pub(super) fn value(site: &Site, call: &Call) -> Answer {
-    let account = site.accounts.read()?;
-    let one = account.instrumentation(call.argument(0))?;
-    let span = Span::read(&call.input, one.granularity.min(LONGEST))?;
-    let (metric, (discrete, numeric)) = (one.metric()?, one.fields()?);
-    let mut tally = Tally::default();
-    for point in span.seconds().flat_map(|second| points(metric, &one.predicate, second)) {
-        let (name, amount) = decomposed(point, discrete, numeric);
-        tally.add(point, name, amount);
-    }
-    let value = tally.value(discrete.is_some(), numeric.is_some());
-    let mut answer = json!({"value": value, "transformations": {}});
-    span.describe(&mut answer);
-    Ok(Reply::json(&answer))
+/// Returns an instrumentation that is asked for, which keeps it from being idle.
+fn touch(site: &Site, call: &Call) -> Result<Instrumentation, Failure> {
+    site.accounts.change(|account, now| {
+        let one = account.instrumentation(call.argument(0))?;
+        one.accessed = now;
+        let before = one.clone();
+        for name in call.input.words("transformations") {
+            if SCHEMA["transformations"].get(&name).is_none() {
+                return Err(Failure::argument(format!("there is no transformation {name}")));
+            }
+            if !one.transformed.contains(&name) {
+                one.transformed.push(name);
+            }
+        }
+        Ok(before)
+    })
 }
 
-/// A predicate, as JSON or as a string of JSON.
-fn predicate(value: Option<&Value>, metric: &Metric) -> Result<Value, Failure> {
+/// `GET analytics/instrumentations/ID/value/raw`
+pub(super) fn value(site: &Site, call: &Call) -> Answer {
+    let one = touch(site, call)?;
+    let span = Span::read(&call.input, one.granularity.min(LONGEST))?;
+    let (discrete, numeric) = one.fields();
+    let mut tally: BTreeMap<&str, BTreeMap<(u64, u64), u64>> = BTreeMap::new();
+    for second in span.seconds() {
+        for (operation, weight) in one.operations(second)? {
+            let name = discrete.and_then(|field| operation.get(field)).unwrap_or_default();
+            let bucket = bucket(numeric.and_then(|field| operation.number(field)).unwrap_or(0));
+            *tally.entry(name).or_default().entry(bucket).or_default() += weight;
+        }
+    }
+    let leaf = |buckets: &BTreeMap<(u64, u64), u64>| match numeric {
+        Some(_) => buckets.iter().map(|((low, high), count)| json!([[low, high], count])).collect(),
+        None => json!(buckets.values().sum::<u64>()),
+    };
+    let value = match discrete {
+        Some(_) => tally.iter().map(|(name, buckets)| ((*name).to_owned(), leaf(buckets))).collect(),
+        None => leaf(tally.get("").unwrap_or(&BTreeMap::new())),
+    };
+    let names: Vec<&str> = tally.keys().copied().collect();
+    let mut answer =
+        json!({"value": value, "transformations": transformations(&one, call, discrete, &names)});
+    span.describe(&mut answer);
+    Reply::json(&answer)
+}
+
+/// Returns the transformations that are asked for of the keys of a value. They are performed asynchronously: the first
+/// answer has none of them, later ones have all ("Transformations").
+fn transformations(one: &Instrumentation, call: &Call, discrete: Option<&str>, names: &[&str]) -> Value {
+    let known: Value = serde_json::from_str(data::ADDRESSES).unwrap_or_default();
+    let of = |name: String| {
+        let fields = &SCHEMA["transformations"][&name]["fields"];
+        let applies = fields.as_array().is_some_and(|all| all.iter().any(|field| field.as_str() == discrete));
+        let done = one.transformed.contains(&name) && applies;
+        let keys = names
+            .iter()
+            .filter(|_| done)
+            .filter_map(|key| Some(((*key).to_owned(), known[&name].get(key)?.clone())));
+        let keys: Map<String, Value> = keys.collect();
+        (name, Value::Object(keys))
+    };
+    call.input.words("transformations").into_iter().map(of).collect()
+}
+
+fn metric(module: &str, stat: &str) -> Result<Metric, Failure> {
+    Metric::find(module, stat).ok_or_else(|| Failure::argument(format!("there is no metric {module} {stat}")))
+}
+
+/// Returns the bucket of a value: those that agree in their first two digits.
+fn bucket(amount: u64) -> (u64, u64) {
+    let mut step = 1;
+    while amount / step >= 100 {
+        step *= 10;
+    }
+    let low = amount / step * step;
+    (low, low + step - 1)
+}
+
+/// Reads a predicate, as JSON or as a string of JSON.
+fn predicate(value: Option<&Value>, metric: Metric) -> Result<Value, Failure> {
     let wrong = |error| Failure::argument(format!("the predicate is not JSON: {error}"));
     let predicate = match value {
         None | Some(Value::Null) => json!({}),
@@ -227,56 +301,35 @@ fn predicate(value: Option<&Value>, metric: &Metric) -> Result<Value, Failure> {
     Ok(predicate)
 }
 
-/// The names of fields: a list, a list of lists, either as a string of JSON, or names with commas between.
-fn decomposition(value: Option<&Value>, metric: &Metric) -> Result<Vec<String>, Failure> {
-    let names = names(value);
-    let mut seen = Vec::new();
-    for name in &names {
-        let field = metric.field(name);
-        let field = field.ok_or_else(|| Failure::argument(format!("the metric has no field {name}")))?;
-        if seen.contains(&field.arity()) {
+/// Reads the names of fields.
+fn decomposition(input: &Input, metric: Metric) -> Result<Vec<String>, Failure> {
+    let names = input.words("decomposition");
+    for (n, name) in names.iter().enumerate() {
+        if !metric.has(name) {
+            return Err(Failure::argument(format!("the metric has no field {name}")));
+        }
+        if names[..n].iter().any(|before| is_numeric(before) == is_numeric(name)) {
             return Err(Failure::argument("a decomposition has at most one discrete and one numeric field"));
         }
-        seen.push(field.arity());
     }
     Ok(names)
 }
 
-/// A list of words, in whichever of those forms it came.
-fn names(value: Option<&Value>) -> Vec<String> {
-    match value {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(words)) => words.iter().flat_map(|word| names(Some(word))).collect(),
-        Some(Value::String(text)) if text.trim_start().starts_with('[') => {
-            serde_json::from_str(text).map_or_else(|_| vec![text.clone()], |list: Value| names(Some(&list)))
-        }
-        Some(Value::String(text)) => {
-            text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
-        }
-        Some(other) => vec![other.to_string()],
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::emulator::joyent::failure::Code;
+    use super::bucket;
 
     #[test]
-    fn a_decomposition_comes_in_every_form() {
-        let metric = Metric::find("fs", "logical_ops").unwrap();
-        for value in [
-            json!(["execname", "latency"]),
-            json!([["execname"], ["latency"]]),
-            json!("[\"execname\", \"latency\"]"),
-            json!("execname,latency"),
+    fn buckets_are_those_of_the_manual() {
+        for (amount, expected) in [
+            (17_345, (17_000, 17_999)),
+            (110_000, (110_000, 119_999)),
+            (25_999_999, (25_000_000, 25_999_999)),
+            (0, (0, 0)),
+            (99, (99, 99)),
+            (100, (100, 109)),
         ] {
-            assert_eq!(decomposition(Some(&value), metric).unwrap(), ["execname", "latency"], "{value}");
-        }
-        assert!(decomposition(None, metric).unwrap().is_empty());
-        for value in ["raddr", "execname,optype", "[broken"] {
-            let refused = decomposition(Some(&json!(value)), metric).unwrap_err();
-            assert_eq!(refused.code, Code::InvalidArgument, "{value}");
+            assert_eq!(bucket(amount), expected);
         }
     }
 }

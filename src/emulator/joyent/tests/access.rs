@@ -1,6 +1,6 @@
 //! Who gets in: passwords, signatures, versions.
 
-use super::client::{Reply, Request};
+use super::client::{Reply, Request, request};
 use super::requests::other_key;
 use super::{FINGERPRINT, LOGIN, PUBLIC, World, config};
 use crate::emulator::Emulator;
@@ -115,8 +115,12 @@ fn the_password_lets_in_and_another_does_not() {
     refused(&basic("my:secret: with colon"));
     refused(&ask(&world, None, "Bearer abc"));
     refused(&world.send(&Request::bare("GET", "/my/keys").header("X-Api-Version", "~6.5")));
-    let others = World::new("").get("/somebody/keys");
-    assert_eq!((others.status, &*others.code()), (404, "ResourceNotFound"));
+    let world = World::new("");
+    let nobody = world.get("/somebody/keys");
+    assert_eq!((nobody.status, &*nobody.code()), (404, "ResourceNotFound"));
+    // The operator's account exists ("HTTP Status Codes": no permissions to the specified resource).
+    let others = world.get("/admin/keys");
+    assert_eq!((others.status, &*others.code()), (403, "NotAuthorized"));
 }
 
 #[test]
@@ -163,7 +167,7 @@ fn what_the_server_of_the_time_refused_is_refused() {
 #[test]
 fn a_version_has_to_be_named_that_is_served() {
     let world = World::new("");
-    let version = |range: &str| world.send(&Request::new("GET", "/my/keys").instead("X-Api-Version", range));
+    let version = |range: &str| world.send(&request("GET", "/my/keys").instead("X-Api-Version", range));
     assert_eq!(version(">=6.1 <7 || ~9").status, 200);
     for range in ["~7.0", "latest"] {
         let reply = version(range);

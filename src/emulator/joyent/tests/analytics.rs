@@ -1,12 +1,18 @@
 //! Instrumentations over the wire: making, cloning, values, heatmaps.
 
 use super::World;
-use super::client::Request;
+use super::client::request;
+use crate::emulator::clock::{SECOND, now};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 const PATH: &str = "/my/analytics/instrumentations";
+
+/// A second whose data is still kept.
+fn recent() -> u64 {
+    now() / SECOND - 100
+}
 
 /// Makes an instrumentation of file system operations; its path.
 fn instrumented(world: &World, decomposition: &str) -> String {
@@ -27,8 +33,9 @@ fn instrumentations_are_made_and_cloned() {
         "retention-time": "1200",
         "persist-data": true,
     });
-    let made = world.send(&Request::new("POST", PATH).body("application/json", &sent.to_string()));
-    assert_eq!(made.header("location"), Some("http://api.example.com/demo/analytics/instrumentations/1"));
+    let made =
+        world.send(&request("POST", PATH).header("Content-Type", "application/json").body(sent.to_string()));
+    assert_eq!(made.header("location"), Some("http://api.example.com/my/analytics/instrumentations/1"));
     let first = made.json();
     for (key, expected) in [
         ("predicate", json!({"eq": ["optype", "read"]})),
@@ -69,14 +76,14 @@ fn instrumentations_are_made_and_cloned() {
 
 #[test]
 fn values_have_the_shape_of_their_decomposition() {
-    let world = World::new("");
+    let (world, start) = (World::new(""), recent());
     let value = |decomposition: &str| {
         let path = instrumented(&world, decomposition);
-        world.get(&format!("{path}/value/raw?start_time=1308863061&duration=2")).json()
+        world.get(&format!("{path}/value/raw?start_time={start}&duration=2")).json()
     };
     let scalar = value("");
-    assert_eq!(scalar["requested_start_time"], 1_308_863_061);
-    assert_eq!(scalar["requested_end_time"], 1_308_863_063);
+    assert_eq!(scalar["requested_start_time"], start);
+    assert_eq!(scalar["requested_end_time"], start + 2);
     let total = scalar["value"].as_u64().unwrap();
     let count = |value: &Value| value.as_u64().unwrap();
     let discrete: u64 = value("execname")["value"].as_object().unwrap().values().map(count).sum();
@@ -98,10 +105,10 @@ fn values_have_the_shape_of_their_decomposition() {
 
 #[test]
 fn heatmaps_are_pictures_of_the_size_asked_for() {
-    let world = World::new("");
+    let (world, start) = (World::new(""), recent());
     let path = instrumented(&world, "execname,latency");
     let pixels = |query: &str| {
-        let query = format!("start_time=1308863061&width=120&height=50&{query}");
+        let query = format!("start_time={start}&width=120&height=50&{query}");
         let reply = world.get(&format!("{path}/value/heatmap/image?{query}"));
         assert_eq!(reply.status, 200, "{}", reply.text());
         let image = STANDARD.decode(reply.json()["image"].as_str().unwrap()).unwrap();
@@ -134,9 +141,9 @@ fn heatmaps_are_pictures_of_the_size_asked_for() {
 
 #[test]
 fn the_details_of_all_buckets_are_the_raw_value() {
-    let world = World::new("");
+    let (world, start) = (World::new(""), recent());
     let path = instrumented(&world, "execname,latency");
-    let span = "start_time=1308863061&duration=1";
+    let span = format!("start_time={start}&duration=1");
     let raw = world.get(&format!("{path}/value/raw?{span}")).json()["value"].clone();
     let expected: u64 = raw
         .as_object()
@@ -151,7 +158,7 @@ fn the_details_of_all_buckets_are_the_raw_value() {
         let json = details(&format!("width=1&height=4&nbuckets=4&x=0&y={y}")).json();
         let present: u64 = json["present"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
         assert_eq!(json["total"], present);
-        assert_eq!(json["bucket_time"], 1_308_863_061);
+        assert_eq!(json["bucket_time"], start);
         let (low, high) = (json["bucket_ymin"].as_u64().unwrap(), json["bucket_ymax"].as_u64().unwrap());
         assert_eq!(low, below.map_or(0, |below: u64| below + 1), "from the bottom upwards without a gap");
         below = Some(high);
@@ -160,4 +167,69 @@ fn the_details_of_all_buckets_are_the_raw_value() {
     assert_eq!(total, expected);
     assert_eq!(details("x=1").code(), "MissingParameter");
     assert_eq!(details("x=600&y=1").code(), "InvalidArgument");
+}
+
+#[test]
+fn transformations_come_with_the_second_answer() {
+    // Joyent CloudAPI 6.5, "Transformations".
+    let (world, start) = (World::new(""), recent());
+    let made = world.post(PATH, "module=tcp&stat=connections&decomposition=raddr");
+    let path =
+        format!("{PATH}/{}/value/raw?start_time={start}&duration=60", made.json()["id"].as_str().unwrap());
+    let ask = |names: &str| world.get(&format!("{path}&transformations={names}")).json();
+    assert_eq!(world.get(&path).json()["transformations"], json!({}));
+    assert_eq!(ask("reversedns")["transformations"], json!({"reversedns": {}}));
+    let second = ask("reversedns");
+    assert_eq!(second["transformations"]["reversedns"]["8.12.47.107"], json!(["joyent.com"]));
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&second["transformations"]["reversedns"]), keys(&second["value"]));
+    ask("geolocate");
+    assert_eq!(ask("reversedns,geolocate")["transformations"]["geolocate"]["8.12.47.107"]["country"], "US");
+    let unknown = world.get(&format!("{path}&transformations=rot13"));
+    assert_eq!((unknown.status, &*unknown.code()), (409, "InvalidArgument"));
+    // Another field is not transformed.
+    let flat = instrumented(&world, "execname");
+    for _ in 0..2 {
+        let value = world.get(&format!("{flat}/value/raw?transformations=reversedns")).json();
+        assert_eq!(value["transformations"], json!({"reversedns": {}}));
+    }
+}
+
+#[test]
+fn data_is_kept_for_its_retention_time() {
+    // Joyent CloudAPI 6.5, "Data granularity and data retention".
+    let world = World::new("");
+    let path = instrumented(&world, "");
+    let count = |path: &str, ago: u64| {
+        let start = now() / SECOND - ago;
+        world.get(&format!("{path}/value/raw?start_time={start}&duration=1")).json()["value"]
+            .as_u64()
+            .unwrap()
+    };
+    assert!(count(&path, 500) > 0);
+    assert_eq!(count(&path, 700), 0, "600 seconds are kept");
+    let made = world.post(PATH, "module=fs&stat=logical_ops&retention-time=1200");
+    assert!(count(&format!("{PATH}/{}", made.json()["id"].as_str().unwrap()), 700) > 0);
+}
+
+#[test]
+fn an_instrumentation_that_nobody_asks_for_is_deleted() {
+    // Joyent CloudAPI 6.5, "`CreateInstrumentation`", idle-max.
+    let world = World::new("");
+    let idle = world.post(PATH, "module=fs&stat=logical_ops&idle-max=60").json()["id"].clone();
+    let kept = instrumented(&world, "");
+    // An hour and a half passes for the first, and half an hour for the other.
+    let later = |seconds: u64| now() - seconds * SECOND;
+    world.edit(|account| {
+        account.instrumentation(idle.as_str().unwrap()).unwrap().set_accessed(later(5400));
+        account.instrumentation(kept.rsplit('/').next().unwrap()).unwrap().set_accessed(later(1800));
+    });
+    assert_eq!(world.get(&format!("{PATH}/{}", idle.as_str().unwrap())).status, 404);
+    let got = world.get(&kept);
+    assert_eq!(
+        (got.status, got.header("location")),
+        (200, Some(&*kept)),
+        "with a Location, as in its sample"
+    );
+    assert_eq!(world.get(PATH).json().as_array().unwrap().len(), 1);
 }

@@ -7,13 +7,13 @@ mod machines;
 mod requests;
 mod tls;
 
-use super::account::{Account, Accounts};
+use super::account::Account;
 use super::machine::{Machine, State};
-use super::offers::{DATASETS, Kind, PACKAGES};
+use super::offers::{Dataset, Kind, Package};
+use crate::emulator::Dialect;
 use crate::emulator::clock::now;
 use crate::emulator::{Config, Emulator, Faults};
-use crate::provider::Provider;
-use client::{Reply, Request};
+use client::{Client, Reply, Request, request};
 use std::path::Path;
 
 pub(super) const LOGIN: &str = "demo";
@@ -26,7 +26,7 @@ pub(super) const PUBLIC: &str = include_str!("../../../../testdata/keys/test-rsa
 pub(super) const FINGERPRINT: &str = "b8:5d:ed:86:22:dd:1a:2b:ee:d6:6f:ba:ca:79:ce:8e";
 
 fn config(data: &Path, faults: &str) -> Config {
-    Config { faults: Faults::parse(faults).unwrap(), ..Config::new(Provider::Joyent, data, LOGIN, PASSWORD) }
+    Config { faults: Faults::parse(faults).unwrap(), ..Config::new(Dialect::Joyent, data, LOGIN, PASSWORD) }
 }
 
 /// An emulator with its own directory.
@@ -43,33 +43,33 @@ impl World {
     }
 
     fn send(&self, request: &Request) -> Reply {
-        client::send(self.emulator.address(), request).unwrap()
+        Client::new(self.emulator.address()).reply(request)
     }
 
     fn get(&self, path: &str) -> Reply {
-        self.send(&Request::new("GET", path))
+        self.send(&request("GET", path))
     }
 
     fn delete(&self, path: &str) -> Reply {
-        self.send(&Request::new("DELETE", path))
+        self.send(&request("DELETE", path))
     }
 
     /// A POST of a form.
     fn post(&self, path: &str, form: &str) -> Reply {
-        self.send(&Request::new("POST", path).form(form))
+        self.send(&request("POST", path).form(form))
     }
 
     /// Changes the account's file behind the emulator's back, as another process may.
     fn edit<T>(&self, change: impl FnOnce(&mut Account) -> T) -> T {
-        let accounts = Accounts::open(self.data.path(), &[]).unwrap();
-        accounts.change(|account| Ok(change(account))).unwrap()
+        let accounts = super::account::open(self.data.path(), &[]).unwrap();
+        accounts.change(|account, _| Ok::<_, std::io::Error>(change(account))).unwrap()
     }
 
-    /// A machine that is in a state without having waited for it; its UUID.
+    /// Returns a machine that is in a state without having waited for it; its UUID.
     fn machine(&self, name: &str, kind: Kind, state: State) -> String {
-        let dataset = DATASETS.iter().find(|dataset| dataset.kind == kind).unwrap();
+        let dataset = Dataset::all().iter().find(|dataset| dataset.kind == kind).unwrap();
         let mut machine =
-            Machine::new(name.to_owned(), dataset, &PACKAGES[0], "10.88.88.9".to_owned(), now());
+            Machine::new(name.to_owned(), dataset, &Package::all()[0], "10.88.88.9".to_owned(), now());
         (machine.state, machine.coming) = (state, None);
         let id = machine.id.clone();
         self.edit(|account| account.machines.push(machine));

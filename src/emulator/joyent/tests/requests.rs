@@ -2,7 +2,7 @@
 //! after a restart. What each call answers is in testdata/manuals.
 
 use super::World;
-use super::client::Request;
+use super::client::request;
 use crate::emulator::joyent::account::Key;
 use crate::emulator::joyent::machine::State;
 use crate::emulator::joyent::offers::Kind;
@@ -51,7 +51,7 @@ fn what_is_not_there_is_404_and_wrong_methods_405() {
         assert_eq!((reply.status, &*reply.code()), (404, "ResourceNotFound"), "{path}");
         reply.check(true);
     }
-    let reply = world.send(&Request::new("PUT", "/my/keys/rsa"));
+    let reply = world.send(&request("PUT", "/my/keys/rsa"));
     assert_eq!((reply.status, reply.header("allow")), (405, Some("GET, DELETE")));
     assert_eq!(reply.header("access-control-allow-methods"), Some("GET, DELETE"));
     assert_eq!(world.get("//my//keys/").status, 200, "a careless join");
@@ -60,7 +60,7 @@ fn what_is_not_there_is_404_and_wrong_methods_405() {
 #[test]
 fn the_only_answers_are_json() {
     let world = furnished();
-    let accept = |kind: &str| world.send(&Request::new("GET", "/my/keys").instead("Accept", kind));
+    let accept = |kind: &str| world.send(&request("GET", "/my/keys").instead("Accept", kind));
     for kind in ["*/*", "application/*", "text/plain, application/json;q=0.1"] {
         assert_eq!(accept(kind).status, 200, "{kind}");
     }
@@ -80,20 +80,23 @@ fn bodies_come_in_every_encoding_and_in_chunks() {
     ] {
         let id = world.machine(&kind.replace(['/', ' ', '='], "-"), Kind::Smart, State::Running);
         let path = format!("/my/machines/{id}?action=start");
-        let reply = world.send(&Request::new("POST", &path).body(kind, body));
+        let reply = world.send(&request("POST", &path).header("Content-Type", kind).body(body));
         assert_eq!(reply.status, 202, "{kind}: {}", reply.text());
         assert_eq!(world.get(&format!("/my/machines/{id}")).json()["state"], "stopping", "{kind}");
     }
     let id = world.machine("m", Kind::Smart, State::Running);
     let path = format!("/my/machines/{id}?action=stop");
-    let odd = world.send(&Request::new("POST", &path).body("text/yaml", "action: stop"));
+    let odd = world.send(&request("POST", &path).header("Content-Type", "text/yaml").body("action: stop"));
     assert_eq!((odd.status, &*odd.code()), (415, "InvalidHeader"));
-    let long = world.send(&Request::new("POST", &path).form(&"x".repeat((1 << 20) + 1)));
+    let long = world.send(&request("POST", &path).form(&"x".repeat((1 << 20) + 1)));
     assert_eq!((long.status, &*long.code()), (413, "RequestTooLarge"));
     // As smartdc sends both: the action in the query with an empty object, and a DELETE in chunks.
-    assert_eq!(world.send(&Request::new("POST", &path).body("application/json", "{}")).status, 202);
-    assert_eq!(world.send(&Request::new("DELETE", "/my/keys/rsa").chunked("0\r\n\r\n")).status, 204);
-    let chunked = Request::new("POST", "/my/keys").header("Content-Type", "application/json");
+    assert_eq!(
+        world.send(&request("POST", &path).header("Content-Type", "application/json").body("{}")).status,
+        202
+    );
+    assert_eq!(world.send(&request("DELETE", "/my/keys/rsa").chunked("0\r\n\r\n")).status, 204);
+    let chunked = request("POST", "/my/keys").header("Content-Type", "application/json");
     assert_eq!(world.send(&chunked.chunked("2\r\n{}\r\n0\r\n\r\n")).code(), "MissingParameter");
 }
 

@@ -1,8 +1,8 @@
 //! SpotCloud seen from outside: signed requests over a real socket. That the signatures are right is shown by the published
 //! vectors in [`super::oauth`] and by a library that nobody here wrote; here it matters what they let in.
 
+use crate::emulator::Dialect;
 use crate::emulator::{Config, Emulator, Faults};
-use crate::provider::Provider;
 use axum::http::Request;
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -28,7 +28,7 @@ impl World {
         Emulator::start(Config {
             faults: Faults::parse(faults).unwrap(),
             appliances: vec![("own".to_owned(), data.join("image"))],
-            ..Config::new(Provider::SpotCloud, data, KEY, SECRET)
+            ..Config::new(Dialect::SpotCloud, data, KEY, SECRET)
         })
         .unwrap()
     }
@@ -108,7 +108,8 @@ fn what_is_wrong_with_an_instance_is_told_apart() {
         ("appliance=own&hardware=h-tor1-s", 400, "provider is missing"),
         ("appliance=own&hardware=h-tor1-s&provider=p-ams1", 400, "no such hardware"),
         ("appliance=own&hardware=h-tor1-s&provider=nobody", 400, "no such provider"),
-        ("appliance=other&hardware=h-tor1-s&provider=p-tor1", 401, "not yours"),
+        ("appliance=other&hardware=h-tor1-s&provider=p-tor1", 400, "no such appliance"),
+        ("appliance=another&hardware=h-tor1-s&provider=p-tor1", 401, "not yours"),
         ("appliance=own&hardware=h-tor1-l&provider=p-tor1", 401, "funds"),
     ] {
         let (got, why) = world.json("POST", INSTANCES, form);
@@ -185,4 +186,126 @@ fn an_appliance_is_bent_or_too_long() {
     assert_eq!((bent.len(), differ, silent), (10, 1, 1));
     let (long, _, dealt) = download("long=1");
     assert!(long.len() > 10 && long.starts_with("0123456789") && dealt == 1, "{long}");
+}
+
+#[test]
+fn what_is_anothers_is_not_shown() {
+    // SpotCloud Buyer API 1.2, 2.2.4, 2.4.3, 3.3.4, 3.5.3, 3.6.3, 4.2.4: 401, and 404 where there is none.
+    let world = World::new("");
+    for (method, path) in [
+        ("GET", "/api/v1/buyer/instance/{}.json"),
+        ("DELETE", "/api/v1/buyer/instance/{}"),
+        ("GET", "/api/v1/buyer/appliance/{}.json"),
+        ("PUT", "/api/v1/buyer/appliance/{}.json?name=x"),
+        ("DELETE", "/api/v1/buyer/appliance/{}"),
+        ("GET", "/api/v1/download/appliance/{}"),
+        ("GET", "/api/v1/buyer/provider/{}.xml"),
+    ] {
+        for (key, status) in [("another", 401), ("nobody", 404)] {
+            assert_eq!(
+                world.send(method, &path.replace("{}", key), &[], "").0,
+                status,
+                "{method} {path} {key}"
+            );
+        }
+    }
+}
+
+#[test]
+fn xml_has_the_order_of_the_manual() {
+    let world = World::new("");
+    let elements = |path: &str| -> Vec<String> {
+        let (status, _, xml) = world.send("GET", path, &[], "");
+        assert_eq!(status, 200, "{xml}");
+        let names = xml.split('<').skip(1).filter_map(|tag| tag.split(['>', '/']).next());
+        names.filter(|name| !name.is_empty() && !name.starts_with('?')).map(str::to_owned).collect()
+    };
+    let provider = ["id", "key", "continent", "country", "city", "rating", "min_cost", "max_cost", "uri"];
+    let profile = ["hardware", "key", "name", "cpu", "memory", "max_hours", "uri", "cost"];
+    // 4.2.6.
+    let shown = elements("/api/v1/buyer/provider/p-tor1.xml");
+    assert_eq!(shown, [&["object"], &provider[..], &profile, &profile].concat());
+    // 5.2.6.
+    let hardware = [
+        "object",
+        "key",
+        "name",
+        "cost",
+        "cpu",
+        "memory",
+        "max_hours",
+        "continent",
+        "country",
+        "city",
+        "uri",
+    ];
+    assert_eq!(elements("/api/v1/buyer/hardware/h-tor1-s.xml"), hardware);
+    // 3.3.6.
+    let appliance = ["object", "key", "name", "size", "uri", "download_uri", "logo_uri", "logo_key"];
+    assert_eq!(elements("/api/v1/buyer/appliance/own.xml"), appliance);
+    // 2.1.6.
+    world.json("POST", INSTANCES, FORM);
+    let instance = [
+        "list",
+        "object",
+        "id",
+        "key",
+        "ip",
+        "uri",
+        "state",
+        "deadline",
+        "cpu",
+        "memory",
+        "cost",
+        "provider_key",
+        "appliance_key",
+        "hardware_key",
+        "provider_uri",
+        "appliance_uri",
+        "hardware_uri",
+    ];
+    assert_eq!(elements("/api/v1/buyer/instances/list.xml"), instance);
+}
+
+#[test]
+fn places_are_names_of_providers_and_codes_of_hardware() {
+    // SpotCloud Buyer API 1.2, 4.2.3 and 5.2.3.
+    let world = World::new("");
+    let (_, provider) = world.json("GET", "/api/v1/buyer/provider/p-gru1.json", "");
+    assert_eq!((&provider["continent"], &provider["country"]), (&"South America".into(), &"Brazil".into()));
+    let (_, hardware) = world.json("GET", "/api/v1/buyer/hardware/h-gru1-m.json", "");
+    assert_eq!((&hardware["continent"], &hardware["country"]), (&"SA".into(), &"BR".into()));
+    for (list, query, found) in [
+        ("hardware", "country=CA", 2),
+        ("hardware", "continent=Europe", 2),
+        ("providers", "continent=NA", 2),
+        ("providers", "country=Brazil", 1),
+        ("providers", "city=Paris", 0),
+    ] {
+        let (_, all) = world.json("GET", &format!("/api/v1/buyer/{list}/list.json?{query}"), "");
+        assert_eq!(all.as_array().unwrap().len(), found, "{list} {query}");
+    }
+}
+
+#[test]
+fn an_instance_ends_at_its_deadline() {
+    // SpotCloud Buyer API 1.2, 2.2: "The deadline is when the instance will terminate itself".
+    let world = World::new("");
+    let (_, made) = world.json("POST", INSTANCES, "appliance=own&hardware=h-gru1-m&provider=p-gru1");
+    let path = format!("/api/v1/buyer/instance/{}.json", made["key"].as_str().unwrap());
+    let pass = |hours: u64| {
+        let file = world.data.path().join("spotcloud.json");
+        let mut state: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        for key in ["created", "deadline"] {
+            let at = &mut state["instances"][0][key];
+            *at = (at.as_u64().unwrap() - hours * 3_600_000_000).into();
+        }
+        std::fs::write(file, state.to_string()).unwrap();
+    };
+    // It may run for 24 hours.
+    pass(23);
+    assert_eq!(world.json("GET", &path, "").1["state"], "running");
+    pass(2);
+    assert_eq!(world.json("GET", &path, "").0, 404);
+    assert_eq!(world.json("GET", INSTANCES, "").1, serde_json::json!([]));
 }
