@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 /// The longest input that is taken into memory. Open Hosting's own tool sends a whole small image in one write.
 const LONGEST_INPUT: u64 = 256 << 20;
 
-/// What `call` takes.
 #[derive(Debug, Args)]
 #[command(
     after_help = "`diskferry calls REMOTE:` lists the calls, `diskferry calls REMOTE: CALL` describes one.\n\n\
@@ -40,13 +39,13 @@ pub struct CallArgs {
     /// Take the input from FILE, or from standard input: bytes to write, or keys as text or JSON
     #[arg(short, long, value_name = "FILE|-")]
     file: Option<PathBuf>,
-    /// The format of the reply: json or xml, of SpotCloud alone
+    /// The format of the reply, which SpotCloud lets be chosen
     #[arg(long, value_name = "json|xml", value_parser = parse::<Format>)]
     format: Option<Format>,
-    /// Print a list as a table, in the order of this field: as numbers, where it has such
+    /// Print a list as a table, in the order of this field
     #[arg(long, value_name = "FIELD", conflicts_with = "format")]
     sort: Option<String>,
-    /// Send the method that the manual prints, where another is known to be right
+    /// Send the method that the manual prints, even where another is known to be right
     #[arg(long)]
     as_printed: bool,
     #[command(flatten)]
@@ -131,7 +130,7 @@ fn print(args: &CallArgs, call: &'static Call, reply: &Reply, output: &Output) -
     Ok(())
 }
 
-/// All of a file, or of standard input.
+/// Reads a file, or standard input for `-`.
 fn input(file: &Path) -> Result<Bytes> {
     let dash = file.as_os_str() == "-";
     let name = if dash { "standard input".to_owned() } else { file.display().to_string() };
@@ -141,7 +140,7 @@ fn input(file: &Path) -> Result<Bytes> {
     let mut bytes = Vec::new();
     from.take(LONGEST_INPUT + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > LONGEST_INPUT {
-        return Err(Error::usage(format!("{name} is too long for one call: it has more than 256M"))
+        return Err(Error::usage(format!("{name} is too large for one call: it has more than 256 MiB"))
             .hint("`diskferry upload` moves images of any size"));
     }
     Ok(bytes.into())

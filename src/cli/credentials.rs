@@ -1,4 +1,4 @@
-//! From a remote's profile to the credentials that go on its requests.
+//! The credentials of a remote, from its profile.
 
 use super::output::Output;
 use super::prompt;
@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 
-/// The credentials of a remote. Looks the secret up, which may run a command.
+/// Returns the credentials of a remote. Looks the secret up, which may run a command.
 pub async fn auth_of(remote: &Remote, env: &Environment, output: &Output) -> Result<Auth> {
     // Before a secret is looked up.
     remote.check_plain_http()?;
@@ -27,7 +27,7 @@ pub async fn auth_of(remote: &Remote, env: &Environment, output: &Output) -> Res
         AuthScheme::OAuth => {
             let consumer = consumer(remote)?;
             let (Some(key), Some(secret)) = (remote.token.clone(), remote.token_secret.clone()) else {
-                return Err(Error::new(Kind::Auth, format!("remote {} has no access token", remote.name))
+                return Err(Error::new(Kind::Auth, format!("remote `{}:` has no access token", remote.name))
                     .hint(format!("get one with `diskferry remote login {}:`", remote.name)));
             };
             hide(&secret, output);
@@ -40,7 +40,7 @@ pub async fn auth_of(remote: &Remote, env: &Environment, output: &Output) -> Res
     }
 }
 
-/// What a remote without a user proves itself by, if by anything: a ticket, or a token.
+/// Returns the secret of a remote that has no user, if it has one: a ticket, or a token.
 pub fn bearer(remote: &Remote, env: &Environment, output: &Output) -> Result<Option<SecretString>> {
     remote.check_plain_http()?;
     if !remote.has_secret() {
@@ -51,8 +51,8 @@ pub fn bearer(remote: &Remote, env: &Environment, output: &Output) -> Result<Opt
     Ok(Some(secret))
 }
 
-/// The signer of a remote: with the key in the file `identity`, else with one that the SSH agent holds. Where the file is a
-/// public key, the agent has the other half.
+/// Returns the signer of a remote: with the key in the file `identity`, else with one that the SSH agent holds. If the file is a
+/// public key, the agent has to have the private one.
 async fn signer(remote: &Remote, env: &Environment, output: &Output) -> Result<Signer> {
     let account = remote.account.as_deref().ok_or_else(|| missing(remote, "account"))?;
     let at = |error: Error| error.context(format_args!("remote {}", remote.name));
@@ -79,8 +79,9 @@ async fn signer(remote: &Remote, env: &Environment, output: &Output) -> Result<S
         }
         _ => {
             let socket = env.path("SSH_AUTH_SOCK").ok_or_else(|| {
-                at(Error::new(Kind::Auth, "there is no key to sign with"))
-                    .hint("set identity to the file of a private key, or start an SSH agent (SSH_AUTH_SOCK)")
+                at(Error::new(Kind::Auth, "no key to sign with")).hint(
+                    "set `identity` to the file of a private key, or start an SSH agent (`SSH_AUTH_SOCK`)",
+                )
             })?;
             let agent = Agent::find(&socket, remote.key_id.as_deref(), public.as_ref()).await.map_err(at)?;
             let fingerprint = agent.public().md5();
@@ -91,27 +92,27 @@ async fn signer(remote: &Remote, env: &Environment, output: &Output) -> Result<S
     Signer::new(account, remote.key_id.as_deref().unwrap_or(&fingerprint), key).map_err(at)
 }
 
-/// The OAuth consumer of a remote.
+/// Returns the OAuth consumer of a remote.
 pub fn consumer(remote: &Remote) -> Result<Credentials> {
     let key = remote.consumer_key.clone().ok_or_else(|| missing(remote, "consumer_key"))?;
     let secret = remote.consumer_secret.clone().ok_or_else(|| missing(remote, "consumer_secret"))?;
     Ok(Credentials { key, secret })
 }
 
-/// Whatever a server repeats of it, no message will have it.
+/// Hides a secret from all messages, whatever a server repeats of it.
 fn hide(secret: &SecretString, output: &Output) {
     output.redactor().hide(secret.expose_secret());
 }
 
 fn missing(remote: &Remote, key: &str) -> Error {
-    Error::new(Kind::Auth, format!("remote {} ({}) has no {key}", remote.name, remote.origin)).hint(
+    Error::new(Kind::Auth, format!("remote `{}:` ({}) has no `{key}`", remote.name, remote.origin)).hint(
         match &remote.origin {
             Origin::Environment(variables) => {
                 // The variable that has both, which had no colon to tell them apart.
                 let variable = variables.iter().find(|name| name.ends_with("AUTH")).unwrap_or(&"OHAUTH");
                 format!("write the user, a colon and the secret: `export {variable}=USER:SECRET`")
             }
-            _ => format!("add {key} to [remotes.{}]", remote.name),
+            _ => format!("add `{key}` to `[remotes.{}]`", remote.name),
         },
     )
 }

@@ -3,13 +3,12 @@
 use crate::error::{Error, Kind, Result};
 use std::fmt::Write;
 
-/// The most pixels that are taken: far more than any terminal has.
+/// The most pixels that are decoded: far more than any terminal has.
 const MOST: u64 = 64 << 20;
 
 /// From light to dark.
 const RAMP: [char; 6] = [' ', '.', ':', '+', '#', '@'];
 
-/// A picture.
 pub struct Picture {
     width: usize,
     height: usize,
@@ -20,8 +19,9 @@ pub struct Picture {
 impl Picture {
     /// Decodes a PNG.
     pub fn decode(png: &[u8]) -> Result<Self> {
-        let bad =
-            |why: &dyn std::fmt::Display| Error::new(Kind::Protocol, format!("the image is no PNG: {why}"));
+        let bad = |why: &dyn std::fmt::Display| {
+            Error::new(Kind::Protocol, format!("the image is not a PNG: {why}"))
+        };
         let mut decoder = png::Decoder::new(std::io::Cursor::new(png));
         decoder.set_transformations(png::Transformations::normalize_to_color8());
         let mut reader = decoder.read_info().map_err(|e| bad(&e))?;
@@ -29,7 +29,7 @@ impl Picture {
         if u64::from(width) * u64::from(height) > MOST || width == 0 || height == 0 {
             return Err(bad(&format!("it has {width} by {height} pixels")));
         }
-        let size = reader.output_buffer_size().ok_or_else(|| bad(&"its size makes no sense"))?;
+        let size = reader.output_buffer_size().ok_or_else(|| bad(&"it is too large"))?;
         let mut bytes = vec![0; size];
         let frame = reader.next_frame(&mut bytes).map_err(|e| bad(&e))?;
         let samples = frame.color_type.samples();
@@ -44,12 +44,12 @@ impl Picture {
         Ok(Self { width: width as usize, height: height as usize, pixels })
     }
 
-    /// Width and height in pixels.
+    /// Returns width and height in pixels.
     pub fn size(&self) -> (usize, usize) {
         (self.width, self.height)
     }
 
-    /// The picture in lines of at most so many characters.
+    /// Draws the picture in lines of at most so many characters.
     pub fn lines(&self, columns: usize, colours: bool) -> Vec<String> {
         let columns = columns.min(self.width);
         // A character is about twice as high as wide.
@@ -86,7 +86,7 @@ impl Picture {
         (0..columns).map(dark).collect::<String>().trim_end().to_owned()
     }
 
-    /// The average colour of one field of a grid.
+    /// Returns the average colour of one field of a grid.
     fn average(&self, column: usize, columns: usize, row: usize, rows: usize) -> [u8; 3] {
         let span = |at: usize, of: usize, len: usize| {
             let from = at * len / of;

@@ -41,7 +41,7 @@ pub(super) const CALLS: &[Call] = &[
         .returns(FORM)
         .repeat(Repeat::Never)
         .section("1")
-        .note("`diskferry remote login` makes this call as a part of the whole"),
+        .note("`diskferry remote login` makes this call"),
     get("oauth.authorize", "/_ah/OAuthAuthorizeToken?oauth_token={TOKEN}")
         .returns(PAGE)
         .repeat(Repeat::Never)
@@ -51,7 +51,7 @@ pub(super) const CALLS: &[Call] = &[
         .returns(FORM)
         .repeat(Repeat::Never)
         .section("1")
-        .note("`diskferry remote login` makes this call as a part of the whole"),
+        .note("`diskferry remote login` makes this call"),
     get("instances.list", "/api/v1/buyer/instances/list.{FORMAT}")
         .takes(Input::Query(&[
             Key::optional("state", ValueKind::Usually(STATES)),

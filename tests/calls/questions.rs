@@ -47,7 +47,7 @@ fn what_destroys_is_asked_for_and_only_a_yes_is_one() {
 fn yes_and_a_missing_terminal_go_on_without_a_question() {
     let (world, _emulator) = World::emulated(Provider::OpenHosting, "");
     let (first, second) = (format!("r:{}", world.drive("1M")), format!("r:{}", world.drive("1M")));
-    let (code, shown) = on_a_terminal(&world, &["drive", "destroy", &first, "--yes"], "");
+    let (code, shown) = on_a_terminal(&world, &["drive", "destroy", &first, "--yes"], "n\n");
     assert_eq!(code, 0, "{shown}");
     assert!(!shown.contains('?'), "{shown}");
     let scripted = world.run(&["drive", "destroy", &second]);
@@ -59,7 +59,7 @@ fn yes_and_a_missing_terminal_go_on_without_a_question() {
 fn a_size_that_cuts_is_asked_for_and_one_that_does_not_is_not() {
     let (world, _emulator) = World::emulated(Provider::Crosspeer, "");
     let target = format!("r:{}", world.drive("10M"));
-    let (code, shown) = on_a_terminal(&world, &["drive", "set", &target, "size=20M"], "");
+    let (code, shown) = on_a_terminal(&world, &["drive", "set", &target, "size=20M"], "n\n");
     assert_eq!(code, 0, "{shown}");
     assert!(!shown.contains('?'), "{shown}");
     let (code, shown) = on_a_terminal(&world, &["drive", "set", &target, "size=5M"], "n\n");

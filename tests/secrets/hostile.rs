@@ -187,8 +187,13 @@ fn names_in_a_damaged_reply_steer_no_terminal() {
 #[test]
 fn an_id_that_is_typed_stays_in_its_place() {
     let world = json(Provider::OpenHosting, &serde_json::json!({ "drive": DRIVE, "size": 10 }));
-    for id in ["a/b", "a?b", "a#b", "..", ".x", "a b", "a\tb", "a\u{202e}b", "a%2fb", "a\\b"] {
+    for id in ["a\tb", "a\u{202e}b"] {
         let ended = world.run(&["drive", "info", &format!("r:{id}")]);
         assert_eq!(ended.code, 2, "{id:?}: {ended:?}");
+    }
+    // What is no id may be a name, which is looked for in the list, and never becomes a part of a path.
+    for name in ["a/b", "a?b", "a#b", "..", ".x", "a b", "a%2fb", "a\\b"] {
+        let ended = world.run(&["drive", "info", &format!("r:{name}")]);
+        ended.refused(5, &["no drive on `r:` is named"]);
     }
 }
