@@ -86,7 +86,11 @@ fn an_image_of_a_format_is_resumed_and_its_change_is_noticed() {
     world.kill_at(world.emulator(), &args, (Stage::Answered, Operation::Write, 30));
     // As another format it is another image.
     let other = world.run(&[&args[..], &["--source-format", "raw"]].concat());
-    assert!(other.code == 1 && other.stderr.contains("the image changed"), "{}", other.stderr);
+    assert!(
+        other.code == 1 && other.stderr.contains("changed since the interrupted run"),
+        "{}",
+        other.stderr
+    );
     let ended = world.run(&args);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let summary = ended.event("summary");
@@ -97,7 +101,11 @@ fn an_image_of_a_format_is_resumed_and_its_change_is_noticed() {
     world.kill_at(world.emulator(), &args, (Stage::Answered, Operation::Write, 30));
     run("qemu-io", &dir, &["-c", "write -P 7 1M 64k", "image"]);
     let refused = world.run(&args);
-    assert!(refused.code == 1 && refused.stderr.contains("the image changed"), "{}", refused.stderr);
+    assert!(
+        refused.code == 1 && refused.stderr.contains("changed since the interrupted run"),
+        "{}",
+        refused.stderr
+    );
     let again = world.run(&[&args[..], &["--restart"]].concat());
     assert_eq!(again.code, 0, "{}", again.stderr);
     assert!(

@@ -161,12 +161,12 @@ fn what_cannot_be_moved_is_refused_first() {
     let drive = world.upload(&["root.img", "oh:"]);
     let here = format!("oh:{drive}");
     for (args, code, says) in [
-        (vec!["migrate", &*here, &*here], 2, "onto itself"),
-        (vec!["migrate", "oh:", "to:"], 2, "neither a drive nor an appliance"),
+        (vec!["migrate", &*here, &*here], 2, "source and destination are both"),
+        (vec!["migrate", "oh:", "to:"], 2, "no drive or appliance is named"),
         (vec!["migrate", &*here, "to:appliance/x"], 2, "cannot be written"),
         (vec!["migrate", "oh:appliance/x", "to:"], 2, "has no appliances"),
         (vec!["migrate", "oh:00000000-0000-4000-8000-000000000000", "to:"], 5, "no such object"),
-        (vec!["migrate", &*here, "to:", "--size", "1k"], 1, "does not fit"),
+        (vec!["migrate", &*here, "to:", "--size", "1k"], 1, "the new drive is too small"),
     ] {
         let ended = world.run(&args);
         assert_eq!(ended.code, code, "{args:?}: {}", ended.stderr);

@@ -6,6 +6,9 @@ use crate::units::{bytes, per_second, time};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+/// How long a phase has to last until its rate means something.
+const SETTLED: Duration = Duration::from_millis(500);
+
 /// What a transfer is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -113,13 +116,11 @@ impl Moment<'_> {
             Phase::Plan | Phase::Transfer => "",
         };
         let mut parts = vec![format!("{what}{}", amount(done, total))];
-        if ours > 0 {
+        if ours > 0 && elapsed >= SETTLED {
             parts.push(format!("{}/s", bytes(rate)));
-        }
-        if let Some(left) =
-            total.and_then(|total| total.checked_sub(done)).filter(|left| *left > 0 && ours > 0)
-        {
-            parts.push(format!("{} left", time(Duration::from_secs((left / rate.max(1)).max(1)))));
+            if let Some(left @ 1..) = total.and_then(|total| total.checked_sub(done)) {
+                parts.push(format!("{} left", estimate((left / rate.max(1)).max(1))));
+            }
         }
         let retries = self.meters.retries.load(Relaxed);
         match retries {
@@ -136,6 +137,11 @@ impl Moment<'_> {
         }
         parts
     }
+}
+
+/// An estimate in seconds, which is not worth tenths of them.
+fn estimate(seconds: u64) -> String {
+    if seconds < 60 { format!("{seconds} s") } else { time(Duration::from_secs(seconds)) }
 }
 
 /// An amount of a total: `1.2 of 10.0 GiB`, `900.0 MiB of 10.0 GiB`, `900.0 MiB`.
@@ -183,15 +189,18 @@ mod tests {
         meters.wire.store(3 * GIB, Relaxed);
         meters.retries.store(1, Relaxed);
         let parts = moment(&meters, Phase::Transfer, 0).parts(Duration::from_millis(900));
-        let all = "9.5 of 10.0 GiB, 10.6 GiB/s, 1.0 s left, 1 retry, 3.0 GiB sent, ratio 3.2";
+        let all = "9.5 of 10.0 GiB, 10.6 GiB/s, 1 s left, 1 retry, 3.0 GiB sent, ratio 3.2";
         assert_eq!(parts.join(", "), all);
         for room in 0..=all.len() {
             let line = fit(&parts, room);
             assert!(line.len() <= room.max(15) && all.starts_with(&line), "{room}: {line}");
         }
-        assert_eq!(fit(&parts, 40), "9.5 of 10.0 GiB, 10.6 GiB/s, 1.0 s left");
+        assert_eq!(fit(&parts, 40), "9.5 of 10.0 GiB, 10.6 GiB/s, 1 s left");
         // Beside a name of sixteen characters, at 80 columns.
         assert!(fit(&parts, 80 - 18 - 17 - 1).ends_with("left"));
+        // The first chunk says nothing of the rate.
+        assert_eq!(moment(&meters, Phase::Transfer, 0).parts(Duration::from_millis(499))[1], "1 retry");
+        assert_eq!([estimate(59), estimate(130)], ["59 s", "2m 10s"]);
     }
 
     #[test]
