@@ -67,13 +67,12 @@ impl FromStr for Target {
         const FORMS: &str = "the forms are REMOTE:, REMOTE:DRIVE and REMOTE:appliance/KEY; \
                              `diskferry remote list` names the remotes";
         let Some((remote, rest)) = text.split_once(':') else {
-            let e = Error::usage(format!("`{text}` is not a remote"));
             return Err(if is_remote_name(text) {
-                e.hint(format!(
+                Error::usage(format!("`{text}` is not a remote (did you mean `{text}:`?)")).hint(format!(
                     "write {text}: for the remote {text}, or REMOTE:{text} for that drive on a remote"
                 ))
             } else {
-                e.hint(FORMS)
+                Error::usage(format!("`{text}` is not a remote")).hint(FORMS)
             });
         };
         if !is_remote_name(remote) {
