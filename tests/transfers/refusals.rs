@@ -32,7 +32,7 @@ fn bad_input_is_refused_before_anything_is_sent() {
         (&["upload", "empty.img", "oh:"], 1, "empty"),
         (&["upload", ".", "oh:"], 1, "neither a file nor a block device"),
         (&["upload", "a.img", "nix:"], 2, "nix"),
-        (&["upload", "a.img", "oh"], 2, "did you mean `oh:`"),
+        (&["upload", "a.img", "oh"], 2, "did you mean `oh:`?"),
         (&["upload", "a.img", "oh:", "--chunk-size", "4X"], 2, "4X"),
         (&["upload", "a.img", "oh:", "--chunk-size", "1"], 2, "4k to 64M"),
         (&["upload", "a.img", "oh:", "--compress", "13"], 2, "13"),

@@ -33,7 +33,7 @@ fn an_image_cut_short_is_an_error_and_not_a_crash() {
     let ended = changed(&world, || {
         std::fs::OpenOptions::new().write(true).open(&image).unwrap().set_len(MIB).unwrap();
     });
-    assert!(ended.stderr.contains("cut from 33554432 to 1048576 bytes"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("truncated from 33554432 to 1048576 bytes"), "{}", ended.stderr);
 }
 
 #[test]

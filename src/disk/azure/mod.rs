@@ -41,7 +41,7 @@ use service::{Request, Service};
 use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::RwLock;
-use watch::{Last, Watch};
+use watch::{EtagWatch, Last};
 
 /// The page size of blobs (`Put Page`: ranges are aligned to 512 bytes).
 const PAGE: u64 = 512;
@@ -73,7 +73,7 @@ struct Blob {
     name: String,
     /// The size of the blob, a multiple of [`PAGE`]. The disk may be up to 511 bytes shorter.
     size: u64,
-    watch: Watch,
+    watch: EtagWatch,
     /// Whether it is the destination of a transfer.
     is_destination: bool,
     /// Locked shared by writes of whole pages, and exclusively by the merge of a page.
@@ -97,7 +97,7 @@ impl PageBlob {
             service,
             name: blob.name.clone(),
             size: blob.size,
-            watch: Watch::new(blob.etag.clone()),
+            watch: EtagWatch::new(blob.etag.clone()),
             is_destination: transfer.is_some(),
             merging: RwLock::default(),
         };

@@ -24,7 +24,7 @@ pub(super) enum Last {
 
 /// Tracks the `ETag`s that a blob may have after this disk's writes. Clones share their state.
 #[derive(Clone, Debug)]
-pub(super) struct Watch(Arc<Mutex<State>>);
+pub(super) struct EtagWatch(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -42,7 +42,7 @@ struct State {
 /// A write in flight. If it is dropped, its outcome is unknown.
 #[derive(Debug)]
 pub(super) struct Writing {
-    watch: Watch,
+    watch: EtagWatch,
     began: u64,
     answered: bool,
 }
@@ -51,7 +51,7 @@ pub(super) struct Writing {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment(u64);
 
-impl Watch {
+impl EtagWatch {
     /// Creates the state for a blob that had this `ETag` when it was opened.
     pub(super) fn new(etag: String) -> Self {
         let candidates = vec![(0, etag)];
@@ -133,13 +133,13 @@ impl Drop for Writing {
 mod tests {
     use super::*;
 
-    fn judge(watch: &Watch, etag: &str) -> Last {
+    fn judge(watch: &EtagWatch, etag: &str) -> Last {
         watch.judge(etag, watch.now())
     }
 
     #[test]
     fn the_last_of_our_own_writes_is_known() {
-        let watch = Watch::new("0".to_owned());
+        let watch = EtagWatch::new("0".to_owned());
         assert_eq!(watch.untouched().as_deref(), Some("0"));
         assert_eq!((judge(&watch, "0"), judge(&watch, "x")), (Last::Ours, Last::Foreign));
         let first = watch.begin();
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_write_without_an_answer_leaves_a_doubt() {
-        let watch = Watch::new("0".to_owned());
+        let watch = EtagWatch::new("0".to_owned());
         drop(watch.begin());
         assert_eq!(judge(&watch, "x"), Last::Unknown);
         watch.begin().acknowledged("1".to_owned());
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_happens_while_the_blob_is_asked_is_no_proof() {
-        let watch = Watch::new("0".to_owned());
+        let watch = EtagWatch::new("0".to_owned());
         let asked = watch.now();
         watch.begin().acknowledged("1".to_owned());
         // The blob replied before that write arrived.
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn as_much_is_kept_as_there_are_writes_in_flight() {
-        let watch = Watch::new("0".to_owned());
+        let watch = EtagWatch::new("0".to_owned());
         for round in 0..100 {
             let writes: Vec<Writing> = (0..8).map(|_| watch.begin()).collect();
             for (n, write) in writes.into_iter().enumerate() {

@@ -1,7 +1,7 @@
 //! A connection in the transmission phase: a writer sends requests, a reader receives replies, and a table
 //! holds the requests in flight.
 
-use super::durability::{ConnectionId, Ledger};
+use super::durability::{ConnectionId, FlushLedger};
 use super::failure::{Death, ESHUTDOWN, disconnected};
 use super::gauge::{Gauge, Look};
 use super::protocol::{Command, Export};
@@ -52,7 +52,7 @@ pub(super) struct Context {
     pub(super) meters: Arc<Meters>,
     pub(super) bandwidth: Bandwidth,
     pub(super) deadlines: Deadlines,
-    pub(super) ledger: Ledger,
+    pub(super) ledger: FlushLedger,
 }
 
 impl Connection {

@@ -14,7 +14,7 @@ pub(super) type ConnectionId = u64;
 
 /// The acknowledged writes on a disk's connections, and which of them are safe.
 #[derive(Debug, Default)]
-pub(super) struct Ledger(Mutex<State>);
+pub(super) struct FlushLedger(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -41,7 +41,7 @@ pub(super) struct Covers {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Lost;
 
-impl Ledger {
+impl FlushLedger {
     /// Adds a connection and returns its id.
     pub(super) fn opened(&self) -> ConnectionId {
         let mut state = self.lock();
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_flush_covers_what_was_acknowledged_before_it() {
-        let ledger = Ledger::default();
+        let ledger = FlushLedger::default();
         let (a, b) = (ledger.opened(), ledger.opened());
         assert_eq!(ledger.begin(), Ok(vec![]));
         ledger.acknowledged(a, 10);
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_ends_with_unsafe_writes_fails_the_next_flush_once() {
-        let ledger = Ledger::default();
+        let ledger = FlushLedger::default();
         let (a, b) = (ledger.opened(), ledger.opened());
         ledger.acknowledged(a, 1);
         ledger.acknowledged(b, 1);
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_a_flush_under_way_does_not_cover_is_lost_too() {
-        let ledger = Ledger::default();
+        let ledger = FlushLedger::default();
         let a = ledger.opened();
         ledger.acknowledged(a, 1);
         let covers = ledger.begin().unwrap();
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn an_older_flush_takes_nothing_back() {
-        let ledger = Ledger::default();
+        let ledger = FlushLedger::default();
         let a = ledger.opened();
         ledger.acknowledged(a, 1);
         let first = ledger.begin().unwrap();

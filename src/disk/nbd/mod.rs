@@ -48,7 +48,7 @@ use crate::transport::deadlines::Deadlines;
 use crate::transport::http::DEFAULT_IDLE;
 use crate::transport::limit::Bandwidth;
 use connection::Context;
-use durability::{Ledger, Lost};
+use durability::{FlushLedger, Lost};
 use pool::{Opener, Pool, ended_before_flush};
 use requests::{Contents, Requests};
 use std::ops::Range;
@@ -164,7 +164,7 @@ fn context(options: &NbdOptions, meters: Arc<Meters>) -> Arc<Context> {
         meters,
         bandwidth: options.bandwidth.clone(),
         deadlines: Deadlines::new(options.idle, options.bandwidth.clone()),
-        ledger: Ledger::default(),
+        ledger: FlushLedger::default(),
     })
 }
 

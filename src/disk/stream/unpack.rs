@@ -87,14 +87,16 @@ pub fn look(head: &[u8]) -> Result<Contents> {
     // Running out of bytes is expected; only what was found before counts.
     let looked = walk.each(Box::new(head), 0, &mut |reader| {
         // Everything that is not raw is refused here.
-        first_bytes(reader).map_err(Stop::Io).and_then(|head| check_raw(&head).map_err(Stop::Refused))?;
-        Err(Stop::Enough)
+        first_bytes(reader)
+            .map_err(UnpackEnd::Io)
+            .and_then(|head| check_raw(&head).map_err(UnpackEnd::Refused))?;
+        Err(UnpackEnd::Enough)
     });
     let contents = walk.contents;
     match looked {
-        Err(Stop::Refused(error)) => Err(error),
-        Err(Stop::Io(error)) => limit(&guard, &error).map_or(Ok(contents), Err),
-        Ok(()) | Err(Stop::Enough) => Ok(contents),
+        Err(UnpackEnd::Refused(error)) => Err(error),
+        Err(UnpackEnd::Io(error)) => limit(&guard, &error).map_or(Ok(contents), Err),
+        Ok(()) | Err(UnpackEnd::Enough) => Ok(contents),
     }
 }
 
@@ -168,18 +170,18 @@ pub fn unpack_into(
     let mut walk = Walk { guard: &guard, wanted, contents: Contents::default() };
     let mut hand_on = |piece: &[u8]| match take(piece) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Stop::Enough),
-        Err(error) => Err(Stop::Refused(error)),
+        Ok(false) => Err(UnpackEnd::Enough),
+        Err(error) => Err(UnpackEnd::Refused(error)),
     };
     let done = walk.each(Box::new(input), 0, &mut |reader| {
-        let head = first_bytes(reader).map_err(Stop::Io)?;
+        let head = first_bytes(reader).map_err(UnpackEnd::Io)?;
         if !wanted.any_format {
-            check_raw(&head).map_err(Stop::Refused)?;
+            check_raw(&head).map_err(UnpackEnd::Refused)?;
         }
         hand_on(&head)?;
         let mut piece = vec![0; PIECE];
         loop {
-            match fill(reader, &mut piece).map_err(Stop::Io)? {
+            match fill(reader, &mut piece).map_err(UnpackEnd::Io)? {
                 0 => return Ok(()),
                 got => hand_on(&piece[..got])?,
             }
@@ -187,10 +189,10 @@ pub fn unpack_into(
     });
     let contents = walk.contents;
     match done {
-        Ok(()) | Err(Stop::Enough) => Ok(contents),
-        Err(Stop::Refused(error)) => Err(error),
-        Err(Stop::Io(_)) if guard.breach() == Some(Breach::Unwanted) => Ok(contents),
-        Err(Stop::Io(error)) => {
+        Ok(()) | Err(UnpackEnd::Enough) => Ok(contents),
+        Err(UnpackEnd::Refused(error)) => Err(error),
+        Err(UnpackEnd::Io(_)) if guard.breach() == Some(Breach::Unwanted) => Ok(contents),
+        Err(UnpackEnd::Io(error)) => {
             if let Some(limit) = limit(&guard, &error) {
                 return Err(limit);
             }
@@ -201,7 +203,7 @@ pub fn unpack_into(
 }
 
 /// Why the work ends.
-pub(super) enum Stop {
+pub(super) enum UnpackEnd {
     /// Reading or decoding failed.
     Io(io::Error),
     /// The contents are refused.
@@ -211,7 +213,7 @@ pub(super) enum Stop {
 }
 
 /// What to do with the image.
-pub(super) type Take<'a> = &'a mut dyn FnMut(&mut dyn Read) -> Result<(), Stop>;
+pub(super) type Take<'a> = &'a mut dyn FnMut(&mut dyn Read) -> Result<(), UnpackEnd>;
 
 /// The descent through the layers.
 pub(super) struct Walk<'w, 'g> {
@@ -227,11 +229,11 @@ impl Walk<'_, '_> {
         input: Box<dyn Read + '_>,
         depth: usize,
         take: Take<'_>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), UnpackEnd> {
         let guard = self.guard;
         let mut input = Guarded::new(input, guard);
         let allowance = input.allowance();
-        let head = first_bytes(&mut input).map_err(Stop::Io)?;
+        let head = first_bytes(&mut input).map_err(UnpackEnd::Io)?;
         let packing = packing_of(&head);
         let whole = io::Cursor::new(head).chain(input);
         let Some(packing) = packing else {
@@ -239,10 +241,10 @@ impl Walk<'_, '_> {
             guard.reached();
             take(&mut whole)?;
             // Read to the end, where checksums are verified.
-            return io::copy(&mut whole, &mut io::sink()).map(drop).map_err(Stop::Io);
+            return io::copy(&mut whole, &mut io::sink()).map(drop).map_err(UnpackEnd::Io);
         };
         if depth == DEEPEST {
-            return Err(Stop::Refused(Error::new(
+            return Err(UnpackEnd::Refused(Error::new(
                 Kind::Source,
                 "the image is compressed in too many layers",
             )));
@@ -259,8 +261,8 @@ impl Walk<'_, '_> {
                 Box::new(lzma_rust2::XzReader::new_mem_limit(whole, true, xz_memory(guard.window_log())))
             }
             Packing::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::new(whole).map_err(Stop::Io)?;
-                decoder.window_log_max(guard.window_log()).map_err(Stop::Io)?;
+                let mut decoder = zstd::stream::read::Decoder::new(whole).map_err(UnpackEnd::Io)?;
+                decoder.window_log_max(guard.window_log()).map_err(UnpackEnd::Io)?;
                 Box::new(decoder)
             }
             Packing::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(whole)),

@@ -1,6 +1,6 @@
 //! Extracts an image from a tar archive that is read as a stream.
 
-use super::unpack::{Stop, Take, Walk};
+use super::unpack::{Take, UnpackEnd, Walk};
 use super::unpack_guard::RECORDS;
 use crate::disk::format::HEAD;
 use crate::error::{Error, Kind};
@@ -19,7 +19,7 @@ pub(super) fn first_image(
     allowance: &Cell<u64>,
     depth: usize,
     take: Take<'_>,
-) -> Result<(), Stop> {
+) -> Result<(), UnpackEnd> {
     let wanted = walk.wanted.member.as_deref().map(plain_name);
     if wanted.is_some() {
         // Other images may precede the selected one.
@@ -27,7 +27,7 @@ pub(super) fn first_image(
     }
     let mut archive = tar::Archive::new(input);
     let mut taken = false;
-    let mut entries = archive.entries().map_err(Stop::Io)?;
+    let mut entries = archive.entries().map_err(UnpackEnd::Io)?;
     // How many bytes the next step skips before it reaches a header.
     let mut rest = 0_u64;
     loop {
@@ -35,7 +35,7 @@ pub(super) fn first_image(
         let entry = entries.next();
         allowance.set(u64::MAX);
         let Some(entry) = entry else { break };
-        let mut entry = entry.map_err(Stop::Io)?;
+        let mut entry = entry.map_err(UnpackEnd::Io)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let kind = entry.header().entry_type();
         let is_image = (kind.is_file() || kind.is_gnu_sparse()) && !is_description(&name);
@@ -50,17 +50,17 @@ pub(super) fn first_image(
             // The header has the stored length of a GNU sparse file; other sparse files may have it in their
             // records.
             let kept = if kind.is_gnu_sparse() { entry.header().entry_size() } else { Ok(entry.size()) };
-            rest = kept.map_err(Stop::Io)?;
+            rest = kept.map_err(UnpackEnd::Io)?;
             continue;
         }
-        let extensions = entry.pax_extensions().map_err(Stop::Io)?;
+        let extensions = entry.pax_extensions().map_err(UnpackEnd::Io)?;
         let mut sparse = extensions.into_iter().flatten().flatten();
         if sparse.any(|extension| extension.key_bytes().starts_with(b"GNU.sparse.")) {
             // A name can be as long as a record.
             let shown: String = name.chars().take(200).collect();
             let why = format!("{shown:?} is a sparse file in an unsupported form");
             let error = Error::new(Kind::Source, why).hint("create the archive with `tar --format=gnu -S`");
-            return Err(Stop::Refused(error));
+            return Err(UnpackEnd::Refused(error));
         }
         (walk.contents.size, walk.contents.member) = (Some(entry.size()), Some(name));
         let inner = walk.contents.layers.len();
@@ -71,11 +71,11 @@ pub(super) fn first_image(
         }
         done?;
         // A decoder may leave data after its end.
-        io::copy(&mut entry, &mut io::sink()).map_err(Stop::Io)?;
+        io::copy(&mut entry, &mut io::sink()).map_err(UnpackEnd::Io)?;
         (rest, taken) = (0, true);
     }
     // Read the padding at the end, and with it the checksum of an outer layer.
-    io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(Stop::Io)?;
+    io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(UnpackEnd::Io)?;
     if taken {
         return Ok(());
     }
@@ -83,7 +83,7 @@ pub(super) fn first_image(
         Some(_) => no_such_member(&walk.contents.images),
         None => Error::new(Kind::Source, "the archive contains no image"),
     };
-    Err(Stop::Refused(error))
+    Err(UnpackEnd::Refused(error))
 }
 
 /// Returns the error for a member that an archive lacks. `images` are those it has.

@@ -68,11 +68,11 @@ pub fn print_array(objects: &[Properties]) -> String {
 
 fn read(bytes: &[u8]) -> Result<Vec<Result<Properties, Value>>, String> {
     Ok(match serde_json::from_slice(bytes).map_err(|e| e.to_string())? {
-        Reply::One(Object(object)) => vec![Ok(object)],
+        Reply::One(JsonObject(object)) => vec![Ok(object)],
         Reply::Many(rows) => rows
             .into_iter()
             .map(|row| match row {
-                Row::Object(Object(object)) => Ok(object),
+                Row::Object(JsonObject(object)) => Ok(object),
                 Row::Other(value) => Err(value),
             })
             .collect(),
@@ -116,37 +116,37 @@ impl Serialize for Ordered<'_> {
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected an object or an array")]
 enum Reply {
-    One(Object),
+    One(JsonObject),
     Many(Vec<Row>),
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Row {
-    Object(Object),
+    Object(JsonObject),
     Other(Value),
 }
 
 /// An object with its keys in order. If a key is repeated, the last value counts.
-struct Object(Properties);
+struct JsonObject(Properties);
 
-impl<'de> Deserialize<'de> for Object {
+impl<'de> Deserialize<'de> for JsonObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Pairs;
 
         impl<'de> Visitor<'de> for Pairs {
-            type Value = Object;
+            type Value = JsonObject;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonObject, A::Error> {
                 let mut new = Properties::new();
                 while let Some((key, value)) = map.next_entry::<String, Value>()? {
                     new.set(key, plain(value));
                 }
-                Ok(Object(new))
+                Ok(JsonObject(new))
             }
         }
 

@@ -4,7 +4,7 @@
 //!
 //! - Its author also maintains `crc32fast`, which flate2 rests on. It is young: first published in October
 //!   2026, the fifth and latest release nine days later. MIT or Apache-2.0. The version is fixed in
-//! `Cargo.toml`; a newer one has to be reviewed again.
+//!   `Cargo.toml`; a newer one has to be reviewed again.
 //! - The encoder is a port of libdeflate's in safe code (`deny(unsafe_code)` on its module). Every match is
 //!   compared byte by byte before it is used, so stale tables cost ratio but cannot corrupt. The decoder's
 //!   one `unsafe` is not on this path, and neither is Adler-32.

@@ -27,7 +27,7 @@ fn by_zlib_rs(member: &[u8], limit: usize) -> std::result::Result<Vec<u8>, Strin
     Ok(out)
 }
 
-/// miniz_oxide reads raw deflate only, so the header and the trailer are read here.
+/// `miniz_oxide` reads raw deflate only, so the header and the trailer are read here.
 fn by_miniz_oxide(member: &[u8], limit: usize) -> std::result::Result<Vec<u8>, String> {
     let short = || "no header or no trailer".to_owned();
     let (member, len) = member.split_last_chunk().ok_or_else(short)?;
