@@ -107,14 +107,12 @@ impl Exchange<'_> {
         let tenants = &self.all.tenants;
         let mut signed = axum::body::Bytes::new();
         if tenants.sign_body(&head) {
-            signed = match to_bytes(Body::new(body), LONGEST_SIGNED).await {
-                Ok(signed) => signed,
-                Err(_) => {
-                    let mut response = Response::new(Body::empty());
-                    *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-                    return response;
-                }
+            let Ok(whole) = to_bytes(Body::new(body), LONGEST_SIGNED).await else {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+                return response;
             };
+            signed = whole;
             body = Watched::new(Body::from(signed.clone()), Arc::default());
         }
         match tenants.admit(&head, &signed) {

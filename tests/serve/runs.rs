@@ -54,7 +54,9 @@ fn run(spec: &str, together: bool, backwards: bool) -> (Met, String) {
     }
     let last = serve.stop().into_iter().find(|line| line.contains("faults dealt")).unwrap();
     let mut met = Arc::try_unwrap(met).unwrap().into_inner().unwrap();
-    met.values_mut().for_each(|statuses| statuses.sort_unstable());
+    for statuses in met.values_mut() {
+        statuses.sort_unstable();
+    }
     (met, last)
 }
 
