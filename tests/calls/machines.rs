@@ -173,7 +173,7 @@ fn requests_are_signed_with_a_key_and_its_passphrase() {
     configure("openssh-encrypted", "secret = \"wrong\"\n");
     world.run(&["machine", "count", "r:"]).refused(4, &["passphrase"]);
     configure("ed25519", "");
-    world.run(&["machine", "count", "r:"]).refused(4, &["no RSA key"]);
+    world.run(&["machine", "count", "r:"]).refused(4, &["is not an RSA key"]);
     configure("pkcs1.pem", "key_id = \"other\"\n");
     world.run(&["machine", "list", "r:"]).refused(4, &["InvalidCredentials"]);
 }

@@ -107,7 +107,7 @@ fn http_and_https_are_not_mixed_up() {
     let secure = World::new(&plain.replace("http:", "https:"));
     secure
         .run(LIMIT, &["drive", "info", &format!("oh:{DRIVE}"), "--retries", "0"])
-        .failed(1, &["no connection"]);
+        .failed(1, &["cannot connect"]);
     let authority = Authority::new("ours");
     let data = tempfile::tempdir().unwrap();
     let tls = Some(authority.signs("127.0.0.1", (-1, 30)));

@@ -36,7 +36,7 @@ fn a_limit_is_halved_and_doubled() {
 #[test]
 fn each_way_has_its_own_and_none_is_said() {
     let heard = said(&["--bwlimit", "64k:1M"], &[Signal::USR2]);
-    assert!(heard[0].contains("up 128.0 KiB/s, down 2.0 MiB/s"), "{heard:?}");
+    assert!(heard[0].contains("128.0 KiB/s up, 2.0 MiB/s down"), "{heard:?}");
     let heard = said(&["--bwlimit", "64k:"], &[Signal::USR1]);
-    assert!(heard[0].contains("up 32.0 KiB/s, down none"), "{heard:?}");
+    assert!(heard[0].contains("32.0 KiB/s up, none down"), "{heard:?}");
 }

@@ -12,6 +12,19 @@ use crate::transport::client::Reply;
 use crate::wire::elastic::{Properties, parse_size};
 use serde_json::Value;
 
+/// Prints keys and values, aligned.
+fn show_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone, output: &Output) -> Result<()> {
+    let widest = pairs.clone().map(|(key, _)| escape::line(key).chars().count()).max().unwrap_or(0);
+    pairs.into_iter().try_for_each(|(key, value)| {
+        let key = escape::line(key);
+        let readable = match (&*key, value.parse()) {
+            ("size", Ok(size)) if size >= 1024 => format!(" ({})", bytes(size)),
+            _ => String::new(),
+        };
+        output.data(format!("{key:widest$} {value}{readable}").trim_end())
+    })
+}
+
 /// An object as a provider sent it.
 #[derive(Clone, Debug)]
 pub enum Item {
@@ -90,20 +103,14 @@ impl Item {
         if output.is_json() {
             return self.print(event, output);
         }
-        let pairs: Vec<(String, String)> = self
-            .shown(output)
-            .pairs()
-            .into_iter()
-            .map(|(key, value)| (escape::line(&key).into_owned(), value))
-            .collect();
-        let widest = pairs.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0);
-        pairs.iter().try_for_each(|(key, value)| {
-            let readable = match (key.as_str(), value.parse()) {
-                ("size", Ok(size)) if size >= 1024 => format!(" ({})", bytes(size)),
-                _ => String::new(),
-            };
-            output.data(format!("{key:widest$} {value}{readable}").trim_end())
-        })
+        // An object may have a hundred thousand keys, so nothing of it is copied that need not be.
+        match self {
+            Item::Flat(object) => show_pairs(output.shown(object).iter(), output),
+            Item::Json(value) => {
+                let pairs = values::flat(&output.shown_value(value));
+                show_pairs(pairs.iter().map(|(key, value)| (&**key, &**value)), output)
+            }
+        }
     }
 
     /// The object, fit to be shown.

@@ -100,7 +100,7 @@ impl Properties {
     }
 
     /// Returns all keys and values, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.pairs.iter().map(|(k, v)| (&**k, &**v))
     }
 
