@@ -28,7 +28,6 @@ pub mod event;
 pub mod job;
 pub mod journal;
 pub mod meters;
-mod nearest;
 pub mod record;
 pub mod report;
 pub mod stop;

@@ -18,6 +18,7 @@ mod hardware;
 mod heatmap;
 mod help;
 mod key;
+mod log;
 mod machine;
 mod man;
 mod mend;

@@ -76,7 +76,7 @@ pub struct Rates(pub Option<u64>, pub Option<u64>);
 pub struct Concurrency(pub Option<usize>);
 
 impl TransferOptions {
-    /// Returns the settings of a job.
+    /// What a job needs to know of them.
     pub fn settings(&self, restart: bool, dirs: &Dirs) -> Settings {
         Settings {
             chunk_size: self.chunk_size,

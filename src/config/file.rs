@@ -12,10 +12,9 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::LOCAL;
 use super::profile::Profile;
 use super::target::is_remote_name;
-use crate::nearest::nearest;
+use super::{LOCAL, nearest};
 use crate::{Error, Result};
 
 /// What the file says.
@@ -124,7 +123,7 @@ fn explain(message: &str, key: Option<&str>) -> Error {
         let unknown = names.next().unwrap_or_default();
         let known: Vec<_> = names.collect();
         let list = known.join(", ");
-        let hint = match nearest(unknown, known.into_iter().map(|known| (known, known))) {
+        let hint = match nearest(unknown, known) {
             Some(near) => format!("did you mean `{near}`? The keys here are {list}"),
             None => format!("the keys here are {list}"),
         };

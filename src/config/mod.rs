@@ -49,7 +49,7 @@ pub use service::{FarEnd, Service};
 pub use target::{Object, Target, is_remote_name};
 pub use write::{Write, config_text, emulator_profile, write_private};
 
-use crate::nearest::nearest;
+pub(crate) use crate::provider::catalogue::nearest_word as nearest;
 use crate::{Error, Result};
 use secret::SecretSource;
 
@@ -191,7 +191,7 @@ impl Config {
     fn unknown(&self, name: &str) -> Error {
         let names = self.names();
         let list = names.iter().map(|name| format!("`{name}:`")).collect::<Vec<_>>().join(", ");
-        let near = nearest(name, names.iter().map(|name| (name, name.as_str())));
+        let near = nearest(name, names.iter().map(String::as_str));
         let hint = match (vendor::variables_for(name), near) {
             (Some(variables), _) => format!("the remotes are {list}; set {variables} to make `{name}:`"),
             (None, Some(near)) => format!("did you mean `{near}:`? The remotes are {list}"),

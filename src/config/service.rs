@@ -1,6 +1,5 @@
 //! Who is behind a remote: one of the five APIs, or a far end that has disks and nothing else.
 
-use crate::nearest::nearest;
 use crate::provider::Provider;
 use crate::{Error, Result};
 use std::fmt;
@@ -92,7 +91,7 @@ impl FromStr for Service {
             return Ok(Service::Api(provider));
         }
         let names = Self::names().collect::<Vec<_>>().join(", ");
-        let hint = match nearest(name, Self::names().map(|name| (name, name))) {
+        let hint = match super::nearest(name, Self::names()) {
             Some(near) => format!("did you mean `{near}`? The providers are {names}"),
             None => format!("the providers are {names}"),
         };

@@ -14,6 +14,7 @@
 
 mod key;
 mod listing;
+mod nearest;
 mod output;
 mod path;
 mod request;
@@ -28,7 +29,6 @@ pub use request::{Arguments, Format, Request};
 pub use warning::Warning;
 
 use super::{Provider, cloudsigma, crosspeer, joyent, openhosting, spotcloud};
-use crate::nearest;
 use crate::{Error, Result};
 use std::fmt;
 
@@ -115,6 +115,11 @@ impl Input {
         };
         groups.iter().copied().flatten().chain(own).map(move |key| (key, whole && key.required))
     }
+}
+
+/// Returns the known word that is most like a mistyped one, if any is like enough to have been meant.
+pub(crate) fn nearest_word<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    nearest::nearest(word, known.into_iter().map(|known| (known, known)))
 }
 
 /// One call of a provider.

@@ -1,6 +1,6 @@
 //! Lines of the log, under the rules of everything else that goes to standard error.
 
-use super::Output;
+use super::output::Output;
 use std::io::Write;
 
 /// Takes lines of the log.

@@ -1,23 +1,19 @@
-//! The one search for the nearest known name of a mistyped one.
+//! The nearest known name for a mistyped one.
 
 /// The known name that is nearest to `word`, if any is near enough to be what was meant: a third of the letters may be
 /// wrong, and at least one. `known` gives each name with the form to compare.
-pub(crate) fn nearest<'a, T>(word: &str, known: impl IntoIterator<Item = (T, &'a str)>) -> Option<T> {
+pub(super) fn nearest<'a, T>(word: &str, known: impl IntoIterator<Item = (T, &'a str)>) -> Option<T> {
     let length = word.chars().count();
     let limit = ((length + 1) / 3).max(1);
-    let mut best = None;
-    for (name, form) in known {
-        let letters = form.chars().count();
+    let near = known.into_iter().filter_map(|(name, form)| {
+        let form_length = form.chars().count();
         // Nothing is near to a name that would have to be replaced altogether.
-        if letters.abs_diff(length) > limit || limit >= length.max(letters) {
-            continue;
+        if form_length.abs_diff(length) > limit || limit >= length.max(form_length) {
+            return None;
         }
-        let d = strsim::osa_distance(word, form);
-        if d <= limit && best.as_ref().is_none_or(|(least, _)| d < *least) {
-            best = Some((d, name));
-        }
-    }
-    best.map(|(_, name)| name)
+        Some((strsim::osa_distance(word, form), name)).filter(|(distance, _)| *distance <= limit)
+    });
+    near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
 #[cfg(test)]

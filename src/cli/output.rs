@@ -6,25 +6,23 @@
 //! Nothing gets past two rules here, so that no caller can forget them: text that a person reads is escaped ([`escape`]), and
 //! secrets are hidden, by their keys in what providers answer and by their value in messages ([`secret`]).
 
-mod log;
-mod transfer;
-
-use super::progress::Bar;
+use super::log::Log;
+use super::progress::{Bar, per_second};
 use super::report::Reporting;
 use super::{Color, Global};
 use crate::error::{Error, Kind, Result};
 use crate::escape;
-use crate::event::Event;
+use crate::event::{Event, Plan, Summary};
 use crate::provider::catalogue::secret::{self, Redactor};
 pub use crate::units::bytes;
 use crate::wire::elastic::Properties;
-use log::Log;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// A member of a set.
 struct Named {
@@ -310,6 +308,104 @@ impl Output {
         }
     }
 
+    fn plan(&self, plan: &Plan) {
+        self.event("plan", serde_json::to_value(plan).unwrap_or_default());
+        // Nothing was written before this.
+        super::signals::settles(!plan.dry_run);
+        let wanted = plan.dry_run || self.verbose > 0;
+        if !wanted || self.json || self.quiet {
+            return;
+        }
+        let zeros = if plan.action == "upload" || plan.action == "migrate" {
+            format!(", zeros: {}", plan.zeros)
+        } else {
+            String::new()
+        };
+        let resume = if plan.chunks_resumed > 0 {
+            format!(
+                ", {} of an earlier run (compared: {}; {})",
+                plan.chunks_resumed, plan.resume, plan.resume_why
+            )
+        } else {
+            String::new()
+        };
+        let delta = match &*plan.delta {
+            "" => String::new(),
+            how => format!(", only what differs ({how}; {})", plan.delta_why),
+        };
+        let format = if plan.format.is_empty() { String::new() } else { format!(" ({})", plan.format) };
+        let target = match &*plan.target_format {
+            "" => String::new(),
+            format => format!(" as {format}"),
+        };
+        self.stderr(&format!(
+            "{} {}{format} to {}{target}: {} in {} chunks of {}{resume}{delta}, {} at a time, compression: {}{zeros}, verify: {}",
+            plan.action,
+            plan.from,
+            plan.to,
+            bytes(plan.size),
+            plan.chunks_total,
+            bytes(plan.chunk_size),
+            plan.concurrency,
+            plan.compress,
+            plan.verify,
+        ));
+    }
+
+    /// Reports what a transfer has done; `done` is its first words.
+    pub fn summary(&self, done: &str, summary: &Summary) -> Result<()> {
+        self.summary_with(done, summary, &serde_json::to_value(summary).unwrap_or_default())
+    }
+
+    /// The same, with the object for `--json` given.
+    pub fn summary_with(&self, done: &str, summary: &Summary, object: &Value) -> Result<()> {
+        self.set_bar(None);
+        if self.member.is_none() {
+            self.reporting.summary(object, Some(summary));
+        }
+        if self.json {
+            // The result itself: if it cannot be told, the transfer is not over.
+            return self.value("summary", object);
+        }
+        if self.quiet {
+            return Ok(());
+        }
+        let s = summary;
+        let rate = per_second(s.size, Duration::from_secs_f64(s.elapsed_s));
+        let resumed = match s.chunks_resumed {
+            0 => String::new(),
+            n => format!(", {n} from an earlier run"),
+        };
+        let unchanged = match s.chunks_unchanged {
+            0 => String::new(),
+            n => format!(", {n} unchanged"),
+        };
+        let verified = match s.chunks_verified {
+            0 => String::new(),
+            n => format!(", {n} verified"),
+        };
+        let retries = match s.retries {
+            0 => String::new(),
+            1 => ", 1 retry".to_owned(),
+            n => format!(", {n} retries"),
+        };
+        let limit = s.limited_by.map(|limit| format!("; limited by {limit}")).unwrap_or_default();
+        self.stderr(&format!(
+            "{done}: {} in {:.1} s ({}/s), {} on the wire; {} chunks: {} moved, {} zero{unchanged}{resumed}{verified}{retries}{limit}",
+            bytes(s.size),
+            s.elapsed_s,
+            bytes(rate),
+            bytes(s.bytes_wire),
+            s.chunks_total,
+            s.chunks_sent,
+            s.chunks_zero,
+        ));
+        if !s.digest.is_empty() {
+            self.stderr(&format!("{} {}", s.digest_kind, s.digest));
+        }
+        Ok(())
+    }
+
     /// Returns a writer for lines of the log: to standard error, escaped and without secrets.
     pub fn log(&self) -> impl Fn() -> Log + Send + Sync + 'static {
         let output = self.clone();
@@ -331,7 +427,7 @@ impl Output {
         let _ = write!(std::io::stderr().lock(), "{}", help(Painter(self.color.1)));
     }
 
-    fn stderr(&self, text: &str) {
+    pub(super) fn stderr(&self, text: &str) {
         self.print_message("", text);
     }
 
