@@ -48,18 +48,18 @@ fn bash_completes_remotes_and_what_is_on_them() {
     world.done(server);
     assert_eq!(completed(&world, "diskferry download sp"), ["spot:"]);
     assert_eq!(completed(&world, "diskferry upload disk.img o"), ["oh:"]);
-    assert_eq!(completed(&world, "diskferry download oh:w"), ["web-1"]);
-    assert_eq!(completed(&world, "diskferry upload disk.img --base=oh:w"), ["web-1"]);
+    assert_eq!(completed(&world, "diskferry drive info oh:w"), ["web-1"]);
+    assert_eq!(completed(&world, "diskferry download oh:w"), [drive.as_str()], "a transfer takes ids");
+    assert_eq!(completed(&world, "diskferry upload disk.img --base=oh:w"), [drive.as_str()]);
     assert_eq!(completed(&world, &format!("diskferry drive info oh:{}", &odd[..8])), [odd.as_str()]);
     assert_eq!(completed(&world, "diskferry server stop oh:"), ["db"]);
     assert_eq!(completed(&world, "diskferry drive list oh:"), [""], "a remote alone is wanted");
+    assert_eq!(completed(&world, "diskferry appliance info spot:a"), ["appliance/own"]);
     // The answer is kept for a while.
-    world.done(&format!(
-        "diskferry drive set cp: x=y 2>/dev/null; diskferry drive create oh: name=web-2 size=1M; echo {drive}"
-    ));
-    assert_eq!(completed(&world, "diskferry download oh:w"), ["web-1"]);
+    world.done("diskferry drive create oh: name=web-2 size=1M");
+    assert_eq!(completed(&world, "diskferry drive info oh:w"), ["web-1"]);
     std::fs::remove_dir_all(world.path(".local/state/diskferry/completion")).unwrap();
-    assert_eq!(completed(&world, "diskferry download oh:w"), ["web-1", "web-2"]);
+    assert_eq!(completed(&world, "diskferry drive info oh:w"), ["web-1", "web-2"]);
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn the_log_says_when() {
     let (time, rest) = line.split_once(' ').unwrap();
     assert!(time.starts_with("20") && time.contains('T') && time.ends_with('Z'), "{line}");
     assert!(rest.trim_start().starts_with("INFO"), "{line}");
-    assert!(stderr.contains("upload disk.img to bad:"), "the plan: {stderr}");
+    assert!(stderr.contains("upload disk.img (raw) to bad:"), "the plan: {stderr}");
     assert!(!stderr.contains("POST"), "a request: {stderr}");
     let output = world.run("diskferry -vv --no-progress drive list oh:");
     assert!(String::from_utf8_lossy(&output.stderr).contains("/drives/info"), "{output:?}");

@@ -55,10 +55,10 @@ pub fn answer() -> bool {
 
 /// Says of each argument what completes it. `group`: the command that the others are below, such as `server`.
 fn attach(command: Command, group: &str) -> Command {
-    let name = command.get_name().to_owned();
-    command
-        .mut_args(|arg| complete_argument(arg, group))
-        .mut_subcommands(|below| attach(below, if group.is_empty() { &name } else { group }))
+    command.mut_args(|arg| complete_argument(arg, group)).mut_subcommands(|below| {
+        let own = below.get_name().to_owned();
+        attach(below, if group.is_empty() { &own } else { group })
+    })
 }
 
 fn complete_argument(arg: Arg, group: &str) -> Arg {
@@ -71,6 +71,8 @@ fn complete_argument(arg: Arg, group: &str) -> Arg {
         let object = value.split_once(':').is_some_and(|(_, object)| !object.is_empty());
         let targets = Targets {
             kind: object.then(|| Kind::of(&value, group)).flatten(),
+            // The typed commands take names. A transfer takes ids, which its journal keeps.
+            by_name: ["drive", "server", "machine", "snapshot"].contains(&group),
             files: ["FILE", "IMAGE", "DIR", "STORE"].iter().any(|word| value.contains(word)),
         };
         return arg.add(ArgValueCompleter::new(targets));
@@ -88,6 +90,7 @@ fn complete_argument(arg: Arg, group: &str) -> Arg {
 /// Completes `REMOTE:`, what is on it, and files where the argument may be one.
 struct Targets {
     kind: Option<Kind>,
+    by_name: bool,
     files: bool,
 }
 
@@ -96,13 +99,20 @@ impl ValueCompleter for Targets {
         let word = current.to_string_lossy();
         let config = config_path();
         match (word.split_once(':'), self.kind) {
-            (Some((remote, start)), Some(kind)) => names::on(remote, kind, config.as_deref())
-                .into_iter()
-                .filter(|name| name.word.starts_with(start))
-                .map(|name| {
-                    CompletionCandidate::new(format!("{remote}:{}", name.word)).help(Some(name.other.into()))
-                })
-                .collect(),
+            (Some((remote, start)), Some(kind)) => {
+                let all = names::on(remote, kind, self.by_name, config.as_deref());
+                let mut found: Vec<_> = all.iter().filter(|name| name.word.starts_with(start)).collect();
+                if found.is_empty() {
+                    // A name leads to an id, if it leads to one alone: several would replace what was typed.
+                    found = all.iter().filter(|name| name.other.starts_with(start)).collect();
+                    found.truncate(usize::from(found.len() == 1));
+                }
+                let candidate = |name: &names::Name| {
+                    CompletionCandidate::new(format!("{remote}:{}", name.word))
+                        .help(Some(name.other.clone().into()))
+                };
+                found.into_iter().map(candidate).collect()
+            }
             (Some(_), None) => Vec::new(),
             (None, _) => {
                 let mut candidates: Vec<CompletionCandidate> = remotes(config.as_deref())

@@ -72,8 +72,8 @@ pub(super) struct Name {
     pub(super) other: String,
 }
 
-/// Returns what is on a remote. Nothing is said of what goes wrong.
-pub(super) fn on(remote: &str, kind: Kind, config: Option<&Path>) -> Vec<Name> {
+/// Returns what is on a remote, by name or by id. Nothing is said of what goes wrong.
+pub(super) fn on(remote: &str, kind: Kind, by_name: bool, config: Option<&Path>) -> Vec<Name> {
     if !crate::config::is_remote_name(remote) {
         return Vec::new();
     }
@@ -88,7 +88,7 @@ pub(super) fn on(remote: &str, kind: Kind, config: Option<&Path>) -> Vec<Name> {
         }
         Some(listed)
     });
-    listed.map(|listed| names(&listed, kind)).unwrap_or_default()
+    listed.map(|listed| names(&listed, kind, by_name)).unwrap_or_default()
 }
 
 /// The file that keeps an answer.
@@ -138,7 +138,7 @@ fn end(child: &Child) {
 }
 
 /// The names in a list of objects, one a line.
-fn names(listed: &str, kind: Kind) -> Vec<Name> {
+fn names(listed: &str, kind: Kind, by_name: bool) -> Vec<Name> {
     let objects = listed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let text = |object: &Value, key: &str| object.get(key)?.as_str().map(str::to_owned);
     let all: Vec<(String, String)> = objects
@@ -151,7 +151,7 @@ fn names(listed: &str, kind: Kind) -> Vec<Name> {
         .map(|(id, name)| {
             let times = all.iter().filter(|(_, other)| other == name).count();
             // An appliance is known by its key alone.
-            let by_name = kind != Kind::Appliance && times == 1 && is_plain(name);
+            let by_name = by_name && kind != Kind::Appliance && times == 1 && is_plain(name);
             let (word, other) = if by_name { (name, id) } else { (id, name) };
             Name { word: format!("{prefix}{word}"), other: escape::line(other).into_owned() }
         })
@@ -178,11 +178,12 @@ mod tests {
 {"event":"warning","message":"x"}
 {"event":"drive","drive":"$(x)","name":"y"}
 not json"#;
-        let words: Vec<String> = names(listed, Kind::Drive).into_iter().map(|name| name.word).collect();
+        let words: Vec<String> = names(listed, Kind::Drive, true).into_iter().map(|name| name.word).collect();
         assert_eq!(words, ["web", "2", "3", "4"]);
+        assert_eq!(names(listed, Kind::Drive, false)[0], Name { word: "1".into(), other: "web".into() });
         let listed = r#"{"key":"K1","name":"ubuntu"}"#;
         assert_eq!(
-            names(listed, Kind::Appliance),
+            names(listed, Kind::Appliance, true),
             [Name { word: "appliance/K1".into(), other: "ubuntu".into() }]
         );
     }

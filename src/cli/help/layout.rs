@@ -22,12 +22,14 @@ impl Row {
 
     /// Cuts the text to its first clause: what follows a colon, a semicolon or an empty line explains.
     pub(super) fn cut(mut self) -> Self {
-        let ends = [":\n", ": ", "; ", "\n\n"].iter().filter_map(|end| self.text.find(end));
+        let default = self.text.rfind(" [default: ").map(|at| self.text.split_off(at)).unwrap_or_default();
+        let ends = [": ", "; ", "\n\n"].iter().flat_map(|end| self.text.match_indices(end));
+        // `REMOTE: for a new drive` is no clause of its own.
+        let ends = ends.map(|(at, _)| at).filter(|at| !self.text[..*at].ends_with(char::is_uppercase));
         if let Some(end) = ends.min() {
-            let default = self.text.rfind(" [default: ").map(|at| self.text.split_off(at));
             self.text.truncate(end);
-            self.text.push_str(&default.unwrap_or_default());
         }
+        self.text.push_str(&default);
         self
     }
 }
@@ -118,6 +120,18 @@ mod tests {
         assert_eq!(wrap("one two", 8, 4), "    one\n    two\n");
         assert_eq!(wrap("run `a b c` now", 8, 0), "run\n`a b c`\nnow\n");
         assert_eq!(wrap("", 8, 0), "");
+    }
+
+    #[test]
+    fn a_text_is_cut_to_its_first_clause() {
+        let cut = |text: &str| Row::new(String::new(), text.to_owned()).cut().text;
+        assert_eq!(
+            cut("How to write zeros: skip them [default: auto]"),
+            "How to write zeros [default: auto]"
+        );
+        assert_eq!(cut("Requests in flight [default: auto]"), "Requests in flight [default: auto]");
+        assert_eq!(cut("REMOTE: for a new drive; else one"), "REMOTE: for a new drive");
+        assert_eq!(cut("One\n\nTwo"), "One");
     }
 
     #[test]
