@@ -99,7 +99,9 @@ fn extension(account: &Account, command: &Command) -> Result<(usize, Money, u32)
     let at = account.ledger.subscriptions.iter().position(|one| one.uuid.eq_ignore_ascii_case(uuid));
     let at = at.ok_or_else(|| Refusal::missing(format!("Subscription {uuid} does not exist")))?;
     let months = months(&command.sent);
-    let months = months.map_err(|wrong| refused(Properties::new(), &[wrong]))?;
+    let months = months.map_err(|wrong| {
+        refused(Properties::new().with("months", command.sent.get("months").unwrap_or_default()), &[wrong])
+    })?;
     let one = &account.ledger.subscriptions[at];
     Ok((at, Product::find(&one.kind)?.price(one.quantity, months), months))
 }
