@@ -1,9 +1,9 @@
-//! The codecs side by side on chunks of real data: `cargo bench --bench codec -- [FILTER]`.
+//! Compares the codecs on chunks of real data: `cargo bench --bench codec -- [FILTER]`.
 //!
-//! `DISKFERRY_BENCH_IMAGE` names the image (the files of `/usr/bin` without it), and `DISKFERRY_BENCH_CHUNKS`
-//! says how many chunks of 4 MiB that hold data are taken from it, spread over it. A table comes first:
+//! `DISKFERRY_BENCH_IMAGE` names the image (the files of `/usr/bin` by default), and `DISKFERRY_BENCH_CHUNKS`
+//! sets how many chunks of 4 MiB with data are taken from it, spread over it. First a table is printed:
 //! ratio, and megabytes per second of CPU time on one thread, which other work on the machine disturbs less
-//! than the wall clock; the codecs take turns, and the median of the rounds counts. Then Criterion measures
+//! than wall-clock time. The codecs take turns, and the median of the rounds is used. Then Criterion measures
 //! the throughput of eight chunks.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -15,11 +15,11 @@ use std::time::Duration;
 
 const CHUNK: usize = 4 << 20;
 
-/// How many chunks the table takes without the variable, and Criterion always.
+/// The number of chunks in the table by default, and for Criterion.
 const TABLE_CHUNKS: usize = 32;
 const CRITERION_CHUNKS: usize = 8;
 
-/// How often each codec has its turn in the table. An odd number has a median.
+/// The number of rounds in the table, odd so that there is a median.
 const ROUNDS: usize = 5;
 
 fn image(least: usize) -> Vec<u8> {
@@ -46,7 +46,7 @@ fn chunks(count: usize) -> Vec<Vec<u8>> {
     data.into_iter().step_by(step).take(count).map(<[u8]>::to_vec).collect()
 }
 
-/// The rungs of `auto`, then what they were chosen from.
+/// The rungs of `auto`, then the candidates they were chosen from.
 fn codecs() -> Vec<Box<dyn Codec>> {
     let mut all: Vec<Box<dyn Codec>> = Vec::new();
     for steps in 0..Rung::COUNT {
@@ -66,13 +66,13 @@ fn codecs() -> Vec<Box<dyn Codec>> {
     all
 }
 
-/// The CPU time of this thread.
+/// Returns the CPU time of this thread.
 fn cpu() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("the thread's CPU time");
     Duration::from_nanos(text.split(' ').next().and_then(|ns| ns.parse().ok()).expect("nanoseconds"))
 }
 
-/// Compresses every chunk. Returns the bytes on the wire.
+/// Compresses every chunk and returns the bytes on the wire.
 fn compress(codec: &mut dyn Codec, chunks: &[Vec<u8>], out: &mut Vec<u8>) -> usize {
     let mut wire = 0;
     for chunk in chunks {

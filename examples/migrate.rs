@@ -1,4 +1,4 @@
-//! Moves a drive from one remote to another, with no disk in between, and compares both ends.
+//! Copies a drive from one remote to another without a local disk, and compares both ends.
 //!
 //!     cargo run --release --example migrate -- FROM_URL USER DRIVE TO_URL USER
 //!
@@ -17,14 +17,14 @@ use std::sync::Arc;
 
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|e| Error::io("starting the runtime", e))?.block_on(run())
+    runtime.map_err(|e| Error::io("cannot start the runtime", e))?.block_on(run())
 }
 
-/// The drives of an account at Open Hosting, or at another provider of the same kind.
+/// Returns the drives of an account at Open Hosting or a provider of the same family.
 fn far(name: &str, url: &str, user: &str, context: &Context) -> Result<Far> {
     let variable = format!("{}_SECRET", name.to_uppercase());
     let secret = std::env::var(&variable).map_err(|_| Error::usage(format!("{variable} is not set")))?;
-    let base = url.parse().map_err(|e| Error::usage(format!("{url} is no URL: {e}")))?;
+    let base = url.parse().map_err(|e| Error::usage(format!("{url} is not a URL: {e}")))?;
     let auth = Auth::basic(user, &secret.into())?;
     let meters = Arc::clone(&context.meters);
     let client = Client::new(Provider::OpenHosting, base, auth, &Options::default(), meters)?;
@@ -35,9 +35,9 @@ fn far(name: &str, url: &str, user: &str, context: &Context) -> Result<Far> {
 async fn run() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [from_url, from_user, drive, to_url, to_user] = &words[..] else {
-        return Err(Error::usage("five arguments are meant: FROM_URL USER DRIVE TO_URL USER"));
+        return Err(Error::usage("expected five arguments: FROM_URL USER DRIVE TO_URL USER"));
     };
-    let context = Context::new(Arc::new(Meters::default()), event::nobody(), Stop::never(), 8, None);
+    let context = Context::new(Arc::new(Meters::default()), event::no_observer(), Stop::never(), 8, None);
     let from = far("from", from_url, from_user, &context)?;
     let to = far("to", to_url, to_user, &context)?;
     let image = migrate::disk(drive, &from, &context).await?;

@@ -1,9 +1,9 @@
-//! Uploads a file into a new drive and says how far it is, once a second.
+//! Uploads a file to a new drive and prints the progress once a second.
 //!
 //!     cargo run --release --example upload -- URL USER FILE
 //!
-//! The secret is read from the environment variable SECRET. The state directory is `./state`: the same command run again
-//! goes on where it stopped.
+//! The secret is read from the environment variable SECRET. The state directory is `./state`; running the
+//! same command again resumes.
 
 use diskferry::engine::Context;
 use diskferry::engine::encode::codec::Compression;
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|e| Error::io("starting the runtime", e))?.block_on(upload())
+    runtime.map_err(|e| Error::io("cannot start the runtime", e))?.block_on(upload())
 }
 
 async fn upload() -> Result<()> {
@@ -35,11 +35,11 @@ async fn upload() -> Result<()> {
         Event::Warning(text) => eprintln!("warning: {text}"),
         _ => {}
     });
-    // Whoever holds the stopper may end the transfer; another run goes on with it.
+    // The holder of the stopper may end the transfer; a later run resumes it.
     let (_stopper, stop) = stop::pair();
     let context = Context::new(Arc::clone(&meters), observer, stop, 8, None);
 
-    let base = url.parse().map_err(|e| Error::usage(format!("{url} is no URL: {e}")))?;
+    let base = url.parse().map_err(|e| Error::usage(format!("{url} is not a URL: {e}")))?;
     let auth = Auth::basic(&user, &secret.into())?;
     let client = Client::new(Provider::OpenHosting, base, auth, &Options::default(), Arc::clone(&meters))?;
     let drives = Drives::new(client, context.retry.clone())?;
@@ -65,7 +65,7 @@ async fn upload() -> Result<()> {
         }
     };
     if let Some(done) = done {
-        // Told first: only then the transfer is over.
+        // Printed before the commit, which ends the transfer.
         println!("{}", done.result.drive);
         done.commit()?;
     }

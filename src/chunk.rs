@@ -1,23 +1,24 @@
-//! Where an image is cut, and what becomes of a chunk on its way.
+//! How an image is cut into chunks, and the states of a chunk.
 //!
-//! The state of a chunk is its type: a [`DigestedChunk`] is on its way, an [`AckedChunk`] has arrived, which takes the
-//! [`Receipt`] of a disk. Only the last can enter a journal.
+//! The state of a chunk is its type. A [`DigestedChunk`] is in flight; an [`AckedChunk`] is at the
+//! destination, which requires the [`Receipt`] of a disk. Only an acknowledged chunk can enter a journal.
 
 use crate::digest::Digest;
 use crate::disk::Receipt;
 use crate::error::{Error, Result};
 use std::ops::Range;
 
-/// The most chunks that an image may have: 128 TiB at the default chunk size of 4 MiB, 2 PiB at the largest of 64 MiB.
+/// The most chunks of an image: 128 TiB at the default chunk size of 4 MiB, 2 PiB at the largest of 64 MiB.
 ///
-/// A transfer keeps two bits of every chunk, and goes through all of them several times. At this bound the bits take
-/// 8 MiB and a pass takes less than a second, whatever size a server, an archive's header or an option claims.
+/// A transfer keeps two bits per chunk and iterates over all of them several times. At this limit the bits
+/// take 8 MiB and a pass takes less than a second, whatever size a server, an archive header or an option
+/// claims.
 pub const MAX_CHUNKS: u64 = 1 << 25;
 
-/// The largest chunk that is worth a hint.
+/// The largest chunk size that a hint suggests.
 const LARGEST_HINT: u64 = 64 << 20;
 
-/// How an image is cut: equal chunks, the last one maybe shorter.
+/// How an image is cut: equal chunks, of which the last may be shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     image_size: u64,
@@ -25,11 +26,11 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// How an image is cut whose size comes from outside. `image_size` and `chunk_size` are in bytes.
+    /// Creates the geometry of an image whose size comes from outside. Both sizes are in bytes.
     ///
     /// # Errors
     ///
-    /// A usage error if that makes more than [`MAX_CHUNKS`] chunks.
+    /// A usage error if there are more than [`MAX_CHUNKS`] chunks.
     pub fn checked(image_size: u64, chunk_size: u64) -> Result<Self> {
         let geometry = Self::new(image_size, chunk_size);
         if geometry.chunks() <= MAX_CHUNKS {
@@ -45,49 +46,49 @@ impl Geometry {
             Some(needed) => {
                 let unit =
                     if needed >= 1 << 20 { (needed >> 20, "M") } else { (needed.max(1 << 10) >> 10, "k") };
-                error.hint(format!("cut it into larger chunks: `--chunk-size {}{}`", unit.0, unit.1))
+                error.hint(format!("use larger chunks: `--chunk-size {}{}`", unit.0, unit.1))
             }
             None => error.hint("check the size: no chunk size is large enough for it"),
         })
     }
 
-    /// `image_size` and `chunk_size` in bytes; a chunk size of 0 is taken as 1. See [`Geometry::checked`] for sizes that
-    /// come from outside.
+    /// Creates a geometry. Both sizes are in bytes; a chunk size of 0 counts as 1. For sizes that come from
+    /// outside see [`Geometry::checked`].
     pub fn new(image_size: u64, chunk_size: u64) -> Self {
         Self { image_size, chunk_size: chunk_size.max(1) }
     }
 
-    /// The image's size in bytes.
+    /// Returns the size of the image in bytes.
     pub fn image_size(self) -> u64 {
         self.image_size
     }
 
-    /// The size of every chunk but maybe the last, in bytes.
+    /// Returns the size of all chunks except possibly the last, in bytes.
     pub fn chunk_size(self) -> u64 {
         self.chunk_size
     }
 
-    /// How many chunks there are.
+    /// Returns the number of chunks.
     pub fn chunks(self) -> u64 {
         self.image_size.div_ceil(self.chunk_size)
     }
 
-    /// The byte offset of a chunk; the largest number where that would be larger.
+    /// Returns the byte offset of a chunk, saturating.
     pub fn offset(self, index: u64) -> u64 {
         index.saturating_mul(self.chunk_size)
     }
 
-    /// The length of a chunk in bytes; 0 past the end.
+    /// Returns the length of a chunk in bytes; 0 after the end.
     pub fn len(self, index: u64) -> u64 {
         self.image_size.saturating_sub(self.offset(index)).min(self.chunk_size)
     }
 
-    /// Whether there is nothing to cut.
+    /// Returns whether the image is empty.
     pub fn is_empty(self) -> bool {
         self.image_size == 0
     }
 
-    /// The indices of the chunks that touch a range of bytes.
+    /// Returns the indices of the chunks that overlap a byte range.
     pub fn touching(self, bytes: Range<u64>) -> Range<u64> {
         if bytes.is_empty() {
             return 0..0;
@@ -96,45 +97,45 @@ impl Geometry {
     }
 }
 
-/// A chunk that was digested and is on its way.
+/// A chunk that was digested and is in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DigestedChunk {
-    /// Its place in the image, from 0.
+    /// The index of the chunk in the image.
     pub index: u64,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub len: u64,
     /// The digest of its bytes.
     pub digest: Digest,
-    /// Whether it holds nothing but zeros.
+    /// Whether the chunk is all zeros.
     pub zero: bool,
 }
 
 impl DigestedChunk {
-    /// The chunk once a disk has acknowledged just its bytes.
+    /// Converts a chunk whose bytes a disk acknowledged.
     pub fn acknowledged(self, receipt: Receipt) -> AckedChunk {
-        // Spent: one receipt vouches for one chunk.
+        // Consumed, because a receipt stands for one chunk.
         drop(receipt);
         let Self { index, len, digest, zero } = self;
         AckedChunk { index, len, digest, zero }
     }
 
-    /// The chunk where nothing had to be written: its place is known to hold these bytes.
+    /// Converts a chunk that needed no write, because the destination is known to hold these bytes.
     pub fn known(self) -> AckedChunk {
         let Self { index, len, digest, zero } = self;
         AckedChunk { index, len, digest, zero }
     }
 }
 
-/// A chunk that the destination is known to hold: a disk has acknowledged it, or it was there.
+/// A chunk that the destination is known to hold, acknowledged by a disk or there before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AckedChunk {
-    /// Its place in the image, from 0.
+    /// The index of the chunk in the image.
     pub index: u64,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub len: u64,
     /// The digest of its bytes.
     pub digest: Digest,
-    /// Whether it holds nothing but zeros.
+    /// Whether the chunk is all zeros.
     pub zero: bool,
 }
 
@@ -155,7 +156,7 @@ mod tests {
     fn what_has_too_many_chunks_is_refused_with_a_chunk_size_that_would_do() {
         let tib = 1_u64 << 40;
         assert_eq!(Geometry::checked(128 * tib, 4 << 20).unwrap().chunks(), MAX_CHUNKS);
-        let hint = |size, chunk| Geometry::checked(size, chunk).unwrap_err().what_next().unwrap().to_owned();
+        let hint = |size, chunk| Geometry::checked(size, chunk).unwrap_err().hint_text().unwrap().to_owned();
         assert!(hint(128 * tib + 1, 4 << 20).contains("--chunk-size 8M"));
         assert!(hint(tib, 4 << 10).contains("--chunk-size 32k"));
         for size in [1 << 63, u64::MAX - 1, u64::MAX, 16_777_215 * tib] {

@@ -1,7 +1,7 @@
-//! Digests of chunks, and of the list of them.
+//! Digests of chunks, and of lists of them.
 //!
-//! BLAKE3 by default: without SHA instructions SHA-256 costs more than the compression does (4,300 against 185 MB/s a
-//! core on the machine where this was decided).
+//! The default is BLAKE3. Without SHA instructions SHA-256 costs more than the compression (185 MB/s per core
+//! against 4,300 on the machine where this was decided).
 
 use crate::error::{Error, Result};
 use sha2::Digest as _;
@@ -23,7 +23,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// The name in options, manifests and journals.
+    /// Returns the name in options, manifests and journals.
     pub fn name(self) -> &'static str {
         match self {
             Algorithm::Blake3 => "blake3",
@@ -31,7 +31,7 @@ impl Algorithm {
         }
     }
 
-    /// The digest of some bytes.
+    /// Returns the digest of `bytes`.
     pub fn digest(self, bytes: &[u8]) -> Digest {
         match self {
             Algorithm::Blake3 => Digest(*blake3::hash(bytes).as_bytes()),
@@ -39,7 +39,7 @@ impl Algorithm {
         }
     }
 
-    /// The digest over chunk digests, in order: it stands for the whole image at this chunk size.
+    /// Returns the digest over chunk digests in order, which identifies the whole image at this chunk size.
     pub fn over<'a>(self, digests: impl Iterator<Item = &'a Digest>) -> Digest {
         let mut all = blake3::Hasher::new();
         let mut sha = sha2::Sha256::new();
@@ -56,7 +56,7 @@ impl Algorithm {
     }
 }
 
-/// Digests of zeros, by length: computed once for the full chunk and once for a short last one.
+/// Digests of zeros by length, computed once for a full chunk and once for a short last one.
 #[derive(Debug)]
 pub struct ZeroDigests {
     algorithm: Algorithm,
@@ -64,12 +64,12 @@ pub struct ZeroDigests {
 }
 
 impl ZeroDigests {
-    /// For one algorithm.
+    /// Creates a cache for an algorithm.
     pub fn new(algorithm: Algorithm) -> Self {
         Self { algorithm, known: std::sync::Mutex::default() }
     }
 
-    /// The digest of `len` zeros.
+    /// Returns the digest of `len` zeros.
     pub fn of(&self, len: u64) -> Digest {
         let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some((_, digest)) = known.iter().find(|(l, _)| *l == len) {
@@ -94,12 +94,13 @@ impl FromStr for Algorithm {
         match name {
             "blake3" => Ok(Algorithm::Blake3),
             "sha256" => Ok(Algorithm::Sha256),
-            _ => Err(Error::usage(format!("there is no digest {name:?}: blake3 or sha256"))),
+            _ => Err(Error::usage(format!("expected `blake3` or `sha256`, got `{name}`"))
+                .hint("`--digest blake3` is the default and the faster one")),
         }
     }
 }
 
-/// Bytes as lower-case hexadecimal digits.
+/// Returns bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     use fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, b| {

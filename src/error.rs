@@ -140,6 +140,13 @@ impl Error {
         if full { new.hint("free some space, then run the same command again to resume") } else { new }
     }
 
+    /// Returns an error of writing to standard output, with a reader that has gone away told apart.
+    pub fn stdout(error: std::io::Error) -> Self {
+        let gone = error.kind() == std::io::ErrorKind::BrokenPipe;
+        let new = Self::io("cannot write to standard output", error);
+        if gone { new.with_kind(Kind::ReaderGone) } else { new }
+    }
+
     /// Sets the byte offset in the image or drive.
     #[must_use]
     pub fn offset(mut self, offset: u64) -> Self {
@@ -202,7 +209,7 @@ impl Error {
     }
 
     /// Returns how long the server asked to wait before the next attempt.
-    pub fn wait(&self) -> Option<Duration> {
+    pub fn retry_delay(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
@@ -217,12 +224,12 @@ impl Error {
     }
 
     /// Returns the server's message.
-    pub fn said(&self) -> Option<&str> {
+    pub fn server_message(&self) -> Option<&str> {
         self.0.server.as_deref()
     }
 
     /// Returns what the user can do.
-    pub fn what_next(&self) -> Option<&str> {
+    pub fn hint_text(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }
 }
@@ -280,6 +287,6 @@ mod tests {
     fn a_full_disk_is_told_apart() {
         let e = Error::io("writing x", std::io::Error::from_raw_os_error(28));
         assert_eq!(e.kind(), Kind::Full);
-        assert!(e.what_next().is_some());
+        assert!(e.hint_text().is_some());
     }
 }

@@ -1,11 +1,11 @@
-//! Text on its way to a person. Names, states and messages come from servers, files and arguments: they are data, and must
-//! not clear a screen, turn the direction of a line, or begin a line of their own.
+//! Escapes text for display. Names, states and messages from servers, files and arguments are data. They must
+//! not clear a screen, change the text direction, or begin a line of their own.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether a character steers a terminal or changes where text stands: C0, DEL and C1 controls, line and paragraph separators,
-/// and the marks, embeddings, overrides and isolates of the bidirectional algorithm.
+/// Returns whether a character steers a terminal or moves text: C0, DEL and C1 controls, line and paragraph
+/// separators, and the marks, embeddings, overrides and isolates of the bidirectional algorithm.
 pub fn steers(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -40,18 +40,18 @@ fn escaped(text: &str, mut keeps: impl FnMut(char, &str) -> bool) -> Cow<'_, str
     Cow::Owned(out)
 }
 
-/// Text on one line.
+/// Escapes text for a single line.
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, |_, _| false)
 }
 
-/// A message, which may go on in indented lines: a line break is kept only where such a line follows, so that nothing in it
-/// can pass for a message of its own.
+/// Escapes a message, which may continue in indented lines. A line break is kept only before an indented
+/// line, so that no part of the message looks like another message.
 pub fn message(text: &str) -> Cow<'_, str> {
     escaped(text, |c, rest| c == '\n' && rest.starts_with("  "))
 }
 
-/// Text of many lines, such as a provider's reply.
+/// Escapes text of several lines, such as a provider's reply.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c, rest| matches!(c, '\n' | '\t') || (c == '\r' && rest.starts_with('\n')))
 }

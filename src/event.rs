@@ -1,33 +1,33 @@
-//! What the library reports while it works. It draws and prints nothing: whoever starts a transfer passes an
-//! [`Observer`] and does with the events what it likes.
+//! Events that the library reports. It prints nothing: a program passes an [`Observer`] and presents the
+//! events itself.
 
 use crate::error::Error;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Takes events, from any thread; it must be quick.
+/// Receives events, on any thread. It must return quickly.
 pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 
-/// Something worth telling.
+/// An event.
 #[derive(Debug)]
 pub enum Event {
-    /// What is about to be done.
+    /// What a transfer is about to do.
     Plan(Box<Plan>),
-    /// A request failed and will be repeated.
+    /// A request failed and will be retried.
     Retry {
-        /// What failed.
+        /// The operation.
         what: String,
-        /// At which byte offset, if it was about a chunk.
+        /// The byte offset, if the operation was about a chunk.
         offset: Option<u64>,
-        /// How many attempts were made so far.
+        /// The number of attempts so far.
         attempt: u32,
-        /// How long until the next.
+        /// The backoff before the next attempt.
         wait: Duration,
-        /// Why.
+        /// The error.
         error: String,
     },
-    /// Something the user should know, though it goes on.
+    /// A problem that does not stop the transfer.
     Warning(String),
     /// A disk that is moved is in use, so the result may be half old. Shown even where warnings are not.
     InUse(String),
@@ -38,116 +38,118 @@ pub enum Event {
         /// What the disk is asked for by.
         disk: String,
     },
-    /// Something the user may want to know.
+    /// Information for the user.
     Note(String),
-    /// The transfer has come to its next stage.
+    /// A new stage of the transfer.
     Stage(Stage),
 }
 
-/// The stages of a transfer, as far as a user can tell them apart.
+/// The stages of a transfer that a user can distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Chunks are on their way.
+    /// Chunks are transferred.
     Transfer,
     /// Chunks are read back and compared.
     Verify,
-    /// The last bytes go to the disk, or the whole image's digest is being finished.
+    /// The last bytes are synced, or the digest of the whole image is completed.
     Finish,
 }
 
-/// What a transfer is about to do.
+/// The plan of a transfer.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Plan {
     /// `upload`, `download` or `verify`.
     pub action: &'static str,
-    /// Where the bytes come from.
+    /// The source.
     pub from: String,
-    /// What an image is read as: `raw`, `qcow2 in xz`. Empty where nothing but bytes come.
+    /// The format in which the image is read, such as `raw` or `qcow2 in xz`. Empty for plain bytes.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub format: String,
-    /// Where they go.
+    /// The destination.
     pub to: String,
-    /// What the image is written as, `vhd` or `qcow2`. Empty where its bytes stay what they are.
+    /// The format in which the image is written, `vhd` or `qcow2`. Empty if it is not converted.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub target_format: String,
-    /// The drive's UUID, once known.
+    /// The drive's UUID, if known.
     pub drive: Option<String>,
-    /// Image bytes.
+    /// The size of the image in bytes.
     pub size: u64,
-    /// Bytes.
+    /// The size of a chunk in bytes.
     pub chunk_size: u64,
-    /// How many chunks the image has.
+    /// The number of chunks in the image.
     pub chunks_total: u64,
-    /// Chunks that an earlier run has already moved.
+    /// The chunks that an earlier run transferred.
     pub chunks_resumed: u64,
-    /// Requests in flight at most.
+    /// The most requests in flight.
     pub concurrency: usize,
-    /// How chunks are compressed; `none` if they are not.
+    /// The compression of chunks; `none` if there is none.
     pub compress: String,
-    /// What happens to chunks of zeros: `skip`, `write`, or `probe` where that is still to be found out.
+    /// The treatment of chunks of zeros: `skip`, `write`, or `probe` if it is not known yet.
     pub zeros: String,
-    /// `none`, `sample` or `full`.
+    /// The verification: `none`, `sample` or `full`.
     pub verify: String,
-    /// How the work of an earlier run is proved again: `trust` (not at all), `sample` or `full`.
+    /// How the work of an earlier run is checked: `trust` (not at all), `sample` or `full`.
     pub resume: String,
-    /// Why it is proved like that; empty if there is none.
+    /// The reason for that; empty if there is none.
     pub resume_why: String,
-    /// How it is known what the destination holds, where only what differs is moved: `trusted` (from the last transfer) or
-    /// `read back`. Empty where everything is moved.
+    /// How the contents of the destination are known if only differences are transferred: `trusted` (from the
+    /// last transfer) or `read back`. Empty if everything is transferred.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub delta: String,
-    /// Why it is known like that.
+    /// The reason for that.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub delta_why: String,
-    /// Whether only the plan was asked for.
+    /// Whether only the plan was requested.
     pub dry_run: bool,
 }
 
-/// What a transfer has done.
+/// The result of a transfer.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Summary {
     /// The drive's UUID.
     pub drive: String,
-    /// Image bytes.
+    /// The size of the image in bytes.
     pub size: u64,
-    /// Bytes.
+    /// The size of a chunk in bytes.
     pub chunk_size: u64,
-    /// How many chunks the image has.
+    /// The number of chunks in the image.
     pub chunks_total: u64,
-    /// Chunks that were written to the drive (upload), or read from it (download, verify).
+    /// Chunks that were written to the drive (upload) or read from it (download, verify).
     pub chunks_sent: u64,
-    /// Chunks of zeros that needed no transfer (upload) or no room (download).
+    /// Chunks of zeros that needed no transfer (upload) or no space (download).
     pub chunks_zero: u64,
-    /// Chunks that the far end was known to have already.
+    /// Chunks that the destination was known to hold.
     pub chunks_unchanged: u64,
-    /// Chunks that an earlier run has moved.
+    /// Chunks that an earlier run transferred.
     pub chunks_resumed: u64,
-    /// Chunks read back and found equal.
+    /// Chunks that were read back and are equal.
     pub chunks_verified: u64,
-    /// Bytes of bodies on the wire, both ways, repeated ones included.
+    /// Bytes of bodies on the wire in both directions, including retries.
     pub bytes_wire: u64,
-    /// Requests that were repeated.
+    /// The number of retries.
     pub retries: u64,
-    /// Seconds.
+    /// The duration in seconds.
     pub elapsed_s: f64,
-    /// The whole image's SHA-256 if it was asked for, else the digest over the chunk digests; hexadecimal.
+    /// The SHA-256 of the whole image if it was requested, otherwise the digest over the chunk digests, in
+    /// hexadecimal.
     pub digest: String,
-    /// What `digest` is: `sha256` (of the image), or `blake3-chunks` or `sha256-chunks` (over the chunk digests).
+    /// The kind of `digest`: `sha256` (of the image), `blake3-chunks` or `sha256-chunks` (over the chunk
+    /// digests).
     pub digest_kind: String,
-    /// `NAME@WHEN` of the backup that was made, which `restore` takes; empty where none was.
+    /// The new backup as `NAME@WHEN`, which `restore` takes; empty if there is none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub backup: String,
-    /// What held the transfer up most: `source`, `cpu`, `network`, `server`, `destination` or `bwlimit`; nothing of a transfer
-    /// that took less than a second.
+    /// The bottleneck of the transfer: `source`, `cpu`, `network`, `server`, `destination` or `bwlimit`.
+    /// `None` if the transfer took less than a second.
     pub limited_by: Option<&'static str>,
 }
 
-/// An observer that takes no notice.
-pub fn nobody() -> Observer {
+/// Returns an observer that ignores all events.
+pub fn no_observer() -> Observer {
     Arc::new(|_| ())
 }
 
-/// The event of a failed attempt.
+/// Returns the event for a failed attempt.
 pub(crate) fn retry(what: &str, offset: Option<u64>, attempt: u32, wait: Duration, error: &Error) -> Event {
     Event::Retry { what: what.to_owned(), offset, attempt, wait, error: error.to_string() }
 }

@@ -1,22 +1,22 @@
-//! diskferry moves whole drive images into, out of and between IaaS clouds whose API takes a drive as many small
-//! offset-addressed HTTP requests.
+//! diskferry moves whole drive images into, out of and between IaaS clouds whose APIs access a drive by many
+//! small HTTP requests at byte offsets.
 //!
-//! One way through for every image:
+//! Every image takes the same path:
 //!
 //! ```text
 //! plan ──► read ──► work (threads: zero? digest, compare, encode) ──► write ──► acknowledge ──► journal, ledger
 //! ```
 //!
-//! Whatever holds an image is a [`disk`]; the [`engine`] moves chunks from a disk that can be read to a disk that can be
-//! written, and proves at the end that none is missing; the [`journal`] is what a later run goes on from. A [`job`] is a whole
-//! command.
+//! Everything that holds an image is a [`disk`]. The [`engine`] moves chunks from a readable disk to a
+//! writable one and checks at the end that none is missing. The [`journal`] is what a later run resumes from.
+//! A [`job`] is a complete command.
 //!
-//! The library reports through [`event`]s and [`meters`] and never prints; [`error`] decides what is retried and how a
-//! run ends.
+//! The library reports through [`event`]s and [`meters`] and never prints. [`error`] decides what is retried
+//! and with which status a run ends.
 //!
-//! A program that moves images makes a [`remote`] client and a [`Context`](engine::Context), and runs a [`job`];
-//! `examples/` has an upload and a migration. What is not documented here belongs to the program `diskferry` and may change
-//! at any time.
+//! A program that moves images creates a [`remote`] client and a [`Context`](engine::Context), and runs a
+//! [`job`]; `examples/` has an upload and a migration. Items without documentation are internal to the
+//! program `diskferry` and may change at any time.
 
 pub mod backup;
 pub mod chunk;
@@ -43,6 +43,8 @@ pub mod escape;
 #[doc(hidden)]
 pub mod manifest;
 #[doc(hidden)]
+pub mod nearest;
+#[doc(hidden)]
 pub mod provider;
 #[doc(hidden)]
 pub mod transport;
@@ -57,7 +59,7 @@ mod skipped;
 
 pub use error::{Error, Kind, Result};
 
-/// Who is talked to, and how.
+/// Clients of remotes, and how to connect.
 pub mod remote {
     pub use crate::auth::Auth;
     pub use crate::disk::elastic::drives::Drives;

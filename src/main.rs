@@ -8,7 +8,7 @@ mod cli;
 use cli::{Cli, output::Output, signals};
 use diskferry::{
     auth, backup, chunk, config, digest, disk, emulator, engine, error, escape, event, job, journal, meters,
-    provider, record, report, stop, transport, units, wire,
+    nearest, provider, record, report, stop, transport, units, wire,
 };
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The chunk digests of an image, as JSON that other tools can read.
+//! The chunk digests of an image, as JSON for other tools.
 
 use crate::chunk::Geometry;
 use crate::digest::Algorithm;
@@ -8,41 +8,41 @@ use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::Path;
 
-/// The version of the format that this program writes.
+/// The version of the format.
 pub const VERSION: u32 = 1;
 
-/// A manifest: what an image holds, chunk by chunk.
+/// A manifest: the contents of an image, chunk by chunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`VERSION`].
+    /// The version of the format, [`VERSION`].
     pub version: u32,
-    /// Bytes.
+    /// The size of the image in bytes.
     pub image_size: u64,
-    /// Bytes; the last chunk may be shorter.
+    /// The size of a chunk in bytes; the last chunk may be shorter.
     pub chunk_size: u64,
-    /// `blake3` or `sha256`: the algorithm of every digest here but the whole image's.
+    /// The algorithm of all digests except that of the whole image: `blake3` or `sha256`.
     pub algorithm: String,
     /// The digest over the bytes of all chunk digests, in order.
     pub digest: String,
-    /// The whole image's SHA-256, where it was computed.
+    /// The SHA-256 of the whole image, if it was computed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// One entry a chunk, in order.
+    /// One entry for each chunk, in order.
     pub chunks: Vec<Entry>,
 }
 
-/// One chunk of a manifest.
+/// A chunk in a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The digest of its bytes, hexadecimal.
+    /// The digest of the chunk in hexadecimal.
     pub digest: String,
-    /// Whether it holds nothing but zeros.
+    /// Whether the chunk is all zeros.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub zero: bool,
 }
 
 impl Manifest {
-    /// The manifest of a finished transfer.
+    /// Creates the manifest of a finished transfer.
     pub fn new(geometry: Geometry, algorithm: Algorithm, ledger: &Ledger, sha256: Option<String>) -> Self {
         let chunks =
             ledger.digests().map(|(digest, zero)| Entry { digest: digest.to_string(), zero }).collect();
@@ -57,9 +57,9 @@ impl Manifest {
         }
     }
 
-    /// Writes the manifest, under its own name only when whole.
+    /// Writes the manifest atomically.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let what = || format!("writing the manifest {}", path.display());
+        let what = || format!("cannot write the manifest {}", path.display());
         let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = tempfile::Builder::new()
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))

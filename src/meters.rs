@@ -1,61 +1,64 @@
-//! Counters that every stage of a transfer adds to, for progress and for telling what limits it.
+//! Counters of a transfer, for progress and for finding the bottleneck.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// The counters of one transfer. Bytes and counts are totals; times are sums over threads or requests.
+/// The counters of a transfer. Bytes and counts are totals; times are sums over threads or requests.
 #[derive(Debug, Default)]
 pub struct Meters {
-    /// Image bytes dealt with: sent, skipped, landed, or resumed.
+    /// Image bytes settled: sent, skipped, received, or resumed.
     pub image: AtomicU64,
-    /// Of these, bytes that an earlier run has moved: they say nothing about this run's speed.
+    /// The part of `image` that an earlier run transferred, which says nothing about the speed of this run.
     pub resumed: AtomicU64,
-    /// Bytes of bodies on the wire, both ways.
+    /// Bytes of bodies on the wire, in both directions.
     pub wire: AtomicU64,
-    /// Of these, bytes of requests that are not over yet.
+    /// The part of `wire` that belongs to unfinished requests.
     pub partial: AtomicU64,
-    /// Image bytes of the chunks that are being written now.
-    pub flying_image: AtomicU64,
-    /// Bytes on the wire that these chunks take in all.
-    pub flying_wire: AtomicU64,
+    /// Image bytes of the chunks that are being written.
+    pub in_flight_image: AtomicU64,
+    /// The total bytes on the wire that these chunks need.
+    pub in_flight_wire: AtomicU64,
     /// Image bytes read back and compared.
     pub verified: AtomicU64,
-    /// Repeated requests.
+    /// The number of retries.
     pub retries: AtomicU64,
-    /// Flushes that the far end has confirmed, of destinations whose writes are safe only then.
+    /// Flushes that the remote confirmed, for destinations that need them.
     pub flushes: AtomicU64,
-    /// Requests in flight now.
+    /// The number of requests in flight.
     pub in_flight: AtomicU64,
-    /// Nanoseconds in which there was room for more and the source had none.
+    /// Nanoseconds in which the pipeline waited for the source.
     pub source_ns: AtomicU64,
-    /// Nanoseconds in which there was room for more and all workers were at work.
+    /// Nanoseconds in which the pipeline waited for the workers.
     pub work_ns: AtomicU64,
-    /// Nanoseconds in which as many requests were in flight as may be.
-    pub far_ns: AtomicU64,
-    /// Waited for a destination that takes what it is given in order, as standard output does.
+    /// Nanoseconds in which the limit of requests in flight was reached.
+    pub requests_ns: AtomicU64,
+    /// Nanoseconds in which the pipeline waited for a destination that takes writes in order, such as
+    /// standard output.
     pub sink_ns: AtomicU64,
-    /// Nanoseconds that workers spent in reading what is on this machine.
+    /// Nanoseconds that workers spent reading local disks.
     pub reading_ns: AtomicU64,
-    /// Nanoseconds that workers spent in work on bytes: digests, comparing, compression, and writing to a disk of this machine.
+    /// Nanoseconds that workers spent on chunks: digests, comparisons, compression, and writes to a local
+    /// disk.
     pub encoding_ns: AtomicU64,
-    /// Of these, nanoseconds in writing.
-    pub landing_ns: AtomicU64,
-    /// Nanoseconds of requests from their start until their body was sent, or while a reply's body came in.
+    /// The part of `encoding_ns` that was spent writing.
+    pub writing_ns: AtomicU64,
+    /// Nanoseconds from the start of requests until their bodies were sent, or while the bodies of replies
+    /// arrived.
     pub moving_ns: AtomicU64,
-    /// Nanoseconds of requests from the end of their body until the reply began.
+    /// Nanoseconds from the end of requests' bodies until the replies began.
     pub waiting_ns: AtomicU64,
-    /// How often bytes of requests were found in the kernel that the far end had not acknowledged, and how often none.
-    pub looks_queued: AtomicU64,
-    /// See above.
-    pub looks_empty: AtomicU64,
-    /// Nanoseconds that requests were held back by the bandwidth limit.
+    /// How often the kernel had bytes of requests that the remote had not acknowledged.
+    pub samples_queued: AtomicU64,
+    /// How often the kernel had none.
+    pub samples_empty: AtomicU64,
+    /// Nanoseconds in which the bandwidth limit held requests back.
     pub throttled_ns: AtomicU64,
     /// The shortest time in nanoseconds from a small request to the head of its answer; 0 while there was none.
     round_trip_ns: AtomicU64,
 }
 
 impl Meters {
-    /// Adds a time.
+    /// Adds a duration.
     pub fn time(counter: &AtomicU64, spent: Duration) {
         counter.fetch_add(u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
@@ -65,7 +68,7 @@ impl Meters {
         Self::time(counter, start.elapsed());
     }
 
-    /// The sums of the counters of several transfers.
+    /// Returns the sums of the counters of several transfers.
     pub fn sum<'a>(all: impl IntoIterator<Item = &'a Meters>) -> Self {
         let sum = Self::default();
         for one in all {
@@ -95,29 +98,29 @@ impl Meters {
     }
 
     fn counters(&self) -> [&AtomicU64; 22] {
-        // Named one by one, so that a new counter is not forgotten here.
+        // Named one by one, so that a new counter is not forgotten.
         let Self {
             image,
             resumed,
             wire,
             partial,
-            flying_image,
-            flying_wire,
+            in_flight_image,
+            in_flight_wire,
             verified,
             retries,
             flushes,
             in_flight,
             source_ns,
             work_ns,
-            far_ns,
+            requests_ns,
             sink_ns,
             reading_ns,
             encoding_ns,
-            landing_ns,
+            writing_ns,
             moving_ns,
             waiting_ns,
-            looks_queued,
-            looks_empty,
+            samples_queued,
+            samples_empty,
             throttled_ns,
             // A time, not a sum.
             round_trip_ns: _,
@@ -127,51 +130,51 @@ impl Meters {
             resumed,
             wire,
             partial,
-            flying_image,
-            flying_wire,
+            in_flight_image,
+            in_flight_wire,
             verified,
             retries,
             flushes,
             in_flight,
             source_ns,
             work_ns,
-            far_ns,
+            requests_ns,
             sink_ns,
             reading_ns,
             encoding_ns,
-            landing_ns,
+            writing_ns,
             moving_ns,
             waiting_ns,
-            looks_queued,
-            looks_empty,
+            samples_queued,
+            samples_empty,
             throttled_ns,
         ]
     }
 
-    /// Image bytes that are on their way and not yet acknowledged, by what has moved of them. On a slow line everything may
-    /// be in flight for minutes; this is what shows that it goes on.
-    pub fn on_the_way(&self) -> u64 {
-        let (partial, image) = (self.partial.load(Relaxed), self.flying_image.load(Relaxed));
-        let wire = self.flying_wire.load(Relaxed);
+    /// Returns the image bytes of unacknowledged chunks that correspond to the bytes transferred so far. On a
+    /// slow line everything may be in flight for minutes, and only this shows progress.
+    pub fn in_flight_bytes(&self) -> u64 {
+        let (partial, image) = (self.partial.load(Relaxed), self.in_flight_image.load(Relaxed));
+        let wire = self.in_flight_wire.load(Relaxed);
         if wire == 0 {
             return partial;
         }
         u64::try_from(u128::from(partial.min(wire)) * u128::from(image) / u128::from(wire)).unwrap_or(image)
     }
 
-    /// What held a transfer up most that took so long: `source`, `cpu`, `destination`, `network`, `server` or `bwlimit`;
-    /// `None` if chunks were on their way for less than [`SHORT`], however long the rest took.
+    /// Returns the bottleneck of a transfer that took `elapsed`: `source`, `cpu`, `destination`, `network`,
+    /// `server` or `bwlimit`. Returns `None` if chunks were on their way for less than [`SHORT`].
     ///
-    /// The pipeline's clocks tell whether it was before, in or behind the workers; the workers' and the requests' clocks tell
-    /// what they did in that time.
+    /// The pipeline's clocks tell whether the bottleneck was before, in or after the workers. The workers'
+    /// and the requests' clocks tell what they did in that time.
     pub fn limited_by(&self, elapsed: Duration) -> Option<&'static str> {
         let get = |counter: &AtomicU64| counter.load(Relaxed);
-        let (source, work, far) = (get(&self.source_ns), get(&self.work_ns), get(&self.far_ns));
+        let (source, work, far) = (get(&self.source_ns), get(&self.work_ns), get(&self.requests_ns));
         let sink = get(&self.sink_ns);
         if elapsed < SHORT || Duration::from_nanos(source + work + far + sink) < SHORT {
             return None;
         }
-        let (reading, landing) = (get(&self.reading_ns), get(&self.landing_ns));
+        let (reading, landing) = (get(&self.reading_ns), get(&self.writing_ns));
         let encoding = get(&self.encoding_ns).saturating_sub(landing);
         let (moving, waiting, throttled) =
             (get(&self.moving_ns), get(&self.waiting_ns), get(&self.throttled_ns));
@@ -181,7 +184,7 @@ impl Meters {
             // A request that is held back counts as moving.
             if throttled > (moving + waiting) / 3 {
                 "bwlimit"
-            } else if waiting > moving && get(&self.looks_queued) <= get(&self.looks_empty) {
+            } else if waiting > moving && get(&self.samples_queued) <= get(&self.samples_empty) {
                 "server"
             } else {
                 "network"
@@ -196,7 +199,7 @@ impl Meters {
     }
 }
 
-/// A transfer below this is over before its parts show what they can do.
+/// The shortest transfer that has a bottleneck; a shorter one ends before its parts reach their speed.
 const SHORT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -207,12 +210,12 @@ mod tests {
     fn what_is_on_the_way_is_counted_in_image_bytes() {
         let m = Meters::default();
         m.partial.store(50, Relaxed);
-        assert_eq!(m.on_the_way(), 50, "a download: the wire has the image's own bytes");
-        m.flying_image.store(400, Relaxed);
-        m.flying_wire.store(100, Relaxed);
-        assert_eq!(m.on_the_way(), 200);
+        assert_eq!(m.in_flight_bytes(), 50, "a download: the wire has the image's own bytes");
+        m.in_flight_image.store(400, Relaxed);
+        m.in_flight_wire.store(100, Relaxed);
+        assert_eq!(m.in_flight_bytes(), 200);
         m.partial.store(120, Relaxed);
-        assert_eq!(m.on_the_way(), 400, "a repeated request does not count twice");
+        assert_eq!(m.in_flight_bytes(), 400, "a repeated request does not count twice");
     }
 
     #[test]
@@ -238,16 +241,16 @@ mod tests {
         let m = Meters::default();
         assert_eq!(m.limited_by(second / 2), None);
         assert_eq!(m.limited_by(second), None, "nothing was on its way");
-        Meters::time(&m.far_ns, second);
+        Meters::time(&m.requests_ns, second);
         assert_eq!(m.limited_by(second / 2), None);
         assert_eq!(m.limited_by(second), Some("network"));
         Meters::time(&m.waiting_ns, second);
         assert_eq!(m.limited_by(second), Some("server"));
-        // What looked like waiting was the kernel at work.
-        m.looks_queued.store(5, Relaxed);
-        m.looks_empty.store(4, Relaxed);
+        // What looked like waiting was the kernel sending.
+        m.samples_queued.store(5, Relaxed);
+        m.samples_empty.store(4, Relaxed);
         assert_eq!(m.limited_by(second), Some("network"));
-        m.looks_empty.store(5, Relaxed);
+        m.samples_empty.store(5, Relaxed);
         assert_eq!(m.limited_by(second), Some("server"));
         Meters::time(&m.moving_ns, 2 * second);
         assert_eq!(m.limited_by(second), Some("network"));
@@ -257,14 +260,14 @@ mod tests {
         Meters::time(&m.encoding_ns, second);
         assert_eq!(m.limited_by(second), Some("cpu"));
         Meters::time(&m.encoding_ns, 2 * second);
-        Meters::time(&m.landing_ns, 2 * second);
+        Meters::time(&m.writing_ns, 2 * second);
         assert_eq!(m.limited_by(second), Some("destination"));
         Meters::time(&m.reading_ns, 3 * second);
         assert_eq!(m.limited_by(second), Some("source"));
         Meters::time(&m.reading_ns, 3 * second);
         Meters::time(&m.source_ns, 3 * second);
         assert_eq!(m.limited_by(second), Some("source"));
-        Meters::time(&m.far_ns, 3 * second);
+        Meters::time(&m.requests_ns, 3 * second);
         assert_eq!(m.limited_by(second), Some("bwlimit"));
         Meters::time(&m.sink_ns, 5 * second);
         assert_eq!(m.limited_by(second), Some("destination"));

@@ -1,45 +1,45 @@
-//! A request to stop, in two steps: nothing new is begun, then nothing is waited for.
+//! A request to stop, in two phases.
 //!
-//! Once a stop is *asked* for, nothing new begins and nothing is tried again; reads, listings, waits and sleeps end at
-//! once, and writes in flight are settled. Some time later it is *over*, and these are given up as well.
+//! Once a stop is *asked*, nothing new starts and nothing is retried; reads, listings and waits end at once,
+//! and writes in flight are settled. Later the stop is *over*, and these are given up as well.
 
 use crate::error::{Error, Kind, Result};
 use std::future::Future;
 use tokio::sync::watch;
 
-/// How far a stop has come.
+/// The phase of a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Running,
-    Asked,
+    OpenContext,
     Over,
 }
 
-/// Whoever holds this may ask for a stop.
+/// The handle that requests a stop.
 #[derive(Clone, Debug)]
 pub struct Stopper(watch::Sender<Phase>);
 
-/// Whoever holds this is asked to stop.
+/// The handle that observes a stop.
 #[derive(Clone, Debug)]
 pub struct Stop {
     phase: watch::Receiver<Phase>,
-    /// Keeps the channel open for a stop that nobody can ask for.
+    /// Keeps the channel open for a stop that never comes.
     _keep: watch::Sender<Phase>,
 }
 
-/// A stopper with its stop.
+/// Creates a stopper and its stop.
 pub fn pair() -> (Stopper, Stop) {
     let (tx, rx) = watch::channel(Phase::Running);
     (Stopper(tx.clone()), Stop { phase: rx, _keep: tx })
 }
 
 impl Stopper {
-    /// Asks for the stop.
+    /// Requests a stop.
     pub fn stop(&self) {
-        self.reach(Phase::Asked);
+        self.reach(Phase::OpenContext);
     }
 
-    /// Ends the waiting for what is in flight.
+    /// Gives up what is in flight.
     pub fn give_up(&self) {
         self.reach(Phase::Over);
     }
@@ -54,32 +54,32 @@ impl Stopper {
 }
 
 impl Stop {
-    /// A stop that never comes.
+    /// Creates a stop that never comes.
     pub fn never() -> Self {
         pair().1
     }
 
-    /// Whether the stop was asked for.
+    /// Returns whether a stop was requested.
     pub fn is_asked(&self) -> bool {
-        *self.phase.borrow() >= Phase::Asked
+        *self.phase.borrow() >= Phase::OpenContext
     }
 
-    /// Whether what is in flight is given up.
+    /// Returns whether what is in flight is given up.
     pub fn is_over(&self) -> bool {
         *self.phase.borrow() >= Phase::Over
     }
 
-    /// Returns when the stop is asked for.
+    /// Waits until a stop is requested.
     pub async fn asked(&self) {
-        self.reached(Phase::Asked).await;
+        self.reached(Phase::OpenContext).await;
     }
 
-    /// Returns when nothing is waited for any more.
+    /// Waits until what is in flight is given up.
     pub async fn over(&self) {
         self.reached(Phase::Over).await;
     }
 
-    /// Runs `work` until it ends or the stop is asked for: for what may be given up at once.
+    /// Runs `work` until it ends or a stop is requested, for work that may be dropped at once.
     pub async fn unless_asked<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             biased;
@@ -88,7 +88,7 @@ impl Stop {
         }
     }
 
-    /// Runs `work` until it ends or the stop is over: for what should be settled.
+    /// Runs `work` until it ends or what is in flight is given up, for work that should be settled.
     pub async fn unless_over<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             biased;
@@ -99,12 +99,12 @@ impl Stop {
 
     async fn reached(&self, phase: Phase) {
         let mut now = self.phase.clone();
-        // The channel cannot close: a sender is kept here.
+        // The channel cannot close, because a sender is kept here.
         let _ = now.wait_for(|now| *now >= phase).await;
     }
 }
 
-/// The error of what was given up.
+/// Returns the error for work that was given up.
 pub fn stopped() -> Error {
     Error::new(Kind::Interrupted, "stopped")
 }
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(stop.unless_asked(pending::<Result<()>>()).await.unwrap_err().kind(), Kind::Interrupted);
         assert_eq!(stop.unless_over(async { Ok(2) }).await.unwrap(), 2);
         stopper.give_up();
-        // A later request takes nothing back.
+        // A later request does not undo it.
         stopper.stop();
         assert!(stop.is_asked() && stop.is_over());
         assert!(stop.unless_over(pending::<Result<()>>()).await.is_err());

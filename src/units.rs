@@ -1,8 +1,8 @@
-//! Figures for people.
+//! Formats figures for people.
 
 use std::time::Duration;
 
-/// A number of bytes.
+/// Formats a number of bytes.
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if n < 1024 {
@@ -17,7 +17,7 @@ pub fn bytes(n: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
-/// A time: `350 ms`, `2.4 s`, `2m 10s`, `3h 5m`.
+/// Formats a duration: `350 ms`, `2.4 s`, `2m 10s`, `3h 5m`.
 pub fn time(time: Duration) -> String {
     let seconds = time.as_secs() + u64::from(time.subsec_millis() >= 500);
     match seconds {
@@ -28,19 +28,19 @@ pub fn time(time: Duration) -> String {
     }
 }
 
-/// Bytes a second.
+/// Returns bytes per second.
 pub fn per_second(bytes: u64, elapsed: Duration) -> u64 {
     let millis = elapsed.as_millis().max(1);
     u64::try_from(u128::from(bytes) * 1000 / millis).unwrap_or(u64::MAX)
 }
 
-/// A count with a space before every three digits.
+/// Formats a count with a space before every three digits.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut grouped = String::new();
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            // A thin space that does not break a line.
+            // A thin non-breaking space.
             grouped.push('\u{202f}');
         }
         grouped.push(digit);
@@ -48,7 +48,7 @@ pub fn count(n: u64) -> String {
     grouped
 }
 
-/// A count of things, as in `1 chunk` and `2 chunks`.
+/// Formats a count of things, such as `1 chunk` or `2 chunks`.
 pub fn counted(n: u64, thing: &str) -> String {
     let s = if n == 1 { "" } else { "s" };
     format!("{} {thing}{s}", count(n))

@@ -1,12 +1,13 @@
-//! A long line on one machine: joins two network namespaces by a TUN device in each and forwards IP packets between
-//! them, each way with a rate, a delay, a queue that drops what it cannot hold, and random loss.
+//! Emulates a long line on one machine: connects two network namespaces by a TUN device in each and forwards
+//! IP packets between them, in each direction with a rate, a delay, a queue that drops what does not fit, and
+//! random loss.
 //!
-//! A direction is one thread with one queue. As the delay is the same for all packets, they leave in the order in which
-//! they came, and the thread sleeps until the first is due or another comes. While packets flow it wakes once a
-//! tick instead of for each of them, to save CPU time. The rate stays exact: a packet's turn begins when the one before it has
-//! left, not when the thread saw it.
+//! A direction is one thread with one queue. Because the delay is the same for all packets, they leave in the
+//! order of arrival, and the thread sleeps until the first is due or another arrives. While packets flow it
+//! wakes once per tick instead of for each packet, to save CPU time. The rate stays exact: the transmission
+//! of a packet begins when the previous one has left, not when the thread noticed it.
 
-#![allow(unsafe_code)] // Namespaces, TUN devices, precise waits and signals have no safe interface in the standard library.
+#![allow(unsafe_code)] // The standard library has no safe interface to namespaces, TUN devices, precise waits and signals.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -17,26 +18,27 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The name of the device in either namespace.
+/// The name of the device in both namespaces.
 const DEVICE: &str = "line0";
 
-/// The largest packet that is taken, with its [`HEADER`].
+/// The largest packet that is accepted, including its [`HEADER`].
 const LARGEST: usize = HEADER + (64 << 10);
 
-/// The length of the `virtio_net_hdr` before each packet: flags, type, header length, segment size, start and place of the
-/// checksum.
+/// The length of the `virtio_net_hdr` before each packet: flags, type, header length, segment size, start and
+/// offset of the checksum.
 const HEADER: usize = 10;
 
-/// From this rate on, in Mbit/s, and without loss, the kernel may hand over several segments of a connection as one packet,
-/// as it does to a network card. Below, such a packet would hold the line up for too long; and loss is of single packets.
+/// From this rate in Mbit/s, and without loss, the kernel may pass several segments of a connection as one
+/// packet, as to a network card. Below it such a packet would block the line for too long, and loss affects
+/// single packets.
 const SEGMENTED_FROM: f64 = 200.0;
 
-/// How long the thread sleeps between looks at a line that is in use: this share of the round trip, within
-/// [`SHORTEST_TICK`] and [`LONGEST_TICK`]. Packets are a tick late each way on average, so that the round trip is one
-/// per cent longer.
+/// How long the thread sleeps between checks of an active line: this share of the round trip, within
+/// [`SHORTEST_TICK`] and [`LONGEST_TICK`]. Packets are on average a tick late in each direction, so the round
+/// trip is about one per cent longer.
 const TICKS_A_ROUND_TRIP: f64 = 200.0;
 
-/// Below, the thread would not sleep any more.
+/// Below this the thread would not sleep at all.
 const SHORTEST_TICK: f64 = 50e-6;
 
 /// At 1 Gbit/s, 21 full packets come in this time; a network card collects as many before it interrupts.
@@ -61,7 +63,7 @@ pub struct Options {
     queue: f64,
 }
 
-/// What became of the packets of one direction.
+/// The packet counts of one direction.
 #[derive(Default)]
 struct Counts {
     delivered: AtomicU64,
@@ -77,7 +79,8 @@ impl Counts {
     }
 }
 
-/// Forwards until SIGTERM or SIGINT. Prints `ready` once both devices are there, and at the end what became of the packets.
+/// Forwards until SIGTERM or SIGINT. Prints `ready` once both devices are there, and at the end what became
+/// of the packets.
 pub fn run(options: &Options) -> io::Result<()> {
     // Blocked before any thread is made, so that only `wait_for_end` takes them.
     let signals = block_signals()?;
@@ -260,7 +263,8 @@ impl Random {
 fn open_tun(namespace: &str, segmented: bool) -> io::Result<File> {
     let in_namespace = || {
         let handle = File::open(format!("/run/netns/{namespace}"))?;
-        // SAFETY: the handle is open, and the call changes nothing but the namespace of this thread, which ends soon.
+        // SAFETY: the handle is open, and the call changes nothing but the namespace of this thread, which
+        // ends soon.
         check(unsafe { libc::setns(handle.as_raw_fd(), libc::CLONE_NEWNET) })?;
         let tun =
             OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun")?;
@@ -301,7 +305,8 @@ fn wait_readable(device: &File, time: Option<Duration>) -> io::Result<()> {
         None => None,
     };
     let limit = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: the pointers are to one `pollfd` and to one `timespec` or null, and both live until the call returns.
+    // SAFETY: the pointers are to one `pollfd` and to one `timespec` or null, and both live until the call
+    // returns.
     match check(unsafe { libc::ppoll(&raw mut poll, 1, limit, std::ptr::null()) }) {
         Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
         result => result,
@@ -311,7 +316,8 @@ fn wait_readable(device: &File, time: Option<Duration>) -> io::Result<()> {
 /// Has SIGTERM and SIGINT wait until they are taken.
 fn block_signals() -> io::Result<libc::sigset_t> {
     let mut signals = MaybeUninit::uninit();
-    // SAFETY: `sigemptyset` initialises the set before anything else looks at it; the pointers live until the calls return.
+    // SAFETY: `sigemptyset` initialises the set before anything else looks at it; the pointers live until the
+    // calls return.
     unsafe {
         check(libc::sigemptyset(signals.as_mut_ptr()))?;
         let mut signals = signals.assume_init();

@@ -1,5 +1,5 @@
-//! The helpers of `benches/compare/run`, in one binary: a far end that costs nothing, a long line, and what measures
-//! them. They are a bench target only so that they are built and linted with the rest; they are not shipped.
+//! The helpers of `benches/compare/run` in one binary: a server without cost, a long line, and measuring
+//! tools. They are a bench target only so that they are built and linted with the rest; they are not shipped.
 
 mod drip;
 mod link;
@@ -22,7 +22,8 @@ enum Helper {
     Probe(probe::Options),
     /// Run a command and write down its time and memory
     Measure(measure::Options),
-    /// Print what the parts of an upload to a sink cost: reading, digests, compression, requests, and their sum
+    /// Print what the parts of an upload to a sink cost: reading, digests, compression, requests, and their
+    /// sum
     Parts(parts::Options),
     /// Copy standard input to standard output at a rate
     Drip(drip::Options),

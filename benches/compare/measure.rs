@@ -19,15 +19,16 @@ pub struct Options {
 
 /// Runs the command and returns its exit status.
 ///
-/// User and system time are of the command and of everything it waited for. The peak is that of the largest process among
-/// these, not their sum.
+/// User and system time are of the command and of everything it waited for. The peak is that of the largest
+/// process among these, not their sum.
 pub fn run(options: &Options) -> io::Result<ExitCode> {
     let start = Instant::now();
     let child = Command::new(&options.command[0]).args(&options.command[1..]).spawn()?;
     let mut status = 0;
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     let id = i32::try_from(child.id()).map_err(io::Error::other)?;
-    // SAFETY: both pointers are valid for writing for the length of the call, and nothing else waits for this child.
+    // SAFETY: both pointers are valid for writing for the length of the call, and nothing else waits for this
+    // child.
     if unsafe { libc::wait4(id, &raw mut status, 0, usage.as_mut_ptr()) } != id {
         return Err(io::Error::last_os_error());
     }

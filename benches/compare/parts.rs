@@ -1,5 +1,5 @@
-//! What the parts of an upload cost, one after the other on one thread: reading, digests, compression, requests. What the
-//! program takes beyond their sum is its own.
+//! Measures the parts of an upload one after the other on one thread: reading, digests, compression,
+//! requests. The program's time beyond their sum is its overhead.
 
 #![allow(unsafe_code)] // The standard library cannot ask for the processor time of this process.
 
@@ -13,7 +13,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::path::PathBuf;
 
-/// As the program cuts an image.
+/// The program's default chunk size.
 const CHUNK: u64 = 4 << 20;
 
 #[derive(clap::Args)]

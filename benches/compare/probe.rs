@@ -21,7 +21,8 @@ pub struct Options {
 
 /// Prints the round trip and the rate.
 pub fn run(options: &Options) -> io::Result<()> {
-    // A connection is made when the first packet has been answered: one round trip, with no server's time in it.
+    // A connection is made when the first packet has been answered: one round trip, with no server's time in
+    // it.
     let mut trips = Vec::new();
     for _ in 0..TRIPS {
         let start = Instant::now();
@@ -38,8 +39,8 @@ pub fn run(options: &Options) -> io::Result<()> {
 
     let mut stream = TcpStream::connect(options.address)?;
     stream.set_nodelay(true)?;
-    // A reply comes one round trip after the last byte has left. With enough requests on their way nothing waits for it,
-    // and the bytes between two replies over the time between them are the rate.
+    // A reply comes one round trip after the last byte has left. With enough requests on their way nothing
+    // waits for it, and the bytes between two replies over the time between them are the rate.
     let piece = vec![0x5a; 256 << 10];
     let request =
         format!("POST /drives/x/write/0 HTTP/1.1\r\nHost: sink\r\nContent-Length: {}\r\n\r\n", piece.len());

@@ -1,9 +1,9 @@
-//! A far end that costs nothing: enough of Open Hosting's API for an upload, a download and a migration, over drives
-//! that keep nothing.
+//! A server that costs nothing: enough of Open Hosting's API for an upload, a download and a migration, with
+//! drives that discard everything.
 //!
-//! A new drive reads as zero for ever, so `--verify full` fails by design. The drive [`IMAGE_DRIVE`] reads as the file
-//! given with `--image`. Bodies are discarded inside the kernel, and the image is sent by it: neither is copied to this
-//! process. A connection has a thread.
+//! A new drive always reads as zero, so `--verify full` fails by design. The drive [`IMAGE_DRIVE`] reads as
+//! the file given with `--image`. The kernel discards bodies and sends the image, so neither is copied to
+//! this process. Each connection has a thread.
 
 #![allow(unsafe_code)] // The standard library cannot discard what a socket has received.
 
@@ -42,13 +42,13 @@ pub struct Options {
     errors: f64,
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct Sink {
     image: Option<(PathBuf, u64)>,
     wait: Duration,
     rate: Option<f64>,
     errors: f64,
-    /// When the limited server has dealt with everything accepted so far.
+    /// When the rate-limited server will be idle.
     busy_until: Mutex<Instant>,
     /// The properties of each drive, as `KEY VALUE` lines.
     drives: Mutex<HashMap<String, String>>,
@@ -79,12 +79,12 @@ pub fn run(options: &Options) -> io::Result<()> {
         let (stream, _) = listener.accept()?;
         stream.set_nodelay(true)?;
         let sink = Arc::clone(&sink);
-        // A connection that breaks is the client's to notice.
+        // A broken connection is noticed by the client.
         std::thread::spawn(move || sink.serve(&stream).unwrap_or_default());
     }
 }
 
-/// The first lines of a request.
+/// The head of a request.
 struct Head {
     method: String,
     path: String,
@@ -98,9 +98,9 @@ impl Sink {
         self.drives.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers the requests of one connection, until it is closed.
+    /// Serves the requests of a connection until it is closed.
     fn serve(&self, stream: &TcpStream) -> io::Result<()> {
-        // Small, so that little of a body is read with its head.
+        // Small, so that little of a body is read with the head.
         let mut reader = BufReader::with_capacity(2 << 10, stream);
         while let Some(head) = read_head(&mut reader)? {
             let mut out = stream;
@@ -149,10 +149,10 @@ impl Sink {
         Ok(())
     }
 
-    /// Waits as long as the server thinks, and returns whether it fails then.
+    /// Waits for the configured time and returns whether to fail the request.
     fn fails(&self) -> bool {
         std::thread::sleep(self.wait);
-        // Spread evenly and repeatably: request n fails where n times the share passes a whole number.
+        // Spread evenly and repeatably: request n fails if n times the share passes an integer.
         let n = self.requests.fetch_add(1, Ordering::Relaxed) as f64;
         ((n + 1.0) * self.errors).floor() > (n * self.errors).floor()
     }
@@ -177,7 +177,8 @@ impl Sink {
         while len > 0 {
             let slice = usize::try_from(len.min(most)).map_err(io::Error::other)?;
             let socket = reader.get_ref().as_raw_fd();
-            // SAFETY: with MSG_TRUNC a TCP socket discards the bytes and writes nothing through the pointer (tcp(7)).
+            // SAFETY: with MSG_TRUNC a TCP socket discards the bytes and writes nothing through the pointer
+            // (tcp(7)).
             let n = unsafe { libc::recv(socket, std::ptr::null_mut(), slice, libc::MSG_TRUNC) };
             match u64::try_from(n) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -223,7 +224,7 @@ impl Sink {
     }
 }
 
-/// Reads the head of the next request; nothing where the connection was closed.
+/// Reads the head of the next request, or returns `None` if the connection was closed.
 fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Head>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {

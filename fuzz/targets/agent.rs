@@ -1,4 +1,4 @@
-//! The answers of an SSH agent, through a socket.
+//! Replies of an SSH agent, through a socket.
 
 use super::input::{Input, scratch, wait};
 use diskferry::Kind;

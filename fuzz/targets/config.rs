@@ -24,7 +24,7 @@ fn configuration(text: &str) {
     let path = file("config.toml", text.as_bytes());
     let secret = is_hidden(text);
     let shows = |said: &str| assert!(!secret || !said.contains(SECRET), "{said}");
-    let error = |error: &Error| shows(&format!("{error} {error:?} {:?}", error.what_next()));
+    let error = |error: &Error| shows(&format!("{error} {error:?} {:?}", error.hint_text()));
     let env = Environment::from_pairs([("HOME", "/nonexistent")]);
     let config = match Config::load(Some(&path), &env) {
         Ok(config) => config,
@@ -99,7 +99,7 @@ fn values(text: &str) {
     let (size, duration) = (parse_size(text), parse_duration(text));
     for error in [size.as_ref().err(), duration.as_ref().err()].into_iter().flatten() {
         assert_eq!(error.kind().exit_code(), 2);
-        assert!(error.what_next().is_some());
+        assert!(error.hint_text().is_some());
     }
     if let Ok(size) = size {
         assert!(parse_size(&size.to_string()).is_ok_and(|again| again == size));

@@ -4,7 +4,7 @@
 use super::input::{Input, wait};
 use diskferry::disk::Extent;
 use diskferry::disk::format::{Format, SourceFormat};
-use diskferry::disk::image::{Asked, OpenOptions, Opened, open};
+use diskferry::disk::image::{OpenContext, OpenOptions, Opened, open};
 use diskferry::{event, stop::Stop};
 use std::io::Write;
 
@@ -24,7 +24,7 @@ pub fn run(data: &[u8]) {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.write_all(input.rest()).expect("room for it");
     let options = OpenOptions { format, size_at_most: Some(4 << 20), ..OpenOptions::default() };
-    let asked = Asked { observer: event::nobody(), stop: Stop::never() };
+    let asked = OpenContext { observer: event::no_observer(), stop: Stop::never() };
     // An error is an answer.
     let Ok((Opened::Disk(disk), _)) = open(file.path(), &options, &asked) else { return };
     let size = disk.info().size;

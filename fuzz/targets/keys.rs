@@ -24,7 +24,7 @@ pub fn run(data: &[u8]) {
         }
         Err(error) => {
             assert_eq!(error.kind(), Kind::Auth);
-            let said = format!("{error} {:?} {error:?}", error.what_next());
+            let said = format!("{error} {:?} {error:?}", error.hint_text());
             assert!(said.len() < 2000, "{} characters", said.len());
             hides(&said, &text);
         }
@@ -32,7 +32,7 @@ pub fn run(data: &[u8]) {
     // The same file where a public key is meant.
     match PublicKey::read(&path) {
         Ok(key) => assert!(key.is(&key.sha256())),
-        Err(error) => hides(&format!("{error} {:?}", error.what_next()), &text),
+        Err(error) => hides(&format!("{error} {:?}", error.hint_text()), &text),
     }
 }
 

@@ -52,12 +52,12 @@ fn refused(provider: Provider, status: u16, [header, path, id]: [&str; 3], body:
         body: &body,
     };
     let error = reply::classify(provider, path, told);
-    let said = error.said().expect("the status at least");
+    let said = error.server_message().expect("the status at least");
     assert!(said.starts_with(&status.to_string()), "{said:?}");
     assert!(said.chars().count() <= 1100, "{} characters", said.chars().count());
     assert!(!has_control(said) && !said.contains(SECRET), "{said:?}");
     assert!(!error.to_string().contains(SECRET));
-    assert_eq!(error.wait(), told.retry_after);
+    assert_eq!(error.retry_delay(), told.retry_after);
     let fields = reply::field_errors(&body);
     assert!(
         fields.iter().all(|f| !has_control(&f.key) && !has_control(&f.message) && !f.message.contains('\n'))

@@ -1,7 +1,7 @@
-//! How a request proves who makes it: HTTP Basic, OAuth 1.0a, HTTP Signature.
+//! Authenticates requests: HTTP Basic, OAuth 1.0a, HTTP Signature.
 //!
-//! An [`Auth`] adds its headers to each attempt anew, since OAuth's nonce and the signed date of HTTP Signature may be
-//! used only once. It sees what is sent and never changes it.
+//! An [`Auth`] adds its headers anew to each attempt, because OAuth's nonce and the signed date of HTTP
+//! Signature are valid only once. It reads the request and never changes it.
 
 pub mod oauth;
 pub mod signature;
@@ -14,44 +14,44 @@ use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 
-/// The credentials of a remote, ready to be put on requests.
+/// The credentials of a remote, ready for use.
 #[derive(Clone, Debug)]
 pub enum Auth {
-    /// None: the request goes as it is.
+    /// None: requests are sent unchanged.
     None,
-    /// HTTP Basic (RFC 7617); the header's value is marked as sensitive.
+    /// HTTP Basic (RFC 7617). The header value is marked as sensitive.
     Basic(HeaderValue),
     /// OAuth 1.0a with HMAC-SHA1 (RFC 5849).
     OAuth(Arc<oauth::Signer>),
-    /// HTTP Signature with an RSA key, as Joyent has it.
+    /// HTTP Signature with an RSA key, in Joyent's form.
     Signature(Arc<signature::Signer>),
 }
 
-/// What of a request a signature may cover.
+/// The parts of a request that a signature may cover.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {
     /// The method.
     pub method: &'a Method,
-    /// The URL as it will be requested.
+    /// The URL as requested.
     pub url: &'a Url,
     /// The body, if it is `application/x-www-form-urlencoded`.
     pub form: Option<&'a [u8]>,
 }
 
 impl Auth {
-    /// User and secret of HTTP Basic.
+    /// Creates the credentials of HTTP Basic.
     pub fn basic(user: &str, secret: &SecretString) -> Result<Self> {
         let encoded = SecretString::from(format!("Basic {}", Self::pair(user, secret).expose_secret()));
         sensitive(&encoded).map(Auth::Basic)
     }
 
-    /// User and secret as HTTP Basic writes them, in base 64: as secret as the secret.
+    /// Returns user and secret in the base64 form of HTTP Basic, which is as secret as the secret.
     pub fn pair(user: &str, secret: &SecretString) -> SecretString {
         let pair = SecretString::from(format!("{user}:{}", secret.expose_secret()));
         BASE64.encode(pair.expose_secret()).into()
     }
 
-    /// Adds the headers of one attempt.
+    /// Adds the headers for one attempt.
     pub async fn sign(&self, request: Outgoing<'_>, headers: &mut HeaderMap) -> Result<()> {
         match self {
             Auth::None => {}
@@ -65,7 +65,7 @@ impl Auth {
                 let date = signature::date();
                 headers.insert(AUTHORIZATION, sensitive(&signer.authorization(&date).await?)?);
                 let date = HeaderValue::from_str(&date)
-                    .map_err(|e| Error::new(Kind::Auth, "the date cannot be put into a header").source(e))?;
+                    .map_err(|e| Error::new(Kind::Auth, "cannot encode the date as a header").source(e))?;
                 headers.insert(DATE, date);
             }
         }
@@ -73,10 +73,10 @@ impl Auth {
     }
 }
 
-/// A header's value that no log shows.
+/// Returns a header value that is hidden in logs.
 fn sensitive(text: &SecretString) -> Result<HeaderValue> {
     let mut value = HeaderValue::from_str(text.expose_secret())
-        .map_err(|_| Error::new(Kind::Auth, "the credentials cannot be put into a header"))?;
+        .map_err(|_| Error::new(Kind::Auth, "cannot encode the credentials as a header"))?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -1,124 +1,121 @@
-//! `diskferry analytics`: what Joyent's instrumentations have measured; heatmaps as files and as text.
+//! `diskferry analytics`: Joyent's instrumentations and what they have measured; heatmaps as files and as text.
 
-use super::Global;
-use super::account::{Account, RequestOptions, given, named};
 use super::heatmap;
-use super::options::{pair, parse};
-use super::output::Output;
-use super::values::{show, text};
-use crate::config::Target;
+use super::noun::{
+    Act,
+    Cell::{Id, Own, Text},
+    Does, Noun, Opt, Pairs, Run, from_matches, pairs, value,
+};
+use super::table::terminal_width;
 use crate::error::{Error, Kind, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use clap::{Args, Subcommand};
+use clap::Args;
+use futures_util::future::LocalBoxFuture;
 use std::path::{Path, PathBuf};
 
-/// What can be done about instrumentations.
-#[derive(Debug, Subcommand)]
-pub enum AnalyticsCommand {
-    /// Show the raw values of an instrumentation
-    Values(OneArgs),
-    /// Save the heatmap of an instrumentation as a PNG, or show it as text
-    Heatmap(HeatmapArgs),
-    /// Show what is in one bucket of a heatmap
-    Details(DetailsArgs),
-}
+pub(super) static ANALYTICS: Noun = Noun {
+    one: "instrumentation",
+    ..Noun::new(
+        "analytics",
+        "instrumentations",
+        "Show what Joyent's instrumentations measure",
+        &[
+            Act::list(
+                "instrumentations.list",
+                "List the instrumentations: what each measures, and its number",
+                &[
+                    ("MODULE", Text("module")),
+                    ("STAT", Text("stat")),
+                    ("BY", Own(|item| item.words("decomposition").join(", "))),
+                    ("KIND", Text("value-arity")),
+                    ("ID", Id("id")),
+                ],
+            ),
+            Act::info("instrumentations.get", "Show everything that is known of an instrumentation"),
+            Act::make(
+                "create",
+                "instrumentations.create",
+                "Begin to measure something; prints the instrumentation's number",
+            )
+            .pairs(Pairs::Required("What to measure: module and stat, and others such as decomposition"))
+            .after(
+                "Example:\n  diskferry analytics create sdc: module=syscall stat=syscalls decomposition=latency\n\n\
+                 `diskferry call sdc: analytics.describe` shows what can be measured.",
+            ),
+            Act::info("instrumentations.value_raw", "Show the raw values of an instrumentation")
+                .named("values", None)
+                .does(Does::Show(Some("values"))),
+            Act::own(
+                "heatmap",
+                "instrumentations.heatmap_image",
+                "Save the heatmap of an instrumentation as a PNG, or show it as text",
+                HeatmapArgs::augment_args,
+                draw,
+            )
+            .options(PARAMETERS),
+            Act::info("instrumentations.heatmap_details", "Show what is in one bucket of a heatmap")
+                .named("details", None)
+                .does(Does::Show(Some("details")))
+                .words(&[
+                    value("X", "x", "The bucket's place from the left, in pixels"),
+                    value("Y", "y", "The bucket's place from the top, in pixels"),
+                ])
+                .options(PARAMETERS),
+            Act::destroy(
+                "delete",
+                "instrumentations.delete",
+                "deleted",
+                "Delete an instrumentation with what it has measured",
+                "What it has measured is lost.",
+            ),
+        ],
+    )
+    .known("REMOTE:ID", "The instrumentation, by its number", "id")
+};
 
-/// An instrumentation and nothing else.
-#[derive(Debug, Args)]
-pub struct OneArgs {
-    /// The instrumentation, by its number
-    #[arg(value_name = "REMOTE:ID", value_parser = parse::<Target>)]
-    instrumentation: Target,
-    #[command(flatten)]
-    request: RequestOptions,
-}
+const PARAMETERS: &[Opt] =
+    &[pairs("set", "", "A parameter of the heatmap, such as height, width, ymax, nbuckets; may be repeated")];
 
-/// What `analytics heatmap` takes.
 #[derive(Debug, Args)]
-pub struct HeatmapArgs {
-    #[command(flatten)]
-    one: OneArgs,
-    /// Where the PNG goes; shown as text without it
+struct HeatmapArgs {
+    /// Where the PNG goes; without it the heatmap is shown as text
     file: Option<PathBuf>,
-    /// Replace a file that is in the way
+    /// Replace FILE if it exists
     #[arg(long)]
     force: bool,
-    /// A parameter of the heatmap, such as height, width, ymax, nbuckets; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
-    keys: Vec<(String, String)>,
 }
 
-/// What `analytics details` takes.
-#[derive(Debug, Args)]
-pub struct DetailsArgs {
-    #[command(flatten)]
-    one: OneArgs,
-    /// The bucket's place from the left, in pixels
-    x: u32,
-    /// The bucket's place from the top, in pixels
-    y: u32,
-    /// A parameter of the heatmap that it is about, such as height or width; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
-    keys: Vec<(String, String)>,
-}
-
-/// Runs the command.
-pub async fn run(command: AnalyticsCommand, global: &Global, output: &Output) -> Result<()> {
-    match command {
-        AnalyticsCommand::Values(args) => {
-            let (account, number) = open(&args, global, output).await?;
-            let values = account.value("instrumentations.value_raw", &given([&*number], [])).await?;
-            show("values", &values, output)
+fn draw(run: &Run) -> LocalBoxFuture<'_, Result<()>> {
+    Box::pin(async move {
+        let args = from_matches::<HeatmapArgs>(&run.matches)?;
+        if let Some(file) = args.file.as_deref().filter(|file| file.exists() && !args.force) {
+            return Err(Error::new(Kind::Exists, format!("{} is in the way", file.display()))
+                .hint("`--force` replaces it"));
         }
-        AnalyticsCommand::Details(args) => {
-            let (account, number) = open(&args.one, global, output).await?;
-            let mut keys = vec![("x".to_owned(), args.x.to_string()), ("y".to_owned(), args.y.to_string())];
-            super::account::add_keys(&mut keys, args.keys)?;
-            let details = account.value("instrumentations.heatmap_details", &given([&*number], keys)).await?;
-            show("details", &details, output)
+        let (call, output) = (run.act.call, &run.output);
+        let heatmap = run.account.item(call, &run.given).await?;
+        let png = BASE64
+            .decode(heatmap.text("image"))
+            .map_err(|e| Error::new(Kind::Protocol, format!("{call}: the image is not base64")).source(e))?;
+        // Decoded in any case: what is no image is not saved as one.
+        let picture = heatmap::Picture::decode(&png)?;
+        if let Some(file) = &args.file {
+            save(file, &png)?;
+            let (width, height) = picture.size();
+            output.note(&format!("saved the heatmap to {}, {width} by {height} pixels", file.display()));
+            output.event(
+                "summary",
+                serde_json::json!({ "action": "heatmap", "file": file, "width": width, "height": height }),
+            );
+            return Ok(());
         }
-        AnalyticsCommand::Heatmap(args) => draw(args, global, output).await,
-    }
-}
-
-async fn open(args: &OneArgs, global: &Global, output: &Output) -> Result<(Account, String)> {
-    let (remote, number) = named(&args.instrumentation, "instrumentation")?;
-    let account = Account::open(Some(remote), &args.request, global, output).await?;
-    account.has("instrumentations.list", "measure anything", "Joyent's CloudAPI alone has analytics")?;
-    Ok((account, number.to_owned()))
-}
-
-async fn draw(args: HeatmapArgs, global: &Global, output: &Output) -> Result<()> {
-    if let Some(file) = args.file.as_deref().filter(|file| file.exists() && !args.force) {
-        return Err(
-            Error::new(Kind::Exists, format!("{} is in the way", file.display())).hint("--force replaces it")
-        );
-    }
-    let (account, number) = open(&args.one, global, output).await?;
-    let call = "instrumentations.heatmap_image";
-    let heatmap = account.value(call, &given([&*number], args.keys)).await?;
-    let png = BASE64
-        .decode(text(&heatmap, "image"))
-        .map_err(|e| Error::new(Kind::Protocol, format!("{call}: the image is not in base 64")).source(e))?;
-    // Looked at in any case: what is no image is not saved as one.
-    let picture = heatmap::Picture::decode(&png)?;
-    if let Some(file) = &args.file {
-        save(file, &png)?;
-        let (width, height) = picture.size();
-        output.note(&format!("{} has the heatmap, {width} by {height} pixels", file.display()));
-        output.event(
-            "summary",
-            serde_json::json!({ "action": "heatmap", "file": file, "width": width, "height": height }),
-        );
-        return Ok(());
-    }
-    if output.is_json() {
-        return output.value("heatmap", &heatmap);
-    }
-    let columns =
-        rustix::termios::tcgetwinsize(std::io::stdout()).map_or(80, |size| usize::from(size.ws_col));
-    picture.lines(columns.clamp(20, 200), output.colours()).iter().try_for_each(|line| output.painted(line))
+        if output.is_json() {
+            return heatmap.print("heatmap", output);
+        }
+        let columns = terminal_width().unwrap_or(80).clamp(20, 200);
+        picture.lines(columns, output.colours()).iter().try_for_each(|line| output.painted(line))
+    })
 }
 
 fn save(file: &Path, bytes: &[u8]) -> Result<()> {

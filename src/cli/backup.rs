@@ -14,21 +14,21 @@ use crate::job::backup::{BackedUp, Backup, Since};
 use crate::job::{Done, Settings};
 use clap::Args;
 
-/// What `backup` takes.
+/// The arguments of `backup`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "STORE is in casync's format: `casync extract --store=STORE STORE/NAME/WHEN.caibx FILE` restores without diskferry. The same command \
-                  run again after a failure does what is left; a chunk that is in the store is never written twice."
+    after_help = "STORE is in casync's format: `casync extract --store=STORE STORE/NAME/WHEN.caibx FILE` restores without \
+                  diskferry. An interrupted backup is resumed by running the same command again; a chunk is stored once."
 )]
 pub struct BackupArgs {
-    /// The drive; REMOTE: alone with --all or --tag
+    /// The drive, or REMOTE: with --all or --tag
     #[arg(value_name = "REMOTE:[DRIVE]", value_parser = parse::<Target>)]
     from: Target,
-    /// More drives, and last the store: a directory, or s3://, az:// or gs://
+    /// More drives; last the store: a directory, or s3://, az:// or gs://
     #[arg(value_name = "REMOTE:DRIVE|STORE", required = true)]
     more: Vec<String>,
-    /// Read only what the far end's dirty bitmap names, since it began with that backup: its time, or `last`. Of oVirt this is the ticket
-    /// of an incremental backup
+    /// Read only what the dirty bitmap names, which began with that backup: its time, or `last`. For oVirt, use the ticket of
+    /// an incremental backup
     #[arg(long, value_name = "last|WHEN", value_parser = since)]
     since: Option<SinceWhen>,
     /// The dirty bitmap of an NBD export, as qemu-nbd and QEMU export it
@@ -67,19 +67,23 @@ impl BackupArgs {
 
 /// Runs the command.
 pub async fn run(mut args: BackupArgs, global: &Global, output: &Output) -> Result<()> {
-    let Some(address) = args.more.pop() else { return Err(Error::usage("no store is named")) };
+    let Some(address) = args.more.pop() else {
+        return Err(
+            Error::usage("no store is named").hint("the form is `diskferry backup REMOTE:DRIVE STORE`")
+        );
+    };
     let mut targets = vec![args.from.clone()];
     for word in &args.more {
         targets.push(word.parse::<Target>()?);
     }
-    // A backup that may be half old is none, unless somebody wants it all the same.
+    // A backup that may be half old is refused unless the user wants it.
     args.transfer.if_in_use.get_or_insert(InUse::Refuse);
     let session = Session::open(Some(&args.from.remote), &args.transfer, global, output).await?;
     let retry = session.context.retry.clone();
     let store = if args.transfer.dry_run {
         BackupStore::open(&address, retry)
             .await
-            .map_err(|error| error.hint("a dry run makes no store; the first backup does"))?
+            .map_err(|error| error.hint("the first backup makes the store; a dry run does not"))?
     } else {
         BackupStore::open_or_create(&address, retry).await?
     };
@@ -118,7 +122,7 @@ async fn several(
     output: &Output,
 ) -> Result<()> {
     if args.transfer.manifest.is_some() {
-        return Err(Error::usage("--manifest is for one image, and several are named"));
+        return Err(Error::usage("`--manifest` is for one drive, and several are named"));
     }
     let verb = Verb { action: "backup", done: "backed up", route: Route::Between };
     let set = args.set.members(verb, targets, store.store().name(), session, output).await?;
@@ -146,7 +150,8 @@ async fn back_up(
     context: &Context,
 ) -> Result<Option<Done<BackedUp>>> {
     if let (Some(Object::Appliance(_)), Ok(_)) = (object, end.client()) {
-        return Err(Error::usage("an appliance is no drive").hint("download it: diskferry download"));
+        return Err(Error::usage("only drives can be backed up, not appliances")
+            .hint("download it with `diskferry download`"));
     }
     let (far, disk) = end.far_disk(object, &NO_DRIVE)?;
     // What a drive is beside its bytes, where it is more than its name and size.

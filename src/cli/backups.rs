@@ -25,7 +25,7 @@ pub enum BackupsCommand {
     Prune(PruneArgs),
 }
 
-/// What `backups list` takes.
+/// The arguments of `backups list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// The store: a directory, or s3://, az:// or gs://; STORE/NAME for the backups of one drive
@@ -33,7 +33,7 @@ pub struct ListArgs {
     store: String,
 }
 
-/// What `backups verify` takes.
+/// The arguments of `backups verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
     /// The store
@@ -46,7 +46,7 @@ pub struct VerifyArgs {
     read_one_of: Option<u32>,
 }
 
-/// What `backups prune` takes.
+/// The arguments of `backups prune`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "The rules hold for each drive's backups by themselves; what no rule keeps is removed. Chunks are not removed while a \
@@ -135,7 +135,7 @@ async fn list(store: &BackupStore, ids: &[SnapshotId], output: &Output) -> Resul
         }
     }
     if !output.is_json() {
-        table.print(&format!("there are no backups in {}", store.name()), output)?;
+        table.print(&format!("no backups in {}", store.name()), output)?;
     }
     failed.map_or(Ok(()), Err)
 }
@@ -179,7 +179,7 @@ async fn verify(store: &BackupStore, args: &VerifyArgs, output: &Output) -> Resu
     match report.faults.len() {
         0 => Ok(()),
         n => Err(Error::new(Kind::Differ, format!("{n} parts of {} are missing or damaged", store.name()))
-            .hint("a backup of the same drive writes again the chunks that are missing; what is damaged has to be removed first")),
+            .hint("a new backup of the same drive writes missing chunks again; remove damaged ones first")),
     }
 }
 
@@ -194,7 +194,9 @@ async fn prune(store: &BackupStore, args: &PruneArgs, output: &Output) -> Result
         within: args.keep_within,
     };
     if rules == KeepRules::default() {
-        return Err(Error::usage("no rule says what is kept").hint("as in --keep-daily 7 --keep-weekly 4"));
+        return Err(
+            Error::usage("no rule says what to keep").hint("for example `--keep-daily 7 --keep-weekly 4`")
+        );
     }
     let report = store.prune(&rules, args.dry_run).await?;
     let mut table = Table::new(["NAME", "WHEN", "KEPT AS"]);
@@ -217,9 +219,9 @@ async fn prune(store: &BackupStore, args: &PruneArgs, output: &Output) -> Result
         });
         return output.value("summary", &object);
     }
-    table.print("there are no backups", output)?;
+    table.print("no backups", output)?;
     for key in &report.foreign {
-        output.note(&format!("{key} is no backup of diskferry's: it stays, and so do its chunks"));
+        output.note(&format!("{key} was not written by diskferry: kept, with its chunks"));
     }
     let would = if args.dry_run { "would be " } else { "" };
     match report.swept {
@@ -230,7 +232,7 @@ async fn prune(store: &BackupStore, args: &PruneArgs, output: &Output) -> Result
             bytes(kept_bytes)
         )),
         None => output.note(&format!(
-            "{} backups removed; somebody is at work in the store, so the chunks stay until the next prune",
+            "removed {}; the store is in use, so chunks are kept until the next prune",
             report.removed.len()
         )),
     }

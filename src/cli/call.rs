@@ -2,12 +2,15 @@
 
 use super::Global;
 use super::account::{Account, RequestOptions, only_remote, values_of};
+use super::noun::{Item, tell};
 use super::options::parse;
 use super::output::Output;
-use super::values::{print_table, show, sort};
+use super::values::{print_table, sort_by, text};
+use super::wait::WaitOptions;
 use crate::config::Target;
 use crate::error::{Error, Kind, Result};
 use crate::provider::catalogue::{Arguments, Call, Format, Input};
+use crate::transport::client::Reply;
 use bytes::Bytes;
 use clap::Args;
 use std::fs::File;
@@ -47,6 +50,8 @@ pub struct CallArgs {
     #[arg(long)]
     as_printed: bool,
     #[command(flatten)]
+    wait: WaitOptions,
+    #[command(flatten)]
     request: RequestOptions,
 }
 
@@ -55,11 +60,18 @@ pub async fn run(args: CallArgs, global: &Global, output: &Output) -> Result<()>
     let account = Account::open(Some(only_remote(&args.remote)?), &args.request, global, output).await?;
     let call = Call::find(account.provider(), &args.call)?;
     if call.output.is_binary() && output.is_json() {
-        return Err(Error::usage(format!("{} answers bytes, which are no JSON: leave --json out", call.id)));
+        return Err(Error::usage(format!("{} answers bytes, not JSON", call.id)).hint("leave `--json` out"));
     }
     if call.output.is_binary() && std::io::stdout().is_terminal() {
         return Err(Error::usage(format!("{} answers bytes, which are not for a terminal", call.id))
-            .hint("send them to a file with > FILE"));
+            .hint("send them to a file with `> FILE`"));
+    }
+    if args.wait.wanted() && call.poll.is_none() {
+        return Err(Error::usage(format!(
+            "{} is done when its reply comes: `--wait` has nothing to wait for",
+            call.id
+        ))
+        .hint("leave `--wait` out"));
     }
     let mut given = Arguments::from_words(&args.words)?;
     given.json = output.is_json();
@@ -68,12 +80,27 @@ pub async fn run(args: CallArgs, global: &Global, output: &Output) -> Result<()>
     given.body = match &args.file {
         // Refused before the file is read: standard input would wait.
         Some(_) if call.input == Input::None => {
-            return Err(Error::usage(format!("{} takes no input, and -f gives some", call.id)));
+            return Err(Error::usage(format!("{} takes no input", call.id)).hint("leave `-f` out"));
         }
         Some(file) => Some(input(file)?),
         None => None,
     };
     let reply = account.call(call, &given).await?;
+    print(&args, call, &reply, output)?;
+    if let Some(poll) = call.poll.as_ref().filter(|_| args.wait.wanted()) {
+        let made = Item::of_reply(call, &reply).map_err(|e| e.context(call.id))?.into_iter().next();
+        let ended = args.wait.until(poll, &given, made.as_ref(), &account, output).await?;
+        tell(poll, &ended, output);
+        output.event(
+            "summary",
+            serde_json::json!({ "action": call.id, "object": ended.object, "state": ended.state }),
+        );
+    }
+    Ok(())
+}
+
+/// Prints the reply of a call.
+fn print(args: &CallArgs, call: &'static Call, reply: &Reply, output: &Output) -> Result<()> {
     if call.output.is_binary() {
         return output.raw(&reply.body);
     }
@@ -81,10 +108,10 @@ pub async fn run(args: CallArgs, global: &Global, output: &Output) -> Result<()>
         let objects = call.output.parse(Some(&reply.content_type), &reply.body)?;
         return objects.iter().try_for_each(|object| output.object("object", object));
     }
-    let values = || values_of(call, &reply).map_err(|e| e.context(call.id));
+    let values = || values_of(call, reply).map_err(|e| e.context(call.id));
     if let Some(field) = &args.sort {
         let mut values = values()?;
-        sort(&mut values, field);
+        sort_by(&mut values, |value| text(value, field));
         return if output.is_json() {
             values.iter().try_for_each(|value| output.value("object", value))
         } else {
@@ -95,7 +122,7 @@ pub async fn run(args: CallArgs, global: &Global, output: &Output) -> Result<()>
         return values()?.iter().try_for_each(|value| output.value("object", value));
     }
     if call.output.headers().is_some() {
-        return values()?.iter().try_for_each(|value| show("object", value, output));
+        return values()?.into_iter().try_for_each(|value| Item::Json(value).show("object", output));
     }
     output.reply(&reply.body)?;
     if !reply.body.is_empty() && !reply.body.ends_with(b"\n") {

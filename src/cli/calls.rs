@@ -2,6 +2,7 @@
 
 use super::Global;
 use super::output::Output;
+use super::table::Table;
 use crate::config::{Config, Environment, Service};
 use crate::error::{Error, Kind, Result};
 use crate::provider::Provider;
@@ -36,7 +37,11 @@ pub fn run(args: &CallsArgs, global: &Global, output: &Output) -> Result<()> {
     if output.is_json() {
         return calls.iter().try_for_each(|call| row(call, output));
     }
-    catalogue::table(calls).iter().try_for_each(|line| output.data(line))
+    let mut rows = catalogue::table(calls).into_iter();
+    let headings = rows.next().unwrap_or_default();
+    let mut table = Table::new(headings.iter().map(String::as_str));
+    rows.for_each(|row| table.row(row));
+    table.print("the catalogue has no calls of this provider", output)
 }
 
 /// The provider of this name, or behind a remote of this name.

@@ -7,7 +7,7 @@ use crate::auth::oauth::{self, Credentials};
 use crate::auth::signature::agent::Agent;
 use crate::auth::signature::public::PublicKey;
 use crate::auth::signature::{Key, Signer, key};
-use crate::config::{AuthScheme, Environment, Remote};
+use crate::config::{AuthScheme, Environment, Origin, Remote};
 use crate::error::{Error, Kind, Result};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
@@ -104,6 +104,14 @@ fn hide(secret: &SecretString, output: &Output) {
 }
 
 fn missing(remote: &Remote, key: &str) -> Error {
-    Error::new(Kind::Auth, format!("remote {} ({}) has no {key}", remote.name, remote.origin))
-        .hint(format!("add {key} to [remotes.{}]", remote.name))
+    Error::new(Kind::Auth, format!("remote {} ({}) has no {key}", remote.name, remote.origin)).hint(
+        match &remote.origin {
+            Origin::Environment(variables) => {
+                // The variable that has both, which had no colon to tell them apart.
+                let variable = variables.iter().find(|name| name.ends_with("AUTH")).unwrap_or(&"OHAUTH");
+                format!("write the user, a colon and the secret: `export {variable}=USER:SECRET`")
+            }
+            _ => format!("add {key} to [remotes.{}]", remote.name),
+        },
+    )
 }

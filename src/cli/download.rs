@@ -20,37 +20,36 @@ use clap::Args;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-/// What `download` takes.
+/// The arguments of `download`.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "diskferry download [OPTIONS] REMOTE:DRIVE [FILE|-]\n       \
                       diskferry download [OPTIONS] REMOTE:DRIVE... [DIR]\n       \
                       diskferry download [OPTIONS] --all|--tag TAG REMOTE: [DIR]",
-    after_help = "The file has its name only when it is whole; until then it is FILE.part, and the same command \
-                        run again goes on with that, as far as the server lets it."
+    after_help = "Until it is complete the file is named FILE.part. An interrupted download is resumed by running the same \
+                  command again."
 )]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct DownloadArgs {
-    /// The drive, or the appliance
+    /// The drive or appliance
     #[arg(value_name = "REMOTE:DRIVE|REMOTE:appliance/KEY", value_parser = parse::<Target>)]
     from: Target,
-    /// More of them; and where it goes, - for standard output; without it, a file named after the drive or appliance. Several
-    /// go into a directory
+    /// More drives; last the destination: a file, `-` for standard output, or a directory. By default a file named after the
+    /// drive or appliance
     #[arg(value_name = "REMOTE:DRIVE|FILE|DIR|-")]
     more: Vec<PathBuf>,
-    /// Of an appliance in gzip, xz, zstd or tar, or several of them: take the image out on the way
+    /// Unpack an appliance from gzip, xz, zstd or tar
     #[arg(long)]
     unpack: bool,
-    /// What the file is: raw (the bytes of the drive), vhd (those with the footer of a fixed VHD), or qcow2
+    /// Format of the file: raw, vhd (raw with the footer of a fixed VHD), or qcow2
     #[arg(long, value_name = "raw|qcow2|vhd", default_value = "raw", value_parser = parse::<TargetFormat>)]
     format: TargetFormat,
-    /// How the clusters of a qcow2 are compressed: auto, none, or a level from 1 (fast) to 12 (small; 9 and above are one)
+    /// How to compress the clusters of a qcow2: auto, none, or a level from 1 (fast) to 12 (small; 9 to 12 are the same)
     #[arg(long, value_name = "auto|none|1..12", default_value = "none", value_parser = parse::<Compression>)]
     compress: Compression,
-    /// Replace a file that is in the way, once the download is whole
+    /// Replace an existing file once the download is complete
     #[arg(long)]
     force: bool,
-    /// Keep what FILE already has right: fetch the chunks that differ, and replace FILE once the new one is whole
+    /// Fetch only the chunks that differ from FILE, and replace it once the new one is complete
     #[arg(long)]
     delta: bool,
     #[command(flatten)]
@@ -71,16 +70,16 @@ pub async fn run(mut args: DownloadArgs, global: &Global, output: &Output) -> Re
     }
     let object = args.from.object;
     if args.unpack && !matches!(object, Some(Object::Appliance(_))) {
-        return Err(Error::usage("--unpack is for appliances: a drive holds its image as it is"));
+        return Err(Error::usage("`--unpack` is for appliances, and this is a drive"));
     }
     let form = FileForm { format: args.format, compression: args.compress };
     form.check(to.as_deref())?;
     let to_stdout = to.as_ref().is_some_and(|p| p.as_os_str() == "-");
     if to_stdout && output.is_json() {
-        return Err(Error::usage("standard output cannot take both the image and --json"));
+        return Err(Error::usage("`--json` and an image cannot both go to standard output"));
     }
     if args.delta && matches!(object, Some(Object::Appliance(_))) {
-        return Err(Error::usage("--delta is for drives: what an appliance holds is noted nowhere"));
+        return Err(Error::usage("`--delta` is for drives, and this is an appliance"));
     }
     let download = Download { to, force: args.force, delta: args.delta };
     download.check_delta(form)?;
@@ -109,13 +108,13 @@ async fn several(args: DownloadArgs, to: Option<PathBuf>, global: &Global, outpu
     }
     let directory = to.unwrap_or_else(|| PathBuf::from("."));
     if directory.as_os_str() == "-" {
-        return Err(Error::usage("standard output cannot take several drives: name a directory"));
+        return Err(Error::usage("several drives cannot go to standard output").hint("name a directory"));
     }
     let form = FileForm { format: args.format, compression: args.compress };
     form.check(Some(&directory))?;
-    for (given, option) in [(args.unpack, "--unpack"), (args.transfer.manifest.is_some(), "--manifest")] {
+    for (given, option) in [(args.unpack, "`--unpack`"), (args.transfer.manifest.is_some(), "`--manifest`")] {
         if given {
-            return Err(Error::usage(format!("{option} is for one image, and several are named")));
+            return Err(Error::usage(format!("{option} is for one drive, and several are named")));
         }
     }
     let session = Session::open(Some(&targets[0].remote), &args.transfer, global, output).await?;

@@ -1,4 +1,4 @@
-//! Opening what has disks and no calls.
+//! Opening remotes that have disks and no calls: NBD servers, image servers of oVirt, containers of Azure.
 
 use crate::config::{FarEnd, Object};
 use crate::disk::azure::{BlobContainer, SasToken};
@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use url::Url;
 
-/// What it takes to open a disk.
+/// A remote that has disks and no calls, ready to be opened.
 #[derive(Clone)]
 pub(super) struct Opening {
     pub(super) far_end: FarEnd,
@@ -22,7 +22,7 @@ pub(super) struct Opening {
     pub(super) secret: Option<SecretString>,
     /// Whether the secret may cross a network in the clear.
     pub(super) allow_http: bool,
-    /// Hides what is no secret of the configuration's, and still is one.
+    /// Hides secrets that are not in the configuration, such as a ticket that names a disk.
     pub(super) redactor: Redactor,
     pub(super) options: Options,
     pub(super) meters: Arc<Meters>,
@@ -30,7 +30,7 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// The error of a command that needs calls.
+    /// The error for a command that needs calls.
     pub(super) fn no_calls(&self) -> Error {
         match crate::config::Service::Disks(self.far_end).api() {
             Err(error) => error,
@@ -74,8 +74,8 @@ impl Opening {
                 Ticket::alone(ticket.into())
             }
             (None, None) => {
-                return Err(Error::usage("no transfer ticket is named").hint(
-                    "the form is REMOTE:TICKET; or give the remote the ticket as its secret, so that no argument shows it",
+                return Err(Error::usage("no ticket is named").hint(
+                    "name the ticket, as in `REMOTE:TICKET`, or make it the secret of the remote, so that no argument shows it",
                 ));
             }
         };
@@ -88,7 +88,7 @@ impl Opening {
     fn azure(&self, name: Option<String>) -> Result<(Arc<dyn Store>, Option<String>)> {
         let sas = self.secret.as_ref().ok_or_else(|| {
             Error::new(Kind::Auth, "the remote has no SAS token")
-                .hint("give it as secret, secret_file or secret_command")
+                .hint("set `secret`, `secret_file` or `secret_command`")
         })?;
         let sas = SasToken::parse(sas.expose_secret())?;
         let (url, meters, retry) = (self.url.clone(), Arc::clone(&self.meters), self.retry.clone());

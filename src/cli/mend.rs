@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn words_of_other_programs_are_understood() {
         let mended = |line: &str, word: &str, near: Option<&str>| {
-            command(word, near, &words(line)).what_next().unwrap_or_default().to_owned()
+            command(word, near, &words(line)).hint_text().unwrap_or_default().to_owned()
         };
         assert_eq!(mended("ls oh:", "ls", None), "did you mean `diskferry drive list oh:`?");
         assert_eq!(mended("-v cp a.img oh:", "cp", None), "did you mean `diskferry -v upload a.img oh:`?");

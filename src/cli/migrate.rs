@@ -19,24 +19,23 @@ use crate::job::upload::{Delta, Upload};
 use crate::job::{Done, Far, Settings};
 use clap::Args;
 
-/// What `migrate` takes.
+/// The arguments of `migrate`.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "diskferry migrate [OPTIONS] REMOTE:DRIVE... REMOTE:[DRIVE]\n       \
                       diskferry migrate [OPTIONS] --all|--tag TAG REMOTE: REMOTE:",
-    after_help = "Prints the UUID of the drive that was written, and nothing else, on stdout. Nothing is kept on this \
-                  machine. The same command run again goes on where it stopped; what is unpacked on the way is read again \
-                  from its start, and only what is missing is written. Of several drives a line each is printed: the old \
-                  UUID and the new one."
+    after_help = "Prints the UUID of the drive that was written, and nothing else, on stdout; of several drives a line \
+                  each with the old and the new UUID. Nothing is stored on this machine. An interrupted migration is \
+                  resumed by running the same command again."
 )]
 pub struct MigrateArgs {
-    /// What is moved: a drive, several, or an appliance, which is unpacked if it is in gzip, xz, zstd or tar; and last where
-    /// to: REMOTE: for a new drive each, REMOTE:DRIVE for one that exists
+    /// The drives, or an appliance, which is unpacked from gzip, xz, zstd or tar; last the destination: REMOTE: for new
+    /// drives, REMOTE:DRIVE for an existing one
     #[arg(value_name = "REMOTE:DRIVE|REMOTE:appliance/KEY|REMOTE:", value_parser = parse::<Target>, required = true)]
     targets: Vec<Target>,
     #[command(flatten)]
     new: NewDriveOptions,
-    /// What is written: raw (the bytes of the image), or vhd (those with the footer of a fixed VHD, which Azure boots)
+    /// Format on the new drive: raw, or vhd (raw with the footer of a fixed VHD, which Azure boots)
     #[arg(long, value_name = "raw|vhd", default_value = "raw", value_parser = target_format)]
     target_format: TargetFormat,
     #[command(flatten)]
@@ -52,17 +51,18 @@ pub struct MigrateArgs {
 /// Runs the command.
 pub async fn run(mut args: MigrateArgs, global: &Global, output: &Output) -> Result<()> {
     let to = args.targets.pop().filter(|_| !args.targets.is_empty()).ok_or_else(|| {
-        Error::usage("what is moved and where to: only one of them is named")
+        Error::usage("the source or the destination is missing")
             .hint("the form is `diskferry migrate REMOTE:DRIVE REMOTE:`")
     })?;
     if matches!(to.object, Some(Object::Appliance(_))) {
-        return Err(Error::usage("an appliance cannot be written: name a drive, or only the remote"));
+        return Err(Error::usage("an appliance cannot be written")
+            .hint("name a drive, as in `REMOTE:DRIVE`, or the remote alone, as in `REMOTE:`"));
     }
     if to.object.is_some() {
         args.new.refuse_for_existing()?;
     }
     if args.targets.contains(&to) {
-        return Err(Error::usage(format!("{to} would be written onto itself")));
+        return Err(Error::usage(format!("source and destination are both {to}")));
     }
     let remote = args.targets.first().map(|from| from.remote.clone());
     let session = Session::open(remote.as_deref(), &args.transfer, global, output).await?;
@@ -104,7 +104,7 @@ async fn migrate(
     moving.run(object.as_ref(), &session.end, &far, settings, &session.context).await
 }
 
-/// What is written, and how.
+/// A migration, but for its ends.
 #[derive(Clone)]
 struct Moving {
     /// Of an appliance, the size of the image in it.
@@ -146,18 +146,16 @@ async fn several(
 ) -> Result<()> {
     let verb = Verb { action: "migrate", done: "migrated", route: Route::Between };
     if target.object.is_some() {
-        return Err(Error::usage(format!("several drives cannot go to {target} alone")).hint(format!(
-            "name the remote alone, as in {}:, and each gets a drive of its own",
-            target.remote
-        )));
+        return Err(Error::usage(format!("several drives cannot go to one drive, {target}"))
+            .hint(format!("name the remote alone, as in `{}:`: each drive gets a new one", target.remote)));
     }
     for (given, option) in [
-        (args.new.name.is_some(), "--name"),
-        (args.new.size.is_some(), "--size"),
-        (args.transfer.manifest.is_some(), "--manifest"),
+        (args.new.name.is_some(), "`--name`"),
+        (args.new.size.is_some(), "`--size`"),
+        (args.transfer.manifest.is_some(), "`--manifest`"),
     ] {
         if given {
-            return Err(Error::usage(format!("{option} is for one drive, and several are moved")));
+            return Err(Error::usage(format!("{option} is for one drive, and several are named")));
         }
     }
     to.far(None)?;

@@ -2,7 +2,6 @@
 
 mod account;
 mod analytics;
-mod appliance;
 mod backup;
 mod backups;
 mod boot;
@@ -14,15 +13,15 @@ mod credentials;
 mod download;
 mod drive;
 mod far;
-mod hardware;
 mod heatmap;
 mod help;
-mod key;
+mod joyent;
 mod leftover;
-mod machine;
 mod man;
+mod market;
 mod mend;
 mod migrate;
+mod noun;
 mod options;
 pub mod output;
 mod parse;
@@ -36,8 +35,8 @@ mod server;
 mod session;
 mod set;
 pub mod signals;
-mod snapshot;
 mod source;
+mod summary;
 mod table;
 mod transfers;
 mod upload;
@@ -131,30 +130,9 @@ enum Command {
     Call(call::CallArgs),
     /// List the calls of the providers' APIs, or describe one
     Calls(calls::CallsArgs),
-    /// List, create, change, image and destroy drives
-    #[command(subcommand)]
-    Drive(drive::DriveCommand),
-    /// List, create, start, stop and destroy servers
-    #[command(subcommand)]
-    Server(server::ServerCommand),
-    /// List, rename and delete SpotCloud's appliances
-    #[command(subcommand)]
-    Appliance(appliance::ApplianceCommand),
-    /// List SpotCloud's hardware with its prices and places
-    #[command(subcommand)]
-    Hardware(hardware::HardwareCommand),
-    /// List, create, start, stop and resize Joyent's machines
-    #[command(subcommand)]
-    Machine(machine::MachineCommand),
-    /// Take and manage snapshots of Joyent's machines
-    #[command(subcommand)]
-    Snapshot(snapshot::SnapshotCommand),
-    /// Manage the SSH keys of a Joyent account
-    #[command(subcommand)]
-    Key(key::KeyCommand),
-    /// Show what Joyent's instrumentations measure
-    #[command(subcommand)]
-    Analytics(analytics::AnalyticsCommand),
+    /// The typed commands: `drive`, `server` and so on.
+    #[command(flatten)]
+    Noun(noun::NounCommand),
     /// Upload an image and start a server that boots from it
     Boot(boot::BootArgs),
     /// Add, list, test and remove accounts
@@ -209,14 +187,7 @@ impl Cli {
             Command::Transfers(command) => transfers::run(command, output),
             Command::Call(args) => call::run(args, global, output).await,
             Command::Calls(args) => calls::run(&args, global, output),
-            Command::Drive(command) => drive::run(command, global, output).await,
-            Command::Server(command) => server::run(command, global, output).await,
-            Command::Appliance(command) => appliance::run(command, global, output).await,
-            Command::Hardware(command) => hardware::run(command, global, output).await,
-            Command::Machine(command) => machine::run(command, global, output).await,
-            Command::Snapshot(command) => snapshot::run(command, global, output).await,
-            Command::Key(command) => key::run(command, global, output).await,
-            Command::Analytics(command) => analytics::run(command, global, output).await,
+            Command::Noun(command) => Box::pin(command.run(global, output)).await,
             Command::Boot(args) => Box::pin(boot::run(args, global, output)).await,
             Command::Remote(command) => remote::run(command, global, output).await,
             Command::Serve(args) => serve::run(args, output).await,

@@ -174,7 +174,7 @@ pub fn pair(text: &str) -> Result<(String, String)> {
         }
         Some((key, GIVE_AGAIN)) => {
             Err(Error::usage(format!("the value of `{key}` was hidden in the command that was shown"))
-                .hint(format!("give the value of `{key}` again")))
+                .hint("give it again: a command that is shown has no secrets"))
         }
         Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
         None => Err(Error::usage(format!("expected KEY=VALUE, got `{text}`")).hint(form)),

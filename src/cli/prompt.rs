@@ -1,11 +1,11 @@
-//! Secrets that come from the terminal, from standard input or from a file; never from an argument, which every user
-//! of the machine could read.
+//! What is asked at the terminal: secrets, lines, and whether to go on. Secrets also come from standard input or a file, and never
+//! from an argument, which every user of the machine could read.
 
 use crate::error::{Error, Kind, Result};
 use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 use secrecy::SecretString;
 use std::fs::File;
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -15,7 +15,7 @@ const LONGEST: u64 = 64 << 10;
 /// Asks at the terminal, without showing what is typed.
 pub fn secret(what: &str) -> Result<SecretString> {
     let no_terminal = |e| {
-        Error::usage(format!("there is no terminal to ask for the {what}"))
+        Error::usage(format!("no terminal to ask for the {what}"))
             .source(e)
             .hint("give it in a file or on standard input")
     };
@@ -33,14 +33,28 @@ pub fn secret(what: &str) -> Result<SecretString> {
     Ok(typed.into())
 }
 
-/// Says something at the terminal, between two questions.
+/// Prints text at the terminal, between two questions.
 pub fn say(text: &str) -> Result<()> {
     let failed = |e| Error::io("writing to the terminal", e);
     let mut terminal = File::options().write(true).open("/dev/tty").map_err(failed)?;
     writeln!(terminal, "{}", crate::escape::message(text)).map_err(failed)
 }
 
-/// Asks at the terminal for something that may be seen; `None` if nothing is typed.
+/// Whether there is a person to ask: standard input and standard error are a terminal.
+pub fn can_ask() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks a question that is answered by yes or no. Only a yes is one.
+pub fn confirm(question: &str) -> Result<bool> {
+    let failed = |e| Error::io("asking for confirmation", e);
+    write!(std::io::stderr(), "{question} [y/N] ").map_err(failed)?;
+    let mut answer = String::new();
+    std::io::stdin().lock().take(LONGEST).read_line(&mut answer).map_err(failed)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Asks at the terminal for a line that may be seen. Returns `None` if nothing is typed.
 pub fn line(what: &str) -> Result<Option<String>> {
     let failed = |e| Error::io(format!("asking for the {what}"), e);
     let mut terminal = File::options().read(true).write(true).open("/dev/tty").map_err(failed)?;
@@ -117,7 +131,7 @@ impl Drop for Quiet {
     }
 }
 
-/// The first line of a file; `-` is standard input.
+/// Reads the first line of a file, or of standard input for `-`.
 pub fn first_line(file: &Path) -> Result<SecretString> {
     let dash = file.as_os_str() == "-";
     let name = if dash { "standard input".to_owned() } else { file.display().to_string() };
@@ -128,6 +142,6 @@ pub fn first_line(file: &Path) -> Result<SecretString> {
     from.take(LONGEST).read_to_string(&mut text).map_err(failed)?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(line.to_owned().into()),
-        _ => Err(Error::usage(format!("there is no secret in the first line of {name}"))),
+        _ => Err(Error::usage(format!("the first line of {name} is empty, expected a secret"))),
     }
 }

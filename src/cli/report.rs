@@ -184,7 +184,7 @@ impl Collected {
             ending: Ending {
                 status,
                 error: error.map(|error| hide(&error.to_string())),
-                hint: error.and_then(Error::what_next).map(hide),
+                hint: error.and_then(Error::hint_text).map(hide),
                 resume: (goes_on && began_well).then(|| hide(&command)),
             },
             command: hide(&command),
@@ -226,7 +226,7 @@ fn observed(observer: &Observer, record: &Arc<Record>) -> Observer {
 }
 
 fn failed(path: &Path, error: std::io::Error) -> Error {
-    Error::io(format!("the report {} cannot be written", path.display()), error)
+    Error::io(format!("cannot write the report {}", path.display()), error)
 }
 
 /// Refuses what cannot be written, by writing beside it.
@@ -234,9 +234,9 @@ fn check(path: &Path) -> Result<()> {
     if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
         return Err(Error::new(
             Kind::Io,
-            format!("the report {} cannot be written: it is not a file", path.display()),
+            format!("cannot write the report {}: it is not a file", path.display()),
         )
-        .hint("name a file, as in --report transfer.html"));
+        .hint("name a file, as in `--report transfer.html`"));
     }
     beside(path).map(drop)
 }
@@ -261,7 +261,7 @@ fn save(path: &Path, page: &[u8]) -> Result<()> {
 pub fn end(ended: Result<()>, output: &Output) -> Result<()> {
     match (output.reporting().write(ended.as_ref().err(), output.redactor()), ended) {
         (Ok(()), ended) => ended,
-        (Err(error), Ok(())) => Err(error.hint("the transfer itself is done")),
+        (Err(error), Ok(())) => Err(error.hint("the transfer itself has succeeded")),
         (Err(error), Err(first)) => {
             output.warn(&error.to_string());
             Err(first)

@@ -14,7 +14,7 @@ use crate::config::{Object, Target};
 use crate::disk::format::TargetFormat;
 use crate::engine::encode::codec::Compression;
 use crate::engine::{Context, Route};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::Summary;
 use crate::job::download::{Download, Downloads, FileForm};
 use crate::job::restore::{self, Backup};
@@ -24,7 +24,7 @@ use crate::job::{Done, Settings};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
-/// What `restore` takes.
+/// The arguments of `restore`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Without NAME the store's only backup is restored, or with --all the newest of each name. Into a remote this prints \
@@ -32,20 +32,20 @@ use std::path::{Path, PathBuf};
                   what else is kept of the one that was backed up."
 )]
 pub struct RestoreArgs {
-    /// What is restored: the newest backup of NAME, the one of WHEN, or an index file of casync's
+    /// The newest backup of NAME, the one of WHEN, or an index file of casync
     #[arg(value_name = "STORE[/NAME[@WHEN]]")]
     from: String,
-    /// Where to: REMOTE: for a new drive, REMOTE:DRIVE for one that exists, a file, or a directory for files
+    /// REMOTE: for a new drive, REMOTE:DRIVE for an existing one, a file, or a directory for several files
     #[arg(value_name = "REMOTE:[DRIVE]|FILE|DIRECTORY")]
     to: PathBuf,
     #[command(flatten)]
     new: NewDriveOptions,
-    /// Send only what differs from the drive that is named, or keep what is right of the file
+    /// Transfer only what differs from the drive or file
     #[arg(long)]
     delta: bool,
     #[command(flatten)]
     write: WriteOptions,
-    /// Replace a file that is in the way, once the new one is whole
+    /// Replace an existing file once the new one is complete
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -63,7 +63,8 @@ pub async fn run(args: RestoreArgs, global: &Global, output: &Output) -> Result<
         _ => None,
     };
     if matches!(target, Some(Target { object: Some(Object::Appliance(_)), .. })) {
-        return Err(Error::usage("an appliance cannot be written: name a drive, or only the remote"));
+        return Err(Error::usage("an appliance cannot be written")
+            .hint("name a drive, as in `REMOTE:DRIVE`, or the remote alone, as in `REMOTE:`"));
     }
     let session = match &target {
         Some(target) => Session::open(Some(&target.remote), &args.transfer, global, output).await?,
@@ -77,7 +78,7 @@ pub async fn run(args: RestoreArgs, global: &Global, output: &Output) -> Result<
         (Selection::Backups { ids, .. }, true) => {
             several(&args, store, ids, target.as_ref(), &session, output).await
         }
-        (_, true) => Err(Error::usage("an index file is one image: leave --all and --shard out")),
+        (_, true) => Err(Error::usage("an index file is one image").hint("leave out `--all` and `--shard`")),
         (_, false) => one(&args, store, &selection, target.as_ref(), &session, output).await,
     };
     session.settle();
@@ -126,13 +127,13 @@ async fn several(
     output: &Output,
 ) -> Result<()> {
     let mixed = [
-        (args.new.name.is_some(), "--name"),
-        (args.new.size.is_some(), "--size"),
-        (args.transfer.manifest.is_some(), "--manifest"),
+        (args.new.name.is_some(), "`--name`"),
+        (args.new.size.is_some(), "`--size`"),
+        (args.transfer.manifest.is_some(), "`--manifest`"),
         (target.is_some_and(|target| target.object.is_some()), "a drive"),
     ];
     if let Some((_, what)) = mixed.iter().find(|(given, _)| *given) {
-        return Err(Error::usage(format!("{what} is for one image, and several are restored")));
+        return Err(Error::usage(format!("{what} is for one drive, and several are restored")));
     }
     let members: Vec<Member> = ids
         .iter()
@@ -153,7 +154,7 @@ async fn several(
         Box::pin(async move {
             let Running { end, context, settings, .. } = running;
             let id = ids.iter().find(|id| id.name.as_str() == picked.member.disk);
-            let id = id.ok_or_else(|| Error::usage("there is no such backup"))?;
+            let id = id.ok_or_else(|| Error::new(Kind::NotFound, "the backup is gone"))?;
             let backup = Backup::of(store, id).await?;
             if target.is_some() {
                 let done = to_remote(args, backup, None, &end, &settings, &context).await?;
@@ -228,5 +229,5 @@ fn name_one(store: &BackupStore, ids: &[SnapshotId]) -> Error {
         ids.len(),
         names.join(", ")
     ))
-    .hint(format!("name one, as in {}/{}, or restore all with --all", store.name(), names[0]))
+    .hint(format!("name one, as in `{}/{}`, or restore all with `--all`", store.name(), names[0]))
 }

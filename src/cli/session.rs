@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The user of the emulator behind `local:`.
 pub const LOCAL_USER: &str = "6e5b0f0e-1f1b-4b8e-8d2e-10ca11057000";
 
-/// Everything that a command on a remote needs.
+/// A remote, and what a command on it needs.
 pub struct Session {
     /// The remote.
     pub end: End,
@@ -65,12 +65,12 @@ pub struct Missing {
 
 /// Where only a drive will do.
 pub const NO_DRIVE: Missing =
-    Missing { what: "no drive is named", hint: "the form is REMOTE:DRIVE, with the drive's UUID" };
+    Missing { what: "no drive is named", hint: "name a drive, as in `REMOTE:DRIVE`" };
 
 /// Where an appliance will do, too.
 pub const NOTHING: Missing = Missing {
-    what: "neither a drive nor an appliance is named",
-    hint: "the forms are REMOTE:DRIVE, with the drive's UUID, and REMOTE:appliance/KEY",
+    what: "no drive or appliance is named",
+    hint: "name one, as in `REMOTE:DRIVE` or `REMOTE:appliance/KEY`",
 };
 
 /// What is behind a remote.
@@ -146,7 +146,8 @@ impl End {
     fn id(&self, object: &Object) -> Result<String> {
         match object {
             Object::Drive(id) => Ok(id.clone()),
-            Object::Appliance(_) => Err(Error::usage("an appliance is no drive").hint("name a drive")),
+            Object::Appliance(_) => Err(Error::usage("an appliance is named where a drive is needed")
+                .hint("name a drive, as in `REMOTE:DRIVE`")),
             Object::Named(name) => {
                 Err(Error::usage(format!("{name:?} cannot be the UUID of a drive on {}:", self.remote))
                     .hint("the forms are REMOTE: and REMOTE:DRIVE"))
@@ -155,7 +156,7 @@ impl End {
     }
 }
 
-/// What it takes to reach a remote.
+/// Reaches remotes.
 struct Opener {
     env: Environment,
     config: Config,
@@ -178,7 +179,7 @@ impl Session {
         } else {
             let default = config.default_remote()?;
             if default.nothing_configured {
-                output.note("no remote is configured: using local:, the emulator inside this program");
+                output.note("no remote is configured: using `local:`, the emulator inside this program");
             }
             config.remote(&default.name)?
         };

@@ -1,9 +1,9 @@
-//! Ctrl-C and SIGTERM: once settles what is in flight, twice leaves at once.
+//! Ctrl-C and SIGTERM: the first settles what is in flight, the second ends the process at once.
 //!
-//! A thread of its own listens, from the first instruction of the program on, so that a signal is heard whatever the other
-//! threads do. It asks for the stop, ends the waiting for what is in flight after [`GRACE`], and ends the process itself if
-//! that did not help: a kill is safe at any moment, and nobody waits longer than [`SETTLING`] for a command to end. What it
-//! has to say is said by other threads, since standard error may be a pipe that nobody reads.
+//! A thread of its own listens from the start of the program, so that a signal is heard whatever the other threads do. It
+//! asks for the stop, gives up what is in flight after [`GRACE`], and ends the process after [`SETTLING`] if nothing else
+//! did: a kill is safe at any moment. Its messages are printed by other threads, since standard error may be a pipe that
+//! nobody reads.
 
 use super::output::Output;
 use super::prompt;
@@ -16,14 +16,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// How long writes in flight are waited for.
+/// How long to wait for writes in flight.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A transfer that has not ended by then is ended: so long, and not longer, a first signal may take.
+/// The longest time from a first signal to the end of the process.
 const SETTLING: Duration = Duration::from_millis(2700);
 
-/// The same for a command that has nothing to settle. It is given up at once; this is for one that is deaf to that, as while
-/// it waits for a program that gives out a secret.
+/// How long a command that has nothing to settle may take to end, such as one that waits for a program that prints a
+/// secret.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// How long a message, or the terminal, may hold up the stop.
@@ -36,22 +36,22 @@ const INTERRUPTED: i32 = 130;
 struct Signals {
     stop: Stop,
     stopper: Stopper,
-    /// Where it is said, once the command line is known.
+    /// The output, once the command line is parsed.
     output: Mutex<Option<Output>>,
     /// Whether the command has something to settle.
     settles: AtomicBool,
     /// What SIGUSR1 halves and SIGUSR2 doubles.
     bandwidth: Mutex<Bandwidth>,
-    /// Why nothing is heard.
+    /// Why signals are not caught, if so.
     deaf: Mutex<Option<std::io::Error>>,
 }
 
-/// Starts to listen; returns when it does. From then on signals do not kill the process but ask it to stop.
+/// Starts to listen. Once this returns, signals do not kill the process but ask it to stop.
 pub fn listen() {
     let _ = signals();
 }
 
-/// The stop that the first signal asks for; the second ends the process.
+/// Returns the stop that the first signal asks for; the second ends the process.
 pub fn stop_on_signals(output: &Output) -> Stop {
     let signals = signals();
     *lock(&signals.output) = Some(output.clone());
@@ -61,12 +61,12 @@ pub fn stop_on_signals(output: &Output) -> Stop {
     signals.stop.clone()
 }
 
-/// From now on SIGUSR1 halves these limits and SIGUSR2 doubles them.
+/// Sets the limits that SIGUSR1 halves and SIGUSR2 doubles.
 pub(super) fn throttles(bandwidth: &Bandwidth) {
     *lock(&signals().bandwidth) = bandwidth.clone();
 }
 
-/// Says whether the command has something to settle when it is stopped, as transfers have once their plan is made.
+/// Sets whether the command has something to settle when it is stopped, as transfers have once their plan is made.
 pub(super) fn settles(settles: bool) {
     signals().settles.store(settles, Ordering::Release);
 }
@@ -131,7 +131,7 @@ impl Signals {
         if ears.hears_within(SETTLING.saturating_sub(GRACE)).await {
             self.leave();
         }
-        self.end("stopped: what was in flight did not end in time and was given up");
+        self.end("stopped: requests in flight did not end in time");
     }
 
     /// Halves or doubles the bandwidth limits, and says what they are.
@@ -140,11 +140,11 @@ impl Signals {
         let now = if slower { bandwidth.halve() } else { bandwidth.double() };
         let rate = |rate: u64| format!("{}/s", super::output::bytes(rate));
         let text = match now {
-            (None, None) => "there is no --bwlimit to change".to_owned(),
-            (Some(up), Some(down)) if up == down => format!("the bandwidth limit is {} now", rate(up)),
+            (None, None) => "no bandwidth limit to change: `--bwlimit` was not given".to_owned(),
+            (Some(up), Some(down)) if up == down => format!("bandwidth limit: {}", rate(up)),
             (up, down) => {
                 let side = |limit: Option<u64>| limit.map_or_else(|| "none".to_owned(), rate);
-                format!("the bandwidth limits are now: up {}, down {}", side(up), side(down))
+                format!("bandwidth limit: {} up, {} down", side(up), side(down))
             }
         };
         if let Some(output) = lock(&self.output).clone() {
@@ -152,7 +152,7 @@ impl Signals {
         }
     }
 
-    /// Says what goes on, before it does.
+    /// Prints that the command is stopping.
     fn tell(self: &Arc<Self>) {
         let own = Arc::clone(self);
         say(move || {
@@ -160,7 +160,7 @@ impl Signals {
             if own.settles.load(Ordering::Acquire)
                 && let Some(output) = output
             {
-                output.note("stopping: what is in flight is settled first (once more leaves at once)");
+                output.note("stopping: waiting for requests in flight (press Ctrl-C again to stop at once)");
             }
         });
     }
@@ -195,7 +195,7 @@ impl Signals {
     }
 }
 
-/// What hears the signals.
+/// The streams of signals.
 struct Ears {
     interrupt: Signal,
     terminate: Signal,
@@ -213,7 +213,7 @@ impl Ears {
         })
     }
 
-    /// Whether it is to go slower or faster from now on; `None` if it is to stop.
+    /// Waits for a signal: whether to go slower, or `None` to stop.
     async fn changes_pace(&mut self) -> Option<bool> {
         tokio::select! {
             biased;
@@ -236,7 +236,7 @@ impl Ears {
     }
 }
 
-/// Says something on another thread and waits for it for a moment only.
+/// Prints on another thread, and waits for it for [`PATIENCE`] only.
 fn say(words: impl FnOnce() + Send + 'static) {
     let (done, said) = mpsc::channel::<()>();
     // Without a thread it is left out.
@@ -251,12 +251,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// This process's command, as a shell would take it.
+/// Returns this process's command, quoted for a shell.
 pub fn command_line() -> String {
     resuming(super::words::given())
 }
 
-/// What began anew goes on without that, and a secret has to be given again.
+/// Returns the command that resumes another: without `--restart`, and without secrets.
 pub(super) fn resuming(words: impl IntoIterator<Item = String>) -> String {
     let words = secret::command_without_secrets(words);
     let words: Vec<String> =
@@ -264,7 +264,7 @@ pub(super) fn resuming(words: impl IntoIterator<Item = String>) -> String {
     words.join(" ")
 }
 
-/// A word as a shell would take it.
+/// Returns a word quoted for a shell.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,4 +1,4 @@
-//! The options that say how an image is read, of `upload` and `boot`.
+//! The options for reading an image: `upload`, `boot`, `verify`.
 
 use super::options::{parse, size};
 use crate::disk::format::SourceFormat;
@@ -9,23 +9,21 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub struct SourceOptions {
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = parse::<SourceFormat>)]
-    #[arg(
-        help = "What the image is: auto (its bytes say it), raw (sent as it is), qcow2, vmdk, vhd or vhdx"
-    )]
+    #[arg(help = "Format of the image: auto (found out by its content), raw, qcow2, vmdk, vhd or vhdx")]
     source_format: SourceFormat,
-    /// Read the files that the image leads to: its backing chain, its data file, extents in other directories
+    /// Also read the files that the image refers to: its backing chain, its data file, extents in other directories
     #[arg(long)]
     follow_backing: bool,
-    /// The image in an archive (tar, OVA); needed where there is more than one
+    /// Which image of an archive (tar, OVA) to use, if there are several
     #[arg(long, value_name = "NAME")]
     member: Option<String>,
-    /// The most bytes that come from standard input or out of a packed image, which is padded with zeros
+    /// The largest size of standard input or a packed image; what is shorter is padded with zeros
     #[arg(long, value_name = "SIZE", value_parser = size)]
     size_at_most: Option<u64>,
 }
 
 impl SourceOptions {
-    /// What the library is told. `size`: the value of `--size`.
+    /// Returns the options as the library takes them. `size`: the value of `--size`.
     pub fn open_options(&self, size: Option<u64>) -> OpenOptions {
         OpenOptions {
             format: self.source_format,

@@ -15,33 +15,32 @@ use crate::job::upload::{Delta, Image};
 use clap::Args;
 use std::path::PathBuf;
 
-/// What `upload` takes.
+/// The arguments of `upload`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Prints the drive's UUID, and nothing else, on stdout. The same command run again goes on \
-                        where it stopped."
+    after_help = "Prints the drive's UUID, and nothing else, on stdout. An interrupted upload is resumed by running the \
+                  same command again."
 )]
 pub struct UploadArgs {
-    /// A file, a block device, or - for standard input (with --size)
+    /// A file, a block device, or `-` for standard input, which needs --size or --size-at-most
     #[arg(value_name = "IMAGE", value_parser = image())]
     image: PathBuf,
-    /// REMOTE: for a new drive, REMOTE:DRIVE for one that exists
+    /// REMOTE: for a new drive, REMOTE:DRIVE for an existing one; by default a new one on the default remote
     #[arg(value_name = "REMOTE:[DRIVE]", value_parser = parse::<Target>)]
     to: Option<Target>,
     #[command(flatten)]
     new: NewDriveOptions,
     #[command(flatten)]
     source: SourceOptions,
-    /// What is written: raw (the bytes of the image), or vhd (those with the footer of a fixed VHD, which Azure boots)
+    /// Format on the drive: raw, or vhd (raw with the footer of a fixed VHD, which Azure boots)
     #[arg(long, value_name = "raw|vhd", default_value = "raw", value_parser = target_format)]
     target_format: TargetFormat,
     #[command(flatten)]
     write: WriteOptions,
-    /// Send only the chunks that differ from what the drive holds: by the digests that the last transfer noted, where nothing
-    /// speaks against them, else by reading it back
+    /// Send only the chunks that differ from what the drive holds, which is known from the last transfer or read back
     #[arg(long)]
     delta: bool,
-    /// Make the new drive as a copy of this one, of the same remote, then send what differs; implies --delta
+    /// Create the new drive as a copy of this one on the same remote, then send what differs; implies --delta
     #[arg(long, value_name = "REMOTE:DRIVE", value_parser = parse::<Target>)]
     base: Option<Target>,
     #[command(flatten)]
@@ -71,31 +70,33 @@ pub(super) async fn tell_drive(
 fn base_drive(base: &Target, remote: &str) -> Result<String> {
     if base.remote != remote {
         return Err(Error::usage(format!(
-            "{base} is on another remote than the new drive: {remote}: copies its own drives alone"
+            "{base} is not on {remote}:, which copies only its own drives"
         ))
-        .hint(format!("name a drive of {remote}: as the base, or use `migrate` first")));
+        .hint(format!("name a drive of `{remote}:`, or move the base there with `diskferry migrate {base} {remote}:`")));
     }
     match &base.object {
         Some(Object::Drive(drive) | Object::Named(drive)) => Ok(drive.clone()),
-        Some(Object::Appliance(_)) => {
-            Err(Error::usage(format!("{base} is no drive: it cannot be the base of one")))
+        Some(Object::Appliance(_)) => Err(Error::usage(format!("{base} is not a drive"))),
+        None => {
+            Err(Error::usage(format!("no drive in `{base}` to copy"))
+                .hint("the form is `--base REMOTE:DRIVE`"))
         }
-        None => Err(Error::usage(format!("{base} names no drive to be copied"))
-            .hint("the form is `--base REMOTE:DRIVE`")),
     }
 }
 
 /// Runs the command.
-pub async fn run(args: UploadArgs, global: &Global, output: &Output) -> Result<()> {
+pub async fn run(mut args: UploadArgs, global: &Global, output: &Output) -> Result<()> {
     let (remote, object) = args.to.map_or((None, None), |to| (Some(to.remote), to.object));
     if matches!(object, Some(Object::Appliance(_))) {
-        return Err(Error::usage("an appliance cannot be uploaded to: name a drive"));
+        return Err(Error::usage("an appliance cannot be written")
+            .hint("name a drive, as in `REMOTE:DRIVE`, or the remote alone, as in `REMOTE:`"));
     }
     if object.is_some() {
         args.new.refuse_for_existing()?;
     }
     let session = Session::open(remote.as_deref(), &args.transfer, global, output).await?;
     session.allow_destroying(&args.write, &args.transfer);
+    super::account::check_drive_keys(&session, &mut args.new.keys, output)?;
     // What is wrong with the image is said first.
     let far = session.end.far(object.as_ref());
     let delta = match args.base {

@@ -1,6 +1,6 @@
 //! Clap's errors as ours: what failed, the cause, and a hint, in the one form that every error has.
 
-use super::{Global, mend};
+use super::{Global, help, mend};
 use crate::error::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::error::Error as _;
@@ -22,12 +22,16 @@ pub(super) fn error(error: &clap::Error, words: &[String], global: &Global) -> E
         }
         ErrorKind::InvalidValue => {
             let hint = match told.string(ContextKind::SuggestedValue) {
-                near if near.is_empty() => told.more(words),
+                near if near.is_empty() => help::hint_for(words),
                 near => format!("did you mean `{near}`?"),
             };
             let expected = listed(&told.strings(ContextKind::ValidValue), "or");
-            Error::usage(format!("invalid value `{value}` for {}: expected {expected}", place.quoted()))
-                .hint(hint)
+            let at = if place.is_option {
+                format!("invalid value for {}: ", place.quoted())
+            } else {
+                String::new()
+            };
+            Error::usage(format!("{at}expected {expected}, got `{value}`")).hint(hint)
         }
         ErrorKind::UnknownArgument => unknown(&told, &place, words),
         ErrorKind::InvalidSubcommand => {
@@ -50,14 +54,14 @@ pub(super) fn error(error: &clap::Error, words: &[String], global: &Global) -> E
                 .hint("leave one of them out")
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Error::usage("no command is given").hint(told.more(words))
+            Error::usage("no command is given").hint(help::hint_for(words))
         }
         _ => {
             // What is rare is said in clap's words.
             let text = error.render().to_string();
             let text = text.lines().next().unwrap_or_default();
             let text = text.strip_prefix("error: ").unwrap_or(text).replace('\'', "`");
-            Error::usage(text).hint(told.more(words))
+            Error::usage(text).hint(help::hint_for(words))
         }
     }
 }
@@ -67,7 +71,7 @@ fn invalid(error: &clap::Error, place: &Place, value: &str) -> Error {
     let source = error.source();
     if let Some(own) = source.and_then(|source| source.downcast_ref::<Error>()) {
         let mut new = Error::usage(own.to_string());
-        if let Some(hint) = own.what_next() {
+        if let Some(hint) = own.hint_text() {
             new = new.hint(hint);
         }
         return if place.is_option {
@@ -90,7 +94,7 @@ fn unknown(told: &Told<'_>, place: &Place, words: &[String]) -> Error {
     let word = &place.name;
     if word.starts_with('-') {
         let hint = match told.string(ContextKind::SuggestedArg) {
-            near if near.is_empty() => told.more(words),
+            near if near.is_empty() => help::hint_for(words),
             near => format!("did you mean `{}`?", Place::parse(&near).name),
         };
         return Error::usage(format!("unknown option `{word}`")).hint(hint);
@@ -122,19 +126,11 @@ impl Told<'_> {
         let usage = self.string(ContextKind::Usage);
         let usage = usage.trim().strip_prefix("Usage:").unwrap_or_default().trim();
         match usage.lines().next() {
-            Some(form) if !form.is_empty() => format!("the form is `{}`; {}", form.trim(), self.more(words)),
-            _ => self.more(words),
+            Some(form) if !form.is_empty() => {
+                format!("the form is `{}`; {}", form.trim(), help::hint_for(words))
+            }
+            _ => help::hint_for(words),
         }
-    }
-
-    /// A hint that leads to the command's help.
-    #[expect(clippy::unused_self, reason = "it is one of the two hints that every error may have")]
-    fn more(&self, words: &[String]) -> String {
-        let path = super::help::path(words);
-        format!(
-            "`{} --help` shows its arguments",
-            ["diskferry".to_owned()].into_iter().chain(path).collect::<Vec<_>>().join(" ")
-        )
     }
 }
 

@@ -1,9 +1,10 @@
-//! Objects as the providers of JSON send them: read liberally, shown in tables and lines.
+//! Values of JSON as the providers send them: read liberally, shown in tables and lines.
 
 use super::output::Output;
+use super::table::Table;
 use crate::error::Result;
-use crate::escape;
-use crate::provider::id::ObjectId;
+use crate::units::counted;
+use chrono::{DateTime, NaiveDateTime, Utc};
 use serde_json::Value;
 
 /// A field as text: a string as it is, a number or boolean in digits or words; nothing for null, for what is not there, and
@@ -15,11 +16,6 @@ pub fn text(object: &Value, key: &str) -> String {
         Some(Value::Bool(is)) => is.to_string(),
         _ => String::new(),
     }
-}
-
-/// A field as a whole number, whether it came as one or as text.
-pub fn number(object: &Value, key: &str) -> Option<u64> {
-    text(object, key).parse().ok()
 }
 
 /// A list of words, whether it came as one or as a single word.
@@ -40,30 +36,50 @@ fn in_line(value: &Value) -> String {
     }
 }
 
-/// The field that names an object, which must be there and an id. `what` is what it names.
-pub fn id(what: &str, object: &Value, key: &str) -> Result<ObjectId> {
-    ObjectId::from_server(what, object.get(key).and_then(Value::as_str).unwrap_or_default())
-}
-
-/// Shows one object: a line a key, or with `--json` the object itself. What has parts is shown by them, as `ips.0`.
-pub fn show(event: &str, object: &Value, output: &Output) -> Result<()> {
-    if output.is_json() {
-        return output.value(event, object);
-    }
+/// The parts of a value and their values, each as text on one line: `ips`, `m.k`, `h.0.cpu`.
+pub fn flat(value: &Value) -> Vec<(String, String)> {
     let mut lines = Vec::new();
-    flatten("", &output.shown_value(object), &mut lines);
-    let widest = lines.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0);
-    lines.iter().try_for_each(|(key, value)| output.data(format!("{key:widest$} {value}").trim_end()))
+    flatten("", value, &mut lines);
+    lines
 }
 
-/// Puts objects in the order of a field: by its number, where every value is one, else by its text. What lacks it comes
-/// last.
-pub fn sort(objects: &mut [Value], field: &str) {
-    let decimal = |object: &Value| text(object, field).parse::<f64>().ok();
-    let numbers = objects.iter().all(|object| text(object, field).is_empty() || decimal(object).is_some());
+/// The time now.
+pub fn now() -> DateTime<Utc> {
+    DateTime::from(std::time::SystemTime::now())
+}
+
+/// How long ago a time was, as in `3 days ago`, or how soon it will be; the text itself if it is no time that is known here.
+pub fn age(text: &str, now: DateTime<Utc>) -> String {
+    let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()).or_else(|_| {
+        // Without a zone it is UTC.
+        let text = text.replace('T', " ");
+        NaiveDateTime::parse_from_str(text.split('.').next().unwrap_or_default(), "%Y-%m-%d %H:%M:%S")
+            .map(|time| time.and_utc())
+    });
+    let Ok(time) = time else { return text.to_owned() };
+    let seconds = (now - time).num_seconds();
+    let (number, unit) = match seconds.unsigned_abs() {
+        s @ 0..60 => (s, "second"),
+        s @ 60..3600 => (s / 60, "minute"),
+        s @ 3600..86_400 => (s / 3600, "hour"),
+        s @ 86_400..31_536_000 => (s / 86_400, "day"),
+        s => (s / 31_536_000, "year"),
+    };
+    let counted = counted(number, unit);
+    match seconds {
+        0 => "now".to_owned(),
+        1.. => format!("{counted} ago"),
+        _ => format!("in {counted}"),
+    }
+}
+
+/// Sorts by a field: by its number, where every value is one, else by its text. What lacks it comes last.
+pub fn sort_by<T>(objects: &mut [T], field: impl Fn(&T) -> String) {
+    let decimal = |text: &str| text.parse::<f64>().ok();
+    let numbers = objects.iter().map(&field).all(|text| text.is_empty() || decimal(&text).is_some());
     objects.sort_by(|a, b| {
-        let (left, right) = (text(a, field), text(b, field));
-        let by_value = match (decimal(a), decimal(b)) {
+        let (left, right) = (field(a), field(b));
+        let by_value = match (decimal(&left), decimal(&right)) {
             (Some(x), Some(y)) if numbers => x.total_cmp(&y),
             _ => left.cmp(&right),
         };
@@ -71,7 +87,7 @@ pub fn sort(objects: &mut [Value], field: &str) {
     });
 }
 
-/// A table of objects, a column for each field that has no parts.
+/// Prints a table of objects, with a column for each field that has no parts.
 pub fn print_table(objects: &[Value], output: &Output) -> Result<()> {
     let mut fields: Vec<&str> = Vec::new();
     for (field, value) in objects.iter().filter_map(Value::as_object).flatten() {
@@ -79,18 +95,13 @@ pub fn print_table(objects: &[Value], output: &Output) -> Result<()> {
             fields.push(field);
         }
     }
-    let cell = |text: &str| escape::line(text).into_owned();
-    let mut rows = vec![fields.iter().map(|field| cell(&field.to_uppercase())).collect::<Vec<_>>()];
-    rows.extend(objects.iter().map(|object| {
+    let headings: Vec<String> = fields.iter().map(|field| field.to_uppercase()).collect();
+    let mut table = Table::new(headings.iter().map(String::as_str));
+    for object in objects {
         let object = output.shown_value(object);
-        fields.iter().map(|field| cell(&text(&object, field))).collect()
-    }));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..fields.len()).map(width).collect();
-    rows.iter().try_for_each(|row| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        output.data(cells.collect::<Vec<_>>().join("  ").trim_end())
-    })
+        table.row(fields.iter().map(|field| text(&object, field)));
+    }
+    table.print("the list is empty", output)
 }
 
 fn flatten(prefix: &str, value: &Value, lines: &mut Vec<(String, String)>) {
@@ -104,10 +115,12 @@ fn flatten(prefix: &str, value: &Value, lines: &mut Vec<(String, String)>) {
         }
         Value::Array(items) => {
             let words: Vec<String> = items.iter().map(in_line).collect();
-            lines.push((escape::line(prefix).into_owned(), words.join(" ")));
+            lines.push((prefix.to_owned(), words.join(" ")));
         }
-        Value::Object(_) => lines.push((escape::line(prefix).into_owned(), String::new())),
-        other => lines.push((escape::line(prefix).into_owned(), in_line(other))),
+        // An object without anything in it is nothing to show.
+        Value::Object(_) if prefix.is_empty() => {}
+        Value::Object(_) => lines.push((prefix.to_owned(), String::new())),
+        other => lines.push((prefix.to_owned(), in_line(other))),
     }
 }
 
@@ -124,25 +137,35 @@ mod tests {
             ["x", "7", "true", "", "", ""]
         );
         assert_eq!(
-            (number(&object, "b"), number(&object, "f"), number(&object, "a")),
-            (Some(7), Some(12), None)
-        );
-        assert_eq!(
             (words(&object, "e"), words(&object, "a")),
             (vec!["1".into(), "y".into()], vec!["x".into()])
         );
         assert!(words(&object, "d").is_empty());
-        assert!(id("x", &object, "b").is_err() && id("x", &object, "a").is_ok());
+    }
+
+    #[test]
+    fn a_time_is_told_by_its_age() {
+        let now = DateTime::parse_from_rfc3339("2026-11-28T12:00:00Z").unwrap().to_utc();
+        for (time, shown) in [
+            ("2026-11-28T12:00:00Z", "now"),
+            ("2026-11-28T11:59:59+00:00", "1 second ago"),
+            ("2026-11-28T13:58:30+02:00", "1 minute ago"),
+            ("2026-11-28 09:59:59", "2 hours ago"),
+            ("2026-11-25T12:00:00.123Z", "2 days ago"),
+            ("2011-07-11T17:09:22", "15 years ago"),
+            ("2026-11-29T12:00:00Z", "in 1 day"),
+            ("yesterday", "yesterday"),
+            ("", ""),
+            ("99999-99-99 00:00:00", "99999-99-99 00:00:00"),
+        ] {
+            assert_eq!(age(time, now), shown, "{time}");
+        }
     }
 
     #[test]
     fn parts_are_shown_by_their_names() {
-        let mut lines = Vec::new();
-        flatten(
-            "",
-            &json!({ "ips": ["1.2.3.4", "::1"], "m": { "k": 1 }, "h": [{ "cpu": 2 }], "n": {} }),
-            &mut lines,
-        );
+        let lines =
+            flat(&json!({ "ips": ["1.2.3.4", "::1"], "m": { "k": 1 }, "h": [{ "cpu": 2 }], "n": {} }));
         let lines: Vec<(&str, &str)> = lines.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(lines, [("h.0.cpu", "2"), ("ips", "1.2.3.4 ::1"), ("m.k", "1"), ("n", "")]);
     }

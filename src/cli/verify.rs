@@ -1,20 +1,22 @@
 //! `diskferry verify`.
 
-use super::Global;
 use super::options::{TransferOptions, image, parse, target_format};
 use super::output::Output;
 use super::session::{NO_DRIVE, Session};
 use super::source::SourceOptions;
 use super::writing::ResumeOptions;
+use super::{Global, summary};
 use crate::config::Target;
 use crate::disk::format::TargetFormat;
 use crate::error::{Error, Result};
+use crate::event::Summary;
 use crate::job::upload::Image;
 use crate::job::verify::Verify;
+use crate::units::counted;
 use clap::Args;
 use std::path::PathBuf;
 
-/// What `verify` takes.
+/// The arguments of `verify`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Prints the byte offset of each chunk that differs, one a line, and exits with 6 if any does."
@@ -38,7 +40,8 @@ pub struct VerifyArgs {
 /// Runs the command.
 pub async fn run(args: VerifyArgs, global: &Global, output: &Output) -> Result<()> {
     if args.transfer.verify == Some(crate::engine::compare::Amount::None) {
-        return Err(Error::usage("a comparison with --verify none compares nothing"));
+        return Err(Error::usage("`--verify none` compares nothing")
+            .hint("leave it out to compare everything, or compare a part with `--verify sample`"));
     }
     let session = Session::open(Some(&args.drive.remote), &args.transfer, global, output).await?;
     let (far, drive) = session.end.far_disk(args.drive.object.as_ref(), &NO_DRIVE)?;
@@ -53,9 +56,14 @@ pub async fn run(args: VerifyArgs, global: &Global, output: &Output) -> Result<(
             output.data(&offset.to_string())?;
         }
     }
-    let words = if done.error.is_some() { "compared" } else { "equal" };
-    let mut summary = serde_json::to_value(&done.summary).unwrap_or_default();
-    summary["offsets_differ"] = done.differ.into();
-    output.summary_with(words, &done.summary, &summary)?;
+    let words = match done.differ.len() as u64 {
+        0 => "equal".to_owned(),
+        n => format!("different in {}", counted(n, "chunk")),
+    };
+    let mut object = serde_json::to_value(&done.summary).unwrap_or_default();
+    object["offsets_differ"] = done.differ.into();
+    // Nothing was transferred but to be compared.
+    let shown = Summary { chunks_sent: 0, ..done.summary.clone() };
+    output.summary_with(&summary::result(&words, &shown), &done.summary, &object)?;
     done.error.map_or(Ok(()), Err)
 }

@@ -1,9 +1,13 @@
-//! Waiting for what goes on at the provider after its reply: asked again and again, less and less often.
+//! Waiting for the work that goes on at the provider after a call's reply. The object is asked for again and again, less and
+//! less often; the catalogue says which object, and which of its values end the wait.
 
 use super::account::Account;
+use super::noun::Item;
 use super::options::duration;
 use super::output::Output;
 use crate::error::{Error, Kind, Result};
+use crate::provider::catalogue::{Argument, Arguments, Poll, Progress};
+use crate::units;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -17,30 +21,26 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Whether, and how long, to wait.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct WaitOptions {
-    /// Wait until it is done, but not longer than DURATION if one is given, as in --wait=10m
-    #[arg(
-        long,
-        value_name = "DURATION",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "8760h",
-        value_parser = duration
-    )]
-    wait: Option<Duration>,
+    /// Wait until it is done, for DURATION at most if one is given, as in --wait=10m
+    #[arg(long, value_name = "DURATION", require_equals = true, value_parser = duration)]
+    #[expect(clippy::option_option, reason = "so clap knows an option whose value may be left out")]
+    wait: Option<Option<Duration>>,
 }
 
-/// What a look has shown.
-pub enum Look<T> {
-    /// It is over.
-    Done(T),
-    /// It goes on: a word for what goes on, and how far it is in percent where that is known.
-    GoesOn(String, Option<u8>),
+/// How the work ended.
+pub struct Ended {
+    /// The object that was asked for, as in `drive 6339d58e-…`.
+    pub object: String,
+    /// The last value of the key that was watched; `gone` if the object is.
+    pub state: String,
+    /// The object, unless it is gone.
+    pub item: Option<Item>,
 }
 
 impl WaitOptions {
-    /// To wait so long.
+    /// Returns options that wait for so long.
     pub fn of(limit: Duration) -> Self {
-        Self { wait: Some(limit) }
+        Self { wait: Some(Some(limit)) }
     }
 
     /// Whether to wait at all.
@@ -48,38 +48,57 @@ impl WaitOptions {
         self.wait.is_some()
     }
 
-    /// Looks until it is over. `what` says what is waited for, `object` names it in the events.
-    pub async fn until<T>(
+    /// Waits until the work of a call is done. `sent` is what the call was given, `reply` what it answered.
+    pub async fn until(
         self,
-        what: &str,
-        object: &str,
+        poll: &Poll,
+        sent: &Arguments,
+        reply: Option<&Item>,
         account: &Account,
         output: &Output,
-        mut look: impl AsyncFnMut() -> Result<Look<T>>,
-    ) -> Result<T> {
+    ) -> Result<Ended> {
+        let asked = asked(poll, sent, reply)?;
+        let object = format!("{} {}", poll.object, asked.path.last().map_or("", String::as_str));
+        let limit = self.wait.flatten().unwrap_or(poll.deadline);
+        let hint = "it goes on at the provider";
+        let interrupted = || {
+            let text = format!("{} of {object} is no longer waited for", poll.work);
+            Error::new(Kind::Interrupted, text).hint(hint)
+        };
         let start = Instant::now();
-        let limit = self.wait.unwrap_or(Duration::MAX);
-        let bar = Bar::new(what, output);
-        let mut pause = FIRST_PAUSE;
+        let bar = Bar::new(poll.work, output);
+        let mut pause = poll.settle;
         let mut told = None;
         loop {
-            let interrupted = || {
-                let text = format!("{what} of {object} is no longer waited for");
-                Error::new(Kind::Interrupted, text).hint("it goes on at the provider")
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = account.stop().asked() => return Err(interrupted()),
+            }
+            let item = match account.stop().unless_asked(account.item(poll.call, &asked)).await {
+                Ok(item) => item,
+                Err(error) if error.kind() == Kind::NotFound && poll.gone => {
+                    return Ok(Ended { object, state: "gone".to_owned(), item: None });
+                }
+                Err(error) if error.kind() == Kind::Interrupted => return Err(interrupted()),
+                Err(error) => return Err(error),
             };
-            let looked = account.stop().unless_asked(look()).await;
-            let looked = looked.map_err(|e| if e.kind() == Kind::Interrupted { interrupted() } else { e });
-            let (word, percent) = match looked? {
-                Look::Done(done) => return Ok(done),
-                Look::GoesOn(word, percent) => (word, percent),
-            };
-            bar.show(&word, percent);
-            let now = Some((word.clone(), percent));
+            let state = item.text(poll.key);
+            match poll.judge(&state) {
+                Progress::Done => return Ok(Ended { object, state, item: Some(item) }),
+                Progress::Failed => {
+                    let text = format!("{} of {object} failed: it is {state}", poll.work);
+                    return Err(Error::new(Kind::Unavailable, text));
+                }
+                Progress::GoesOn => {}
+            }
+            let percent = percent(&state);
+            bar.show(&state, percent);
+            let now = Some((state.clone(), percent));
             if told != now {
                 output.event(
                     "progress",
                     json!({
-                        "what": what, "object": object, "state": word, "percent": percent,
+                        "what": poll.work, "object": object, "state": state, "percent": percent,
                         "elapsed_s": start.elapsed().as_secs_f64(),
                     }),
                 );
@@ -87,22 +106,32 @@ impl WaitOptions {
             }
             let left = limit.saturating_sub(start.elapsed());
             if left.is_zero() {
-                return Err(Error::new(
-                    Kind::Timeout,
-                    format!("{what} of {object} is not over after {limit:?}: {word}"),
-                )
-                .hint("it goes on at the provider"));
+                let text =
+                    format!("{} of {object} is not done after {}: {state}", poll.work, units::time(limit));
+                return Err(Error::new(Kind::Timeout, text).hint(hint));
             }
-            tokio::select! {
-                () = tokio::time::sleep(pause.min(left)) => {}
-                () = account.stop().asked() => return Err(interrupted()),
-            }
-            pause = (pause + pause / 2).min(LONGEST_PAUSE);
+            pause = (pause + pause / 2).clamp(FIRST_PAUSE, LONGEST_PAUSE).min(left);
         }
     }
 }
 
-/// A bar, if bars are drawn; gone when dropped.
+/// The arguments of the call that asks for the object.
+fn asked(poll: &Poll, sent: &Arguments, reply: Option<&Item>) -> Result<Arguments> {
+    let argument = |argument: &Argument| match argument {
+        Argument::Path(place) => Ok(sent.path.get(*place).cloned().unwrap_or_default()),
+        Argument::Reply(key) => match reply {
+            Some(reply) => reply.made(poll.object, key, sent),
+            None => Err(Error::new(
+                Kind::Protocol,
+                format!("the reply does not say which {} it made", poll.object),
+            )),
+        },
+    };
+    let path = poll.path.iter().map(argument).collect::<Result<_>>()?;
+    Ok(Arguments { path, ..Arguments::default() })
+}
+
+/// A bar, if bars are drawn. Dropping it clears the line.
 struct Bar(Option<ProgressBar>);
 
 impl Bar {

@@ -1,7 +1,7 @@
-//! The process's environment, taken once, and the directories that follow from it.
+//! A snapshot of the process's environment, and the directories derived from it.
 //!
-//! Nothing in this crate reads a variable anywhere else, so a test can say what the environment is. A variable that is
-//! set to nothing counts as not set, as the shell's `${NAME:-}` and the XDG directory specification have it.
+//! No other module reads environment variables, so tests can set the environment. A variable with an empty
+//! value counts as unset, as in the shell's `${NAME:-}` and the XDG base directory specification.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -15,7 +15,8 @@ use crate::{Error, Result};
 pub struct Environment(BTreeMap<OsString, OsString>);
 
 impl Environment {
-    /// The variables of this process. A process without `HOME` gets its user's home directory, if there is one.
+    /// Takes the variables of this process. If `HOME` is unset, the user's home directory is used, if there
+    /// is one.
     pub fn process() -> Self {
         let mut new = Environment(std::env::vars_os().collect());
         if new.os("HOME").is_none()
@@ -26,22 +27,22 @@ impl Environment {
         new
     }
 
-    /// An environment of just these variables.
+    /// Creates an environment of these variables only.
     pub fn from_pairs<K: Into<OsString>, V: Into<OsString>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
         Environment(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
     }
 
-    /// The value of a variable that is set, not empty and valid UTF-8.
+    /// Returns the value of a variable that is set, not empty and valid UTF-8.
     pub fn get(&self, name: &str) -> Option<String> {
         self.os(name)?.to_str().map(str::to_owned)
     }
 
-    /// The value of a variable that names a file or directory.
+    /// Returns the value of a variable that contains a path.
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.os(name).map(PathBuf::from)
     }
 
-    /// All variables, to hand on to a command.
+    /// Returns all variables, to pass to a command.
     pub(super) fn all(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.0.iter().map(|(k, v)| (&**k, &**v))
     }
@@ -50,19 +51,20 @@ impl Environment {
         self.0.get(OsStr::new(name)).map(|v| &**v).filter(|v| !v.is_empty())
     }
 
-    /// `$VARIABLE/diskferry`, or `$HOME/FALLBACK/diskferry`. The specification has relative paths ignored.
+    /// Returns `$VARIABLE/diskferry` or `$HOME/FALLBACK/diskferry`. Relative paths are ignored, as the
+    /// specification requires.
     fn xdg(&self, variable: &str, fallback: &str) -> Option<PathBuf> {
         let base = self.path(variable).filter(|p| p.is_absolute());
         Some(base.or_else(|| Some(self.path("HOME")?.join(fallback)))?.join("diskferry"))
     }
 
-    /// The directory of the configuration file, if the environment says enough to know it.
+    /// Returns the directory of the configuration file, if the environment determines it.
     pub(super) fn config_dir(&self) -> Option<PathBuf> {
         self.xdg("XDG_CONFIG_HOME", ".config")
     }
 }
 
-/// The names alone: values may be credentials.
+/// Shows only the names, since values may be credentials.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Environment ")?;
@@ -70,26 +72,26 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// Where diskferry keeps its files.
+/// The directories of diskferry's files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dirs {
-    /// The configuration: `$XDG_CONFIG_HOME/diskferry`, or `~/.config/diskferry`.
+    /// Configuration: `$XDG_CONFIG_HOME/diskferry` or `~/.config/diskferry`.
     pub config: PathBuf,
-    /// What is kept: `$XDG_DATA_HOME/diskferry`, or `~/.local/share/diskferry`.
+    /// Data: `$XDG_DATA_HOME/diskferry` or `~/.local/share/diskferry`.
     pub data: PathBuf,
-    /// What can be lost at the price of work: `$XDG_STATE_HOME/diskferry`, or `~/.local/state/diskferry`.
+    /// State, whose loss costs only work: `$XDG_STATE_HOME/diskferry` or `~/.local/state/diskferry`.
     pub state: PathBuf,
 }
 
 impl Dirs {
-    /// The directories that the environment names. Nothing is created.
+    /// Derives the directories from the environment. Nothing is created.
     pub fn from_environment(env: &Environment) -> Result<Self> {
         let find = |variable: &str, fallback: &str| {
             env.xdg(variable, fallback).ok_or_else(|| {
                 Error::usage(format!(
-                    "there is no place for diskferry's files: neither HOME nor {variable} is set"
+                    "cannot determine the directories of diskferry: neither HOME nor {variable} is set"
                 ))
-                .hint(format!("set HOME, or set {variable} to the full path of a directory"))
+                .hint(format!("set HOME, or set {variable} to an absolute path"))
             })
         };
         Ok(Dirs {
@@ -99,42 +101,39 @@ impl Dirs {
         })
     }
 
-    /// Where the drives of `local:` are.
+    /// Returns the directory of the drives of `local:`.
     pub fn local(&self) -> PathBuf {
         self.data.join("local")
     }
 
-    /// Where it is kept who on this machine writes to what.
+    /// Returns the directory of the destination files.
     pub fn destinations(&self) -> PathBuf {
         self.state.join("destinations")
     }
 
-    /// Where it is kept what disks hold, chunk by chunk.
+    /// Returns the directory of the records of disk contents.
     pub fn contents(&self) -> PathBuf {
         self.state.join("contents")
     }
 
-    /// Where it is kept which members of a set are done.
+    /// Returns the directory of the notes about sets.
     pub fn sets(&self) -> PathBuf {
         self.state.join("sets")
     }
 
-    /// Where the journals of transfers are.
+    /// Returns the directory of the journals.
     pub fn transfers(&self) -> PathBuf {
         self.state.join("transfers")
     }
 }
 
-/// `path` with a leading `~/` replaced by the home directory; anything else as it is.
+/// Replaces a leading `~/` by the home directory.
 pub(super) fn expand_home(path: &Path, home: Option<&Path>) -> Result<PathBuf> {
     match (path.strip_prefix("~"), home) {
         (Err(_), _) => Ok(path.to_owned()),
         (Ok(rest), Some(home)) => Ok(home.join(rest)),
-        (Ok(_), None) => Err(Error::usage(format!(
-            "{} begins with ~, but there is no home directory: HOME is not set",
-            path.display()
-        ))
-        .hint("set HOME, or write the full path")),
+        (Ok(_), None) => Err(Error::usage(format!("{} begins with ~, but HOME is not set", path.display()))
+            .hint("set HOME, or use an absolute path")),
     }
 }
 

@@ -1,8 +1,8 @@
-//! Reading the configuration file.
+//! Reads the configuration file.
 //!
-//! An error names the file, the line and, for a key that does not exist, the nearest one that does. It never shows
-//! the line itself, nor a value: the line may hold a secret. For the same reason the TOML reader's own error, which
-//! carries the whole text, is taken apart here and never handed on.
+//! An error has the file, the line and, for an unknown key, the nearest known one. It shows neither the line
+//! nor a value, since either may be a secret. For the same reason the TOML parser's own error, which contains
+//! the whole text, is converted here and not passed on.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,17 +12,18 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::LOCAL;
 use super::profile::Profile;
 use super::target::is_remote_name;
-use super::{LOCAL, nearest};
+use crate::nearest::nearest;
 use crate::{Error, Result};
 
-/// What the file says.
+/// The contents of the file.
 #[derive(Debug, Default)]
 pub(super) struct File {
-    /// The default remote and the line it stands in.
+    /// The default remote, and the line that sets it.
     pub default_remote: Option<(String, usize)>,
-    /// The remotes, each with the line it begins in.
+    /// The remotes, each with its first line.
     pub remotes: BTreeMap<String, (Profile, usize)>,
 }
 
@@ -34,7 +35,8 @@ struct Raw {
     remotes: BTreeMap<Spanned<String>, Profile>,
 }
 
-/// Reads and parses the file, and says what is wrong with its permissions; `None` if it does not exist.
+/// Reads and parses the file. Also returns warnings about its permissions. Returns `None` if it does not
+/// exist.
 pub(super) fn read(path: &Path) -> Result<Option<(File, Vec<String>)>> {
     let Some(text) = read_text(path)? else { return Ok(None) };
     let file = parse(&text, path)?;
@@ -45,13 +47,13 @@ pub(super) fn read(path: &Path) -> Result<Option<(File, Vec<String>)>> {
     {
         let path = path.display();
         warnings.push(format!(
-            "{path} holds a secret and others can read it: run `chmod 600 {path}`, or use secret_command"
+            "{path} contains a secret and is readable by others: run `chmod 600 {path}`, or use `secret_command`"
         ));
     }
     Ok(Some((file, warnings)))
 }
 
-/// The file's text; `None` if it does not exist.
+/// Returns the text of the file, or `None` if it does not exist.
 pub(super) fn read_text(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -60,7 +62,7 @@ pub(super) fn read_text(path: &Path) -> Result<Option<String>> {
     }
 }
 
-/// Parses the text of a configuration file; `path` is for the errors alone.
+/// Parses the text of a configuration file. `path` is used in errors.
 pub(super) fn parse(text: &str, path: &Path) -> Result<File> {
     let at = |line: usize| format!("{}:{line}", path.display());
     let raw: Raw = toml::from_str(text).map_err(|e| {
@@ -72,7 +74,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<File> {
     if let Some(name) = raw.default_remote {
         let line = line(text, name.span().start);
         let name = name.into_inner();
-        // With its colon, as on the command line, is what some will write.
+        // Accept a colon after the name, as on the command line.
         let name = name.strip_suffix(':').map(str::to_owned).unwrap_or(name);
         file.default_remote = Some((name, line));
     }
@@ -85,28 +87,25 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Whether a remote may be defined under this name.
+/// Returns an error if a name cannot be that of a remote.
 pub fn check_name(name: &str) -> Result<()> {
     if name == LOCAL {
-        return Err(Error::usage(
-            "the remote local cannot be defined: local: is the emulator in this program",
-        )
-        .hint("give the remote another name"));
+        return Err(Error::usage("the name `local` is reserved for the built-in emulator")
+            .hint("use another name for the remote"));
     }
     if !is_remote_name(name) {
-        return Err(Error::usage(format!("{name:?} cannot be the name of a remote")).hint(
-            "a name is made of letters, digits, `_`, `.` and `-`, and does not begin with `-`, as in my-cloud",
-        ));
+        return Err(Error::usage(format!("`{name}` is not a valid name of a remote"))
+            .hint("use letters, digits, `_`, `.` and `-`, but no `-` at the beginning, as in my-cloud"));
     }
     Ok(())
 }
 
-/// The number of the line that a byte is in, from 1.
+/// Returns the line number of a byte, from 1.
 fn line(text: &str, at: usize) -> usize {
     text.as_bytes().iter().take(at).filter(|b| **b == b'\n').count() + 1
 }
 
-/// The key of the `key = value` line that a byte is in, if it is a plain one.
+/// Returns the key of the `key = value` line that contains a byte, if it is a plain one.
 fn key_at(text: &str, at: usize) -> Option<&str> {
     let start = text.get(..at)?.rfind('\n').map_or(0, |n| n + 1);
     let (key, _) = text.get(start..)?.lines().next()?.split_once('=')?;
@@ -115,7 +114,7 @@ fn key_at(text: &str, at: usize) -> Option<&str> {
     plain.then_some(key)
 }
 
-/// Our words for what the TOML reader says, without the values that it repeats.
+/// Converts a message of the TOML parser, removing the values that it repeats.
 fn explain(message: &str, key: Option<&str>) -> Error {
     if message.starts_with("unknown field") {
         // unknown field `X`, expected one of `A`, `B`
@@ -123,21 +122,21 @@ fn explain(message: &str, key: Option<&str>) -> Error {
         let unknown = names.next().unwrap_or_default();
         let known: Vec<_> = names.collect();
         let list = known.join(", ");
-        let hint = match nearest(unknown, known) {
-            Some(near) => format!("did you mean {near}? The keys here are {list}"),
+        let hint = match nearest(unknown, known.into_iter().map(|known| (known, known))) {
+            Some(near) => format!("did you mean `{near}`? The keys here are {list}"),
             None => format!("the keys here are {list}"),
         };
-        return Error::usage(format!("there is no key {unknown:?}")).hint(hint);
+        return Error::usage(format!("unknown key `{unknown}`")).hint(hint);
     }
     // invalid type: integer `12345`, expected a string
     let without_value = message.strip_prefix("invalid ").and_then(|rest| {
         let (found, expected) = rest.rsplit_once(", expected ")?;
         let (_, found) = found.split_once(": ")?;
         let found = found.split(['`', '"']).next()?.trim_end();
-        Some(format!("{} {expected} is needed, not {found}", key.map_or("here", |k| k)))
+        Some(format!("{} expected {expected}, got {found}", key.map_or("here", |k| k)))
     });
     let message = without_value.unwrap_or_else(|| message.trim_end().replace('\n', "; "));
-    Error::usage(message).hint("the configuration is TOML: text stands in double quotes, as in user = \"me\"")
+    Error::usage(message).hint("the configuration is TOML: put text in double quotes, as in user = \"me\"")
 }
 
 #[cfg(test)]
@@ -164,15 +163,15 @@ mod tests {
     fn an_unknown_key_names_file_line_and_the_nearest() {
         let e = refused("[remotes.oh]\nprovider = \"openhosting\"\nsecretcommand = \"x\"\n");
         assert_eq!(e.kind().exit_code(), 2);
-        assert!(e.to_string().contains("/c.toml:3: there is no key \"secretcommand\""), "{e}");
+        assert!(e.to_string().contains("/c.toml:3: unknown key `secretcommand`"), "{e}");
         assert!(
-            e.what_next().unwrap_or_default().contains("did you mean secret_command?"),
+            e.hint_text().unwrap_or_default().contains("did you mean `secret_command`?"),
             "{:?}",
-            e.what_next()
+            e.hint_text()
         );
         let e = refused("defaultremote = \"x\"\n");
         assert!(e.to_string().contains("/c.toml:1"), "{e}");
-        assert!(e.what_next().unwrap_or_default().contains("default_remote"), "{:?}", e.what_next());
+        assert!(e.hint_text().unwrap_or_default().contains("default_remote"), "{:?}", e.hint_text());
     }
 
     #[test]
@@ -193,15 +192,15 @@ mod tests {
         ] {
             let e = refused(text);
             assert!(e.to_string().starts_with("/c.toml:"), "{e}");
-            assert!(!format!("{e} {e:?} {:?}", e.what_next()).contains("8412345"), "{text} {e:?}");
+            assert!(!format!("{e} {e:?} {:?}", e.hint_text()).contains("8412345"), "{text} {e:?}");
         }
         let e = refused("[remotes.a]\nuser = \"u\"\nsecret = 8412345\n");
         assert!(e.to_string().contains("/c.toml:3: secret"), "{e}");
-        assert!(e.to_string().contains("a string is needed, not integer"), "{e}");
+        assert!(e.to_string().contains("expected a string, got integer"), "{e}");
     }
 
     proptest::proptest! {
-        /// However a file is broken, what it says is wrong is not the secret.
+        /// However a file is broken, the error does not contain the secret.
         #[test]
         fn no_slip_of_the_pen_shows_the_secret(
             edits in proptest::collection::vec((0..200usize, "[\"'=\\[\\]{}.,#\n\\\\ x0-]?"), 1..5)
@@ -219,7 +218,7 @@ mod tests {
             }
             let text: String = text.into_iter().collect();
             if let Err(e) = parse(&text.replace('\0', "hunter2"), Path::new("/c.toml")) {
-                proptest::prop_assert!(!format!("{e:?} {:?}", e.what_next()).contains("hunter2"), "{e:?}");
+                proptest::prop_assert!(!format!("{e:?} {:?}", e.hint_text()).contains("hunter2"), "{e:?}");
             }
         }
     }
@@ -230,7 +229,7 @@ mod tests {
         assert!(e.to_string().contains("/c.toml:2") && e.to_string().contains("local"), "{e}");
         for name in ["my cloud", "a:b", "-x", "é", ""] {
             let e = refused(&format!("[remotes.\"{name}\"]\nuser = \"u\"\n"));
-            assert!(e.to_string().contains("cannot be the name"), "{e}");
+            assert!(e.to_string().contains("not a valid name"), "{e}");
         }
     }
 }

@@ -1,37 +1,37 @@
-//! The remotes as `remote list` and `remote show` tell of them: where each was defined, and no secret.
+//! The remotes as shown by `remote list` and `remote show`, without secrets.
 
 use super::profile::Value;
 use super::{Config, LOCAL};
 use crate::{Error, Result};
 
-/// What is known of a remote, fit to be shown.
+/// The properties of a remote for display.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteSummary {
     /// The name, without the colon.
     pub name: String,
-    /// The provider, as it is written down.
+    /// The name of the provider in the configuration.
     pub provider: String,
-    /// Where it is; nothing if that cannot be told or must not be shown.
+    /// The address; `None` if it is invalid or must not be shown.
     pub endpoint: Option<String>,
     /// The user, account or consumer.
     pub user: Option<String>,
-    /// Where the secret comes from, in words without it.
+    /// Where the secret comes from.
     pub secret: String,
     /// Where the remote was defined.
     pub origin: String,
-    /// Whether it is the one that is meant where none is named.
+    /// Whether it is the default remote.
     pub is_default: bool,
-    /// Why it cannot be used, if so.
+    /// Why it cannot be used, if that is so.
     pub problem: Option<String>,
 }
 
 impl Config {
-    /// All remotes, sorted by name; those that are wrongly defined too.
+    /// Returns all remotes sorted by name, including invalid ones.
     pub fn summaries(&self) -> Vec<RemoteSummary> {
         self.names().iter().filter_map(|name| self.summary(name).ok()).collect()
     }
 
-    /// One remote. That it is wrongly defined is no error here but told in the summary.
+    /// Returns a remote. An invalid definition is not an error but reported in the summary.
     pub fn summary(&self, name: &str) -> Result<RemoteSummary> {
         let is_default = self.default_remote().is_ok_and(|default| default.name == name);
         let defined = self.remotes.get(name);
@@ -65,7 +65,7 @@ impl Config {
         })
     }
 
-    /// The keys of one remote as they are written down, secrets and commands hidden.
+    /// Returns the configured keys of a remote, with secrets and commands hidden.
     pub fn show(&self, name: &str) -> Result<Vec<(&'static str, String)>> {
         let Some(defined) = self.remotes.get(name) else {
             let summary = self.summary(name)?;
@@ -99,14 +99,14 @@ impl Config {
         Ok(shown)
     }
 
-    /// Checks a remote as far as that goes without the network: its definition, where its credentials would go, and
-    /// that its secret can be had.
+    /// Checks a remote without the network: its definition, that its credentials would be encrypted, and that
+    /// its secret can be obtained.
     pub fn check(&self, name: &str, env: &super::Environment) -> Result<()> {
         let remote = self.remote(name)?;
         remote.check_plain_http()?;
         let missing = |what: &str, key: &str| {
-            Error::new(crate::Kind::Auth, format!("remote {name} ({}): there is no {what}", remote.origin))
-                .hint(format!("add {key} to [remotes.{name}]"))
+            Error::new(crate::Kind::Auth, format!("remote {name} ({}): no {what}", remote.origin))
+                .hint(format!("add {key} to `[remotes.{name}]`"))
         };
         match remote.auth_scheme() {
             _ if name == LOCAL => Ok(()),

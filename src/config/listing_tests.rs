@@ -73,7 +73,7 @@ fn one_remote_is_shown_key_by_key() -> Result<(), Box<dyn std::error::Error>> {
     assert!(show("a")?.contains("user=me\nsecret_command=(hidden)\norigin="), "{}", show("a")?);
     assert!(show("bad")?.contains("url=(hidden"), "{}", show("bad")?);
     assert!(show("oh")?.contains("secret=OHAUTH (hidden)\norigin=OHURI, OHAUTH"), "{}", show("oh")?);
-    assert!(show("local")?.contains("url=inside this program"), "{}", show("local")?);
+    assert!(show("local")?.contains("url=built-in emulator"), "{}", show("local")?);
     assert_eq!(show("nobody").unwrap_err().kind(), Kind::Usage);
     Ok(())
 }
@@ -92,7 +92,7 @@ fn a_check_finds_what_is_missing() -> Result<(), Box<dyn std::error::Error>> {
     ] {
         let e = config.check(name, &env).expect_err(name);
         assert_eq!(e.kind(), kind, "{e}");
-        assert!(e.to_string().contains(says) && e.what_next().is_some(), "{e}");
+        assert!(e.to_string().contains(says) && e.hint_text().is_some(), "{e}");
     }
     let e = config.check("oh", &Environment::default()).unwrap_err();
     assert_eq!(e.kind(), Kind::Auth, "{e}");

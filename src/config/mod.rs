@@ -1,6 +1,6 @@
-//! Remotes: where the accounts are, how to sign in, and which one is meant.
+//! Remotes: the accounts, how to sign in, and the default.
 //!
-//! A [`Config`] is one TOML file and the environment, read together:
+//! A [`Config`] combines a TOML file with the environment:
 //!
 //! ```toml
 //! default_remote = "oh"
@@ -12,16 +12,17 @@
 //! secret_command = "pass show openhosting"   # or secret_file = "…", or secret = "…"
 //! ```
 //!
-//! The rules:
+//! Rules:
 //!
-//! - The file is the one that is named by the flag, else by `DISKFERRY_CONFIG`, else `config.toml` in the configuration
-//!   directory. A file that was named must exist; the last one need not.
-//! - The vendors' variables make remotes too, and these replace remotes of the same name in the file.
-//! - `local:` always exists and cannot be redefined. It is the default while nothing else is configured.
-//! - What is wrong with the form of the file is an error for every command. What is wrong with one remote is an error
-//!   only for who uses that remote.
-//! - Secrets are in [`secrecy::SecretString`] and come out only by [`Remote::secret`]; no error and no `Debug` shows
-//!   one. Relative paths in the file start from the file's directory, `~/` from the home directory.
+//! - The file is given by the flag, else by `DISKFERRY_CONFIG`, else it is `config.toml` in the configuration
+//!   directory. A file that was given must exist; the default need not.
+//! - The vendors' variables define remotes too, which replace remotes of the same name in the file.
+//! - `local:` always exists and cannot be redefined. It is the default if nothing else is configured.
+//! - A malformed file is an error for every command. An invalid remote is an error only for commands that use
+//!   it.
+//! - Secrets are held in [`secrecy::SecretString`] and returned only by [`Remote::secret`]; no error and no
+//!   `Debug` shows one. Relative paths in the file start from the file's directory, `~/` from the home
+//!   directory.
 
 mod environment;
 mod file;
@@ -50,13 +51,14 @@ pub use service::{FarEnd, Service};
 pub use target::{Object, Target, is_remote_name};
 pub use write::{EmulatedRemote, Write, config_text, emulator_profile, write_private};
 
+use crate::nearest::nearest;
 use crate::{Error, Result};
 use secret::SecretSource;
 
-/// The name of the remote that always exists.
+/// The name of the built-in remote.
 pub const LOCAL: &str = "local";
 
-/// The configuration file and the environment, resolved.
+/// The configuration file and the environment, combined.
 #[derive(Clone, Debug)]
 pub struct Config {
     path: Option<PathBuf>,
@@ -66,7 +68,7 @@ pub struct Config {
     home: Option<PathBuf>,
 }
 
-/// A remote as it was defined, checked only when it is asked for.
+/// A remote as defined; it is validated when it is used.
 #[derive(Clone, Debug)]
 struct Defined {
     profile: Profile,
@@ -75,22 +77,22 @@ struct Defined {
     variable: Option<&'static str>,
 }
 
-/// The remote that is meant where none is named.
+/// The remote that is used if none is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DefaultRemote {
     /// Its name.
     pub name: String,
-    /// Whether it is `local:` for no other reason than that nothing is configured, which the user should be told.
+    /// Whether it is `local:` only because nothing is configured, which the user should be told.
     pub nothing_configured: bool,
 }
 
 impl Config {
-    /// Reads the file that `flag`, else the environment, names.
+    /// Reads the file given by `flag` or by the environment.
     pub fn load(flag: Option<&Path>, env: &Environment) -> Result<Config> {
         Self::read(flag, env, true)
     }
 
-    /// The same for a command that writes the file: a named file need not exist yet.
+    /// Like [`Config::load`], for a command that writes the file: it need not exist yet.
     pub fn load_or_new(flag: Option<&Path>, env: &Environment) -> Result<Config> {
         Self::read(flag, env, false)
     }
@@ -107,8 +109,8 @@ impl Config {
         let read = path.as_deref().map(file::read).transpose()?.flatten();
         if let (None, Some((path, by)), true) = (&read, &named, must_exist) {
             let path = path.display();
-            return Err(Error::usage(format!("there is no configuration file {path}, which {by} names"))
-                .hint("create it with `diskferry remote add`, or name another"));
+            return Err(Error::usage(format!("no configuration file {path}, which is given by {by}"))
+                .hint("create it with `diskferry remote add`, or use another file"));
         }
         let (file, warnings) = read.unwrap_or_default();
         let mut config = Config {
@@ -129,7 +131,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The remote of this name.
+    /// Returns a remote by its name.
     pub fn remote(&self, name: &str) -> Result<Remote> {
         if name == LOCAL {
             return Ok(Remote::local());
@@ -147,8 +149,8 @@ impl Config {
         Ok(remote)
     }
 
-    /// The remote that is meant where none is named: what the file says, else the only one that is configured, else
-    /// `local:`. With several to choose from it is an error.
+    /// Returns the remote to use if none is given: the default in the file, else the only configured one,
+    /// else `local:`. It is an error if there are several.
     pub fn default_remote(&self) -> Result<DefaultRemote> {
         let this = |name: &str| DefaultRemote { name: name.to_owned(), nothing_configured: false };
         if let Some((name, line)) = &self.default {
@@ -163,14 +165,14 @@ impl Config {
             (None, _) => Ok(DefaultRemote { name: LOCAL.into(), nothing_configured: true }),
             (Some(only), None) => Ok(this(only)),
             (Some(first), Some(_)) => Err(Error::usage(format!(
-                "no remote is named, and there are several: {}",
+                "no remote given, and there are several: {}",
                 self.remotes.keys().map(|name| format!("{name}:")).collect::<Vec<_>>().join(" ")
             ))
-            .hint(format!("name one, or set default_remote = {first:?} in the configuration file"))),
+            .hint(format!("give one, or set `default_remote = {first:?}` in the configuration file"))),
         }
     }
 
-    /// All remotes by name, `local` among them, sorted.
+    /// Returns the names of all remotes, including `local`, sorted.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<_> = self.remotes.keys().cloned().collect();
         names.push(LOCAL.to_owned());
@@ -178,37 +180,28 @@ impl Config {
         names
     }
 
-    /// The configuration file, whether it exists or not; `None` if the environment does not say where it would be.
+    /// Returns the path of the configuration file, whether it exists or not, or `None` if the environment
+    /// does not determine it.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 
-    /// What the user should be told about the configuration.
+    /// Returns warnings about the configuration.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
     fn unknown(&self, name: &str) -> Error {
         let names = self.names();
-        let list = names.iter().map(|name| format!("{name}:")).collect::<Vec<_>>().join(" ");
-        let near = nearest(name, names.iter().map(String::as_str));
+        let list = names.iter().map(|name| format!("`{name}:`")).collect::<Vec<_>>().join(", ");
+        let near = nearest(name, names.iter().map(|name| (name, name.as_str())));
         let hint = match (vendor::variables_for(name), near) {
-            (Some(variables), _) => format!("the remotes are {list}; {variables} would make {name}:"),
-            (None, Some(near)) => format!("did you mean {near}:? The remotes are {list}"),
-            (None, None) => format!("the remotes are {list}; add one with `diskferry remote add`"),
+            (Some(variables), _) => format!("the remotes are {list}; set {variables} to make `{name}:`"),
+            (None, Some(near)) => format!("did you mean `{near}:`? The remotes are {list}"),
+            (None, None) => format!("the remotes are {list}; `diskferry remote add` adds one"),
         };
-        Error::usage(format!("there is no remote {name:?}")).hint(hint)
+        Error::usage(format!("there is no remote `{name}:`")).hint(hint)
     }
-}
-
-/// The known word that is most like the given one, if any is much like it.
-pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|k| (strsim::damerau_levenshtein(word, k), k))
-        .filter(|(distance, k)| *distance <= (k.chars().count() / 3).max(1))
-        .min()
-        .map(|(_, k)| k)
 }
 
 #[cfg(test)]

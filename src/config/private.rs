@@ -1,15 +1,15 @@
-//! A directory whose contents are its owner's alone.
+//! A directory that only its owner can access.
 
 use std::fs::{DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-/// How deep a directory of ours is: `local/drives/UUID.raw`.
+/// The depth of our directories: `local/drives/UUID.raw`.
 const DEPTH: u8 = 2;
 
-/// Makes a directory that its owner alone can enter. One that is there is closed to everybody else, and so is what is in it:
-/// older versions have left it open.
+/// Creates a directory that only its owner can access. The permissions of an existing one and its contents
+/// are restricted, because older versions did not.
 pub fn private_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     close(path, &std::fs::metadata(path)?)?;
@@ -19,7 +19,7 @@ pub fn private_directory(path: &Path) -> io::Result<()> {
 fn close_contents(dir: &Path, depth: u8) -> io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        // Another process may have removed it; what a link leads to is not ours to change.
+        // Another process may have removed it. The target of a link is not changed.
         let meta = match std::fs::symlink_metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             meta => meta?,

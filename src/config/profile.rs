@@ -1,6 +1,7 @@
-//! A remote as it is written down: the keys of `[remotes.NAME]`, before they are checked against each other.
+//! A remote as it is written in the configuration: the keys of `[remotes.NAME]`, before they are validated
+//! together.
 //!
-//! [`Profile::entries`] is the one table of the keys: what is checked, shown and written all goes through it.
+//! [`Profile::entries`] is the single table of the keys, used to validate, show and write them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,18 +13,18 @@ use super::service::{FarEnd, Service};
 use crate::provider::Provider;
 use crate::{Error, Result};
 
-/// The keys of a remote, as the configuration file has them. A command is kept like a secret, since some people write
+/// The keys of a remote in the configuration file. A command is treated as a secret, because some users write
 /// the secret into it.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Profile {
-    /// Who is behind it: one of the names of [`Service`].
+    /// The provider: one of the names of [`Service`].
     pub provider: Option<String>,
     /// The base URL.
     pub url: Option<String>,
     /// The user of HTTP Basic.
     pub user: Option<String>,
-    /// The API key or password itself.
+    /// The API key or password.
     #[serde(deserialize_with = "secret")]
     pub secret: Option<SecretString>,
     /// A file whose first line is the secret.
@@ -44,30 +45,30 @@ pub struct Profile {
     pub consumer_secret: Option<SecretString>,
     /// `SpotCloud`: the OAuth access token.
     pub token: Option<String>,
-    /// `SpotCloud`: the OAuth access token's secret.
+    /// `SpotCloud`: the secret of the OAuth access token.
     #[serde(deserialize_with = "secret")]
     pub token_secret: Option<SecretString>,
-    /// Whether credentials may go over plain http to another machine.
+    /// Whether credentials may be sent over plain http to another machine.
     pub allow_http: Option<bool>,
-    /// A PEM file with authorities to trust.
+    /// A PEM file with trusted authorities.
     pub ca_file: Option<PathBuf>,
 }
 
-/// The value of one key of a [`Profile`].
+/// The value of a key.
 #[derive(Clone, Copy, Debug)]
 pub enum Value<'a> {
-    /// Anyone may see it.
+    /// Text that may be shown.
     Text(&'a str),
-    /// Nobody may see it.
+    /// Text that must not be shown.
     Secret(&'a SecretString),
     /// A file.
     Path(&'a Path),
-    /// True or false.
+    /// A boolean.
     Flag(bool),
 }
 
 impl Profile {
-    /// The keys that are set, in the order in which they are written.
+    /// Returns the keys that are set, in the order in which they are written.
     pub fn entries(&self) -> Vec<(&'static str, Value<'_>)> {
         fn text(v: Option<&String>) -> Option<Value<'_>> {
             v.map(|v| Value::Text(v))
@@ -100,29 +101,28 @@ impl Profile {
         .collect()
     }
 
-    /// The URL as it may be shown: not at all if it is refused, since it may then hold credentials.
+    /// Returns the URL for display. An invalid URL is hidden, since it may contain credentials.
     pub fn url_shown(&self) -> Option<&str> {
         self.url.as_deref().map(|url| if super::is_presentable(url) { url } else { "(hidden: not valid)" })
     }
 
-    /// Whether a secret itself, not only the way to it, is written down here.
+    /// Returns whether the profile contains a secret itself, not only where to get it.
     pub fn holds_secret(&self) -> bool {
         self.secret.is_some() || self.consumer_secret.is_some() || self.token_secret.is_some()
     }
 
-    /// Who is behind it, once it is clear that every key is one that a remote of that kind has.
+    /// Returns the provider after checking that it supports every key.
     pub(super) fn check(&self) -> Result<Service> {
         let Some(name) = &self.provider else {
             let names = Service::names().collect::<Vec<_>>().join(", ");
-            return Err(
-                Error::usage("the key provider is missing").hint(format!("provider is one of {names}"))
-            );
+            return Err(Error::usage("the key `provider` is missing")
+                .hint(format!("set `provider` to one of {names}")));
         };
         let provider: Service = name.parse()?;
         let known = keys(provider);
         for (key, _) in self.entries() {
             if !known.contains(&key) {
-                return Err(Error::usage(format!("{key} is no key of a remote of {provider}"))
+                return Err(Error::usage(format!("`{key}` is not a key of a remote of {provider}"))
                     .hint(format!("the keys for {provider} are {}", known.join(", "))));
             }
         }
@@ -135,7 +135,7 @@ impl Profile {
     }
 }
 
-/// The keys that are set, without what must not be seen.
+/// Shows the keys that are set and hides secrets.
 impl fmt::Debug for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
@@ -149,7 +149,7 @@ impl fmt::Debug for Profile {
     }
 }
 
-/// The keys that a remote of a kind may have.
+/// Returns the keys that a remote of a provider may have.
 fn keys(service: Service) -> &'static [&'static str] {
     let provider = match service {
         Service::Api(provider) => provider,

@@ -1,6 +1,7 @@
-//! A remote that is ready for use: its provider, its base URL, its credentials, and where it was defined.
+//! A remote that is ready for use: its provider, base URL, credentials and origin.
 //!
-//! The base URL has no credentials, no query and no trailing slash but keeps its path; [`join`] never makes `//`.
+//! The base URL has no credentials, no query and no trailing slash, but keeps its path. [`join`] never
+//! produces `//`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,80 +18,80 @@ use super::service::{FarEnd, Service};
 use crate::provider::Provider;
 use crate::{Error, Result};
 
-/// A cloud account, or the emulator in this program.
+/// A cloud account, or the built-in emulator.
 #[derive(Clone, Debug)]
 pub struct Remote {
     /// The name, without the colon.
     pub name: String,
-    /// Who is behind it.
+    /// The provider.
     pub provider: Service,
-    /// Where it is.
+    /// The address.
     pub endpoint: Endpoint,
     /// The user of HTTP Basic: a UUID, an e-mail address or a login.
     pub user: Option<String>,
-    /// Whether the credentials, whatever they are, may cross a network in the clear.
+    /// Whether requests may be sent unencrypted to another machine.
     pub allow_http: bool,
-    /// A PEM file with the authorities to trust beside the system's.
+    /// A PEM file with authorities to trust besides the system's.
     pub ca_file: Option<PathBuf>,
-    /// Joyent: the login that paths and key ids name.
+    /// Joyent: the login, used in paths and key ids.
     pub account: Option<String>,
     /// Joyent: the name of the key on the account.
     pub key_id: Option<String>,
-    /// Joyent: the private key's file; without one the SSH agent is asked.
+    /// Joyent: the private key's file; the SSH agent is used if `None`.
     pub identity: Option<PathBuf>,
-    /// `SpotCloud`: the OAuth consumer's key.
+    /// `SpotCloud`: the key of the OAuth consumer.
     pub consumer_key: Option<String>,
-    /// `SpotCloud`: the OAuth consumer's secret.
+    /// `SpotCloud`: the secret of the OAuth consumer.
     pub consumer_secret: Option<SecretString>,
     /// `SpotCloud`: the OAuth access token.
     pub token: Option<String>,
-    /// `SpotCloud`: the OAuth access token's secret.
+    /// `SpotCloud`: the secret of the OAuth access token.
     pub token_secret: Option<SecretString>,
     /// Where it was defined.
     pub origin: Origin,
     pub(super) secret: SecretSource,
 }
 
-/// Where a remote is.
+/// The address of a remote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// Inside this program.
+    /// The built-in emulator.
     Local,
-    /// At a base URL.
+    /// A base URL.
     Url(Url),
 }
 
 /// Where a remote was defined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nowhere: it always exists.
+    /// Built in.
     BuiltIn,
     /// In the configuration file.
     File {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The line that begins the remote.
+        /// The first line of the remote.
         line: usize,
     },
     /// By these environment variables.
     Environment(Vec<&'static str>),
 }
 
-/// How a remote proves who asks.
+/// The authentication scheme of a remote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthScheme {
-    /// HTTP Basic: the user and [`Remote::secret`].
+    /// HTTP Basic with the user and [`Remote::secret`].
     Basic,
-    /// OAuth 1.0a: the consumer and the token.
+    /// OAuth 1.0a with the consumer and the token.
     OAuth,
-    /// HTTP Signature: account, key id, and a private key.
+    /// HTTP Signature with the account, the key id, and a private key.
     Signature,
-    /// [`Remote::secret`] alone, if anything: a ticket, a token in the address, or nothing.
+    /// [`Remote::secret`] alone, if any: a ticket, a token in the URL, or nothing.
     Bearer,
 }
 
 impl Remote {
-    /// A remote without credentials, for the emulator and for tests.
+    /// Creates a remote without credentials, for the emulator and for tests.
     pub fn new(name: impl Into<String>, provider: impl Into<Service>, endpoint: Endpoint) -> Self {
         Remote {
             name: name.into(),
@@ -111,12 +112,12 @@ impl Remote {
         }
     }
 
-    /// The emulator inside this program, in Open Hosting's dialect.
+    /// Returns the built-in emulator in Open Hosting's dialect.
     pub fn local() -> Self {
         Self::new(super::LOCAL, Provider::OpenHosting, Endpoint::Local)
     }
 
-    /// The same remote with these Basic credentials.
+    /// Sets Basic credentials.
     #[must_use]
     pub fn with_credentials(mut self, user: impl Into<String>, secret: SecretString) -> Self {
         self.user = Some(user.into());
@@ -124,24 +125,23 @@ impl Remote {
         self
     }
 
-    /// The same remote at another base URL, as for `local:` once its emulator listens.
+    /// Sets the base URL, for example that of `local:` once its emulator listens.
     #[must_use]
     pub fn at(mut self, base: Url) -> Self {
         self.endpoint = Endpoint::Url(base);
         self
     }
 
-    /// The base URL and a path below it. `local:` has one only once its emulator listens, see [`Remote::at`].
+    /// Returns the URL of a path below the base URL. `local:` has one only once its emulator listens, see
+    /// [`Remote::at`].
     pub fn url_for(&self, path: &str) -> Result<Url> {
         match &self.endpoint {
             Endpoint::Url(base) => Ok(join(base, path)),
-            Endpoint::Local => {
-                Err(Error::usage(format!("{}: is inside this program and has no URL", self.name)))
-            }
+            Endpoint::Local => Err(Error::usage(format!("{}: is built in and has no URL", self.name))),
         }
     }
 
-    /// How this remote proves who asks. Joyent's signs with a key unless a secret and no key is configured.
+    /// Returns the authentication scheme. Joyent signs with a key unless a secret and no key is configured.
     pub fn auth_scheme(&self) -> AuthScheme {
         match self.provider {
             Service::Disks(_) => AuthScheme::Bearer,
@@ -155,12 +155,14 @@ impl Remote {
         }
     }
 
-    /// Refuses plain http to anything but this machine, unless the remote says `allow_http = true`. That holds for every
-    /// scheme: Basic sends the secret; a login by OAuth receives a token's secret; a signature that is overheard can be sent
-    /// again, for minutes where only the date is signed; and nothing protects what is moved.
+    /// Refuses plain http to other machines, unless the remote has `allow_http = true`.
+    ///
+    /// This applies to every scheme: Basic sends the secret; an OAuth login receives the token's secret; an
+    /// intercepted signature can be replayed, for minutes if only the date is signed; and the data is not
+    /// protected.
     pub fn check_plain_http(&self) -> Result<()> {
         let Endpoint::Url(url) = &self.endpoint else { return Ok(()) };
-        // Network block devices have no credentials, and their addresses say whether they are protected.
+        // NBD has no credentials, and its addresses say whether they are encrypted.
         let safe = url.scheme() != "http" || self.allow_http || is_loopback(url);
         if safe {
             return Ok(());
@@ -173,13 +175,13 @@ impl Remote {
         };
         let hint = match &self.origin {
             Origin::Environment(names) => format!(
-                "use https in {}, or define the remote in the configuration file with allow_http = true",
+                "use https in {}, or define the remote in the configuration file with `allow_http = true`",
                 names.first().unwrap_or(&"the variable")
             ),
-            _ => format!("use https, or add allow_http = true to [remotes.{}]", self.name),
+            _ => format!("use https, or add `allow_http = true` to `[remotes.{}]`", self.name),
         };
         Err(Error::usage(format!(
-            "remote {} ({}): {what} would cross the network in the clear, over plain http to {}",
+            "remote {} ({}): {what} would be sent unencrypted, over plain http to {}",
             self.name,
             self.origin,
             url.host_str().unwrap_or_default()
@@ -188,7 +190,7 @@ impl Remote {
     }
 }
 
-/// Makes a remote of what is written down. `base` is the directory that relative paths start from.
+/// Creates a remote from its profile. Relative paths start from the directory `base`.
 pub(super) fn resolve(
     name: &str,
     profile: &Profile,
@@ -199,7 +201,10 @@ pub(super) fn resolve(
     let context = |e: Error| e.context(format_args!("remote {name} ({origin})"));
     let provider = profile.check().map_err(context)?;
     let url = profile.url.as_deref().ok_or_else(|| {
-        context(Error::usage("the key url is missing").hint("url is the API's address, https://HOST/"))
+        context(
+            Error::usage("the key `url` is missing")
+                .hint("set `url` to the address of the API, https://HOST/"),
+        )
     })?;
     let endpoint = Endpoint::Url(parse_address(url, provider).map_err(context)?);
     let path = |path: Option<&PathBuf>| -> Result<Option<PathBuf>> {
@@ -216,7 +221,7 @@ pub(super) fn resolve(
     } else {
         SecretSource::None
     };
-    // Joyent calls the same thing account in paths and user in Basic.
+    // Joyent's account is also the user of Basic.
     let (mut user, mut account) = (profile.user.clone(), profile.account.clone());
     if provider == Service::Api(Provider::Joyent) {
         user = user.or_else(|| account.clone());
@@ -239,16 +244,16 @@ pub(super) fn resolve(
     })
 }
 
-/// The address of a remote: a base URL, or for network block devices a URL of theirs (NBD, doc/uri.md).
+/// Parses the address of a remote: a base URL, or an NBD URI (NBD, doc/uri.md).
 pub fn parse_address(text: &str, service: Service) -> Result<Url> {
     const FORM: &str = "nbd://HOST, nbds://HOST for TLS, or nbd+unix:///?socket=PATH";
     if service != Service::Disks(FarEnd::Nbd) {
         return parse_base(text);
     }
-    let url = Url::parse(text.trim())
-        .map_err(|e| Error::usage(format!("the url is not understood: {e}")).hint(FORM))?;
+    let url =
+        Url::parse(text.trim()).map_err(|e| Error::usage(format!("cannot parse the url: {e}")).hint(FORM))?;
     if !is_nbd(&url) {
-        return Err(Error::usage("the url is none of a network block device").hint(FORM));
+        return Err(Error::usage("the url is not an NBD URI").hint(FORM));
     }
     Ok(url)
 }
@@ -257,31 +262,29 @@ fn is_nbd(url: &Url) -> bool {
     matches!(url.scheme(), "nbd" | "nbds" | "nbd+unix" | "nbds+unix")
 }
 
-/// Whether a URL may be shown: one that is refused may hold credentials.
+/// Returns whether a URL may be shown. An invalid one may contain credentials.
 pub(super) fn is_presentable(text: &str) -> bool {
     parse_base(text).is_ok() || Url::parse(text.trim()).is_ok_and(|url| is_nbd(&url))
 }
 
-/// A base URL. The text is never repeated in an error, since it may hold credentials.
+/// Parses a base URL. Errors do not contain the text, since it may contain credentials.
 pub fn parse_base(text: &str) -> Result<Url> {
-    const FORM: &str = "a url looks like https://api.example.com/ or https://api.example.com/api";
+    const FORM: &str = "expected a url such as https://api.example.com/ or https://api.example.com/api";
     let text = text.trim();
     if let Some(host) = host_alone(text) {
         return Err(Error::usage("the url has no scheme").hint(format!("did you mean `https://{host}`?")));
     }
     let mut url =
-        Url::parse(text).map_err(|e| Error::usage(format!("the url is not understood: {e}")).hint(FORM))?;
+        Url::parse(text).map_err(|e| Error::usage(format!("cannot parse the url: {e}")).hint(FORM))?;
     if !matches!(url.scheme(), "http" | "https") || !text.contains("://") {
         return Err(Error::usage("the url does not begin with https:// or http://").hint(FORM));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Error::usage("the url holds credentials, which would end up in logs")
-            .hint("take USER:SECRET@ out of the url; write user = and secret_command = instead"));
+        return Err(Error::usage("the url contains credentials, which would end up in logs")
+            .hint("remove USER:SECRET@ from the url, and set `user` and `secret_command` instead"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(
-            Error::usage("the url has a ? or # in it; only a host and a path can be a base").hint(FORM)
-        );
+        return Err(Error::usage("the url has a query or a fragment (`?` or `#`)").hint(FORM));
     }
     let path = squeeze(url.path());
     url.set_path(path.trim_end_matches('/'));
@@ -301,7 +304,7 @@ fn host_alone(text: &str) -> Option<&str> {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Endpoint::Local => f.write_str("inside this program"),
+            Endpoint::Local => f.write_str("built-in emulator"),
             Endpoint::Url(url) => f.write_str(url.as_str()),
         }
     }

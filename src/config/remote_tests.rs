@@ -45,9 +45,9 @@ fn a_base_that_is_none_is_refused_without_repeating_it() {
         ("https://:hunter2@h/", "credentials"),
         ("ftp://me:hunter2@h/", "https://"),
         ("hunter2:8701", "https://"),
-        ("//me:hunter2@h", "not understood"),
-        ("", "not understood"),
-        ("https://", "not understood"),
+        ("//me:hunter2@h", "cannot parse the url"),
+        ("", "cannot parse the url"),
+        ("https://", "cannot parse the url"),
         ("https:h", "https://"),
         ("https://h/?key=hunter2", "?"),
         ("https://h/#hunter2", "#"),
@@ -55,7 +55,7 @@ fn a_base_that_is_none_is_refused_without_repeating_it() {
         let e = at(url).expect_err(url);
         assert_eq!(e.kind(), Kind::Usage, "{url}");
         assert!(e.to_string().contains(says) && e.to_string().contains("oh (/etc/c.toml:7)"), "{url}: {e}");
-        assert!(e.what_next().is_some_and(|hint| !hint.contains("hunter2")), "{url}");
+        assert!(e.hint_text().is_some_and(|hint| !hint.contains("hunter2")), "{url}");
         assert!(!e.to_string().contains("hunter2"), "{e}");
     }
 }
@@ -78,7 +78,7 @@ fn plain_http_is_for_this_machine() -> Result<()> {
     ] {
         let e = at(url)?.check_plain_http().expect_err(url);
         assert_eq!(e.kind(), Kind::Usage);
-        assert!(e.what_next().unwrap_or_default().contains("allow_http"), "{url}");
+        assert!(e.hint_text().unwrap_or_default().contains("allow_http"), "{url}");
     }
     let mut allowed = at("http://h/")?;
     allowed.allow_http = true;
@@ -118,16 +118,16 @@ fn keys_that_do_not_fit_are_refused() {
     let wrong = |profile: &Profile, says: &str| {
         let e = ready(profile).expect_err(says);
         assert_eq!(e.kind(), Kind::Usage);
-        let hint = e.what_next().unwrap_or_default();
+        let hint = e.hint_text().unwrap_or_default();
         assert!(e.to_string().contains(says) && !hint.is_empty(), "{e}; {hint}");
         hint.to_owned()
     };
-    wrong(&Profile { provider: None, ..profile("x") }, "provider is missing");
-    wrong(&Profile { url: None, ..profile("openhosting") }, "url is missing");
-    let hint = wrong(&profile("openhostin"), "no provider \"openhostin\"");
-    assert!(hint.contains("did you mean \"openhosting\"?"), "{hint}");
-    wrong(&Profile { key_id: Some("k".into()), ..profile("crosspeer") }, "key_id is no key");
-    wrong(&Profile { secret: Some("k".into()), ..profile("spotcloud") }, "secret is no key");
+    wrong(&Profile { provider: None, ..profile("x") }, "`provider` is missing");
+    wrong(&Profile { url: None, ..profile("openhosting") }, "`url` is missing");
+    let hint = wrong(&profile("openhostin"), "unknown provider `openhostin`");
+    assert!(hint.contains("did you mean `openhosting`?"), "{hint}");
+    wrong(&Profile { key_id: Some("k".into()), ..profile("crosspeer") }, "`key_id` is not a key");
+    wrong(&Profile { secret: Some("k".into()), ..profile("spotcloud") }, "`secret` is not a key");
     let two =
         Profile { secret: Some("a".into()), secret_command: Some("b".into()), ..profile("openhosting") };
     wrong(&two, "secret and secret_command are both set");

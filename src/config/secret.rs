@@ -1,8 +1,8 @@
-//! Getting at a remote's secret: written down, in a file, printed by a command, or in a variable.
+//! Obtains a remote's secret: from the configuration, a file, a command, or a variable.
 //!
-//! It is looked up when it is needed and not before, so that `remote list` asks no password store. A failure is an
-//! authentication error that says what to set. A secret is the first line of what a file or command gives: password
-//! stores print notes below it.
+//! It is obtained only when it is needed, so `remote list` does not query a password store. A failure is an
+//! authentication error that says what to set. The secret is the first line of a file or of a command's
+//! output, because password stores print notes below it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,7 +18,7 @@ use super::remote::Remote;
 use crate::provider::catalogue::secret::Redactor;
 use crate::{Error, Kind, Result};
 
-/// The most that is read of a `secret_file` or a command; what is longer is no secret.
+/// The most bytes read from a `secret_file` or a command.
 const LONGEST: u64 = 64 << 10;
 
 /// How long a `secret_command` may take: somebody may have to type the passphrase of a password store.
@@ -27,26 +27,26 @@ const DEADLINE: Duration = Duration::from_mins(2);
 /// The way to a secret.
 #[derive(Clone, Debug, Default)]
 pub(super) enum SecretSource {
-    /// There is none.
+    /// Nowhere: the remote has none.
     #[default]
     None,
-    /// Written down.
+    /// In the configuration.
     Value(SecretString),
-    /// In a file.
+    /// The first line of a file.
     File(PathBuf),
-    /// Printed by a command.
+    /// The first line of a command's output.
     Command(SecretString),
-    /// After the colon in a variable, `USER:SECRET`.
+    /// The part after the colon in a variable, `USER:SECRET`.
     Variable(&'static str),
 }
 
 impl Remote {
-    /// The secret that goes with the user: an API key or a password. It is looked up anew on every call, which may run
-    /// a command.
+    /// Returns the secret that belongs to the user: an API key or a password. Every call obtains it again,
+    /// which may run a command.
     pub fn secret(&self, env: &Environment) -> Result<SecretString> {
         let secret = match &self.secret {
             SecretSource::None => {
-                return Err(Error::new(Kind::Auth, "there is no secret")
+                return Err(Error::new(Kind::Auth, "no secret is configured")
                     .hint(format!("add secret_command, secret_file or secret to [remotes.{}]", self.name))
                     .context(format_args!("remote {} ({})", self.name, self.origin)));
             }
@@ -59,19 +59,19 @@ impl Remote {
             .and_then(|secret| {
                 if secret.expose_secret().is_empty() {
                     return Err(Error::new(Kind::Auth, "the secret is empty")
-                        .hint("the first line of what the file or command gives is the secret"));
+                        .hint("the secret is the first line of the file or of the command's output"));
                 }
                 Ok(secret)
             })
             .map_err(|e| e.context(format_args!("remote {} ({})", self.name, self.origin)))
     }
 
-    /// Whether a way to a secret is configured.
+    /// Returns whether a secret is configured.
     pub fn has_secret(&self) -> bool {
         !matches!(self.secret, SecretSource::None)
     }
 
-    /// Where the secret comes from, in words without it.
+    /// Returns where the secret comes from, for display.
     pub fn secret_source(&self) -> String {
         match &self.secret {
             SecretSource::None => "none".into(),
@@ -85,14 +85,14 @@ impl Remote {
 
 fn from_file(path: &Path) -> Result<SecretString> {
     let failed = |why: &str| {
-        Error::new(Kind::Auth, format!("cannot take the secret from secret_file {}{why}", path.display()))
-            .hint("the file's first line is the secret")
+        Error::new(Kind::Auth, format!("cannot read the secret from secret_file {}{why}", path.display()))
+            .hint("the secret is the first line of the file")
     };
     let file = File::open(path).map_err(|e| failed("").source(e))?;
     let mut bytes = Vec::new();
     file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(|e| failed("").source(e))?;
     if bytes.len() as u64 > LONGEST {
-        return Err(failed(": it is longer than 64 KiB"));
+        return Err(failed(": it is larger than the 64 KiB limit"));
     }
     first_line(&bytes).ok_or_else(|| failed(": it is not UTF-8 text"))
 }
@@ -332,7 +332,7 @@ mod tests {
             assert_eq!(e.kind(), Kind::Auth, "{value}");
             assert!(e.to_string().contains(says), "{e}");
             assert!(!format!("{e:?}").contains("hunter2"), "{e:?}");
-            assert!(e.what_next().is_some());
+            assert!(e.hint_text().is_some());
         }
         Ok(())
     }
@@ -341,7 +341,7 @@ mod tests {
     fn without_a_way_to_the_secret_the_error_says_what_to_set() {
         let e = ask(SecretSource::None).unwrap_err();
         assert_eq!(e.kind().exit_code(), 4);
-        assert!(e.what_next().unwrap_or_default().contains("secret_command"), "{:?}", e.what_next());
+        assert!(e.hint_text().unwrap_or_default().contains("secret_command"), "{:?}", e.hint_text());
     }
 
     #[test]

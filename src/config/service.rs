@@ -1,35 +1,36 @@
-//! Who is behind a remote: one of the five APIs, or a far end that has disks and nothing else.
+//! The provider of a remote: one of the five APIs, or a service that has only disks.
 
+use crate::nearest::nearest;
 use crate::provider::Provider;
 use crate::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
 
-/// Who is behind a remote.
+/// The provider of a remote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// An API with a catalogue of calls.
     Api(Provider),
-    /// Disks, and no calls.
+    /// A service with disks and no calls.
     Disks(FarEnd),
 }
 
-/// A far end that has disks and no calls.
+/// A service with disks and no calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FarEnd {
-    /// A server of network block devices: qemu-nbd, nbdkit and others.
+    /// An NBD server, such as qemu-nbd or nbdkit.
     Nbd,
-    /// The image server of oVirt and of Oracle OLVM.
+    /// The image server of oVirt and Oracle OLVM.
     Imageio,
     /// Page blobs and managed disks of Azure.
     Azure,
 }
 
 impl FarEnd {
-    /// All of them.
+    /// All services.
     pub const ALL: [FarEnd; 3] = [FarEnd::Nbd, FarEnd::Imageio, FarEnd::Azure];
 
-    /// The name in the configuration.
+    /// Returns the name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             FarEnd::Nbd => "nbd",
@@ -40,12 +41,12 @@ impl FarEnd {
 }
 
 impl Service {
-    /// The names of all of them, in the order in which they are told.
+    /// Returns all names, in the order in which they are shown.
     pub fn names() -> impl Iterator<Item = &'static str> {
         Provider::ALL.map(Provider::name).into_iter().chain(FarEnd::ALL.map(FarEnd::name))
     }
 
-    /// The name in the configuration.
+    /// Returns the name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Service::Api(provider) => provider.name(),
@@ -70,14 +71,12 @@ impl Service {
     /// The API.
     ///
     /// # Errors
-    /// A usage error where there are disks only.
+    /// A usage error if the service has only disks.
     pub fn api(self) -> Result<Provider> {
         match self {
             Service::Api(provider) => Ok(provider),
-            Service::Disks(far_end) => {
-                Err(Error::usage(format!("{} has disks and no calls", far_end.name()))
-                    .hint("what it takes part in is upload, download, verify and migrate"))
-            }
+            Service::Disks(far_end) => Err(Error::usage(format!("{} has no API calls", far_end.name()))
+                .hint("use upload, download, verify or migrate")),
         }
     }
 }
@@ -105,11 +104,11 @@ impl FromStr for Service {
             return Ok(Service::Api(provider));
         }
         let names = Self::names().collect::<Vec<_>>().join(", ");
-        let hint = match super::nearest(name, Self::names()) {
-            Some(near) => format!("did you mean {near:?}? The providers are {names}"),
+        let hint = match nearest(name, Self::names().map(|name| (name, name))) {
+            Some(near) => format!("did you mean `{near}`? The providers are {names}"),
             None => format!("the providers are {names}"),
         };
-        Err(Error::usage(format!("there is no provider {name:?}")).hint(hint))
+        Err(Error::usage(format!("unknown provider `{name}`")).hint(hint))
     }
 }
 
@@ -123,7 +122,7 @@ mod tests {
             assert_eq!(name.parse::<Service>().unwrap().name(), name);
         }
         let error = "azur".parse::<Service>().unwrap_err();
-        assert!(error.what_next().unwrap().contains("\"azure\""), "{error}");
+        assert!(error.hint_text().unwrap().contains("`azure`"), "{error}");
         assert!(Service::Disks(FarEnd::Nbd).api().is_err());
         assert_eq!(Service::from(Provider::Joyent).api().unwrap(), Provider::Joyent);
     }

@@ -1,7 +1,7 @@
-//! The command line's way to point at something in a cloud: `REMOTE:`, `REMOTE:DRIVE`, `REMOTE:appliance/KEY`.
+//! Parses the references to disks on the command line: `REMOTE:`, `REMOTE:DRIVE`, `REMOTE:appliance/KEY`.
 //!
-//! What stands before the first colon is a remote's name, made of ASCII letters, digits, `_`, `.` and `-` alone. So a
-//! path such as `./a:b` or `/dev/disk/by-id/x:y` is never taken for a target.
+//! The part before the first colon is the name of a remote, which consists of ASCII letters, digits, `_`, `.`
+//! and `-`. So a path such as `./a:b` or `/dev/disk/by-id/x:y` is never taken for a target.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,27 +9,27 @@ use std::str::FromStr;
 use crate::escape::steers;
 use crate::{Error, Result};
 
-/// A remote, and perhaps something on it.
+/// A remote, and optionally an object on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The remote's name, without the colon.
+    /// The name of the remote, without the colon.
     pub remote: String,
-    /// What is meant on the remote; `None` is the remote itself.
+    /// The object; `None` is the remote itself.
     pub object: Option<Object>,
 }
 
-/// Something on a remote.
+/// An object on a remote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Object {
-    /// A drive, by its UUID; or whatever has a name of that form.
+    /// A drive by its UUID or a name of the same form.
     Drive(String),
-    /// An appliance, by its key.
+    /// An appliance by its key.
     Appliance(String),
-    /// A disk of a far end whose names need not be such that they can stand in a path: an export, a blob.
+    /// A disk whose name may have characters that a URL path does not allow, such as an export or a blob.
     Named(String),
 }
 
-/// Whether a text can be the name of a remote.
+/// Returns whether a text is a valid name of a remote.
 pub fn is_remote_name(text: &str) -> bool {
     !text.is_empty()
         && !text.starts_with('-')
@@ -37,13 +37,13 @@ pub fn is_remote_name(text: &str) -> bool {
 }
 
 impl Target {
-    /// Whether a text has the form of a target, for arguments that may be a path too. A file whose name has that form
-    /// is written with `./` before it.
+    /// Returns whether a text has the form of a target, for arguments that may also be a path. A file whose
+    /// name has that form is written with `./` before it.
     pub fn is_target(text: &str) -> bool {
         text.split_once(':').is_some_and(|(name, _)| is_remote_name(name))
     }
 
-    /// The drive, if a drive is meant.
+    /// Returns the drive, if the object is one.
     pub fn drive(&self) -> Option<&str> {
         match &self.object {
             Some(Object::Drive(drive)) => Some(drive),
@@ -51,7 +51,7 @@ impl Target {
         }
     }
 
-    /// The appliance's key, if an appliance is meant.
+    /// Returns the key of the appliance, if the object is one.
     pub fn appliance(&self) -> Option<&str> {
         match &self.object {
             Some(Object::Appliance(key)) => Some(key),
@@ -65,20 +65,16 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self> {
         const FORMS: &str = "the forms are REMOTE:, REMOTE:DRIVE and REMOTE:appliance/KEY; \
-                             `diskferry remote list` names the remotes";
+                             `diskferry remote list` lists the remotes";
         let Some((remote, rest)) = text.split_once(':') else {
-            let e = Error::usage(format!("{text:?} names no remote: REMOTE: is needed, with the colon"));
-            return Err(if is_remote_name(text) {
-                e.hint(format!(
-                    "write {text}: for the remote {text}, or REMOTE:{text} for that drive on a remote"
-                ))
-            } else {
-                e.hint(FORMS)
-            });
+            // A dot is rather that of a file.
+            let near = is_remote_name(text) && !text.contains('.');
+            let near = if near { format!(" (did you mean `{text}:`?)") } else { String::new() };
+            return Err(Error::usage(format!("`{text}` is not a remote{near}")).hint(FORMS));
         };
         if !is_remote_name(remote) {
             return Err(Error::usage(format!(
-                "{text:?} is not REMOTE:DRIVE: {remote:?} is no name of a remote"
+                "`{text}` is not REMOTE:DRIVE: `{remote}` cannot be a remote's name"
             ))
             .hint(FORMS));
         }
@@ -101,12 +97,12 @@ impl FromStr for Target {
     }
 }
 
-/// The most bytes of what is named on a remote, and of a name that need not be an id (NBD, doc/proto.md, "Values": 4096 bytes;
-/// Azure, "Naming and referencing containers, blobs, and metadata": 1,024 characters).
+/// The longest id, and the longest name that need not be an id, in bytes (NBD, doc/proto.md, "Values": 4096
+/// bytes; Azure, "Naming and referencing containers, blobs, and metadata": 1,024 characters).
 const LONGEST: usize = 200;
 const LONGEST_NAME: usize = 4096;
 
-/// What goes into a URL's path must stay one segment of it; what may name a file must be able to.
+/// Validates an id, which must be a single segment of a URL path and a valid file name.
 fn checked(id: &str, what: &str, text: &str, forms: &str) -> Result<String> {
     let stray = |c: char| matches!(c, '/' | '?' | '#' | '%' | '\\') || c.is_whitespace() || steers(c);
     if id.is_empty() || id.len() > LONGEST || id.starts_with('.') || id.contains(stray) {
@@ -116,7 +112,7 @@ fn checked(id: &str, what: &str, text: &str, forms: &str) -> Result<String> {
 }
 
 fn not_named(id: &str, what: &str, text: &str, forms: &str) -> Error {
-    Error::usage(format!("{text:?} is not understood: {id:?} cannot be the {what}")).hint(forms)
+    Error::usage(format!("`{text}` is not understood: `{id}` cannot be the {what}")).hint(forms)
 }
 
 impl fmt::Display for Target {
@@ -156,7 +152,7 @@ mod tests {
     #[test]
     fn what_is_no_target_is_refused_with_the_way_out() {
         for (text, says) in [
-            ("oh", "write oh:"),
+            ("oh", "REMOTE:"),
             ("disk.img", "REMOTE:"),
             ("a/b", "REMOTE:"),
             ("", "REMOTE:"),
@@ -172,7 +168,7 @@ mod tests {
         ] {
             let e = text.parse::<Target>().expect_err(text);
             assert_eq!(e.kind().exit_code(), 2, "{text}");
-            let hint = e.what_next().unwrap_or_default();
+            let hint = e.hint_text().unwrap_or_default();
             assert!(hint.contains(says), "{text}: {e}; {hint}");
         }
     }

@@ -10,7 +10,7 @@ use crate::provider::Provider;
 
 type Test = Result<(), Box<dyn std::error::Error>>;
 
-/// A configuration file that is gone with the value.
+/// A configuration file that is removed when this is dropped.
 struct Home(tempfile::TempDir);
 
 impl Home {
@@ -145,7 +145,7 @@ fn an_environment_remote_replaces_the_files_as_a_whole() -> Test {
     let oh = Config::load(None, &env)?.remote("oh")?;
     let e = oh.secret(&env).unwrap_err();
     assert_eq!(e.kind(), Kind::Auth);
-    assert!(e.what_next().unwrap_or_default().contains("OHAUTH=USER:SECRET"), "{:?}", e.what_next());
+    assert!(e.hint_text().unwrap_or_default().contains("OHAUTH=USER:SECRET"), "{:?}", e.hint_text());
     let env = home.env(&OH[1..]);
     assert_eq!(
         Config::load(None, &env)?.remote("oh")?.user.as_deref(),
@@ -192,7 +192,7 @@ fn the_default_is_the_only_one_or_must_be_named() -> Test {
     let e = Config::load(None, &home.env(&[]))?.default_remote().unwrap_err();
     assert_eq!(e.kind(), Kind::Usage);
     assert!(e.to_string().contains("cs: oh:"), "{e}");
-    assert!(e.what_next().unwrap_or_default().contains("default_remote"), "{:?}", e.what_next());
+    assert!(e.hint_text().unwrap_or_default().contains("default_remote"), "{:?}", e.hint_text());
     let only = Config::load(None, &Environment::from_pairs(OH))?;
     assert_eq!(only.default_remote()?, DefaultRemote { name: "oh".into(), nothing_configured: false });
     for name in ["local", "cs"] {
@@ -202,7 +202,7 @@ fn the_default_is_the_only_one_or_must_be_named() -> Test {
     }
     let home = Home::new(&format!("default_remote = \"ohh\"\n{TWO}"))?;
     let e = Config::load(None, &home.env(&[]))?.default_remote().unwrap_err();
-    assert!(e.to_string().contains("config.toml:1: default_remote: there is no remote \"ohh\""), "{e}");
+    assert!(e.to_string().contains("config.toml:1: default_remote: there is no remote `ohh:`"), "{e}");
     Ok(())
 }
 
@@ -211,14 +211,14 @@ fn an_unknown_remote_names_the_known_and_the_nearest() -> Test {
     let home = Home::new(TWO)?;
     let config = Config::load(None, &home.env(&[]))?;
     for (name, says) in [
-        ("ohh", "did you mean oh:? The remotes are cs: local: oh:"),
-        ("lcoal", "did you mean local:?"),
-        ("something", "the remotes are cs: local: oh:"),
-        ("eh", "EHURI, EHAUTH would make eh:"),
+        ("ohh", "did you mean `oh:`? The remotes are `cs:`, `local:`, `oh:`"),
+        ("lcoal", "did you mean `local:`?"),
+        ("something", "the remotes are `cs:`, `local:`, `oh:`"),
+        ("eh", "set EHURI, EHAUTH to make `eh:`"),
     ] {
         let e = config.remote(name).unwrap_err();
         assert_eq!(e.kind().exit_code(), 2);
-        assert!(e.what_next().unwrap_or_default().contains(says), "{name}: {:?}", e.what_next());
+        assert!(e.hint_text().unwrap_or_default().contains(says), "{name}: {:?}", e.hint_text());
     }
     Ok(())
 }

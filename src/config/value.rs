@@ -170,7 +170,7 @@ mod tests {
     fn refused<T: std::fmt::Debug>(parsed: Result<T>, says: &str) {
         let error = parsed.unwrap_err();
         assert_eq!(error.kind().exit_code(), 2);
-        let hint = error.what_next().expect("a hint");
+        let hint = error.hint_text().expect("a hint");
         assert!(format!("{error}; {hint}").contains(says), "{says}: {error}; {hint}");
     }
 

@@ -1,7 +1,7 @@
-//! Remotes from the variables that the vendors' own tools read.
+//! Remotes defined by the variables of the vendors' own tools.
 //!
-//! The variable with the URL makes the remote; the others fill it in. Such a remote replaces one of the same name in
-//! the configuration file as a whole: half of one account and half of another would be neither.
+//! The variable with the URL defines the remote, and the others set its keys. Such a remote replaces one of
+//! the same name in the configuration file completely, so that two accounts are never mixed.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,12 @@ use super::Environment;
 use super::profile::Profile;
 use crate::provider::Provider;
 
-/// A set of variables.
+/// The variables of a vendor.
 struct Vendor {
     name: &'static str,
     provider: Provider,
     url: &'static str,
-    /// `USER:SECRET`.
+    /// The variable with `USER:SECRET`.
     auth: Option<&'static str>,
     account: Option<&'static str>,
     key_id: Option<&'static str>,
@@ -46,17 +46,17 @@ const VENDORS: [Vendor; 3] = [
     },
 ];
 
-/// A remote that variables make.
+/// A remote defined by variables.
 pub(super) struct Made {
     pub name: &'static str,
     pub profile: Profile,
     /// The variable with the secret.
     pub secret: Option<&'static str>,
-    /// The variables that are set, the URL's first.
+    /// The variables that are set, that of the URL first.
     pub variables: Vec<&'static str>,
 }
 
-/// The remotes that the environment makes.
+/// Returns the remotes that the environment defines.
 pub(super) fn remotes(env: &Environment) -> Vec<Made> {
     VENDORS.iter().filter_map(|vendor| made(vendor, env)).collect()
 }
@@ -73,7 +73,7 @@ fn made(vendor: &Vendor, env: &Environment) -> Option<Made> {
     let account = take(vendor.account);
     let key_id = take(vendor.key_id);
     let identity = take(vendor.identity);
-    // Without a colon there is no telling whether it is the user or the secret, so it is neither.
+    // Without a colon the value could be the user or the secret, so it is used as neither.
     let user = auth.and_then(|auth| Some(auth.split_once(':')?.0.to_owned())).filter(|user| !user.is_empty());
     let profile = Profile {
         provider: Some(vendor.provider.name().to_owned()),
@@ -87,7 +87,7 @@ fn made(vendor: &Vendor, env: &Environment) -> Option<Made> {
     Some(Made { name: vendor.name, profile, secret: vendor.auth, variables })
 }
 
-/// What would make a remote of this name, if variables could: for the hint when it is asked for in vain.
+/// Returns the variables that would define a remote of this name, for a hint.
 pub(super) fn variables_for(name: &str) -> Option<String> {
     let vendor = VENDORS.iter().find(|vendor| vendor.name == name)?;
     let all = [Some(vendor.url), vendor.auth, vendor.account, vendor.key_id, vendor.identity];

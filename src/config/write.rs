@@ -1,7 +1,7 @@
-//! Changing the configuration file.
+//! Edits the configuration file.
 //!
-//! The file keeps its comments and its order. It is written beside the old one and put in its place only when whole,
-//! readable by its owner alone, and only if it reads back as a valid configuration: a bad value leaves the old file.
+//! Comments and order are kept. The new file is written beside the old one, readable by its owner only, and
+//! replaces it only if it parses as a valid configuration. A bad value leaves the old file.
 
 use std::fs::DirBuilder;
 use std::io::Write as _;
@@ -17,28 +17,28 @@ use super::{Config, LOCAL, file, remote};
 use crate::provider::Provider;
 use crate::{Error, Result};
 
-/// What [`Config::write_remote`] does about a remote of the same name.
+/// What [`Config::write_remote`] does with an existing remote of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// There must be none.
+    /// Fail.
     New,
-    /// The new one takes its place.
+    /// Replace it.
     Replace,
-    /// Its keys stay, but for those that the new one sets; as after a login.
+    /// Keep its keys, except those that the new one sets, as after a login.
     Update,
 }
 
 impl Config {
-    /// Writes a remote into the configuration file, which is created if need be, and returns the file's path. The
-    /// configuration in memory stays as it was loaded.
+    /// Writes a remote to the configuration file, creating it if necessary, and returns the path of the file.
+    /// The configuration in memory is unchanged.
     pub fn write_remote(&self, name: &str, profile: &Profile, how: Write) -> Result<PathBuf> {
         file::check_name(name)?;
         self.edit(|document| {
             let remotes = remotes(document)?;
             let exists = remotes.contains_key(name);
             if exists && how == Write::New {
-                return Err(Error::usage(format!("there is a remote {name:?} already")).hint(format!(
-                    "take another name, or remove it first: `diskferry remote remove {name}`"
+                return Err(Error::usage(format!("the remote `{name}` exists already")).hint(format!(
+                    "use another name, or remove it first with `diskferry remote remove {name}`"
                 )));
             }
             if !exists || how == Write::Replace {
@@ -53,20 +53,18 @@ impl Config {
         })
     }
 
-    /// Takes a remote out of the configuration file, and `default_remote` with it if that names it. Returns the
-    /// file's path.
+    /// Removes a remote from the configuration file, and `default_remote` if that refers to it. Returns the
+    /// path of the file.
     pub fn remove_remote(&self, name: &str) -> Result<PathBuf> {
         if name == LOCAL {
-            return Err(Error::usage(
-                "the remote local cannot be removed: local: is the emulator in this program",
-            )
-            .hint("its drives can be removed one by one, with `diskferry drive destroy local:DRIVE`"));
+            return Err(Error::usage("the remote `local` is built in and cannot be removed")
+                .hint("remove its drives one by one with `diskferry drive destroy local:DRIVE`"));
         }
         self.edit(|document| {
             let Some(removed) = remotes(document)?.remove(name) else {
                 return Err(match self.remotes.get(name) {
                     Some(defined) => Error::usage(format!(
-                        "the remote {name:?} is not in the configuration file but comes from {}",
+                        "the remote `{name}` is defined by {}, not in the configuration file",
                         defined.origin
                     ))
                     .hint("unset the variables instead"),
@@ -82,7 +80,7 @@ impl Config {
         })
     }
 
-    /// Makes a remote the default, in the configuration file. Returns the file's path.
+    /// Sets the default remote in the configuration file. Returns the path of the file.
     pub fn write_default(&self, name: &str) -> Result<PathBuf> {
         self.edit(|document| {
             let known =
@@ -95,15 +93,16 @@ impl Config {
         })
     }
 
-    /// Reads the file afresh, lets it be changed, checks the outcome and puts it in place.
+    /// Reads the file, edits it with `change`, validates the result and replaces the file.
     fn edit(&self, change: impl FnOnce(&mut DocumentMut) -> Result<()>) -> Result<PathBuf> {
         let path = self.path.as_deref().ok_or_else(|| {
-            Error::usage("there is no place for the configuration file: HOME is not set")
-                .hint("set HOME, or name the file in DISKFERRY_CONFIG or with --config")
+            Error::usage("cannot determine the configuration file: HOME is not set")
+                .hint("set HOME, or give the file in DISKFERRY_CONFIG or with `--config`")
         })?;
         let text = file::read_text(path)?.unwrap_or_default();
         let before = file::parse(&text, path)?;
-        // The parser's own error would repeat the text, and what it reads here was just read without one.
+        // The parser's own error would contain the text. It is not expected here, because the file was parsed
+        // before.
         let mut document: DocumentMut =
             text.parse().map_err(|_| Error::usage(format!("cannot edit {}", path.display())))?;
         change(&mut document)?;
@@ -111,7 +110,7 @@ impl Config {
         let after = file::parse(&text, path)?;
         let home = self.home.as_deref();
         for (name, (profile, line)) in &after.remotes {
-            // A remote that was wrong before may stay so; whether it did is told by its errors.
+            // Other remotes may be invalid as before; whether the edited one is valid shows in its errors.
             let origin = |line| super::Origin::File { path: path.to_owned(), line };
             let check = |profile, line| remote::resolve(name, profile, origin(line), path.parent(), home);
             let was_wrong = before.remotes.get(name).is_some_and(|(old, line)| check(old, *line).is_err());
@@ -124,14 +123,14 @@ impl Config {
     }
 }
 
-/// Writes a file that its owner alone can read, whole or not at all. A symbolic link stays one: its target is written.
+/// Writes a file atomically that only its owner can read. A symbolic link is kept and its target is written.
 pub fn write_private(path: &Path, text: &str) -> Result<()> {
     let failed = |e| Error::io(format!("cannot write {}", path.display()), e);
-    // A name that is not there yet cannot be resolved; then it is used as it is.
+    // A missing file cannot be canonicalized; its path is used as it is.
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     if target.exists() && !target.is_file() {
         return Err(Error::usage(format!("cannot write {}: it is not a regular file", path.display()))
-            .hint("name another file"));
+            .hint("use another file"));
     }
     let dir = match target.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -146,7 +145,7 @@ pub fn write_private(path: &Path, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// The text of a configuration file with these remotes.
+/// Returns the text of a configuration file with these remotes.
 pub fn config_text<'a>(remotes: impl IntoIterator<Item = (&'a str, &'a Profile)>) -> Result<String> {
     let mut document = DocumentMut::new();
     for (name, profile) in remotes {
@@ -198,7 +197,7 @@ pub fn emulator_profile(remotes: &[EmulatedRemote], ca_file: Option<&Path>) -> R
     config_text(profiles.iter().map(|(name, profile)| (*name, profile)))
 }
 
-/// The table of remotes, made if it is not there.
+/// Returns the table of remotes, creating it if necessary.
 fn remotes(document: &mut DocumentMut) -> Result<&mut dyn toml_edit::TableLike> {
     let item = document.entry("remotes").or_insert_with(|| {
         let mut table = Table::new();
@@ -208,8 +207,8 @@ fn remotes(document: &mut DocumentMut) -> Result<&mut dyn toml_edit::TableLike> 
     item.as_table_like_mut().ok_or_else(not_a_table)
 }
 
-/// Leaves in the file what stood above a removed remote with an empty line between: that is not about the remote but
-/// about the file, or is another remote that someone commented out.
+/// Keeps comments above a removed remote that a blank line separates from it, because they are about the file
+/// or are another remote that was commented out.
 fn keep_comments(document: &mut DocumentMut, removed: &Item) -> Result<()> {
     let Some(table) = removed.as_table() else { return Ok(()) };
     let above = table.decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default();
@@ -234,7 +233,8 @@ fn keep_comments(document: &mut DocumentMut, removed: &Item) -> Result<()> {
 }
 
 fn not_a_table() -> Error {
-    Error::usage("the configuration's remotes are not tables").hint("a remote begins with [remotes.NAME]")
+    Error::usage("the remotes in the configuration are not tables")
+        .hint("begin a remote with `[remotes.NAME]`")
 }
 
 fn toml_value(value: Value<'_>) -> Result<toml_edit::Value> {
@@ -245,7 +245,7 @@ fn toml_value(value: Value<'_>) -> Result<toml_edit::Value> {
         Value::Path(path) => path
             .to_str()
             .ok_or_else(|| {
-                Error::usage(format!("the path {} is not UTF-8 and cannot be written", path.display()))
+                Error::usage(format!("cannot write the path {}, because it is not UTF-8", path.display()))
                     .hint("rename the file")
             })?
             .into(),

@@ -107,7 +107,7 @@ pub(in crate::disk) async fn reads(disk: &dyn ReadAt, bytes: &[u8]) {
     }
     assert!(disk.changed().await.unwrap().is_none(), "{}", info.name);
     if let Some(local) = disk.local() {
-        local.glance().unwrap();
+        local.check_unchanged().unwrap();
         let mut got = vec![7; 10];
         for range in ranges(size, u64::MAX) {
             local.read_into(range.start, range.end - range.start, &mut got).unwrap();
@@ -221,7 +221,7 @@ impl Site {
 
     fn retry() -> Retry {
         let stop = crate::stop::Stop::never();
-        Retry { retries: 0, observer: crate::event::nobody(), meters: Arc::default(), stop }
+        Retry { retries: 0, observer: crate::event::no_observer(), meters: Arc::default(), stop }
     }
 }
 
@@ -262,7 +262,7 @@ async fn zeros() {
 
 #[tokio::test]
 async fn images_in_formats_and_archives() {
-    use super::image::{Asked, OpenOptions, Opened, open};
+    use super::image::{OpenContext, OpenOptions, Opened, open};
     use std::os::unix::fs::FileExt;
     let dir = tempfile::tempdir().unwrap();
     let bytes = image();
@@ -286,7 +286,7 @@ async fn images_in_formats_and_archives() {
         }
     }
     for name in images {
-        let asked = Asked { observer: crate::event::nobody(), stop: crate::stop::Stop::never() };
+        let asked = OpenContext { observer: crate::event::no_observer(), stop: crate::stop::Stop::never() };
         let Ok((Opened::Disk(disk), _)) = open(&dir.path().join(&name), &OpenOptions::default(), &asked)
         else {
             panic!("{name} is no disk");

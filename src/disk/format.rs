@@ -71,7 +71,7 @@ pub enum TargetFormat {
 
 impl TargetFormat {
     /// Returns the name in plans and journals; empty if the bytes are not converted.
-    pub fn told(self) -> String {
+    pub fn label(self) -> String {
         if self == TargetFormat::Raw { String::new() } else { self.to_string() }
     }
 }

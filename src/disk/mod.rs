@@ -174,12 +174,12 @@ pub trait LocalRead: Send + Sync {
     fn read_into(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()>;
 
     /// Returns an error if the disk is known to have changed. Cheap enough to be called for every chunk.
-    fn glance(&self) -> Result<()>;
+    fn check_unchanged(&self) -> Result<()>;
 
     /// Returns why changes to the disk cannot be detected, if that is so.
-    fn blind(&self) -> Option<String>;
+    fn unwatched(&self) -> Option<String>;
 
-    /// Who on this machine may be writing to the disk, in words; `None` if nobody is known to.
+    /// Returns who on this machine may be writing to the disk, in words; `None` if nobody is known to.
     fn users(&self) -> Option<String>;
 }
 

@@ -24,7 +24,7 @@ impl StreamWriter {
     /// Starts the thread that writes an image of `size` bytes to `out`; 0 if the size is unknown.
     pub fn start(mut out: Box<dyn Write + Send>, size: u64) -> Result<Self> {
         let (requests, asked) = channel::<Request>();
-        let failed = |e| Error::io("cannot write to standard output", e);
+        let failed = Error::stdout;
         let work = move || {
             for Request { write, answer } in asked {
                 let done = match write {

@@ -11,9 +11,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// The future of an operation, on the thread of the job.
-pub type Asking<'a, T, E = Error> = LocalBoxFuture<'a, Result<T, E>>;
+pub type StoreFuture<'a, T, E = Error> = LocalBoxFuture<'a, Result<T, E>>;
 
 /// The common properties of a remote's disks.
+#[expect(clippy::struct_excessive_bools, reason = "each is a property of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreInfo {
     /// The kind of disk in messages, such as `drive`.
@@ -91,24 +92,24 @@ pub trait Store: Send + Sync {
     fn info(&self) -> StoreInfo;
 
     /// Returns the properties of a disk.
-    fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts>;
+    fn facts<'a>(&'a self, disk: &'a str) -> StoreFuture<'a, Facts>;
 
     /// Opens a disk for reading. `facts` are its properties as looked up; `identity` becomes the disk's
     /// identity.
-    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>>;
+    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> StoreFuture<'a, Arc<dyn ReadAt>>;
 
     /// Opens a disk for writing by a transfer.
     ///
     /// # Errors
     /// Fails if the disk is read-only.
-    fn write<'a>(&'a self, facts: &'a Facts, transfer: &'a str) -> Asking<'a, Writable>;
+    fn write<'a>(&'a self, facts: &'a Facts, transfer: &'a str) -> StoreFuture<'a, Writable>;
 
     /// Marks a disk with the id of a transfer, if disks can be marked.
-    fn mark<'a>(&'a self, disk: &'a str, transfer: &'a str) -> Asking<'a, ()>;
+    fn mark<'a>(&'a self, disk: &'a str, transfer: &'a str) -> StoreFuture<'a, ()>;
 
     /// Returns a SHA-256 of a disk's contents that the remote computes: over the SHA-256 digests of its
     /// blocks of `block` bytes. Returns `None` if the remote cannot, or not with this block size.
-    fn checksum<'a>(&'a self, disk: &'a str, block: u64) -> Asking<'a, Option<String>>;
+    fn checksum<'a>(&'a self, disk: &'a str, block: u64) -> StoreFuture<'a, Option<String>>;
 
     /// Returns the ranges of a disk that were written since its dirty bitmap began, in order. Returns `None`
     /// if there is no bitmap. `bitmap` selects one of several.
@@ -116,22 +117,22 @@ pub trait Store: Send + Sync {
         &'a self,
         disk: &'a str,
         bitmap: Option<&'a str>,
-    ) -> Asking<'a, Option<Vec<Range<u64>>>>;
+    ) -> StoreFuture<'a, Option<Vec<Range<u64>>>>;
 
     /// Returns what the remote can do, as names and values for display before a transfer.
-    fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>>;
+    fn describe<'a>(&'a self, disk: &'a str) -> StoreFuture<'a, Vec<(&'static str, String)>>;
 
     /// Returns how to create a disk, if the store can.
     fn create(&self) -> Option<&dyn Create>;
 }
 
 /// Returns the dirty bitmap of a remote that has none.
-pub(super) fn no_bitmap<'a>() -> Asking<'a, Option<Vec<Range<u64>>>> {
+pub(super) fn no_bitmap<'a>() -> StoreFuture<'a, Option<Vec<Range<u64>>>> {
     Box::pin(async { Ok(None) })
 }
 
 /// Returns the checksum of a remote that computes none.
-pub(crate) fn no_checksum<'a>() -> Asking<'a, Option<String>> {
+pub(crate) fn no_checksum<'a>() -> StoreFuture<'a, Option<String>> {
     Box::pin(async { Ok(None) })
 }
 
@@ -139,14 +140,14 @@ pub(crate) fn no_checksum<'a>() -> Asking<'a, Option<String>> {
 pub trait Create: Send + Sync {
     /// Returns the existing disks that could be mistaken for a new one of this name, to be recorded before it
     /// is created. Empty if disks are marked.
-    fn like<'a>(&'a self, name: &'a str) -> Asking<'a, Vec<String>>;
+    fn similar<'a>(&'a self, name: &'a str) -> StoreFuture<'a, Vec<String>>;
 
     /// Returns the disk that a transfer created, if the remote can tell.
-    fn find_made<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Option<Facts>>;
+    fn find_made<'a>(&'a self, new: &'a DiskToMake<'a>) -> StoreFuture<'a, Option<Facts>>;
 
     /// Creates a disk, once. If the outcome of an attempt is unknown, the store checks whether the disk
     /// exists before it creates another.
-    fn make<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Facts, CreateError>;
+    fn make<'a>(&'a self, new: &'a DiskToMake<'a>) -> StoreFuture<'a, Facts, CreateError>;
 
     /// Returns how to create a disk as a copy, if the remote can copy.
     fn copies(&self) -> Option<&dyn MakeCopy>;
@@ -157,11 +158,12 @@ pub trait Create: Send + Sync {
 pub trait MakeCopy: Send + Sync {
     /// Like [`Create::make`], for a copy of `base`. The remote may start copying at once, or only with
     /// [`MakeCopy::fill`].
-    fn make_copy<'a>(&'a self, new: &'a DiskToMake<'a>, base: &'a str) -> Asking<'a, Facts, CreateError>;
+    fn make_copy<'a>(&'a self, new: &'a DiskToMake<'a>, base: &'a str)
+    -> StoreFuture<'a, Facts, CreateError>;
 
     /// Starts copying `base` into a disk created for it, unless creating it has already done so. May be
     /// repeated.
-    fn fill<'a>(&'a self, disk: &'a str, base: &'a str) -> Asking<'a, ()>;
+    fn fill<'a>(&'a self, disk: &'a str, base: &'a str) -> StoreFuture<'a, ()>;
 }
 
 /// A disk to create.

@@ -426,5 +426,5 @@ fn log(fleet: &Fleet, query: &str) -> Result<String, Refusal> {
         ));
     }
     let lines = fleet.log(provider).into_iter().filter(|(_, logged)| logged.number > since);
-    Ok(lines.map(|(provider, logged)| format!("{}\n", logged.json(provider.name()))).collect())
+    Ok(lines.map(|(provider, logged)| logged.json(provider.name()).to_string() + "\n").collect())
 }

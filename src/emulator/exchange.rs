@@ -20,7 +20,7 @@ use crate::emulator::Dialect;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::http::header::EXPECT;
+use axum::http::header::{EXPECT, RETRY_AFTER};
 use axum::http::request::Parts;
 use axum::response::Response;
 use http_body::Body as _;
@@ -108,14 +108,12 @@ impl Exchange<'_> {
         let tenants = &self.all.tenants;
         let mut signed = axum::body::Bytes::new();
         if tenants.sign_body(&head) {
-            signed = match to_bytes(Body::new(body), LONGEST_SIGNED).await {
-                Ok(signed) => signed,
-                Err(_) => {
-                    let mut response = Response::new(Body::empty());
-                    *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-                    return response;
-                }
+            let Ok(whole) = to_bytes(Body::new(body), LONGEST_SIGNED).await else {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+                return response;
             };
+            signed = whole;
             body = Watched::new(Body::from(signed.clone()), Arc::default());
         }
         match tenants.admit(&head, &signed) {
@@ -152,7 +150,14 @@ impl Exchange<'_> {
         match fault {
             Fault::Busy | Fault::Unavailable => {
                 self.dealt(kind);
-                if fault == Fault::Busy { tenant.front.busy() } else { tenant.front.unavailable() }
+                if fault == Fault::Busy {
+                    return tenant.front.busy();
+                }
+                let mut response = tenant.front.unavailable();
+                if let Some(seconds) = dealer.retry_after() {
+                    response.headers_mut().insert(RETRY_AFTER, seconds.into());
+                }
+                response
             }
             Fault::Reset(When::BeforeBody) => {
                 self.dealt(kind);

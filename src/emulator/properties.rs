@@ -136,7 +136,7 @@ impl Serialize for Json<'_> {
         for (key, value) in self.0.iter() {
             match value.parse::<u64>() {
                 Ok(number) if is_number(key) && number.to_string() == value => {
-                    map.serialize_entry(key, &number)?
+                    map.serialize_entry(key, &number)?;
                 }
                 _ => map.serialize_entry(key, value)?,
             }

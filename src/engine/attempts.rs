@@ -83,9 +83,9 @@ pub(super) async fn write_chunk(
     let meters = &context.meters;
     let (image, wire) =
         (range.end - range.start, body.as_ref().or(zeros.as_ref()).map_or(0, |b| b.bytes().len() as u64));
-    meters.flying_image.fetch_add(image, Relaxed);
-    meters.flying_wire.fetch_add(wire, Relaxed);
-    let glance = || watched.and_then(ReadAt::local).map_or(Ok(()), LocalRead::glance);
+    meters.in_flight_image.fetch_add(image, Relaxed);
+    meters.in_flight_wire.fetch_add(wire, Relaxed);
+    let check_unchanged = || watched.and_then(ReadAt::local).map_or(Ok(()), LocalRead::check_unchanged);
     let attempt = async || {
         let slot = context.writes.slot().await;
         if slot.is_some() && context.stop.is_asked() {
@@ -97,13 +97,13 @@ pub(super) async fn write_chunk(
         heed(&written, &context.writes);
         if written.is_err() {
             // A changed image explains the failure, and need not be sent to its end.
-            glance()?;
+            check_unchanged()?;
         }
         written
     };
     let written = context.retry.run_settled("writing a chunk", Some(range.start), attempt).await;
-    meters.flying_image.fetch_sub(image, Relaxed);
-    meters.flying_wire.fetch_sub(wire, Relaxed);
+    meters.in_flight_image.fetch_sub(image, Relaxed);
+    meters.in_flight_wire.fetch_sub(wire, Relaxed);
     written.map_err(|e| e.context(&to.info().name))
 }
 

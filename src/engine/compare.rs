@@ -12,7 +12,7 @@ use crate::disk::zero::is_zero;
 use crate::disk::{Buffer, Buffers, ReadAt};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Stage};
-use crate::record::Fate;
+use crate::record::ChunkOutcome;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -65,10 +65,10 @@ impl std::str::FromStr for Amount {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        [Amount::None, Amount::Sample, Amount::Full]
-            .into_iter()
-            .find(|v| v.name() == text)
-            .ok_or_else(|| Error::usage(format!("expected none, sample or full, got `{text}`")))
+        [Amount::None, Amount::Sample, Amount::Full].into_iter().find(|v| v.name() == text).ok_or_else(|| {
+            Error::usage(format!("expected `none`, `sample` or `full`, got `{text}`"))
+                .hint("`--verify full` reads everything back")
+        })
     }
 }
 
@@ -124,7 +124,7 @@ pub async fn with_digests(
         if !same {
             compared.differ.push(chunk.index);
         }
-        context.note(chunk.index, if same { Fate::Verified } else { Fate::Differs });
+        context.note(chunk.index, if same { ChunkOutcome::Verified } else { ChunkOutcome::Differs });
     };
     run(disk, ledger.geometry(), indices, context, work_fn, note).await?;
     compared.differ.sort_unstable();
@@ -154,12 +154,12 @@ pub async fn with_original(
         if !same {
             compared.differ.push(chunk.index);
         }
-        context.note(chunk.index, if same { Fate::Verified } else { Fate::Differs });
+        context.note(chunk.index, if same { ChunkOutcome::Verified } else { ChunkOutcome::Differs });
         ledger.settle(&chunk.known());
     };
     run(disk, geometry, indices, context, work_fn, note).await?;
     if let Some(local) = original.local() {
-        local.glance()?;
+        local.check_unchanged()?;
     }
     compared.differ.sort_unstable();
     Ok(compared)

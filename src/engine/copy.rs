@@ -13,7 +13,7 @@ use crate::disk::{LocalRead, ReadAt, WriteAt};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Stage};
 use crate::journal::Journal;
-use crate::record::Fate;
+use crate::record::ChunkOutcome;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -102,7 +102,7 @@ impl Copy {
         let Some(source) = source else { return copied };
         if let Some(local) = source.local() {
             // If the image changed, that explains every other failure.
-            local.glance()?;
+            local.check_unchanged()?;
             let copied = copied?;
             return match context.stop.unless_asked(source.changed()).await? {
                 Some(changed) => Err(changed),
@@ -141,7 +141,7 @@ impl Copy {
             Some(disk) => plan::holes(&**disk, geometry, context).await?,
             None => Bits::new(0),
         };
-        if let Some(why) = source.as_deref().and_then(ReadAt::local).and_then(LocalRead::blind) {
+        if let Some(why) = source.as_deref().and_then(ReadAt::local).and_then(LocalRead::unwatched) {
             (context.observer)(&Event::Note(why));
         }
         // A chunk that is known to be zero at both ends needs no work. Otherwise the copy has to establish
@@ -262,9 +262,9 @@ fn settle_step(
     context.note(
         chunk.index,
         match (unchanged, hole) {
-            (true, _) => Fate::Unchanged,
-            (false, true) => Fate::Zero,
-            (false, false) => Fate::Sent,
+            (true, _) => ChunkOutcome::Unchanged,
+            (false, true) => ChunkOutcome::Zero,
+            (false, false) => ChunkOutcome::Sent,
         },
     );
     Ok(())

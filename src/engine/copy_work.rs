@@ -154,7 +154,7 @@ impl CopyWorker {
                 Content::Bytes(bytes) if !zero => local.write(offset, bytes)?,
                 _ => local.zero(range)?,
             };
-            Meters::since(&self.meters.landing_ns, start);
+            Meters::since(&self.meters.writing_ns, start);
             return Ok(Worked::Done(Step::Wrote(chunk.acknowledged(receipt), zero)));
         }
         let body = match content {

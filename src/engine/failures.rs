@@ -68,7 +68,7 @@ impl Failures {
             // The acknowledged chunks stay acknowledged, whatever answers instead of the remote now (a proxy,
             // a login page).
             let fatal = fatal.with_kind(Kind::Incomplete);
-            return Some(match fatal.what_next() {
+            return Some(match fatal.hint_text() {
                 Some(_) => fatal,
                 None => fatal.hint("the transferred chunks are kept; run the same command again to resume"),
             });

@@ -10,7 +10,7 @@ use crate::chunk::Geometry;
 use crate::disk::{Body, Buffer, Buffers, Permit, ReadAt, Wire, WriteAt};
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
-use crate::record::Fate;
+use crate::record::ChunkOutcome;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use futures_util::stream::FuturesUnordered;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -125,7 +125,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
             if let (Some(record), Some(offset)) = (&self.context.record, error.at_offset())
                 && error.kind() != Kind::Interrupted
             {
-                record.chunk(offset / self.geometry.chunk_size(), Fate::Failed);
+                record.chunk(offset / self.geometry.chunk_size(), ChunkOutcome::Failed);
             }
             self.failures.note(error);
             self.broken |= self.in_order;
@@ -354,7 +354,7 @@ impl<'a, T: Send + 'static> Flow<'a, T> {
         if (full || idle || held) && self.writes_in_order() && !self.writes.is_empty() {
             &meters.sink_ns
         } else if full || idle || held {
-            &meters.far_ns
+            &meters.requests_ns
         } else if self.working >= self.width || self.is_local {
             &meters.work_ns
         } else {

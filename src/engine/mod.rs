@@ -32,7 +32,7 @@ use crate::disk::Window;
 use crate::error::{Error, Kind};
 use crate::event::Observer;
 use crate::meters::Meters;
-use crate::record::{Fate, Record};
+use crate::record::{ChunkOutcome, Record};
 use crate::stop::Stop;
 use crate::transport::retry::Retry;
 use governor::Governor;
@@ -84,7 +84,8 @@ impl std::str::FromStr for InUse {
             "refuse" => Ok(InUse::Refuse),
             "warn" => Ok(InUse::Warn),
             "ignore" => Ok(InUse::Ignore),
-            _ => Err(Error::usage(format!("expected `refuse`, `warn` or `ignore`, got `{text}`"))),
+            _ => Err(Error::usage(format!("expected `refuse`, `warn` or `ignore`, got `{text}`"))
+                .hint("`--if-in-use refuse` stops where a server uses the drive")),
         }
     }
 }
@@ -165,9 +166,9 @@ impl Context {
     }
 
     /// Records the outcome of a chunk.
-    pub(crate) fn note(&self, index: u64, fate: Fate) {
+    pub(crate) fn note(&self, index: u64, outcome: ChunkOutcome) {
         if let Some(record) = &self.record {
-            record.chunk(index, fate);
+            record.chunk(index, outcome);
         }
     }
 
@@ -241,6 +242,6 @@ fn workers() -> usize {
 }
 
 /// Returns the error for a task that panicked.
-fn died(what: &str) -> Error {
+fn panicked(what: &str) -> Error {
     Error::new(Kind::Io, format!("the {what} task panicked; this is a bug in diskferry"))
 }

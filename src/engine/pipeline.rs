@@ -162,7 +162,7 @@ impl<T: Send + 'static> Pipeline<T> {
             context.meters.in_flight.store(requests as u64, Relaxed);
             busy.set(requests + flow.working);
             let held_up_by = flow.held_up_by(&context.meters);
-            let far_end_holds_up = std::ptr::eq(held_up_by, &raw const context.meters.far_ns);
+            let far_end_holds_up = std::ptr::eq(held_up_by, &raw const context.meters.requests_ns);
             let start = Instant::now();
             let stuck = flow.is_stuck();
             tokio::select! {
@@ -227,8 +227,8 @@ fn stock(geometry: Geometry, context: &Context) -> usize {
 /// Records whether the network has data to send.
 fn look(meters: &Meters) {
     match queues::unacknowledged() {
-        Some(0) => meters.looks_empty.fetch_add(1, Relaxed),
-        Some(_) => meters.looks_queued.fetch_add(1, Relaxed),
+        Some(0) => meters.samples_empty.fetch_add(1, Relaxed),
+        Some(_) => meters.samples_queued.fetch_add(1, Relaxed),
         None => 0,
     };
 }

@@ -6,7 +6,7 @@ use crate::chunk::{AckedChunk, Geometry};
 use crate::digest::ZeroDigests;
 use crate::disk::ReadAt;
 use crate::error::{Kind, Result};
-use crate::record::Fate;
+use crate::record::ChunkOutcome;
 use crate::stop::stopped;
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
@@ -30,7 +30,7 @@ pub async fn holes(disk: &dyn ReadAt, geometry: Geometry, context: &Context) -> 
         (first..last).for_each(|index| holes.set(index, true));
         let window = geometry.offset(first)..end;
         let attempt = async || disk.extents(window.clone()).await;
-        let what = "asking where the image has holes";
+        let what = "listing the extents of the image";
         let asked = context.retry.run(what, Some(window.start), attempt).await;
         let extents = asked.map_err(|error| {
             // What was transferred before is kept.
@@ -87,7 +87,7 @@ pub(super) async fn settle(
         let len = geometry.len(index);
         ledger.settle(&AckedChunk { index, len, digest: zeros.of(len), zero: true });
         context.meters.image.fetch_add(len, Relaxed);
-        context.note(index, Fate::Zero);
+        context.note(index, ChunkOutcome::Zero);
         settled.set(index, true);
     }
     Ok(settled)

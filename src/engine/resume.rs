@@ -37,7 +37,8 @@ impl std::str::FromStr for Resume {
             "auto" => Ok(Resume::Auto),
             "trust" => Ok(Resume::Trust),
             "full" => Ok(Resume::Full),
-            _ => Err(Error::usage(format!("expected auto, trust or full, got `{text}`"))),
+            _ => Err(Error::usage(format!("expected `auto`, `trust` or `full`, got `{text}`"))
+                .hint("`--resume full` compares everything that an earlier run has done")),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Syncs a journal in the background, so that neither the network nor the workers wait for the disk.
 
-use super::died;
+use super::panicked;
 use crate::disk::WriteAt;
 use crate::error::{Error, Kind, Result};
 use crate::journal::Syncer;
@@ -89,7 +89,7 @@ impl Syncing {
         };
         tokio::select! {
             biased;
-            synced = outcome => synced.unwrap_or_else(|_| Err(died("syncing"))),
+            synced = outcome => synced.unwrap_or_else(|_| Err(panicked("syncing"))),
             given_up = waiting => given_up,
         }
     }
@@ -99,7 +99,7 @@ async fn sync(to: &dyn WriteAt, syncer: &Syncer, retry: &Retry) -> Result<()> {
     let Some(upto) = syncer.begin()? else { return Ok(()) };
     flush(to, retry).await?;
     let syncer = syncer.clone();
-    tokio::task::spawn_blocking(move || syncer.sync(upto)).await.unwrap_or_else(|_| Err(died("syncing")))
+    tokio::task::spawn_blocking(move || syncer.sync(upto)).await.unwrap_or_else(|_| Err(panicked("syncing")))
 }
 
 /// Flushes `to`. A flush whose connection broke is repeated; the disk reports whether writes were lost by it.
@@ -198,7 +198,7 @@ mod tests {
             stopper.stop();
         }
         let retry =
-            Retry { retries: 2, observer: event::nobody(), meters: Arc::default(), stop: stop.clone() };
+            Retry { retries: 2, observer: event::no_observer(), meters: Arc::default(), stop: stop.clone() };
         let fails = Mutex::new(fails.iter().rev().copied().collect());
         let disk = Arc::new(Flaky { disk: MemoryDisk::new(Vec::new()), fails });
         let syncing = Syncing::start(disk.clone(), journal.syncer(true), VOLATILE, retry);

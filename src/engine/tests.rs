@@ -63,11 +63,11 @@ fn stoppable() -> (Context, Stopper) {
     let (stopper, stop) = pair();
     let meters = Arc::default();
     let retry =
-        Retry { retries: 2, observer: event::nobody(), meters: Arc::clone(&meters), stop: stop.clone() };
+        Retry { retries: 2, observer: event::no_observer(), meters: Arc::clone(&meters), stop: stop.clone() };
     let window = window(Route::Plain, 2);
     let (reads, writes) = (governor(Some(4)), governor(Some(4)));
     let context = Context {
-        observer: event::nobody(),
+        observer: event::no_observer(),
         meters,
         stop,
         retry,

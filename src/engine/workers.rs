@@ -142,7 +142,7 @@ impl Shared {
         };
         let mut bytes = self.buffers.take_any(usize::try_from(len).unwrap_or(usize::MAX));
         local.read_into(self.geometry.offset(index), len, &mut bytes)?;
-        local.glance()?;
+        local.check_unchanged()?;
         Ok(bytes)
     }
 }

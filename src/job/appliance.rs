@@ -32,7 +32,7 @@ pub(super) const HEAD: u64 = 1 << 20;
 
 /// An appliance that was asked about.
 pub struct Found {
-    /// Itself.
+    /// The appliance on its provider.
     pub appliance: Appliance,
     /// What its server can do.
     pub access: Access,
@@ -182,7 +182,7 @@ impl Download {
         context: &Context,
     ) -> Result<Option<Done<Downloads>>> {
         if self.delta {
-            return Err(Error::usage("`--delta` is for drives: what an appliance holds is noted nowhere"));
+            return Err(Error::usage("`--delta` is for drives, and this is an appliance"));
         }
         let disk = ApplianceDisk::new(found.appliance.clone(), &found.access);
         if form != FileForm::default() {
@@ -297,7 +297,7 @@ async fn fetch(
     let landed = landed.map_err(|error| match error.kind() {
         kind if kind.is_retryable() => error
             .with_kind(Kind::Incomplete)
-            .hint("run the same command again: it starts from the beginning, this server has no other way"),
+            .hint("run the same command again: it starts from the beginning, as this server has no ranges"),
         _ => error,
     })?;
     (context.observer)(&Event::Stage(Stage::Finish));
@@ -308,18 +308,17 @@ async fn fetch(
 fn tell(found: &Found, unpacking: bool, contents: &Contents, earlier: Option<&Resumable>, context: &Context) {
     let warn = |text: String| (context.observer)(&Event::Warning(text));
     if let Access::Whole { why, .. } = &found.access {
-        warn(format!("{why}: if this run is stopped, the next starts from the beginning"));
+        warn(format!("{why}: if this run is interrupted, the next one starts from the beginning"));
     } else if unpacking {
         (context.observer)(&Event::Note(
-            "what is unpacked on the way cannot be resumed by another run; without --unpack it can"
-                .to_owned(),
+            "a download with `--unpack` cannot be resumed, one without can".to_owned(),
         ));
     }
     if unpacking && contents.layers.is_empty() {
-        warn(format!("{} is not packed: it is fetched as it is", found.appliance.name()));
+        warn(format!("{} is not packed: fetching it as it is", found.appliance.name()));
     }
     if earlier.is_some_and(Resumable::is_resumed) {
-        warn("an earlier run has not finished; this one starts from the beginning".to_owned());
+        warn("the interrupted run cannot be resumed: starting from the beginning".to_owned());
     }
 }
 
@@ -351,7 +350,7 @@ async fn verify(
             Kind::Differ,
             format!("{}: a second reading differs from the first", found.appliance.name()),
         )
-        .hint("it may be changing right now: run the same command again later"));
+        .hint("it may be changing now: run the same command again later"));
     }
     Ok(landed.ledger.geometry().chunks())
 }

@@ -225,7 +225,7 @@ impl Backup {
             } else {
                 trusted = false;
                 let text = format!(
-                    "{} does not hold what is known of it: it is read as a whole",
+                    "{} does not hold what is known of it: reading all of it",
                     far.called(&facts.disk)
                 );
                 (context.observer)(&Event::Warning(text));
@@ -342,7 +342,7 @@ async fn since_backup(
     };
     let what = since.when.map_or_else(|| format!("of {name}"), |when| format!("{name}@{when}"));
     let id = id.ok_or_else(|| {
-        Error::new(Kind::NotFound, format!("there is no backup {what} in {}", session.store().name()))
+        Error::new(Kind::NotFound, format!("no backup {what} in {}", session.store().name()))
             .hint("the first backup is made without `--since`")
     })?;
     let id_shown = format!("{}@{}", id.name, id.when);
@@ -351,13 +351,13 @@ async fn since_backup(
         && index.hash() == ChunkHash::Sha256
         && (index.size(), index.chunk_size()) == (geometry.image_size(), geometry.chunk_size());
     if !alike {
-        return Err(Error::usage(format!("{id_shown} has another size, or chunks of another size"))
+        return Err(Error::usage(format!("{id_shown} has another image size or chunk size"))
             .hint("make this backup without `--since`"));
     }
     let bitmap = since.bitmap.as_deref();
     let written = far.store.written_since(disk, bitmap).await?.ok_or_else(|| {
-        Error::usage(format!("{} has no dirty bitmap that can be asked", far.called(disk))).hint(
-            "of an NBD export name it by `--bitmap`; of an oVirt image use the ticket of an incremental backup",
+        Error::usage(format!("{} has no dirty bitmap", far.called(disk))).hint(
+            "name that of an NBD export with `--bitmap`; for an oVirt image use the ticket of an incremental backup",
         )
     })?;
     let mut known = Ledger::new(geometry, Algorithm::Sha256);

@@ -43,9 +43,7 @@ impl Trust {
             (Some(why), ..) | (None, Resume::Auto, Some(why)) => (false, why),
             (None, Resume::Full, _) => (false, "asked for".to_owned()),
             (None, Resume::Trust, _) => (true, "asked for".to_owned()),
-            (None, Resume::Auto, None) => {
-                (true, "nothing speaks against what the last transfer noted".to_owned())
-            }
+            (None, Resume::Auto, None) => (true, "no change since then was found".to_owned()),
         };
         Self { trusted, why }
     }
@@ -72,8 +70,8 @@ impl Trust {
 
     /// Says it to the user.
     pub(super) fn tell(&self, disk: &str, context: &Context) {
-        let how = if self.trusted { "is known from the last transfer" } else { "is read back" };
-        (context.observer)(&Event::Note(format!("what {disk} holds {how}: {}", self.why)));
+        let how = if self.trusted { "are known from the last transfer" } else { "are read back" };
+        (context.observer)(&Event::Note(format!("the contents of {disk} {how}: {}", self.why)));
     }
 }
 
@@ -88,7 +86,7 @@ pub(super) fn unusable(
     };
     let was = record.geometry().chunk_size();
     if record.seen.generation.as_deref() != generation {
-        Some("another run on this machine has written there since".to_owned())
+        Some("another run on this machine has written to it since".to_owned())
     } else if was != geometry.chunk_size() {
         Some(format!("the last transfer had chunks of {was} bytes"))
     } else if record.digests(algorithm).iter().all(Option::is_none) {

@@ -70,7 +70,9 @@ pub async fn appliance(
     let size = match (size, known(found, &upload, far, settings)?, contents.size) {
         (Some(given), _, told) => {
             if let Some(told) = told.filter(|told| *told != given) {
-                return Err(Error::usage(format!("the image in {from} has {told} bytes, not {given}")));
+                return Err(Error::usage(format!(
+                    "`--size` is {given} bytes and the image in {from} has {told}"
+                )));
             }
             given
         }
@@ -79,7 +81,8 @@ pub async fn appliance(
         (None, None, None) => find_size(found, &contents, context).await?,
     };
     if !contents.layers.is_empty() {
-        let text = format!("{from} holds {} ({size} bytes raw), unpacked on the way", contents.describe());
+        let text =
+            format!("{from} holds {} ({size} bytes raw): unpacking it on the way", contents.describe());
         (context.observer)(&Event::Note(text));
     }
     let pull = pull(&found.appliance, &found.access, false);
@@ -121,8 +124,8 @@ fn known(found: &Found, upload: &Upload, far: &Far, settings: &Settings) -> Resu
 async fn find_size(found: &Found, contents: &Contents, context: &Context) -> Result<u64> {
     if contents.layers.is_empty() {
         return found.access.size().ok_or_else(|| {
-            Error::usage(format!("the server does not say how large {} is", found.appliance.name()))
-                .hint("say it with --size, in bytes")
+            Error::usage(format!("the server does not tell the size of {}", found.appliance.name()))
+                .hint("give the size with `--size`")
         });
     }
     if let ([Packing::Xz], Some(disk)) =
@@ -134,7 +137,7 @@ async fn find_size(found: &Found, contents: &Contents, context: &Context) -> Res
         }
     }
     let text = format!(
-        "nothing says how large the image in {} is: it is read once to find out (--size would spare that)",
+        "reading {} once to find the size of its image; `--size` avoids that",
         found.appliance.name()
     );
     (context.observer)(&Event::Warning(text));

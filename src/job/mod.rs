@@ -54,7 +54,7 @@ impl Far {
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Bytes; the default is [`DEFAULT_CHUNK_SIZE`].
+    /// Bytes in a chunk; the default is [`DEFAULT_CHUNK_SIZE`].
     pub chunk_size: u64,
     /// The algorithm of chunk digests.
     pub digest: Algorithm,
@@ -155,18 +155,15 @@ impl Settings {
     /// Refuses what can be known to be wrong before anything is begun.
     pub fn check(&self) -> Result<()> {
         if !(MIN_CHUNK_SIZE..=MAX_CHUNK_SIZE).contains(&self.chunk_size) {
-            return Err(Error::usage(format!("a chunk of {} bytes cannot be used", self.chunk_size))
-                .hint("chunks are from 4k to 64M"));
+            return Err(Error::usage(format!("a chunk size of {} bytes is out of range", self.chunk_size))
+                .hint("choose one from 4k to 64M"));
         }
         if let Some(manifest) = &self.manifest {
             let dir = manifest.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
             if !dir.is_dir() {
                 return Err(Error::new(
                     Kind::Io,
-                    format!(
-                        "the manifest {} cannot be written: there is no such directory",
-                        manifest.display()
-                    ),
+                    format!("cannot write the manifest {}: no such directory", manifest.display()),
                 ));
             }
         }
@@ -224,7 +221,7 @@ pub async fn once_free<T>(context: &Context, mut take: impl FnMut() -> Result<T>
         match take() {
             Err(error) if error.kind() == Kind::Locked && tokio::time::Instant::now() < until => {
                 if !std::mem::replace(&mut said, true) {
-                    (context.observer)(&Event::Note(format!("{error}: waiting for it to end")));
+                    (context.observer)(&Event::Note(format!("{error}; waiting for it to end")));
                 }
             }
             taken => return taken,
@@ -255,8 +252,8 @@ async fn usable(disk: &str, access: Access, far: &Far, context: &Context) -> Res
     let facts = far.store.facts(disk).await?;
     let what = far.called(&facts.disk);
     if let Some(why) = &facts.busy {
-        return Err(Error::new(Kind::Busy, format!("{what} cannot be used now: {why}"))
-            .hint("wait until that is over, then run the same command again"));
+        return Err(Error::new(Kind::Busy, format!("{what} is busy: {why}"))
+            .hint("run the same command again once that is over"));
     }
     let Some(users) = &facts.in_use else { return Ok(facts) };
     let release = match users.servers() {
@@ -309,7 +306,7 @@ fn check_in_use(what: &str, users: &str, access: Access, release: &str, context:
 /// Fails if a disk says that it is not what it was when it was opened.
 async fn check_unchanged(disk: &dyn ReadAt, context: &Context) -> Result<()> {
     if let Some(local) = disk.local() {
-        return local.glance();
+        return local.check_unchanged();
     }
     let what = format!("asking for {}", disk.info().name);
     let changed = context.retry.run(&what, None, async || disk.changed().await).await?;

@@ -10,7 +10,7 @@ use crate::engine::ledger::Ledger;
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::journal::{self, Claim, Directory, DriveRecord, Header, Journal, Replay};
-use crate::record::Fate;
+use crate::record::ChunkOutcome;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -117,7 +117,7 @@ impl Resumable {
     pub(super) fn written_here(&self, claim: Option<&Claim>) -> Option<String> {
         let (replay, claim) = (self.replay.as_ref()?, claim?);
         (replay.generation.as_deref() != claim.generation())
-            .then(|| "another run on this machine has written there since".to_owned())
+            .then(|| "another run on this machine has written to it since".to_owned())
     }
 
     /// Returns the reason to doubt that nobody elsewhere has written to the drive that is the destination. `marks`: whether
@@ -133,17 +133,17 @@ impl Resumable {
         }
         match &replay.evidence {
             None => Some(
-                "the earlier run ended before it could note what the drive says of its writes".to_owned(),
+                "the interrupted run ended before it could note what the drive says of its writes".to_owned(),
             ),
             Some(then) if (&then.writes, &then.tag) == (writes, tag) => None,
-            Some(_) => Some("the drive says that it was written to since".to_owned()),
+            Some(_) => Some("the far end says that it was written to since".to_owned()),
         }
     }
 
     /// Returns why the drive that is read is not what it was when the transfer began, as far as it counts its writes.
     pub(super) fn source_changed(&self, now: &Evidence) -> Option<String> {
         let then = self.replay.as_ref()?.source.as_ref()?;
-        (then != now).then(|| "it was written to since the earlier run".to_owned())
+        (then != now).then(|| "it was written to since then".to_owned())
     }
 }
 
@@ -154,7 +154,8 @@ pub(super) fn count_resumed(ledger: &Ledger, context: &Context) -> u64 {
     context.meters.resumed.store(bytes, Relaxed);
     if context.record.is_some() {
         let all = 0..ledger.geometry().chunks();
-        all.filter(|index| ledger.is_settled(*index)).for_each(|index| context.note(index, Fate::Resumed));
+        all.filter(|index| ledger.is_settled(*index))
+            .for_each(|index| context.note(index, ChunkOutcome::Resumed));
     }
     ledger.settled()
 }
@@ -191,7 +192,8 @@ pub(super) fn start_over(error: Error, settings: &Settings, context: &Context) -
 /// Says that chunks have to be moved again.
 pub(super) fn tell_lost(chunks: usize, place: &str, context: &Context) {
     let (s, are) = if chunks == 1 { ("", "is") } else { ("s", "are") };
-    let text =
-        format!("{chunks} chunk{s} of the earlier run {are} no longer {place} and will be moved again");
+    let text = format!(
+        "{chunks} chunk{s} of the interrupted run {are} no longer {place} and will be transferred again"
+    );
     (context.observer)(&Event::Warning(text));
 }

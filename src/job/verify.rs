@@ -23,7 +23,7 @@ pub struct Verify {
 }
 
 /// How a VHD is compared with its footer.
-const AS_VHD: &str = "`--target-format vhd` compares the footer, too";
+const AS_VHD: &str = "`--target-format vhd` also compares the footer";
 
 /// What a comparison has found.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Verify {
         settings.check()?;
         let from = &self.image.from;
         let here = self.image.bytes.disk().cloned().ok_or_else(|| {
-            Error::usage(format!("{from} is {}: it cannot be compared as it is", self.image.format))
+            Error::usage(format!("{from} is {}, which cannot be compared as it is", self.image.format))
                 .hint("unpack it first")
         })?;
         check_device(Some(&here), context)?;
@@ -60,12 +60,12 @@ impl Verify {
         if there < size {
             return Err(Error::new(
                 Kind::Differ,
-                format!("{what} has {there} bytes and {from} has {size}: they cannot be equal"),
+                format!("{what} has {there} bytes and {from} has {size}, so they differ"),
             ));
         }
         if there > size {
             let text =
-                format!("{what} is larger than the file: its last {} bytes are not compared", there - size);
+                format!("{what} is larger than the file: not comparing its last {} bytes", there - size);
             (context.observer)(&Event::Warning(text));
         }
         let geometry = Geometry::checked(size, settings.chunk_size)?;
@@ -77,7 +77,7 @@ impl Verify {
                 from: from.clone(),
                 format: self.image.format.clone(),
                 to: format!("{}:{}", far.remote, info.disk),
-                target_format: self.target.told(),
+                target_format: self.target.label(),
                 drive: Some(info.disk.clone()),
                 size: geometry.image_size(),
                 chunk_size: settings.chunk_size,

@@ -63,7 +63,7 @@ pub(super) async fn without_footer(
     let found = context.retry.run(&what, None, async || WithoutFooter::detect(Arc::clone(&disk)).await).await;
     let Some(image) = found.map_err(|error| error.hint(hint))? else { return Ok(disk) };
     let text = format!(
-        "{} is a fixed VHD: the image in it has {} bytes, and its footer is left out{}",
+        "{} is a fixed VHD: taking the image in it, of {} bytes, without its footer{}",
         disk.info().name,
         image.info().size,
         if hint.is_empty() { String::new() } else { format!(" ({hint})") }
@@ -81,7 +81,7 @@ pub(super) async fn as_vhd(
 ) -> Result<Arc<dyn ReadAt>> {
     match footer(&disk, far, context).await? {
         Some(_) => {
-            let text = format!("{} is a fixed VHD already, and is taken as it is", disk.info().name);
+            let text = format!("{} is a fixed VHD already: taking it as it is", disk.info().name);
             (context.observer)(&Event::Note(text));
             Ok(disk)
         }

@@ -2,7 +2,10 @@
 
 use super::Provider;
 use super::catalogue::{Call, Input, Key, Output, Repeat, ValueKind};
-use super::family::{DRIVE, DRIVE_NEW, DRIVES, NETWORK, RESOURCE, RESOURCES, SERVER, SERVERS, TAGS, VNC};
+use super::family::{
+    CREATING, DRIVE, DRIVE_NEW, DRIVES, IMAGING, NETWORK, RESOURCE, RESOURCES, SERVER, SERVERS, STARTING,
+    STOPPING, TAGS, VNC,
+};
 
 /// The address of a server's screen, as Crosspeer prints it.
 const VNC_ADDRESS: &[Key] = &[Key::optional("vnc", ValueKind::AddressOrAuto).alias("vnc:ip")];
@@ -38,6 +41,7 @@ pub(super) const CALLS: &[Call] = &[
         .section("Set extra drive data"),
     post("drives.image", "/drives/{UUID}/image/{SOURCE}[/{CONVERSION}]")
         .returns_nothing()
+        .polled(IMAGING)
         .section("Image a drive from another drive")
         .note(
             "overwrites the drive UUID with SOURCE, and goes on after the reply: see imaging in drives.info",
@@ -57,6 +61,7 @@ pub(super) const CALLS: &[Call] = &[
         .note("status is active, stopped, paused, dumped or dead"),
     get("servers.info_all", "/servers/info").returns(Output::PROPERTIES_LIST).section("Get all servers info"),
     post("servers.create", "/servers/create")
+        .polled(CREATING)
         .takes(Input::Properties(&[SERVER, NETWORK, VNC_ADDRESS, VNC, TAGS, AVOID]))
         .section("Create and optionally start a server")
         .note("starts the server, too"),
@@ -66,6 +71,7 @@ pub(super) const CALLS: &[Call] = &[
         .note("does not start the server"),
     post("servers.start", "/servers/{UUID}/start")
         .returns_nothing()
+        .polled(STARTING)
         .repeat(Repeat::Allowed)
         .section("Start a server"),
     post("servers.set", "/servers/{UUID}/set")
@@ -75,6 +81,7 @@ pub(super) const CALLS: &[Call] = &[
         .note("of an active server only name, cpu, persistent, tags and vnc:password"),
     post("servers.stop", "/servers/{UUID}/stop")
         .returns_nothing()
+        .polled(STOPPING)
         .repeat(Repeat::UntilGone)
         .section("Stop a server")
         .note("cuts the power; a server that is not persistent is destroyed"),
@@ -85,6 +92,7 @@ pub(super) const CALLS: &[Call] = &[
         .note("stops the server first"),
     post("servers.shutdown", "/servers/{UUID}/shutdown")
         .returns_nothing()
+        .polled(STOPPING)
         .repeat(Repeat::UntilGone)
         .section("Shut down a server")
         .note("asks by ACPI, and goes on after the reply; a server that is not persistent is destroyed"),

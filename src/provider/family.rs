@@ -1,7 +1,8 @@
 //! The keys that Open Hosting and Crosspeer share; both run the same software (Open Hosting API and Crosspeer API,
 //! "Create a Drive" and "Server Configuration").
 
-use super::catalogue::{Key, Output, Shape, ValueKind};
+use super::catalogue::{Argument, Key, Output, Poll, Shape, ValueKind};
+use std::time::Duration;
 
 /// The rows of a drive list.
 pub(super) const DRIVES: Output = Output(&[Shape::List(&["drive"])]);
@@ -73,3 +74,19 @@ pub(super) const RESOURCE: &[Key] = &[
 
 /// What may be connected as.
 pub(super) const MEDIA: &[&str] = &["disk", "cdrom"];
+
+/// How a drive is filled by the server: `imaging` is there until it is full (Open Hosting API, "Get Single Drive Info").
+pub(super) const IMAGING: Poll =
+    Poll::new("imaging", "drive", "drives.info", "imaging", &["", "false", "100", "100%"])
+        .deadline(Duration::from_hours(24));
+
+/// How a server starts.
+pub(super) const STARTING: Poll =
+    Poll::new("starting", "server", "servers.info", "status", &["active"]).fails(&["dumped", "dead"]);
+
+/// How a new server starts.
+pub(super) const CREATING: Poll = STARTING.of(&[Argument::Reply("server")]);
+
+/// How a server stops. One that is not persistent is gone then (Open Hosting API, "Stop a server").
+pub(super) const STOPPING: Poll =
+    Poll::new("stopping", "server", "servers.info", "status", &["stopped", "dumped", "dead"]).or_gone();

@@ -28,7 +28,8 @@ impl ObjectId {
         if shown.len() < text.len() {
             shown.push('…');
         }
-        let why = if text.is_empty() { "no id".to_owned() } else { format!("{shown:?}, which is no id") };
+        let why =
+            if text.is_empty() { "with no id".to_owned() } else { format!("{shown:?}, which is not an id") };
         Err(Error::new(Kind::Protocol, format!("the server names a {what} {why}"))
             .hint("check the remote's url: it may be another server that answers"))
     }

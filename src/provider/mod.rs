@@ -42,7 +42,7 @@ impl Provider {
         Provider::Joyent,
     ];
 
-    /// The name in the configuration file and on the command line.
+    /// Returns the name in the configuration file and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Provider::OpenHosting => "openhosting",
@@ -53,7 +53,7 @@ impl Provider {
         }
     }
 
-    /// What the provider's drives can do; `None` where there are no drives to read or write.
+    /// Returns what the provider's drives can do, if it has drives that can be read and written.
     pub fn drives(self) -> Option<DriveCapabilities> {
         let family = DriveCapabilities {
             gzip: true,
@@ -137,7 +137,7 @@ impl FromStr for Provider {
     fn from_str(name: &str) -> crate::Result<Self> {
         Self::ALL.into_iter().find(|p| p.name() == name).ok_or_else(|| {
             let names = Self::ALL.map(Provider::name).join(", ");
-            crate::Error::usage(format!("there is no provider {name:?}"))
+            crate::Error::usage(format!("there is no provider `{name}`"))
                 .hint(format!("the providers are {names}"))
         })
     }

@@ -4,7 +4,8 @@
 use super::Provider;
 use super::catalogue::{Call, Input, Output, Repeat};
 use super::family::{
-    DRIVE, DRIVE_NEW, DRIVES, NETWORK, RESOURCE, RESOURCES, SERVER, SERVERS, TAGS, VNC, VNC_IP,
+    CREATING, DRIVE, DRIVE_NEW, DRIVES, IMAGING, NETWORK, RESOURCE, RESOURCES, SERVER, SERVERS, STARTING,
+    STOPPING, TAGS, VNC, VNC_IP,
 };
 
 const fn get(id: &'static str, path: &'static str) -> Call {
@@ -26,6 +27,7 @@ pub(super) const CALLS: &[Call] = &[
         .section("Create a Drive"),
     post("drives.image", "/drives/{UUID}/image/{SOURCE}[/{CONVERSION}]")
         .returns_nothing()
+        .polled(IMAGING)
         .section("Image a Drive from Another Drive")
         .note(
             "overwrites the drive UUID with SOURCE, and goes on after the reply: see imaging in drives.info",
@@ -52,6 +54,7 @@ pub(super) const CALLS: &[Call] = &[
         .note("status is active, stopped, paused, dumped or dead"),
     get("servers.info_all", "/servers/info").returns(Output::PROPERTIES_LIST).section("Get All Servers Info"),
     post("servers.create", "/servers/create")
+        .polled(CREATING)
         .takes(Input::Properties(&[SERVER, NETWORK, VNC_IP, VNC, TAGS]))
         .section("Create and Optionally Start a Server")
         .note("starts the server, too"),
@@ -61,6 +64,7 @@ pub(super) const CALLS: &[Call] = &[
         .note("does not start the server"),
     post("servers.start", "/servers/{UUID}/start")
         .returns_nothing()
+        .polled(STARTING)
         .repeat(Repeat::Allowed)
         .section("Start a Server"),
     post("servers.set", "/servers/{UUID}/set")
@@ -70,6 +74,7 @@ pub(super) const CALLS: &[Call] = &[
         .note("of an active server only name, cpu, persistent, tags, user:* and vnc:password"),
     post("servers.stop", "/servers/{UUID}/stop")
         .returns_nothing()
+        .polled(STOPPING)
         .repeat(Repeat::UntilGone)
         .section("Stop a server")
         .note("cuts the power; a server that is not persistent is destroyed"),
@@ -80,6 +85,7 @@ pub(super) const CALLS: &[Call] = &[
         .note("stops the server first"),
     post("servers.shutdown", "/servers/{UUID}/shutdown")
         .returns_nothing()
+        .polled(STOPPING)
         .repeat(Repeat::UntilGone)
         .section("Shut Down a Server")
         .note("asks by ACPI, and goes on after the reply; a server that is not persistent is destroyed"),

@@ -127,12 +127,12 @@ fn kind_of_status(status: u16) -> Kind {
 fn sentence(kind: Kind, status: u16) -> String {
     match kind {
         Kind::Auth => "the credentials were refused".into(),
-        Kind::Billing => "the account does not cover this call".into(),
+        Kind::Billing => "the account's balance does not cover this call".into(),
         Kind::NotFound => "there is no such object or call".into(),
         Kind::Busy => "the object is busy".into(),
         Kind::SlowDown => "the server asked to slow down".into(),
         Kind::Unavailable => "the server failed".into(),
-        Kind::Full => "the far end has no room".into(),
+        Kind::Full => "the provider has no room".into(),
         Kind::Refused => "the request was refused".into(),
         _ => format!("unexpected status {status}"),
     }
@@ -298,18 +298,21 @@ mod tests {
         let body = r#"{"code": "InvalidArgument", "message": "name\u001b[31m is invalid"}"#;
         let error = super::tests::error(Joyent, "/my/machines", 409, None, body);
         assert_eq!(error.kind(), Kind::Refused);
-        assert_eq!(error.said(), Some("409 InvalidArgument: name[31m is invalid"));
+        assert_eq!(error.server_message(), Some("409 InvalidArgument: name[31m is invalid"));
         let told = Told { status: 449, request_id: Some("4bcf467e"), body, ..Told::default() };
         let error = classify(Joyent, "/my/machines", told);
         assert!(!error.kind().is_retryable());
-        assert_eq!(error.said(), Some("449 InvalidArgument: name[31m is invalid (request 4bcf467e)"));
+        assert_eq!(
+            error.server_message(),
+            Some("449 InvalidArgument: name[31m is invalid (request 4bcf467e)")
+        );
         assert!(kind(Joyent, "/x", 420, None, "").is_retryable());
     }
 
     #[test]
     fn the_servers_words_are_short_and_harmless() {
         let said = |header, body: &str| {
-            error(OpenHosting, "/x", 409, header, body).said().unwrap_or_default().to_owned()
+            error(OpenHosting, "/x", 409, header, body).server_message().unwrap_or_default().to_owned()
         };
         assert_eq!(said(Some("busy"), "Drive is\r\n busy\u{7}\n"), "409 busy: Drive is busy");
         assert_eq!(said(None, "\u{1b}]0;x\u{7}\u{202e}"), "409: ]0;x");
@@ -334,28 +337,29 @@ mod tests {
         );
         let path = "/subscriptions/resources/create";
         assert_eq!(
-            error(CloudSigma, path, 400, None, body).said(),
+            error(CloudSigma, path, 400, None, body).server_message(),
             Some(
                 "400:\n  cpu: The minimum CPU subscription is 2000 core MHz\n  \
                  mem: The minimum memory subscription is 1024 MB"
             )
         );
         let one = error(CloudSigma, "/profile/set", 400, None, "errors:first_name * This field is required.");
-        assert_eq!(one.said(), Some("400: first_name: This field is required."));
+        assert_eq!(one.server_message(), Some("400: first_name: This field is required."));
         let echo = error(CloudSigma, "/x", 400, None, "name a\nsecret_key K\nvnc:password P\nno\n");
-        assert_eq!(echo.said(), Some("400: name a no"));
+        assert_eq!(echo.server_message(), Some("400: name a no"));
         let page = error(CloudSigma, "/x", 400, None, "<title>no\nvnc:password P\n</title>");
-        assert_eq!(page.said(), Some("400: no"));
+        assert_eq!(page.server_message(), Some("400: no"));
     }
 
     #[test]
     fn the_wait_and_the_hint_are_handed_on() {
         let wait = Some(Duration::from_secs(3));
         assert_eq!(
-            classify(SpotCloud, "/x", Told { status: 503, retry_after: wait, ..Told::default() }).wait(),
+            classify(SpotCloud, "/x", Told { status: 503, retry_after: wait, ..Told::default() })
+                .retry_delay(),
             wait
         );
-        assert!(error(SpotCloud, "/x", 401, None, "").what_next().is_some_and(|h| h.contains("not yours")));
-        assert!(error(OpenHosting, "/x", 401, None, "").what_next().is_some_and(|h| h.contains("user")));
+        assert!(error(SpotCloud, "/x", 401, None, "").hint_text().is_some_and(|h| h.contains("not yours")));
+        assert!(error(OpenHosting, "/x", 401, None, "").hint_text().is_some_and(|h| h.contains("user")));
     }
 }

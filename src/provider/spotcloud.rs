@@ -1,7 +1,8 @@
 //! The calls of SpotCloud (SpotCloud Buyer API 1.2). `{FORMAT}` is json or xml.
 
 use super::Provider;
-use super::catalogue::{Call, Input, Key, Output, Repeat, Shape, ValueKind};
+use super::catalogue::{Argument, Call, Input, Key, Output, Poll, Repeat, Shape, ValueKind};
+use std::time::Duration;
 
 const fn get(id: &'static str, path: &'static str) -> Call {
     Call::get(Provider::SpotCloud, id, path).returns(Output::OBJECT)
@@ -24,6 +25,11 @@ const PLACE: [Key; 3] = [
 const MIN_CPU: Key = Key::optional("min_cpu", ValueKind::Integer);
 const MIN_MEMORY: Key = Key::optional("min_memory", ValueKind::Size);
 const MAX_COST: Key = Key::optional("max_cost", ValueKind::Decimal).note("USD an hour");
+
+/// How a new instance comes to run (2.2): it is `pending` before.
+const RUNNING: Poll = Poll::new("starting", "instance", "instances.get", "state", &["running"])
+    .of(&[Argument::Reply("key")])
+    .deadline(Duration::from_hours(1));
 
 const STATES: &[&str] = &["running", "pending"];
 
@@ -59,12 +65,13 @@ pub(super) const CALLS: &[Call] = &[
         .note("has no deadline until it runs"),
     Call::post(Provider::SpotCloud, "instances.create", "/api/v1/buyer/instances/list.{FORMAT}")
         .takes(Input::Form(&[
-            Key::required("appliance", ValueKind::Text).note("a key"),
-            Key::required("hardware", ValueKind::Text).note("a key"),
-            Key::required("provider", ValueKind::Text).note("a key"),
+            Key::required("appliance", ValueKind::Key("appliance list REMOTE:")),
+            Key::required("hardware", ValueKind::Key("hardware list REMOTE:")),
+            Key::required("provider", ValueKind::Key("call REMOTE: providers.list")),
         ]))
         .returns(Output::OBJECT)
         .success(&[201])
+        .polled(RUNNING)
         .section("2.3")
         .note("answers 401 also where the funds do not suffice"),
     delete("instances.delete", "/api/v1/buyer/instance/{KEY}").section("2.4"),

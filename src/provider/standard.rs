@@ -17,9 +17,7 @@ pub enum Contents {
 /// A drive that a provider offers to all its users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StandardDrive {
-    /// Its UUID.
     pub uuid: &'static str,
-    /// Its name.
     pub name: &'static str,
     /// What it holds.
     pub contents: Contents,
@@ -69,7 +67,7 @@ const CROSSPEER: &[StandardDrive] = &[
     cd("7aead6d3-c3e6-4940-85c7-f5ee61f6ef2b", "Windows Web Server 2008 Trial Install CD"),
 ];
 
-/// The standard drives of a provider, as far as its manual lists them.
+/// Returns the standard drives of a provider, as far as its manual lists them.
 pub fn standard_drives(provider: Provider) -> &'static [StandardDrive] {
     match provider {
         Provider::Crosspeer => CROSSPEER,
@@ -77,8 +75,11 @@ pub fn standard_drives(provider: Provider) -> &'static [StandardDrive] {
     }
 }
 
-/// The standard drive of this name or UUID, in any case of letters; of a name, as much as tells it from the others is
-/// enough. `None` where there is none, a usage error where several are meant.
+/// Returns the standard drive of this name or UUID, if there is one. Letters may be in any case, and of a name as much as
+/// tells it from the others is enough.
+///
+/// # Errors
+/// A usage error if several are meant.
 pub fn find(provider: Provider, name: &str) -> Result<Option<&'static StandardDrive>> {
     let all = standard_drives(provider);
     let exact = |d: &&StandardDrive| d.name.eq_ignore_ascii_case(name) || d.uuid.eq_ignore_ascii_case(name);
@@ -96,7 +97,7 @@ pub fn find(provider: Provider, name: &str) -> Result<Option<&'static StandardDr
         [one] => Ok(Some(one)),
         _ => {
             let names: Vec<&str> = near.iter().map(|d| d.name).collect();
-            Err(Error::usage(format!("{name:?} is more than one standard drive"))
+            Err(Error::usage(format!("`{name}` is more than one standard drive"))
                 .hint(format!("it may be {}", names.join(", or "))))
         }
     }
@@ -130,6 +131,6 @@ mod tests {
         assert_eq!(found("").unwrap(), None);
         let error = found("fedora linux 10").unwrap_err();
         assert_eq!(error.kind().exit_code(), 2);
-        assert!(error.what_next().is_some_and(|h| h.contains("Red Hat Fedora Linux 10 Live CD")));
+        assert!(error.hint_text().is_some_and(|h| h.contains("Red Hat Fedora Linux 10 Live CD")));
     }
 }

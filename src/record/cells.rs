@@ -1,61 +1,61 @@
-//! What has become of the chunks, place by place.
+//! The outcome of each chunk, grouped into the cells of a map.
 
-/// The most places that are told apart. A place of a larger image has several chunks.
+/// The most cells. Those of a larger image cover several chunks.
 pub const MOST_CELLS: u64 = 4096;
 
-/// What has become of a chunk.
+/// The outcome of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// Its bytes were moved, and acknowledged where they were written.
+pub enum ChunkOutcome {
+    /// Its bytes were transferred and, if written, acknowledged.
     Sent,
-    /// Of those sent, one that took more than one attempt.
+    /// Like `Sent`, after more than one attempt.
     Retried,
-    /// It holds zeros that needed no transfer.
+    /// It is zero and needed no transfer.
     Zero,
-    /// The destination was known to have it.
+    /// The destination was known to hold it.
     Unchanged,
-    /// An earlier run has moved it.
+    /// An earlier run transferred it.
     Resumed,
-    /// It failed for good.
+    /// All attempts failed.
     Failed,
-    /// It was read back and found equal.
+    /// It was read back and is equal.
     Verified,
-    /// It was read back and found to differ.
+    /// It was read back and differs.
     Differs,
 }
 
-impl Fate {
-    /// All of them.
-    pub const ALL: [Fate; 8] = [
-        Fate::Sent,
-        Fate::Retried,
-        Fate::Zero,
-        Fate::Unchanged,
-        Fate::Resumed,
-        Fate::Failed,
-        Fate::Verified,
-        Fate::Differs,
+impl ChunkOutcome {
+    /// All outcomes.
+    pub const ALL: [ChunkOutcome; 8] = [
+        ChunkOutcome::Sent,
+        ChunkOutcome::Retried,
+        ChunkOutcome::Zero,
+        ChunkOutcome::Unchanged,
+        ChunkOutcome::Resumed,
+        ChunkOutcome::Failed,
+        ChunkOutcome::Verified,
+        ChunkOutcome::Differs,
     ];
 
-    /// The word for it.
+    /// Returns the name in reports.
     pub fn name(self) -> &'static str {
         match self {
-            Fate::Sent => "sent",
-            Fate::Retried => "retried",
-            Fate::Zero => "zero",
-            Fate::Unchanged => "unchanged",
-            Fate::Resumed => "resumed",
-            Fate::Failed => "failed",
-            Fate::Verified => "verified",
-            Fate::Differs => "differs",
+            ChunkOutcome::Sent => "sent",
+            ChunkOutcome::Retried => "retried",
+            ChunkOutcome::Zero => "zero",
+            ChunkOutcome::Unchanged => "unchanged",
+            ChunkOutcome::Resumed => "resumed",
+            ChunkOutcome::Failed => "failed",
+            ChunkOutcome::Verified => "verified",
+            ChunkOutcome::Differs => "differs",
         }
     }
 }
 
-/// How many chunks of a place have met which fate.
-type Counts = [u32; Fate::ALL.len()];
+/// The number of chunks in a cell, by outcome.
+type Counts = [u32; ChunkOutcome::ALL.len()];
 
-/// The places of an image, in order.
+/// The cells of an image, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Cells {
     chunks: u64,
@@ -64,14 +64,14 @@ pub struct Cells {
 }
 
 impl Cells {
-    /// Of an image of so many chunks, in at most `most` places.
+    /// Creates at most `most` cells for an image of `chunks` chunks.
     pub fn new(chunks: u64, most: u64) -> Self {
         let chunks_each = chunks.div_ceil(most.clamp(1, MOST_CELLS)).max(1);
         let cells = usize::try_from(chunks.div_ceil(chunks_each)).unwrap_or(0);
         Self { chunks, chunks_each, counts: vec![Counts::default(); cells] }
     }
 
-    /// The same in at most `most` places.
+    /// Returns the outcomes merged into at most `most` cells.
     #[must_use]
     pub fn merged(&self, most: usize) -> Self {
         let group = self.counts.len().div_ceil(most.max(1)).max(1);
@@ -89,52 +89,52 @@ impl Cells {
         }
     }
 
-    /// Chunks of the image.
+    /// Returns the number of chunks in the image.
     pub fn chunks(&self) -> u64 {
         self.chunks
     }
 
-    /// Chunks of a place; the last may have fewer.
+    /// Returns the number of chunks in a cell; the last may have fewer.
     pub fn chunks_each(&self) -> u64 {
         self.chunks_each
     }
 
-    /// How many places there are.
+    /// Returns the number of cells.
     pub fn len(&self) -> usize {
         self.counts.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no cells.
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
     }
 
-    /// How many chunks of a place have met a fate.
-    pub fn count(&self, cell: usize, fate: Fate) -> u64 {
-        self.counts.get(cell).map_or(0, |counts| u64::from(counts[fate as usize]))
+    /// Returns the number of chunks in a cell with an outcome.
+    pub fn count(&self, cell: usize, outcome: ChunkOutcome) -> u64 {
+        self.counts.get(cell).map_or(0, |counts| u64::from(counts[outcome as usize]))
     }
 
-    /// How many chunks of the image have.
-    pub fn total(&self, fate: Fate) -> u64 {
-        self.counts.iter().map(|counts| u64::from(counts[fate as usize])).sum()
+    /// Returns the number of chunks in the image with an outcome.
+    pub fn total(&self, outcome: ChunkOutcome) -> u64 {
+        self.counts.iter().map(|counts| u64::from(counts[outcome as usize])).sum()
     }
 
-    /// Counts a chunk. One that is not of the image, as of a stream whose length nobody knew, is not counted.
-    pub fn add(&mut self, index: u64, fate: Fate) {
-        if let Some(count) = self.at(index, fate) {
+    /// Counts a chunk. A chunk outside the image, as of a stream of unknown length, is ignored.
+    pub fn add(&mut self, index: u64, outcome: ChunkOutcome) {
+        if let Some(count) = self.at(index, outcome) {
             *count = count.saturating_add(1);
         }
     }
 
-    /// Takes a chunk back.
-    pub fn take(&mut self, index: u64, fate: Fate) {
-        if let Some(count) = self.at(index, fate) {
+    /// Removes a chunk.
+    pub fn take(&mut self, index: u64, outcome: ChunkOutcome) {
+        if let Some(count) = self.at(index, outcome) {
             *count = count.saturating_sub(1);
         }
     }
 
-    fn at(&mut self, index: u64, fate: Fate) -> Option<&mut u32> {
+    fn at(&mut self, index: u64, outcome: ChunkOutcome) -> Option<&mut u32> {
         let cell = usize::try_from(index / self.chunks_each.max(1)).ok()?;
-        self.counts.get_mut(cell).map(|counts| &mut counts[fate as usize])
+        self.counts.get_mut(cell).map(|counts| &mut counts[outcome as usize])
     }
 }

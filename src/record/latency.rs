@@ -1,12 +1,12 @@
-//! How long requests took.
+//! A histogram of request latencies.
 
 use std::time::Duration;
 
-/// The upper bounds of the classes, in milliseconds; what took longer than the last is in a class of its own.
+/// The upper bounds of the classes in milliseconds. A last class has everything above.
 pub const BOUNDS_MS: [u64; 17] =
     [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000];
 
-/// How many requests took how long.
+/// A histogram of request latencies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Latencies {
     counts: [u64; BOUNDS_MS.len() + 1],
@@ -21,7 +21,7 @@ impl Latencies {
         self.longest = self.longest.max(took);
     }
 
-    /// Counts those of another, too.
+    /// Adds the counts of another histogram.
     pub fn merge(&mut self, other: &Self) {
         for (count, more) in self.counts.iter_mut().zip(other.counts) {
             *count += more;
@@ -29,22 +29,22 @@ impl Latencies {
         self.longest = self.longest.max(other.longest);
     }
 
-    /// How many requests are in each class, the shortest first.
+    /// Returns the number of requests in each class, shortest first.
     pub fn counts(&self) -> &[u64] {
         &self.counts
     }
 
-    /// How many requests there were.
+    /// Returns the number of requests.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// The longest.
+    /// Returns the longest latency.
     pub fn longest(&self) -> Duration {
         self.longest
     }
 
-    /// The bound below which this share of the requests stayed, as far as the classes tell; `None` without requests.
+    /// Returns the upper bound below which this share of the requests stayed, or `None` if there were none.
     pub fn within(&self, share: f64) -> Option<Duration> {
         let total = self.total();
         let mut seen = 0;

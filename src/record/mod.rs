@@ -1,7 +1,8 @@
-//! What is remembered of a transfer for its report: bounded, however large the image is.
+//! Collects the data of a transfer's report, in bounded memory whatever the size of the image.
 //!
-//! The engine tells a [`Record`] what becomes of each chunk and how long each request took, and the [`Meters`] are sampled
-//! into it. Without one in the [`Context`](crate::engine::Context) none of this costs anything.
+//! The engine tells a [`Record`] the outcome of each chunk and the duration of each request, and the
+//! [`Meters`] are sampled into it. If the [`Context`](crate::engine::Context) has no record, nothing of this
+//! is done.
 
 mod cells;
 mod latency;
@@ -9,7 +10,7 @@ mod rate;
 #[cfg(test)]
 mod tests;
 
-pub use cells::{Cells, Fate, MOST_CELLS};
+pub use cells::{Cells, ChunkOutcome, MOST_CELLS};
 pub use latency::{BOUNDS_MS, Latencies};
 pub use rate::{Point, Rate};
 
@@ -19,10 +20,10 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The most warnings and retries that are kept with their words; more are counted.
+/// The most warnings and retries whose text is kept; more are only counted.
 pub const MOST_NOTES: usize = 200;
 
-/// The record of one transfer.
+/// The record of a transfer.
 #[derive(Debug)]
 pub struct Record {
     start: Instant,
@@ -30,10 +31,10 @@ pub struct Record {
     state: Mutex<State>,
 }
 
-/// What kind of request took so long.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// A read of a chunk, or of a part of one.
+    /// A read of a chunk or of a part of one.
     Read,
     /// A write of a chunk.
     Write,
@@ -42,34 +43,34 @@ pub enum Request {
 /// A warning or a retry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// When, from the start of the record.
+    /// The time since the start of the record.
     pub at: Duration,
     /// `warning` or `retry`.
     pub kind: &'static str,
-    /// What it says. It may have words of a server in it.
+    /// The message. It may contain text from a server.
     pub text: String,
 }
 
-/// What a record holds.
+/// The contents of a record.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// What was planned; none if it did not come to that.
+    /// The plan, if there was one.
     pub plan: Option<Plan>,
-    /// What has become of the chunks, place by place.
+    /// The outcomes of the chunks.
     pub cells: Cells,
-    /// How long reads took.
+    /// The latencies of reads.
     pub reads: Latencies,
-    /// How long writes took.
+    /// The latencies of writes.
     pub writes: Latencies,
-    /// The bytes moved over time.
+    /// The bytes transferred over time.
     pub rate: Rate,
-    /// Warnings and retries, the first [`MOST_NOTES`] of them.
+    /// The first [`MOST_NOTES`] warnings and retries.
     pub notes: Vec<Note>,
     /// How many more there were.
     pub notes_left_out: u64,
-    /// Chunks an attempt at which has failed. As many as are on their way at a time: each leaves when it is settled or fails.
+    /// Chunks with a failed attempt that are neither settled nor failed: at most as many as are in flight.
     retried: BTreeSet<u64>,
-    /// Whether what is compared now is the work of an earlier run.
+    /// Whether the current comparison checks the work of an earlier run.
     proving: bool,
 }
 
@@ -80,12 +81,12 @@ impl Default for Record {
 }
 
 impl Record {
-    /// A record that tells at most so many places apart.
+    /// Creates a record with at most `most_cells` cells.
     pub fn new(most_cells: u64) -> Self {
         Self { start: Instant::now(), most_cells, state: Mutex::default() }
     }
 
-    /// Takes an event.
+    /// Records an event.
     pub fn observe(&self, event: &Event) {
         match event {
             Event::Plan(plan) => {
@@ -110,25 +111,25 @@ impl Record {
         }
     }
 
-    /// Notes what has become of a chunk.
-    pub fn chunk(&self, index: u64, fate: Fate) {
+    /// Records the outcome of a chunk.
+    pub fn chunk(&self, index: u64, outcome: ChunkOutcome) {
         let mut state = self.lock();
-        if matches!(fate, Fate::Verified | Fate::Differs) && state.proving {
+        if matches!(outcome, ChunkOutcome::Verified | ChunkOutcome::Differs) && state.proving {
             return;
         }
         let was_retried = state.retried.remove(&index);
-        state.cells.add(index, fate);
-        if was_retried && fate == Fate::Sent {
-            state.cells.add(index, Fate::Retried);
+        state.cells.add(index, outcome);
+        if was_retried && outcome == ChunkOutcome::Sent {
+            state.cells.add(index, ChunkOutcome::Retried);
         }
     }
 
-    /// Takes back that a chunk needed no transfer: it is transferred after all.
+    /// Removes a chunk from those that needed no transfer, because it is transferred after all.
     pub fn take_back_zero(&self, index: u64) {
-        self.lock().cells.take(index, Fate::Zero);
+        self.lock().cells.take(index, ChunkOutcome::Zero);
     }
 
-    /// Notes how long an attempt at a chunk took, and whether it succeeded.
+    /// Records the duration of an attempt at a chunk, and whether it succeeded.
     pub fn attempt(&self, index: u64, request: Request, took: Duration, succeeded: bool) {
         let mut state = self.lock();
         match request {
@@ -140,24 +141,24 @@ impl Record {
         }
     }
 
-    /// Notes what the counters say now, if it is time to.
+    /// Samples the counters if the last sample is old enough.
     pub fn sample(&self, meters: &Meters) {
         let at = self.start.elapsed();
         self.lock().rate.sample(at, meters);
     }
 
-    /// The same, whatever the time: at the end.
+    /// Samples the counters in any case, at the end.
     pub fn sample_last(&self, meters: &Meters) {
         let at = self.start.elapsed();
         self.lock().rate.push(at, meters);
     }
 
-    /// How long the record has been kept.
+    /// Returns the time since the record was created.
     pub fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 
-    /// What it holds now.
+    /// Returns a copy of the contents.
     pub fn snapshot(&self) -> State {
         self.lock().clone()
     }

@@ -1,27 +1,27 @@
-//! The bytes moved over time.
+//! The bytes transferred over time.
 
 use crate::meters::Meters;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// The most points that are kept. When there are more, every other one goes and they come half as often.
+/// The most points that are kept. Beyond that every other point is dropped and the interval doubles.
 pub const MOST_POINTS: usize = 600;
 
-/// How often points come at first.
+/// The initial interval between points.
 const FIRST: Duration = Duration::from_millis(100);
 
-/// What the counters said at some time.
+/// A sample of the counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Point {
-    /// When.
+    /// The time since the start.
     pub at: Duration,
-    /// Image bytes that were moved and compared by then, without those of an earlier run.
+    /// Image bytes transferred and compared so far, without those of an earlier run.
     pub image: u64,
-    /// Bytes on the wire by then.
+    /// Bytes on the wire so far.
     pub wire: u64,
 }
 
-/// What the counters said over time.
+/// Samples of the counters over time.
 #[derive(Clone, Debug)]
 pub struct Rate {
     points: Vec<Point>,
@@ -35,7 +35,7 @@ impl Default for Rate {
 }
 
 impl Rate {
-    /// Notes what the counters say, unless the last point is too young.
+    /// Samples the counters, unless the last point is too recent.
     pub fn sample(&mut self, at: Duration, meters: &Meters) {
         let last = self.points.last().map_or(Duration::ZERO, |point| point.at);
         if at >= last + self.every {
@@ -43,15 +43,16 @@ impl Rate {
         }
     }
 
-    /// Notes what the counters say.
+    /// Samples the counters.
     pub fn push(&mut self, at: Duration, meters: &Meters) {
         let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
         let done = get(&meters.image).saturating_sub(get(&meters.resumed)) + get(&meters.verified);
-        // Chunks count when they are acknowledged; what has moved of those under way keeps the rate from jumping.
-        let image = done + meters.on_the_way();
+        // Chunks count when they are acknowledged; adding the transferred part of those in flight keeps the
+        // rate smooth.
+        let image = done + meters.in_flight_bytes();
         self.points.push(Point { at, image, wire: get(&meters.wire) });
         if self.points.len() > MOST_POINTS {
-            // The first and the last stay.
+            // The first and the last point are kept.
             let last = self.points.len() - 1;
             let mut place = 0;
             self.points.retain(|_| {
@@ -62,7 +63,7 @@ impl Rate {
         }
     }
 
-    /// The points, in order of time, the first at zero.
+    /// Returns the points in order of time; the first is at zero.
     pub fn points(&self) -> &[Point] {
         &self.points
     }

@@ -13,13 +13,13 @@ fn a_terabyte_takes_no_more_room_than_any_image() {
     record.observe(&planned("upload", 262_144));
     let cells = record.snapshot().cells;
     assert!(cells.len() as u64 <= MOST_CELLS && cells.len() > 1000, "{}", cells.len());
-    (0..262_144).for_each(|index| record.chunk(index, Fate::Sent));
-    record.chunk(u64::MAX, Fate::Sent);
+    (0..262_144).for_each(|index| record.chunk(index, ChunkOutcome::Sent));
+    record.chunk(u64::MAX, ChunkOutcome::Sent);
     let cells = record.snapshot().cells;
-    assert_eq!(cells.total(Fate::Sent), 262_144);
-    assert!((0..cells.len()).all(|cell| cells.count(cell, Fate::Sent) == 64));
+    assert_eq!(cells.total(ChunkOutcome::Sent), 262_144);
+    assert!((0..cells.len()).all(|cell| cells.count(cell, ChunkOutcome::Sent) == 64));
     let few = cells.merged(100);
-    assert!(few.len() <= 100 && few.total(Fate::Sent) == 262_144, "{}", few.len());
+    assert!(few.len() <= 100 && few.total(ChunkOutcome::Sent) == 262_144, "{}", few.len());
     assert_eq!(few.chunks_each() % 64, 0);
     assert!(Cells::new(0, 9).is_empty() && Cells::new(1, 9).len() == 1 && Cells::new(100, 9).len() <= 9);
 }
@@ -31,14 +31,15 @@ fn a_chunk_that_took_several_attempts_is_told_from_one_that_failed() {
     let second = Duration::from_secs(1);
     record.attempt(3, Request::Write, second, false);
     record.attempt(3, Request::Write, second, true);
-    record.chunk(3, Fate::Sent);
+    record.chunk(3, ChunkOutcome::Sent);
     record.attempt(4, Request::Write, second, false);
-    record.chunk(4, Fate::Failed);
-    record.chunk(4, Fate::Sent);
+    record.chunk(4, ChunkOutcome::Failed);
+    record.chunk(4, ChunkOutcome::Sent);
     record.attempt(5, Request::Read, second, true);
-    record.chunk(5, Fate::Sent);
+    record.chunk(5, ChunkOutcome::Sent);
     let state = record.snapshot();
-    let totals = [Fate::Sent, Fate::Retried, Fate::Failed].map(|fate| state.cells.total(fate));
+    let totals = [ChunkOutcome::Sent, ChunkOutcome::Retried, ChunkOutcome::Failed]
+        .map(|outcome| state.cells.total(outcome));
     assert_eq!(totals, [3, 1, 1]);
     assert_eq!((state.writes.total(), state.reads.total()), (3, 1));
     assert!(state.retried.is_empty());
@@ -48,28 +49,28 @@ fn a_chunk_that_took_several_attempts_is_told_from_one_that_failed() {
 fn the_proof_of_an_earlier_run_is_no_verification() {
     let record = Record::default();
     record.observe(&planned("upload", 10));
-    record.chunk(0, Fate::Verified);
+    record.chunk(0, ChunkOutcome::Verified);
     record.observe(&Event::Stage(Stage::Verify));
-    record.chunk(1, Fate::Differs);
-    assert_eq!(record.snapshot().cells.total(Fate::Differs), 0);
+    record.chunk(1, ChunkOutcome::Differs);
+    assert_eq!(record.snapshot().cells.total(ChunkOutcome::Differs), 0);
     record.observe(&Event::Stage(Stage::Transfer));
-    record.chunk(2, Fate::Verified);
-    assert_eq!(record.snapshot().cells.total(Fate::Verified), 1);
+    record.chunk(2, ChunkOutcome::Verified);
+    assert_eq!(record.snapshot().cells.total(ChunkOutcome::Verified), 1);
     let compared = Record::default();
     compared.observe(&planned("verify", 10));
-    compared.chunk(0, Fate::Verified);
-    assert_eq!(compared.snapshot().cells.total(Fate::Verified), 1);
+    compared.chunk(0, ChunkOutcome::Verified);
+    assert_eq!(compared.snapshot().cells.total(ChunkOutcome::Verified), 1);
 }
 
 #[test]
 fn zeros_that_are_written_after_all_count_once() {
     let record = Record::default();
     record.observe(&planned("upload", 2));
-    record.chunk(1, Fate::Zero);
+    record.chunk(1, ChunkOutcome::Zero);
     record.take_back_zero(1);
-    record.chunk(1, Fate::Sent);
+    record.chunk(1, ChunkOutcome::Sent);
     let cells = record.snapshot().cells;
-    assert_eq!((cells.total(Fate::Zero), cells.total(Fate::Sent)), (0, 1));
+    assert_eq!((cells.total(ChunkOutcome::Zero), cells.total(ChunkOutcome::Sent)), (0, 1));
 }
 
 #[test]

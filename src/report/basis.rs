@@ -1,10 +1,10 @@
-//! What the exit status rests on, in plain words, from what was really done.
+//! Explains what the exit status is based on, from what was actually done.
 
 use super::{Part, Report};
 use crate::event::{Plan, Summary};
 use crate::units::counted;
 
-/// The sentences of the page's last part.
+/// Returns the sentences of the last section.
 pub(super) fn sentences(report: &Report) -> Vec<String> {
     if report.ending.status != 0 {
         return unproved(report);
@@ -16,11 +16,11 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
         Some(Part { state, summary: Some(summary), flushes, .. }) => {
             of_one(state.plan.as_ref(), summary, *flushes)
         }
-        _ => vec!["Nothing had to be moved.".to_owned()],
+        _ => vec!["Nothing had to be transferred.".to_owned()],
     }
 }
 
-/// What proves one transfer that ended well.
+/// Returns the evidence for a successful transfer.
 fn of_one(plan: Option<&Plan>, s: &Summary, flushes: u64) -> Vec<String> {
     let action = plan.map_or("", |plan| plan.action);
     if action == "verify" {
@@ -43,13 +43,13 @@ fn of_one(plan: Option<&Plan>, s: &Summary, flushes: u64) -> Vec<String> {
     }
     if flushes > 0 {
         all.push(format!(
-            "What the destination acknowledges is safe there only after a flush: it confirmed {}, the last one after the last write.",
+            "The destination makes writes durable only when it is flushed: it confirmed {}, the last one after the last write.",
             counted(flushes, "flush").replace("flushs", "flushes")
         ));
     }
     all.push(verified(s));
     all.push(
-        "At the end the source was asked whether it had changed under the transfer; it tells of no change, as far as it can tell."
+        "At the end the source was checked for changes during the transfer; none was detected, as far as it can be told."
             .to_owned(),
     );
     if !s.digest.is_empty() {
@@ -62,17 +62,17 @@ fn of_one(plan: Option<&Plan>, s: &Summary, flushes: u64) -> Vec<String> {
     all
 }
 
-/// What became of the chunks, each with why it counts.
+/// Returns what happened to the chunks, each with why it counts.
 fn accounts(s: &Summary, is_download: bool) -> String {
     let mut parts = Vec::new();
     if s.chunks_sent > 0 {
         let n = counted(s.chunks_sent, "chunk");
         parts.push(if is_download {
-            format!("{n} came whole and were written to the file, which was synced before it got its name")
+            format!("{n} were received completely and written to the file, which was synced before it got its name")
         } else {
             format!(
-                "{n} were written, and each counts because the far end acknowledged a write of exactly its bytes by the \
-                 answer that its manual has for that"
+                "{n} were written, and each counts because the remote acknowledged a write of exactly its bytes with the \
+                 reply that its manual specifies"
             )
         });
     }
@@ -80,23 +80,23 @@ fn accounts(s: &Summary, is_download: bool) -> String {
         let where_ = if is_download {
             "hold zeros and are holes of the file"
         } else {
-            "hold zeros, where the destination reads as zero or was told to"
+            "hold zeros, where the destination reads as zero or was made to"
         };
         parts.push(format!("{} {where_}", counted(s.chunks_zero, "chunk")));
     }
     if s.chunks_unchanged > 0 {
         parts.push(format!(
-            "{} were not written, because the destination is known to hold them",
+            "{} were not written, because the destination was known to hold them",
             counted(s.chunks_unchanged, "chunk")
         ));
     }
     if s.chunks_resumed > 0 {
-        parts.push(format!("{} were moved by an earlier run", counted(s.chunks_resumed, "chunk")));
+        parts.push(format!("{} were transferred by an earlier run", counted(s.chunks_resumed, "chunk")));
     }
     parts.join("; ") + "."
 }
 
-/// How the work of an earlier run was proved again.
+/// Returns how the work of an earlier run was checked.
 fn earlier(plan: &Plan, s: &Summary) -> String {
     let why = if plan.resume_why.is_empty() { String::new() } else { format!(" ({})", plan.resume_why) };
     match &*plan.resume {
@@ -104,11 +104,11 @@ fn earlier(plan: &Plan, s: &Summary) -> String {
             format!("All {} of the earlier run were compared again{why}.", counted(s.chunks_resumed, "chunk"))
         }
         "sample" => format!(
-            "Of the earlier run's work a sample, the first and the last chunk among it, was read back and compared{why}. \
-             Any difference would have had all of it compared."
+            "A sample of the earlier run's work, including the first and the last chunk, was read back and compared{why}. \
+             Any difference would have caused a comparison of all of it."
         ),
         _ => format!(
-            "The earlier run's work was not compared again{why}: that part rests on its journal, and on nobody having \
+            "The earlier run's work was not compared again{why}: that part relies on its journal, and on nobody having \
              written there since."
         ),
     }
@@ -116,7 +116,7 @@ fn earlier(plan: &Plan, s: &Summary) -> String {
 
 fn verified(s: &Summary) -> String {
     match s.chunks_verified {
-        0 => "Nothing was read back afterwards: the acknowledgements are the proof. `--verify sample` or `--verify full` reads back."
+        0 => "Nothing was read back afterwards: the evidence is the acknowledgements. To read back, use `--verify sample` or `--verify full`."
             .to_owned(),
         n if n >= s.chunks_total => "Afterwards every chunk was read back and compared with the source: all are equal.".to_owned(),
         n => format!("Afterwards {} were read back and compared with the source: all are equal.", counted(n, "chunk")),
@@ -136,7 +136,7 @@ fn of_set(report: &Report) -> Vec<String> {
         ..Summary::default()
     };
     let mut all = vec![format!(
-        "Each of the {} ended as it would have by itself, and none is missing a chunk. Of {} in all: {}",
+        "Each of the {} ended as it would have alone, and none is missing a chunk. Of {} in all: {}",
         counted(done.len() as u64, "member"),
         counted(whole.chunks_total, "chunk"),
         accounts(&whole, report.action == "download")
@@ -150,7 +150,7 @@ fn of_set(report: &Report) -> Vec<String> {
             .map(|plan| &*plan.resume)
             .collect();
         let ways: Vec<&str> = ways.into_iter().collect();
-        all.push(format!("What earlier runs had moved was proved again by: {}.", ways.join(", ")));
+        all.push(format!("The work of earlier runs was checked by: {}.", ways.join(", ")));
     }
     let flushes: u64 = report.parts.iter().map(|part| part.flushes).sum();
     if flushes > 0 {
@@ -162,12 +162,12 @@ fn of_set(report: &Report) -> Vec<String> {
     all
 }
 
-/// What is known of a command that did not end well.
+/// Returns what is known about a command that failed.
 fn unproved(report: &Report) -> Vec<String> {
-    let cells = |fate| report.parts.iter().map(|part| part.state.cells.total(fate)).sum::<u64>();
-    let sent = cells(crate::record::Fate::Sent);
+    let cells = |outcome| report.parts.iter().map(|part| part.state.cells.total(outcome)).sum::<u64>();
+    let sent = cells(crate::record::ChunkOutcome::Sent);
     let mut all = vec![format!(
-        "This command ended with {}, and so it proves nothing of the whole. 0 would have said that the far end holds the bytes \
+        "This command ended with {}, so it proves nothing about the whole image. 0 would mean that the destination holds the bytes \
          that the source held during the run.",
         report.ending.status
     )];
@@ -175,7 +175,7 @@ fn unproved(report: &Report) -> Vec<String> {
         all.push("The comparison found a difference; the map and the error say where.".to_owned());
     } else if sent > 0 {
         all.push(format!(
-            "{} were moved by this run and acknowledged. They are noted, and a later run proves that again before it builds \
+            "{} were transferred by this run and acknowledged. They are recorded, and a later run checks that before it builds \
              on it.",
             counted(sent, "chunk")
         ));
@@ -183,7 +183,7 @@ fn unproved(report: &Report) -> Vec<String> {
     if report.is_set {
         let done = report.parts.iter().filter(|part| part.summary.is_some()).count() as u64;
         all.push(format!(
-            "{} of the set {} done: what is said of a member that is done holds for it alone.",
+            "{} of the set {} done; statements about a completed member apply to it alone.",
             counted(done, "member"),
             if done == 1 { "is" } else { "are" }
         ));

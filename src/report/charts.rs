@@ -1,4 +1,4 @@
-//! The rate over time, and how long requests took.
+//! Charts of the rate over time and of request latencies.
 
 use super::html::text;
 use crate::record::{BOUNDS_MS, Latencies, Rate};
@@ -6,11 +6,11 @@ use crate::units::{bytes, count, counted, per_second, time};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// The size of the drawing. It is stretched to the page's width, so no text is in it.
+/// The size of the drawing. It is stretched to the page's width, so it contains no text.
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 200.0;
 
-/// Bytes a second between two points, at the time between them.
+/// The rates between two points, in bytes per second.
 struct Step {
     from: f64,
     until: f64,
@@ -18,7 +18,7 @@ struct Step {
     wire: u64,
 }
 
-/// The chart of image bytes and bytes on the wire a second.
+/// Draws the rates of image bytes and bytes on the wire.
 pub(super) fn rate(rate: &Rate) -> String {
     let steps: Vec<Step> = rate
         .points()
@@ -36,7 +36,7 @@ pub(super) fn rate(rate: &Rate) -> String {
         })
         .collect();
     let Some(last) = rate.points().last().filter(|_| !steps.is_empty()) else {
-        return "<p class=\"soft\">It ended before anything moved.</p>".to_owned();
+        return "<p class=\"soft\">It ended before anything was transferred.</p>".to_owned();
     };
     let (most, cut) = scale(&steps);
     let end = last.at.as_secs_f64();
@@ -66,7 +66,7 @@ pub(super) fn rate(rate: &Rate) -> String {
          <div class=\"axis\"><span>0 s</span><span>{}</span></div>\
          <ul class=\"legend\"><li>{}image, {}/s on average</li><li>{}on the wire, {}/s on average</li></ul>",
         bytes(most),
-        if cut { ", with what is above cut off" } else { "" },
+        if cut { "; higher values are cut off" } else { "" },
         mean(last.image),
         mean(last.wire),
         time(last.at),
@@ -77,8 +77,8 @@ pub(super) fn rate(rate: &Rate) -> String {
     )
 }
 
-/// The rate at the top of the chart, and whether some go beyond it: gigabytes of holes are dealt with in a moment, and would leave
-/// nothing to see of the rest.
+/// Returns the rate at the top of the chart, and whether higher rates are cut off. Gigabytes of holes take a
+/// moment, and scaling to them would hide everything else.
 fn scale(steps: &[Step]) -> (u64, bool) {
     let mut rates: Vec<u64> = steps.iter().map(|step| step.image.max(step.wire)).collect();
     rates.sort_unstable();
@@ -88,14 +88,14 @@ fn scale(steps: &[Step]) -> (u64, bool) {
     if top > 0 && most / 4 > top { (top, true) } else { (most, false) }
 }
 
-/// A square of a legend.
+/// Returns a colour swatch for a legend.
 pub(super) fn swatch(class: &str) -> String {
     format!(
         "<svg viewBox=\"0 0 16 16\" aria-hidden=\"true\"><rect class=\"{class}\" x=\"1\" y=\"1\" width=\"14\" height=\"14\" rx=\"3\"/></svg>"
     )
 }
 
-/// How long reads or writes took.
+/// Draws the latencies of reads or writes.
 pub(super) fn latencies(title: &str, all: &Latencies) -> String {
     if all.total() == 0 {
         return String::new();

@@ -1,4 +1,4 @@
-//! The figures of the summary, as they are and as people read them.
+//! The figures of the summary, raw and formatted.
 
 use super::html::text;
 use crate::units::{bytes, count, time};
@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// The keys in the order of the page; others come after them.
+/// The keys in the order of the page; others follow.
 const ORDER: [&str; 24] = [
     "drive",
     "action",
@@ -34,17 +34,17 @@ const ORDER: [&str; 24] = [
     "server",
 ];
 
-/// The most of a list that is shown.
+/// The most items of a list that are shown.
 const MOST_OF_A_LIST: usize = 50;
 
-/// The table of all figures. Each row has its key and value as attributes too, as `--json` has them.
+/// Returns the table of all figures. Each row also has its key and value as attributes, as in `--json`.
 pub(super) fn table(summary: &Value) -> String {
     let Value::Object(all) = summary else { return String::new() };
     let known = ORDER.iter().filter_map(|key| all.get_key_value(*key));
     let others = all.iter().filter(|(key, _)| !ORDER.contains(&key.as_str()));
     let mut rows = String::new();
     for (key, value) in known.chain(others) {
-        // These are said elsewhere on the page.
+        // These are shown elsewhere on the page.
         if matches!(key.as_str(), "event" | "set" | "failed") || value.is_null() {
             continue;
         }
@@ -60,7 +60,7 @@ pub(super) fn table(summary: &Value) -> String {
     format!("<div class=\"wide\"><table class=\"figures\"><tbody>{rows}</tbody></table></div>")
 }
 
-/// The value as `--json` has it; text without its quotes.
+/// Returns the value as in `--json`; text without quotes.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -74,7 +74,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// The same for people, where they read another form of it more easily.
+/// Returns the value formatted for people, if that differs.
 fn human(key: &str, value: &Value) -> String {
     if let Some(seconds) = value.as_f64().filter(|_| key.ends_with("_s")) {
         return Duration::try_from_secs_f64(seconds).map(time).unwrap_or_default();

@@ -1,13 +1,13 @@
-//! Text that is safe in HTML.
+//! Escapes text for HTML.
 
 use crate::escape;
 use std::borrow::Cow;
 
-/// The most characters of a text that came from outside: of a server's message nobody reads more.
+/// The most characters of a text from outside.
 const LONGEST: usize = 2000;
 
-/// Text as it may stand between tags and in an attribute's quotes. What steers a terminal, or turns the line, is shown as it is
-/// there.
+/// Escapes text for element contents and attribute values. Characters that steer a terminal or change the
+/// text direction are shown escaped as there.
 pub(super) fn text(text: &str) -> String {
     let cut: Cow<'_, str> = match text.char_indices().nth(LONGEST) {
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
@@ -27,5 +27,5 @@ pub(super) fn text(text: &str) -> String {
     safe
 }
 
-/// The style of the page, for light and dark, narrow and wide.
+/// The style of the page, for light and dark mode and narrow and wide screens.
 pub(super) const STYLE: &str = include_str!("style.css");

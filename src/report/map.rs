@@ -1,20 +1,21 @@
-//! The map of a drive: a square for each place, coloured by what has become of its chunks.
+//! The map of a drive: a square for each cell, coloured by the outcome of its chunks.
 
 use super::charts::swatch;
-use crate::record::{Cells, Fate, State};
+use crate::record::{Cells, ChunkOutcome, State};
 use crate::units::{bytes, count, counted};
 use std::fmt::Write as _;
 
-/// The most squares of one map, and of all maps of a page.
+/// The most squares of a map, and of all maps on a page.
 pub(super) const MOST_CELLS: usize = 4096;
 
-/// The width of a square with its gap, in the drawing and at most on the page.
+/// The width of a square including its gap, in the drawing and at most on the page.
 const PITCH: usize = 12;
 
-/// The squares of a line: on a phone as many fit as can be told apart.
+/// The squares in a line: as many as can be distinguished on a phone.
 const LONGEST_LINE: usize = 64;
 
-/// A map of at most so many squares, with its legend. The fates of a comparison fill the squares where nothing was moved.
+/// Draws a map of at most `most` squares with its legend. If nothing was transferred, the squares show the
+/// comparison.
 pub(super) fn map(state: &State, most: usize, called: &str) -> String {
     let cells = state.cells.merged(most.max(1));
     if cells.is_empty() {
@@ -48,7 +49,7 @@ pub(super) fn map(state: &State, most: usize, called: &str) -> String {
         format!("a square is a chunk of {}", bytes(chunk_size))
     } else {
         format!(
-            "a square is {} of {}, coloured by the one that matters most",
+            "a square is {} of {}, coloured by the most important outcome",
             counted(cells.chunks_each(), "chunk"),
             bytes(chunk_size)
         )
@@ -64,77 +65,90 @@ pub(super) fn map(state: &State, most: usize, called: &str) -> String {
     )
 }
 
-/// The class of a square: the fate that matters most, and whether it was compared.
+/// Returns the class of a square: its most important outcome, and whether it was compared.
 fn class(cells: &Cells, cell: usize, compares: bool) -> String {
-    let has = |fate| cells.count(cell, fate) > 0;
-    let order =
-        [Fate::Failed, Fate::Differs, Fate::Retried, Fate::Sent, Fate::Unchanged, Fate::Resumed, Fate::Zero];
-    let fill = order.into_iter().find(|fate| has(*fate)).map_or("none", Fate::name);
-    match (has(Fate::Verified), compares) {
+    let has = |outcome| cells.count(cell, outcome) > 0;
+    let order = [
+        ChunkOutcome::Failed,
+        ChunkOutcome::Differs,
+        ChunkOutcome::Retried,
+        ChunkOutcome::Sent,
+        ChunkOutcome::Unchanged,
+        ChunkOutcome::Resumed,
+        ChunkOutcome::Zero,
+    ];
+    let fill = order.into_iter().find(|outcome| has(*outcome)).map_or("none", ChunkOutcome::name);
+    match (has(ChunkOutcome::Verified), compares) {
         (true, true) if fill == "none" => "equal".to_owned(),
         (true, false) => format!("{fill} checked"),
         _ => fill.to_owned(),
     }
 }
 
-/// What has become of the chunks of a square.
+/// Describes the outcomes of a square's chunks.
 fn words(cells: &Cells, cell: usize) -> String {
-    let some: Vec<String> = Fate::ALL
+    let some: Vec<String> = ChunkOutcome::ALL
         .into_iter()
-        .filter(|fate| cells.count(cell, *fate) > 0)
-        .map(|fate| match cells.chunks_each() {
-            1 => fate.name().to_owned(),
-            _ => format!("{} {}", cells.count(cell, fate), fate.name()),
+        .filter(|outcome| cells.count(cell, *outcome) > 0)
+        .map(|outcome| match cells.chunks_each() {
+            1 => outcome.name().to_owned(),
+            _ => format!("{} {}", cells.count(cell, outcome), outcome.name()),
         })
         .collect();
-    if some.is_empty() { "not moved".to_owned() } else { some.join(", ") }
+    if some.is_empty() { "not transferred".to_owned() } else { some.join(", ") }
 }
 
 fn totals(cells: &Cells) -> String {
-    let some: Vec<String> = Fate::ALL
+    let some: Vec<String> = ChunkOutcome::ALL
         .into_iter()
-        .filter(|fate| cells.total(*fate) > 0)
-        .map(|fate| format!("{} {}", cells.total(fate), fate.name()))
+        .filter(|outcome| cells.total(*outcome) > 0)
+        .map(|outcome| format!("{} {}", cells.total(outcome), outcome.name()))
         .collect();
     format!("{} chunks, {}", cells.chunks(), some.join(", "))
 }
 
 fn legend(cells: &Cells, compares: bool) -> String {
     let mut items = String::new();
-    for fate in Fate::ALL {
-        let n = cells.total(fate);
+    for outcome in ChunkOutcome::ALL {
+        let n = cells.total(outcome);
         if n == 0 {
             continue;
         }
-        let class = match fate {
-            Fate::Verified if compares => "equal",
-            Fate::Verified => "checked",
-            fate => fate.name(),
+        let class = match outcome {
+            ChunkOutcome::Verified if compares => "equal",
+            ChunkOutcome::Verified => "checked",
+            outcome => outcome.name(),
         };
-        let words = match fate {
-            Fate::Sent => "sent",
-            Fate::Retried => "of these after a retry",
-            Fate::Zero => "zero",
-            Fate::Unchanged => "unchanged: there already",
-            Fate::Resumed => "resumed: moved by an earlier run",
-            Fate::Failed => "failed",
-            Fate::Verified if compares => "equal",
-            Fate::Verified => "verified: read back and equal",
-            Fate::Differs => "differs",
+        let words = match outcome {
+            ChunkOutcome::Sent => "sent",
+            ChunkOutcome::Retried => "of these, after a retry",
+            ChunkOutcome::Zero => "zero",
+            ChunkOutcome::Unchanged => "unchanged: already at the destination",
+            ChunkOutcome::Resumed => "resumed: transferred by an earlier run",
+            ChunkOutcome::Failed => "failed",
+            ChunkOutcome::Verified if compares => "equal",
+            ChunkOutcome::Verified => "verified: read back and equal",
+            ChunkOutcome::Differs => "differs",
         };
         let _ = write!(
             items,
-            "<li data-fate=\"{}\" data-count=\"{n}\">{}{} {words}</li>",
-            fate.name(),
+            "<li data-outcome=\"{}\" data-count=\"{n}\">{}{} {words}</li>",
+            outcome.name(),
             swatch(class),
             count(n)
         );
     }
-    let settled =
-        [Fate::Sent, Fate::Zero, Fate::Unchanged, Fate::Resumed, Fate::Failed].map(|fate| cells.total(fate));
+    let settled = [
+        ChunkOutcome::Sent,
+        ChunkOutcome::Zero,
+        ChunkOutcome::Unchanged,
+        ChunkOutcome::Resumed,
+        ChunkOutcome::Failed,
+    ]
+    .map(|outcome| cells.total(outcome));
     let left = cells.chunks().saturating_sub(settled.iter().sum());
     if left > 0 && !compares {
-        let _ = write!(items, "<li>{}{} not moved</li>", swatch("none"), count(left));
+        let _ = write!(items, "<li>{}{} not transferred</li>", swatch("none"), count(left));
     }
     format!("<ul class=\"legend\">{items}</ul>")
 }

@@ -1,7 +1,7 @@
-//! A transfer, or a set of them, as one page to look at: HTML with everything in it, no script, nothing fetched.
+//! A transfer, or a set of them, as a self-contained HTML page without scripts.
 //!
-//! Data in, text out: [`Report::html`] draws what a [`Record`](crate::record::Record) and the summary say. However large the image
-//! or the set was, the page has at most some 4,000 places of a map, 600 points of a rate and 500 notes.
+//! [`Report::html`] draws a [`Record`](crate::record::Record) and the summary. However large the image or the
+//! set, the page has at most about 4,000 squares of maps, 600 points of a rate and 500 notes.
 
 mod basis;
 mod charts;
@@ -13,26 +13,26 @@ mod page;
 mod tests;
 
 use crate::event::Summary;
-use crate::record::{Fate, Rate, State};
+use crate::record::{ChunkOutcome, Rate, State};
 use serde_json::Value;
 use std::time::{Duration, SystemTime};
 
-/// What a page is made of. All text in it is escaped when it is drawn; secrets have to be hidden before.
+/// The data of a page. All text is escaped when it is drawn; secrets have to be removed before.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// As in `download`.
+    /// The action, such as `download`.
     pub action: String,
-    /// The command, as a shell would take it.
+    /// The command in shell syntax.
     pub command: String,
-    /// When it began.
+    /// When the command began.
     pub began: SystemTime,
     /// How long it took.
     pub took: Duration,
     /// How it ended.
     pub ending: Ending,
-    /// The summary as `--json` has it; none if it did not come to one.
+    /// The summary as in `--json`, if there is one.
     pub summary: Option<Value>,
-    /// The bytes moved over time, of all parts together.
+    /// The bytes transferred over time, of all parts together.
     pub rate: Rate,
     /// The transfers: one, or the members of a set.
     pub parts: Vec<Part>,
@@ -47,42 +47,42 @@ pub struct Ending {
     pub status: u8,
     /// The error, if there was one.
     pub error: Option<String>,
-    /// What its hint says.
+    /// The hint of the error.
     pub hint: Option<String>,
-    /// The command that goes on, where there is something to go on with.
+    /// The command that resumes, if anything can be resumed.
     pub resume: Option<String>,
 }
 
-/// One transfer.
+/// A transfer.
 #[derive(Clone, Debug, Default)]
 pub struct Part {
-    /// What is moved.
+    /// The name of what is transferred.
     pub name: String,
-    /// What was recorded of it.
+    /// The recorded data.
     pub state: State,
-    /// What was done, if it was done.
+    /// The result, if it succeeded.
     pub summary: Option<Summary>,
-    /// Why it failed, if it did.
+    /// The error, if it failed.
     pub error: Option<String>,
-    /// Flushes that the far end has confirmed.
+    /// The number of flushes that the remote confirmed.
     pub flushes: u64,
 }
 
 impl Part {
-    /// What is known of a transfer that did not come to a summary, under the same keys.
+    /// Returns what is known about a transfer without a summary, under the same keys.
     pub fn so_far(&self, wire: u64, retries: u64, took: Duration) -> Value {
         let (cells, plan) = (&self.state.cells, self.state.plan.as_ref());
-        let count = |fate| cells.total(fate);
+        let count = |outcome| cells.total(outcome);
         serde_json::json!({
             "drive": plan.and_then(|plan| plan.drive.clone()),
             "size": plan.map(|plan| plan.size),
             "chunk_size": plan.map(|plan| plan.chunk_size),
             "chunks_total": cells.chunks(),
-            "chunks_sent": count(Fate::Sent),
-            "chunks_zero": count(Fate::Zero),
-            "chunks_unchanged": count(Fate::Unchanged),
-            "chunks_resumed": count(Fate::Resumed),
-            "chunks_verified": count(Fate::Verified),
+            "chunks_sent": count(ChunkOutcome::Sent),
+            "chunks_zero": count(ChunkOutcome::Zero),
+            "chunks_unchanged": count(ChunkOutcome::Unchanged),
+            "chunks_resumed": count(ChunkOutcome::Resumed),
+            "chunks_verified": count(ChunkOutcome::Verified),
             "bytes_wire": wire,
             "retries": retries,
             "elapsed_s": (took.as_secs_f64() * 1000.0).round() / 1000.0,
@@ -91,7 +91,7 @@ impl Part {
 }
 
 impl Report {
-    /// The page.
+    /// Returns the page.
     pub fn html(&self) -> String {
         page::page(self)
     }

@@ -1,4 +1,4 @@
-//! The page from its first to its last line.
+//! Draws the page.
 
 use super::html::{STYLE, text};
 use super::map::{MOST_CELLS, map};
@@ -8,14 +8,14 @@ use crate::units::{bytes, count, counted, per_second, time};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// The most notes of a page, and the most members whose figures it has.
+/// The most notes on a page, and the most members whose figures are shown.
 const MOST_NOTES: usize = 500;
 const MOST_MEMBERS: usize = 2000;
 
-/// The fewest squares that a member's map has: below that it is not worth the room.
+/// The fewest squares of a member's map; with fewer there is none.
 const FEWEST_CELLS: usize = 8;
 
-/// The whole page.
+/// Returns the complete page.
 pub(super) fn page(report: &Report) -> String {
     let mut page = String::with_capacity(256 << 10);
     let title = format!("diskferry {}", report.action);
@@ -54,7 +54,7 @@ pub(super) fn page(report: &Report) -> String {
     page
 }
 
-/// Escaped text with what stands in backticks set as code.
+/// Escapes text and marks up backticks as code.
 fn with_code(text: &str) -> String {
     let mut parts: Vec<String> = text.split('`').map(str::to_owned).collect();
     if parts.len() % 2 == 1 {
@@ -64,7 +64,7 @@ fn with_code(text: &str) -> String {
     text.to_owned()
 }
 
-/// The class and the words of an exit status.
+/// Returns the class and the words for an exit status.
 fn status(status: u8) -> (&'static str, &'static str) {
     match status {
         0 => ("good", "done"),
@@ -125,7 +125,7 @@ fn header(report: &Report, page: &mut String) {
     );
 }
 
-/// The few figures that matter most.
+/// Draws the most important figures.
 fn tiles(report: &Report, page: &mut String) {
     let Some(summary) = &report.summary else { return };
     let number = |key: &str| summary.get(key).and_then(serde_json::Value::as_u64);
@@ -154,7 +154,7 @@ fn tiles(report: &Report, page: &mut String) {
     let _ = writeln!(page, "<dl class=\"tiles\">{tile}</dl>");
 }
 
-/// The table of a set's members.
+/// Returns the table of a set's members.
 fn members(report: &Report) -> String {
     let mut rows = String::new();
     for part in report.parts.iter().take(MOST_MEMBERS) {
@@ -199,7 +199,7 @@ fn maps(report: &Report, page: &mut String) {
         }
         return;
     }
-    // Those that failed are looked at first.
+    // Those that failed come first.
     let (failed, rest): (Vec<&Part>, Vec<&Part>) = report.parts.iter().partition(|part| part.error.is_some());
     let shown: Vec<&Part> =
         failed.into_iter().chain(rest).filter(|part| !part.state.cells.is_empty()).collect();
@@ -229,7 +229,7 @@ fn latency(report: &Report, page: &mut String) {
     }
 }
 
-/// Errors, warnings and retries.
+/// Draws errors, warnings and retries.
 fn notes(report: &Report, page: &mut String) {
     let mut items = String::new();
     let mut item = |kind: &str, at: Option<Duration>, name: &str, words: &str| {

@@ -1,10 +1,10 @@
 use super::*;
 use crate::event::{Event, Plan, Stage};
 use crate::meters::Meters;
-use crate::record::{Fate, Record, Request};
+use crate::record::{ChunkOutcome, Record, Request};
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A report of an upload of so many chunks.
+/// A report of an upload of `chunks` chunks.
 fn report(chunks: u64) -> Report {
     let record = Record::default();
     let plan = Plan {
@@ -20,9 +20,9 @@ fn report(chunks: u64) -> Report {
     record.observe(&Event::Stage(Stage::Transfer));
     let meters = Meters::default();
     for index in 0..chunks {
-        let fate = if index % 3 == 0 { Fate::Zero } else { Fate::Sent };
+        let outcome = if index % 3 == 0 { ChunkOutcome::Zero } else { ChunkOutcome::Sent };
         record.attempt(index, Request::Write, Duration::from_millis(index % 900), index % 7 != 0);
-        record.chunk(index, fate);
+        record.chunk(index, outcome);
         meters.image.fetch_add(4 << 20, Relaxed);
     }
     record.sample_last(&meters);
@@ -32,8 +32,8 @@ fn report(chunks: u64) -> Report {
         size: chunks << 22,
         chunk_size: 4 << 20,
         chunks_total: chunks,
-        chunks_sent: state.cells.total(Fate::Sent),
-        chunks_zero: state.cells.total(Fate::Zero),
+        chunks_sent: state.cells.total(ChunkOutcome::Sent),
+        chunks_zero: state.cells.total(ChunkOutcome::Zero),
         elapsed_s: 1.5,
         ..Summary::default()
     };
@@ -50,7 +50,7 @@ fn report(chunks: u64) -> Report {
     }
 }
 
-/// The values that a page has under `data-key`.
+/// The values under `data-key` on a page.
 fn figures(page: &str) -> std::collections::BTreeMap<String, String> {
     page.split("data-key=\"")
         .skip(1)
@@ -79,7 +79,7 @@ fn a_page_of_a_terabyte_is_no_larger_than_others() {
     let page = report(262_144).html();
     assert!(page.len() < 1 << 20, "{}", page.len());
     assert!(page.matches("<rect class=").count() < 4200);
-    // A set of many has no more squares than one.
+    // A large set has no more squares than a single transfer.
     let many = Report { is_set: true, parts: vec![report(5000).parts.remove(0); 600], ..report(1) };
     let page = many.html();
     assert!(
@@ -143,7 +143,7 @@ fn what_did_not_end_well_says_so_first_and_how_to_go_on() {
     let header = page.split_once("</header>").unwrap().0;
     assert!(header.contains("interrupted") && header.contains("exit status 130"));
     assert!(header.contains("<pre id=\"resume\">diskferry upload a.img oh:</pre>"));
-    assert!(page.contains("it proves nothing of the whole") && !page.contains("What exit 0 rests on"));
+    assert!(page.contains("it proves nothing about the whole") && !page.contains("What exit 0 rests on"));
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn what_an_exit_of_0_rests_on_is_what_was_done() {
         (planned.resume, planned.resume_why) = ("sample".into(), "nothing speaks against it".into());
     });
     assert!(
-        continued.contains("a sample, the first and the last") && continued.contains("(nothing speaks"),
+        continued.contains("including the first and the last") && continued.contains("(nothing speaks"),
         "{continued}"
     );
     let equal = says(|part| {
@@ -181,23 +181,23 @@ fn a_square_has_the_colour_of_what_matters_most() {
     let mut report = report(10);
     let state = &mut report.parts[0].state;
     state.cells = crate::record::Cells::new(8, 4);
-    for (index, fate) in [
-        (0, Fate::Sent),
-        (1, Fate::Failed),
-        (2, Fate::Zero),
-        (3, Fate::Sent),
-        (3, Fate::Retried),
-        (4, Fate::Resumed),
+    for (index, outcome) in [
+        (0, ChunkOutcome::Sent),
+        (1, ChunkOutcome::Failed),
+        (2, ChunkOutcome::Zero),
+        (3, ChunkOutcome::Sent),
+        (3, ChunkOutcome::Retried),
+        (4, ChunkOutcome::Resumed),
     ] {
-        state.cells.add(index, fate);
+        state.cells.add(index, outcome);
     }
-    state.cells.add(5, Fate::Sent);
-    state.cells.add(5, Fate::Verified);
+    state.cells.add(5, ChunkOutcome::Sent);
+    state.cells.add(5, ChunkOutcome::Verified);
     let page = report.html();
     let squares: Vec<&str> =
         page.split("<rect class=\"").skip(1).map(|rest| rest.split_once('"').unwrap().0).collect();
     let map: Vec<&str> = squares.iter().copied().skip_while(|class| *class != "failed").take(4).collect();
     assert_eq!(map, ["failed", "retried", "sent checked", "none"]);
     assert!(page.contains("<title>0 to 8388608: 1 sent, 1 failed</title>"), "{page}");
-    assert!(page.contains("data-fate=\"failed\" data-count=\"1\""));
+    assert!(page.contains("data-outcome=\"failed\" data-count=\"1\""));
 }

@@ -44,6 +44,8 @@ impl Calls {
                 {
                     Ok(Reply { status: 204, ..Reply::default() })
                 }
+                // Whoever uses the object goes on using it: no repeat would change that.
+                Err(error) if is_in_use(&error) => Err(error.with_kind(Kind::Refused)),
                 outcome => outcome,
             }
         };
@@ -85,11 +87,17 @@ impl Calls {
     }
 }
 
+/// Whether the server refused a call because something else uses the object, and not because it is busy for a moment.
+fn is_in_use(error: &Error) -> bool {
+    error.kind() == Kind::Busy
+        && error.server_message().is_some_and(|said| said.to_ascii_lowercase().contains("in use"))
+}
+
 /// Notes that a call that is sent once may have been carried out when its connection failed.
 fn fate_unknown(error: Error) -> Error {
     let open =
         matches!(error.kind(), Kind::Connection | Kind::Timeout | Kind::ShortReply | Kind::Unavailable);
-    if open && error.what_next().is_none() {
+    if open && error.hint_text().is_none() {
         return error.hint("the call may have been carried out; check before you run it again");
     }
     error
@@ -101,11 +109,11 @@ mod tests {
 
     #[test]
     fn an_open_fate_is_told() {
-        let hint = |kind| fate_unknown(Error::new(kind, "x")).what_next().map(str::to_owned);
+        let hint = |kind| fate_unknown(Error::new(kind, "x")).hint_text().map(str::to_owned);
         assert!(hint(Kind::Timeout).is_some_and(|h| h.contains("check before")));
         assert!(hint(Kind::Unavailable).is_some());
         assert!(hint(Kind::Refused).is_none(), "a refusal leaves nothing open");
         let unsent = Error::new(Kind::Connection, "cannot connect").hint("nothing was sent");
-        assert_eq!(fate_unknown(unsent).what_next(), Some("nothing was sent"));
+        assert_eq!(fate_unknown(unsent).hint_text(), Some("nothing was sent"));
     }
 }

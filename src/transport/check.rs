@@ -193,7 +193,7 @@ mod tests {
         assert!(acknowledging(Provider::Joyent).is_empty());
         let page = headers("content-type", "Text/HTML; charset=x");
         let error = status(200, &[204], &page).unwrap_err();
-        assert!(!error.kind().is_retryable() && error.what_next().is_some_and(|h| h.contains("portal")));
+        assert!(!error.kind().is_retryable() && error.hint_text().is_some_and(|h| h.contains("portal")));
         assert_eq!(error.to_string(), "unexpected status 200 (text/html), expected 204");
         assert!(status(204, &[204], &page).is_ok());
     }

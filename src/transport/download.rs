@@ -1,5 +1,6 @@
 //! Streams the bodies of long GETs: an appliance or a range of it.
 
+use super::address::is_loopback;
 use super::check;
 use super::client::{Client, get, octets, text};
 use super::http::Answer;
@@ -8,6 +9,8 @@ use crate::error::{Error, Kind, Result};
 use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{self, HeaderMap, HeaderValue};
+use std::net::Ipv4Addr;
+use url::Host;
 
 /// The most redirects that are followed in a row.
 const REDIRECTS: usize = 5;
@@ -108,15 +111,39 @@ impl Incoming {
     }
 }
 
-/// Returns the target of a redirect. A redirect from https to http is refused.
+/// Returns the target of a redirect. A redirect from https to http is refused, and so is one from elsewhere to this machine or its
+/// link, where services reply to whoever can reach them (RFC 3927, RFC 4291 section 2.5.6; the metadata of cloud hosts).
 fn target(from: &Url, location: &str) -> Result<Url> {
     let wrong = |why: &str| Error::new(Kind::Protocol, format!("the server redirects {why}"));
     let to = from.join(location).map_err(|e| wrong("to an invalid URL").source(e))?;
+    if is_inside(&to) && !(is_loopback(from) && is_loopback(&to)) {
+        return Err(wrong(&format!(
+            "to {}, an address inside this machine or network",
+            to.host_str().unwrap_or("")
+        ))
+        .hint("the server is wrong, or somebody has changed its reply"));
+    }
     match to.scheme() {
         "https" => Ok(to),
         "http" if from.scheme() == "http" => Ok(to),
         "http" => Err(wrong("from https to plain http, which does not protect the data")),
         other => Err(wrong(&format!("to the unsupported scheme `{other}:`"))),
+    }
+}
+
+/// Whether an address is of this machine or of its link alone, by its very form.
+fn is_inside(url: &Url) -> bool {
+    let v4 = |ip: Ipv4Addr| ip.is_loopback() || ip.is_link_local() || ip.is_unspecified();
+    match url.host() {
+        Some(Host::Ipv4(ip)) => v4(ip),
+        Some(Host::Ipv6(ip)) => {
+            ip.is_loopback()
+                || ip.is_unicast_link_local()
+                || ip.is_unspecified()
+                || ip.to_ipv4_mapped().is_some_and(v4)
+        }
+        Some(Host::Domain(_)) => is_loopback(url),
+        None => false,
     }
 }
 
@@ -143,5 +170,26 @@ mod tests {
         {
             assert!(to(from, location).is_err(), "{location}");
         }
+    }
+
+    #[test]
+    fn a_redirect_does_not_lead_inside() {
+        let to = |from: &str, location: &str| target(&from.parse().unwrap(), location).map(|u| u.to_string());
+        for inside in [
+            "http://127.0.0.1/",
+            "http://localhost:8080/",
+            "http://169.254.169.254/latest/meta-data",
+            "http://0.0.0.0/",
+            "http://[::1]/",
+            "http://[fe80::1]/",
+            "http://[::ffff:127.0.0.1]/",
+        ] {
+            let error = to("http://api.example.org/", inside).unwrap_err();
+            assert!(error.to_string().contains("inside"), "{inside}: {error}");
+        }
+        // The emulator's own, and a store in a company's network.
+        assert!(to("http://127.0.0.1:8704/x", "http://127.0.0.1:8704/blobs/1").is_ok());
+        assert!(to("http://127.0.0.1:8704/x", "http://169.254.169.254/").is_err());
+        assert!(to("http://api.example.org/", "http://10.1.2.3/x").is_ok());
     }
 }

@@ -72,6 +72,20 @@ pub(crate) struct Http {
     secrets: Redactor,
 }
 
+/// The certificates of a `ca_file`: one at least.
+fn authorities(pem: &[u8]) -> Result<Vec<reqwest::Certificate>> {
+    let certificates = reqwest::Certificate::from_pem_bundle(pem)
+        .map_err(|e| no_authority("the remote's ca_file is not a certificate in PEM").source(e))?;
+    if certificates.is_empty() {
+        return Err(no_authority("the remote's ca_file has no certificate in PEM"));
+    }
+    Ok(certificates)
+}
+
+fn no_authority(message: &str) -> Error {
+    Error::usage(message).hint("ca_file names a PEM file: `-----BEGIN CERTIFICATE-----` and what follows it")
+}
+
 #[derive(Debug)]
 struct Inner {
     http: reqwest::Client,
@@ -120,12 +134,13 @@ impl Http {
             builder = builder.unix_socket(socket.clone());
         }
         if let Some(pem) = &options.ca_pem {
-            let certificate = reqwest::Certificate::from_pem(pem)
-                .map_err(|e| Error::usage("the remote's `ca_file` holds no certificate in PEM").source(e))?;
-            builder = builder.tls_certs_merge([certificate]);
+            builder = builder.tls_certs_merge(authorities(pem)?);
         }
-        let http =
-            builder.build().map_err(|e| Error::new(Kind::Io, "cannot set up the HTTP client").source(e))?;
+        let http = builder.build().map_err(|e| match &options.ca_pem {
+            // Nothing else of what it is built from comes from outside.
+            Some(_) => no_authority("the remote's ca_file cannot be used").source(e),
+            None => Error::new(Kind::Io, "cannot set up the HTTP client").source(e),
+        })?;
         let inner = Inner {
             http,
             base,
@@ -289,15 +304,18 @@ impl Answer {
 
     /// Reads the complete body, up to `limit` bytes.
     pub(crate) async fn at_most(&mut self, limit: usize) -> Result<Vec<u8>> {
+        let too_large = || {
+            let limit = limit >> 10;
+            let (limit, unit) = if limit < 1 << 10 { (limit, "KiB") } else { (limit >> 10, "MiB") };
+            Error::new(Kind::Protocol, format!("the reply is larger than the {limit} {unit} limit"))
+        };
+        if self.length().is_some_and(|announced| announced > limit as u64) {
+            return Err(too_large());
+        }
         let mut body = Vec::new();
         while let Some(piece) = self.next().await? {
             if body.len() + piece.len() > limit {
-                let limit = limit >> 10;
-                let (limit, unit) = if limit < 1 << 10 { (limit, "KiB") } else { (limit >> 10, "MiB") };
-                return Err(Error::new(
-                    Kind::Protocol,
-                    format!("the reply is larger than the {limit} {unit} limit"),
-                ));
+                return Err(too_large());
             }
             body.extend_from_slice(&piece);
         }

@@ -131,7 +131,7 @@ impl Retry {
         if !error.kind().is_retryable() || made > self.retries {
             return Err(located(error));
         }
-        let wait = wait_before(made, error.wait());
+        let wait = wait_before(made, error.retry_delay());
         self.meters.retries.fetch_add(1, Relaxed);
         (self.observer)(&event::retry(what, offset, made, wait, &error));
         tokio::select! {
@@ -143,7 +143,7 @@ impl Retry {
 
 impl Retry {
     /// Reports a retry that follows at once, because the failed attempt made progress.
-    pub fn again(&self, what: &str, offset: Option<u64>, error: &Error) {
+    pub fn report_retry(&self, what: &str, offset: Option<u64>, error: &Error) {
         self.meters.retries.fetch_add(1, Relaxed);
         (self.observer)(&event::retry(what, offset, 1, Duration::ZERO, error));
     }
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     fn retry(retries: u32) -> Retry {
-        Retry { retries, observer: event::nobody(), meters: Arc::default(), stop: Stop::never() }
+        Retry { retries, observer: event::no_observer(), meters: Arc::default(), stop: Stop::never() }
     }
 
     #[tokio::test(start_paused = true)]

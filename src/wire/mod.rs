@@ -1,4 +1,5 @@
-//! The providers' data formats: parse and print, no input or output.
+//! The providers' data formats. Parses and prints, and does no I/O.
 
 pub mod elastic;
+pub(crate) mod percent;
 pub mod spotcloud;

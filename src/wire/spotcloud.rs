@@ -1,29 +1,29 @@
-//! The XML of SpotCloud (SpotCloud Buyer API 1.2): the same objects as its JSON.
+//! The XML of SpotCloud (SpotCloud Buyer API 1.2), which represents the same objects as its JSON.
 //!
-//! A reply is `<object>` or `<list>` of these; what stands in an object by its name is its value, as text. An element that is
-//! empty is null. One that comes several times, or holds objects, is a list: the manual prints one flat `<hardware>` for
-//! what is a list in JSON (4.2.6), so `hardware` is one in any case.
+//! A reply is an `<object>` or a `<list>` of them. A child element is a value, as text. An empty element is
+//! null. A repeated element, or one that contains objects, is a list. The manual prints one flat `<hardware>`
+//! for what is a list in JSON (4.2.6), so `hardware` is always a list.
 
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::Event;
 use serde_json::{Map, Value};
 
-/// The element that is a list however often it comes.
+/// The element that is always a list.
 const LISTED: &str = "hardware";
 
-/// The deepest nesting that is read.
+/// The deepest nesting that is accepted.
 const DEEPEST: usize = 32;
 
-/// An element that has begun.
+/// An open element.
 struct Open {
     name: String,
     text: String,
-    /// Its elements, in order.
+    /// Its child elements, in order.
     parts: Vec<(String, Value)>,
 }
 
-/// Reads a reply. The error is one sentence.
+/// Parses a reply. Returns the reason if it is malformed.
 pub fn parse(text: &str) -> Result<Value, String> {
     let mut reader = Reader::from_str(text);
     reader.config_mut().expand_empty_elements = true;
@@ -54,19 +54,19 @@ pub fn parse(text: &str) -> Result<Value, String> {
                 } else {
                     let name = entity.decode().map_err(|e| e.to_string())?;
                     let known = resolve_predefined_entity(&name);
-                    inner.text.push_str(known.ok_or_else(|| format!("the entity &{name}; is not known"))?);
+                    inner.text.push_str(known.ok_or_else(|| format!("the entity &{name}; is unknown"))?);
                 }
             }
             Event::End(_) => {
-                // The reader has compared the names.
-                let Some(done) = open.pop() else { return Err("it ends what has not begun".to_owned()) };
+                // The reader checks that the names match.
+                let Some(done) = open.pop() else { return Err("an end tag has no start tag".to_owned()) };
                 let (name, value) = (done.name.clone(), value(done));
                 match open.last_mut() {
                     Some(outer) => outer.parts.push((name, value)),
                     None => return Ok(value),
                 }
             }
-            Event::Eof => return Err("it ends too early".to_owned()),
+            Event::Eof => return Err("it ends early".to_owned()),
             Event::Empty(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {}
         }
     }

@@ -163,7 +163,7 @@ fn remotes_are_added_shown_tested_and_removed_without_their_secrets() {
 fn completions_and_pages_are_there() {
     let world = World::empty();
     for shell in ["bash", "zsh", "fish"] {
-        assert!(world.run(&["completions", shell]).stdout.contains("transfers"), "{shell}");
+        assert!(world.run(&["completions", shell]).stdout.contains("DISKFERRY_COMPLETE"), "{shell}");
     }
     let page = world.run(&["man"]);
     assert!(page.stdout.starts_with(".ie") && page.stdout.contains("upload"), "{}", page.stderr);
@@ -172,7 +172,7 @@ fn completions_and_pages_are_there() {
 #[test]
 fn an_unknown_call_names_the_nearest() {
     let (world, _emulator) = World::emulated(Provider::OpenHosting, "");
-    world.run(&["call", "r:", "drives.nfo"]).refused(2, &["drives.nfo", "did you mean drives.info"]);
+    world.run(&["call", "r:", "drives.nfo"]).refused(2, &["drives.nfo", "did you mean `drives.info`"]);
     let drive = world.drive("1M");
     let written = world.run_with(&["call", "r:", "drives.write", &drive, "4k", "-f", "-"], b"hello");
     assert_eq!(written.code, 0, "{}", written.stderr);

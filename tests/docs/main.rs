@@ -9,6 +9,8 @@
 //! - `sh new-config`: the block starts without a configuration file.
 //! - `sh no-run REASON`: the block needs something that cannot be had here. Only the options of its `diskferry` commands are
 //!   checked.
+//!
+//! A page that runs `diskferry serve … &` is one world as a whole, and what it shows on the ports 8700 to 8705 has free ports here.
 
 mod dependencies;
 mod links;

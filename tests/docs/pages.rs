@@ -88,6 +88,23 @@ impl Page {
         blocks
     }
 
+    /// The blocks by the world that they run in: a section each; but of a page that starts an emulator all of them, as later
+    /// sections go on with it.
+    pub fn sessions(&self) -> Vec<Vec<Block>> {
+        let blocks = self.blocks();
+        let one = blocks.iter().any(|block| block.script.contains("diskferry serve"));
+        let mut sessions: Vec<Vec<Block>> = Vec::new();
+        for block in blocks {
+            match sessions.last_mut() {
+                Some(session) if one || session.last().is_some_and(|last| last.section == block.section) => {
+                    session.push(block);
+                }
+                _ => sessions.push(vec![block]),
+            }
+        }
+        sessions
+    }
+
     /// The lines outside of fenced blocks, with their numbers.
     pub fn prose(&self) -> Vec<(usize, &str)> {
         let mut fenced = false;

@@ -12,13 +12,12 @@ struct Outcome {
     failed: String,
 }
 
-/// Runs the blocks of a page, each section in a world of its own.
+/// Runs the blocks of a page.
 fn play(page: &Page) -> Outcome {
     let mut outcome = Outcome::default();
-    for section in page.blocks().chunk_by(|one, next| one.section == next.section) {
-        let section: Vec<_> = section.iter().collect();
-        let world = World::new(&section);
-        for block in section {
+    for session in page.sessions() {
+        let world = World::new(&session);
+        for block in &session {
             outcome.add(&page.name, block, &world);
         }
     }
@@ -82,4 +81,15 @@ fn a_command_that_does_not_exist_fails() {
     assert!(outcome.failed.contains("t.md:2: exit status: 2"), "{}", outcome.failed);
     assert!(outcome.failed.contains("t.md:5: exit status: 2"), "{}", outcome.failed);
     assert_eq!(outcome.failed.matches("expected 0").count(), 2, "{}", outcome.failed);
+}
+
+#[test]
+fn an_emulator_is_there_for_the_sections_after_it() {
+    let text = "## a\n```sh\ndiskferry serve openhosting=127.0.0.1:8701 --user alice --write-config e.toml &\n\
+                diskferry --config e.toml upload disk.img openhosting:\n```\n\
+                ## b\n```sh\ntest -n \"$(diskferry -q --config e.toml drive list openhosting:)\"\n```\n\
+                ## c\n```sh\ndiskferry serve --write-config e.toml &\ndiskferry --config e.toml drive list crosspeer:\n```\n";
+    let page = Page { name: "t.md".into(), path: "t.md".into(), text: text.into() };
+    let outcome = play(&page);
+    assert_eq!((outcome.run, &*outcome.failed), (3, ""));
 }

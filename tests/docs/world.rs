@@ -4,6 +4,7 @@ use crate::pages::{Block, Mark, root};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
@@ -29,13 +30,15 @@ const ALWAYS: [(&str, &str); 2] = [("oh", "web-1"), ("oh", "db-1")];
 pub struct World {
     dir: TempDir,
     server: Child,
+    /// The ports that stand for 8700 to 8705, where the documentation has its emulators.
+    ports: Vec<u16>,
     /// Names of drives as the section writes them, and what they become where the program takes UUIDs alone.
     names: Vec<(String, String)>,
 }
 
 impl World {
     /// A world for the blocks of a section that run.
-    pub fn new(blocks: &[&Block]) -> Self {
+    pub fn new(blocks: &[Block]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let image = root().join("testdata/small.ext4");
         std::fs::create_dir(dir.path().join("testdata")).unwrap();
@@ -49,8 +52,9 @@ impl World {
         std::fs::write(dir.path().join("server.img"), &bytes[..8 << 20]).unwrap();
         // The size of the image in Open Hosting's manual.
         std::fs::write(dir.path().join("image.raw"), &bytes[..10_000_000]).unwrap();
+        std::fs::copy(&image, dir.path().join("disk.img")).unwrap();
         let server = serve(dir.path());
-        let mut world = Self { dir, server, names: Vec::new() };
+        let mut world = Self { dir, server, ports: free_ports(), names: Vec::new() };
         for (remote, name) in drives_of(blocks) {
             world.make_drive(&remote, &name);
         }
@@ -68,10 +72,11 @@ impl World {
         let tags = if remote == "cs" { vec![] } else { vec!["--set", "tags=web nightly"] };
         let args = [&["upload", "--quiet", "server.img", &to, "--name", name][..], &tags].concat();
         let made = self.diskferry(&args);
-        let by_name = self.diskferry(&["drive", "info", &format!("{remote}:{name}")]);
+        let target = format!("{remote}:{name}");
+        let by_name = self.diskferry(&["download", "--dry-run", &target, "probe.img"]);
         if !by_name.status.success() {
             let uuid = String::from_utf8(made.stdout).unwrap().trim().to_owned();
-            self.names.push((format!("{remote}:{name}"), format!("{remote}:{uuid}")));
+            self.names.push((target, format!("{remote}:{uuid}")));
         }
     }
 
@@ -111,17 +116,26 @@ impl World {
         self.run(&format!("export DISKFERRY_CONFIG=\"$HOME/new.toml\"\n{script}"))
     }
 
-    /// Runs a block. What it leaves in the background ends with it.
+    /// Runs a block. An emulator that it starts stays for the blocks after it.
     pub fn run(&self, script: &str) -> Output {
         let mut script = script.replace("/srv/", &format!("{}/srv/", self.dir.path().display()));
         for (name, drive) in &self.names {
             script = with_drive(&script, name, drive);
         }
-        // What cargo would run is built already.
-        self.script(&format!(
-            "cargo() {{ case $1 in run) shift; while [ \"$1\" != -- ]; do shift; done; shift; diskferry \"$@\" ;; \
-             test) diskferry --version ;; *) echo \"cargo $1 is not played here\" >&2; return 9 ;; esac; }}\n{script}"
-        ))
+        let lines: Vec<_> = script.lines().map(|line| self.line(line)).collect();
+        self.script(&lines.join("\n"))
+    }
+
+    /// A line of a block with the ports and the emulators of this world.
+    fn line(&self, line: &str) -> String {
+        let line =
+            match line.strip_prefix("diskferry serve ").and_then(|line| line.trim_end().strip_suffix('&')) {
+                Some(args) => format!("serve {args}"),
+                None => line.to_owned(),
+            };
+        (8700..)
+            .zip(&self.ports)
+            .fold(line, |line, (shown, port)| line.replace(&format!(":{shown}"), &format!(":{port}")))
     }
 
     /// Checks the options and values of a block's `diskferry` commands without doing what they say: behind them stands
@@ -145,21 +159,28 @@ impl World {
     }
 
     fn script(&self, script: &str) -> Output {
+        let emulated =
+            REMOTES.iter().zip(&self.ports[1..]).map(|((_, of), port)| format!("{of}=127.0.0.1:{port}"));
+        let emulated = emulated.collect::<Vec<_>>().join(" ");
+        let preamble = include_str!("preamble.sh");
         let path = self.path("block.sh");
-        std::fs::write(
-            &path,
-            format!("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}\n"),
-        )
-        .unwrap();
+        std::fs::write(&path, format!("{preamble}\nEMULATED=({emulated})\n{script}\n")).unwrap();
         self.command("timeout").args([LIMIT, "bash"]).arg(path).output().unwrap()
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
+        let _ = self.script("if [ -e serve.pid ]; then kill \"$(cat serve.pid)\"; fi");
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
+}
+
+/// Ports that nobody listens on.
+fn free_ports() -> Vec<u16> {
+    let held: Vec<_> = (0..=REMOTES.len()).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
 /// Starts the emulators and writes the configuration of the remotes.
@@ -202,7 +223,7 @@ fn serve(dir: &Path) -> Child {
 }
 
 /// The drives that blocks name and do not make themselves, and those that are always there.
-fn drives_of(blocks: &[&Block]) -> BTreeSet<(String, String)> {
+fn drives_of(blocks: &[Block]) -> BTreeSet<(String, String)> {
     let scripts: Vec<_> = blocks
         .iter()
         .filter(|block| !matches!(block.mark, Mark::NoRun(_)))
@@ -248,7 +269,7 @@ fn drives_are_those_that_are_named_and_not_made() {
         block("diskferry drive info oh:new", Mark::Run(0)),
         block("diskferry download kvm:x oh:elsewhere", Mark::NoRun("r".into())),
     ];
-    let drives = drives_of(&blocks.iter().collect::<Vec<_>>());
+    let drives = drives_of(&blocks);
     let names: Vec<_> = drives.iter().map(|(_, name)| &**name).collect();
     assert_eq!(names, ["db-1", "web", "web-1"]);
     assert_eq!(with_drive("oh:web oh:web-1 xoh:web", "oh:web", "U"), "U oh:web-1 xoh:web");

@@ -113,7 +113,7 @@ fn an_image_server() {
     world.image("root.img", MIB);
     let refused = world.run(&["upload", "root.img", "kept:"]);
     assert!(
-        refused.code == 1 && refused.stderr.contains("can only be read"),
+        refused.code == 1 && refused.stderr.contains("is read-only"),
         "{} {}",
         refused.code,
         refused.stderr

@@ -4,6 +4,8 @@ mod acknowledgements;
 mod archives;
 mod deadlines;
 mod emulator;
+mod network;
 mod numbers;
 mod server;
+mod tls;
 mod world;

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 /// The drive that every server here has.
 pub const DRIVE: &str = "11111111-1111-4111-8111-111111111111";
 
-/// What a client may take, whatever it meets.
-pub const BUDGET_KIB: u64 = 128 << 10;
+/// What a transfer may take, and whatever else there is no reason to hold.
+pub const BUDGET_KIB: u64 = 64 << 10;
 
 pub struct World {
     dir: TempDir,
@@ -42,6 +42,15 @@ impl World {
         world
     }
 
+    /// Has `oh:` trust this authority, in PEM.
+    pub fn trust(&self, pem: &str) {
+        std::fs::write(self.path("ca.pem"), pem).unwrap();
+        let path = self.path("config.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let line = format!("[remotes.oh]\nca_file = \"{}\"", self.path("ca.pem").display());
+        std::fs::write(&path, text.replace("[remotes.oh]", &line)).unwrap();
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -55,6 +64,11 @@ impl World {
 
     /// Runs to the end, which has to come within the limit.
     pub fn run(&self, limit: Duration, args: &[&str]) -> Ended {
+        self.run_within(limit, BUDGET_KIB, args)
+    }
+
+    /// The same with another budget of memory.
+    pub fn run_within(&self, limit: Duration, budget_kib: u64, args: &[&str]) -> Ended {
         let start = Instant::now();
         let mut child = Command::new(env!("CARGO_BIN_EXE_diskferry"))
             .args(args)
@@ -88,7 +102,7 @@ impl World {
                 break status.code().unwrap_or(-1);
             }
             // Far beyond its budget it is not let go on: the machine is others', too.
-            if start.elapsed() > limit || peak_kib > 8 * BUDGET_KIB {
+            if start.elapsed() > limit || peak_kib > 8 * budget_kib {
                 over = true;
                 child.kill().unwrap();
             }
@@ -98,7 +112,7 @@ impl World {
         let ended = Ended { code, stdout, stderr, peak_kib, took: start.elapsed() };
         eprintln!("{args:?}: exit {code}, {} KiB, {:?}\n{}", ended.peak_kib, ended.took, ended.stderr);
         assert!(!over, "{args:?} was ended after {:?} with {peak_kib} KiB: {}", ended.took, ended.stderr);
-        assert!(peak_kib < BUDGET_KIB, "{args:?} took {peak_kib} KiB");
+        assert!(peak_kib < budget_kib, "{args:?} took {peak_kib} KiB");
         assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
         ended
     }

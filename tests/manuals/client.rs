@@ -1,7 +1,7 @@
 //! The client: `diskferry call` against a server that answers what the manual prints. What it sends is compared with what has
 //! to be sent, and what it prints with what it was answered, as the provider's own text and with `--json`.
 
-use super::credentials::{self, Signed};
+use super::credentials::{self, DIGEST, Signed, digest};
 use super::golden::{self, Exchange, Golden, Header};
 use super::node::{self, Form, Node, Rules};
 use super::recorder::{Recorder, Sent};
@@ -113,14 +113,10 @@ impl<'g> Stage<'g> {
     /// Has the server answer what the manual prints; gives the body.
     fn answers(&self, exchange: &Exchange) -> Vec<u8> {
         let names = &self.golden.names;
-        let mut headers = String::new();
-        for (name, value) in exchange.answer.headers.iter().chain(&self.golden.answer_headers) {
-            headers += &format!("{}: {}\r\n", name.trim_start_matches('?'), sample(value, names));
-        }
         let mut body = sample(&exchange.answer.body, names);
-        // Keys that need not be there are there.
+        // Keys that need not be there are there, and those that stand for many stand for themselves.
         match exchange.form() {
-            Form::Json => body = body.replace("\"?", "\""),
+            Form::Json => body = body.replace("\"?", "\"").replace("\"*", "\""),
             Form::Properties => {
                 let line = |line: &str| line.strip_prefix('?').unwrap_or(line).to_owned() + "\n";
                 body = body.lines().map(line).collect();
@@ -129,6 +125,13 @@ impl<'g> Stage<'g> {
             Form::Xml | Form::Urlencoded | Form::Plain => {}
         }
         let body = body.into_bytes();
+        let content = self.golden.content_headers.iter().filter(|_| !body.is_empty());
+        let all = exchange.answer.headers.iter().chain(&self.golden.answer_headers).chain(content);
+        let header = |(name, value): &Header| {
+            let value = if value == DIGEST { digest(&body) } else { sample(value, names) };
+            format!("{}: {value}\r\n", name.trim_start_matches('?'))
+        };
+        let headers = all.map(header).collect();
         *self.answer.lock().unwrap() = (format!("{} Told", exchange.status()), headers, body.clone());
         body
     }
@@ -306,6 +309,10 @@ fn refused(golden: &Golden, exchange: &Exchange, ended: &Ended, json: bool) -> V
     if exchange.form() == Form::Plain {
         says.push(exchange.answer.body.clone());
     }
+    if exchange.form() == Form::Json {
+        let body: Value = serde_json::from_str(&sample(&exchange.answer.body, &golden.names)).expect("JSON");
+        says.extend(["code", "message"].map(|key| body[key].as_str().unwrap_or_default().to_owned()));
+    }
     for says in says {
         let says = sample(&says, &golden.names);
         if !server.contains(&says) {
@@ -364,7 +371,7 @@ fn value(golden: &Golden, node: Node, secret: bool) -> Value {
     match node {
         Node::Object(fields) => {
             let fields = fields.into_iter().map(|(key, node)| {
-                let key = key.trim_start_matches('?').to_owned();
+                let key = key.trim_start_matches(['?', '*']).to_owned();
                 let secret = secret || golden.secrets.contains(&key);
                 let value = value(golden, node, secret);
                 (key, value)

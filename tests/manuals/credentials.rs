@@ -1,4 +1,4 @@
-//! What proves who asks, made and checked by the letter of the documents with nothing of the program's: HTTP Basic (RFC 7617),
+//! What proves who asks and what was said, made and checked by the letter of the documents with nothing of the program's: HTTP Basic (RFC 7617),
 //! and OAuth 1.0a with HMAC-SHA1 (RFC 5849, 3.4).
 
 use super::world::{SECRET, USER};
@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use diskferry::provider::Provider;
 use hmac::{Hmac, KeyInit, Mac};
+use md5::{Digest, Md5};
 use sha1::Sha1;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -54,6 +55,14 @@ pub fn check(provider: Provider, header: &str, signed: &Signed<'_>) -> Result<()
     }
     let right = sign(signed, own, SECRET);
     if signature == right { Ok(()) } else { Err("authorization: the signature is wrong".to_owned()) }
+}
+
+/// The value of a header that stands for the MD5 of the body (RFC 1864).
+pub const DIGEST: &str = "(digest of the body)";
+
+/// The MD5 of a body as `Content-MD5` has it.
+pub fn digest(body: &[u8]) -> String {
+    STANDARD.encode(Md5::digest(body))
 }
 
 fn basic() -> String {

@@ -1,19 +1,24 @@
 //! The emulator: each exchange is sent to `diskferry serve`, and its answer compared field by field with what the manual
 //! prints. What differs is in testdata/manuals/differences.tsv, and nothing else is.
 
-use super::credentials::{self, Signed};
+use super::credentials::{self, DIGEST, Signed, digest};
 use super::golden::{self, Credentials, Exchange, Golden};
 use super::node::{self, Form, Rules};
 use super::serving::Serving;
 use super::template::{self, Names};
+use super::variants;
 use super::wire::{self, Answer};
 use super::world::{SECRET, USER};
 use diskferry::provider::Provider;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long the emulator may take to become what an exchange needs.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How many exchanges of a provider are played at a time.
+const AT_ONCE: usize = 32;
 
 #[test]
 fn open_hosting() {
@@ -42,15 +47,23 @@ fn joyent() {
 
 fn judge(provider: Provider) {
     let golden = golden::read(provider);
-    let mut judge = Judge { golden: &golden, names: golden.names.clone(), serving: HashMap::new() };
-    let mut found = BTreeSet::new();
-    let mut judged = 0;
-    for exchange in golden.exchanges.iter().filter(|exchange| exchange.client_alone.is_none()) {
-        judged += 1;
-        found.extend(judge.play(exchange).into_iter().map(|what| (exchange.name.clone(), what)));
-    }
-    assert!(judged > 0, "{provider} has exchanges");
-
+    let servers = Mutex::new(HashMap::new());
+    let judged = golden.exchanges.iter().filter(|exchange| exchange.client_alone.is_none());
+    let left = Mutex::new(judged.flat_map(|exchange| variants::of(&golden, exchange)));
+    let found = Mutex::new(BTreeSet::new());
+    // Machines take their time, and several take it at once.
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(exchange) = { left.lock().unwrap().next() } {
+                    let differences = Play::new(&golden, &exchange, &servers).play();
+                    let named = differences.into_iter().map(|what| (exchange.name.clone(), what));
+                    found.lock().unwrap().extend(named);
+                }
+            });
+        }
+    });
+    let found = found.into_inner().unwrap();
     let listed = listed(provider);
     let lines = |set: &BTreeSet<(String, String)>, other: &BTreeSet<(String, String)>| -> Vec<String> {
         set.difference(other).map(|(name, what)| format!("{provider}\t{name}\t{what}")).collect()
@@ -82,39 +95,54 @@ fn listed(provider: Provider) -> BTreeSet<(String, String)> {
     all
 }
 
-struct Judge<'g> {
+/// The servers that are shared, by the arguments that they were started with.
+type Servers = Mutex<HashMap<Vec<String>, Arc<Serving>>>;
+
+/// One exchange with a server.
+struct Play<'g> {
     golden: &'g Golden,
+    exchange: &'g Exchange,
     names: Names,
-    /// By the arguments that they were started with.
-    serving: HashMap<Vec<String>, Serving>,
+    server: Arc<Serving>,
 }
 
-impl Judge<'_> {
-    /// Plays an exchange; gives what differs.
-    fn play(&mut self, exchange: &Exchange) -> Vec<String> {
-        self.names.restart(&[]);
-        if exchange.fresh {
-            self.serving.clear();
-        }
+impl<'g> Play<'g> {
+    fn new(golden: &'g Golden, exchange: &'g Exchange, servers: &Servers) -> Self {
+        let arguments = [&*golden.serve, &exchange.serve].concat();
+        let start = || Arc::new(Serving::start(golden.provider, &arguments));
+        let server = if exchange.fresh {
+            start()
+        } else {
+            servers.lock().unwrap().entry(arguments.clone()).or_insert_with(start).clone()
+        };
+        Self { golden, exchange, names: golden.names.clone(), server }
+    }
+
+    /// Plays it; gives what differs.
+    fn play(mut self) -> Vec<String> {
+        let (golden, exchange) = (self.golden, self.exchange);
         let mut made = Vec::new();
         for given in &exchange.given {
-            self.give(given, &exchange.serve, &mut made);
+            self.give(given, &mut made);
         }
         let mut found = Vec::new();
-        if let (Some(refusal), false) =
-            (&self.golden.unauthorized, exchange.credentials != Credentials::Account)
-        {
-            let answer = self.send(exchange, &exchange.serve, &Credentials::None);
-            let differences = self.compare(refusal, &answer, false);
+        if let (Some(refusal), Credentials::Account) = (&golden.unauthorized, &exchange.credentials) {
+            let answer = self.send(exchange, &Credentials::None);
+            let differences = self.compare(&refusal.of_any(exchange), &answer, false);
             found.extend(differences.into_iter().map(|what| format!("without credentials: {what}")));
         }
-        let answer = self.send(exchange, &exchange.serve, &exchange.credentials);
+        for (how, other, refusal) in variants::refused(golden, exchange) {
+            let answer = self.send(&other, &exchange.credentials);
+            let differences = self.compare(&refusal.of_any(exchange), &answer, false);
+            found.extend(differences.into_iter().map(|what| format!("{how}: {what}")));
+        }
+        let answer = self.send(exchange, &exchange.credentials);
         found.extend(self.compare(exchange, &answer, false));
         found
     }
 
     /// Has the emulator have what is given.
-    fn give(&mut self, name: &str, serve: &[String], made: &mut Vec<String>) {
+    fn give(&mut self, name: &str, made: &mut Vec<String>) {
         if made.iter().any(|other| other == name) {
             return;
         }
@@ -122,28 +150,23 @@ impl Judge<'_> {
         let golden = self.golden;
         let (_, given) = golden.givens.iter().find(|(given, _)| given == name).expect("the file was read");
         for before in &given.given {
-            self.give(before, serve, made);
+            self.give(before, made);
         }
         let begun = Instant::now();
         loop {
-            let answer = self.send(given, serve, &given.credentials);
+            let answer = self.send(given, &given.credentials);
             let found = self.compare(given, &answer, true);
             if found.is_empty() {
                 return;
             }
             let again = given.poll && begun.elapsed() < PATIENCE;
             assert!(again, "{} {name}: {found:?}: {answer:?}", golden.provider);
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    fn send(&mut self, exchange: &Exchange, serve: &[String], who: &Credentials) -> Answer {
+    fn send(&self, exchange: &Exchange, who: &Credentials) -> Answer {
         let golden = self.golden;
-        let arguments = [&golden.serve, serve].concat();
-        let serving = self
-            .serving
-            .entry(arguments)
-            .or_insert_with_key(|arguments| Serving::start(golden.provider, arguments));
         let first = template::bound(&exchange.request.first, &self.names);
         let mut body = template::bound(&exchange.request.body, &self.names);
         let form = exchange.request.form();
@@ -170,12 +193,12 @@ impl Judge<'_> {
         if let Some(token) = token {
             let token = token.as_ref().map(|(token, secret)| (&**token, &**secret));
             let (method, path) = first.split_once(' ').expect("the file was read");
-            let site = format!("http://{}", serving.address);
+            let site = format!("http://{}", self.server.address);
             let form = if form == Form::Urlencoded { &*body } else { "" };
             let signed = Signed { method, site: &site, path, form };
             headers.push(("Authorization".to_owned(), credentials::header(golden.provider, &signed, token)));
         }
-        wire::exchange(&serving.address, &first, &headers, body.as_bytes())
+        wire::exchange(&self.server.address, &first, &headers, body.as_bytes())
     }
 
     /// What differs between an answer and what is printed; of what is given only what it says.
@@ -184,15 +207,26 @@ impl Judge<'_> {
             return vec![format!("status: {}, not {}", answer.status, exchange.answer.first)];
         }
         let mut found = Vec::new();
-        let common: &[_] = if open { &[] } else { &self.golden.answer_headers };
+        let golden = self.golden;
+        let content = golden.content_headers.iter().filter(|_| !exchange.answer.body.is_empty());
+        let common = golden.answer_headers.iter().chain(content).filter(|_| !open);
         for (name, value) in exchange.answer.headers.iter().chain(common) {
             match (answer.header(name.trim_start_matches('?')), name.starts_with('?')) {
                 (None, true) => {}
                 (None, false) => found.push(format!("header {name}: missing")),
+                (Some(got), _) if value == DIGEST => {
+                    let right = digest(answer.body.as_bytes()) == got;
+                    found.extend((!right).then(|| format!("header {name}: not the digest of the body")));
+                }
                 (Some(got), _) if template::matches(value, got, &mut self.names) => {}
                 (Some(got), _) => found.push(format!("header {name}: {got}, not {value}")),
             }
         }
+        // A HEAD may have what a GET would have.
+        let judged = !open && self.exchange.method() != "HEAD";
+        let unprinted = golden.unprinted.iter().filter(|name| judged && !exchange.answers_with(name, golden));
+        let there = unprinted.filter(|name| answer.header(name).is_some());
+        found.extend(there.map(|name| format!("header {name}: not in the manual")));
         let form = exchange.form();
         let wanted = node::read(form, &exchange.answer.body);
         let text = match form {

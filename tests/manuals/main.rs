@@ -7,11 +7,15 @@ mod credentials;
 mod emulator;
 mod golden;
 mod node;
+mod parse;
 #[allow(dead_code, reason = "other suites use the rest")]
 #[path = "../calls/recorder.rs"]
 mod recorder;
+mod refused;
 mod serving;
+mod strict;
 mod template;
+mod variants;
 mod wire;
 #[allow(dead_code, reason = "other suites use the rest")]
 #[path = "../calls/world.rs"]

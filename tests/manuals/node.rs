@@ -5,14 +5,36 @@ use super::template::{self, Names};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
+type Fields = Vec<(String, Node)>;
+
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
-    Object(Vec<(String, Node)>),
+    Object(Fields),
     Array(Vec<Node>),
     Text(String),
     /// A number, `true`, `false` or `null` as JSON has them.
     Bare(String),
+}
+
+/// As JSON.
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |text: &str| serde_json::to_string(text).unwrap_or_default();
+        match self {
+            Node::Object(fields) => {
+                let fields: Vec<String> =
+                    fields.iter().map(|(key, node)| format!("{}: {node}", text(key))).collect();
+                write!(f, "{{{}}}", fields.join(", "))
+            }
+            Node::Array(items) => {
+                let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+                write!(f, "[{}]", items.join(", "))
+            }
+            Node::Text(own) => f.write_str(&text(own)),
+            Node::Bare(own) => f.write_str(own),
+        }
+    }
 }
 
 /// The forms that bodies have.
@@ -95,16 +117,9 @@ pub fn decoded(word: &str) -> String {
     let mut rest = &*bytes;
     while let Some((first, after)) = rest.split_first() {
         let digits = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
-        match digits.and_then(|two| u8::from_str_radix(two, 16).ok()).filter(|_| *first == b'%') {
-            Some(byte) => {
-                out.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                out.push(*first);
-                rest = after;
-            }
-        }
+        let encoded = digits.and_then(|two| u8::from_str_radix(two, 16).ok()).filter(|_| *first == b'%');
+        out.push(encoded.unwrap_or(*first));
+        rest = if encoded.is_some() { &after[2..] } else { after };
     }
     String::from_utf8_lossy(&out).into_owned()
 }
@@ -114,7 +129,7 @@ pub fn decoded(word: &str) -> String {
 fn xml(body: &str) -> Option<Node> {
     use quick_xml::events::Event;
     let mut reader = quick_xml::Reader::from_str(body);
-    let mut open: Vec<(String, String, Vec<(String, Node)>)> = Vec::new();
+    let mut open: Vec<(String, String, Fields)> = Vec::new();
     loop {
         match reader.read_event().ok()? {
             Event::Start(tag) => {
@@ -153,8 +168,8 @@ fn xml(body: &str) -> Option<Node> {
 }
 
 /// The fields with all objects of a name in one array.
-fn gathered(fields: Vec<(String, Node)>) -> Vec<(String, Node)> {
-    let mut out: Vec<(String, Node)> = Vec::new();
+fn gathered(fields: Fields) -> Fields {
+    let mut out = Fields::new();
     for (name, node) in fields {
         let last = out.iter_mut().find(|(other, _)| *other == name).map(|(_, node)| node);
         match (last, node) {
@@ -216,6 +231,7 @@ impl<'de> Deserialize<'de> for Node {
 }
 
 /// How values are compared.
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rules {
     /// The keys of an object stand in the order of the manual.
@@ -228,7 +244,8 @@ pub struct Rules {
     pub loose: bool,
 }
 
-/// What differs between the manual's value, with placeholders and with `?` before the keys that need not be there, and a value.
+/// What differs between the manual's value, with placeholders and with `?` before the keys that need not be there and `*` before one that
+/// stands for any number of keys, and a value.
 pub fn differences(wanted: &Node, got: &Node, rules: Rules, names: &mut Names) -> Vec<String> {
     let mut found = Vec::new();
     compare("", wanted, got, rules, names, &mut found);
@@ -280,12 +297,10 @@ fn compare(at: &str, wanted: &Node, got: &Node, rules: Rules, names: &mut Names,
     }
 }
 
-type Fields = [(String, Node)];
-
 fn objects(
     at: &str,
-    wanted: &Fields,
-    got: &Fields,
+    wanted: &[(String, Node)],
+    got: &[(String, Node)],
     rules: Rules,
     names: &mut Names,
     found: &mut Vec<String>,
@@ -296,6 +311,18 @@ fn objects(
         got.iter().enumerate().filter(|(_, (_, node))| there(node)).collect();
     let mut order = Vec::new();
     for (key, value) in wanted {
+        if let Some(key) = key.strip_prefix('*') {
+            let (fitting, others): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|(_, (name, _))| template::matches(key, name, &mut names.clone()));
+            left = others;
+            if fitting.is_empty() {
+                found.push(format!("{at} {key}: missing"));
+            }
+            for (_, (_, got)) in fitting {
+                compare(&format!("{at} []"), value, got, rules, &mut names.clone(), found);
+            }
+            continue;
+        }
         let (key, marked) = key.strip_prefix('?').map_or((&**key, false), |key| (key, true));
         let anything = |node: &Node| matches!(node, Node::Text(text) if text.starts_with("{any "));
         let optional = marked || (rules.loose && anything(value));

@@ -111,14 +111,6 @@ impl Names {
     pub fn bind(&mut self, name: &str, value: &str) {
         self.bound.insert(name.to_owned(), value.to_owned());
     }
-
-    /// Only values that were bound in `with` are kept.
-    pub fn restart(&mut self, with: &[(&str, &str)]) {
-        self.bound.clear();
-        for (name, value) in with {
-            self.bind(name, value);
-        }
-    }
 }
 
 enum Piece<'t> {

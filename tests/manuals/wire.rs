@@ -21,14 +21,12 @@ impl Answer {
 /// Sends a request to `address` and reads the answer to its end.
 pub fn exchange(address: &str, first: &str, headers: &[Header], body: &[u8]) -> Answer {
     let mut connection = TcpStream::connect(address).unwrap();
-    let mut head = format!("{first} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
-    for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
-    }
-    if !first.starts_with("GET") && !first.starts_with("HEAD") {
-        head += &format!("Content-Length: {}\r\n", body.len());
-    }
-    connection.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+    let own = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+    let read = first.starts_with("GET") || first.starts_with("HEAD");
+    let length = (!read).then(|| format!("Content-Length: {}\r\n", body.len()));
+    let head: String = own.chain(length).collect();
+    let first = format!("{first} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    connection.write_all(format!("{first}{head}\r\n").as_bytes()).unwrap();
     // A server that refuses a body before it reads it may close the connection.
     let _ = connection.write_all(body);
     let mut bytes = Vec::new();

@@ -4,6 +4,8 @@
 mod hidden;
 mod hostile;
 mod paths;
+#[path = "../support/pty.rs"]
+mod pty;
 mod terminal;
 // The same worlds as for the calls; not every test program needs every part of them.
 #[allow(dead_code)]

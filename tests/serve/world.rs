@@ -47,8 +47,20 @@ impl World {
         command
     }
 
+    /// Runs to the end. What does not end is killed, and its status says so.
     pub fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
+        let child = self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let id = rustix::process::Pid::from_child(&child);
+        let (ended, wait) = channel();
+        let output = std::thread::spawn(move || {
+            let output = child.wait_with_output().unwrap();
+            let _ = ended.send(());
+            output
+        });
+        if wait.recv_timeout(LIMIT).is_err() {
+            rustix::process::kill_process(id, rustix::process::Signal::KILL).unwrap();
+        }
+        output.join().unwrap()
     }
 
     /// Starts `serve` with these arguments and waits for `lines` of listeners.

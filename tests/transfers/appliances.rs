@@ -65,7 +65,7 @@ fn ranges_are_fetched_side_by_side_and_verified() {
 /// something is resumed. Eight kills at the 3rd to the 18th request, four more in flight: less than the 192 chunks.
 #[test]
 fn a_killed_download_goes_on_where_the_server_has_ranges() {
-    let (world, image) = world("error=0.1,seed=8", 12 * MIB);
+    let (world, image) = world("error=0.1,retry-after=0,seed=8", 12 * MIB);
     let args = [
         "download",
         "spot:appliance/raw",
@@ -150,12 +150,12 @@ fn a_damaged_or_foreign_appliance_leaves_no_file_and_no_drive() {
     let (cut, qcow) = (world.path("cut.gz"), world.path("disk.qcow2"));
     world.add_spotcloud("", &[("cut", &cut), ("qcow", &qcow)]);
     for (args, code, says) in [
-        (vec!["download", "spot:appliance/cut", "out", "--unpack"], 1, "damaged or cut short"),
-        (vec!["migrate", "spot:appliance/cut", "oh:"], 1, "damaged or cut short"),
+        (vec!["download", "spot:appliance/cut", "out", "--unpack"], 1, "damaged or truncated"),
+        (vec!["migrate", "spot:appliance/cut", "oh:"], 1, "damaged or truncated"),
         (vec!["download", "spot:appliance/qcow", "out", "--unpack"], 1, "QCOW2"),
         (vec!["migrate", "spot:appliance/qcow", "oh:"], 1, "QCOW2"),
         (vec!["download", "spot:appliance/nosuch", "out"], 5, "404"),
-        (vec!["download", "oh:x", "out", "--unpack"], 2, "--unpack is for appliances"),
+        (vec!["download", "oh:x", "out", "--unpack"], 2, "`--unpack` is for appliances"),
     ] {
         let ended = world.run(&args);
         assert_eq!(ended.code, code, "{args:?}: {}", ended.stderr);
@@ -188,7 +188,7 @@ fn an_appliance_becomes_a_drive_of_its_raw_size() {
 #[test]
 fn spotcloud_to_open_hosting_killed_ten_times_over_faults_ends_equal() {
     for key in ["raw", "gz"] {
-        let faults = "error=0.1,seed=5";
+        let faults = "error=0.1,retry-after=0,seed=5";
         let mut world = World::new(faults);
         let image = world.image("root.img", 8 * MIB);
         let packed = gzip(&world, &image);

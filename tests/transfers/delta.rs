@@ -83,8 +83,8 @@ fn only_what_differs_is_sent() {
         let full = acknowledged_writes(&world.emulator().log()).len();
         let first = up(&world, &drive, &[]);
         assert_eq!(told(&first), ("trusted".to_owned(), 3, 125), "{provider}: {}", first.stderr);
-        assert!(first.event("plan")["delta_why"].as_str().unwrap().contains("nothing speaks against"));
-        assert!(first.stderr.contains("is known from the last transfer"), "{}", first.stderr);
+        assert!(first.event("plan")["delta_why"].as_str().unwrap().contains("no change since then"));
+        assert!(first.stderr.contains("are known from the last transfer"), "{}", first.stderr);
         let written = acknowledged_writes(&world.emulator().log())[full..].to_vec();
         assert_eq!(written.len(), 3, "{written:?}");
         holds(&world, &drive, &image);
@@ -112,7 +112,7 @@ fn a_record_that_is_in_doubt_is_not_built_on() {
         assert_eq!(told(ended).0, "read back", "{}", ended.stdout);
         let plan = ended.event("plan");
         assert!(plan["delta_why"].as_str().unwrap().contains(why), "{plan}");
-        assert!(ended.stderr.contains("is read back"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("are read back"), "{}", ended.stderr);
         holds(&world, &drive, &image);
     };
     interfere(&world, &drive, &[7; 3000], 5 * CHUNK + 10);
@@ -176,8 +176,8 @@ fn a_plan_writes_nothing_and_what_cannot_be_is_refused() {
     let other = format!("local:{drive}");
     for (args, says) in [
         (&["upload", "a.img", "oh:", "--delta"][..], "--base REMOTE:DRIVE"),
-        (&["upload", "a.img", &target, "--base", &target], "leave `--base` out"),
-        (&["upload", "a.img", "oh:", "--base", &other], "another remote"),
+        (&["upload", "a.img", &target, "--base", &target], "use `--delta` to send what differs"),
+        (&["upload", "a.img", "oh:", "--base", &other], "which copies only its own drives"),
         (&["upload", "a.img", "oh:", "--base", "oh:"], "--base REMOTE:DRIVE"),
         (&["upload", "a.img", &target, "--delta", "--zeros", "skip"], "--zeros skip"),
         (&["download", &target, "-", "--delta"], "standard output"),
@@ -268,7 +268,7 @@ fn a_stream_differs_too_and_is_read_back_after_it_was_stopped() {
     let last = Ended::new(piped(&args).output().unwrap());
     assert_eq!(told(&last).0, "read back", "{}", last.stdout);
     let why = last.event("plan")["delta_why"].as_str().unwrap().to_owned();
-    assert!(why.contains("may have changed since the earlier run"), "{why}");
+    assert!(why.contains("may have changed since the interrupted run"), "{why}");
     holds(&world, &drive, &image);
     change(&image, [9]);
     let again = Ended::new(piped(&args).output().unwrap());

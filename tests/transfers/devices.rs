@@ -1,10 +1,11 @@
 //! Block devices, which have no modification time.
 
-use crate::world::{Ended, World, acknowledged_writes};
+use crate::support::moment;
+use crate::world::{Ended, World};
+use diskferry::emulator::{Operation, Stage};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
 
@@ -62,22 +63,19 @@ fn words(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()
 }
 
-fn wait_for_writes(world: &World, writes: usize) {
-    while acknowledged_writes(&world.emulator().log()).len() < writes {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 #[test]
 fn a_device_that_is_written_to_during_the_transfer_is_an_error() {
-    let world = World::new("latency=20ms");
+    let world = World::new("");
     let Some(device) = Loop::over(&world.image("a.img", 16 * MIB)) else { return };
     let args = args(&device);
+    let gate = moment::hold(world.emulator(), Stage::Received, Operation::Write, 10);
     let child = world.spawn(&words(&args));
-    wait_for_writes(&world, 10);
+    assert!(gate.wait_for(1, moment::LONG));
     // At a place that was sent already, by somebody who does not sync.
     device.write(0);
+    gate.open();
     let ended = Ended::new(child.wait_with_output().unwrap());
+    world.emulator().clear_hook();
     assert_eq!(ended.code, 1, "{}", ended.stderr);
     assert!(ended.stderr.contains("the device was written to"), "{}", ended.stderr);
     // What was written before a transfer begins is no change during it.
@@ -88,15 +86,15 @@ fn a_device_that_is_written_to_during_the_transfer_is_an_error() {
 
 #[test]
 fn a_device_that_has_changed_between_two_runs_is_not_mixed() {
-    let mut world = World::new("latency=20ms");
+    let mut world = World::new("");
     let image = world.image("a.img", 16 * MIB);
     let Some(device) = Loop::over(&image) else { return };
     let original = std::fs::read(&image).unwrap()[..64].to_vec();
     let args = args(&device);
-    let mut child = world.spawn(&words(&args));
-    wait_for_writes(&world, 20);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let mut command = world.command(&words(&args));
+    let (_, killed) =
+        moment::run_until(world.emulator(), &mut command, (Stage::Received, Operation::Write, 21));
+    assert!(killed);
     world.restart("");
     // Chunk 0 was sent: it holds another byte now.
     device.write(5);

@@ -10,7 +10,7 @@ const MIB: u64 = 1 << 20;
 #[test]
 fn a_fifth_of_all_requests_fails_and_nothing_is_lost() {
     for seed in [1, 2, 3] {
-        let world = World::new(&format!("error=0.2,seed={seed}"));
+        let world = World::new(&format!("error=0.2,retry-after=0,seed={seed}"));
         let image = world.image("a.img", 24 * MIB);
         let options = ["--chunk-size", "256k", "--timeout", "1s", "--retries", "20"];
         let up = world.run(&[&["--json", "upload", "a.img", "oh:"], &options[..]].concat());

@@ -136,14 +136,14 @@ fn what_is_packed_is_unpacked_and_resumed() {
     }
     // Nothing that is named is wrong.
     for (args, code, says) in [
-        (&["upload", "raw", "oh:", "--source-format", "qcow2"][..], 1, "it is no qcow2 image"),
-        (&["upload", "raw", "oh:", "--source-format", "vhd"], 1, "it is no VHD image"),
-        (&["upload", "raw", "oh:", "--source-format", "vhdx"], 1, "it is no VHDX image"),
-        (&["upload", "raw", "oh:", "--source-format", "vmdk"], 1, "it is no VMDK image"),
-        (&["upload", "raw.gz", "oh:", "--source-format", "qcow2"], 1, "it is no qcow2 image"),
+        (&["upload", "raw", "oh:", "--source-format", "qcow2"][..], 1, "it is not a qcow2 image"),
+        (&["upload", "raw", "oh:", "--source-format", "vhd"], 1, "it is not a VHD image"),
+        (&["upload", "raw", "oh:", "--source-format", "vhdx"], 1, "it is not a VHDX image"),
+        (&["upload", "raw", "oh:", "--source-format", "vmdk"], 1, "it is not a VMDK image"),
+        (&["upload", "raw.gz", "oh:", "--source-format", "qcow2"], 1, "it is not a qcow2 image"),
         (&["upload", "raw", "oh:", "--source-format", "vdi"], 2, "expected auto, raw"),
-        (&["upload", "raw", "oh:", "--member", "x"], 2, "--member is for archives"),
-        (&["upload", "raw", "oh:", "--size-at-most", "1G"], 2, "--size-at-most is for"),
+        (&["upload", "raw", "oh:", "--member", "x"], 2, "`--member` is for archives"),
+        (&["upload", "raw", "oh:", "--size-at-most", "1G"], 2, "`--size-at-most` is for"),
     ] {
         let ended = world.run(args);
         assert!(ended.code == code && ended.stderr.contains(says), "{args:?}: {}", ended.stderr);

@@ -234,8 +234,8 @@ fn standard_output_takes_what_comes_in_order() {
     assert!(piped.stdout == std::fs::read(world.path("file")).unwrap(), "the same bytes each time");
     for (args, why) in [
         (&["-", "--format", "qcow2"][..], "cannot go to standard output"),
-        (&["file", "--format", "vhd", "--compress", "1"], "--compress is for --format qcow2"),
-        (&["file", "--compress", "1"], "--compress is for --format qcow2"),
+        (&["file", "--format", "vhd", "--compress", "1"], "`--compress` needs `--format qcow2`"),
+        (&["file", "--compress", "1"], "`--compress` needs `--format qcow2`"),
         (&["file", "--format", "vmdk"], "expected raw, qcow2 or vhd, got `vmdk`"),
     ] {
         let refused = world.run(&[&["download", &drive], args].concat());

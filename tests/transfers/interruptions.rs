@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader, Read};
 const MIB: u64 = 1 << 20;
 
 /// Ten percent of all requests fail, and the process dies again and again.
-const ROUGH: &str = "error=0.1,seed=11";
+const ROUGH: &str = "error=0.1,retry-after=0,seed=11";
 const OPTIONS: [&str; 8] =
     ["--chunk-size", "64k", "--timeout", "1s", "--retries", "20", "--concurrency", "4"];
 const KILLS: usize = 40;

@@ -5,6 +5,7 @@ mod azure;
 #[path = "../support/azurite.rs"]
 mod azurite;
 mod backups;
+mod boots;
 #[path = "../support/casync.rs"]
 mod casync;
 #[path = "../support/chromium.rs"]
@@ -17,6 +18,7 @@ mod formats;
 mod formats_out;
 mod in_use;
 mod interruptions;
+mod listing;
 mod migrations;
 mod moves;
 mod refusals;
@@ -27,4 +29,5 @@ mod skipped;
 mod sources;
 #[path = "../support/mod.rs"]
 mod support;
+mod terminal;
 mod world;

@@ -59,7 +59,7 @@ fn a_drive_moves_with_its_name_and_size_and_both_ends_are_compared() {
 /// run comes to its end. How the ends are made sure of is not asserted, so reads are not counted: what the journal has is
 /// not written again, the bytes are equal, and there is one drive.
 fn killed_ten_times(from: Provider, to: Provider) {
-    let world = between(from, to, "error=0.1,seed=5");
+    let world = between(from, to, "error=0.1,retry-after=0,seed=5");
     let image = world.image("root.img", 16 * MIB);
     let drive = world.upload(&[&["root.img", "oh:"], &OPTIONS[..]].concat());
     let source = format!("oh:{drive}");

@@ -32,11 +32,11 @@ fn bad_input_is_refused_before_anything_is_sent() {
         (&["upload", "empty.img", "oh:"], 1, "empty"),
         (&["upload", ".", "oh:"], 1, "neither a file nor a block device"),
         (&["upload", "a.img", "nix:"], 2, "nix"),
-        (&["upload", "a.img", "oh"], 2, "colon"),
+        (&["upload", "a.img", "oh"], 2, "did you mean `oh:`"),
         (&["upload", "a.img", "oh:", "--chunk-size", "4X"], 2, "4X"),
         (&["upload", "a.img", "oh:", "--chunk-size", "1"], 2, "4k to 64M"),
         (&["upload", "a.img", "oh:", "--compress", "13"], 2, "13"),
-        (&["upload", "a.img", "oh:", "--size", "1000"], 1, "does not fit"),
+        (&["upload", "a.img", "oh:", "--size", "1000"], 1, "the new drive is too small"),
         (&["upload", "a.img", "oh:", "--manifest", "no/such/m.json"], 1, "no such directory"),
         (&["upload", "-", "oh:"], 2, "--size"),
         (&["upload", "a.img", drive, "--name", "x"], 2, "--name"),
@@ -158,4 +158,25 @@ fn a_server_that_lies_about_lengths_is_not_believed() {
     assert_eq!(ended.code, 3, "{}", ended.stderr);
     assert!(ended.stderr.contains("1000 bytes, expected 1048576"), "{}", ended.stderr);
     assert!(!world.path("a.img").exists());
+}
+
+/// A proxy that cannot be reached is named by its variable, never by its address: that may hold a password.
+#[test]
+fn a_proxy_that_fails_is_named_by_its_variable() {
+    let world = World::new("");
+    let path = world.path("config.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let remote = "[remotes.far]\nprovider = \"openhosting\"\nurl = \"http://api.example.com/\"\nallow_http = true\n\
+                  user = \"u\"\nsecret = \"s\"\n";
+    std::fs::write(&path, text + remote).unwrap();
+    let ask = |variable: &str| {
+        let mut command = world.command(&["drive", "list", "far:", "--retries", "0"]);
+        // Nobody listens there.
+        command.env(variable, "http://me:hunter22@127.0.0.1:1/");
+        Ended::new(command.output().unwrap())
+    };
+    let failed = ask("HTTP_PROXY");
+    assert_eq!(failed.code, 1, "{}", failed.stderr);
+    assert!(failed.stderr.contains("the proxy that `HTTP_PROXY` names"), "{}", failed.stderr);
+    assert!(!failed.stderr.contains("hunter22"), "{}", failed.stderr);
 }

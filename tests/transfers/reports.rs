@@ -26,7 +26,7 @@ fn figures(page: &str) -> BTreeMap<String, String> {
 
 /// How many chunks the legends of the page's maps count.
 fn counted(page: &str, fate: &str) -> u64 {
-    let item = format!("data-fate=\"{fate}\" data-count=\"");
+    let item = format!("data-outcome=\"{fate}\" data-count=\"");
     page.split(&*item).skip(1).map(|rest| rest.split_once('"').unwrap().0.parse::<u64>().unwrap()).sum()
 }
 
@@ -68,7 +68,7 @@ fn map_agrees(page: &str, summary: &Value) {
 
 #[test]
 fn the_page_of_each_kind_of_transfer_has_the_figures_of_its_summary() {
-    let mut world = World::new("busy=0.05,unavailable=0.03,seed=5");
+    let mut world = World::new("busy=0.05,unavailable=0.03,retry-after=0,seed=5");
     world.add("to", Provider::Crosspeer, "");
     world.image("a.img", 30 * MIB);
     let report = world.path("r.html");
@@ -84,7 +84,7 @@ fn the_page_of_each_kind_of_transfer_has_the_figures_of_its_summary() {
     let (page, up) = run(&["upload", "a.img", "oh:", "--verify", "full"]);
     map_agrees(&page, &up);
     assert!(up["retries"].as_u64().unwrap() > 0, "nothing was repeated: {up}");
-    assert!(page.contains("data-fate=\"retried\"") && page.contains("tag retry"));
+    assert!(page.contains("data-outcome=\"retried\"") && page.contains("tag retry"));
     assert!(page.contains("What exit 0 rests on") && page.contains("every chunk was read back"));
     let drive = format!("oh:{}", up["drive"].as_str().unwrap());
     let (page, down) = run(&["download", &drive, "b.img", "--verify", "sample"]);
@@ -149,7 +149,7 @@ fn what_fails_or_is_stopped_has_a_page_that_says_how_to_go_on() {
     );
     assert_eq!(figures(&page)["chunks_sent"], "31");
     assert!(page.contains("id=\"resume\"") && page.contains("upload a.img oh:"), "{page}");
-    assert!(page.contains("it proves nothing of the whole"));
+    assert!(page.contains("it proves nothing about the whole"));
 
     world.restart("");
     let (child, gate) = world.spawn_held(world.emulator(), &args, (Stage::Received, Operation::Write, 0));
@@ -165,7 +165,7 @@ fn what_fails_or_is_stopped_has_a_page_that_says_how_to_go_on() {
     assert_eq!(done.code, 0, "{}", done.stderr);
     let page = read(&world.path("r.html"));
     // What was in flight when it stopped was settled.
-    assert!(page.contains("32 chunks were moved by an earlier run"));
+    assert!(page.contains("32 chunks were transferred by an earlier run"));
     let left: Vec<_> = std::fs::read_dir(world.path("."))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -183,7 +183,7 @@ fn a_page_that_cannot_be_written_is_refused_before_anything_is_sent() {
         let ended = world.run(&["upload", "a.img", "oh:", "--report", report]);
         assert_eq!(ended.code, code, "{report}: {}", ended.stderr);
         assert!(
-            ended.stderr.contains("the report") && ended.stderr.contains("cannot be written"),
+            ended.stderr.contains("the report") && ended.stderr.contains("cannot write the report"),
             "{}",
             ended.stderr
         );

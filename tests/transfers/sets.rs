@@ -102,7 +102,7 @@ fn a_member_that_fails_does_not_stop_the_rest_and_the_same_command_does_what_is_
     let seen = world.emulator().log().len();
     let again = world.run(&args);
     assert_eq!(again.code, 0, "{}", again.stderr);
-    assert!(again.stderr.contains("6 of 8 drives were done by an earlier run"), "{}", again.stderr);
+    assert!(again.stderr.contains("6 of 8 drives are done already, by an earlier run"), "{}", again.stderr);
     let set = of_set(&again);
     // Of seven and eight chunks each one had failed.
     assert_eq!((set["chunks_sent"].as_u64(), set["chunks_resumed"].as_u64()), (Some(2), Some(34)));
@@ -130,7 +130,7 @@ fn a_set_that_is_killed_or_stopped_goes_on_and_fetches_nothing_twice() {
     let stopped = Ended::new(stop_while_held(child, Signal::INT, &gate));
     assert_eq!(stopped.code, 130, "{}", stopped.stderr);
     assert!(
-        stopped.stderr.contains("to go on: ") && stopped.stderr.contains("--all out"),
+        stopped.stderr.contains("resume with `") && stopped.stderr.contains("--all out"),
         "{}",
         stopped.stderr
     );
@@ -169,7 +169,7 @@ fn tags_and_shards_choose_and_the_shards_are_the_set() {
     assert_eq!(names(&world.path("even")), ["d-2", "d-4", "d-6", "d-8"].map(str::to_owned).into());
     let none = world.run(&["download", "oh:", "--tag", "eve", "none"]);
     assert_eq!(none.code, 5, "{}", none.stderr);
-    assert!(none.stderr.contains("carries the tag \"eve\""), "{}", none.stderr);
+    assert!(none.stderr.contains("has the tag `eve`"), "{}", none.stderr);
     let mut all = BTreeSet::new();
     for index in 1..=4 {
         let out = format!("shard-{index}");
@@ -244,17 +244,17 @@ fn what_cannot_be_a_set_is_refused_before_anything_is_asked() {
     std::fs::write(world.path("config.toml"), config + text).unwrap();
     for (args, says) in [
         (&["download", a, b, "-"][..], "standard output"),
-        (&["download", a, b, "d", "--manifest", "m"], "--manifest is for one image"),
-        (&["download", a, a, "d"], "is named twice"),
-        (&["download", "oh:", a, "d"], "names no drive"),
-        (&["download", a, "--all", "d"], "--all is for the drives of one remote"),
+        (&["download", a, b, "d", "--manifest", "m"], "`--manifest` is for one drive"),
+        (&["download", a, a, "d"], "is named more than once"),
+        (&["download", "oh:", a, "d"], "no drive in `"),
+        (&["download", a, "--all", "d"], "`--all` takes one remote"),
         (&["download", "oh:", "--all", "--tag", "x", "d"], "cannot be used with"),
-        (&["download", "oh:", "--tag", "two words", "d"], "a tag is one word"),
+        (&["download", "oh:", "--tag", "two words", "d"], "expected one word"),
         (&["download", "n:", "--all", "d"], "no list of drives"),
         (&["download", "n:", "--tag", "x", "d"], "no list of drives"),
         (&["migrate", a, b, "oh:8339d58e-0c36-4a0b-9a4c-1a2b3c4d5e6f"], "cannot go to"),
-        (&["migrate", a, b, "oh:", "--name", "x"], "--name is for one drive"),
-        (&["migrate", a], "only one of them is named"),
+        (&["migrate", a, b, "oh:", "--name", "x"], "`--name` is for one drive"),
+        (&["migrate", a], "the source or the destination is missing"),
     ] {
         let ended = world.run(args);
         assert_eq!(ended.code, 2, "{args:?}: {}", ended.stderr);

@@ -1,32 +1,33 @@
-//! The signature base string (RFC 5849, 3.4.1).
+//! Builds the signature base string (RFC 5849, 3.4.1).
 
+use crate::wire::percent::encode;
 use reqwest::Url;
 
-/// The parameters that are signed, encoded (RFC 5849, 3.4.1.3).
+/// The parameters to sign, percent-encoded (RFC 5849, 3.4.1.3).
 #[derive(Debug, Default)]
 pub(super) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Those of a URL's query.
+    /// Returns the parameters of a URL's query.
     pub(super) fn of_query(query: &[u8]) -> Self {
         let mut new = Self::default();
         new.add_form(query);
         new
     }
 
-    /// Adds those of an `application/x-www-form-urlencoded` body.
+    /// Adds the parameters of an `application/x-www-form-urlencoded` body.
     pub(super) fn add_form(&mut self, form: &[u8]) {
         for (name, value) in url::form_urlencoded::parse(form) {
             self.add(&name, &value);
         }
     }
 
-    /// Adds one.
+    /// Adds a parameter.
     pub(super) fn add(&mut self, name: &str, value: &str) {
         self.0.push((encode(name), encode(value)));
     }
 
-    /// Sorted by name and value as they are encoded, and joined (RFC 5849, 3.4.1.3.2).
+    /// Returns the parameters sorted by encoded name and value, and joined (RFC 5849, 3.4.1.3.2).
     fn normalized(mut self) -> String {
         self.0.sort_unstable();
         let pairs: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -34,36 +35,19 @@ impl Parameters {
     }
 }
 
-/// What is signed for a request (RFC 5849, 3.4.1.1). The URL is taken as it is requested; its type has the host in lower
-/// case and leaves a default port out, as RFC 5849, 3.4.1.2 wants.
+/// Returns the base string of a request (RFC 5849, 3.4.1.1). A [`Url`] has the host in lower case and omits a
+/// default port, as RFC 5849, 3.4.1.2 requires.
 pub(super) fn base_string(method: &str, url: &Url, parameters: Parameters) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let uri = format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path());
     format!("{}&{}&{}", method.to_ascii_uppercase(), encode(&uri), encode(&parameters.normalized()))
 }
 
-/// Percent-encoding of everything but letters, digits, `-`, `.`, `_` and `~` (RFC 5849, 3.6). It is not that of forms
-/// nor that of URLs.
-pub(super) fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-            out.push('%');
-            out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-            out.push(char::from(DIGITS[usize::from(byte & 15)]));
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// RFC 5849, 3.4.1.1 and 3.4.1.3: the request that has every oddity.
+    /// The request of RFC 5849, 3.4.1.1 and 3.4.1.3, which covers every special case.
     #[test]
     fn the_rfcs_request_has_the_rfcs_base_string() {
         let url: Url = "http://EXAMPLE.COM:80/request?b5=%3D%253D&a3=a&c%40=&a2=r%20b".parse().unwrap();

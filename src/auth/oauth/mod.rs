@@ -1,26 +1,27 @@
-//! OAuth 1.0a with HMAC-SHA1 (RFC 5849), as SpotCloud wants it (SpotCloud Buyer API 1.2, 1).
+//! OAuth 1.0a with HMAC-SHA1 (RFC 5849), as SpotCloud requires it (SpotCloud Buyer API 1.2, 1).
 //!
-//! The parameters go into the `Authorization` header. Signed are the method, the URL as it is requested (scheme and port
-//! included), the parameters of its query, and those of a body that is `application/x-www-form-urlencoded`; no other body
-//! is. The base string is built in [`base`].
+//! The parameters are sent in the `Authorization` header. The signature covers the method, the URL as
+//! requested (including scheme and port), its query parameters, and those of an
+//! `application/x-www-form-urlencoded` body; other bodies are not signed. [`base`] builds the base string.
 
 mod base;
 
 use super::Outgoing;
 use crate::error::{Error, Kind, Result};
+use crate::wire::percent::encode;
 use aws_lc_rs::hmac;
-use base::{Parameters, base_string, encode};
+use base::{Parameters, base_string};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use secrecy::{ExposeSecret, SecretString};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A key and its secret: a consumer's, or a token's.
+/// A key and its secret, of a consumer or of a token.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// The key, which everybody may see.
+    /// The key, which is public.
     pub key: String,
-    /// Its secret.
+    /// The secret of the key.
     pub secret: SecretString,
 }
 
@@ -29,28 +30,28 @@ pub struct Credentials {
 pub struct Signer {
     consumer: Credentials,
     token: Option<Credentials>,
-    /// More protocol parameters, as `oauth_callback`.
+    /// Additional protocol parameters, such as `oauth_callback`.
     extra: Vec<(&'static str, String)>,
 }
 
 impl Signer {
-    /// A signer for a consumer, with the token that stands for a user once there is one.
+    /// Creates a signer for a consumer, with the token of a user if there is one.
     pub fn new(consumer: Credentials, token: Option<Credentials>) -> Self {
         Self { consumer, token, extra: Vec::new() }
     }
 
-    /// The signer with one more protocol parameter.
+    /// Adds a protocol parameter.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.extra.push((name, value.into()));
         self
     }
 
-    /// The value of the `Authorization` header for one attempt: with a nonce of its own, so that no two are alike.
+    /// Returns the value of the `Authorization` header for one attempt, with a fresh nonce.
     pub fn authorization(&self, request: Outgoing<'_>) -> Result<SecretString> {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .map_err(|e| Error::new(Kind::Auth, "the clock stands before 1970").source(e))?;
+            .map_err(|e| Error::new(Kind::Auth, "this machine's clock is set before 1970").source(e))?;
         let nonce = uuid::Uuid::new_v4().simple().to_string();
         Ok(self.authorization_at(request, now.as_secs(), &nonce))
     }
@@ -77,7 +78,7 @@ impl Signer {
         format!("OAuth {}", pairs.join(", ")).into()
     }
 
-    /// HMAC-SHA1 over a base string, in base 64 (RFC 5849, 3.4.2).
+    /// Returns the HMAC-SHA1 of a base string in base64 (RFC 5849, 3.4.2).
     fn signature(&self, text: &str) -> String {
         let token = self.token.as_ref().map_or("", |token| token.secret.expose_secret());
         let secret =
@@ -109,13 +110,13 @@ mod tests {
         value.expose_secret().to_owned()
     }
 
-    /// The signature in a header's value, decoded.
+    /// Returns the decoded signature of a header value.
     fn signature(header: &str) -> String {
         let coded = header.split("oauth_signature=\"").nth(1).unwrap().split('"').next().unwrap();
         url::form_urlencoded::parse(format!("s={coded}").as_bytes()).next().unwrap().1.into_owned()
     }
 
-    /// OAuth Core 1.0, appendix A.5. It has `oauth_version`, as we do.
+    /// OAuth Core 1.0, appendix A.5. It includes `oauth_version`, as diskferry does.
     #[test]
     fn the_photos_are_signed_as_in_oauth_core() {
         let signer = Signer::new(
@@ -130,8 +131,8 @@ mod tests {
         assert!(!header.contains("kd94hf93k423kf44") && !header.contains("pfkkdhi9sl3r4s00"));
     }
 
-    /// RFC 5849, 1.2: the three requests of the printing service. They leave `oauth_version` out, which RFC 5849 makes
-    /// optional, so the base string is made of the parts here.
+    /// RFC 5849, 1.2: the three requests of the printing service. They omit the optional `oauth_version`, so
+    /// the base string is built from its parts here.
     #[test]
     fn the_printing_service_is_signed_as_in_the_rfc() {
         let consumer = || credentials("dpf43f3p2l4k3l03", "kd94hf93k423kf44");

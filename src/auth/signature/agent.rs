@@ -1,5 +1,5 @@
-//! An SSH agent as the keeper of the key: the two messages of its protocol that are needed (OpenSSH's PROTOCOL.agent, and the
-//! IETF's draft of the same).
+//! Signs with a key in an SSH agent, by the two messages of its protocol that are needed (OpenSSH's
+//! PROTOCOL.agent, and the IETF's draft of it).
 
 use super::public::{PublicKey, is_rsa, put, take};
 use crate::error::{Error, Kind, Result};
@@ -13,16 +13,16 @@ const IDENTITIES: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
 const SIGNATURE: u8 = 14;
 
-/// RSA with SHA-256; without it an agent signs with SHA-1.
+/// Requests RSA with SHA-256; without this flag an agent signs with SHA-1.
 const RSA_SHA2_256: u32 = 2;
 
-/// An agent may ask its user first.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// How long to wait for an agent, which may have to ask its user.
+const DEADLINE: Duration = Duration::from_mins(2);
 
-/// The longest message: an agent with some hundred keys.
+/// The longest message in bytes: that of an agent with some hundred keys.
 const LONGEST: u32 = 1 << 20;
 
-/// A key that an agent holds.
+/// A key in an agent.
 #[derive(Clone, Debug)]
 pub struct Agent {
     socket: PathBuf,
@@ -30,8 +30,8 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Finds a key: the one that `wanted` names by a fingerprint or its comment, or that `public` is; without both, the
-    /// only RSA key there is.
+    /// Finds a key: the one that `wanted` names by fingerprint or comment, or the one that equals `public`.
+    /// If neither is given, there must be a single RSA key.
     pub async fn find(socket: &Path, wanted: Option<&str>, public: Option<&PublicKey>) -> Result<Self> {
         let keys = identities(socket).await?;
         let fits = |key: &&PublicKey| match public {
@@ -40,27 +40,29 @@ impl Agent {
         };
         let chosen = match (keys.iter().find(fits), keys.as_slice()) {
             (Some(key), _) => key,
-            // A name on the account need not be one of the agent's.
+            // The name of a key on the account need not be known to the agent.
             (None, [only]) if public.is_none() => only,
             (None, []) => {
-                return Err(Error::new(Kind::Auth, "the SSH agent holds no RSA key").hint("ssh-add adds one"));
+                return Err(
+                    Error::new(Kind::Auth, "the SSH agent holds no RSA key").hint("add one with `ssh-add`")
+                );
             }
             (None, several) => {
                 let list: Vec<String> =
                     several.iter().map(|key| format!("{} ({})", key.md5(), key.comment)).collect();
-                return Err(Error::new(Kind::Auth, "it is not clear which of the SSH agent's keys is meant")
-                    .hint(format!("set key_id to the fingerprint of one of {}", list.join(", "))));
+                return Err(Error::new(Kind::Auth, "cannot choose between the keys of the SSH agent")
+                    .hint(format!("set `key_id` to one of these fingerprints: {}", list.join(", "))));
             }
         };
         Ok(Self { socket: socket.to_owned(), key: chosen.clone() })
     }
 
-    /// The key's public half.
+    /// Returns the public key.
     pub fn public(&self) -> &PublicKey {
         &self.key
     }
 
-    /// Has the agent sign.
+    /// Signs data with the agent.
     pub async fn sign(&self, data: &[u8]) -> Result<Vec<u8>> {
         let mut message = vec![SIGN_REQUEST];
         put(&mut message, &self.key.blob);
@@ -68,8 +70,8 @@ impl Agent {
         message.extend(RSA_SHA2_256.to_be_bytes());
         let reply = ask(&self.socket, &message).await?;
         let refused = || {
-            Error::new(Kind::Auth, format!("the SSH agent does not sign with {}", self.key.md5()))
-                .hint("it may be locked, or its user has refused")
+            Error::new(Kind::Auth, format!("the SSH agent refused to sign with {}", self.key.md5()))
+                .hint("the agent may be locked, or its user may have refused")
         };
         let (kind, mut rest) = reply.split_first().ok_or_else(refused)?;
         if *kind != SIGNATURE {
@@ -81,27 +83,27 @@ impl Agent {
             return Err(Error::new(
                 Kind::Auth,
                 format!(
-                    "the SSH agent signs with {}, not with rsa-sha2-256",
+                    "the SSH agent signed with {}, expected rsa-sha2-256",
                     String::from_utf8_lossy(algorithm)
                 ),
             )
-            .hint("it is too old: name the key's file as identity instead"));
+            .hint("the agent is too old; set `identity` to the file of the key instead"));
         }
         Ok(take(&mut blob).ok_or_else(garbled)?.to_vec())
     }
 }
 
 fn garbled() -> Error {
-    Error::new(Kind::Auth, "the SSH agent's reply makes no sense")
+    Error::new(Kind::Auth, "the SSH agent's reply is invalid")
 }
 
-/// The RSA keys of an agent.
+/// Returns the RSA keys of an agent.
 async fn identities(socket: &Path) -> Result<Vec<PublicKey>> {
     let reply = ask(socket, &[REQUEST_IDENTITIES]).await?;
     let (kind, rest) = reply.split_first().ok_or_else(garbled)?;
     if *kind != IDENTITIES {
         return Err(
-            Error::new(Kind::Auth, "the SSH agent does not say which keys it holds").hint("it may be locked")
+            Error::new(Kind::Auth, "the SSH agent did not list its keys").hint("the agent may be locked")
         );
     }
     let (count, mut rest) = rest.split_first_chunk().ok_or_else(garbled)?;
@@ -119,9 +121,9 @@ async fn identities(socket: &Path) -> Result<Vec<PublicKey>> {
 /// Sends a message and reads the reply.
 async fn ask(socket: &Path, message: &[u8]) -> Result<Vec<u8>> {
     let failed = |e| {
-        Error::new(Kind::Auth, format!("the SSH agent at {} cannot be asked", socket.display()))
+        Error::new(Kind::Auth, format!("cannot connect to the SSH agent at {}", socket.display()))
             .source(e)
-            .hint("is it running? SSH_AUTH_SOCK says where it is; identity names a key's file instead")
+            .hint("start an agent and set SSH_AUTH_SOCK, or set `identity` to the file of the key")
     };
     let exchange = async {
         let mut stream = UnixStream::connect(socket).await?;
@@ -130,15 +132,15 @@ async fn ask(socket: &Path, message: &[u8]) -> Result<Vec<u8>> {
         stream.write_all(&framed).await?;
         let len = stream.read_u32().await?;
         if len > LONGEST {
-            return Err(std::io::Error::other("its reply is too long to be true"));
+            return Err(std::io::Error::other("its reply is larger than the 1 MiB limit"));
         }
         let mut reply = vec![0; len as usize];
         stream.read_exact(&mut reply).await?;
         Ok(reply)
     };
-    match tokio::time::timeout(PATIENCE, exchange).await {
+    match tokio::time::timeout(DEADLINE, exchange).await {
         Ok(reply) => reply.map_err(failed),
-        Err(_) => Err(Error::new(Kind::Auth, format!("the SSH agent has not answered for {PATIENCE:?}"))),
+        Err(_) => Err(Error::new(Kind::Auth, format!("the SSH agent did not reply within {DEADLINE:?}"))),
     }
 }
 
@@ -151,7 +153,7 @@ mod tests {
         PublicKey { comment: comment.into(), ..PublicKey::of_numbers(name.as_bytes(), &[1, 0, 1]) }
     }
 
-    /// An agent with these keys that answers requests to sign with `signed`.
+    /// An agent with these keys that answers sign requests with `signed`.
     fn agent(keys: Vec<PublicKey>, signed: Vec<u8>) -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("agent");
@@ -165,7 +167,7 @@ mod tests {
                 let reply = if message[0] == REQUEST_IDENTITIES {
                     let mut reply = vec![IDENTITIES];
                     reply.extend(u32::try_from(keys.len() + 1).unwrap().to_be_bytes());
-                    // One of another kind is passed over.
+                    // A key of another kind, which is skipped.
                     put(&mut reply, b"\0\0\0\x0bssh-ed25519");
                     put(&mut reply, b"other");
                     for key in &keys {
@@ -197,7 +199,7 @@ mod tests {
         assert_eq!(find(Some("desk"), None).await.unwrap(), "desk");
         assert_eq!(find(None, Some(&one)).await.unwrap(), "laptop");
         let unclear = find(Some("elsewhere"), None).await.unwrap_err();
-        assert!(unclear.what_next().unwrap().contains(&one.md5()), "{unclear}");
+        assert!(unclear.hint_text().unwrap().contains(&one.md5()), "{unclear}");
         let (_dir, path) = agent(vec![one], Vec::new());
         assert_eq!(Agent::find(&path, Some("elsewhere"), None).await.unwrap().key.comment, "laptop");
         let (_dir, path) = agent(Vec::new(), Vec::new());
@@ -218,8 +220,8 @@ mod tests {
         for (reply, says) in [
             (signed(b"rsa-sha2-256"), ""),
             (signed(b"ssh-rsa"), "ssh-rsa"),
-            (vec![5], "does not sign"),
-            (vec![SIGNATURE, 0], "makes no sense"),
+            (vec![5], "refused to sign"),
+            (vec![SIGNATURE, 0], "is invalid"),
         ] {
             let (_dir, path) = agent(vec![key("one", "")], reply);
             let agent = Agent::find(&path, None, None).await.unwrap();

@@ -1,25 +1,25 @@
-//! How much work it may be to open a key with its passphrase.
+//! Limits the work of decrypting a key with its passphrase.
 //!
-//! The file itself says how many rounds it takes and how much memory. A damaged one can ask for years, or for more memory
-//! than there is, which ends the process.
+//! The file itself specifies the number of rounds and the memory. A damaged file may require years, or more
+//! memory than there is, which would end the process.
 
 use pkcs8::EncryptedPrivateKeyInfo;
 use pkcs8::pkcs5::EncryptionScheme;
 use pkcs8::pkcs5::pbes2::Kdf;
 
-/// The most rounds of bcrypt, of some 10 ms each. `ssh-keygen` takes 16 or 24 unless told otherwise.
+/// The most rounds of bcrypt, about 10 ms each. `ssh-keygen` uses 16 or 24 by default.
 const ROUNDS: u32 = 1024;
 
-/// The most iterations of PBKDF2, about a microsecond each. OpenSSL takes 2048 unless told otherwise.
+/// The most iterations of PBKDF2, about a microsecond each. OpenSSL uses 2048 by default.
 const ITERATIONS: u32 = 10_000_000;
 
-/// The most memory of scrypt, in bytes. OpenSSL takes 16 MiB unless told otherwise.
+/// The most memory of scrypt in bytes. OpenSSL uses 16 MiB by default.
 const MEMORY: u64 = 64 << 20;
 
-/// How often scrypt may go through its memory.
+/// The most passes of scrypt over its memory.
 const PASSES: u16 = 16;
 
-/// Checks what a PKCS#8 file asks for. The error says what is too much, as the end of a sentence.
+/// Checks the parameters of a PKCS#8 file. The error is the end of a sentence.
 pub(super) fn check_pkcs8(sealed: &EncryptedPrivateKeyInfo<'_>) -> Result<(), String> {
     let EncryptionScheme::Pbes2(scheme) = &sealed.encryption_algorithm else { return Ok(()) };
     match &scheme.kdf {
@@ -36,7 +36,7 @@ pub(super) fn check_pkcs8(sealed: &EncryptedPrivateKeyInfo<'_>) -> Result<(), St
     }
 }
 
-/// Checks what a file of OpenSSH's own form asks for.
+/// Checks the parameters of a file in OpenSSH's format.
 pub(super) fn check_openssh(asked: &ssh_key::Kdf) -> Result<(), String> {
     match asked {
         ssh_key::Kdf::Bcrypt { rounds, .. } => {
@@ -50,7 +50,7 @@ fn check(asked: u64, most: u64, what: &str) -> Result<(), String> {
     if asked <= most {
         return Ok(());
     }
-    Err(format!("its passphrase takes {asked} {what}, more than the limit of {most}"))
+    Err(format!("its passphrase needs {asked} {what}, more than the limit of {most}"))
 }
 
 #[cfg(test)]
@@ -72,7 +72,7 @@ mod tests {
             let error = load(&path, &mut || panic!("{file} is refused before that")).err().unwrap();
             assert_eq!(error.kind(), Kind::Auth);
             assert!(error.to_string().contains(says), "{file}: {error}");
-            assert!(error.what_next().is_some_and(|hint| hint.contains("ssh-keygen -p")), "{file}");
+            assert!(error.hint_text().is_some_and(|hint| hint.contains("ssh-keygen -p")), "{file}");
         }
     }
 

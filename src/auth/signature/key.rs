@@ -1,4 +1,4 @@
-//! Private RSA keys in files: PEM of PKCS#1 and PKCS#8, and OpenSSH's own form; each in the clear or encrypted.
+//! Reads private RSA keys: PEM with PKCS#1 or PKCS#8, and OpenSSH's format, each plain or encrypted.
 
 use super::cost::{check_openssh, check_pkcs8};
 use super::pem::{self, Armoured};
@@ -16,33 +16,33 @@ use zeroize::Zeroizing;
 
 /// A key that was read.
 pub struct Loaded {
-    /// The key.
+    /// The private key.
     pub pair: KeyPair,
-    /// Its public half.
+    /// The public key.
     pub public: PublicKey,
-    /// What is odd about the file.
+    /// A warning about the file.
     pub warning: Option<String>,
 }
 
-/// Reads a private key. `passphrase` is asked for once, and only if the key is encrypted.
+/// Reads a private key. Calls `passphrase` once, and only if the key is encrypted.
 pub fn load(path: &Path, passphrase: &mut dyn FnMut() -> Result<SecretString>) -> Result<Loaded> {
     let shown = path.display().to_string();
-    let bad = |why: &str| Error::new(Kind::Auth, format!("the key {shown} cannot be used: {why}"));
+    let bad = |why: &str| Error::new(Kind::Auth, format!("cannot use the key {shown}: {why}"));
     let text = Zeroizing::new(pem::read(path).map_err(|e| bad("it cannot be read").source(e))?);
     if PublicKey::parse(&text).is_some() {
         return Err(
-            bad("it is the public half").hint("identity is the file of the private key, without .pub")
+            bad("it is the public key").hint("set `identity` to the file of the private key, without `.pub`")
         );
     }
     let armoured = pem::first(&text)
-        .ok_or_else(|| bad("it is no private key").hint("PEM and OpenSSH's own form are understood"))?;
+        .ok_or_else(|| bad("it is not a private key").hint("expected PEM or OpenSSH's format"))?;
     let pair = match &*armoured.label {
         "RSA PRIVATE KEY" if armoured.header("DEK-Info").is_some() => {
             pkcs1(&decrypted(&armoured, &passphrase()?).ok_or_else(|| wrong(&shown))?)
                 .ok_or_else(|| wrong(&shown))?
         }
         "RSA PRIVATE KEY" => {
-            pkcs1(&armoured.bytes).ok_or_else(|| bad("it is damaged, or of fewer than 2048 bits"))?
+            pkcs1(&armoured.bytes).ok_or_else(|| bad("it is damaged, or has fewer than 2048 bits"))?
         }
         "PRIVATE KEY" => pkcs8(&armoured.bytes).ok_or_else(|| not_rsa(&shown))?,
         "ENCRYPTED PRIVATE KEY" => {
@@ -58,7 +58,8 @@ pub fn load(path: &Path, passphrase: &mut dyn FnMut() -> Result<SecretString>) -
     };
     let public = public_of(&pair);
     let open = std::fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o077 != 0);
-    let warning = open.then(|| format!("others can read the private key {shown}: chmod 600 keeps it yours"));
+    let warning =
+        open.then(|| format!("the private key {shown} is readable by others: run `chmod 600 {shown}`"));
     Ok(Loaded { pair, public, warning })
 }
 
@@ -67,13 +68,13 @@ fn wrong(shown: &str) -> Error {
 }
 
 fn costly(shown: &str, why: &str) -> Error {
-    Error::new(Kind::Auth, format!("the key {shown} cannot be used: {why}"))
-        .hint("`ssh-keygen -p -f KEY` encrypts it anew, at a cost that is usual")
+    Error::new(Kind::Auth, format!("cannot use the key {shown}: {why}"))
+        .hint("encrypt it again at the usual cost with `ssh-keygen -p -f KEY`")
 }
 
 fn not_rsa(shown: &str) -> Error {
-    Error::new(Kind::Auth, format!("the key {shown} is no RSA key of 2048 bits or more"))
-        .hint("CloudAPI takes RSA keys alone: ssh-keygen -t rsa -b 4096 makes one")
+    Error::new(Kind::Auth, format!("the key {shown} is not an RSA key of at least 2048 bits"))
+        .hint("CloudAPI accepts only RSA keys; create one with `ssh-keygen -t rsa -b 4096`")
 }
 
 fn pkcs1(der: &[u8]) -> Option<KeyPair> {
@@ -93,10 +94,9 @@ fn public_of(pair: &KeyPair) -> PublicKey {
     )
 }
 
-/// OpenSSH's own form, whose numbers are put into PKCS#1.
+/// Reads OpenSSH's format, and converts its numbers to PKCS#1.
 fn openssh(text: &str, shown: &str, passphrase: &mut dyn FnMut() -> Result<SecretString>) -> Result<KeyPair> {
-    let damaged =
-        |e| Error::new(Kind::Auth, format!("the key {shown} cannot be used: it is damaged")).source(e);
+    let damaged = |e| Error::new(Kind::Auth, format!("cannot use the key {shown}: it is damaged")).source(e);
     let mut key = ssh_key::PrivateKey::from_openssh(text).map_err(damaged)?;
     if key.is_encrypted() {
         check_openssh(key.kdf()).map_err(|why| costly(shown, &why))?;
@@ -122,7 +122,7 @@ fn openssh(text: &str, shown: &str, passphrase: &mut dyn FnMut() -> Result<Secre
     numbers().and_then(|numbers| pkcs1(&sequence(&numbers))).ok_or_else(|| not_rsa(shown))
 }
 
-/// Numbers as PKCS#1 has them (RFC 8017, A.1.2): a SEQUENCE of INTEGERs in DER.
+/// Encodes numbers as in PKCS#1 (RFC 8017, A.1.2): a SEQUENCE of INTEGERs in DER.
 fn sequence(numbers: &[BigUint]) -> Zeroizing<Vec<u8>> {
     let mut inside = Zeroizing::new(Vec::new());
     for number in numbers {
@@ -150,8 +150,9 @@ fn length(out: &mut Vec<u8>, len: usize) {
     }
 }
 
-/// The older encryption of PEM, as OpenSSL does it: the key is made of the passphrase by MD5, with the first eight bytes of
-/// the initialization vector as salt. `None` for a wrong passphrase and for an unknown cipher.
+/// Decrypts the legacy encryption of PEM as OpenSSL does. The key is derived from the passphrase by MD5, with
+/// the first eight bytes of the initialization vector as salt. Returns `None` if the passphrase is wrong or
+/// the cipher is unknown.
 fn decrypted(armoured: &Armoured, passphrase: &SecretString) -> Option<Zeroizing<Vec<u8>>> {
     let (cipher, vector) = armoured.header("DEK-Info")?.split_once(',')?;
     let vector: Vec<u8> = (0..vector.len())
@@ -232,9 +233,9 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_told_why() {
         for (file, says) in [
-            ("test-rsa.pub", "public half"),
-            ("ed25519", "no RSA key"),
-            ("README.md", "no private key"),
+            ("test-rsa.pub", "public key"),
+            ("ed25519", "not an RSA key"),
+            ("README.md", "not a private key"),
             ("absent", "cannot be read"),
         ] {
             let error = load(&keys().join(file), &mut || panic!("nothing is encrypted")).err().unwrap();

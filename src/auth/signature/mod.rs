@@ -1,9 +1,9 @@
-//! HTTP Signature with an RSA key, in the form of Joyent's `CloudAPI` 6.5 ("Authorization"): the value of the `Date` header is
-//! signed (RSASSA-PKCS1-v1_5 with SHA-256), and the header is
-//! `Signature keyId="/LOGIN/keys/NAME",algorithm="rsa-sha256" BASE64`.
+//! HTTP Signature with an RSA key, in the form of Joyent's `CloudAPI` 6.5 ("Authorization"): the value of the
+//! `Date` header is signed (RSASSA-PKCS1-v1_5 with SHA-256), and the header is `Signature
+//! keyId="/LOGIN/keys/NAME",algorithm="rsa-sha256" BASE64`.
 //!
-//! The manual prints the key's id once without quotes; servers of its time took it only with them. The key is a file
-//! ([`key`]) or lies with an SSH agent ([`agent`]).
+//! The manual prints the key id once without quotes; servers of its time required them. The key is in a file
+//! ([`key`]) or in an SSH agent ([`agent`]).
 
 pub mod agent;
 mod cost;
@@ -28,37 +28,37 @@ pub struct Signer {
     key: Key,
 }
 
-/// Where the private key is.
+/// A private key.
 pub enum Key {
-    /// Here.
+    /// In memory.
     Held(KeyPair),
-    /// With an SSH agent.
+    /// In an SSH agent.
     Agent(Agent),
 }
 
 impl Signer {
-    /// A signer for an account's key. `name` is the key's name on the account, its fingerprint, or the whole
-    /// `/LOGIN/keys/NAME`.
+    /// Creates a signer for an account's key. `name` is the name of the key on the account, its fingerprint,
+    /// or the complete `/LOGIN/keys/NAME`.
     pub fn new(account: &str, name: &str, key: Key) -> Result<Self> {
         let key_id = if name.starts_with('/') { name.to_owned() } else { format!("/{account}/keys/{name}") };
         // "the `keyId` parameter cannot use the my shortcut" (Joyent CloudAPI 6.5, "Appendix").
         if key_id.starts_with("/my/") {
-            return Err(Error::usage("a key's id names the account: `my` cannot stand for it")
-                .hint("set account to the login"));
+            return Err(Error::usage("the id of a key must have the account, not `my`")
+                .hint("set `account` to the login"));
         }
         if key_id.contains(['"', '\\']) || key_id.chars().any(char::is_control) {
-            return Err(Error::usage(format!("{key_id:?} cannot be the id of a key")));
+            return Err(Error::usage(format!("`{key_id}` is not a valid id of a key")));
         }
         Ok(Self { key_id, key })
     }
 
-    /// The value of the `Authorization` header for a request with this `Date`.
+    /// Returns the value of the `Authorization` header for a request with this `Date`.
     pub async fn authorization(&self, date: &str) -> Result<SecretString> {
         let signature = match &self.key {
             Key::Held(key) => {
                 let mut signature = vec![0; key.public_modulus_len()];
                 key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), date.as_bytes(), &mut signature)
-                    .map_err(|e| Error::new(Kind::Auth, "the key cannot sign").source(e))?;
+                    .map_err(|e| Error::new(Kind::Auth, "cannot sign with the key").source(e))?;
                 signature
             }
             Key::Agent(agent) => agent.sign(date.as_bytes()).await?,
@@ -74,7 +74,7 @@ impl fmt::Debug for Signer {
     }
 }
 
-/// Now, as the `Date` header has it (RFC 9110, 5.6.7).
+/// Returns the current time in the form of the `Date` header (RFC 9110, 5.6.7).
 pub fn date() -> String {
     httpdate::fmt_http_date(SystemTime::now())
 }
@@ -85,8 +85,8 @@ mod tests {
     use secrecy::ExposeSecret;
     use std::path::Path;
 
-    /// Made by `printf 'Tue, 10 May 2011 05:15:30 GMT' | openssl dgst -sha256 -sign testdata/keys/test-rsa.pem | base64 -w0`:
-    /// this kind of signature is the same every time.
+    /// Created by `printf 'Tue, 10 May 2011 05:15:30 GMT' | openssl dgst -sha256 -sign
+    /// testdata/keys/test-rsa.pem | base64 -w0`. Signatures of this kind are deterministic.
     const GOLDEN: &str = include_str!("../../../testdata/keys/golden.txt");
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! The armour around keys (RFC 7468), and the older one with headers in it (RFC 1421, as OpenSSL writes it).
+//! Parses the PEM encoding of keys (RFC 7468), including the legacy form with headers (RFC 1421, as OpenSSL
+//! writes it).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -7,24 +8,24 @@ use std::io::{self, Read};
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// The longest file of a key, in bytes: one of 16,384 bits takes 13 KiB.
+/// The longest key file in bytes. A key of 16,384 bits takes 13 KiB.
 const LONGEST: u64 = 64 << 10;
 
-/// The text of a key's file.
+/// Reads a key file.
 pub(super) fn read(path: &Path) -> io::Result<String> {
     let mut text = String::with_capacity(16 << 10);
     File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > LONGEST {
-        return Err(io::Error::other("it is longer than 64 KiB"));
+        return Err(io::Error::other("it is larger than the 64 KiB limit"));
     }
     Ok(text)
 }
 
-/// What stood between two lines of dashes.
+/// A PEM block.
 pub(super) struct Armoured {
-    /// `RSA PRIVATE KEY`.
+    /// The label, such as `RSA PRIVATE KEY`.
     pub(super) label: String,
-    /// `DEK-Info` and so on.
+    /// The headers, such as `DEK-Info`.
     pub(super) headers: Vec<(String, String)>,
     pub(super) bytes: Zeroizing<Vec<u8>>,
 }
@@ -35,7 +36,7 @@ impl Armoured {
     }
 }
 
-/// The first armoured text in another; `None` if there is none, or none that is whole.
+/// Returns the first PEM block in a text, or `None` if there is no complete one.
 pub(super) fn first(text: &str) -> Option<Armoured> {
     let (_, rest) = text.split_once("-----BEGIN ")?;
     let (label, rest) = rest.split_once("-----")?;

@@ -1,4 +1,4 @@
-//! RSA public keys as SSH has them (RFC 4253, 6.6): `ssh-rsa BASE64 comment`, and their fingerprints.
+//! RSA public keys in SSH's format (RFC 4253, 6.6): `ssh-rsa BASE64 comment`, and their fingerprints.
 
 use crate::error::{Error, Kind, Result};
 use base64::Engine;
@@ -7,32 +7,33 @@ use md5::{Digest, Md5};
 use sha2::Sha256;
 use std::path::Path;
 
-/// A public key on the wire.
+/// A public key in SSH's wire format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
-    /// Its bytes: the type, then the numbers.
+    /// The bytes: the type, then the numbers.
     pub blob: Vec<u8>,
-    /// What stands behind it.
+    /// The comment.
     pub comment: String,
 }
 
 impl PublicKey {
-    /// The key in a `.pub` file. A private key that is given by mistake is told as such, and nothing of it is repeated.
+    /// Reads the key from a `.pub` file. If the file is a private key, the error says so and contains none of
+    /// it.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = path.display();
-        let text = super::pem::read(path).map_err(|e| {
-            Error::new(Kind::Auth, format!("the public key {shown} cannot be read")).source(e)
-        })?;
+        let text = super::pem::read(path)
+            .map_err(|e| Error::new(Kind::Auth, format!("cannot read the public key {shown}")).source(e))?;
         if text.contains("PRIVATE KEY-----") {
-            return Err(Error::usage(format!("{shown} is a private key, which stays here"))
-                .hint("the public one is in the file whose name ends in .pub"));
+            return Err(Error::usage(format!("{shown} is a private key, which must not be uploaded"))
+                .hint("use the file with the public key, whose name ends in `.pub`"));
         }
         Self::parse(&text).ok_or_else(|| {
-            Error::usage(format!("{shown} is no public RSA key")).hint("its line begins with ssh-rsa")
+            Error::usage(format!("{shown} is not a public RSA key"))
+                .hint("expected a line that begins with ssh-rsa")
         })
     }
 
-    /// The key in a line.
+    /// Parses the key in a line.
     pub fn parse(line: &str) -> Option<Self> {
         let mut words = line.trim().splitn(3, char::is_whitespace);
         if words.next()? != "ssh-rsa" {
@@ -43,32 +44,32 @@ impl PublicKey {
         is_rsa(&blob).then_some(Self { blob, comment })
     }
 
-    /// Of a modulus and an exponent, big-endian.
+    /// Creates a key from a modulus and an exponent, big-endian.
     pub fn of_numbers(modulus: &[u8], exponent: &[u8]) -> Self {
         let mut blob = Vec::new();
         put(&mut blob, b"ssh-rsa");
         for number in [exponent, modulus] {
             let start = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
             let number = &number[start..];
-            // A number whose first bit is set would be negative.
+            // A number with its first bit set would be negative.
             let sign = number.first().is_some_and(|byte| byte & 0x80 != 0);
             put(&mut blob, &[if sign { &[0][..] } else { &[] }, number].concat());
         }
         Self { blob, comment: String::new() }
     }
 
-    /// As OpenSSH wrote it once, and Joyent names keys: `aa:bb:…`.
+    /// Returns the MD5 fingerprint, by which Joyent names keys: `aa:bb:…`.
     pub fn md5(&self) -> String {
         let pairs: Vec<String> = Md5::digest(&self.blob).iter().map(|byte| format!("{byte:02x}")).collect();
         pairs.join(":")
     }
 
-    /// As OpenSSH writes it now: `SHA256:…`.
+    /// Returns the SHA-256 fingerprint in OpenSSH's current form: `SHA256:…`.
     pub fn sha256(&self) -> String {
         format!("SHA256:{}", UNPADDED.encode(Sha256::digest(&self.blob)))
     }
 
-    /// Whether a name means this key: one of its fingerprints, or its comment.
+    /// Returns whether a name refers to this key by a fingerprint or the comment.
     pub fn is(&self, name: &str) -> bool {
         let name = name.strip_prefix("MD5:").unwrap_or(name);
         name.eq_ignore_ascii_case(&self.md5())
@@ -77,18 +78,18 @@ impl PublicKey {
     }
 }
 
-/// Whether a blob is of an RSA key.
+/// Returns whether a blob is an RSA key.
 pub(super) fn is_rsa(blob: &[u8]) -> bool {
     blob.starts_with(b"\0\0\0\x07ssh-rsa")
 }
 
-/// Appends a string with its length before it (RFC 4251, 5).
+/// Appends a string with its length (RFC 4251, 5).
 pub(super) fn put(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend(u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
     out.extend(bytes);
 }
 
-/// Takes a string off the front.
+/// Removes a string from the front.
 pub(super) fn take<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (len, rest) = from.split_first_chunk()?;
     let (bytes, rest) = rest.split_at_checked(u32::from_be_bytes(*len) as usize)?;

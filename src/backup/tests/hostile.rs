@@ -106,13 +106,13 @@ async fn a_chunk_that_is_not_right_is_an_error_that_names_it() {
         to.finish().unwrap()
     };
     let wrong: [(&str, Vec<u8>); 8] = [
-        ("another digest", pack(&bent)),
-        ("does not unpack to 65536 bytes", pack(&plain[1..])),
-        ("does not unpack to 65536 bytes", pack(&[plain, b"x"].concat())),
-        ("does not unpack to 65536 bytes", pack(&vec![0; 64 << 20])),
+        ("digest does not match", pack(&bent)),
+        ("does not decompress to 65536 bytes", pack(&plain[1..])),
+        ("does not decompress to 65536 bytes", pack(&[plain, b"x"].concat())),
+        ("does not decompress to 65536 bytes", pack(&vec![0; 64 << 20])),
         ("it has more", gzip),
-        ("not packed as", b"plain bytes".to_vec()),
-        ("not packed as", Vec::new()),
+        ("not compressed with", b"plain bytes".to_vec()),
+        ("not compressed with", Vec::new()),
         ("limit of", vec![0x28; 2 * len]),
     ];
     for (why, bytes) in wrong {

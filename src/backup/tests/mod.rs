@@ -37,7 +37,7 @@ pub(crate) mod casync_program;
 pub(crate) const CHUNK: u64 = 64 << 10;
 
 pub(crate) fn retry() -> Retry {
-    Retry { retries: 2, observer: event::nobody(), meters: Arc::default(), stop: Stop::never() }
+    Retry { retries: 2, observer: event::no_observer(), meters: Arc::default(), stop: Stop::never() }
 }
 
 pub(crate) fn store_in(path: &Path) -> BackupStore {
@@ -89,7 +89,7 @@ pub(crate) async fn send(session: &Session, of: &str, bytes: &[u8]) -> Result<(L
         skip_zeros: false,
         sha256: false,
     };
-    let context = Context::new(Arc::default(), event::nobody(), Stop::never(), 2, Some(4));
+    let context = Context::new(Arc::default(), event::no_observer(), Stop::never(), 2, Some(4));
     let copied = copy.run_once(&mut ledger, &context).await?;
     Ok((ledger, copied))
 }

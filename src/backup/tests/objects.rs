@@ -113,7 +113,7 @@ async fn refusals_are_told_apart_and_hold_no_secret() {
     {
         let error = Objects::open(bad, variables(&[])).err().unwrap();
         assert_eq!(error.kind(), Kind::Usage, "{bad}");
-        let said = format!("{error:?} {:?}", error.what_next());
+        let said = format!("{error:?} {:?}", error.hint_text());
         assert!(!said.contains("a-secret-key"), "{said}");
     }
 }

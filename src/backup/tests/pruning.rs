@@ -146,7 +146,7 @@ async fn nothing_is_swept_where_an_index_cannot_be_read() {
     std::fs::write(dir.path().join(of[1].index_key()), b"damaged").unwrap();
     let error = store.prune(&last(1), false).await.unwrap_err();
     assert!(error.to_string().contains(&of[1].index_key()), "{error}");
-    assert!(error.what_next().unwrap().contains("no chunk was deleted"));
+    assert!(error.hint_text().unwrap().contains("no chunk was deleted"));
     assert_eq!(chunks().await, before);
 }
 

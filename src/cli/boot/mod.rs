@@ -8,7 +8,7 @@ mod existing;
 
 use super::Global;
 use super::account::{Account, add_keys, given, only_remote};
-use super::drive::{made, uuid_of};
+use super::noun::Item;
 use super::options::{TransferOptions, pair, parse, size};
 use super::output::Output;
 use super::server::create::{VncOptions, create, default_key, start_if_needed};
@@ -26,7 +26,6 @@ use crate::job::Done;
 use crate::job::upload::{Delta, Image, Upload};
 use crate::provider::catalogue::Call;
 use crate::provider::catalogue::secret::is_secret_key;
-use crate::wire::elastic::Properties;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -122,7 +121,7 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
             let info = account.session.end.drives()?.info(&drive).await?;
             if let Some(imaging) = info.imaging() {
                 return Err(Error::new(Kind::Busy, format!("drive {drive} is being imaged ({imaging})"))
-                    .hint("wait until that is over, then run the same command again"));
+                    .hint("run the same command again once that is over"));
             }
             let name = name.unwrap_or(info.name);
             (drive, if name.is_empty() { "server".to_owned() } else { name }, None)
@@ -144,8 +143,8 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
         Ok(server) => server,
         Err(error) => return Err(go_on(error, &args, &name, &drive, &account, global)),
     };
-    let id = uuid_of("server", &server)?;
-    made("server", &server, output)?;
+    let id = server.made("server", "server", &given([], []))?;
+    if output.is_json() { server.print("server", output) } else { output.data(&id) }?;
     // Until here a run that is killed finds the drive by the upload's journal.
     uploaded.map_or(Ok(()), Done::commit)?;
     account.session.leftovers.destroy(&account.session.end, &account.session.dirs, output).await;
@@ -223,7 +222,7 @@ async fn upload(
     let done = upload.run(image, &session.end.far(None)?.0, &settings, context).await;
     session.settle();
     let Some(done) = done? else { return Ok(None) };
-    output.summary(&format!("uploaded to drive {}", done.result.drive), &done.result)?;
+    output.summary(&format!("uploaded to {}:{}", account.remote(), done.result.drive), &done.result)?;
     Ok(Some(done))
 }
 
@@ -245,7 +244,7 @@ fn go_on(
     words.extend(["--cpu".into(), args.cpu.to_string(), "--mem".into(), args.mem.to_string()]);
     // What the server names in its refusal is what it refuses: the command without it is one that can work.
     let refused = matches!(error.kind(), Kind::Refused | Kind::NotFound | Kind::Busy);
-    let said = error.said().filter(|_| refused).unwrap_or_default();
+    let said = error.server_message().filter(|_| refused).unwrap_or_default();
     let is_blamed = |key: &str, value: &str| said.contains(key) || (value.len() > 3 && said.contains(value));
     let (mut blamed, mut dropped) = (Vec::new(), Vec::new());
     for (key, value) in &args.keys {
@@ -282,7 +281,7 @@ fn go_on(
     } else {
         format!(" (give {} again: secrets are not repeated here)", dropped.join(" and "))
     };
-    let why = error.what_next().filter(|_| !open).map(|hint| format!("{hint}; ")).unwrap_or_default();
+    let why = error.hint_text().filter(|_| !open).map(|hint| format!("{hint}; ")).unwrap_or_default();
     error
         .context(format_args!("the server was not created, drive {drive} was"))
         .hint(format!("{why}{look}{without}{}{secrets}", command.join(" ")))
@@ -291,11 +290,11 @@ fn go_on(
 /// Says the server's address, if it comes to have one.
 async fn tell(id: &str, account: &Account, output: &Output) -> Result<()> {
     let wait = WaitOptions::of(Duration::from_mins(1));
-    let mut server: Properties = until_active(wait, id, account, output).await?;
+    let mut server: Item = until_active(wait, id, account, output).await?;
     let start = Instant::now();
     while address(&server).is_none() && start.elapsed() < ADDRESS && !account.stop().is_asked() {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        server = account.object("servers.info", &given([id], [])).await?;
+        server = account.item("servers.info", &given([id], [])).await?;
     }
     if address(&server).is_none() {
         output.note(&format!(

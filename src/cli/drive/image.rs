@@ -1,39 +1,28 @@
 //! `diskferry drive image`: one drive is overwritten with another.
 
-use super::wait_for_imaging;
-use crate::cli::Global;
-use crate::cli::account::{Account, RequestOptions, given, named};
-use crate::cli::options::parse;
-use crate::cli::output::{Output, bytes};
-use crate::cli::wait::WaitOptions;
-use crate::config::Target;
+use super::{DRIVE, check_unused};
+use crate::cli::noun::{Run, described, resolve};
+use crate::cli::output::bytes;
+use crate::config::{Object, Target};
 use crate::error::{Error, Kind, Result};
 use crate::provider::standard::{self, Contents, StandardDrive};
-use clap::Args;
+use crate::wire::elastic::parse_size;
+use clap::{Arg, ArgAction, Command};
+use futures_util::future::LocalBoxFuture;
 
-/// What `drive image` takes.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Imaging goes on at the provider after the command has ended, unless --wait is given. A standard \
-                  drive that is a gzipped system image is expanded by itself."
-)]
-pub struct ImageArgs {
-    /// The drive that is overwritten
-    #[arg(value_name = "REMOTE:DRIVE", value_parser = parse::<Target>)]
-    drive: Target,
-    /// A drive's UUID on the same remote, or a standard drive's name or a telling piece of it
-    #[arg(value_name = "SOURCE")]
-    source: String,
-    /// Compress the source's contents into the drive
-    #[arg(long, conflicts_with = "gunzip")]
-    gzip: bool,
-    /// The source holds gzip data: expand it into the drive
-    #[arg(long)]
-    gunzip: bool,
-    #[command(flatten)]
-    wait: WaitOptions,
-    #[command(flatten)]
-    request: RequestOptions,
+pub(super) fn arguments(command: Command) -> Command {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    };
+    command
+        .arg(
+            Arg::new("source")
+                .value_name("SOURCE")
+                .required(true)
+                .help("A drive on the same remote, or a standard drive, by its UUID or its name"),
+        )
+        .arg(flag("gzip", "Compress the source's contents into the drive").conflicts_with("gunzip"))
+        .arg(flag("gunzip", "Expand the source, which holds gzip data, into the drive"))
 }
 
 /// Where the contents come from.
@@ -42,67 +31,88 @@ struct Source {
     standard: Option<&'static StandardDrive>,
 }
 
-/// Runs the command.
-pub(super) async fn run(args: &ImageArgs, global: &Global, output: &Output) -> Result<()> {
-    let (remote, drive) = named(&args.drive, "drive")?;
-    let account = Account::open(Some(remote), &args.request, global, output).await?;
-    account.has("drives.image", "image drives", "`diskferry drive clone` makes a copy of a drive")?;
-    let source = source(&args.source, remote, &account)?;
-    let image = source.standard.map(|standard| standard.contents);
-    let conversion = match (args.gzip, args.gunzip, image) {
-        (true, _, _) => Some("gzip"),
-        (_, true, _) | (_, _, Some(Contents::GzippedImage(_))) => Some("gunzip"),
-        _ => None,
-    };
-    if let Some(Contents::GzippedImage(needed)) = image
-        && conversion == Some("gunzip")
-    {
-        let info = account.session.end.drives()?.info(drive).await?;
-        if info.size < needed {
-            return Err(Error::new(
-                Kind::TooSmall,
-                format!("drive {drive} has {} and the image needs {}", bytes(info.size), bytes(needed)),
-            )
-            .hint(format!("`diskferry drive set {remote}:{drive} size={needed}` makes it larger")));
+pub(super) fn run(run: &Run) -> LocalBoxFuture<'_, Result<()>> {
+    Box::pin(async move {
+        let word = run.matches.get_one::<String>("source").map_or("", String::as_str);
+        let source = source(word, run).await?;
+        let holds = source.standard.map(|standard| standard.contents);
+        let (gzip, gunzip) = (run.matches.get_flag("gzip"), run.matches.get_flag("gunzip"));
+        let conversion = match (gzip, gunzip, holds) {
+            (true, _, _) => Some("gzip"),
+            (_, true, _) | (_, _, Some(Contents::GzippedImage(_))) => Some("gunzip"),
+            _ => None,
+        };
+        let drive = run.info().await?;
+        if let (Some(Contents::GzippedImage(needed)), Some("gunzip")) = (holds, conversion) {
+            has_room(parse_size(&drive.text("size")).unwrap_or(0), needed, run)?;
         }
-    }
-    let path = [drive, &source.uuid].into_iter().chain(conversion);
-    account.objects("drives.image", &given(path, [])).await?;
-    let from = source.standard.map_or(source.uuid.as_str(), |standard| standard.name);
-    if !args.wait.wanted() {
-        output.note(&format!("drive {drive} is being imaged from {from}"));
-        output.event(
+        check_unused(&drive, None, &run.account).await?;
+        let from = source.standard.map_or(source.uuid.as_str(), |standard| standard.name);
+        let label = described(&run.label, &drive);
+        run.ask(&format!("overwrite {label} with {from}? Everything on it is lost."))?;
+
+        let mut given = run.given.clone();
+        given.path.push(source.uuid.clone());
+        given.path.extend(conversion.map(str::to_owned));
+        run.account.items(run.act.call, &given).await?;
+        if !run.waits() {
+            run.output.note(&format!("imaging {} from {from}", run.label));
+        }
+        run.ended(None).await?;
+        run.output.event(
             "summary",
-            serde_json::json!({ "action": "image", "drive": drive, "source": source.uuid }),
+            serde_json::json!({ "action": "image", "drive": run.id, "source": source.uuid }),
         );
-        return Ok(());
-    }
-    wait_for_imaging(args.wait, "imaging", drive, &account, output).await
+        Ok(())
+    })
 }
 
-/// The drive that is meant.
-fn source(word: &str, remote: &str, account: &Account) -> Result<Source> {
+fn has_room(size: u64, needed: u64, run: &Run) -> Result<()> {
+    if size >= needed {
+        return Ok(());
+    }
+    let text = format!("{} has {} and the image needs {}", run.label, bytes(size), bytes(needed));
+    Err(Error::new(Kind::TooSmall, text).hint(format!(
+        "`diskferry drive set {}:{} size={needed}` makes it larger",
+        run.account.remote(),
+        run.id
+    )))
+}
+
+/// The drive that is meant: a UUID, a standard drive's name or a telling piece of it, or the name of a drive of the account.
+async fn source(word: &str, run: &Run) -> Result<Source> {
+    let (remote, provider) = (run.account.remote(), run.account.provider());
     let word = match word.parse::<Target>() {
-        Ok(target) if target.remote == remote => target.drive().unwrap_or_default().to_owned(),
-        Ok(target) if target.drive().is_some() => {
+        Ok(Target { remote: other, object: Some(Object::Drive(drive) | Object::Named(drive)) })
+            if other == remote =>
+        {
+            drive
+        }
+        Ok(target) if target.object.is_some() => {
             return Err(Error::usage(format!("{target} is on another remote than the drive to overwrite"))
-                .hint(format!(
-                    "move it with `diskferry download {target} -` and `diskferry upload - {remote}:`"
-                )));
+                .hint(format!("move it with `diskferry migrate {target} {remote}:{}`", run.id)));
         }
         _ => word.to_owned(),
     };
-    if uuid::Uuid::parse_str(&word).is_ok() {
-        let standard = standard::find(account.provider(), &word)?;
-        return Ok(Source { uuid: word, standard });
-    }
-    if let Some(standard) = standard::find(account.provider(), &word)? {
+    if let Some(standard) = standard::find(provider, &word)? {
         return Ok(Source { uuid: standard.uuid.to_owned(), standard: Some(standard) });
     }
-    let error = Error::usage(format!("{word:?} is neither a drive's UUID nor a standard drive's name"));
-    Err(if standard::standard_drives(account.provider()).is_empty() {
-        error.hint(format!("{} names no standard drives: give a UUID", account.provider()))
-    } else {
-        error.hint(format!("`diskferry drive list --standard {remote}:` names the standard drives"))
-    })
+    match resolve(&DRIVE, &word, &run.account).await {
+        Ok(uuid) => Ok(Source { uuid, standard: None }),
+        Err(error) if error.kind() == Kind::NotFound => {
+            let error = Error::usage(format!(
+                "`{word}` is neither a drive on `{remote}:` nor a standard drive of {provider}"
+            ));
+            Err(if standard::standard_drives(provider).is_empty() {
+                error.hint(format!(
+                    "{provider} names no standard drives: `diskferry drive list {remote}:` lists yours, and `diskferry \
+                     upload IMAGE {remote}:{}` writes an image of your own",
+                    run.id
+                ))
+            } else {
+                error.hint(format!("`diskferry drive list --standard {remote}:` lists the standard drives"))
+            })
+        }
+        Err(error) => Err(error),
+    }
 }

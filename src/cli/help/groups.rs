@@ -10,8 +10,11 @@ pub(super) struct Group {
 pub(super) const GROUPS: [Group; 6] = [
     Group { heading: "Transfers", commands: &["upload", "download", "migrate", "verify", "transfers"] },
     Group { heading: "Everyday", commands: &["drive", "server", "boot", "call", "calls"] },
-    Group { heading: "SpotCloud", commands: &["appliance", "hardware"] },
-    Group { heading: "Joyent", commands: &["machine", "snapshot", "key", "analytics"] },
+    Group { heading: "SpotCloud", commands: &["appliance", "instance", "hardware"] },
+    Group {
+        heading: "Joyent",
+        commands: &["machine", "snapshot", "tag", "metadata", "key", "package", "dataset", "analytics"],
+    },
     Group { heading: "Backups", commands: &["backup", "restore", "backups"] },
     Group { heading: "Setup", commands: &["remote", "serve", "completions", "man"] },
 ];

@@ -9,6 +9,7 @@ mod layout;
 
 use super::output::{Output, Painter};
 use super::parse::definition;
+use super::words;
 use crate::error::Result;
 use clap::{Arg, ArgAction, Command};
 use examples::Example;
@@ -32,6 +33,17 @@ pub(super) fn page(words: &[String], output: &Output) -> Result<()> {
     let path = path(words.strip_prefix(&["help".to_owned()]).unwrap_or(words));
     let page = Page { width: width.clamp(NARROWEST, WIDEST), long, paint: output.painter() };
     output.raw(page.of(&path).as_bytes())
+}
+
+/// Returns the hint that leads to the help of this process's command.
+pub(super) fn hint() -> String {
+    hint_for(&words::given().skip(1).collect::<Vec<_>>())
+}
+
+/// Returns the hint that leads to the help of the command in `words`.
+pub(super) fn hint_for(words: &[String]) -> String {
+    let command = [vec!["diskferry".to_owned()], path(words)].concat().join(" ");
+    format!("`{command} --help` shows its arguments")
 }
 
 /// Returns what is shown in place of a command that was left out.

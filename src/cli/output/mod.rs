@@ -115,6 +115,11 @@ impl Output {
         self.verbose > 0 && !self.quiet
     }
 
+    /// Whether nothing but data and errors is printed.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether standard output has JSON objects alone.
     pub fn is_json(&self) -> bool {
         self.json
@@ -146,7 +151,7 @@ impl Output {
     #[expect(clippy::unused_self, reason = "whoever prints does it through the output")]
     pub fn raw(&self, bytes: &[u8]) -> Result<()> {
         let mut out = std::io::stdout().lock();
-        out.write_all(bytes).and_then(|()| out.flush()).map_err(unwritten)
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(Error::stdout)
     }
 
     /// Prints a provider's reply: byte for byte into a file or pipe, and escaped on a terminal. It is the provider's own
@@ -247,9 +252,13 @@ impl Output {
         if error.kind() == Kind::ReaderGone {
             return code;
         }
-        let resume = (error.kind() == Kind::Interrupted && error.what_next().is_none())
-            .then(|| format!("resume with `{}`", super::signals::command_line()));
-        let hint = error.what_next().or(resume.as_deref());
+        // What has no hint of its own still has a way on.
+        let way_on = match error.kind() {
+            Kind::Interrupted => Some(format!("resume with `{}`", super::signals::command_line())),
+            Kind::Usage => Some(super::help::hint()),
+            _ => None,
+        };
+        let hint = error.hint_text().or(way_on.as_deref());
         self.tell_error(error, hint);
         self.labelled("error:", "31;1", &error.to_string());
         if let Some(hint) = hint {
@@ -260,7 +269,7 @@ impl Output {
 
     /// Prints an error as an object, for who reads JSON.
     pub fn error_event(&self, error: &Error) {
-        self.tell_error(error, error.what_next());
+        self.tell_error(error, error.hint_text());
     }
 
     fn tell_error(&self, error: &Error, hint: Option<&str>) {
@@ -272,7 +281,7 @@ impl Output {
                 "exit_code": error.kind().exit_code(),
                 "offset": error.at_offset(),
                 "attempts": error.after_attempts(),
-                "server": error.said(),
+                "server": error.server_message(),
                 "hint": hint,
             }),
         );
@@ -281,7 +290,7 @@ impl Output {
     /// Reports an error of a part of a command, which goes on.
     pub fn failed(&self, error: &Error) {
         self.labelled("failed:", "31;1", &error.to_string());
-        if let Some(hint) = error.what_next() {
+        if let Some(hint) = error.hint_text() {
             Self { member: None, ..self.clone() }.labelled("hint:", "36", hint);
         }
     }
@@ -370,14 +379,7 @@ impl Output {
 
 fn print_line(line: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(unwritten)
-}
-
-/// The error of standard output.
-fn unwritten(error: std::io::Error) -> Error {
-    let gone = error.kind() == std::io::ErrorKind::BrokenPipe;
-    let error = Error::io("writing to standard output", error);
-    if gone { error.with_kind(Kind::ReaderGone) } else { error }
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(Error::stdout)
 }
 
 /// Paints text where its stream is coloured.

@@ -85,12 +85,12 @@ impl Moment<'_> {
             Phase::Verify => self.totals.verify,
             Phase::Plan | Phase::Transfer | Phase::Finish => {
                 let total = self.totals.transfer;
-                let done = self.meters.image.load(Relaxed) + self.meters.on_the_way();
+                let done = self.meters.image.load(Relaxed) + self.meters.in_flight_bytes();
                 return (done.min(total), Some(total));
             }
         };
         let verified = self.meters.verified.load(Relaxed).saturating_sub(self.verified);
-        let done = verified + self.meters.on_the_way();
+        let done = verified + self.meters.in_flight_bytes();
         (total.map_or(done, |total| done.min(total)), total)
     }
 

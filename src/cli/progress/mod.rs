@@ -28,7 +28,7 @@ const LINES: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Bar {
     /// `None` where nothing is drawn.
-    bar: Option<ProgressBar>,
+    drawn: Option<ProgressBar>,
     meters: Arc<Meters>,
     phase: Arc<AtomicU8>,
     /// What `meters.verified` was when the phase began: reading back and verifying are counted by themselves.
@@ -37,9 +37,9 @@ pub struct Bar {
 }
 
 impl Bar {
-    fn new(bar: Option<ProgressBar>, meters: &Arc<Meters>, verifies_only: bool) -> Self {
+    fn new(drawn: Option<ProgressBar>, meters: &Arc<Meters>, verifies_only: bool) -> Self {
         let phase = Arc::new(AtomicU8::new(Phase::Plan as u8));
-        Self { bar, meters: Arc::clone(meters), phase, verified: Arc::default(), verifies_only }
+        Self { drawn, meters: Arc::clone(meters), phase, verified: Arc::default(), verifies_only }
     }
 
     /// Notes the stage of the transfer. What is compared before anything was transferred is an earlier run's work.
@@ -60,7 +60,7 @@ impl Bar {
 
     /// Runs something that writes to the terminal while the bar is out of the way.
     pub fn suspend(&self, print: impl FnOnce()) {
-        match &self.bar {
+        match &self.drawn {
             Some(bar) => bar.suspend(print),
             None => print(),
         }
@@ -172,7 +172,7 @@ impl Group {
             let moment = Moment { meters: &meters, totals, verified: 0, phase: Phase::Transfer };
             let ended = state.ended.load(Relaxed);
             let count = format!("{ended} of {} done", state.members);
-            match (way, &bar.bar) {
+            match (way, &bar.drawn) {
                 (Way::Bars, Some(bar)) => draw(bar, &moment, Some(count), state.start),
                 (Way::Events, _) => {
                     let mut fields = report(&moment, state.start);
@@ -255,13 +255,13 @@ impl Progress {
             group.0.planned.fetch_add(plan.size, Relaxed);
         }
         let Some(way) = Way::of(output) else { return Self::default() };
-        let drawn = (way == Way::Bars).then(|| match group {
-            Some(group) => group.member(output.member().unwrap_or_default()),
-            None => {
-                let bar = new_bar(label(plan));
-                bar.set_draw_target(ProgressDrawTarget::stderr());
-                bar
+        let drawn = (way == Way::Bars).then(|| {
+            if let Some(group) = group {
+                return group.member(output.member().unwrap_or_default());
             }
+            let bar = new_bar(label(plan));
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            bar
         });
         let bar = Bar::new(drawn, meters, plan.action == "verify");
         output.set_bar(Some(bar.clone()));
@@ -274,7 +274,7 @@ impl Progress {
                 (phase, since) = (bar.phase(), Instant::now());
             }
             let moment = Moment { meters: &meters, totals, verified: bar.verified.load(Relaxed), phase };
-            match (way, &bar.bar) {
+            match (way, &bar.drawn) {
                 (Way::Bars, Some(bar)) => draw(bar, &moment, None, since),
                 (Way::Events, _) => output.event("progress", report(&moment, start)),
                 _ => output.note(&format!("{label}{}", moment.line(since, usize::MAX))),
@@ -310,7 +310,7 @@ impl Drop for Progress {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        if let Some(Bar { bar: Some(bar), .. }) = self.bar.take() {
+        if let Some(Bar { drawn: Some(bar), .. }) = self.bar.take() {
             bar.finish_and_clear();
         }
     }

@@ -108,7 +108,7 @@ pub(super) async fn run(args: AddArgs, global: &Global, output: &Output) -> Resu
     let written = Config::load(global.config.as_deref(), &env)?;
     if let Err(error) = written.check(&name, &env) {
         output.warn(&error.to_string());
-        if let Some(hint) = error.what_next() {
+        if let Some(hint) = error.hint_text() {
             output.note(hint);
         }
         return Ok(());

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// How many requests the round trip is the median of, after one that makes the connection.
 const SAMPLES: usize = 5;
 
-/// What `remote test` takes.
+/// The arguments of `remote test`.
 #[derive(Debug, Args)]
 pub struct TestArgs {
     /// The remote, the default one without it; of one that has disks and no calls maybe a disk, too
@@ -131,7 +131,7 @@ async fn probe(account: &Account, https: bool, outcome: &mut Outcome) -> Result<
         }
         Err(Kind::Connection | Kind::Timeout) => outcome.reach = Some(false),
         // A certificate that is not trusted: the one refusal that no server has said anything with.
-        Err(Kind::Refused) if first.as_ref().is_err_and(|e| e.said().is_none()) => {
+        Err(Kind::Refused) if first.as_ref().is_err_and(|e| e.server_message().is_none()) => {
             (outcome.reach, outcome.tls) = (Some(true), tls(false));
         }
         Err(_) => (outcome.reach, outcome.tls) = (Some(true), tls(true)),

@@ -71,7 +71,7 @@ fn ask<T>(what: &str, default: Option<&str>, understand: impl Fn(&str) -> Result
         match understand(text) {
             Ok(value) => return Ok(value),
             Err(error) => {
-                let hint = error.what_next().map(|hint| format!(" ({hint})")).unwrap_or_default();
+                let hint = error.hint_text().map(|hint| format!(" ({hint})")).unwrap_or_default();
                 prompt::say(&format!("{error}{hint}"))?;
                 wrong = error;
             }

@@ -189,7 +189,7 @@ mod tests {
             (&[""], &[], "no name"),
         ] {
             let error = read(&strings(users), &strings(secrets), None).map(|_| ()).unwrap_err();
-            assert!(error.to_string().contains(says) && error.what_next().is_some(), "{error}");
+            assert!(error.to_string().contains(says) && error.hint_text().is_some(), "{error}");
         }
     }
 
@@ -210,7 +210,7 @@ mod tests {
             ("[[accounts]]\nuser = \"a\"\nappliances = { x = \".\" }", "not a file"),
         ] {
             let error = file(text).map(|_| ()).unwrap_err();
-            assert!(error.to_string().contains(says) && error.what_next().is_some(), "{text}: {error}");
+            assert!(error.to_string().contains(says) && error.hint_text().is_some(), "{text}: {error}");
         }
     }
 }

@@ -22,6 +22,7 @@ const FAULTS: &str = "\
 Faults are a comma list. Shares are between 0 and 1:
   error=0.1               a mix of busy, unavailable, reset, short and stall
   busy= unavailable=      409 (Joyent: 420), or 503 with Retry-After
+  retry-after=0           what the 503 says, in seconds (1 unless given)
   reset= short= stall=    the connection is reset, the reply ends early, or stops
   latency=20ms            each request waits
   rate=10M                bytes a second, all connections together
@@ -196,7 +197,7 @@ mod tests {
             ("openhosting=127.0.0.1", "expected an IP address and a port"),
         ] {
             let error = text.parse::<Listener>().unwrap_err();
-            assert!(error.to_string().contains(says) && error.what_next().is_some(), "{text}: {error}");
+            assert!(error.to_string().contains(says) && error.hint_text().is_some(), "{text}: {error}");
         }
         assert_eq!("joyent=localhost:0".parse::<Listener>().unwrap().address, ([127, 0, 0, 1], 0).into());
     }

@@ -56,7 +56,7 @@ mod tests {
             text.contains(&format!("process {pid}")) && text.contains(&*data.to_string_lossy()),
             "{text}"
         );
-        assert!(error.what_next().unwrap().contains(&format!("kill {pid}")));
+        assert!(error.hint_text().unwrap().contains(&format!("kill {pid}")));
         drop(first);
         hold(&data).unwrap();
     }

@@ -1,44 +1,21 @@
-//! `diskferry server create`, and the creation that `boot` shares with it.
-//!
-//! A server is created once: the request is never repeated by itself. Unless it is told otherwise it is persistent,
-//! since one that is not is destroyed with its configuration when it stops.
+//! `diskferry server create`: a server that is persistent, unless it is told otherwise, as a server that is not loses its
+//! configuration when it stops.
 
-use super::super::Global;
-use super::super::account::{Account, RequestOptions, add_keys, given, only_remote};
-use super::super::drive::{made, uuid_of};
-use super::super::options::{pair, parse};
-use super::super::output::Output;
+use super::super::account::{Account, add_keys, given, is_disk};
+use super::super::drive::DRIVE;
+use super::super::noun::{Item, Run, from_matches, resolve};
 use super::super::prompt;
-use super::super::wait::WaitOptions;
-use super::{tell_address, until_active};
-use crate::config::Target;
 use crate::error::Result;
 use crate::provider::Provider;
 use crate::provider::catalogue::Call;
-use crate::wire::elastic::Properties;
-use clap::Args;
+use clap::{Arg, ArgAction, Args, Command};
+use futures_util::future::LocalBoxFuture;
 use secrecy::ExposeSecret;
 use std::path::PathBuf;
 
-/// What `server create` takes.
-#[derive(Debug, Args)]
-#[command(after_help = "`diskferry calls openhosting servers.create` names all keys.")]
-pub struct CreateArgs {
-    /// The account
-    #[arg(value_name = "REMOTE:", value_parser = parse::<Target>)]
-    remote: Target,
-    /// The server's keys: name, cpu (MHz) and mem (MB), and others such as its drives
-    #[arg(value_name = "KEY=VALUE", value_parser = pair)]
-    keys: Vec<(String, String)>,
-    /// Do not start it
-    #[arg(long)]
-    stopped: bool,
-    #[command(flatten)]
-    vnc: VncOptions,
-    #[command(flatten)]
-    wait: WaitOptions,
-    #[command(flatten)]
-    request: RequestOptions,
+pub(super) fn arguments(command: Command) -> Command {
+    let stopped = Arg::new("stopped").long("stopped").action(ArgAction::SetTrue).help("Do not start it");
+    VncOptions::augment_args(command.arg(stopped))
 }
 
 /// Whether the server's screen is shown over the network. Not without a password.
@@ -69,25 +46,25 @@ impl VncOptions {
     }
 }
 
-/// Runs the command.
-pub(super) async fn run(args: CreateArgs, global: &Global, output: &Output) -> Result<()> {
-    let account = Account::open(Some(only_remote(&args.remote)?), &args.request, global, output).await?;
-    let mut keys = Vec::new();
-    add_keys(&mut keys, args.keys)?;
-    add_keys(&mut keys, args.vnc.keys(account.provider())?)?;
-    default_key(&mut keys, "persistent", "true");
-    let server = create(keys, args.stopped, &account).await?;
-    made("server", &server, output)?;
-    let id = uuid_of("server", &server)?;
-    if args.stopped {
-        return Ok(());
-    }
-    start_if_needed(&server, &account).await?;
-    if args.wait.wanted() {
-        let server = until_active(args.wait, &id, &account, output).await?;
-        tell_address(&server, output);
-    }
-    Ok(())
+pub(super) fn run(run: &Run) -> LocalBoxFuture<'_, Result<()>> {
+    Box::pin(async move {
+        let (account, stopped) = (&run.account, run.matches.get_flag("stopped"));
+        let mut keys = Vec::new();
+        for (key, value) in run.given.keys.iter() {
+            let drive = is_disk(key) && !value.is_empty();
+            let value = if drive { resolve(&DRIVE, value, account).await? } else { value.to_owned() };
+            keys.push((key.to_owned(), value));
+        }
+        add_keys(&mut keys, from_matches::<VncOptions>(&run.matches)?.keys(account.provider())?)?;
+        default_key(&mut keys, "persistent", "true");
+        let server = create(keys, stopped, account).await?;
+        if stopped {
+            return run.print_made(&server).map(drop);
+        }
+        run.print_made(&server)?;
+        start_if_needed(&server, account).await?;
+        run.ended(Some(&server)).await.map(drop)
+    })
 }
 
 /// Sets a key that is not set.
@@ -98,7 +75,7 @@ pub fn default_key(keys: &mut Vec<(String, String)>, key: &str, value: &str) {
 }
 
 /// Creates a server, once. A stopped one has a call of its own, or a key at CloudSigma.
-pub async fn create(mut keys: Vec<(String, String)>, stopped: bool, account: &Account) -> Result<Properties> {
+pub async fn create(mut keys: Vec<(String, String)>, stopped: bool, account: &Account) -> Result<Item> {
     let call = match (stopped, account.provider()) {
         (true, Provider::CloudSigma) => {
             default_key(&mut keys, "status", "stopped");
@@ -107,15 +84,15 @@ pub async fn create(mut keys: Vec<(String, String)>, stopped: bool, account: &Ac
         (true, _) => "servers.create_stopped",
         (false, _) => "servers.create",
     };
-    account.object(call, &given([], keys)).await
+    account.item(call, &given([], keys)).await
 }
 
-/// Starts a server that its creation has not started: CloudSigma's manual shows it active after the creation (8.2),
-/// and clients of CloudSigma start it all the same.
-pub async fn start_if_needed(server: &Properties, account: &Account) -> Result<()> {
-    if account.provider() == Provider::CloudSigma && server.get("status") != Some("active") {
-        let id = uuid_of("server", server)?;
-        account.objects("servers.start", &given([&*id], [])).await?;
+/// Starts a server that its creation has not started: CloudSigma's manual shows it active after the creation (8.2), and clients of
+/// CloudSigma start it all the same.
+pub async fn start_if_needed(server: &Item, account: &Account) -> Result<()> {
+    if account.provider() == Provider::CloudSigma && server.text("status") != "active" {
+        let id = server.id("server", "server")?;
+        account.items("servers.start", &given([&*id], [])).await?;
     }
     Ok(())
 }

@@ -20,8 +20,7 @@ pub struct SetOptions {
     /// The drives of REMOTE: that carry this tag
     #[arg(long, value_name = "TAG", value_parser = tag)]
     tag: Option<String>,
-    /// The I-th of N parts of the set, for N machines that share the work: a drive is in one of them alone, and stays there
-    /// when others come and go
+    /// Take only the I-th of N parts of the set, for N machines that share the work; a drive is always in the same part
     #[arg(long, value_name = "I/N", value_parser = parse::<Shard>)]
     shard: Option<Shard>,
 }
@@ -29,7 +28,7 @@ pub struct SetOptions {
 fn tag(text: &str) -> Result<String, String> {
     // A drive's tags are separated by spaces.
     if text.is_empty() || text.contains(char::is_whitespace) {
-        return Err("a tag is one word".to_owned());
+        return Err("expected one word, without spaces".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -61,7 +60,7 @@ impl SetOptions {
         let mut seen = HashSet::new();
         for picked in &set.picked {
             if !seen.insert(picked.member.key()) {
-                return Err(Error::usage(format!("{} is named twice", picked.member.shown())));
+                return Err(Error::usage(format!("{} is named more than once", picked.member.shown())));
             }
         }
         set.whole = set.picked.iter().map(|picked| picked.member.clone()).collect();
@@ -77,7 +76,7 @@ impl SetOptions {
     /// The part of these members that this command is for. `to`: where they go, as far as that tells one set from another.
     pub fn of(&self, verb: Verb, members: Vec<Member>, to: &str, output: &Output) -> Result<Set> {
         if self.tag.is_some() {
-            return Err(Error::usage("--tag is for the drives of a remote"));
+            return Err(Error::usage("`--tag` needs a remote with drives"));
         }
         let picked = members.iter().map(|member| Picked {
             object: Object::Named(member.disk.clone()),
@@ -101,15 +100,13 @@ impl SetOptions {
     async fn listed(&self, targets: &[Target], session: &Session) -> Result<Set> {
         let option = if self.all { "--all" } else { "--tag" };
         let [Target { remote, object: None }] = targets else {
-            return Err(Error::usage(format!("{option} is for the drives of one remote")).hint(format!(
-                "name the remote alone, as in REMOTE: {option}, or name drives without {option}"
+            return Err(Error::usage(format!("`{option}` takes one remote")).hint(format!(
+                "name the remote alone, as in `REMOTE: {option}`, or name drives without `{option}`"
             )));
         };
         let drives = session.end.drives().map_err(|error| match error.kind() {
-            Kind::Usage => {
-                Error::usage(format!("{remote}: has no list of drives, and so neither --all nor --tag"))
-                    .hint("name the drives one by one")
-            }
+            Kind::Usage => Error::usage(format!("`{remote}:` has no list of drives for `--all` or `--tag`"))
+                .hint("name the drives one by one"),
             _ => error,
         })?;
         let listed = drives.list().await.map_err(|error| error.context(format_args!("listing {remote}:")))?;
@@ -130,8 +127,8 @@ impl SetOptions {
             })
             .collect();
         if let (true, Some(tag)) = (picked.is_empty(), &self.tag) {
-            return Err(Error::new(Kind::NotFound, format!("no drive on {remote}: carries the tag {tag:?}"))
-                .hint(format!("see what they carry with `diskferry call {remote}: drives.info_all`")));
+            return Err(Error::new(Kind::NotFound, format!("no drive on `{remote}:` has the tag `{tag}`"))
+                .hint(format!("`diskferry call {remote}: drives.info_all` shows the tags of each")));
         }
         Ok(Set { picked, whole: Vec::new(), others: Vec::new(), words: Vec::new() })
     }
@@ -142,9 +139,8 @@ async fn named(targets: &[Target], session: &Session, output: &Output) -> Result
     let mut set = Set { picked: Vec::new(), whole: Vec::new(), others: Vec::new(), words: Vec::new() };
     for target in targets {
         let Some(object) = &target.object else {
-            return Err(Error::usage(format!("{target} names no drive")).hint(
-                "name a drive of it, as in REMOTE:DRIVE; or take all with --all, or those of a --tag",
-            ));
+            return Err(Error::usage(format!("no drive in `{target}`"))
+                .hint("name a drive, as in `REMOTE:DRIVE`, or select drives with `--all` or `--tag TAG`"));
         };
         let end = set.remote(&target.remote, session, output).await?;
         let disk = match object {

@@ -17,6 +17,7 @@ use crate::event::Summary;
 use crate::job::set::{self, AtOnce, Member, SetNotes, Shard};
 use crate::job::{Settings, once_free};
 use crate::meters::Meters;
+use crate::units::time;
 use futures_util::future::LocalBoxFuture;
 use serde_json::json;
 use std::path::PathBuf;
@@ -32,7 +33,7 @@ pub struct Picked {
     pub object: Object,
     /// What it is called where room is short: its name, if no other member has the same.
     short: String,
-    /// Bytes, where a list of the drives has told; else 0.
+    /// The size in bytes, as a list of the drives has it; 0 if there was no list.
     size: u64,
     /// Which of the remotes it is on.
     end: usize,
@@ -121,7 +122,10 @@ impl Set {
         settings.check()?;
         let before = settings.sets.peek(&self.words);
         if before > 0 && !resume.restart {
-            output.note(&format!("{before} of {} drives were done by an earlier run", self.picked.len()));
+            output.note(&format!(
+                "{before} of {} drives are done already, by an earlier run",
+                self.picked.len()
+            ));
         }
         let notes = if settings.dry_run {
             None
@@ -222,12 +226,12 @@ impl Set {
         }
         let s = if self.picked.len() == 1 { "" } else { "s" };
         output.note(&format!(
-            "{} of {} drive{s} {}: {} in {:.1} s ({}/s), {} on the wire",
+            "{} of {} drive{s} {}: {} in {} ({}/s), {} on the wire",
             done.len(),
             self.picked.len(),
             verb.done,
             bytes(size),
-            elapsed.as_secs_f64(),
+            time(elapsed),
             bytes(per_second(size, elapsed)),
             bytes(wire),
         ));

@@ -1,6 +1,6 @@
 //! `transfers discard`: forgetting transfers, and removing what they have written on this machine.
 
-use super::entry::Known;
+use super::entry::{Known, Progress};
 use crate::cli::output::Output;
 use crate::disk::file::PartFile;
 use crate::error::{Kind, Result};
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Discards a transfer.
 pub(super) fn one(entry: &Entry, part: bool, directory: &Directory, output: &Output) -> Result<()> {
     let transfer = Known::default().transfer(entry);
-    let written = transfer.progress.as_ref().ok().and_then(|progress| progress.part());
+    let written = transfer.progress.as_ref().ok().and_then(Progress::part);
     // Before FILE.part is touched: the transfer may be running.
     let held = directory.hold(&entry.id)?;
     if let (Some((_, record)), true, Ok(progress)) = (&written, part, &transfer.progress)

@@ -101,7 +101,7 @@ impl Run {
             match retry.run(&what, Some(from), async || self.attempt(writer).await).await? {
                 PullEnd::Whole => return Ok(Some(hex(self.digest.finalize().as_bytes()))),
                 PullEnd::Unwanted => return Ok(None),
-                PullEnd::Broken(error) => retry.again(&what, Some(self.at), &error),
+                PullEnd::Broken(error) => retry.report_retry(&what, Some(self.at), &error),
             }
         }
     }

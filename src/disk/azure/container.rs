@@ -1,4 +1,4 @@
-//! A container: asking for its page blobs, making one, finding the one that was made.
+//! A container: looking up and listing its page blobs, creating one, and finding one that was created.
 
 use super::sas::SasToken;
 use super::service::{self, Request, Service, check_name, check_transport, quoted};
@@ -14,51 +14,51 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 use std::sync::Arc;
 
-/// The metadata in which a blob carries the id of the transfer that made it.
+/// The metadata key in which a blob carries the id of the transfer that created it.
 const MARK: &str = "x-ms-meta-diskferry";
 
 /// The largest page blob (Azure Storage REST reference, `Put Blob`, `x-ms-blob-content-length`).
 const LARGEST: u64 = 8 << 40;
 
-/// The most blobs that a container may list.
+/// The most blobs in a listing.
 const MOST_BLOBS: usize = 20_000;
 
-/// The most parts in which a list may come: some may be empty.
+/// The most pages of a listing; pages may be empty.
 const MOST_PARTS: usize = 1000;
 
-/// Blobs that are asked for at a time: a reply of some 1.5 MiB.
+/// The blobs per page of a listing: a reply of about 1.5 MiB.
 const LISTED_AT_A_TIME: &str = "1000";
 
-/// A container, or one blob by its own URL. Clones share the connections.
+/// A container, or a single blob by its own URL. Clones share the connections.
 #[derive(Clone)]
 pub struct BlobContainer {
     service: Service,
     retry: Retry,
 }
 
-/// What is known of a page blob.
+/// The properties of a page blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobInfo {
-    /// Its name; empty for the blob that the url itself names.
+    /// The name; empty for the blob that the URL itself names.
     pub name: String,
-    /// Its size in bytes, a multiple of 512.
+    /// The size in bytes, a multiple of 512.
     pub size: u64,
-    /// What the server calls the state that it is in. Every write gives it another.
+    /// The `ETag`. Every write changes it.
     pub etag: String,
-    /// The id of the transfer that made it, if one did.
+    /// The id of the transfer that created the blob, if any.
     pub mark: Option<String>,
-    /// The state of its lease, such as `available` or `leased`.
+    /// The state of the lease, such as `available` or `leased`.
     pub lease: String,
 }
 
 impl BlobInfo {
-    /// What tells whether somebody writes to it.
+    /// Returns evidence of writes to the blob.
     pub fn evidence(&self) -> Evidence {
         Evidence { tag: Some(self.etag.clone()), ..Evidence::default() }
     }
 
-    /// Whether somebody holds a lease on it: others can read it and not write to it. A disk of a virtual
-    /// machine has one.
+    /// Returns whether somebody holds a lease on the blob: it can then be read but not written by others. The
+    /// disk of a virtual machine is leased.
     pub fn is_leased(&self) -> bool {
         self.lease == "leased" || self.lease == "breaking"
     }
@@ -68,13 +68,13 @@ impl BlobInfo {
         if kind != "PageBlob" {
             let kind: String = kind.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
             let kind = if kind.is_empty() { "of an unknown type".to_owned() } else { format!("a {kind}") };
-            return Err(Error::new(Kind::Refused, format!("the blob is no page blob but {kind}"))
-                .hint("a disk image has to be a page blob; give another name to create one"));
+            return Err(Error::new(Kind::Refused, format!("expected a page blob, got {kind}"))
+                .hint("a disk image must be a page blob; use another name to create one"));
         }
         let size = text(headers, "content-length").trim().parse::<u64>().ok();
         let size = size.filter(|size| *size <= LARGEST && size.is_multiple_of(PAGE));
         let size = size.ok_or_else(|| {
-            Error::new(Kind::Protocol, "the server describes a page blob without a usable size")
+            Error::new(Kind::Protocol, "the server returned a page blob without a valid size")
         })?;
         let mark = Some(text(headers, MARK)).filter(|mark| !mark.is_empty());
         let lease = text(headers, "x-ms-lease-state").to_ascii_lowercase();
@@ -82,20 +82,20 @@ impl BlobInfo {
     }
 }
 
-/// A page blob to be made.
+/// A page blob to create.
 #[derive(Clone, Copy, Debug)]
 pub struct BlobToMake<'a> {
-    /// Its name.
+    /// The name.
     pub name: &'a str,
-    /// The size of the image in bytes. The blob's is the next multiple of 512.
+    /// The size of the image in bytes. The blob's size is the next multiple of 512.
     pub size: u64,
-    /// The id of the transfer that makes it.
+    /// The id of the transfer that creates it.
     pub transfer: &'a str,
 }
 
 impl BlobContainer {
-    /// The container at `url`, or the blob, as of a managed disk, whose own URL it is. `allow_http` lets the
-    /// token cross a network unencrypted.
+    /// Creates a handle for the container at `url`, or for the single blob whose URL it is, such as a managed
+    /// disk. `allow_http` allows the token to be sent unencrypted.
     pub fn new(
         url: Url,
         sas: SasToken,
@@ -108,29 +108,29 @@ impl BlobContainer {
         Ok(Self { service: Service::new(url, sas, options, meters)?, retry })
     }
 
-    /// The address, without the token.
+    /// Returns the address without the token.
     pub fn address(&self) -> &Url {
         self.service.address()
     }
 
-    /// A blob as a disk, as it was found. `transfer` is the transfer that is under way: a blob that it made
-    /// reads as zero wherever it wrote nothing.
+    /// Returns a blob as a disk. `transfer` is the current transfer: a blob that it created reads as zero
+    /// wherever it wrote nothing.
     pub fn disk(&self, blob: &BlobInfo, transfer: Option<&str>) -> PageBlob {
         PageBlob::new(self.service.clone(), blob, transfer)
     }
 
-    /// What the server says of a blob; `name` is empty for the one that the url itself names.
+    /// Returns the properties of a blob. `name` is empty for the one that the URL itself names.
     pub async fn info(&self, name: &str) -> Result<BlobInfo> {
-        let what = format!("asking for blob {}", shown(name));
+        let what = format!("looking up blob {}", shown(name));
         self.retry.run(&what, None, async || self.info_once(name).await).await
     }
 
-    /// The same, in one attempt.
+    /// Like [`BlobContainer::info`], in one attempt.
     pub async fn info_once(&self, name: &str) -> Result<BlobInfo> {
         info_once(&self.service, name).await
     }
 
-    /// The blob that a transfer has made under this name, if it has.
+    /// Returns the blob that a transfer created under this name, if it did.
     pub async fn find_made(&self, new: &BlobToMake<'_>) -> Result<Option<BlobInfo>> {
         match self.info(new.name).await {
             Ok(blob) => Ok(Some(blob).filter(|blob| blob.mark.as_deref() == Some(new.transfer))),
@@ -139,20 +139,20 @@ impl BlobContainer {
         }
     }
 
-    /// Makes a page blob, once; one that is there is never overwritten. However an attempt ends, another is
-    /// safe: it either makes the blob, or finds one whose mark says whose it is.
+    /// Creates a page blob, once; an existing blob is never overwritten. Repeating an attempt is safe: it
+    /// either creates the blob, or finds one whose mark shows who created it.
     ///
     /// # Errors
-    /// [`CreateError::Refused`] if certainly nothing was made, [`CreateError::Unknown`] if something may have
-    /// been.
+    /// [`CreateError::Refused`] if certainly nothing was created, [`CreateError::Unknown`] otherwise.
     pub async fn create(&self, new: &BlobToMake<'_>) -> Result<BlobInfo, CreateError> {
         let size = new.size.checked_next_multiple_of(PAGE).filter(|size| (1..=LARGEST).contains(size));
         let Some(size) = size else {
-            let what = format!("a page blob cannot have {} bytes: it has from 512 bytes to 8 TiB", new.size);
+            let what =
+                format!("expected a size from 512 bytes to 8 TiB for a page blob, got {} bytes", new.size);
             return Err(CreateError::Refused(Error::usage(what)));
         };
         let checked = check_name(new.name).and_then(|()| {
-            if new.name.is_empty() { Err(Error::usage("a blob to be created needs a name")) } else { Ok(()) }
+            if new.name.is_empty() { Err(Error::usage("a new blob needs a name")) } else { Ok(()) }
         });
         checked.map_err(CreateError::Refused)?;
         let mut doubtful = false;
@@ -160,7 +160,7 @@ impl BlobContainer {
         let attempt = async || {
             let doubtful_before = std::mem::replace(&mut doubtful, true);
             let made = self.create_once(new, size).await;
-            // An attempt that is given up while it waits never comes here, and stays doubtful.
+            // An attempt that is dropped while it waits never gets here, and its outcome stays unknown.
             if made
                 .as_ref()
                 .is_err_and(|error| error.kind() == Kind::Exists || says_nothing_was_made(error.kind()))
@@ -172,7 +172,7 @@ impl BlobContainer {
         match self.retry.run_settled(&what, None, attempt).await {
             Ok(made) => Ok(made),
             Err(error) if !doubtful => Err(CreateError::Refused(error)),
-            // Whatever the last answer was, one before it may have made the blob.
+            // Whatever the last reply was, an earlier attempt may have created the blob.
             Err(error) => match self.find_made(new).await {
                 Ok(Some(found)) => Ok(found),
                 Ok(None) | Err(_) => Err(CreateError::Unknown(error)),
@@ -203,7 +203,7 @@ impl BlobContainer {
             }
             Err(error) => return Err(error),
         };
-        // An attempt before this one may have made it.
+        // An earlier attempt may have created it.
         match self.info_once(new.name).await {
             Ok(blob) if blob.mark.as_deref() == Some(new.transfer) && blob.size == size => Ok(blob),
             Err(error) if error.kind().is_retryable() => Err(error),
@@ -211,7 +211,7 @@ impl BlobContainer {
         }
     }
 
-    /// The page blobs of the container whose names begin with `prefix`.
+    /// Returns the page blobs of the container whose names begin with `prefix`.
     pub async fn list(&self, prefix: &str) -> Result<Vec<BlobInfo>> {
         let (mut blobs, mut marker) = (Vec::new(), String::new());
         let mut pages = 0;
@@ -226,16 +226,16 @@ impl BlobContainer {
                     Kind::Refused,
                     format!("the container has more than {MOST_BLOBS} blobs"),
                 )
-                .hint("use a container of its own for disk images"));
+                .hint("use a separate container for disk images"));
             }
             if next == marker {
-                return Err(Error::new(Kind::Protocol, "the server's list of blobs goes on where it began"));
+                return Err(Error::new(Kind::Protocol, "the server's list of blobs repeats a page"));
             }
             marker = next;
         }
     }
 
-    /// A part of the list and the marker of the next.
+    /// Returns a page of the list and the marker of the next.
     async fn list_once(&self, prefix: &str, marker: &str) -> Result<(Vec<BlobInfo>, Option<String>)> {
         let mut query = vec![
             ("restype", "container"),
@@ -250,31 +250,31 @@ impl BlobContainer {
         let mut answer = self.service.ask(request, 200).await?;
         let body = answer.whole().await?;
         parse_list(&String::from_utf8_lossy(&body)).map_err(|why| {
-            Error::new(Kind::Protocol, format!("the server's list of blobs is not understood: {why}"))
+            Error::new(Kind::Protocol, format!("cannot parse the server's list of blobs: {why}"))
         })
     }
 }
 
-/// Without the retry layer, which has nothing to show.
+/// Omits the retry policy.
 impl std::fmt::Debug for BlobContainer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BlobContainer").field("service", &self.service).finish_non_exhaustive()
     }
 }
 
-/// What the server says of a blob, in one attempt.
+/// Returns the properties of a blob, in one attempt.
 pub(super) async fn info_once(service: &Service, name: &str) -> Result<BlobInfo> {
     check_name(name)?;
     let answer = service.ask(Request::new(Method::HEAD, name), 200).await?;
     BlobInfo::read(name, answer.headers())
 }
 
-/// A name as it stands in messages.
+/// Returns the name of a blob in messages.
 pub(super) fn shown(name: &str) -> &str {
     if name.is_empty() { "at the remote's url" } else { name }
 }
 
-/// The page blobs of a list; others are left out (`List Blobs`).
+/// Parses a list of blobs; other than page blobs are ignored (`List Blobs`).
 fn parse_list(body: &str) -> Result<(Vec<BlobInfo>, Option<String>), String> {
     #[derive(Default)]
     struct Blob {
@@ -288,7 +288,7 @@ fn parse_list(body: &str) -> Result<(Vec<BlobInfo>, Option<String>), String> {
     let (mut blobs, mut blob, mut marker, mut is_list) = (Vec::new(), Blob::default(), None, false);
     xml::walk(body, |path, text| {
         let Some(part) = path.strip_prefix("EnumerationResults") else {
-            return Err("it is no list".to_owned());
+            return Err("it is not a list".to_owned());
         };
         match part.strip_prefix("/Blobs/Blob") {
             Some("/Name") => text.clone_into(&mut blob.name),
@@ -299,7 +299,7 @@ fn parse_list(body: &str) -> Result<(Vec<BlobInfo>, Option<String>), String> {
             Some("/Metadata/diskferry") => blob.mark = Some(text.to_owned()),
             Some("") => {
                 let Blob { name, kind, size, etag, mark, lease } = std::mem::take(&mut blob);
-                // One that is not described well enough is left out.
+                // Ignore a blob without the required properties.
                 if let ("PageBlob", Some(size), false) = (&*kind, size, name.is_empty() || etag.len() < 3) {
                     blobs.push(BlobInfo { name, size, etag, mark, lease });
                 }
@@ -310,7 +310,7 @@ fn parse_list(body: &str) -> Result<(Vec<BlobInfo>, Option<String>), String> {
         }
         Ok(())
     })?;
-    if is_list { Ok((blobs, marker)) } else { Err("it is no list".to_owned()) }
+    if is_list { Ok((blobs, marker)) } else { Err("it is not a list".to_owned()) }
 }
 
 #[cfg(test)]

@@ -1,30 +1,30 @@
-//! A range of bytes as whole pages and the parts of pages at its edges.
+//! Splits a byte range into whole pages and the partial pages at its edges.
 
 use super::PAGE;
 use std::ops::Range;
 
-/// A range, cut at the pages' bounds.
+/// A range split at page boundaries.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Cut {
-    /// The pages that it covers whole.
+    /// The pages that it covers completely.
     pub(super) whole: Range<u64>,
-    /// The pages that it covers in part: none, one or two.
+    /// The pages that it covers in part: at most two.
     pub(super) edges: Vec<Edge>,
 }
 
 /// A page that a range covers in part.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Edge {
-    /// Where the page begins.
+    /// The offset of the page.
     pub(super) page: u64,
-    /// What the range covers of it, from the start of the page.
+    /// The covered part, relative to the page.
     pub(super) within: Range<usize>,
-    /// Whether the range covers all of the page that is on the disk: the rest is padding, and zero.
+    /// Whether the range covers everything of the page that is on the disk. The rest is padding, and zero.
     pub(super) is_padded: bool,
 }
 
 impl Cut {
-    /// Cuts a range of a disk of `size` bytes, on which it lies.
+    /// Splits a range of a disk of `size` bytes.
     pub(super) fn of(range: Range<u64>, size: u64) -> Self {
         let Range { start, end } = range;
         let (first, last) = (start.div_ceil(PAGE) * PAGE, end / PAGE * PAGE);
@@ -44,21 +44,21 @@ impl Cut {
         Self { whole: first..last, edges: head.into_iter().chain(tail).collect() }
     }
 
-    /// Where the whole pages are in bytes that begin at `offset`.
+    /// Returns the position of the whole pages in a buffer that begins at `offset`.
     pub(super) fn within(&self, offset: u64) -> Range<usize> {
         index(self.whole.start - offset)..index(self.whole.end - offset)
     }
 }
 
 impl Edge {
-    /// Where its part is in bytes that begin at `offset`.
+    /// Returns the position of the edge in a buffer that begins at `offset`.
     pub(super) fn bytes(&self, offset: u64) -> Range<usize> {
         let start = index(self.page + self.within.start as u64 - offset);
         start..start + self.within.len()
     }
 }
 
-/// A place in bytes that are in memory, which no place outside of them reaches.
+/// Converts an offset into bytes in memory, which always fits.
 fn index(at: u64) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)
 }
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn every_byte_is_in_one_part() {
         const SIZE: u64 = 2100;
-        // Around the bounds of pages and the end of the disk.
+        // Around page boundaries and the end of the disk.
         let places: Vec<u64> =
             (0..=SIZE).filter(|at| at % PAGE < 2 || at % PAGE > 509 || at + 60 > SIZE).collect();
         for start in places.clone() {

@@ -1,13 +1,13 @@
-//! Page blobs of Azure, and the disks that Azure manages while they are exported or imported: both are read
-//! and written in ranges of pages over HTTP, with a shared access signature as the credential.
+//! Azure page blobs, and managed disks during export or import. Both are read and written in ranges of pages
+//! over HTTP, with a shared access signature as the credential.
 //!
 //! Source: Azure Storage REST reference, `Put Page`, `Get Blob`, `Get Page Ranges`, `Put Blob`, `Get Blob
 //! Properties`.
 //!
-//! A blob is a multiple of 512 bytes, and so is every write and its offset. An image that is not is rounded
-//! up with zeros. A write that covers a page only in part is merged with what is there: the page is read,
-//! changed, and written on the condition that the blob is as it was read, so that a late attempt, given up
-//! long ago, cannot bring old bytes back.
+//! The size of a blob and the offset and length of every write are multiples of 512 bytes. An image of
+//! another size is padded with zeros. A write that covers a page in part is merged: the page is read,
+//! changed, and written on the condition that the blob is unchanged, so that a late, long abandoned attempt
+//! cannot restore old bytes.
 
 pub mod container;
 mod cut;
@@ -43,23 +43,23 @@ use std::sync::Arc;
 use tokio::sync::RwLock;
 use watch::{Last, Watch};
 
-/// What blobs are made of (`Put Page`: ranges are aligned to 512 bytes).
+/// The page size of blobs (`Put Page`: ranges are aligned to 512 bytes).
 const PAGE: u64 = 512;
 
-/// The most bytes of one write (`Put Page`: up to 4 MiB for an update). Azurite takes more, so this is
-/// refused here.
+/// The longest write (`Put Page`: up to 4 MiB for an update). Azurite accepts more, so the limit is enforced
+/// here.
 const LONGEST_WRITE: u64 = 4 << 20;
 
-/// What to do when others write to a blob that is to be written.
-const WRITTEN_TO: &str = "once that has ended, run the same command again: it compares everything";
+/// The hint if others write to the destination.
+const WRITTEN_TO: &str = "once that has ended, run the same command again; it compares everything";
 
-/// How often the merge of a page is begun again in one attempt because the blob was written to meanwhile.
+/// How often the merge of a page is restarted in one attempt because the blob was written meanwhile.
 const MERGES: usize = 8;
 
-/// The header with the checksum of the bytes of a write, in its answer too.
+/// The header with the checksum of a write's bytes, in the request and the reply.
 const CRC64: &str = "x-ms-content-crc64";
 
-/// One page blob. Clones share what they know of it.
+/// A page blob. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct PageBlob {
     blob: Arc<Blob>,
@@ -69,26 +69,26 @@ pub struct PageBlob {
 #[derive(Debug)]
 struct Blob {
     service: Service,
-    /// The name below the remote's url; empty if the url is the blob's own.
+    /// The name below the remote's URL; empty if the URL is the blob's own.
     name: String,
-    /// The size of the blob, a multiple of [`PAGE`]. The disk may end up to 511 bytes before it.
+    /// The size of the blob, a multiple of [`PAGE`]. The disk may be up to 511 bytes shorter.
     size: u64,
     watch: Watch,
-    /// Whether it is what a transfer writes to.
+    /// Whether it is the destination of a transfer.
     is_destination: bool,
-    /// Whole pages are written by many at a time, the merge of a page has no other write beside it.
+    /// Locked shared by writes of whole pages, and exclusively by the merge of a page.
     merging: RwLock<()>,
 }
 
 impl PageBlob {
-    /// `transfer` is the one that writes to it.
+    /// Creates the disk of a blob. `transfer` is the transfer that writes to it.
     fn new(service: Service, blob: &BlobInfo, transfer: Option<&str>) -> Self {
         let ours = transfer.is_some() && blob.mark.as_deref() == transfer;
         let info = DiskInfo {
             write_limit: LONGEST_WRITE,
-            // A read of pages without data in them gives zeros (Windows Azure Storage Team Blog, `Using
-            // Windows Azure Page Blobs and How to Efficiently Upload and Download Page Blobs`). A blob that
-            // others made may have been written to.
+            // Pages without data read as zero (Windows Azure Storage Team Blog, `Using Windows Azure Page
+            // Blobs and How to Efficiently Upload and Download Page Blobs`). A blob of others may have been
+            // written.
             fresh_is_zero: ours,
             evidence: blob.evidence(),
             ..DiskInfo::new(format!("blob {}", container::shown(&blob.name)), blob.size)
@@ -104,21 +104,21 @@ impl PageBlob {
         Self { blob: Arc::new(blob), info: Arc::new(info) }
     }
 
-    /// The same, known as `identity`.
+    /// Sets the identity.
     #[must_use]
     pub fn known_as(mut self, identity: Identity) -> Self {
         Arc::make_mut(&mut self.info).identity = Some(identity);
         self
     }
 
-    /// The same as a disk of `size` bytes, which the blob was made for: its last page may be longer.
+    /// Limits the disk to the `size` bytes that the blob was created for; its last page may be longer.
     ///
     /// # Errors
-    /// If a blob for an image of that size would have another size.
+    /// Fails if a blob for an image of that size would have another size.
     pub fn sized(mut self, size: u64) -> Result<Self> {
         if size.checked_next_multiple_of(PAGE) != Some(self.blob.size) {
             let what = format!(
-                "{} has {} bytes, which is no blob of an image of {size} bytes",
+                "{} has {} bytes, which does not match an image of {size} bytes",
                 self.info.name, self.blob.size
             );
             return Err(Error::new(Kind::Refused, what));
@@ -129,7 +129,7 @@ impl PageBlob {
 }
 
 impl Blob {
-    /// Appends a range of the blob to `into`; returns the `ETag` that it had then.
+    /// Appends a range of the blob to `into`. Returns the `ETag` at that time.
     async fn read(&self, range: &Range<u64>, into: &mut Vec<u8>) -> Result<String> {
         let untouched = self.watch.untouched();
         let len = range.end - range.start;
@@ -140,32 +140,28 @@ impl Blob {
         let should = format!("bytes {}-{}/{}", range.start, range.end - 1, self.size);
         if is != should {
             let is: String = is.chars().filter(char::is_ascii_graphic).take(60).collect();
-            return Err(Error::new(
-                Kind::Protocol,
-                format!("the server answers with {is:?} where {should:?} was asked for"),
-            ));
+            return Err(Error::new(Kind::Protocol, format!("the server sent {is:?}, expected {should:?}")));
         }
         let etag = service::etag(answer.headers())?;
         answer.exactly(len, into).await?;
         Ok(etag)
     }
 
-    /// A read on the condition that nobody wrote may fail because we did, in the meantime: then it may be
+    /// Converts the error of a conditional read. If the blob changed by our own write, the read may be
     /// repeated.
     fn on_changed(&self, error: Error) -> Error {
         if error.kind() == Kind::Source && self.watch.untouched().is_none() {
             return error.with_kind(Kind::Busy);
         }
         if error.kind() == Kind::Source && self.is_destination {
-            // An earlier run that was killed may have had writes on their way. What they did is to be
-            // compared.
+            // Writes of an earlier run that was killed may still have been in flight. A later run has to
+            // compare them.
             return error.with_kind(Kind::Incomplete).hint(WRITTEN_TO);
         }
         error
     }
 
-    /// Sends a write of a range of whole pages, of these bytes or of zeros, and returns once it is
-    /// acknowledged.
+    /// Writes a range of whole pages, with these bytes or with zeros, and waits for the acknowledgement.
     async fn put(&self, range: &Range<u64>, body: Option<Bytes>, if_match: Option<&str>) -> Result<()> {
         let request = Request::new(Method::PUT, &self.name)
             .range(range)?
@@ -181,8 +177,8 @@ impl Blob {
         let answer = match self.service.ask(request, 201).await {
             Ok(answer) => answer,
             Err(error) => {
-                // Of these the service says that it looked at the request and did not do it. After others it
-                // may have.
+                // With these errors the service refused the write. After any other it may have carried it
+                // out.
                 if matches!(error.kind(), Kind::Auth | Kind::NotFound | Kind::Refused | Kind::Source) {
                     writing.refused();
                 }
@@ -195,7 +191,7 @@ impl Blob {
         Ok(())
     }
 
-    /// Writes a part of a page, what it has beside that left as it is.
+    /// Writes a part of a page and preserves the rest.
     async fn merge(&self, edge: &Edge, bytes: &[u8]) -> Result<()> {
         let range = edge.page..edge.page + PAGE;
         for _ in 0..MERGES {
@@ -203,15 +199,15 @@ impl Blob {
             let etag = self.read(&range, &mut page).await?;
             page[edge.within.clone()].copy_from_slice(bytes);
             match self.put(&range, Some(page.into()), Some(&etag)).await {
-                // Somebody wrote in between: an attempt of ours that was given up, or somebody else.
+                // The blob was written in between, by an abandoned attempt of ours or by somebody else.
                 Err(error) if error.kind() == Kind::Source => {}
                 done => return done,
             }
         }
-        Err(Error::new(Kind::Busy, "the blob is written to by others all the time"))
+        Err(Error::new(Kind::Busy, "the blob is constantly written to by others"))
     }
 
-    /// Writes the part of `bytes`, which begin at `offset`, that an edge has.
+    /// Writes the part of `bytes`, which begin at `offset`, that belongs to an edge.
     async fn write_edge(&self, edge: &Edge, offset: u64, bytes: &[u8]) -> Result<()> {
         let bytes = &bytes[edge.bytes(offset)];
         if edge.is_padded {
@@ -240,7 +236,7 @@ impl Blob {
 
     async fn clear(&self, range: Range<u64>, size: u64) -> Result<()> {
         let mut cut = Cut::of(range, size);
-        // Padding is zeros as well.
+        // Padding is zero as well.
         if cut.edges.last().is_some_and(|edge| edge.is_padded) {
             cut.edges.pop();
             cut.whole.end = self.size;
@@ -270,7 +266,7 @@ impl Blob {
             if size.trim().parse() != Ok(self.size) {
                 let size: String = size.chars().filter(char::is_ascii_digit).take(30).collect();
                 let what = format!(
-                    "the server lists pages of a blob of {size:?} bytes where {} were expected",
+                    "the server lists pages of a blob of {size:?} bytes, expected {} bytes",
                     self.size
                 );
                 return Err(Error::new(Kind::Protocol, what));
@@ -278,7 +274,7 @@ impl Blob {
             let body = answer.whole().await?;
             let next = pages.take(&String::from_utf8_lossy(&body))?;
             match next {
-                // Not read to its end, or it goes round in a circle: the rest counts as data.
+                // The list is not complete or repeats itself; the rest counts as data.
                 Some(next) if pages.are_full() || marker.as_ref() == Some(&next) => {
                     return Ok(pages.into_extents(false));
                 }
@@ -299,26 +295,27 @@ impl Blob {
             return Ok(None);
         };
         Ok(Some(
-            Error::new(Kind::Source, format!("{name} changed during the transfer: {how}"))
-                .hint("stop what writes to it, or copy a snapshot of it; then start over with `--restart`"),
+            Error::new(Kind::Source, format!("{name} changed during the transfer: {how}")).hint(
+                "stop whatever writes to it, or use a snapshot of it, then start over with `--restart`",
+            ),
         ))
     }
 }
 
-/// The checksum that Azure takes: CRC-64 with the polynomial 0x9A6C9329AC4BC9B5 (reflected), which others
-/// call CRC-64/NVME, in base64 of its little-endian bytes (`azure-storage-net`, `Crc64.cs`). At many times
-/// the speed of MD5 it costs next to nothing.
+/// Returns the checksum in Azure's form: CRC-64 with the polynomial 0x9A6C9329AC4BC9B5 (reflected), also
+/// known as CRC-64/NVME, in base64 of its little-endian bytes (`azure-storage-net`, `Crc64.cs`). It is many
+/// times faster than MD5.
 fn crc64(bytes: &[u8]) -> String {
     STANDARD.encode(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, bytes).to_le_bytes())
 }
 
-/// Fails if the server has computed another checksum than was sent: it answers with its own (`Put Page`,
-/// response headers).
+/// Returns an error if the server computed another checksum than was sent. The reply contains the server's
+/// (`Put Page`, response headers).
 fn check_echo(headers: &HeaderMap, sent: Option<&str>) -> Result<()> {
     let echo = text(headers, CRC64);
     match sent {
         Some(sent) if !echo.is_empty() && echo != sent => {
-            Err(Error::new(Kind::Connection, "the bytes were damaged on their way to the server"))
+            Err(Error::new(Kind::Connection, "the data was damaged on its way to the server"))
         }
         _ => Ok(()),
     }
@@ -368,13 +365,15 @@ impl WriteAt for PageBlob {
         let this = self.clone();
         Box::pin(async move {
             let Body::Raw(bytes) = body else {
-                return Err(Error::new(Kind::Refused, "a page blob takes no compressed bytes").offset(offset));
+                return Err(
+                    Error::new(Kind::Refused, "a page blob does not take compressed data").offset(offset)
+                );
             };
             let len = bytes.len() as u64;
             this.info.check_range(offset, len)?;
             if len > LONGEST_WRITE {
                 let what = format!(
-                    "a write of {len} bytes is longer than the {LONGEST_WRITE} that a page blob takes"
+                    "a write of {len} bytes is longer than the limit of {LONGEST_WRITE} bytes of a page blob"
                 );
                 return Err(Error::new(Kind::Refused, what).offset(offset));
             }
@@ -392,10 +391,10 @@ impl WriteAt for PageBlob {
         })
     }
 
-    /// Its `ETag`, if the last write was provably ours, and nothing else, so that the later run compares
-    /// everything.
+    /// Returns the `ETag` if the last write was provably ours, and nothing otherwise, so that a later run
+    /// compares everything.
     ///
-    /// It does not say that nobody wrote in the middle of this run: see `watch`.
+    /// The `ETag` does not prove that nobody wrote in the middle of this run: see `watch`.
     fn evidence(&self) -> Attempt<Evidence> {
         let blob = Arc::clone(&self.blob);
         Box::pin(async move {

@@ -1,43 +1,42 @@
-//! Which pages of a blob hold data (Azure Storage REST reference, `Get Page Ranges`).
+//! The pages of a blob that hold data (Azure Storage REST reference, `Get Page Ranges`).
 
 use super::xml;
 use crate::disk::Extent;
 use crate::error::{Error, Kind, Result};
 use std::ops::Range;
 
-/// The most ranges that are kept of one window. What lies behind them is taken for data, which costs time and
-/// is true.
+/// The most ranges kept of one window. Everything beyond counts as data, which is correct, only slower.
 pub(super) const MOST: usize = 1 << 17;
 
-/// Ranges that a list asks for at a time: the most that the service gives.
+/// The ranges per page of a list: the most that the service returns.
 pub(super) const AT_A_TIME: &str = "10000";
 
-/// The ranges with data of a window, as they come in, part by part.
+/// The ranges with data in a window, collected part by part.
 #[derive(Debug)]
 pub(super) struct Pages {
     window: Range<u64>,
     data: Vec<Range<u64>>,
-    /// Where the last range ended: none begins before it.
+    /// The end of the last range; no later range may begin before it.
     reached: u64,
-    /// Where the first range begins that was not kept.
+    /// The start of the first range that was not kept.
     beyond: Option<u64>,
 }
 
 impl Pages {
-    /// None yet.
+    /// Creates an empty collection for a window.
     pub(super) fn of(window: Range<u64>) -> Self {
         Self { reached: window.start, window, data: Vec::new(), beyond: None }
     }
 
-    /// Whether more ranges came than are kept.
+    /// Returns whether there were more ranges than are kept.
     pub(super) fn are_full(&self) -> bool {
         self.beyond.is_some()
     }
 
-    /// Takes a part of a list; returns the marker of the next, if there is one.
+    /// Adds a part of a list. Returns the marker of the next part, if there is one.
     ///
-    /// A list is not believed if its ranges have no order, overlap, or have nothing to do with the window: it
-    /// may be the answer to another request, and what it does not name would pass for zeros.
+    /// A list is refused if its ranges are out of order, overlap, or are outside the window. It may be the
+    /// reply to another request, and whatever it does not name would count as zeros.
     pub(super) fn take(&mut self, text: &str) -> Result<Option<String>> {
         let (mut start, mut end, mut marker) = (None, None, String::new());
         let mut is_list = false;
@@ -47,7 +46,7 @@ impl Pages {
                 "PageList/PageRange/Start" | "PageList/ClearRange/Start" => start = Some(number(text)?),
                 "PageList/PageRange/End" | "PageList/ClearRange/End" => end = Some(number(text)?),
                 "PageList/PageRange" => self.add(start.take(), end.take())?,
-                // What a list of differences names as cleared; it is zero like all that is not named.
+                // A cleared range in a list of differences; it is zero like everything that is not named.
                 "PageList/ClearRange" => (start, end) = (None, None),
                 "PageList/NextMarker" => text.trim().clone_into(&mut marker),
                 "PageList" => is_list = true,
@@ -55,9 +54,9 @@ impl Pages {
             }
             Ok(())
         })
-        .and_then(|()| if is_list { Ok(()) } else { Err("it is no list of pages".to_owned()) })
+        .and_then(|()| if is_list { Ok(()) } else { Err("it is not a list of pages".to_owned()) })
         .map_err(|why| {
-            Error::new(Kind::Protocol, format!("the server's list of pages is not understood: {why}"))
+            Error::new(Kind::Protocol, format!("cannot parse the server's list of pages: {why}"))
                 .hint("another server or a proxy may have replied: check the remote's url and the network")
         })?;
         Ok(Some(marker).filter(|marker| !marker.is_empty()))
@@ -69,12 +68,12 @@ impl Pages {
         };
         let end = last.checked_add(1).filter(|end| *end > start);
         let end = end.ok_or_else(|| format!("the range {start}-{last} ends before it starts"))?;
-        // The service may answer with whole ranges where a window cuts them.
+        // The service may return whole ranges where the window cuts them.
         let cut = start.max(self.window.start)..end.min(self.window.end);
         if cut.is_empty() {
             let Range { start: from, end: to } = self.window;
             return Err(format!(
-                "the range {start}-{last} is outside of {from}-{}, which was asked for",
+                "the range {start}-{last} is outside of {from}-{}, which was requested",
                 to - 1
             ));
         }
@@ -91,7 +90,7 @@ impl Pages {
         Ok(())
     }
 
-    /// The extents that cover the window; `complete` says whether the list was read to its end.
+    /// Returns extents that cover the window. `complete` tells whether the list was read to its end.
     pub(super) fn into_extents(mut self, complete: bool) -> Vec<Extent> {
         let unknown = self.beyond.or(if complete { None } else { Some(self.reached) });
         if let Some(from) = unknown.filter(|from| *from < self.window.end) {
@@ -144,7 +143,7 @@ mod tests {
             extents(0..4096, &text).unwrap(),
             [(0, 512, true), (512, 1536, false), (1536, 3072, true), (3072, 4096, false)]
         );
-        // A window that cuts the ranges at both of its ends.
+        // A window that cuts the ranges at both ends.
         assert_eq!(
             extents(600..3100, &text).unwrap(),
             [(600, 1536, false), (1536, 3072, true), (3072, 3100, false)]
@@ -158,7 +157,7 @@ mod tests {
         let mut pages = Pages::of(0..4096);
         let next = "<NextMarker>more</NextMarker>";
         assert_eq!(pages.take(&list(&[(0, 511)], next)).unwrap().as_deref(), Some("more"));
-        // Without the rest it may hold anything.
+        // Without the rest of the list, the window may hold anything.
         assert_eq!(
             extents(0..4096, &list(&[(0, 511)], next)).unwrap(),
             [(0, 512, false), (512, 4096, false)]

@@ -1,4 +1,4 @@
-//! What an answer means that is not the documented one: Azure's error codes as errors of this program.
+//! Converts Azure's error codes into errors.
 //!
 //! Source: Azure Storage REST reference, `Status and error codes`, `Common REST API error codes` and `Blob
 //! Storage error codes`.
@@ -11,16 +11,15 @@ use crate::transport::client::{retry_after, text};
 use reqwest::header::{self, HeaderMap};
 use std::time::SystemTime;
 
-/// The header that names the error; an answer to HEAD has nothing else.
+/// The header with the error code; a reply to HEAD has nothing else.
 const CODE: &str = "x-ms-error-code";
 
-/// How much of a server's words is shown.
+/// The longest part of a server's message that is shown.
 const SHOWN: usize = 300;
 
-const NEW_TOKEN: &str =
-    "get a new SAS token for the remote, then run the same command again: it goes on where it stopped";
+const NEW_TOKEN: &str = "configure a new SAS token for the remote, then run the same command again to resume";
 
-/// What Azure says with an error.
+/// The contents of an error reply.
 #[derive(Debug, Default)]
 struct Said {
     code: String,
@@ -31,7 +30,7 @@ struct Said {
 impl Said {
     fn read(headers: &HeaderMap, body: &str) -> Self {
         let mut said = Said::default();
-        // What cannot be read ends here: the status is known, and the header may have the code.
+        // If the body cannot be parsed, the status and maybe the header remain.
         let _ = xml::walk(body, |path, text| {
             match path {
                 "Error/Code" => text.clone_into(&mut said.code),
@@ -50,11 +49,11 @@ impl Said {
         said
     }
 
-    /// What is shown of it. Of the details of a failed authentication that is the time alone: others repeat
-    /// the string to sign and the signature.
+    /// Returns the text to show. Of the details of a failed authentication only the time is shown, because
+    /// others repeat the string to sign and the signature.
     fn shown(&self, status: u16, headers: &HeaderMap, sas: &SasToken) -> String {
         let mut shown = status.to_string();
-        // The message goes on with the request's id and the time.
+        // The following lines have the id of the request and the time.
         let message = self.message.lines().next().unwrap_or_default().trim();
         for part in [&*self.code, message, self.time_frame().unwrap_or_default()] {
             if !part.is_empty() {
@@ -80,20 +79,20 @@ impl Said {
     }
 }
 
-/// The error that an answer is.
+/// Converts an error reply.
 pub(super) fn error(status: u16, headers: &HeaderMap, body: &str, sas: &SasToken) -> Error {
-    // A page for a browser is no word of Azure's, whatever its status.
+    // An HTML page does not come from Azure, whatever its status.
     if let Err(page) = check::no_page(status, headers) {
         return page;
     }
     if status < 400 {
         let error = check::status(status, &[], headers).err();
-        let error = error.unwrap_or_else(|| Error::new(Kind::Protocol, "unexpected answer"));
+        let error = error.unwrap_or_else(|| Error::new(Kind::Protocol, "unexpected reply"));
         if (300..400).contains(&status) {
             let location = text(headers, header::LOCATION.as_str());
             let location: String = location.chars().take(200).flat_map(char::escape_default).collect();
             return error
-                .hint(format!("the address of the remote may have moved to {}", sas.redact(&location)));
+                .hint(format!("the remote may have moved to {}: check its url", sas.redact(&location)));
         }
         return error;
     }
@@ -118,30 +117,30 @@ fn meaning(status: u16, said: &Said, sas: &SasToken) -> (Kind, String, Option<St
             plain(Kind::Unavailable, "the storage service failed")
         }
         "Md5Mismatch" | "Crc64Mismatch" => {
-            plain(Kind::Connection, "the bytes were damaged on their way to the server")
+            plain(Kind::Connection, "the data was damaged on its way to the server")
         }
         "BlobAlreadyExists" => hinted(
             Kind::Exists,
-            "a blob of that name is there already",
-            "give another name, or name the blob in the command to write to it",
+            "a blob of that name exists already",
+            "use another name, or name the blob in the command to write to it",
         ),
         "BlobNotFound" => plain(Kind::NotFound, "no such blob"),
         "ContainerNotFound" => hinted(
             Kind::NotFound,
             "no such container",
-            "the remote's url is that of a container: https://ACCOUNT.blob.core.windows.net/CONTAINER",
+            "set the remote's url to that of a container: https://ACCOUNT.blob.core.windows.net/CONTAINER",
         ),
         "LeaseIdMissing" | "LeaseIdMismatchWithBlobOperation" | "LeaseAlreadyPresent" | "LeaseLost" => {
             hinted(
                 Kind::Refused,
-                "the blob has a lease: somebody uses it",
+                "the blob is leased, so it is in use",
                 "detach the disk from its virtual machine, or break the lease, then run the same command again",
             )
         }
         "InvalidBlobType" => hinted(
             Kind::Refused,
-            "the blob is no page blob",
-            "a disk image has to be a page blob; give another name to create one",
+            "the blob is not a page blob",
+            "a disk image must be a page blob; use another name to create one",
         ),
         "ConditionNotMet" => plain(Kind::Source, "the blob was changed by somebody else"),
         "AuthorizationPermissionMismatch"
@@ -152,11 +151,13 @@ fn meaning(status: u16, said: &Said, sas: &SasToken) -> (Kind, String, Option<St
                 format!("a token needs the permissions read, write, create and list for the container{has}");
             (Kind::Auth, "the SAS token does not permit this".to_owned(), Some(hint))
         }
-        "AuthorizationProtocolMismatch" => {
-            hinted(Kind::Auth, "the SAS token is for https alone", "give the remote a url with https://")
-        }
+        "AuthorizationProtocolMismatch" => hinted(
+            Kind::Auth,
+            "the SAS token is valid for https only",
+            "use a url with https:// for the remote",
+        ),
         "AuthorizationSourceIPMismatch" => {
-            hinted(Kind::Auth, "the SAS token is not for the address of this machine", NEW_TOKEN)
+            hinted(Kind::Auth, "the SAS token is not valid for the address of this machine", NEW_TOKEN)
         }
         _ => by_status(status, said, sas),
     }
@@ -185,7 +186,7 @@ fn by_status(status: u16, said: &Said, sas: &SasToken) -> (Kind, String, Option<
         }
         404 | 410 => plain(Kind::NotFound, "no such blob or container"),
         412 => plain(Kind::Source, "the blob was changed by somebody else"),
-        416 => plain(Kind::Refused, "the range is outside of the blob"),
+        416 => plain(Kind::Refused, "the range is outside the blob"),
         429 | 503 => plain(Kind::SlowDown, "the storage account is busy"),
         408 | 500 | 502 | 504 => plain(Kind::Unavailable, "the storage service failed"),
         _ => plain(Kind::Refused, "the request was refused"),
@@ -227,7 +228,7 @@ mod tests {
         }
         let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("7"))]);
         let error = error(503, &headers, "", &sas("2999-01-01"));
-        assert_eq!(error.wait().unwrap().as_secs(), 7);
+        assert_eq!(error.retry_delay().unwrap().as_secs(), 7);
     }
 
     #[test]
@@ -244,10 +245,13 @@ mod tests {
         ] {
             let error = told(status, &body(code, ""));
             assert_eq!((error.kind(), error.kind().is_retryable()), (kind, false), "{code}");
-            assert!(error.what_next().unwrap_or_default().contains(hint), "{code}: {:?}", error.what_next());
-            assert!(error.said().unwrap().starts_with(&format!("{status} {code} It failed.")), "{error}");
+            assert!(error.hint_text().unwrap_or_default().contains(hint), "{code}: {:?}", error.hint_text());
+            assert!(
+                error.server_message().unwrap().starts_with(&format!("{status} {code} It failed.")),
+                "{error}"
+            );
         }
-        // An answer to HEAD has the code in a header alone.
+        // A reply to HEAD has the code in a header only.
         let name = HeaderName::from_static(CODE);
         let headers = HeaderMap::from_iter([(name, HeaderValue::from_static("ContainerNotFound"))]);
         assert!(error(404, &headers, "", &sas("2999-01-01")).to_string().contains("no such container"));
@@ -258,12 +262,12 @@ mod tests {
         let frame = "<AuthenticationErrorDetail>Signature not valid in the specified time frame: Start [a] - Expiry [b] - \
                      Current [c]</AuthenticationErrorDetail>";
         let by_server = told(403, &body("AuthenticationFailed", frame));
-        assert!(by_server.said().unwrap().contains("Expiry [b]"), "{by_server}");
+        assert!(by_server.server_message().unwrap().contains("Expiry [b]"), "{by_server}");
         let by_token = error(403, &HeaderMap::new(), &body("AuthenticationFailed", ""), &sas("2020-01-01"));
         assert!(by_token.to_string().contains("has expired"), "{by_token}");
         for error in [by_server, by_token] {
             assert_eq!(error.kind().exit_code(), 4);
-            assert!(error.what_next().unwrap().contains("run the same command again"));
+            assert!(error.hint_text().unwrap().contains("run the same command again"));
         }
     }
 
@@ -283,7 +287,7 @@ mod tests {
         for status in [200, 403, 503] {
             let error = error(status, &headers, "<html>log in", &sas("2999-01-01"));
             assert_eq!(error.kind(), Kind::Protocol);
-            assert!(error.what_next().unwrap().contains("portal"), "{error}");
+            assert!(error.hint_text().unwrap().contains("portal"), "{error}");
         }
     }
 }

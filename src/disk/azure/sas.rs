@@ -1,4 +1,4 @@
-//! The shared access signature that is the credential of a container or a blob.
+//! The shared access signature: the credential of a container or a blob.
 
 use crate::error::{Error, Result};
 use crate::provider::catalogue::secret::{HIDDEN, Redactor};
@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use url::form_urlencoded;
 
-/// The longest token that is taken. Azure's own have up to about 600 characters.
+/// The longest token that is accepted. Azure's own have up to about 600 characters.
 const LONGEST: usize = 8 << 10;
 
 /// A SAS token (Azure Storage REST reference, `Delegate access with a shared access signature`). Clones share
@@ -14,25 +14,27 @@ const LONGEST: usize = 8 << 10;
 #[derive(Clone)]
 pub struct SasToken {
     query: SecretString,
-    /// From when it is valid (`st`).
+    /// The start of its validity (`st`).
     start: Option<SystemTime>,
-    /// Until when it is valid (`se`). A token that refers to a stored access policy (`si`) may have none.
+    /// The end of its validity (`se`). A token that refers to a stored access policy (`si`) may have none.
     expiry: Option<SystemTime>,
-    /// What it permits (`sp`).
+    /// The permissions (`sp`).
     permissions: Option<String>,
-    /// Whether it is for one blob alone (`sr`).
+    /// Whether it is valid for a single blob only (`sr`).
     for_one_blob: bool,
     redactor: Redactor,
 }
 
 impl SasToken {
-    /// Reads a token: the query string of a SAS URL, with or without its `?`. No error repeats any of it.
+    /// Parses a token: the query string of a SAS URL, with or without its `?`. Errors do not contain any of
+    /// it.
     pub fn parse(text: &str) -> Result<Self> {
-        const FORM: &str = "it looks like `sv=…&se=…&sp=…&sig=…`: what follows the `?` of a SAS URL";
+        const FORM: &str =
+            "a token looks like `sv=…&se=…&sp=…&sig=…`: it is what follows the `?` of a SAS URL";
         let text = text.trim();
         if text.contains("://") {
             return Err(Error::usage("the SAS token is a whole URL").hint(
-                "put what stands before its `?` into the remote's url, and what follows it into its secret",
+                "set the remote's url to the part before the `?`, and its secret to the part after it",
             ));
         }
         let text = text.strip_prefix('?').unwrap_or(text);
@@ -40,9 +42,9 @@ impl SasToken {
             return Err(Error::usage("the SAS token is empty or too long").hint(FORM));
         }
         if !text.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
-            return Err(Error::usage("the SAS token has characters that no such token has").hint(FORM));
+            return Err(Error::usage("the SAS token contains invalid characters").hint(FORM));
         }
-        // No value of a token has a space, so a plus sign stands for itself: the signature was not
+        // No value of a token contains a space, so a plus sign is literal: the signature was not
         // percent-encoded.
         let query = text.replace('+', "%2B");
         let redactor = Redactor::default();
@@ -57,7 +59,7 @@ impl SasToken {
                 "st" => start = parse_time(&value),
                 "se" => expiry = parse_time(&value),
                 "sp" => permissions = Some(value.into_owned()),
-                // A blob, a version of one, a snapshot of one (`Create a service SAS`, `Specify the signed
+                // A blob, a version of one, or a snapshot of one (`Create a service SAS`, `Specify the signed
                 // resource`).
                 "sr" => for_one_blob = matches!(&*value, "b" | "bv" | "bs"),
                 _ => {}
@@ -74,54 +76,54 @@ impl SasToken {
         Ok(Self { query: query.into(), start, expiry, permissions, for_one_blob, redactor })
     }
 
-    /// The query string without `?`.
+    /// Returns the query string without `?`.
     pub(super) fn query(&self) -> &str {
         self.query.expose_secret()
     }
 
-    /// A text without the signature.
+    /// Removes the signature from a text.
     pub(super) fn redact(&self, text: &str) -> String {
         self.redactor.redact(text).into_owned()
     }
 
-    /// What the token permits, as its `sp` says.
+    /// Returns the permissions (`sp`).
     pub(super) fn permissions(&self) -> Option<&str> {
         self.permissions.as_deref()
     }
 
-    /// Whether the token is for one blob alone, as that of a managed disk is.
+    /// Returns whether the token is valid for a single blob only, as that of a managed disk is.
     pub fn is_for_one_blob(&self) -> bool {
         self.for_one_blob
     }
 
-    /// Whether the token was valid until some time before `now`.
+    /// Returns whether the token expired before `now`.
     pub fn has_expired(&self, now: SystemTime) -> bool {
         self.expiry.is_some_and(|expiry| expiry < now)
     }
 
-    /// Whether the token becomes valid only some time after `now`.
+    /// Returns whether the token becomes valid only after `now`.
     pub fn is_early(&self, now: SystemTime) -> bool {
         self.start.is_some_and(|start| start > now)
     }
 
-    /// Until when the token is valid, if it says so.
+    /// Returns the end of the token's validity, if it has one.
     pub fn expiry(&self) -> Option<SystemTime> {
         self.expiry
     }
 }
 
-/// Without the token.
+/// Omits the token.
 impl std::fmt::Debug for SasToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SasToken({HIDDEN})")
     }
 }
 
-/// A time in UTC in one of the forms of a token: `YYYY-MM-DD`, `YYYY-MM-DDThh:mmZ`, `YYYY-MM-DDThh:mm:ssZ`,
-/// the last also with a fraction (`Formatting date-time values`). Anything else, and what was before 1970, is
-/// not known.
+/// Parses a UTC time in one of the forms of a token: `YYYY-MM-DD`, `YYYY-MM-DDThh:mmZ`,
+/// `YYYY-MM-DDThh:mm:ssZ`, the last also with a fraction (`Formatting date-time values`). Returns `None` for
+/// anything else and for times before 1970.
 fn parse_time(text: &str) -> Option<SystemTime> {
-    /// The days from the first of March of the year 0 to 1970.
+    /// The days from 1 March of the year 0 to 1970.
     const EPOCH: u64 = 719_468;
     let (date, time) = match text.split_once('T') {
         Some((date, time)) => (date, time.strip_suffix('Z')?),
@@ -207,7 +209,7 @@ mod tests {
             ["", "?", "hunter2", "sig=", "sig=hunter2 x", "https://h/c?sig=hunter2", "sig=hunter2#", &long]
         {
             let error = SasToken::parse(bad).unwrap_err();
-            assert!(!format!("{error:?} {:?}", error.what_next()).contains("hunter2"), "{error}");
+            assert!(!format!("{error:?} {:?}", error.hint_text()).contains("hunter2"), "{error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Requests to the blob service: addresses, headers, one exchange, and what its answer has to be.
+//! Requests to the blob service: URLs, headers, the exchange, and checks of the reply.
 
 use super::refusal;
 use super::sas::SasToken;
@@ -14,18 +14,19 @@ use std::ops::Range;
 use std::sync::Arc;
 use url::form_urlencoded;
 
-/// The version of the service that is asked for: the oldest that has all that is used here, so that it is
-/// there wherever page blobs are. Checksums by CRC64 came with 2019-02-02, lists of page ranges in parts with
-/// 2020-10-02 (Azure Storage REST reference, `Versioning for the Azure Storage services`, `Get Page Ranges`).
+/// The service version to use: the oldest with all features used here, so that it is available wherever page
+/// blobs are. CRC64 checksums came with 2019-02-02, partial lists of page ranges with 2020-10-02 (Azure
+/// Storage REST reference, `Versioning for the Azure Storage services`, `Get Page Ranges`).
 const VERSION: &str = "2020-10-02";
 
-/// The longest name of a blob (`Naming and referencing containers, blobs, and metadata`, `Blob names`).
+/// The longest name of a blob in characters (`Naming and referencing containers, blobs, and metadata`, `Blob
+/// names`).
 const LONGEST_NAME: usize = 1024;
 
-/// The longest `ETag` that is taken. Azure's have 20 characters.
+/// The longest `ETag` that is accepted. Azure's have 20 characters.
 const LONGEST_ETAG: usize = 200;
 
-/// The way to a container, or to one blob by its own URL. Clones share the connections.
+/// A client for a container, or for a single blob by its own URL. Clones share the connections.
 #[derive(Clone, Debug)]
 pub(super) struct Service {
     http: Http,
@@ -33,40 +34,39 @@ pub(super) struct Service {
     sas: Arc<SasToken>,
 }
 
-/// A request, but for what every request has.
+/// A request, without the headers that every request has.
 pub(super) struct Request<'a> {
     pub(super) method: Method,
-    /// The blob's name below the base; the base itself if it is empty.
+    /// The name of the blob below the base URL; empty for the base itself.
     pub(super) blob: &'a str,
-    /// What stands in the query before the token.
+    /// The query parameters before the token.
     pub(super) query: &'a [(&'a str, &'a str)],
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// How long the body of the answer will be.
+    /// The expected length of the reply's body.
     pub(super) expected: u64,
 }
 
 impl<'a> Request<'a> {
-    /// A request without a body.
+    /// Creates a request without a body.
     pub(super) fn new(method: Method, blob: &'a str) -> Self {
         Self { method, blob, query: &[], headers: HeaderMap::new(), body: Bytes::new(), expected: 0 }
     }
 
-    /// The same with a header. A value that cannot be one is a bug: all are made here or were checked.
+    /// Adds a header. All values are made here or were checked, so an invalid one is a bug.
     pub(super) fn header(mut self, name: &'static str, value: &str) -> Result<Self> {
-        let value = HeaderValue::from_str(value).map_err(|_| {
-            Error::usage(format!("the value of {name} has characters that no header may have"))
-        })?;
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| Error::usage(format!("the value of {name} is not a valid header value")))?;
         self.headers.insert(HeaderName::from_static(name), value);
         Ok(self)
     }
 
-    /// The same for a range of bytes.
+    /// Requests a byte range.
     pub(super) fn range(self, range: &Range<u64>) -> Result<Self> {
         self.header("x-ms-range", &format!("bytes={}-{}", range.start, range.end.saturating_sub(1)))
     }
 
-    /// The same on the condition that the blob has this `ETag`, if one is given.
+    /// Makes the request conditional on this `ETag`, if given.
     pub(super) fn if_match(self, etag: Option<&str>) -> Result<Self> {
         match etag {
             Some(etag) => self.header("if-match", etag),
@@ -76,28 +76,28 @@ impl<'a> Request<'a> {
 }
 
 impl Service {
-    /// To the container or blob at `base`.
+    /// Creates a client for the container or blob at `base`.
     pub(super) fn new(mut base: Url, sas: SasToken, options: &Options, meters: Arc<Meters>) -> Result<Self> {
         if base.query().is_some() || base.fragment().is_some() {
-            return Err(Error::usage("the remote's url has more than an address in it")
-                .hint("put what follows the `?` into the remote's secret: it is the SAS token"));
+            return Err(Error::usage("the remote's url has a query or a fragment")
+                .hint("move the part after the `?`, which is the SAS token, to the remote's secret"));
         }
         let path = base.path().trim_end_matches('/').to_owned();
         if path.is_empty() {
-            return Err(Error::usage("the remote's url names no container")
-                .hint("a url looks like https://ACCOUNT.blob.core.windows.net/CONTAINER"));
+            return Err(Error::usage("the remote's url has no container")
+                .hint("expected a url such as https://ACCOUNT.blob.core.windows.net/CONTAINER"));
         }
         base.set_path(&path);
         let http = Http::new(base.clone(), options, meters)?;
         Ok(Self { http, base: Arc::new(base), sas: Arc::new(sas) })
     }
 
-    /// The address of the container, which is no secret.
+    /// Returns the URL of the container, without the token.
     pub(super) fn address(&self) -> &Url {
         &self.base
     }
 
-    /// The URL of a blob with a query; the token is in it.
+    /// Returns the URL of a blob with a query and the token.
     fn url(&self, blob: &str, query: &[(&str, &str)]) -> Url {
         let mut url = (*self.base).clone();
         if !blob.is_empty()
@@ -110,75 +110,74 @@ impl Service {
         if !asked.is_empty() {
             asked.push('&');
         }
-        // A plus sign is a space to some and a plus sign to others.
+        // Some servers decode a plus sign as a space and some do not.
         let asked = asked.replace('+', "%20");
         url.set_query(Some(&(asked + self.sas.query())));
         url
     }
 
-    /// Sends a request and waits for the head of its answer, whatever that says.
+    /// Sends a request and waits for the head of the reply, whatever its status.
     pub(super) async fn send(&self, request: Request<'_>) -> Result<Answer> {
         let url = self.url(request.blob, request.query);
         let mut request = request.header("x-ms-version", VERSION)?;
-        // The service keeps it in its logs (`Monitoring Azure Blob Storage`), so that a request can be found
-        // there.
+        // The service logs this id (`Monitoring Azure Blob Storage`), so that a request can be found there.
         request = request.header("x-ms-client-request-id", &uuid::Uuid::new_v4().to_string())?;
         request.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let Request { method, headers, body, expected, .. } = request;
         self.http.send(Outbound { method, url, headers, body, expected }).await
     }
 
-    /// The same, and anything but an answer of this status is an error.
+    /// Sends a request. A reply with another status is an error.
     pub(super) async fn ask(&self, request: Request<'_>, status: u16) -> Result<Answer> {
         let mut answer = self.send(request).await?;
         if answer.status() == status { Ok(answer) } else { Err(self.refused(&mut answer).await) }
     }
 
-    /// The error that an answer is.
+    /// Converts an error reply.
     pub(super) async fn refused(&self, answer: &mut Answer) -> Error {
         let body = answer.error_text().await;
         refusal::error(answer.status(), answer.headers(), &body, &self.sas)
     }
 }
 
-/// The `ETag` of an answer, which every answer about a blob has (RFC 9110, 8.8.3).
+/// Returns the `ETag` of a reply, which every reply about a blob has (RFC 9110, 8.8.3).
 pub(super) fn etag(headers: &HeaderMap) -> Result<String> {
     let etag = text(headers, header::ETAG.as_str());
     if etag.is_empty() || etag.len() > LONGEST_ETAG || !etag.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(Error::new(Kind::Protocol, "unexpected answer: it has no usable ETag")
+        return Err(Error::new(Kind::Protocol, "unexpected reply: it has no valid ETag")
             .hint("another server or a proxy may have replied: check the remote's url and the network"));
     }
     Ok(quoted(&etag))
 }
 
-/// An `ETag` in its quotation marks, which lists of blobs leave out.
+/// Returns an `ETag` in quotation marks, which lists of blobs omit.
 pub(super) fn quoted(etag: &str) -> String {
     format!("\"{}\"", etag.trim_matches('"'))
 }
 
-/// Fails if a blob cannot have this name. An empty one stands for the blob that the url itself names.
+/// Returns an error if the name of a blob is invalid. An empty name is the blob that the URL itself names.
 pub(super) fn check_name(name: &str) -> Result<()> {
-    let wrong = |what: &str| Err(Error::usage(format!("a blob cannot be named {name:.80?}: {what}")));
+    let wrong = |what: &str| Err(Error::usage(format!("invalid name of a blob {name:.80?}: {what}")));
     if name.chars().count() > LONGEST_NAME {
-        return wrong("the longest name has 1,024 characters");
+        return wrong("it has more than 1,024 characters");
     }
     if name.chars().any(char::is_control) {
         return wrong("it has control characters");
     }
-    // They would be taken out of the path by every client and server, encoded or not.
+    // Clients and servers would remove them from the path, encoded or not.
     if name.split('/').any(|part| matches!(part, "." | "..")) {
         return wrong("a part of it is `.` or `..`");
     }
     Ok(())
 }
 
-/// Fails for an address to which the token must not go: it would be readable on the way.
+/// Returns an error for a URL that would send the token unencrypted.
 pub(super) fn check_transport(url: &Url, allow_http: bool) -> Result<()> {
     if url.scheme() == "https" || allow_http || address::is_loopback(url) {
         return Ok(());
     }
-    Err(Error::usage("the SAS token would cross the network unencrypted")
-        .hint("give the remote a url with https://, or set allow_http = true in it"))
+    Err(Error::usage("the SAS token would be sent unencrypted")
+        .hint("use a url with https:// for the remote, or set `allow_http = true` in it"))
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! A container of page blobs as a store of disks.
+//! A container of page blobs as a store.
 
 use super::container::{BlobContainer, BlobInfo, BlobToMake};
 use crate::disk::store::{
-    Asking, Create, CreateError, DiskToMake, Facts, MakeCopy, Store, StoreInfo, Users, Writable, no_bitmap,
-    no_checksum,
+    Create, CreateError, DiskToMake, Facts, MakeCopy, Store, StoreFuture, StoreInfo, Users, Writable,
+    no_bitmap, no_checksum,
 };
 use crate::disk::{Identity, ReadAt};
 use crate::error::{Error, Kind, Result};
@@ -25,13 +25,13 @@ impl BlobInfo {
 }
 
 impl BlobContainer {
-    /// A blob as it was found to be. One that was written to since is not the one that a job has decided on.
+    /// Looks up a blob again. Fails if it was written to since the job looked it up.
     async fn found(&self, facts: &Facts) -> Result<BlobInfo> {
         let blob = self.info(&facts.disk).await?;
         if blob.size == facts.size && blob.evidence() == facts.evidence {
             return Ok(blob);
         }
-        Err(Error::new(Kind::Incomplete, format!("blob {} is written to by others", facts.disk))
+        Err(Error::new(Kind::Incomplete, format!("blob {} was written to by others", facts.disk))
             .hint(super::WRITTEN_TO))
     }
 }
@@ -41,7 +41,7 @@ impl Store for BlobContainer {
         StoreInfo { noun: "blob", marks: false, gzip: false, vhd: true, destroys: false }
     }
 
-    fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
+    fn facts<'a>(&'a self, disk: &'a str) -> StoreFuture<'a, Facts> {
         Box::pin(async move {
             let mut facts = BlobContainer::info(self, disk).await?.facts();
             if facts.name.is_empty() {
@@ -52,7 +52,7 @@ impl Store for BlobContainer {
         })
     }
 
-    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>> {
+    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> StoreFuture<'a, Arc<dyn ReadAt>> {
         Box::pin(async move {
             let disk = self.disk(&self.found(facts).await?, None);
             let disk = match identity {
@@ -63,20 +63,20 @@ impl Store for BlobContainer {
         })
     }
 
-    fn write<'a>(&'a self, facts: &'a Facts, transfer: &'a str) -> Asking<'a, Writable> {
+    fn write<'a>(&'a self, facts: &'a Facts, transfer: &'a str) -> StoreFuture<'a, Writable> {
         Box::pin(async move {
             let disk = Arc::new(self.disk(&self.found(facts).await?, Some(transfer)));
             Ok(Writable { to: disk.clone(), back: disk })
         })
     }
 
-    /// Metadata would be a mark, but setting it needs a permission that a token for writing pages may lack;
-    /// the `ETag` says more.
-    fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> Asking<'a, ()> {
+    /// Metadata could be a mark, but setting it requires a permission that a token for writing pages may
+    /// lack. The `ETag` says more.
+    fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> StoreFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 
-    fn checksum<'a>(&'a self, _disk: &'a str, _block: u64) -> Asking<'a, Option<String>> {
+    fn checksum<'a>(&'a self, _disk: &'a str, _block: u64) -> StoreFuture<'a, Option<String>> {
         no_checksum()
     }
 
@@ -84,11 +84,11 @@ impl Store for BlobContainer {
         &'a self,
         _disk: &'a str,
         _bitmap: Option<&'a str>,
-    ) -> Asking<'a, Option<Vec<Range<u64>>>> {
+    ) -> StoreFuture<'a, Option<Vec<Range<u64>>>> {
         no_bitmap()
     }
 
-    fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {
+    fn describe<'a>(&'a self, disk: &'a str) -> StoreFuture<'a, Vec<(&'static str, String)>> {
         Box::pin(async move {
             let mut words = Vec::new();
             match BlobContainer::info(self, disk).await {
@@ -97,9 +97,9 @@ impl Store for BlobContainer {
                     words.push(("blobs", format!("{} listed", self.list("").await?.len())));
                 }
                 Err(error) if disk.is_empty() => {
-                    // The url is a container, of which no properties of a blob can be had.
+                    // The URL is a container, which has no blob properties.
                     let listed = self.list("").await.map_err(|unlisted| {
-                        // Of a refused token the answer to HEAD, which has no body, says less.
+                        // For a refused token the reply to HEAD says less, because it has no body.
                         if unlisted.kind() == Kind::Auth { unlisted } else { error }
                     })?;
                     words.push(("blobs", format!("{} listed", listed.len())));
@@ -124,26 +124,27 @@ impl Store for BlobContainer {
 }
 
 impl Create for BlobContainer {
-    /// A blob carries its mark from its beginning.
-    fn like<'a>(&'a self, _name: &'a str) -> Asking<'a, Vec<String>> {
+    /// A blob has its mark from the start.
+    fn similar<'a>(&'a self, _name: &'a str) -> StoreFuture<'a, Vec<String>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn find_made<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Option<Facts>> {
+    fn find_made<'a>(&'a self, new: &'a DiskToMake<'a>) -> StoreFuture<'a, Option<Facts>> {
         Box::pin(async move { Ok(BlobContainer::find_made(self, &of(new)).await?.map(|blob| blob.facts())) })
     }
 
-    fn make<'a>(&'a self, new: &'a DiskToMake<'a>) -> Asking<'a, Facts, CreateError> {
+    fn make<'a>(&'a self, new: &'a DiskToMake<'a>) -> StoreFuture<'a, Facts, CreateError> {
         Box::pin(async move {
             if let Some((key, _)) = new.keys.first() {
-                let what = format!("a blob takes no key, and {key} was given");
+                let what = format!("a blob has no settings, so `{key}` cannot be set");
                 return Err(CreateError::Refused(Error::usage(what)));
             }
             Ok(BlobContainer::create(self, &of(new)).await?.facts())
         })
     }
 
-    /// `Copy Blob` needs a token that reads the base and writes the copy by another URL than a disk's own.
+    /// `Copy Blob` needs a token that can read the base and can write the copy by another URL than a disk's
+    /// own.
     fn copies(&self) -> Option<&dyn MakeCopy> {
         None
     }

@@ -1,46 +1,45 @@
-//! Whether somebody else has written to a blob, as far as its `ETag` tells.
+//! Detects foreign writes to a blob by its `ETag`.
 //!
-//! Each write gives a blob a new `ETag`, and its answer says which (Azure Storage REST reference, `Put
-//! Page`). So if the `ETag` is one that this disk's own writes returned, the last write was ours. What that
-//! does not say is that nobody wrote before the last of ours: `ETag`s have no order that a client could read.
-//! Only a lease keeps others from writing.
+//! Each write changes the `ETag` of a blob and returns the new one (Azure Storage REST reference, `Put
+//! Page`). So if the current `ETag` was returned by one of this disk's own writes, that write was the last.
+//! It does not prove that nobody wrote before it, because clients cannot order `ETag`s. Only a lease prevents
+//! other writes.
 //!
-//! Writes in flight are answered in any order. One that was acknowledged before another began cannot be the
-//! last any more once the other is acknowledged; all others may be. A write whose answer never came may have
-//! given the blob an `ETag` that nobody here has seen, and may do so at any time later: from then on an
-//! unknown `ETag` proves nothing.
+//! Writes in flight complete in any order. A write that was acknowledged before another began cannot be the
+//! last once the other is acknowledged; all others may be. A write whose reply was lost may have given the
+//! blob an unknown `ETag`, or may do so at any later time. From then on an unknown `ETag` proves nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What the `ETag` of a blob says.
+/// What the `ETag` of a blob shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Last {
-    /// The last write was ours, or nobody has written since the blob was opened.
+    /// The last write was ours, or nobody wrote since the blob was opened.
     Ours,
-    /// Somebody else has written.
+    /// Somebody else wrote.
     Foreign,
-    /// One of our own writes may have been the last, or somebody else's.
+    /// The last write may have been ours or somebody else's.
     Unknown,
 }
 
-/// Remembers the `ETag`s that a blob may have by what this disk did to it. Clones share what they know.
+/// Tracks the `ETag`s that a blob may have after this disk's writes. Clones share their state.
 #[derive(Clone, Debug)]
 pub(super) struct Watch(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// `ETag`s of which each may be the last that we caused, with the moment at which it was learned.
+    /// The `ETag`s that may be the last one we caused, each with the time at which it was learned.
     candidates: Vec<(u64, String)>,
-    /// Counts what happens: writes that begin and writes that end.
+    /// A logical clock of the beginnings and ends of writes.
     moment: u64,
     in_flight: u64,
     /// Whether any write was begun.
     written: bool,
-    /// Whether the answer to a write never came.
+    /// Whether the reply to a write was lost.
     doubtful: bool,
 }
 
-/// A write that has begun. Dropped without an answer it leaves a doubt.
+/// A write in flight. If it is dropped, its outcome is unknown.
 #[derive(Debug)]
 pub(super) struct Writing {
     watch: Watch,
@@ -48,12 +47,12 @@ pub(super) struct Writing {
     answered: bool,
 }
 
-/// A moment between two looks at a blob.
+/// A logical time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment(u64);
 
 impl Watch {
-    /// For a blob that had this `ETag` when it was opened.
+    /// Creates the state for a blob that had this `ETag` when it was opened.
     pub(super) fn new(etag: String) -> Self {
         let candidates = vec![(0, etag)];
         Self(Arc::new(Mutex::new(State {
@@ -66,17 +65,17 @@ impl Watch {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere leaves nothing half done here.
+        // A panic elsewhere cannot leave the state half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The `ETag` that the blob must still have if nothing of this disk was written yet.
+    /// Returns the `ETag` that the blob must still have if this disk wrote nothing yet.
     pub(super) fn untouched(&self) -> Option<String> {
         let state = self.lock();
         if state.written { None } else { state.candidates.first().map(|(_, etag)| etag.clone()) }
     }
 
-    /// A write begins.
+    /// Begins a write.
     pub(super) fn begin(&self) -> Writing {
         let mut state = self.lock();
         state.moment += 1;
@@ -85,12 +84,12 @@ impl Watch {
         Writing { watch: self.clone(), began: state.moment, answered: false }
     }
 
-    /// Before the blob is asked for its `ETag`.
+    /// Returns the current time, to be taken before the `ETag` is requested.
     pub(super) fn now(&self) -> Moment {
         Moment(self.lock().moment)
     }
 
-    /// What it means that the blob, asked since `asked`, has this `ETag`.
+    /// Interprets the `ETag` of a request that was sent at `asked`.
     pub(super) fn judge(&self, etag: &str, asked: Moment) -> Last {
         let state = self.lock();
         if state.candidates.iter().any(|(_, known)| known == etag) {
@@ -104,18 +103,18 @@ impl Watch {
 }
 
 impl Writing {
-    /// The write was acknowledged, and the blob had this `ETag` after it.
+    /// Notes that the write was acknowledged with this `ETag`.
     pub(super) fn acknowledged(mut self, etag: String) {
         self.answered = true;
         let mut state = self.watch.lock();
-        // What was known before this write began cannot come after it.
+        // An `ETag` that was known before this write began cannot be the last.
         state.candidates.retain(|(learned, _)| *learned > self.began);
         state.moment += 1;
         let learned = state.moment;
         state.candidates.push((learned, etag));
     }
 
-    /// The write was refused: the blob is as it was.
+    /// Notes that the write was refused and the blob is unchanged.
     pub(super) fn refused(mut self) {
         self.answered = true;
     }
@@ -149,7 +148,7 @@ mod tests {
         first.acknowledged("1".to_owned());
         assert_eq!(judge(&watch, "1"), Last::Ours);
         assert_eq!(judge(&watch, "0"), Last::Foreign, "the blob was put back");
-        // Two at a time: either may be the last.
+        // Two concurrent writes: either may be the last.
         let (second, third) = (watch.begin(), watch.begin());
         third.acknowledged("3".to_owned());
         second.acknowledged("2".to_owned());
@@ -173,7 +172,7 @@ mod tests {
         let watch = Watch::new("0".to_owned());
         let asked = watch.now();
         watch.begin().acknowledged("1".to_owned());
-        // The blob answered before that write arrived.
+        // The blob replied before that write arrived.
         assert_eq!(watch.judge("0", asked), Last::Unknown);
     }
 

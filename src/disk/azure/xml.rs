@@ -1,14 +1,14 @@
-//! Reading the XML of Azure's replies: flat lists and errors, element by element, nothing kept.
+//! A streaming parser for Azure's XML replies: flat lists and errors.
 
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::Event;
 
-/// The deepest nesting that is read: twice what any reply has.
+/// The deepest nesting that is accepted: twice that of any reply.
 const DEEPEST: usize = 12;
 
-/// Calls `ended` for each element that ends, with its path (`PageList/PageRange/Start`) and its own text. The
-/// error is one sentence; a document that ends before its root does is one.
+/// Calls `ended` for each element at its end, with its path (`PageList/PageRange/Start`) and text. Returns
+/// the reason if the document is malformed or truncated.
 pub(super) fn walk(
     text: &str,
     mut ended: impl FnMut(&str, &str) -> Result<(), String>,
@@ -17,7 +17,7 @@ pub(super) fn walk(
     let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}'));
     reader.config_mut().expand_empty_elements = true;
     let mut path = String::new();
-    // Where the names in `path` begin, and the text of each element so far.
+    // The start of each open element's name in `path`, and its text so far.
     let mut open: Vec<(usize, String)> = Vec::new();
     loop {
         let event = reader.read_event().map_err(|e| e.to_string())?;
@@ -34,9 +34,9 @@ pub(super) fn walk(
                 continue;
             }
             Event::End(_) => {
-                // The reader has compared the names.
+                // The reader checks that the names match.
                 let Some((before, text)) = open.pop() else {
-                    return Err("it ends what has not begun".to_owned());
+                    return Err("an end tag has no start tag".to_owned());
                 };
                 ended(&path, &text)?;
                 path.truncate(before);
@@ -53,10 +53,10 @@ pub(super) fn walk(
                 } else {
                     let name = entity.decode().map_err(|e| e.to_string())?;
                     let known = resolve_predefined_entity(&name);
-                    known.ok_or_else(|| format!("the entity &{name}; is not known"))?.to_owned()
+                    known.ok_or_else(|| format!("the entity &{name}; is unknown"))?.to_owned()
                 }
             }
-            Event::Eof => return Err("it ends too early".to_owned()),
+            Event::Eof => return Err("it ends early".to_owned()),
             Event::Empty(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {
                 continue;
             }

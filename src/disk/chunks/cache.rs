@@ -1,4 +1,4 @@
-//! Chunks that several reads want a part of: fetched and unpacked once.
+//! A cache of chunks of which several reads want a part, so that they are fetched and decompressed once.
 
 use crate::error::Result;
 use bytes::Bytes;
@@ -7,19 +7,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The most bytes that are kept; one chunk always is.
 const MOST: u64 = 16 << 20;
 
-/// A chunk that somebody fetches, or has fetched.
+/// A chunk that is being fetched or was fetched.
 type Slot = Arc<tokio::sync::Mutex<Option<Bytes>>>;
 
-/// The chunks that were wanted last.
+/// The most recently used chunks.
 #[derive(Default)]
 pub(super) struct Cache {
-    /// Number, length and bytes; the last one was wanted last.
+    /// Number, length and bytes; the most recently used one is last.
     slots: Mutex<Vec<(usize, u64, Slot)>>,
 }
 
 impl Cache {
-    /// The bytes of a chunk of `len` bytes, by `fetch` if nobody else fetches them. Whoever waits for
-    /// somebody whose attempt is dropped or fails makes its own.
+    /// Returns the bytes of a chunk of `len` bytes, calling `fetch` unless another caller is fetching it. If
+    /// that caller is dropped or fails, the next one fetches itself.
     pub(super) async fn get_or(
         &self,
         number: usize,

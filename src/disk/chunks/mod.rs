@@ -1,4 +1,5 @@
-//! Disks over a store of chunks (`backup/`): an index to be read, and the chunks of an image to be put there.
+//! Disks over a store of chunks (`backup/`): one that reads an index, and one that stores the chunks of an
+//! image.
 
 mod cache;
 pub mod decode;

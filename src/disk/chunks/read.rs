@@ -1,4 +1,4 @@
-//! An image in a store, by its index.
+//! An image in a store, read by its index.
 
 use super::cache::Cache;
 use super::decode::{most_packed, unpack};
@@ -14,15 +14,15 @@ use futures_util::StreamExt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The most bytes of chunks that are fetched and unpacked at a time, packed and unpacked ones together; one
-/// read always may.
+/// The most bytes of chunks in memory at a time, compressed and decompressed together. One read is always
+/// admitted.
 const AT_A_TIME: u64 = 48 << 20;
 
-/// The most chunks of one read that are fetched at a time, where they are small.
+/// The most small chunks of one read that are fetched concurrently.
 const FETCHES: u64 = 8;
 
 /// An image whose chunks are in a store. Each chunk is compared with its digest; chunks of zeros are not
-/// fetched. Clones share what they have unpacked.
+/// fetched. Clones share the cache.
 #[derive(Clone)]
 pub struct IndexDisk {
     inner: Arc<Inner>,
@@ -30,21 +30,21 @@ pub struct IndexDisk {
 
 struct Inner {
     info: DiskInfo,
-    /// Which index it is, for messages.
+    /// The name of the index in messages.
     name: String,
     place: Arc<dyn Place>,
     index: Index,
-    /// Lengths of chunks, each with the digest of so many zeros.
+    /// The lengths of chunks, each with the digest of that many zeros.
     zeros: Vec<(u64, Digest)>,
     cache: Cache,
     window: Window,
 }
 
 impl IndexDisk {
-    /// The image of an index. `name` says in messages which.
+    /// Opens the image of an index. `name` is used in messages.
     ///
     /// # Errors
-    /// An index without a chunk is refused: there is nothing to be read.
+    /// Fails if the index has no chunks.
     pub async fn open(place: &Arc<dyn Place>, name: &str, index: Index, retry: &Retry) -> Result<Self> {
         if index.is_empty() {
             return Err(Error::new(Kind::Source, format!("the image of {name} is empty")));
@@ -55,7 +55,7 @@ impl IndexDisk {
         retry.stop.unless_asked(open).await
     }
 
-    /// The same. Digests zeros, which takes a moment.
+    /// Like [`IndexDisk::open`]; digests zeros, which takes a moment.
     fn of(place: Arc<dyn Place>, name: String, index: Index) -> Self {
         let validator = hex(&Algorithm::Sha256.digest(&index.to_bytes()).0);
         let last = index.len().checked_sub(1).and_then(|last| index.chunk(last));
@@ -77,7 +77,7 @@ impl IndexDisk {
         Self { inner: Arc::new(Inner { info, name, place, index, zeros, cache, window }) }
     }
 
-    /// The index.
+    /// Returns the index.
     pub fn index(&self) -> &Index {
         &self.inner.index
     }
@@ -88,15 +88,15 @@ impl Inner {
         self.zeros.contains(&(chunk.len, chunk.digest))
     }
 
-    /// What is wrong with a chunk.
+    /// Returns the error for a chunk.
     fn error(&self, chunk: &ChunkRef, how: &str) -> Error {
         let what = format!("chunk {} of {} {how}", chunk.digest, self.name);
         Error::new(Kind::Source, what)
             .offset(chunk.offset)
-            .hint("`diskferry backups verify STORE --read-data` finds all that is wrong; take another backup")
+            .hint("find all damage with `diskferry backups verify STORE --read-data`, then make a new backup")
     }
 
-    /// A chunk as it is in the store.
+    /// Fetches a chunk from the store.
     async fn fetch(&self, chunk: &ChunkRef) -> Result<Bytes> {
         match self.place.get(&chunk_key(&chunk.digest), most_packed(chunk.len)).await {
             Err(error) if error.kind() == Kind::NotFound => Err(self.error(chunk, "is missing")),
@@ -107,16 +107,16 @@ impl Inner {
         }
     }
 
-    /// Unpacks a chunk into `into`, which is as long, and compares it with its digest. Takes a processor.
+    /// Decompresses a chunk into `into`, which has its length, and compares it with its digest. CPU-bound.
     fn unpack(&self, chunk: &ChunkRef, packed: &[u8], into: &mut [u8]) -> Result<()> {
         unpack(packed, into).map_err(|how| self.error(chunk, &format!("is damaged: {how}")))?;
         if self.index.hash().digest(into) != chunk.digest {
-            return Err(self.error(chunk, "is damaged: its bytes have another digest"));
+            return Err(self.error(chunk, "is damaged: its digest does not match"));
         }
         Ok(())
     }
 
-    /// A chunk in memory of its own.
+    /// Returns a chunk in a buffer of its own.
     async fn chunk(self: Arc<Self>, chunk: ChunkRef) -> Result<Bytes> {
         let len = usize::try_from(chunk.len).map_err(|_| self.error(&chunk, "is too large"))?;
         if self.is_zero(&chunk) {
@@ -131,11 +131,12 @@ impl Inner {
         .await
     }
 
-    /// The part of a chunk that a read wants.
+    /// Returns the part of a chunk that a read needs.
     async fn part(self: Arc<Self>, chunk: ChunkRef, wanted: Range<u64>) -> Result<Bytes> {
         let inside =
             wanted.start.max(chunk.offset) - chunk.offset..wanted.end.min(chunk.range().end) - chunk.offset;
-        let at = |at: u64| usize::try_from(at).map_err(|_| Error::usage("a chunk has to fit into memory"));
+        let at =
+            |at: u64| usize::try_from(at).map_err(|_| Error::usage("a chunk is too large for the memory"));
         let inside = at(inside.start)?..at(inside.end)?;
         let whole = inside.len() as u64 == chunk.len;
         let bytes = if whole || self.is_zero(&chunk) {
@@ -147,7 +148,7 @@ impl Inner {
         Ok(bytes.slice(inside))
     }
 
-    /// A read of exactly one chunk: unpacked where it is wanted.
+    /// Reads exactly one chunk, decompressed in place.
     async fn read_one(self: Arc<Self>, chunk: ChunkRef, mut into: Buffer) -> Result<Buffer> {
         let start = into.len();
         let len = usize::try_from(chunk.len).map_err(|_| self.error(&chunk, "is too large"))?;
@@ -174,7 +175,8 @@ impl Inner {
         }
         let largest = self.index.chunk_size();
         let fetches = (AT_A_TIME / 4 / largest).clamp(1, FETCHES);
-        // One permit for all that this read has in memory at a time: nobody waits for a second one.
+        // One permit for everything that this read has in memory at a time, so that nobody waits for a second
+        // one.
         let most = (touched.len() as u64).min(fetches).saturating_mul(largest).saturating_mul(2);
         let _permit = self.window.clone().acquire(most).await;
         let chunks: Vec<ChunkRef> = touched.filter_map(|number| self.index.chunk(number)).collect();
@@ -217,7 +219,7 @@ impl ReadAt for IndexDisk {
         })
     }
 
-    /// What is in a store under a name never changes.
+    /// Objects of a store never change.
     fn changed(&self) -> Attempt<Option<Error>> {
         Box::pin(async { Ok(None) })
     }
@@ -228,7 +230,7 @@ impl ReadAt for IndexDisk {
 }
 
 impl ChunkHash {
-    /// The digest of so many zeros.
+    /// Returns the digest of `len` zeros.
     fn digest_of_zeros(self, len: u64) -> Digest {
         self.digest(&vec![0; usize::try_from(len).unwrap_or(0)])
     }

@@ -1,4 +1,4 @@
-//! The conformance suite over images in stores.
+//! The conformance tests over images in stores.
 
 use crate::backup::tests::casync_program::{casync, is_here};
 use crate::backup::tests::{back_up, id, retry, store_in};

@@ -1,4 +1,4 @@
-//! The chunks of an image on their way into a store.
+//! A disk that stores the chunks of an image.
 
 use crate::backup::chunks::Chunks;
 use crate::disk::{Attempt, Body, DiskInfo, Evidence, LocalWrite, Receipt, Wire, WriteAt, no_evidence};
@@ -6,8 +6,8 @@ use crate::error::{Error, Kind};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Takes the chunks of an image and puts each into the store under its digest. Where a chunk is in the image
-/// nobody notes but the ledger, of which a [session](crate::backup::Session) makes the index.
+/// Stores each chunk of an image under its digest. The positions of the chunks are only in the ledger, from
+/// which a [session](crate::backup::Session) makes the index.
 #[derive(Clone)]
 pub struct StoreDisk {
     info: Arc<DiskInfo>,
@@ -19,7 +19,7 @@ impl StoreDisk {
     pub(crate) fn new(name: String, size: u64, chunk_size: u64, chunks: Chunks) -> Self {
         let info = DiskInfo {
             wire: Wire::Chunks,
-            // A file has its bytes before it has its name, but the name may be lost.
+            // The contents of a file are synced before it is named, but the name may be lost.
             volatile: chunks.place().directory().is_some(),
             writers: chunks.place().requests(),
             ..DiskInfo::new(name, size)
@@ -35,7 +35,8 @@ impl WriteAt for StoreDisk {
 
     fn write_at(&self, offset: u64, body: Body) -> Attempt<Receipt> {
         let Body::Chunk(digest, frame) = body else {
-            let error = Error::new(Kind::Refused, "a store takes chunks with their digests").offset(offset);
+            let error =
+                Error::new(Kind::Refused, "a store takes only chunks with their digests").offset(offset);
             return Box::pin(async { Err(error) });
         };
         let put = self.chunks.put(digest, frame);
@@ -45,7 +46,7 @@ impl WriteAt for StoreDisk {
         })
     }
 
-    /// Puts the chunk of so many zeros there, once for each length; a range is of whole chunks.
+    /// Stores the chunk of zeros once for each length. The range consists of whole chunks.
     fn zero_at(&self, range: Range<u64>) -> Attempt<Option<Receipt>> {
         let (size, chunk_size) = (self.info.size, self.chunk_size.max(1));
         let len = range.end.saturating_sub(range.start);
@@ -56,9 +57,9 @@ impl WriteAt for StoreDisk {
         Box::pin(async move {
             inside?;
             if !is_whole {
-                return Err(Error::new(Kind::Refused, "a store takes whole chunks").offset(range.start));
+                return Err(Error::new(Kind::Refused, "a store takes only whole chunks").offset(range.start));
             }
-            // All but the last chunk have one length.
+            // All chunks except the last have one length.
             for len in [chunk_size.min(len), len % chunk_size].into_iter().filter(|len| *len > 0) {
                 chunks.put_zeros(len).await?;
             }

@@ -135,7 +135,10 @@ impl Drives {
         let provider = client.provider();
         let capabilities = provider
             .drives()
-            .ok_or_else(|| Error::usage(format!("{provider} has no drives to read or write")))?;
+            .ok_or_else(|| {
+                Error::usage(format!("{provider} has no drives to read or write"))
+                    .hint("SpotCloud has appliances to download, Joyent has machines: `diskferry -h` lists their commands")
+            })?;
         Ok(Self { client, capabilities, retry })
     }
 
@@ -213,7 +216,7 @@ impl Drives {
 
     /// Returns the existing drives that could be mistaken for a new one of this name, to be recorded before
     /// it is created. Empty if drives are marked.
-    pub async fn like(&self, name: &str) -> Result<Vec<String>> {
+    pub async fn similar(&self, name: &str) -> Result<Vec<String>> {
         if self.capabilities.user_keys {
             return Ok(Vec::new());
         }

@@ -28,12 +28,12 @@ impl Device {
     }
 
     /// The device's number.
-    pub(super) fn number(&self) -> u64 {
+    pub(super) fn number(self) -> u64 {
         self.0
     }
 
     /// Reads the counters.
-    pub(super) fn counters(&self) -> Counters {
+    pub(super) fn counters(self) -> Counters {
         let directory = PathBuf::from(format!("/sys/dev/block/{}:{}", major(self.0), minor(self.0)));
         let read = |name: &str| std::fs::read_to_string(directory.join(name)).ok();
         // A partition has neither of its own: the folder above it is the disk's.

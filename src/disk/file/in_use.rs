@@ -1,6 +1,6 @@
 //! Who on this machine may be writing to a block device: a mounted file system, swap, or a device on top of it.
 //!
-//! The sources are `/proc/self/mountinfo` (proc_pid_mountinfo(5)), `/proc/swaps` (swapon(8)) and, for partitions and for
+//! The sources are `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`), `/proc/swaps` (`swapon(8)`) and, for partitions and for
 //! devices of LVM, dm-crypt or MD, the device's directory in sysfs with its `holders`
 //! (Documentation/ABI/stable/sysfs-block). A program that has the device open, such as a virtual machine, is in none of
 //! them.
@@ -105,15 +105,12 @@ fn unescaped(text: &str) -> PathBuf {
     let mut path = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let code = part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match code {
-            Some(code) => {
-                path.push(char::from(code));
-                path.push_str(&part[3..]);
-            }
-            None => {
-                path.push('\\');
-                path.push_str(part);
-            }
+        if let Some(code) = code {
+            path.push(char::from(code));
+            path.push_str(&part[3..]);
+        } else {
+            path.push('\\');
+            path.push_str(part);
         }
     }
     PathBuf::from(path)

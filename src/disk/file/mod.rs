@@ -52,8 +52,18 @@ impl FileDisk {
     /// Dirty pages of a block device are written back first, so that afterwards its counter changes only if
     /// somebody writes.
     pub fn open(path: &Path) -> Result<Self> {
-        let what =
-            |e| Error::new(Kind::Source, format!("cannot read the image {}", path.display())).source(e);
+        let what = |e: std::io::Error| {
+            let hint = match e.kind() {
+                std::io::ErrorKind::NotFound => Some("look at the spelling, and at the directory you are in"),
+                std::io::ErrorKind::PermissionDenied => Some("run it as somebody who may read the image"),
+                _ => None,
+            };
+            let mut error = Error::new(Kind::Source, format!("cannot read the image {}", path.display()));
+            if let Some(hint) = hint {
+                error = error.hint(hint);
+            }
+            error.source(e)
+        };
         let file = File::open(path).map_err(what)?;
         let path = path.canonicalize().map_err(what)?;
         Self::of(file, path)
@@ -66,16 +76,21 @@ impl FileDisk {
         let meta = file.metadata().map_err(what)?;
         let is_device = meta.file_type().is_block_device();
         if !meta.is_file() && !is_device {
-            return Err(Error::new(
+            let error = Error::new(
                 Kind::Source,
                 format!("the image {} is neither a file nor a block device", path.display()),
-            )
-            .hint("pipe it in: diskferry upload - --size BYTES"));
+            );
+            return Err(if meta.is_dir() {
+                error.hint("it is a directory: name the image in it, or pack it into one first")
+            } else {
+                error.hint("pipe it in, as in `diskferry upload - --size 10G`")
+            });
         }
         // The metadata of a block device has no length; seek to its end.
         let size = file.seek(SeekFrom::End(0)).map_err(what)?;
         if size == 0 {
-            return Err(Error::new(Kind::Source, format!("the image {} is empty", path.display())));
+            return Err(Error::new(Kind::Source, format!("the image {} is empty", path.display()))
+                .hint("look at what writes it; `diskferry drive create` makes a drive without contents"));
         }
         let device = if is_device {
             file.sync_data().map_err(what)?;
@@ -247,11 +262,11 @@ impl LocalRead for FileDisk {
         self.read_range(offset, len, into)
     }
 
-    fn glance(&self) -> Result<()> {
+    fn check_unchanged(&self) -> Result<()> {
         self.check()
     }
 
-    fn blind(&self) -> Option<String> {
+    fn unwatched(&self) -> Option<String> {
         let (_, counters) = self.inner.device.as_ref()?;
         (!counters.known()).then(|| {
             format!(

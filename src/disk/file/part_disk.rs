@@ -197,11 +197,11 @@ impl LocalRead for PartDisk {
         }
     }
 
-    fn glance(&self) -> Result<()> {
+    fn check_unchanged(&self) -> Result<()> {
         Ok(())
     }
 
-    fn blind(&self) -> Option<String> {
+    fn unwatched(&self) -> Option<String> {
         None
     }
 

@@ -9,7 +9,7 @@ fn a_change_is_named() {
     source.check().unwrap();
     file.as_file().set_len(50).unwrap();
     let said = source.check().unwrap_err().to_string();
-    assert!(said.contains("cut from 100 to 50"), "{said}");
+    assert!(said.contains("truncated from 100 to 50"), "{said}");
     file.as_file().set_len(200).unwrap();
     let said = source.check().unwrap_err().to_string();
     assert!(said.contains("its size was 100 and is 200"), "{said}");

@@ -1,4 +1,4 @@
-//! Compressed pieces of an image: the clusters of a qcow2, the grains of a VMDK.
+//! Decompresses pieces of an image: the clusters of a qcow2, the grains of a VMDK.
 
 use super::part::Part;
 use crate::error::{Error, Result};
@@ -6,27 +6,27 @@ use libdeflater::Decompressor;
 use std::sync::{Arc, Mutex, PoisonError};
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
-/// The largest piece, in bytes. QEMU, docs/interop/qcow2.rst, `cluster_bits`: a cluster has at most 2 MiB.
+/// The largest piece in bytes. A cluster has at most 2 MiB (QEMU, docs/interop/qcow2.rst, `cluster_bits`).
 pub(super) const LARGEST: u64 = 2 << 20;
 
-/// The largest window that a zstd frame may ask for, as a power of two. A piece has no use for one larger
-/// than itself, and encoders round up.
+/// The largest window of a zstd frame, as a power of two. A piece needs none larger than itself, and encoders
+/// round up.
 const WINDOW_LOG: u32 = 22;
 
-/// Pieces that are kept after a read of only a part of them.
+/// How many pieces are kept after a partial read.
 const KEPT: usize = 4;
 
-/// How a piece is compressed.
+/// The compression of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Codec {
-    /// RFC 1951, without a header.
+    /// Raw deflate (RFC 1951).
     Deflate,
-    /// RFC 8878.
+    /// Zstandard (RFC 8878).
     Zstd,
-    /// A grain of a VMDK: a marker of 12 bytes, which says which sector it is of and how long it is, and RFC
-    /// 1950.
+    /// A grain of a VMDK: a marker of 12 bytes with the sector and the length, followed by zlib data (RFC
+    /// 1950).
     Grain {
-        /// The sector that the marker has to name.
+        /// The sector that the marker must have.
         sector: u64,
     },
 }
@@ -34,24 +34,25 @@ pub(super) enum Codec {
 /// A part of a compressed piece.
 pub(super) struct Packed<'a> {
     pub(super) part: &'a Part,
-    /// Where it is in the file.
+    /// The offset in the file.
     pub(super) at: u64,
-    /// Its bytes there, or more than that.
+    /// The compressed length, or an upper bound of it.
     pub(super) len: u64,
     pub(super) codec: Codec,
-    /// Bytes that it has unpacked, at most [`LARGEST`].
+    /// The decompressed size in bytes, at most [`LARGEST`].
     pub(super) size: u64,
-    /// How many of these come before those that are wanted.
+    /// How many decompressed bytes to skip.
     pub(super) skip: u64,
 }
 
-/// Pieces that were unpacked for the sake of a part of them: the part that follows is mostly wanted next.
+/// Recently decompressed pieces of which only a part was read, because the following part is usually read
+/// next.
 #[derive(Default)]
 pub(super) struct Recent(Mutex<Vec<Piece>>);
 
-/// A piece that was unpacked.
+/// A decompressed piece.
 struct Piece {
-    /// Of which part of which file, and where in it.
+    /// The part of the file, and the offset in it.
     key: (usize, u64),
     bytes: Arc<[u8]>,
 }
@@ -71,7 +72,7 @@ impl Recent {
     }
 }
 
-/// Unpacks pieces, one after the other.
+/// Decompresses pieces one after the other.
 pub(super) struct Decoder<'r> {
     recent: &'r Recent,
     deflate: Option<Decompressor>,
@@ -85,13 +86,13 @@ impl<'r> Decoder<'r> {
         Self { recent, deflate: None, zstd: None, packed: Vec::new(), piece: Vec::new() }
     }
 
-    /// Fills `into` with the bytes of the piece after those that are skipped.
+    /// Fills `into` with the bytes of the piece after the skipped ones.
     pub(super) fn decode(&mut self, packed: &Packed<'_>, into: &mut [u8]) -> Result<()> {
         let skip = super::place(packed.skip);
         if skip == 0 && into.len() as u64 == packed.size {
             return self.unpack(packed, into, into_len(packed.size));
         }
-        // Parts of the open image, which stay where they are as long as it is open.
+        // The address identifies a part, which does not move while the image is open.
         let key = (std::ptr::from_ref(packed.part).addr(), packed.at);
         if let Some(bytes) = self.recent.get(key) {
             into.copy_from_slice(&bytes[skip..skip + into.len()]);
@@ -110,20 +111,20 @@ impl<'r> Decoder<'r> {
         unpacked
     }
 
-    /// Unpacks a piece, of which at least `needed` bytes have to come.
+    /// Decompresses a piece that must have at least `needed` bytes.
     fn unpack(&mut self, packed: &Packed<'_>, into: &mut [u8], needed: usize) -> Result<()> {
         let failed = |why: &str| {
-            packed.part.damaged(format_args!("what is compressed at byte {} of the file {why}", packed.at))
+            packed.part.damaged(format_args!("the compressed data at byte {} of the file {why}", packed.at))
         };
         let (mut at, mut len) = (packed.at, packed.len);
         if let Codec::Grain { sector } = packed.codec {
             let marker: [u8; 12] = packed.part.array(at)?;
             let (told, size) = (long(&marker[..8]), long(&marker[8..]));
             if told != sector {
-                return Err(failed(&format!("is of sector {told} and should be of {sector}")));
+                return Err(failed(&format!("has sector {told}, expected {sector}")));
             }
             if size > LARGEST + (LARGEST >> 3) {
-                return Err(failed("is longer than such a piece may be"));
+                return Err(failed("is longer than the limit"));
             }
             (at, len) = (at + 12, size);
         }
@@ -149,7 +150,7 @@ impl<'r> Decoder<'r> {
         }
     }
 
-    /// Something else may follow the frame: the length of a compressed cluster is one in sectors.
+    /// Data may follow the frame, because the length of a compressed cluster is rounded up to sectors.
     fn unzstd(&mut self, bytes: &[u8], into: &mut [u8]) -> Result<usize, String> {
         let name = |code| zstd::zstd_safe::get_error_name(code).to_owned();
         let context = match &mut self.zstd {
@@ -159,7 +160,7 @@ impl<'r> Decoder<'r> {
                 context
             }
             none => {
-                let mut context = DCtx::try_create().ok_or("has no room to be unpacked in")?;
+                let mut context = DCtx::try_create().ok_or("cannot be decompressed for lack of memory")?;
                 context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG)).map_err(name)?;
                 none.insert(context)
             }
@@ -179,12 +180,14 @@ fn into_len(len: u64) -> usize {
     super::place(len)
 }
 
-/// A number of up to eight bytes, the lowest first.
+/// Returns a little-endian number of up to eight bytes.
 fn long(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// The error of a piece that is larger than one may be.
+/// Returns the error for pieces larger than the limit.
 pub(super) fn too_large(part: &Part, size: u64) -> Error {
-    part.refused(format_args!("its compressed pieces have {size} bytes each, and at most {LARGEST} are read"))
+    part.refused(format_args!(
+        "its compressed pieces have {size} bytes each, more than the limit of {LARGEST}"
+    ))
 }

@@ -1,33 +1,33 @@
-//! Images whose bytes lie in files as they are, in one piece or in several.
+//! Images whose bytes lie uncompressed in one file or in several.
 
 use super::part::Part;
 use super::{Layout, Place, Run, Take};
 use crate::error::Result;
 use std::ops::Range;
 
-/// What a stretch of an image consists of.
+/// The contents of a segment of an image.
 pub(super) enum Segment {
     /// Bytes of a file from this offset.
     Stored(Part, u64),
     /// Zeros.
     Zero,
-    /// An image of its own.
+    /// Another image.
     Image(Box<dyn Layout>),
 }
 
-/// Stretches that follow each other.
+/// Contiguous segments.
 pub(super) struct Linear {
-    /// Each with the offset of its end in the image.
+    /// The segments, each with the offset of its end in the image.
     segments: Vec<(u64, Segment)>,
 }
 
 impl Linear {
-    /// The first `size` bytes of a part, as they are.
+    /// Creates an image of the first `size` bytes of a part.
     pub(super) fn of(part: Part, size: u64) -> Self {
         Self { segments: vec![(size, Segment::Stored(part, 0))] }
     }
 
-    /// Stretches, each with its length.
+    /// Creates an image of segments, each with its length.
     pub(super) fn new(segments: Vec<(u64, Segment)>) -> Self {
         let mut end = 0_u64;
         let with_end = |(len, segment)| {

@@ -1,16 +1,15 @@
-//! Images in formats of their own (qcow2, VMDK, VHD, VHDX), in archives and packed, as disks that are read at
-//! offsets.
+//! Images in disk formats (qcow2, VMDK, VHD, VHDX), in archives and compressed, as disks with random read
+//! access.
 //!
-//! The readers are ours. The crates that there are (imago 0.2, vmdk-core 0.8, vhdx-core 0.4) read from one
-//! thread, or are built on unsafe code, or give memory to sizes from a header; and none tells what reads as
-//! zero from what does not. A reader here is a [`Layout`]: it says where the bytes of a range are, by
-//! positioned reads of the few table entries that the range needs. It keeps no table that grows with what a
-//! header claims, takes no lock, and so serves any number of threads. What is behind an entry is checked when
-//! the entry is used: what lies outside the file, or on the format's own tables, is an error at its offset
-//! and never zeros.
+//! The readers are our own. The available crates (imago 0.2, vmdk-core 0.8, vhdx-core 0.4) read from one
+//! thread, rely on unsafe code, or allocate memory for sizes from a header, and none reports zero ranges. A
+//! reader here is a [`Layout`]: it maps a range to the places of its bytes by positioned reads of the few
+//! table entries involved. It keeps no table whose size a header determines and takes no lock, so it serves
+//! any number of threads. An entry is checked when it is used: a place outside the file, or on the format's
+//! own tables, is an error with an offset and never reads as zeros.
 //!
-//! An image is from somebody else. It leads to another file only where [`OpenOptions::follow_backing`] says
-//! so, but for the extents of a VMDK, which have to lie in its own directory.
+//! Images are untrusted. An image may refer to other files only with [`OpenOptions::follow_backing`], except
+//! for the extents of a VMDK, which must be in its own directory.
 
 mod archive;
 mod decode;
@@ -25,7 +24,7 @@ mod vhd;
 mod vhdx;
 mod vmdk;
 
-pub use open::{Asked, OpenOptions, Opened, open};
+pub use open::{OpenContext, OpenOptions, Opened, open};
 
 use super::file::{FileDisk, fill_on_a_thread, on_a_thread};
 use super::{Attempt, Buffer, DiskInfo, Extent, Identity, LocalRead, ReadAt};
@@ -36,17 +35,17 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Zeros between data that are fewer than these bytes are data in what [`ReadAt::extents`] answers: a list of
-/// them would cost more than they save.
+/// Shorter runs of zeros between data count as data in [`ReadAt::extents`], because listing them would cost
+/// more than it saves.
 const SMALLEST_HOLE: u64 = 4 << 10;
 
-/// Where the bytes of a range of an image are.
+/// Where the bytes of a range are.
 enum Place<'a> {
-    /// Nowhere: they are zeros.
+    /// Nowhere: they are zero.
     Zero,
-    /// In a file, one after the other from this offset.
+    /// In a file, contiguous from this offset.
     Stored(&'a Part, u64),
-    /// Compressed.
+    /// In a compressed piece.
     Packed(Packed<'a>),
 }
 
@@ -56,19 +55,19 @@ struct Run<'a> {
     place: Place<'a>,
 }
 
-/// Takes the runs of a range, in order.
+/// Receives the runs of a range, in order.
 type Take<'t, 'a> = &'t mut dyn FnMut(Run<'a>) -> Result<()>;
 
-/// Where a format has the bytes of an image.
+/// Maps the bytes of an image to their places.
 trait Layout: Send + Sync {
-    /// The size of the image in bytes.
+    /// Returns the size of the image in bytes.
     fn size(&self) -> u64;
 
-    /// Says where the bytes of `window` are, which is in the image: runs that follow each other and cover it.
+    /// Reports the places of the bytes of `window`, which is in the image, as contiguous runs that cover it.
     fn map<'a>(&'a self, window: Range<u64>, take: Take<'_, 'a>) -> Result<()>;
 }
 
-/// An image in a format of its own. Clones share the open files.
+/// An image in a disk format. Clones share the open files.
 #[derive(Clone)]
 pub struct ImageDisk {
     inner: Arc<Inner>,
@@ -77,13 +76,14 @@ pub struct ImageDisk {
 struct Inner {
     info: DiskInfo,
     layout: Box<dyn Layout>,
-    /// Every file that its bytes depend on.
+    /// All files that the image depends on.
     files: Vec<FileDisk>,
     recent: Recent,
 }
 
 impl ImageDisk {
-    /// `files`: every file that the image's bytes depend on, the one that was named first.
+    /// Creates a disk. `files` are all files that the image depends on, beginning with the one that was
+    /// given.
     fn new(layout: Box<dyn Layout>, files: Vec<FileDisk>, reading: String, member: Option<String>) -> Self {
         let size = layout.size();
         let first = files[0].path();
@@ -100,11 +100,11 @@ impl ImageDisk {
         Self { inner: Arc::new(Inner { info, layout, files, recent: Recent::default() }) }
     }
 
-    /// Reads in place of what is in `into`.
+    /// Replaces the contents of `into`.
     fn read_range(&self, offset: u64, len: u64, into: &mut Vec<u8>) -> Result<()> {
         let inner = &*self.inner;
         inner.info.check_range(offset, len)?;
-        let too_long = || Error::new(Kind::Source, "a read is longer than memory").offset(offset);
+        let too_long = || Error::new(Kind::Source, "a read is too long for the memory").offset(offset);
         into.resize(usize::try_from(len).map_err(|_| too_long())?, 0);
         let mut reader = Reader { base: offset, into, decoder: Decoder::new(&inner.recent), stored: None };
         inner.layout.map(offset..offset + len, &mut |run| reader.take(run))?;
@@ -112,11 +112,11 @@ impl ImageDisk {
     }
 
     fn check(&self) -> Result<()> {
-        self.inner.files.iter().try_for_each(LocalRead::glance)
+        self.inner.files.iter().try_for_each(LocalRead::check_unchanged)
     }
 }
 
-/// The identity of an image that depends on these files.
+/// Returns the identity of an image that depends on these files.
 fn identity(files: &[FileDisk], reading: String, member: Option<String>, size: u64) -> Identity {
     Identity::Image {
         path: files[0].path().to_owned(),
@@ -133,13 +133,13 @@ impl fmt::Debug for ImageDisk {
     }
 }
 
-/// Fills a buffer run by run. Runs that are neighbours in the file are read at once.
+/// Fills a buffer run by run. Adjacent runs of a file are read at once.
 struct Reader<'r, 'a> {
-    /// The offset of the buffer's first byte in the image.
+    /// The image offset of the buffer's first byte.
     base: u64,
     into: &'r mut Vec<u8>,
     decoder: Decoder<'r>,
-    /// What is still to be read: the file, the offset in it, and the range of the image.
+    /// The pending read: the file, the offset in it, and the range of the image.
     stored: Option<(&'a Part, u64, Range<u64>)>,
 }
 
@@ -167,7 +167,7 @@ impl<'a> Reader<'_, 'a> {
         Ok(())
     }
 
-    /// Reads what is still to be read.
+    /// Performs the pending read.
     fn settle(&mut self) -> Result<()> {
         let Some((part, at, range)) = self.stored.take() else { return Ok(()) };
         part.fill(at, self.buffer(&range)).map_err(|e| e.offset(range.start))
@@ -178,13 +178,13 @@ impl<'a> Reader<'_, 'a> {
     }
 }
 
-/// A place in a buffer, which is in memory and so no further than this.
+/// Converts an offset in a buffer, which always fits.
 fn place(at: u64) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)
 }
 
 impl Inner {
-    /// The extents of `window`. Holes of the files themselves are holes of the image.
+    /// Returns the extents of `window`. Holes in the files are holes in the image.
     fn extents(&self, window: Range<u64>) -> Result<Vec<Extent>> {
         self.info.check_range(window.start, window.end.saturating_sub(window.start))?;
         let mut found = Extents::default();
@@ -210,7 +210,7 @@ impl Inner {
     }
 }
 
-/// A list of extents that is being made.
+/// A list of extents under construction.
 #[derive(Default)]
 struct Extents(Vec<Extent>);
 
@@ -241,7 +241,7 @@ impl Extents {
         }
     }
 
-    /// Makes a small hole at the end data, where data is in front of it.
+    /// Turns a small hole at the end into data if data precedes it.
     fn forget_small_hole(&mut self) {
         let [.., before, last] = &mut self.0[..] else { return };
         if last.zero && !before.zero && last.range.end - last.range.start < SMALLEST_HOLE {
@@ -292,12 +292,12 @@ impl LocalRead for ImageDisk {
         self.read_range(offset, len, into)
     }
 
-    fn glance(&self) -> Result<()> {
+    fn check_unchanged(&self) -> Result<()> {
         self.check()
     }
 
-    fn blind(&self) -> Option<String> {
-        self.inner.files.iter().find_map(LocalRead::blind)
+    fn unwatched(&self) -> Option<String> {
+        self.inner.files.iter().find_map(LocalRead::unwatched)
     }
 
     fn users(&self) -> Option<String> {

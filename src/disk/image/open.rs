@@ -1,4 +1,4 @@
-//! Opening an image: what it is, by its content or on the user's word, and which files it may lead to.
+//! Opens an image: determines its format by content or by the user's choice, and the files it may refer to.
 
 use super::archive;
 use super::linear::Linear;
@@ -21,35 +21,35 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-/// The most files of a backing chain.
+/// The longest backing chain, in files.
 const LONGEST_CHAIN: usize = 64;
 
-/// How an image is to be read.
+/// How to read an image.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
-    /// What it is.
+    /// The format.
     pub format: SourceFormat,
-    /// Whether it may lead to other files: backing files, data files, and extents in other directories.
+    /// Whether it may refer to other files: backing files, data files, and extents in other directories.
     pub follow_backing: bool,
-    /// Of an archive, the file in it.
+    /// The member of an archive.
     pub member: Option<String>,
-    /// The bytes of a stream, where the user knows them.
+    /// The size of a stream in bytes, if the user gave it.
     pub size: Option<u64>,
-    /// The most bytes of a stream, which is padded with zeros if it ends early; and the most that is
-    /// unpacked.
+    /// The largest size of a stream, which is padded with zeros if it ends early, and of a decompressed
+    /// image.
     pub size_at_most: Option<u64>,
 }
 
-/// Whoever has asked for an image: is told what takes long, and may stop it.
+/// The caller's observer and stop, for operations that take long.
 #[derive(Clone)]
-pub struct Asked {
-    /// Takes notes.
+pub struct OpenContext {
+    /// Receives notes.
     pub observer: Observer,
-    /// Ends the opening.
+    /// Ends the operation.
     pub stop: Stop,
 }
 
-impl Asked {
+impl OpenContext {
     pub(super) fn note(&self, text: String) {
         (self.observer)(&Event::Note(text));
     }
@@ -61,39 +61,39 @@ impl Asked {
 
 /// An image that can be read.
 pub enum Opened {
-    /// At any place.
+    /// With random access.
     Disk(Arc<dyn ReadAt>),
-    /// From its start to its end.
+    /// Sequentially.
     Stream(Box<Stream>),
 }
 
-/// Opens the image in a file or on a block device, and says what it is: `raw`, `qcow2 in xz`. May take as
-/// long as it takes to unpack it.
-pub fn open(path: &Path, options: &OpenOptions, asked: &Asked) -> Result<(Opened, String)> {
+/// Opens the image in a file or on a block device. Returns it with a description such as `raw` or `qcow2 in
+/// xz`. May have to decompress the whole image.
+pub fn open(path: &Path, options: &OpenOptions, asked: &OpenContext) -> Result<(Opened, String)> {
     let named = FileDisk::open(path)?;
     let opened = Opening { options, asked, named: &named }.part(Part::whole(named.clone()), &[]);
     opened.map_err(|error| {
-        // What was taken for a format may be a disk that begins like one.
-        let mended = error.what_next().is_some_and(|hint| hint.contains("--source-format"));
+        // A disk may happen to begin like a disk format.
+        let mended = error.hint_text().is_some_and(|hint| hint.contains("--source-format"));
         if options.format != SourceFormat::Auto || error.kind() != Kind::Source || mended {
             return error;
         }
-        let as_it_is = "`--source-format raw` uploads it as it is";
-        let hint = error.what_next().map_or(as_it_is.to_owned(), |hint| format!("{hint}; {as_it_is}"));
+        let as_it_is = "to upload the bytes unchanged, add `--source-format raw`";
+        let hint = error.hint_text().map_or(as_it_is.to_owned(), |hint| format!("{hint}; {as_it_is}"));
         error.hint(hint)
     })
 }
 
-/// An image that is being opened.
+/// The state of opening an image.
 struct Opening<'o> {
     options: &'o OpenOptions,
-    asked: &'o Asked,
-    /// The file that the user has named.
+    asked: &'o OpenContext,
+    /// The file that the user gave.
     named: &'o FileDisk,
 }
 
 impl Opening<'_> {
-    /// Opens what is in `part`. `around`: what it was taken out of, the innermost first.
+    /// Opens the contents of `part`. `around` are the containers it was found in, innermost first.
     fn part(&self, part: Part, around: &[String]) -> Result<(Opened, String)> {
         let seen = container_of(&part.up_to(0, HEAD as u64)?);
         let (options, inside) = (self.options, !around.is_empty());
@@ -102,7 +102,10 @@ impl Opening<'_> {
             (_, Some(Container::Packed(Packing::Tar))) if !inside => return self.archive(&part),
             (_, Some(Container::Packed(_))) => return self.packed(&part, around),
             _ if options.member.is_some() && !inside => {
-                let text = format!("--member is for archives, and {} is none", self.named.path().display());
+                let text = format!(
+                    "`--member` is for archives, and {} is not an archive",
+                    self.named.path().display()
+                );
                 return Err(Error::usage(text));
             }
             (SourceFormat::Exactly(format), _) | (SourceFormat::Auto, Some(Container::Image(format))) => {
@@ -113,7 +116,7 @@ impl Opening<'_> {
             (SourceFormat::Auto, None) => Format::Raw,
         };
         if options.size_at_most.is_some() && !inside {
-            return Err(Error::usage("--size-at-most is for standard input and for images that are packed"));
+            return Err(Error::usage("`--size-at-most` is for standard input and for compressed images"));
         }
         let reading = reading(&format.to_string(), around);
         if format == Format::Raw && part.is_whole() && !inside {
@@ -126,28 +129,31 @@ impl Opening<'_> {
             return Err(Error::new(Kind::Source, text));
         }
         if i64::try_from(layout.size()).is_err() {
-            let text =
-                format!("the image {} says that it has {} bytes", self.named.path().display(), layout.size());
+            let text = format!(
+                "the header of the image {} has a size of {} bytes",
+                self.named.path().display(),
+                layout.size()
+            );
             return Err(Error::new(Kind::Source, text));
         }
         let disk = ImageDisk::new(layout, opener.files, reading.clone(), options.member.clone());
         Ok((Opened::Disk(Arc::new(disk)), reading))
     }
 
-    /// Opens a file of an archive.
+    /// Opens a member of an archive.
     fn archive(&self, part: &Part) -> Result<(Opened, String)> {
         let member = archive::find(part, self.options.member.as_deref(), self.asked)?;
         if member.sparse {
-            // Its bytes are not in one piece.
+            // The bytes of the member are not contiguous.
             return self.packed(part, &[]);
         }
         if member.range.is_empty() {
-            return Err(part.refused(format_args!("its file {} is empty", shown(&member.name))));
+            return Err(part.refused(format_args!("its member {} is empty", shown(&member.name))));
         }
         self.part(part.member(member.range, member.name), &["tar".to_owned()])
     }
 
-    /// Opens what is packed.
+    /// Opens a compressed file.
     fn packed(&self, part: &Part, around: &[String]) -> Result<(Opened, String)> {
         let packed = PackedFile { part, options: self.options, asked: self.asked };
         let (contents, head) = packed.look()?;
@@ -160,7 +166,7 @@ impl Opening<'_> {
             }
             (SourceFormat::Auto, Some(Container::Unread(what))) => return Err(unread(what, part)),
             (SourceFormat::Auto, Some(Container::Packed(packing))) => {
-                return Err(unread(&format!("packed by {packing} too many times over"), part));
+                return Err(unread(&format!("compressed with {packing} in too many layers"), part));
             }
             (SourceFormat::Auto, None) => Format::Raw,
         };
@@ -171,24 +177,24 @@ impl Opening<'_> {
             return Ok((Opened::Stream(Box::new(stream)), reading(&format.to_string(), &around)));
         }
         self.asked.note(format!(
-            "unpacking {part} into a temporary file in {}: {format} is not read in order",
+            "decompressing {part} into a temporary file in {}, because {format} cannot be read sequentially",
             std::env::temp_dir().display()
         ));
         self.part(Part::whole(packed.to_file()?), &around)
     }
 }
 
-/// How an image is read, in words: `qcow2 in xz`.
+/// Returns the description of an image, such as `qcow2 in xz`.
 fn reading(format: &str, around: &[String]) -> String {
     std::iter::once(format).chain(around.iter().map(String::as_str)).collect::<Vec<_>>().join(" in ")
 }
 
-/// Opens formats, and the files that they lead to.
+/// Opens disk formats and the files they refer to.
 pub(super) struct Opener {
     follow: bool,
-    /// Every file that the image depends on, the named one first.
+    /// All files that the image depends on, beginning with the one that was given.
     files: Vec<FileDisk>,
-    /// The files of the chain, by device and inode.
+    /// The device and inode of each file in the chain.
     chain: Vec<(u64, u64)>,
 }
 
@@ -197,7 +203,7 @@ impl Opener {
         Self { follow, files: vec![named], chain: Vec::new() }
     }
 
-    /// Whether the image may lead to other files.
+    /// Returns whether the image may refer to other files.
     pub(super) fn follows(&self) -> bool {
         self.follow
     }
@@ -205,10 +211,10 @@ impl Opener {
     fn layout(&mut self, format: Format, part: Part) -> Result<Box<dyn Layout>> {
         let inode = part.disk().inode()?;
         if self.chain.contains(&inode) {
-            return Err(part.damaged("its chain of files is a loop: it leads back to itself"));
+            return Err(part.damaged("its backing chain is a loop"));
         }
         if self.chain.len() == LONGEST_CHAIN {
-            let why = format!("its chain has more than {LONGEST_CHAIN} files");
+            let why = format!("its backing chain has more than {LONGEST_CHAIN} files");
             return Err(part.refused(why).hint("shorten it with `qemu-img convert -O qcow2`"));
         }
         self.chain.push(inode);
@@ -224,37 +230,37 @@ impl Opener {
         })
     }
 
-    /// The file that has the clusters of `of`.
+    /// Opens the external data file of `of`.
     pub(super) fn data_file(&mut self, of: &Part, name: &str) -> Result<Part> {
         if name.is_empty() {
-            return Err(of.damaged("it does not name the file that has its data"));
+            return Err(of.damaged("it does not name its data file"));
         }
         self.other(of, name)
     }
 
-    /// The image that has what `of` has not.
+    /// Opens the backing image of `of`.
     pub(super) fn backing(&mut self, of: &Part, name: &str, format: &str) -> Result<Box<dyn Layout>> {
-        // QEMU calls VHD by the name of the first program that wrote it.
+        // QEMU's name for VHD is that of Virtual PC.
         let format = if format == "vpc" { "vhd" } else { format };
         let format: Format = format.parse().map_err(|_: Error| {
-            of.refused(format_args!("its backing file is in the format {}, which is not read", shown(format)))
+            of.refused(format_args!("its backing file is in the unsupported format {}", shown(format)))
         })?;
         let part = self.other(of, name)?;
         self.layout(format, part)
     }
 
-    /// A file that `of` leads to, wherever it is.
+    /// Opens a file that `of` refers to, wherever it is.
     fn other(&mut self, of: &Part, name: &str) -> Result<Part> {
         let scheme = name.split('/').next().is_some_and(|first| first.contains(':'));
         if scheme {
-            return Err(of.refused(format_args!("it leads to {}, which is no file", shown(name))));
+            return Err(of.refused(format_args!("it refers to {}, which is not a file", shown(name))));
         }
         let path = Self::directory(of)?.join(name);
         self.take(of, name, &path, 0)
     }
 
-    /// An extent of a VMDK. It has to be in the directory of its description, or below, by its name and in
-    /// truth.
+    /// Opens an extent of a VMDK. Both its name and its real path must be in or below the directory of the
+    /// descriptor.
     pub(super) fn extent(&mut self, of: &Part, name: &str) -> Result<Part> {
         let directory = Self::directory(of)?;
         let path = directory.join(name);
@@ -262,8 +268,8 @@ impl Opener {
             return self.take(of, name, &path, 0);
         }
         let outside = || {
-            of.refused(format_args!("its extent {} is not in its own directory", shown(name)))
-                .hint("if you trust the image, read that file too with `--follow-backing`")
+            of.refused(format_args!("its extent {} is outside its directory", shown(name)))
+                .hint("if you trust the image, add `--follow-backing`")
         };
         if name.contains('\0')
             || !Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
@@ -277,15 +283,15 @@ impl Opener {
         self.take(of, name, &real, OFlags::NOFOLLOW.bits())
     }
 
-    /// Opens a regular file. One that is open already is not opened again.
+    /// Opens a regular file, unless it is open already.
     fn take(&mut self, of: &Part, name: &str, path: &Path, flags: u32) -> Result<Part> {
-        // A pipe or a device of another kind would wait, or do something.
+        // Opening a pipe or another device could block or have side effects.
         let flags = i32::try_from(flags | OFlags::NONBLOCK.bits()).unwrap_or_default();
         let opened = File::options().read(true).custom_flags(flags).open(path);
         let file = opened.map_err(|e| unreadable(of, name).source(e))?;
         let meta = file.metadata().map_err(|e| unreadable(of, name).source(e))?;
         if !meta.is_file() {
-            return Err(unreadable(of, name).source(io_error("it is no regular file")));
+            return Err(unreadable(of, name).source(io_error("it is not a regular file")));
         }
         let path = path.canonicalize().map_err(|e| unreadable(of, name).source(e))?;
         if let Some(open) = self.files.iter().find(|file| file.path() == path) {
@@ -296,11 +302,11 @@ impl Opener {
         Ok(Part::whole(disk))
     }
 
-    /// The directory that names in an image are relative to.
+    /// Returns the directory that names in an image are relative to.
     fn directory(of: &Part) -> Result<PathBuf> {
         if !of.is_whole() {
             return Err(of
-                .refused("it leads to another file, out of its archive")
+                .refused("it refers to a file outside its archive")
                 .hint("unpack the archive first"));
         }
         let path = of.disk().path();
@@ -309,7 +315,7 @@ impl Opener {
 }
 
 fn unreadable(of: &Part, name: &str) -> Error {
-    Error::new(Kind::Source, format!("{of} leads to the file {}, which cannot be read", shown(name)))
+    Error::new(Kind::Source, format!("{of} refers to the file {}, which cannot be read", shown(name)))
 }
 
 fn io_error(text: &str) -> std::io::Error {

@@ -1,8 +1,8 @@
-//! Images that are packed: a raw one is a stream, one in a format of its own is unpacked into a temporary
-//! file.
+//! Compressed images. A raw image becomes a stream; an image in a disk format is decompressed into a
+//! temporary file.
 
 use super::archive::several;
-use super::open::{Asked, OpenOptions};
+use super::open::{OpenContext, OpenOptions};
 use super::part::Part;
 use super::vhd;
 use crate::disk::file::FileDisk;
@@ -20,32 +20,32 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// How often larger an image may be than its packed form where nothing was said: 64 GiB, or 2000 times its
-/// size. Deflate gains 1032 times at most, once; disks that are mostly empty gain more by xz and zstd.
+/// The limit for a decompressed image if the user gave none: 64 GiB, or 2000 times the compressed size. A
+/// layer of deflate gains at most a factor of 1032; mostly empty disks gain more with xz and zstd.
 const MOST_UNPACKED: u64 = 64 << 30;
 const MOST_GAINED: u64 = 2000;
 
-/// A raw image whose size is not a multiple of this may end with the footer of a VHD. Disks are made in MiB;
-/// and one that a geometry of cylinders has made is, with its footer, no multiple.
+/// Only a raw image whose size is not a multiple of this is checked for a VHD footer. Disk sizes are
+/// multiples of 1 MiB, and with a footer, also one of a disk sized by its geometry, they are not.
 const WHOLE: u64 = 1 << 20;
 
-/// Free room that is left to others: a twentieth, and this.
+/// How much free space is left to others: a twentieth, and at least this, in bytes.
 const ROOM_LEFT: u64 = 64 << 20;
 
-/// A hole of the temporary file is at least so large.
+/// The smallest hole in the temporary file.
 const HOLE: usize = 64 << 10;
 
-/// A packed file, and what is wanted of it.
+/// A compressed file, and how to read it.
 pub(super) struct PackedFile<'p> {
     pub(super) part: &'p Part,
     pub(super) options: &'p OpenOptions,
-    pub(super) asked: &'p Asked,
+    pub(super) asked: &'p OpenContext,
 }
 
-/// What was found out by unpacking everything once.
+/// The result of decompressing everything once.
 struct Counted {
     size: u64,
-    /// Whether the last sector is the footer of a fixed VHD, of which the rest is the disk.
+    /// Whether the last sector is the footer of a fixed VHD, and the rest is the disk.
     fixed: bool,
     images: Vec<String>,
 }
@@ -55,7 +55,7 @@ impl PackedFile<'_> {
         Wanted { member: self.options.member.clone(), any_format: true }
     }
 
-    /// Unpacks as far as `take` answers true; a stop is heard.
+    /// Decompresses as long as `take` returns true and no stop is requested.
     fn unpack(&self, take: &mut dyn FnMut(&[u8]) -> Result<bool>) -> Result<Contents> {
         let failure = Failure::default();
         let input = FileReader { part: self.part.clone(), at: 0, failure: failure.clone() };
@@ -66,7 +66,7 @@ impl PackedFile<'_> {
         contents
     }
 
-    /// The layers, and the first bytes of what is inside.
+    /// Returns the layers and the first bytes of the image.
     pub(super) fn look(&self) -> Result<(Contents, Vec<u8>)> {
         let mut head = Vec::new();
         let contents = self.unpack(&mut |piece| {
@@ -77,22 +77,22 @@ impl PackedFile<'_> {
         Ok((contents, head))
     }
 
-    /// The most bytes that are unpacked without being asked.
+    /// Returns the limit for the decompressed size.
     fn most(&self) -> u64 {
         let gained = self.part.len().saturating_mul(MOST_GAINED).max(MOST_UNPACKED);
         self.options.size_at_most.unwrap_or(gained.max(self.options.size.unwrap_or(0)))
     }
 
     fn too_large(&self, most: u64) -> Error {
-        let text = format!("{} unpacks to more than {most} bytes", self.part);
-        let hint = "if that is right, allow it with `--size-at-most SIZE`";
+        let text = format!("{} decompresses to more than {most} bytes", self.part);
+        let hint = "to allow a larger size, add `--size-at-most SIZE`";
         Error::new(Kind::Source, text).hint(hint)
     }
 
-    /// A raw image as a stream. `fixed`: whether it has to be a fixed VHD.
+    /// Opens a raw image as a stream. `fixed` tells whether it must be a fixed VHD.
     pub(super) fn stream(&self, contents: &Contents, fixed: bool, reading: &str) -> Result<(Stream, bool)> {
         let options = self.options;
-        let told = if fixed { None } else { self.told_size(contents)? };
+        let told = if fixed { None } else { self.declared_size(contents)? };
         let (size, cut, padded) = match (told, options.size, options.size_at_most) {
             (Some(told), ..) => (told, false, false),
             (None, Some(given), _) if !fixed => (given, false, false),
@@ -102,7 +102,7 @@ impl PackedFile<'_> {
                 if fixed && !counted.fixed {
                     return Err(self
                         .part
-                        .refused("it is no VHD image: it does not end with the footer of one"));
+                        .refused("it is not a VHD image: it does not end with a VHD footer"));
                 }
                 if options.member.is_none() && counted.images.len() > 1 {
                     return Err(several(&counted.images, self.part));
@@ -129,8 +129,7 @@ impl PackedFile<'_> {
         Ok((if padded { stream.padded() } else { stream }, cut))
     }
 
-    /// Starts the thread that unpacks. Of what comes it hands on the first `cut` bytes; the rest is read to
-    /// its end.
+    /// Starts the thread that decompresses. It passes on the first `cut` bytes and reads the rest to its end.
     fn start(&self, cut: Option<u64>) -> Result<crate::disk::stream::pipe::PipeReader> {
         let (writer, reader) = pipe();
         let failure = Failure::default();
@@ -147,13 +146,13 @@ impl PackedFile<'_> {
             writer.end_blocking(done.map(drop).map_err(|e| e.context(name)));
         };
         let thread = std::thread::Builder::new().name("unpack".to_owned()).spawn(unpacking);
-        thread.map_err(|e| Error::io("starting a thread", e))?;
+        thread.map_err(|e| Error::io("cannot start a thread", e))?;
         Ok(reader)
     }
 
-    /// The size as the packing tells it, where it can be trusted: what it does not account for would be in
-    /// the way later.
-    fn told_size(&self, contents: &Contents) -> Result<Option<u64>> {
+    /// Returns the decompressed size according to the compressed format, if it can be trusted. A wrong size
+    /// would fail the transfer later.
+    fn declared_size(&self, contents: &Contents) -> Result<Option<u64>> {
         let part = self.part;
         let told = match &contents.layers[..] {
             [Packing::Xz] => {
@@ -164,7 +163,7 @@ impl PackedFile<'_> {
                 let input = FileReader { part: part.clone(), at: 0, failure: Failure::default() };
                 zstd_frames::raw_size(input, &|| self.asked.stop.is_asked())
             }
-            // Of a file that was named the header is right, or the archive is damaged.
+            // For a member that was named the header is right, or the archive is damaged.
             [.., Packing::Tar] if self.options.member.is_some() || contents.layers.len() == 1 => {
                 contents.size
             }
@@ -174,10 +173,10 @@ impl PackedFile<'_> {
         Ok(told.filter(|size| size.is_multiple_of(WHOLE)))
     }
 
-    /// Unpacks everything once.
+    /// Decompresses everything once to determine the size.
     fn count(&self, contents: &Contents) -> Result<Counted> {
         self.asked.note(format!(
-            "reading {} once to find out how large the image in it is ({}); --size would spare that",
+            "reading {} once to determine the size of the image in it ({}); `--size` avoids this",
             self.part,
             contents.describe()
         ));
@@ -196,10 +195,10 @@ impl PackedFile<'_> {
         Ok(Counted { size, fixed, images: contents.images })
     }
 
-    /// Unpacks into a file that has no name, so that nothing is left of it however the process ends.
+    /// Decompresses into an unnamed file, so that nothing is left however the process ends.
     pub(super) fn to_file(&self) -> Result<FileDisk> {
         let dir = std::env::temp_dir();
-        let what = |e| Error::io(format!("unpacking into a temporary file in {}", dir.display()), e);
+        let what = |e| Error::io(format!("cannot decompress into a temporary file in {}", dir.display()), e);
         let file = tempfile::tempfile_in(&dir).map_err(what)?;
         let room = room(&dir)?;
         let limit = self.options.size_at_most.unwrap_or(room);
@@ -227,31 +226,31 @@ impl PackedFile<'_> {
 
     fn no_room(&self, dir: &Path, room: u64) -> Error {
         let text = format!(
-            "{} unpacks to more than the {room} bytes that a temporary file in {} may have",
+            "{} decompresses to more than the {room} bytes available for a temporary file in {}",
             self.part,
             dir.display()
         );
         Error::new(Kind::Full, text)
-            .hint("unpack it yourself where there is room, or name such a directory with TMPDIR; `--size-at-most` sets another limit")
+            .hint("decompress it where there is space, or set TMPDIR to a directory with space; `--size-at-most` changes the limit")
     }
 }
 
-/// Bytes that a temporary file in `dir` may have.
+/// Returns how many bytes a temporary file in `dir` may have.
 fn room(dir: &Path) -> Result<u64> {
     let stat = rustix::fs::statvfs(dir)
-        .map_err(|e| Error::io(format!("asking how much room {} has", dir.display()), e.into()))?;
+        .map_err(|e| Error::io(format!("cannot determine the free space of {}", dir.display()), e.into()))?;
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
     Ok((free - free / 20).saturating_sub(ROOM_LEFT))
 }
 
-/// Writes what is not zero.
+/// Writes the parts that are not zero.
 fn write(file: &File, at: u64, piece: &[u8]) -> io::Result<()> {
     data_runs(piece, HOLE)
         .into_iter()
         .try_for_each(|run| file.write_all_at(&piece[run.clone()], at + run.start as u64))
 }
 
-/// A file from its start to its end, which may not change meanwhile.
+/// Reads a file from start to end and fails if it changes meanwhile.
 pub(super) struct FileReader {
     part: Part,
     at: u64,
@@ -262,7 +261,8 @@ impl Read for FileReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.part.len() - self.at;
         let len = buffer.len().min(super::place(left)).min(256 << 10);
-        let read = self.part.fill(self.at, &mut buffer[..len]).and_then(|()| self.part.disk().glance());
+        let read =
+            self.part.fill(self.at, &mut buffer[..len]).and_then(|()| self.part.disk().check_unchanged());
         read.map_err(|error| self.failure.set(error))?;
         self.at += len as u64;
         Ok(len)

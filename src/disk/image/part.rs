@@ -1,4 +1,4 @@
-//! A range of a file: the whole of it, or a file inside an archive.
+//! A range of a file: all of it, or a member of an archive.
 
 use crate::disk::Extent;
 use crate::disk::file::FileDisk;
@@ -6,24 +6,24 @@ use crate::error::{Error, Kind, Result};
 use std::fmt;
 use std::ops::Range;
 
-/// Bytes of a file from one place to another, read at offsets that count from the first.
+/// A byte range of a file, read at offsets relative to its start.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     disk: FileDisk,
     range: Range<u64>,
-    /// Of an archive, the file in it.
+    /// The name of the archive member.
     member: Option<String>,
     sparse: bool,
 }
 
 impl Part {
-    /// The whole file.
+    /// Returns the part that is the whole file.
     pub(super) fn whole(disk: FileDisk) -> Self {
         let sparse = disk.is_sparse();
         Self { range: 0..disk.size(), sparse, disk, member: None }
     }
 
-    /// The file `member` of an archive, which must lie in the part.
+    /// Returns the archive member `member`, whose range must lie in this part.
     pub(super) fn member(&self, range: Range<u64>, member: String) -> Self {
         let range = self.range.start + range.start..self.range.start + range.end;
         Self { disk: self.disk.clone(), range, member: Some(member), sparse: self.sparse }
@@ -33,26 +33,25 @@ impl Part {
         self.range.end - self.range.start
     }
 
-    /// The file that it is of.
+    /// Returns the file.
     pub(super) fn disk(&self) -> &FileDisk {
         &self.disk
     }
 
-    /// Whether it is the whole file.
+    /// Returns whether it is the whole file.
     pub(super) fn is_whole(&self) -> bool {
         self.range == (0..self.disk.size())
     }
 
-    /// Fills `into` from `offset`. What lies past the end is an error, since a file that lost its end has
-    /// lost data.
+    /// Fills `into` from `offset`. Reading beyond the end is an error, since a truncated file has lost data.
     pub(super) fn fill(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         if !self.has(offset, into.len() as u64) {
-            return Err(self.damaged("it ends before the bytes that it should have").offset(offset));
+            return Err(self.damaged("it is truncated").offset(offset));
         }
         self.disk.fill(self.range.start + offset, into)
     }
 
-    /// Whether so many bytes from `offset` are in it.
+    /// Returns whether the part has `len` bytes from `offset`.
     pub(super) fn has(&self, offset: u64, len: u64) -> bool {
         offset.checked_add(len).is_some_and(|end| end <= self.len())
     }
@@ -64,7 +63,7 @@ impl Part {
         Ok(bytes)
     }
 
-    /// Reads up to `most` bytes at `offset`, fewer if the part ends.
+    /// Reads up to `most` bytes at `offset`, or fewer at the end of the part.
     pub(super) fn up_to(&self, offset: u64, most: u64) -> Result<Vec<u8>> {
         let len = self.len().saturating_sub(offset).min(most);
         let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
@@ -72,7 +71,7 @@ impl Part {
         Ok(bytes)
     }
 
-    /// The extents of so many bytes from `offset`, which count from there.
+    /// Returns the extents of `len` bytes from `offset`, relative to it.
     pub(super) fn extents(&self, offset: u64, len: u64) -> Result<Vec<Extent>> {
         let start = self.range.start + offset;
         if !self.sparse {
@@ -84,13 +83,13 @@ impl Part {
             .collect())
     }
 
-    /// The error for contents that cannot be right. The offset that is added is one in the file.
+    /// Returns the error for invalid contents. Its offset is one in the file.
     pub(super) fn damaged(&self, why: impl fmt::Display) -> Error {
         Error::new(Kind::Source, format!("{self} is damaged: {why}"))
-            .hint("`qemu-img check` says more; fetch the image again, or mend it")
+            .hint("check it with `qemu-img check`, then fetch it again or repair it")
     }
 
-    /// The error for what is not read.
+    /// Returns the error for unsupported contents.
     pub(super) fn refused(&self, why: impl fmt::Display) -> Error {
         Error::new(Kind::Source, format!("{self} cannot be read: {why}"))
     }
@@ -105,7 +104,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// A name from a file, fit to be shown: escaped, and cut where it is long.
+/// Returns a name from a file for display: escaped and truncated.
 pub(super) fn shown(name: &str) -> String {
     const MOST: usize = 200;
     let text: String = name.chars().take(MOST).collect();

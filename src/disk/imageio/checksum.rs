@@ -1,9 +1,9 @@
-//! The checksum that the server computes of an image by itself, and the same of bytes that are here.
+//! The checksum of an image that the server computes, and the same checksum of local bytes.
 //!
-//! It is a digest over the digests of blocks: `H(H(block 0) ‖ H(block 1) ‖ …)`, the last block as long as it
-//! is (ovirt-imageio, `_internal/blkhash.py`, `Hash`). Blocks of zeros have the digest that they have; both
-//! sides compute it once. By SHA-256, which is asked for here, that is what [`Algorithm::over`] makes of
-//! chunk digests where chunks are as long as blocks.
+//! It is a digest over the digests of blocks: `H(H(block 0) ‖ H(block 1) ‖ …)`, where the last block may be
+//! shorter (ovirt-imageio, `_internal/blkhash.py`, `Hash`). The digest of a zero block is computed once on
+//! either side. With SHA-256 the result equals [`Algorithm::over`] of chunk digests if chunks are as long as
+//! blocks.
 
 use crate::digest::{Algorithm, Digest, ZeroDigests, hex};
 use crate::disk::zero::is_zero;
@@ -13,32 +13,31 @@ use sha2::{Digest as _, Sha256};
 use std::io::Read;
 use std::ops::RangeInclusive;
 
-/// The server's own block size (`_internal/blkhash.py`, `BLOCK_SIZE`).
+/// The server's default block size (`_internal/blkhash.py`, `BLOCK_SIZE`).
 pub const BLOCK_SIZE: u64 = 4 << 20;
 
-/// The block sizes that the server takes, where they are multiples of 4096
-/// (`_internal/handlers/checksum.py`).
+/// The block sizes that the server accepts, if they are multiples of 4096 (`_internal/handlers/checksum.py`).
 pub(super) const BLOCK_SIZES: RangeInclusive<u64> = 1 << 20..=16 << 20;
 
-/// The name by which the server has SHA-256: that of Python's hashlib.
+/// The server's name for SHA-256, from Python's hashlib.
 pub(super) const ALGORITHM: &str = "sha256";
 
-/// The longest answer: three short fields.
+/// The longest reply: three short fields.
 pub(super) const LONGEST: usize = 4 << 10;
 
-/// What the server has computed of an image.
+/// A checksum computed by the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerChecksum {
-    /// The algorithm of the digests, of blocks and over them.
+    /// The algorithm of both levels of digests.
     pub algorithm: Algorithm,
-    /// The length of a block in bytes.
+    /// The block size in bytes.
     pub block_size: u64,
     /// The digest over the blocks' digests, in hexadecimal.
     pub hex: String,
 }
 
 impl ServerChecksum {
-    /// From the server's answer to a request for blocks of that size.
+    /// Parses the server's reply to a request for this block size.
     pub(super) fn parse(body: &[u8], block_size: u64) -> Result<Self> {
         #[derive(Deserialize)]
         struct Answer {
@@ -46,23 +45,22 @@ impl ServerChecksum {
             block_size: u64,
             checksum: String,
         }
-        let bad = |what: &str| {
-            Error::new(Kind::Protocol, format!("the server's answer for a checksum is unusable: {what}"))
-        };
+        let bad =
+            |what: &str| Error::new(Kind::Protocol, format!("cannot use the server's checksum: {what}"));
         let answer: Answer =
-            serde_json::from_slice(body).map_err(|e| bad("it is no checksum in JSON").source(e))?;
+            serde_json::from_slice(body).map_err(|e| bad("it is not a checksum in JSON").source(e))?;
         if answer.algorithm != ALGORITHM || answer.block_size != block_size {
-            return Err(bad("it is of another algorithm or block size than was asked for"));
+            return Err(bad("its algorithm or block size differs from the request"));
         }
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if answer.checksum.len() != 64 || !answer.checksum.bytes().all(is_digit) {
-            return Err(bad("the checksum has not 64 hexadecimal digits"));
+            return Err(bad("it does not have 64 hexadecimal digits"));
         }
         Ok(Self { algorithm: Algorithm::Sha256, block_size, hex: answer.checksum })
     }
 }
 
-/// Computes the server's checksum of bytes that are here, given in order.
+/// Computes the server's checksum of local bytes, given in order.
 #[derive(Debug)]
 pub struct BlockChecksum {
     block_size: u64,
@@ -73,7 +71,7 @@ pub struct BlockChecksum {
 }
 
 impl BlockChecksum {
-    /// Starts with no bytes; `block_size` is that of the [`ServerChecksum`] to compare with.
+    /// Creates an empty checksum. `block_size` is that of the [`ServerChecksum`] to compare with.
     pub fn new(block_size: u64) -> Self {
         Self {
             block_size: block_size.max(1),
@@ -84,7 +82,7 @@ impl BlockChecksum {
         }
     }
 
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let left = usize::try_from(self.block_size - self.filled).unwrap_or(usize::MAX);
@@ -108,7 +106,7 @@ impl BlockChecksum {
         self.filled = 0;
     }
 
-    /// The checksum of all bytes that were given, in hexadecimal.
+    /// Returns the checksum of all bytes, in hexadecimal.
     pub fn finish(mut self) -> String {
         if self.filled > 0 {
             self.end_block();
@@ -116,13 +114,13 @@ impl BlockChecksum {
         hex(&self.all.finalize())
     }
 
-    /// The same from the digests of all blocks, in order.
+    /// Returns the checksum from the digests of all blocks, in order.
     pub fn of_digests<'a>(digests: impl Iterator<Item = &'a Digest>) -> String {
         Algorithm::Sha256.over(digests).to_string()
     }
 }
 
-/// Computes the server's checksum of everything that a reader gives.
+/// Computes the server's checksum of everything that `reader` returns.
 pub fn checksum_of(mut reader: impl Read, block_size: u64) -> Result<String> {
     let mut checksum = BlockChecksum::new(block_size);
     let mut buffer = vec![0; 1 << 20];
@@ -131,7 +129,7 @@ pub fn checksum_of(mut reader: impl Read, block_size: u64) -> Result<String> {
             Ok(0) => return Ok(checksum.finish()),
             Ok(read) => checksum.update(&buffer[..read]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::io("reading what a checksum is computed of", error)),
+            Err(error) => return Err(Error::io("cannot read the data of a checksum", error)),
         }
     }
 }

@@ -1,22 +1,22 @@
-//! The server's list of extents, read as it comes, and what is kept of it.
+//! Parses the server's list of extents while it arrives.
 //!
-//! The server gives one list for the whole image and has no windows (ovirt-imageio, docs/images.md,
-//! "EXTENTS"), so the list is as long as the image is fragmented. It is parsed entry by entry; only the
-//! ranges that matter are kept.
+//! The server returns one list for the whole image, without windows (ovirt-imageio, docs/images.md,
+//! "EXTENTS"), so its length depends on the fragmentation of the image. It is parsed entry by entry, and only
+//! the relevant ranges are kept.
 
 use crate::disk::Extent;
 use crate::error::{Error, Kind, Result};
 use serde::Deserialize;
 use std::ops::Range;
 
-/// The most entries that are looked at. What is behind them counts as data, or as changed: that is never
-/// wrong, only slower. The ranges that are kept of so many take 8 MiB.
+/// The most entries that are parsed. Everything beyond counts as data or as changed, which is correct, only
+/// slower. The ranges of this many entries take 8 MiB.
 pub(super) const MOST_ENTRIES: usize = 1 << 20;
 
-/// The longest list: the most entries, each longer than the server writes them for an image of many TiB.
+/// The longest list in bytes: the most entries, at more than the length they have for an image of many TiB.
 const LONGEST_LIST: u64 = 128 << 20;
 
-/// The longest entry. The server's have four fields and below 100 bytes.
+/// The longest entry in bytes. The server's have four fields and less than 100 bytes.
 const LONGEST_ENTRY: usize = 512;
 
 /// An entry of the list (docs/images.md, "Zero extent" and "Dirty extent").
@@ -28,17 +28,17 @@ pub(super) struct Entry {
     dirty: Option<bool>,
 }
 
-/// What a list is about.
+/// The kind of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Context {
-    /// Which ranges read as zero.
+    /// Ranges that read as zero.
     Zero,
-    /// Which ranges changed since the checkpoint of an incremental backup.
+    /// Ranges that changed since the checkpoint of an incremental backup.
     Dirty,
 }
 
 impl Context {
-    /// Its name in the request.
+    /// Returns the name in the request.
     pub(super) fn name(self) -> &'static str {
         match self {
             Context::Zero => "zero",
@@ -47,19 +47,19 @@ impl Context {
     }
 }
 
-/// What a list says of an image.
+/// The ranges of a list.
 #[derive(Debug, Default)]
 pub(super) struct Extents {
-    /// The ranges that read as zero, or that are dirty: in order, none touching the next.
+    /// The ranges that read as zero or are dirty, in order and not adjacent.
     pub(super) ranges: Vec<Range<u64>>,
-    /// Of a list of dirty ranges, those of them that read as zero.
+    /// For a list of dirty ranges, those among them that read as zero.
     pub(super) zeros: Vec<Range<u64>>,
-    /// Where the image ends by the list; unknown where only its start was looked at.
+    /// The end of the image according to the list; `None` if only its start was parsed.
     pub(super) end: Option<u64>,
 }
 
 impl Extents {
-    /// What is known of `window`: extents that follow each other and cover it.
+    /// Returns contiguous extents that cover `window`.
     pub(super) fn window(&self, window: Range<u64>) -> Vec<Extent> {
         let first = self.ranges.partition_point(|zeros| zeros.end <= window.start);
         let (mut extents, mut at) = (Vec::new(), window.start);
@@ -68,7 +68,7 @@ impl Extents {
             if at < start {
                 extents.push(Extent { range: at..start, zero: false });
             }
-            // Of a window of no bytes there is nothing to say.
+            // An empty window has no extents.
             if start < end {
                 extents.push(Extent { range: start..end, zero: true });
                 at = end;
@@ -80,7 +80,7 @@ impl Extents {
         extents
     }
 
-    /// Takes a range out of those that read as zero.
+    /// Removes a range from those that read as zero.
     pub(super) fn forget(&mut self, range: &Range<u64>) {
         let first = self.ranges.partition_point(|zeros| zeros.end <= range.start);
         let after = self.ranges.partition_point(|zeros| zeros.start < range.end);
@@ -94,7 +94,7 @@ impl Extents {
     }
 }
 
-/// Where in the list the next byte stands.
+/// The parser's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Start,
@@ -105,10 +105,10 @@ enum Place {
     End,
 }
 
-/// Reads a list piece by piece.
+/// An incremental parser of a list.
 pub(super) struct Parser {
     context: Context,
-    /// The image's size: the list covers it, and what it says of what is behind is left out.
+    /// The size of the image. The list covers it; ranges beyond are ignored.
     size: u64,
     place: Place,
     entry: Vec<u8>,
@@ -119,7 +119,7 @@ pub(super) struct Parser {
 }
 
 impl Parser {
-    /// For the list of an image of `size` bytes.
+    /// Creates a parser for the list of an image of `size` bytes.
     pub(super) fn new(context: Context, size: u64) -> Self {
         Self {
             context,
@@ -133,7 +133,7 @@ impl Parser {
         }
     }
 
-    /// Takes the next bytes. Says whether more of them are wanted.
+    /// Parses the next bytes. Returns whether more are wanted.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<bool> {
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         if self.bytes > LONGEST_LIST {
@@ -166,7 +166,7 @@ impl Parser {
                 }
                 (Place::AfterEntry, b',') => Place::NextEntry,
                 (Place::FirstEntry | Place::AfterEntry, b']') => Place::End,
-                _ => return Err(self.bad("it is no JSON list of extents")),
+                _ => return Err(self.bad("it is not a JSON list of extents")),
             };
         }
         Ok(true)
@@ -174,7 +174,7 @@ impl Parser {
 
     fn take_entry(&mut self) -> Result<()> {
         let entry: Entry = serde_json::from_slice(&self.entry)
-            .map_err(|e| self.bad("an entry is no extent in JSON").source(e))?;
+            .map_err(|e| self.bad("an entry is not an extent in JSON").source(e))?;
         if entry.start != self.at {
             let (start, at) = (entry.start, self.at);
             return Err(self.bad(&format!("an extent starts at {start} where the one before ends at {at}")));
@@ -192,7 +192,7 @@ impl Parser {
                 if dirty {
                     append(&mut self.extents.ranges, range.clone());
                 }
-                // Left out by a server before 2.2, whose extents all count as data.
+                // Servers before 2.2 omit it; all their extents count as data.
                 if dirty && zero == Some(true) {
                     append(&mut self.extents.zeros, range);
                 }
@@ -206,10 +206,10 @@ impl Parser {
         Ok(())
     }
 
-    /// What the list says, all of which has come.
+    /// Returns the result of a complete list.
     pub(super) fn finish(mut self) -> Result<Extents> {
         if self.place != Place::End {
-            return Err(Error::new(Kind::ShortReply, "the list of extents ends early"));
+            return Err(Error::new(Kind::ShortReply, "the list of extents ended early"));
         }
         if self.at < self.size {
             let (at, size) = (self.at, self.size);
@@ -219,7 +219,7 @@ impl Parser {
         Ok(self.extents)
     }
 
-    /// What its start says, as far as was looked.
+    /// Returns the result of the parsed part.
     pub(super) fn give_up(mut self) -> Extents {
         if self.context == Context::Dirty && self.at < self.size {
             append(&mut self.extents.ranges, self.at..self.size);
@@ -231,12 +231,12 @@ impl Parser {
         let (name, entries) = (self.context.name(), self.entries);
         Error::new(
             Kind::Protocol,
-            format!("the server's list of {name} extents cannot be used: {what} (after {entries} extents)"),
+            format!("cannot use the server's list of {name} extents: {what} (after {entries} extents)"),
         )
     }
 }
 
-/// Appends a range, to the last one if it follows it.
+/// Appends a range, merging it with the last one if they are adjacent.
 fn append(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
     if range.start >= range.end {
         return;
@@ -252,7 +252,7 @@ fn append(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
 mod tests {
     use super::*;
 
-    /// Byte by byte, as the worst of connections would have it.
+    /// Parses byte by byte, as if every byte arrived alone.
     fn parse(context: Context, size: u64, list: &str) -> Result<Extents> {
         let mut parser = Parser::new(context, size);
         for byte in list.as_bytes() {
@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(all.window(30..70), extents(&[(30..70, false)]));
         assert_eq!(all.window(79..81), extents(&[(79..80, true), (80..81, false)]));
         assert_eq!(all.window(7..7), extents(&[]));
-        // What it says of more than the image is left out.
+        // Ranges beyond the image are ignored.
         assert_eq!(zero(15, &[(0, 10, false), (10, 20, true)]).unwrap().ranges, [10..15]);
         assert_eq!(zero(5, &[(0, 10, false), (10, 20, true)]).unwrap().ranges, []);
     }
@@ -315,7 +315,7 @@ mod tests {
             "zero":true},{"start":16,"length":8,"dirty":false,"zero":true},{"start":24,"length":8,"dirty":true}]"#;
         let all = parse(Context::Dirty, 32, list).unwrap();
         assert_eq!((&all.ranges[..], &all.zeros[..]), (&[0..16, 24..32][..], &[8..16][..]));
-        // What was not looked at may have changed.
+        // Ranges that were not parsed may have changed.
         let mut parser = Parser::new(Context::Dirty, 32);
         assert!(parser.push(br#"[{"start":0,"length":8,"dirty":false},"#).unwrap());
         assert_eq!(parser.give_up().ranges, [8..32]);
@@ -335,14 +335,14 @@ mod tests {
         refused(20, &format!("[{}]", one("0", "19")), "ends at 19, and the image at 20");
         refused(20, &format!("[{}]", one("0", "0")), "length of 0");
         refused(20, &two(one("0", "1"), one("1", "18446744073709551615")), "length of 18446744073709551615");
-        refused(20, &format!("[{}]", one("0", "-1")), "no extent in JSON");
-        refused(20, &format!("[{}]", one("0", "1e99")), "no extent in JSON");
+        refused(20, &format!("[{}]", one("0", "-1")), "not an extent in JSON");
+        refused(20, &format!("[{}]", one("0", "1e99")), "not an extent in JSON");
         refused(20, "[]", "ends at 0");
-        refused(20, "<html>", "no JSON list");
-        refused(20, &format!("[{}]]", one("0", "20")), "no JSON list");
+        refused(20, "<html>", "not a JSON list");
+        refused(20, &format!("[{}]]", one("0", "20")), "not a JSON list");
         refused(20, r#"[{"start":0,"length":20}]"#, "whether it is zero");
         refused(20, &format!("[{{{}", " ".repeat(LONGEST_ENTRY)), "longer than the limit of 512 bytes");
-        // What breaks off is asked for again.
+        // A truncated list is requested again.
         for short in ["", "[", r#"[{"start":0"#, r#"[{"start":0,"length":20,"zero":true}"#] {
             assert_eq!(parse(Context::Zero, 20, short).unwrap_err().kind(), Kind::ShortReply, "{short}");
         }
@@ -364,7 +364,7 @@ mod tests {
         let extents = parser.give_up();
         assert_eq!((extents.end, extents.ranges.len()), (None, MOST_ENTRIES / 2));
         assert_eq!(extents.window(entries..u64::MAX), self::extents(&[(entries..u64::MAX, false)]));
-        // Nor does one of spaces go on for ever.
+        // A list of spaces ends as well.
         let mut parser = Parser::new(Context::Zero, 1);
         let spaces = vec![b' '; 1 << 20];
         let error = (0..).find_map(|_| parser.push(&spaces).err()).unwrap();

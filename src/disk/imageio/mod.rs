@@ -1,27 +1,26 @@
-//! Images behind the oVirt image server (ovirt-imageio), which oVirt and Oracle OLVM use for uploads,
-//! downloads and backups.
+//! Images on an oVirt image server (ovirt-imageio), which oVirt and Oracle OLVM use for uploads, downloads
+//! and backups.
 //!
-//! An image is named by a ticket, which is the credential too and ends with the transfer that it was made
-//! for. What the server documents is in ovirt-imageio, docs/images.md; what stands in the code alone is cited
-//! by its file.
+//! An image is identified by a ticket, which is also the credential and expires with the transfer it was
+//! created for. Documented behaviour is in ovirt-imageio, docs/images.md; behaviour that only the code shows
+//! is cited by file.
 //!
 //! # Safe writes
-//! Writes are not flushed one by one, so the disk is [`DiskInfo::volatile`]. After a status of 500 "you
-//! should send again all the data sent since the last flush" ("General errors"). A write that failed like
-//! that may be repeated and succeed, but others from before it may be lost. So the next
-//! [`flush`](WriteAt::flush) fails once, with [`Kind::Io`], and what was written since the last one that did
-//! not is written again by a later run. A connection that breaks says nothing about what was written before;
-//! its write is repeated and that is all. A flush whose answer is lost is another matter: it may have failed,
-//! and the next would not say so (fsync(2) reports an error once). It counts as failed.
+//! Writes are not flushed individually, so the disk is [`DiskInfo::volatile`]. After a status of 500 "you
+//! should send again all the data sent since the last flush" ("General errors"): the write may be repeated
+//! successfully, but earlier ones may be lost. So the next [`flush`](WriteAt::flush) fails once, with
+//! [`Kind::Io`], and a later run writes everything again since the last successful flush. A broken connection
+//! says nothing about earlier writes, so only its own write is repeated. A flush whose reply is lost counts
+//! as failed, because the next one would not report an error (fsync(2) reports an error once).
 //!
 //! # Limits
-//! "Using multiple writers may fail and corrupt image data" where `max_writers` does not allow them. The disk
-//! itself makes no more requests at a time than that, whoever asks for them. A write that is given up may go
-//! on at the server for a moment; its repeat writes the same bytes to the same place.
+//! "Using multiple writers may fail and corrupt image data" unless `max_writers` allows them. The disk itself
+//! enforces that limit, whatever its callers request. A dropped write may continue on the server for a
+//! moment; its repetition writes the same bytes to the same place.
 //!
 //! # Zeros
-//! A ticket does not tell a new image from one with contents (`sparse` says only what zeroing does to the
-//! storage), so [`DiskInfo::fresh_is_zero`] is false. Extents do say what reads as zero.
+//! A ticket does not distinguish a new image from one with contents (`sparse` only says what zeroing does to
+//! the storage), so [`DiskInfo::fresh_is_zero`] is false. Extents do report what reads as zero.
 
 mod checksum;
 mod extents;
@@ -51,23 +50,23 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use transfer::{ContentRange, Request, Transfer};
 
-/// No storage behind a server is taken to be slower than this, in bytes a second, where the server works
-/// without a sign of life: it zeroes by writing where the storage cannot, and answers for a checksum once all
-/// is read.
+/// The slowest storage that is allowed for, in bytes per second, while the server works without sending
+/// anything: it zeroes by writing if the storage cannot do better, and replies with a checksum only at its
+/// end.
 const SLOWEST_STORAGE: u64 = 8 << 20;
 
-/// How much longer a flush may take than other requests, whatever this run has written: there may be more
-/// from before.
+/// How much longer a flush may take than other requests, whatever this run wrote, since earlier writes may be
+/// unflushed.
 const FLUSH: Duration = Duration::from_mins(5);
 
-/// The same for extents. The server collects all of them first, for more than a minute where an image is
-/// large (the comment on `timeout` in `_internal/http.py`).
+/// How much longer a list of extents may take. The server collects all of them first, which takes more than a
+/// minute for a large image (comment on `timeout` in `_internal/http.py`).
 const EXTENTS: Duration = Duration::from_mins(10);
 
-/// The length of a list of extents that its deadline is made for: that of 200,000 of them.
+/// The length of a list of extents assumed for its deadline: that of 200,000 extents.
 const USUAL_LIST: u64 = 16 << 20;
 
-/// An image behind an oVirt image server. Clones are the same disk.
+/// An image on an oVirt image server. Clones are the same disk.
 #[derive(Clone)]
 pub struct ImageioDisk {
     inner: Arc<Inner>,
@@ -79,52 +78,52 @@ struct Inner {
     features: ServerFeatures,
     reads: Semaphore,
     writes: Semaphore,
-    /// What is known of the image's zeros.
+    /// What is known about zeros in the image.
     zeros: Mutex<Zeros>,
     /// Held while the list of extents is fetched.
     fetching: tokio::sync::Mutex<()>,
-    /// Whether a write has failed since the last flush, so that what was written in between may be lost.
+    /// Whether a write failed since the last flush, so that other writes since then may be lost.
     failed: AtomicBool,
-    /// Held by a flush; whether one before it had no answer.
+    /// Held during a flush; true if an earlier one had no reply.
     flushing: tokio::sync::Mutex<bool>,
     /// Bytes written since the last flush.
     unflushed: AtomicU64,
 }
 
-/// The list of extents, once it was asked for, less what was written since.
+/// The list of extents, if it was fetched, without the ranges written since.
 #[derive(Default)]
 struct Zeros {
     list: Option<Extents>,
-    /// Writes that were begun, and those of them that are known to be over: a list that came while they
-    /// differ may be older than what they wrote.
+    /// The number of writes begun, and of those known to have ended. A list that was fetched while they
+    /// differed may be older than the writes.
     begun: u64,
     over: u64,
 }
 
-/// What changed since the checkpoint of an incremental backup.
+/// The changes since the checkpoint of an incremental backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirtyExtents {
-    /// The ranges that changed, in order.
+    /// The changed ranges, in order.
     pub changed: Vec<Range<u64>>,
-    /// Those of them that read as zero.
+    /// Those among them that read as zero.
     pub zeros: Vec<Range<u64>>,
 }
 
 impl ImageioDisk {
-    /// The same, known as `identity`.
+    /// Sets the identity.
     #[must_use]
     pub fn known_as(mut self, identity: Identity) -> Self {
         Arc::make_mut(&mut self.info).identity = Some(identity);
         self
     }
 
-    /// What the server can do for this ticket.
+    /// Returns what the server supports for this ticket.
     pub fn features(&self) -> &ServerFeatures {
         &self.inner.features
     }
 
-    /// The ranges that changed since the checkpoint of an incremental backup, in one attempt; `None` if the
-    /// ticket is not for one.
+    /// Returns the ranges that changed since the checkpoint of an incremental backup, in one attempt. Returns
+    /// `None` if the ticket is not for one.
     pub async fn dirty_extents(&self) -> Result<Option<DirtyExtents>> {
         if !self.inner.features.extents {
             return Ok(None);
@@ -133,20 +132,19 @@ impl ImageioDisk {
         Ok(fetched.map(|list| DirtyExtents { changed: list.ranges, zeros: list.zeros }))
     }
 
-    /// The checksum of the whole image as the server reads it, in one attempt; `None` if the server has none,
-    /// or one of something else: the server's covers all of its file, which may be longer than the image.
+    /// Returns the server's checksum of the whole image, in one attempt. Returns `None` if the server has
+    /// none, or if its checksum covers more than the image, as that of a longer file does.
     ///
-    /// The server reads and hashes everything before it answers, and sends nothing meanwhile
-    /// (`_internal/handlers/checksum.py`). It is given the time that slow storage takes, so the wait ends
-    /// late if the server hangs; a connection that is gone is noticed by TCP. The server does not notice that
-    /// nobody waits any more.
+    /// The server reads and hashes everything before it replies, and sends nothing meanwhile
+    /// (`_internal/handlers/checksum.py`). The deadline allows for slow storage, so it ends late if the
+    /// server hangs; TCP detects a lost connection. The server does not notice if the client goes away.
     pub async fn checksum(&self) -> Result<Option<ServerChecksum>> {
         self.checksum_in_blocks(BLOCK_SIZE).await
     }
 
-    /// The same over blocks of this size. With SHA-256 for chunk digests, and chunks of that size,
-    /// [`BlockChecksum::of_digests`] has the same of the chunks, without a byte being read again. `None` also
-    /// where the server takes no such size.
+    /// Like [`ImageioDisk::checksum`], over blocks of this size. If chunks have that size and SHA-256
+    /// digests, [`BlockChecksum::of_digests`] computes the same checksum from the chunk digests without
+    /// reading again. Also returns `None` if the server does not support the size.
     pub async fn checksum_in_blocks(&self, block_size: u64) -> Result<Option<ServerChecksum>> {
         let served = checksum::BLOCK_SIZES.contains(&block_size) && block_size.is_multiple_of(4096);
         if !(self.inner.features.checksum && served) || self.end().await? != Some(self.info.size) {
@@ -161,7 +159,7 @@ impl ImageioDisk {
         ServerChecksum::parse(&body, block_size).map(Some)
     }
 
-    /// Where the server's own list says that the image ends.
+    /// Returns the end of the image according to the server's list.
     async fn end(&self) -> Result<Option<u64>> {
         if !self.inner.features.extents {
             return Ok(None);
@@ -173,7 +171,7 @@ impl ImageioDisk {
         Ok(self.fetch(Context::Zero).await?.and_then(|list| list.end))
     }
 
-    /// Asks for a list of extents; `None` where the server has none of that kind.
+    /// Fetches a list of extents. Returns `None` if the server has none of that kind.
     async fn fetch(&self, context: Context) -> Result<Option<Extents>> {
         let _turn = self.inner.reads.acquire().await;
         let below = format!("/extents?context={}", context.name());
@@ -187,7 +185,7 @@ impl ImageioDisk {
         while let Some(piece) = answer.piece().await? {
             if !parser.push(&piece)? {
                 tracing::warn!(
-                    "the image has more than {} extents: what is behind them is treated as data",
+                    "the image has more than {} extents; the rest is treated as data",
                     extents::MOST_ENTRIES
                 );
                 return Ok(Some(parser.give_up()));
@@ -234,7 +232,7 @@ impl ImageioDisk {
         Ok(into)
     }
 
-    /// A write or a zeroing, from its turn to its acknowledgement.
+    /// Makes a write or zeroing request and waits for its acknowledgement.
     async fn change(&self, range: Range<u64>, request: Request<'_>) -> Result<Receipt> {
         let _turn = self.inner.writes.acquire().await;
         {
@@ -256,13 +254,13 @@ impl ImageioDisk {
 
     async fn write(self, offset: u64, body: Body) -> Result<Receipt> {
         let Body::Raw(bytes) = body else {
-            // The server ignores Content-Encoding, and what is compressed would land on the disk as it is.
-            return Err(Error::new(Kind::Refused, "the image server takes no gzip").offset(offset));
+            // The server ignores Content-Encoding, so compressed data would end up on the disk.
+            return Err(Error::new(Kind::Refused, "the image server does not support gzip").offset(offset));
         };
         let end = offset.saturating_add(bytes.len() as u64);
         self.info.check_range(offset, bytes.len() as u64)?;
         if bytes.is_empty() {
-            // There is no range of no bytes.
+            // An empty range cannot be expressed.
             return Ok(Receipt::acknowledged());
         }
         self.change(offset..end, Request::put(offset, bytes)?).await
@@ -281,21 +279,21 @@ impl ImageioDisk {
     async fn flush_once(self) -> Result<()> {
         let inner = &*self.inner;
         if !inner.features.flush {
-            // Such a server flushes with every write (docs/images.md, "PUT").
+            // A server without this feature flushes with every write (docs/images.md, "PUT").
             return inner.check_failed();
         }
         let mut unanswered = inner.flushing.lock().await;
         if std::mem::replace(&mut *unanswered, false) {
-            return Err(lost("the answer to a flush did not come"));
+            return Err(lost("the server did not reply to a flush"));
         }
         inner.check_failed()?;
-        // Stays so if this attempt is dropped.
+        // Remains set if this attempt is dropped.
         *unanswered = true;
         let bytes = inner.unflushed.load(Ordering::Relaxed);
         let work = FLUSH.saturating_add(storage_time(bytes));
         let sent = inner.transfer.send(Request::patch(&json!({"op": "flush"}), work)).await;
         *unanswered = false;
-        let answer = sent.map_err(|e| lost("the answer to a flush did not come").source(e))?;
+        let answer = sent.map_err(|e| lost("the server did not reply to a flush").source(e))?;
         let status = answer.status();
         let done = inner.transfer.done(answer).await;
         if status >= 500 {
@@ -303,13 +301,13 @@ impl ImageioDisk {
         }
         done?;
         inner.unflushed.fetch_sub(bytes, Ordering::Relaxed);
-        // A write may have failed since: what it took with it need not be what this flush had.
+        // A write may have failed meanwhile, and the flush need not have covered what was lost with it.
         inner.check_failed()
     }
 }
 
 impl Inner {
-    /// Fails, once, if a write has failed since this was last asked.
+    /// Returns an error, once, if a write failed since the last call.
     fn check_failed(&self) -> Result<()> {
         if self.failed.swap(false, Ordering::AcqRel) {
             Err(lost("the image server failed in a write"))
@@ -319,13 +317,13 @@ impl Inner {
     }
 }
 
-/// The error of a flush after which nothing since the one before it counts.
+/// Returns the error of a flush after which nothing written since the last successful one counts.
 fn lost(why: &str) -> Error {
     Error::new(Kind::Io, format!("{why}: what was written since the last flush may be lost"))
-        .hint("run the same command again: it writes that part again")
+        .hint("run the same command again to write that part again")
 }
 
-/// How long slow storage takes for so many bytes.
+/// Returns how long slow storage takes for `bytes`.
 fn storage_time(bytes: u64) -> Duration {
     Duration::from_secs(bytes / SLOWEST_STORAGE)
 }
@@ -339,7 +337,7 @@ impl ReadAt for ImageioDisk {
         Box::pin(self.clone().read(offset, len, into))
     }
 
-    /// By the server's list, which is asked for once.
+    /// Uses the server's list, which is fetched once.
     fn extents(&self, window: Range<u64>) -> Attempt<Vec<Extent>> {
         if self.inner.features.extents {
             Box::pin(self.clone().extents_once(window))
@@ -348,8 +346,8 @@ impl ReadAt for ImageioDisk {
         }
     }
 
-    /// The server does not tell. oVirt locks a disk for the time of its transfer, and what it gives out for a
-    /// backup is a snapshot.
+    /// The server does not report changes. oVirt locks a disk during its transfer, and provides a snapshot
+    /// for a backup.
     fn changed(&self) -> Attempt<Option<Error>> {
         Box::pin(async { Ok(None) })
     }
@@ -368,7 +366,7 @@ impl WriteAt for ImageioDisk {
         Box::pin(self.clone().write(offset, body))
     }
 
-    /// By the server, if it can; whether that frees storage is said by the ticket.
+    /// Zeroes on the server, if it can. The ticket says whether that frees storage.
     fn zero_at(&self, range: Range<u64>) -> Attempt<Option<Receipt>> {
         Box::pin(self.clone().zero(range))
     }

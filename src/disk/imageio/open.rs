@@ -1,4 +1,4 @@
-//! Opening an image: what its server can do, how large it is, and by which way it is reached.
+//! Opens an image: queries the server's features, the size of the image, and how to reach the server.
 
 use super::server::ServerFeatures;
 use super::transfer::{ContentRange, Request, Transfer};
@@ -17,16 +17,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// How long a server on this machine may take to say what it can do, before it is reached as any other.
+/// How long a local server may take to report its features before it is used over TCP.
 const LOCAL_ANSWER: Duration = Duration::from_secs(5);
 
 impl ImageioDisk {
     /// Opens the image of `ticket` on the server at `base`, which is `https://HOST:54322/images/`; `/images/`
-    /// may be left out.
+    /// may be omitted.
     ///
-    /// If the server says that it listens on a unix socket, and both are on this machine, that is used from
-    /// then on; it is faster and costs less (docs/images.md, "`unix_socket`"). Whether plain http may be used
-    /// to elsewhere is for the caller to know.
+    /// If the server reports a Unix socket and is on this machine, the socket is used from then on, because
+    /// it is faster (docs/images.md, "`unix_socket`"). The caller decides whether plain http is allowed.
     pub async fn open(
         mut base: Url,
         ticket: &SecretString,
@@ -50,8 +49,8 @@ impl ImageioDisk {
             let mut local = base.clone();
             let plain = local.set_scheme("http").is_ok() && local.set_host(Some("localhost")).is_ok();
             let local = Transfer::new(local, ticket, &options, meters)?;
-            // Another server may listen there, if the port of this machine leads to another one's; or nothing
-            // may answer.
+            // Another server may listen there, if the port is forwarded to another machine, or the server may
+            // not reply.
             let asked = async { ServerFeatures::ask(&local).await.ok() };
             if plain && let Ok(Some(same)) = tokio::time::timeout(LOCAL_ANSWER, asked).await {
                 (transfer, features) = (local, same);
@@ -79,19 +78,19 @@ impl ImageioDisk {
     }
 }
 
-/// What an image is called: by its server, and by a digest of its ticket that tells it from others and gives
-/// nothing away.
+/// Returns the name of an image: its server, and a digest of its ticket that identifies it and reveals
+/// nothing.
 fn name(base: &Url, ticket: &str) -> String {
     let digest = blake3::hash(ticket.as_bytes()).to_hex();
     format!("image {} of {}", &digest[..8], base.host_str().unwrap_or_default())
 }
 
-/// The size of an image, in one attempt: what can be read of it.
+/// Returns the readable size of an image, in one attempt.
 ///
-/// The server has no request for it: HEAD is answered with 405, and the list of extents covers what the
-/// storage has, which may be more than the ticket allows. So one byte is asked for at the start, whose
-/// `Content-Range` has the ticket's size, and one at its end. Where the storage has less, the answer is 416
-/// with what there is (`_internal/validate.py`, `available_range`).
+/// The server has no request for it. HEAD is answered with 405, and the list of extents covers the storage,
+/// which may exceed the ticket. So one byte is read at the start, whose `Content-Range` has the ticket's
+/// size, and one at the end. If the storage is shorter, the reply is 416 with its size
+/// (`_internal/validate.py`, `available_range`).
 async fn size(transfer: &Transfer) -> Result<u64> {
     let empty = || Error::new(Kind::Source, "the image is empty");
     let ticket = match probe(transfer, 0).await? {
@@ -103,25 +102,26 @@ async fn size(transfer: &Transfer) -> Result<u64> {
         Probe::Byte(Some(size)) if size == ticket => Ok(ticket),
         Probe::Only(0) => Err(empty()),
         Probe::Only(size) if size < ticket => Ok(size),
-        _ => Err(Error::new(Kind::Protocol, "the server says two different sizes of the image")),
+        _ => Err(Error::new(Kind::Protocol, "the server reports two different sizes of the image")),
     }
 }
 
-/// The size by the length of the whole, which is not read: for servers that leave the size out of
-/// `Content-Range`, as docs/images.md, "GET" has it.
+/// Returns the size by the length of the whole image, without reading it: for servers that omit the size in
+/// `Content-Range`, as in docs/images.md, "GET".
 async fn whole_length(transfer: &Transfer) -> Result<u64> {
     let request = Request { expected: u64::MAX, headers: octets(), ..Request::new(Method::GET, "") };
     let answer = transfer.granted(transfer.send(request).await?, 200).await?;
-    answer.length().filter(|length| (1..=i64::MAX.unsigned_abs()).contains(length)).ok_or_else(|| {
-        Error::new(Kind::Protocol, "the server does not say how large the image is, or that it is empty")
-    })
+    answer
+        .length()
+        .filter(|length| (1..=i64::MAX.unsigned_abs()).contains(length))
+        .ok_or_else(|| Error::new(Kind::Protocol, "the server does not report the size of the image"))
 }
 
-/// What is said of a place.
+/// The result of reading one byte.
 enum Probe {
-    /// Its byte is there, in an image of this size.
+    /// The byte exists, in an image of this size if known.
     Byte(Option<u64>),
-    /// The image has only so many bytes.
+    /// The image has only this many bytes.
     Only(u64),
 }
 
@@ -142,9 +142,9 @@ async fn probe(transfer: &Transfer, at: u64) -> Result<Probe> {
     }
 }
 
-/// The error for a range that is not the one that was asked for.
+/// Returns the error for another range than requested.
 pub(super) fn other_range(first: u64, last: u64, headers: &HeaderMap) -> Error {
     let got = text(headers, header::CONTENT_RANGE.as_str());
     let got: String = got.chars().take(100).collect();
-    Error::new(Kind::Protocol, format!("the server sends {got:?} where bytes {first}-{last} were asked for"))
+    Error::new(Kind::Protocol, format!("the server sent {got:?}, expected bytes {first}-{last}"))
 }

@@ -1,5 +1,4 @@
-//! What a server says that it can do (ovirt-imageio, docs/images.md, "OPTIONS"), and whether it is on this
-//! machine.
+//! The features of a server (ovirt-imageio, docs/images.md, "OPTIONS"), and whether it is on this machine.
 
 use super::transfer::{Request, Transfer};
 use crate::error::{Error, Kind, Result};
@@ -9,46 +8,45 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
 
-/// The longest answer to OPTIONS: a few names and numbers.
+/// The longest reply to OPTIONS: a few names and numbers.
 const LONGEST: usize = 64 << 10;
 
-/// The most requests at a time that are ever made, whatever a server allows.
+/// The most concurrent requests, whatever a server allows.
 const MOST: usize = 1024;
 
-/// The longest path of a unix socket (`sun_path` of unix(7)).
+/// The longest path of a Unix socket (`sun_path` of unix(7)).
 const LONGEST_SOCKET: usize = 107;
 
-/// The user ids below this are those of the system and its servers (`SYS_UID_MAX` of login.defs(5)).
+/// User ids below this belong to the system and its services (`SYS_UID_MAX` of login.defs(5)).
 const PEOPLE: u32 = 1000;
 
-/// What a server can do for one ticket.
+/// What a server supports for a ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "a list of features, as the server has it")]
 pub struct ServerFeatures {
-    /// Whether it makes zeros by itself.
+    /// Whether it can zero ranges.
     pub zero: bool,
-    /// Whether it flushes only when it is asked to.
+    /// Whether it flushes only on request.
     pub flush: bool,
-    /// Whether it has a list of extents.
+    /// Whether it lists extents.
     pub extents: bool,
     /// Whether it computes checksums.
     pub checksum: bool,
-    /// Whether the ticket allows writes, as far as the server says it (`Allow`).
+    /// Whether the ticket allows writes, as far as the server says so (`Allow`).
     pub writable: bool,
-    /// The most reads at a time.
+    /// The most concurrent reads.
     pub max_readers: usize,
-    /// The most writes at a time: more may damage the image.
+    /// The most concurrent writes; more may damage the image.
     pub max_writers: usize,
-    /// The socket on which it listens on its own machine; one that begins with a NUL has no place in the file
-    /// system.
+    /// The socket on which it listens locally. A name that begins with a NUL is an abstract socket.
     pub unix_socket: Option<PathBuf>,
 }
 
 impl ServerFeatures {
-    /// Asks the server, in one attempt.
+    /// Queries the server, in one attempt.
     pub(super) async fn ask(transfer: &Transfer) -> Result<Self> {
         let answer = transfer.send(Request::new(Method::OPTIONS, "")).await?;
-        // Servers of before this request know nothing but GET and PUT (docs/images.md, "OPTIONS", "Errors").
+        // Older servers support only GET and PUT (docs/images.md, "OPTIONS", "Errors").
         if matches!(answer.status(), 204 | 405) {
             return Self::read(&Options::default(), "GET, PUT");
         }
@@ -56,7 +54,7 @@ impl ServerFeatures {
         let allow = text(answer.headers(), "allow");
         let body = answer.at_most(LONGEST).await?;
         let options: Options = serde_json::from_slice(&body).map_err(|e| {
-            Error::new(Kind::Protocol, "the server does not say what it can do: no JSON")
+            Error::new(Kind::Protocol, "the server's reply to OPTIONS is not JSON")
                 .source(e)
                 .hint("another server or a proxy may have replied: check the remote's url and the network")
         })?;
@@ -71,7 +69,7 @@ impl ServerFeatures {
             Some(socket) if socket.len() > LONGEST_SOCKET => {
                 return Err(Error::new(
                     Kind::Protocol,
-                    "the server names a unix socket of an impossible length",
+                    "the server reports a Unix socket of an invalid length",
                 ));
             }
             Some(socket) if socket.starts_with(['/', '\0']) => Some(PathBuf::from(socket)),
@@ -89,10 +87,10 @@ impl ServerFeatures {
         })
     }
 
-    /// The socket, if the server behind it may be this one: somebody listens there who may be a server.
+    /// Returns the socket if a server listens there that may be this one.
     ///
-    /// A name without a place in the file system is anybody's who takes it first, and so is a port that leads
-    /// to another machine's server. The ticket is not given to another person's process.
+    /// Anybody can take an abstract name first, and a port may be forwarded to another machine's server. The
+    /// ticket is not sent to a process of another user.
     pub(super) async fn reachable_socket(&self) -> Option<&Path> {
         let socket = self.unix_socket.as_deref()?;
         let peer = UnixStream::connect(socket).await.ok()?.peer_cred().ok()?;
@@ -100,7 +98,7 @@ impl ServerFeatures {
     }
 }
 
-/// The answer to OPTIONS.
+/// The reply to OPTIONS.
 #[derive(Debug, Default, Deserialize)]
 struct Options {
     #[serde(default)]

@@ -1,7 +1,7 @@
-//! One image of an oVirt image server as a store of disks: a ticket is for one.
+//! The image of a ticket as a store with one disk.
 
 use super::ImageioDisk;
-use crate::disk::store::{Asking, Create, Facts, Store, StoreInfo, Writable};
+use crate::disk::store::{Create, Facts, Store, StoreFuture, StoreInfo, Writable};
 use crate::disk::{Identity, ReadAt, WriteAt};
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
-/// A transfer ticket of oVirt, and the name under which journals and people know its image.
+/// A transfer ticket of oVirt, and the name of its image in journals and messages.
 #[derive(Clone, Debug)]
 pub struct Ticket {
     name: String,
@@ -21,25 +21,25 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// A ticket for an image that has a name of the user's: another ticket for the same image goes on with
-    /// what one before it has begun.
+    /// Creates a ticket for an image with a name. Another ticket for the same image resumes what an earlier
+    /// one began.
     pub fn named(name: &str, secret: SecretString) -> Self {
         Self { name: name.to_owned(), secret }
     }
 
-    /// A ticket that has to stand for its image: it is known by a digest that gives nothing away.
+    /// Creates a ticket for an image without a name, which is identified by a digest that reveals nothing.
     pub fn alone(secret: SecretString) -> Self {
         let digest = blake3::hash(secret.expose_secret().as_bytes()).to_hex();
         Self { name: format!("ticket-{}", &digest[..16]), secret }
     }
 
-    /// What the image is known by.
+    /// Returns the name of the image.
     pub fn name(&self) -> &str {
         &self.name
     }
 }
 
-/// The image of one ticket.
+/// The image of a ticket.
 pub struct ImageStore {
     base: Url,
     ticket: Ticket,
@@ -50,14 +50,14 @@ pub struct ImageStore {
 }
 
 impl ImageStore {
-    /// The image of `ticket` on the server at `base`; see [`ImageioDisk::open`].
+    /// Creates a store for the image of `ticket` on the server at `base`; see [`ImageioDisk::open`].
     pub fn new(base: Url, ticket: Ticket, options: Options, meters: Arc<Meters>, retry: Retry) -> Self {
         Self { base, ticket, options, meters, retry, disk: OnceCell::new() }
     }
 
     async fn disk(&self, name: &str) -> Result<&ImageioDisk> {
         if name != self.ticket.name {
-            return Err(Error::new(Kind::NotFound, format!("there is no ticket for {name}")));
+            return Err(Error::new(Kind::NotFound, format!("no ticket for {name}")));
         }
         let open = async || {
             let (options, meters) = (self.options.clone(), Arc::clone(&self.meters));
@@ -72,14 +72,14 @@ impl Store for ImageStore {
         StoreInfo { noun: "image", marks: false, gzip: false, vhd: false, destroys: false }
     }
 
-    fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
+    fn facts<'a>(&'a self, disk: &'a str) -> StoreFuture<'a, Facts> {
         Box::pin(async move {
             let size = ReadAt::info(self.disk(disk).await?).size;
             Ok(Facts { disk: disk.to_owned(), name: disk.to_owned(), size, ..Facts::default() })
         })
     }
 
-    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>> {
+    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> StoreFuture<'a, Arc<dyn ReadAt>> {
         Box::pin(async move {
             let disk = self.disk(&facts.disk).await?.clone();
             let disk = match identity {
@@ -90,49 +90,46 @@ impl Store for ImageStore {
         })
     }
 
-    fn write<'a>(&'a self, facts: &'a Facts, _transfer: &'a str) -> Asking<'a, Writable> {
+    fn write<'a>(&'a self, facts: &'a Facts, _transfer: &'a str) -> StoreFuture<'a, Writable> {
         Box::pin(async move {
             let disk = self.disk(&facts.disk).await?;
             if !disk.features().writable {
-                return Err(Error::new(
-                    Kind::Refused,
-                    format!("{} can only be read", WriteAt::info(disk).name),
-                )
-                .hint("make a transfer for uploading, and use its ticket"));
+                return Err(Error::new(Kind::Refused, format!("{} is read-only", WriteAt::info(disk).name))
+                    .hint("create an image transfer for uploading and use its ticket"));
             }
             let disk = Arc::new(disk.clone());
             Ok(Writable { to: disk.clone(), back: disk })
         })
     }
 
-    fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> Asking<'a, ()> {
+    fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> StoreFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 
-    fn checksum<'a>(&'a self, disk: &'a str, block: u64) -> Asking<'a, Option<String>> {
+    fn checksum<'a>(&'a self, disk: &'a str, block: u64) -> StoreFuture<'a, Option<String>> {
         Box::pin(async move {
             let disk = self.disk(disk).await?;
-            let what = format!("having {} checked by its server", ReadAt::info(disk).name);
+            let what = format!("computing the checksum of {} on its server", ReadAt::info(disk).name);
             let checksum = self.retry.run(&what, None, async || disk.checksum_in_blocks(block).await).await?;
             Ok(checksum.map(|checksum| checksum.hex))
         })
     }
 
-    /// The ticket of an incremental backup is for its checkpoint: there is no bitmap to be named.
+    /// The ticket of an incremental backup is for its checkpoint, so there is no bitmap to select.
     fn written_since<'a>(
         &'a self,
         disk: &'a str,
         _bitmap: Option<&'a str>,
-    ) -> Asking<'a, Option<Vec<Range<u64>>>> {
+    ) -> StoreFuture<'a, Option<Vec<Range<u64>>>> {
         Box::pin(async move {
             let disk = self.disk(disk).await?;
-            let what = format!("asking what was written to {}", ReadAt::info(disk).name);
+            let what = format!("listing the changed ranges of {}", ReadAt::info(disk).name);
             let dirty = self.retry.run(&what, None, async || disk.dirty_extents().await).await?;
             Ok(dirty.map(|dirty| dirty.changed))
         })
     }
 
-    fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {
+    fn describe<'a>(&'a self, disk: &'a str) -> StoreFuture<'a, Vec<(&'static str, String)>> {
         Box::pin(async move {
             let disk = self.disk(disk).await?;
             let (features, info) = (disk.features(), ReadAt::info(disk));

@@ -1,8 +1,7 @@
-//! A ticket's image on a server: one exchange at a time, and what its answers mean (ovirt-imageio,
-//! docs/images.md).
+//! The requests for a ticket's image, and the meaning of the replies (ovirt-imageio, docs/images.md).
 //!
-//! The ticket is in the path of every URL and is a credential. So it is hidden in the log, and in what the
-//! server says, which repeats it ("No such ticket …").
+//! The ticket is in the path of every URL and is a credential. So it is hidden in the log and in the server's
+//! messages, which repeat it ("No such ticket …").
 
 use crate::error::{Error, Kind, Result};
 use crate::meters::Meters;
@@ -16,19 +15,19 @@ use reqwest::{Method, Url};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The most characters of a ticket. oVirt's are UUIDs.
+/// The longest ticket in characters. oVirt's are UUIDs.
 const LONGEST_TICKET: usize = 255;
 
-/// The most characters that are shown of what the server says with an error: it says one sentence.
+/// The longest part of a server's message that is shown, in characters.
 const LONGEST_SAID: usize = 500;
 
-const NEW_TICKET: &str = "the ticket may be unknown, expired, cancelled, or made for the other direction: make a new image transfer \
-                          of the same disk in oVirt and give its ticket, then run the same command again: it resumes";
+const NEW_TICKET: &str = "the ticket may be unknown, expired, cancelled, or for the other direction: create a new image transfer \
+                          of the same disk in oVirt and configure its ticket, then run the same command again to resume";
 
 const WRONG_URL: &str =
-    "the remote's url is that of the image server with its path, https://HOST:54322/images/";
+    "set the remote's url to that of the image server with its path, https://HOST:54322/images/";
 
-/// The way to one ticket's image. Clones share their connections.
+/// A client for the image of a ticket. Clones share the connections.
 #[derive(Clone)]
 pub(super) struct Transfer {
     http: Http,
@@ -37,7 +36,7 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
-    /// To the image of `ticket` below `base`, which is `…/images/`.
+    /// Creates a client for the image of `ticket` below `base`, which is `…/images/`.
     pub(super) fn new(base: Url, ticket: &str, options: &Options, meters: Arc<Meters>) -> Result<Self> {
         check_ticket(ticket)?;
         let secrets = Redactor::default();
@@ -46,7 +45,7 @@ impl Transfer {
         Ok(Self { http, ticket: ticket.into(), secrets })
     }
 
-    /// Sends a request to the image, or to what is `below` it, and waits for the head of its answer.
+    /// Sends a request for the image or something `below` it, and waits for the head of the reply.
     pub(super) async fn send(&self, request: Request<'_>) -> Result<Answer> {
         let Request { method, below, mut headers, body, expected, work } = request;
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -54,7 +53,7 @@ impl Transfer {
         self.http.send_to_work(Outbound { method, url, headers, body, expected }, work).await
     }
 
-    /// Asks for the bytes from `first` to `last`, both included.
+    /// Requests the bytes from `first` to `last`, both included.
     pub(super) async fn get(&self, first: u64, last: u64) -> Result<Answer> {
         let mut headers = octets();
         headers.insert(header::RANGE, value(&format!("bytes={first}-{last}"))?);
@@ -62,7 +61,7 @@ impl Transfer {
         self.send(Request { headers, expected, ..Request::new(Method::GET, "") }).await
     }
 
-    /// The answer, if it is what the documents have for a request that is granted.
+    /// Checks that a reply has the documented status of a granted request.
     pub(super) async fn granted(&self, mut answer: Answer, status: u16) -> Result<Answer> {
         if answer.status() == status {
             check::no_page(status, answer.headers())?;
@@ -72,8 +71,8 @@ impl Transfer {
         Err(self.refusal(&mut answer, status).await)
     }
 
-    /// Fails unless the answer is that to a PUT or PATCH that was done: status 200 and a body without a byte,
-    /// which says so. A page of whatever length that a network shows in its place is none.
+    /// Checks that a reply acknowledges a PUT or PATCH: status 200 and an explicitly empty body. A page that
+    /// a proxy returns is no acknowledgement.
     pub(super) async fn done(&self, answer: Answer) -> Result<()> {
         let answer = self.granted(answer, 200).await?;
         check::empty(200, answer.headers())?;
@@ -84,7 +83,7 @@ impl Transfer {
         Ok(())
     }
 
-    /// The error for an answer of any status but the one that was expected.
+    /// Returns the error for a reply with another status than expected.
     pub(super) async fn refusal(&self, answer: &mut Answer, expected: u16) -> Error {
         let status = answer.status();
         let Some((kind, what)) = meaning(status) else {
@@ -93,7 +92,7 @@ impl Transfer {
                 .unwrap_or_else(|| Error::new(Kind::Protocol, format!("unexpected status {status}")));
         };
         if let (false, Err(page)) = (kind.is_retryable(), check::no_page(status, answer.headers())) {
-            // This server sends none.
+            // This server sends no HTML pages.
             return page;
         }
         let wait = retry_after(answer.headers());
@@ -108,27 +107,27 @@ impl Transfer {
         match status {
             401 | 403 => error.hint(NEW_TICKET),
             404 => error.hint(WRONG_URL),
-            500 => error.hint("its log says why: /var/log/ovirt-imageio/daemon.log on the host"),
+            500 => error.hint("see its log, /var/log/ovirt-imageio/daemon.log on the host"),
             _ => error,
         }
     }
 }
 
-/// A request to an image.
+/// A request for an image.
 pub(super) struct Request<'a> {
     pub(super) method: Method,
-    /// What follows the ticket: a path, a query, or both.
+    /// The rest of the URL after the ticket: a path, a query, or both.
     pub(super) below: &'a str,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// How long the body of the answer will be.
+    /// The expected length of the reply's body.
     pub(super) expected: u64,
-    /// How much longer than for any other request the server may work before it answers.
+    /// How much longer than usual the server may work before it replies.
     pub(super) work: Duration,
 }
 
 impl<'a> Request<'a> {
-    /// Without a body.
+    /// Creates a request without a body.
     pub(super) fn new(method: Method, below: &'a str) -> Self {
         Self {
             method,
@@ -140,7 +139,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// A PATCH of this message (docs/images.md, "PATCH").
+    /// Creates a PATCH with this message (docs/images.md, "PATCH").
     pub(super) fn patch(message: &serde_json::Value, work: Duration) -> Self {
         let headers =
             HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
@@ -148,7 +147,7 @@ impl<'a> Request<'a> {
         Self { headers, body, work, ..Self::new(Method::PATCH, "") }
     }
 
-    /// A PUT of these bytes, which are not flushed (docs/images.md, "PUT").
+    /// Creates a PUT of these bytes without a flush (docs/images.md, "PUT").
     pub(super) fn put(offset: u64, body: Bytes) -> Result<Self> {
         let last = offset.saturating_add(body.len() as u64).saturating_sub(1);
         let mut headers = HeaderMap::new();
@@ -158,19 +157,19 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Digits and signs, which any header takes.
+/// Converts digits and signs, which are always valid in a header.
 fn value(text: &str) -> Result<HeaderValue> {
-    HeaderValue::from_str(text).map_err(|e| Error::usage("a header cannot be written").source(e))
+    HeaderValue::from_str(text).map_err(|e| Error::usage("invalid header value").source(e))
 }
 
-/// What an error status means ("General errors"; the others are those of proxies in between).
+/// Returns the meaning of an error status ("General errors"; the other statuses come from proxies).
 fn meaning(status: u16) -> Option<(Kind, &'static str)> {
     Some(match status {
-        400 | 411 | 413 | 414 => (Kind::Refused, "the image server refuses the request"),
-        401 | 403 => (Kind::Auth, "the image server does not accept the ticket"),
-        404 => (Kind::NotFound, "the image server has no such address"),
-        405 | 501 => (Kind::Refused, "the image server does not know this request"),
-        416 => (Kind::Refused, "the range is outside of what the image server holds"),
+        400 | 411 | 413 | 414 => (Kind::Refused, "the image server refused the request"),
+        401 | 403 => (Kind::Auth, "the image server did not accept the ticket"),
+        404 => (Kind::NotFound, "the image server has no such path"),
+        405 | 501 => (Kind::Refused, "the image server does not support this request"),
+        416 => (Kind::Refused, "the range is outside the image"),
         409 => (Kind::Busy, "the image is in use"),
         420 | 429 => (Kind::SlowDown, "the image server asks for fewer requests"),
         507 => (Kind::Full, "the image server's storage is full"),
@@ -179,7 +178,7 @@ fn meaning(status: u16) -> Option<(Kind, &'static str)> {
     })
 }
 
-/// A range that a server says it sends (RFC 9110, 14.4): `bytes FIRST-LAST/SIZE`, where the size may be `*`.
+/// The range of a reply (RFC 9110, 14.4): `bytes FIRST-LAST/SIZE`, where the size may be `*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ContentRange {
     pub(super) first: u64,
@@ -188,7 +187,7 @@ pub(super) struct ContentRange {
 }
 
 impl ContentRange {
-    /// The range in the headers of an answer of status 206.
+    /// Parses the range from the headers of a 206 reply.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let value = text(headers, header::CONTENT_RANGE.as_str());
         let (range, size) = value.strip_prefix("bytes ")?.split_once('/')?;
@@ -198,27 +197,27 @@ impl ContentRange {
         (first <= last && size.is_none_or(|size| last < size)).then_some(Self { first, last, size })
     }
 
-    /// The size in the headers of an answer of status 416: `bytes */SIZE`.
+    /// Parses the size from the headers of a 416 reply: `bytes */SIZE`.
     pub(super) fn available(headers: &HeaderMap) -> Option<u64> {
         number(text(headers, header::CONTENT_RANGE.as_str()).strip_prefix("bytes */")?)
     }
 }
 
-/// A number of digits alone, no larger than any image.
+/// Parses a number of digits only, no larger than any image.
 fn number(digits: &str) -> Option<u64> {
     let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     if plain { digits.parse().ok().filter(|number| i64::try_from(*number).is_ok()) } else { None }
 }
 
-/// Fails if a ticket has what cannot stand in a path as it is. It is not said what: the rest of it may be
-/// right.
+/// Returns an error if a ticket has characters that are not valid in a path. The error does not show them,
+/// because the rest may be valid.
 fn check_ticket(ticket: &str) -> Result<()> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
     let dots = ticket.bytes().all(|byte| byte == b'.');
     if !dots && ticket.len() <= LONGEST_TICKET && ticket.bytes().all(plain) {
         return Ok(());
     }
-    Err(Error::usage("the ticket is none: letters, digits, `-`, `_`, `.` and `~` are what one has")
+    Err(Error::usage("the ticket is not valid: expected letters, digits, `-`, `_`, `.` and `~`")
         .hint("the ticket is the last part of the transfer URL, https://HOST:54322/images/TICKET"))
 }
 

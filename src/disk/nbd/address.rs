@@ -1,23 +1,23 @@
-//! Where an export is: the four kinds of NBD URI.
+//! The address of an export: the four kinds of NBD URI.
 //!
-//! The form is that of the NBD project (doc/uri.md, `NBD URI components`). It is taken apart here and not by
-//! a general URL parser, because such a parser resolves `..` in the path, and an export's name is no path.
+//! The syntax is that of the NBD project (doc/uri.md, `NBD URI components`). The `url` crate is not used,
+//! because it resolves `..` in the path, and an export name is not a path.
 
 use crate::error::{Error, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The port that IANA has assigned (doc/uri.md, `NBD URI authority`).
+/// The port assigned by IANA (doc/uri.md, `NBD URI authority`).
 pub(super) const DEFAULT_PORT: u16 = 10_809;
 
-/// The longest string that the protocol allows (doc/proto.md, `Conventions`).
+/// The longest string that the protocol allows, in bytes (doc/proto.md, `Conventions`).
 pub(super) const LONGEST_STRING: usize = 4096;
 
-/// The form that is shown where an address is not understood.
-const FORM: &str = "an address looks like nbd://HOST[:10809]/EXPORT, nbds://HOST/EXPORT for TLS, or \
+/// The syntax, shown for an invalid address.
+const FORM: &str = "expected nbd://HOST[:10809]/EXPORT, nbds://HOST/EXPORT for TLS, or \
                     nbd+unix:///EXPORT?socket=PATH";
 
-/// The address of an export, or of a server whose export is named apart from it.
+/// The address of an export, or of a server whose export is named separately.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NbdAddress {
     place: Place,
@@ -30,9 +30,9 @@ pub struct NbdAddress {
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// A host, an IPv6 address without its brackets, and a port.
+    /// A host (an IPv6 address without brackets) and a port.
     Tcp(String, u16),
-    /// A unix socket of this machine; a name that begins with a NUL is an abstract one.
+    /// A Unix socket of this machine. A name that begins with a NUL is an abstract socket.
     Unix(PathBuf),
 }
 
@@ -40,21 +40,21 @@ impl NbdAddress {
     /// Parses a URI.
     ///
     /// # Errors
-    /// A usage error for what is no NBD URI, and for parameters that would be ignored otherwise.
+    /// A usage error for an invalid URI, and for parameters that would be ignored.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = |what: String| Error::usage(format!("the address `{text}` {what}")).hint(FORM);
         let Some((scheme, rest)) = text.split_once("://") else {
-            return Err(wrong("is not understood".to_owned()));
+            return Err(wrong("is not an NBD URI".to_owned()));
         };
         let (unix, tls) = match scheme.to_ascii_lowercase().as_str() {
             "nbd" => (false, false),
             "nbds" => (false, true),
             "nbd+unix" => (true, false),
             "nbds+unix" => (true, true),
-            other => return Err(wrong(format!("has the scheme `{other}`, which is not one of NBD's"))),
+            other => return Err(wrong(format!("has the unsupported scheme `{other}`"))),
         };
         if rest.contains('#') {
-            return Err(wrong("has a `#`, which has to be written `%23`".to_owned()));
+            return Err(wrong("contains a `#`, which must be written `%23`".to_owned()));
         }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -68,9 +68,9 @@ impl NbdAddress {
         }
         let (place, host) = match (unix, parameters.socket) {
             (true, Some(socket)) => (unix_place(authority, socket).map_err(&wrong)?, "localhost".to_owned()),
-            (true, None) => return Err(wrong("names no socket: `?socket=PATH` is missing".to_owned())),
+            (true, None) => return Err(wrong("has no socket: `?socket=PATH` is missing".to_owned())),
             (false, Some(_)) => {
-                return Err(wrong("names a socket, which only nbd+unix and nbds+unix have".to_owned()));
+                return Err(wrong("has a socket, which only nbd+unix and nbds+unix support".to_owned()));
             }
             (false, None) => {
                 let (host, port) = host_and_port(authority).map_err(&wrong)?;
@@ -80,29 +80,29 @@ impl NbdAddress {
         Ok(Self { place, tls, server_name: parameters.tls_hostname.unwrap_or(host), export })
     }
 
-    /// The same server's export `name`, which is taken as it is and not percent-decoded.
+    /// Returns the address of the export `name` on the same server. `name` is not percent-decoded.
     ///
     /// # Errors
-    /// A usage error for a name that the protocol does not allow, or if the address names another export.
+    /// A usage error for an invalid name, or if the address already has another export.
     pub fn with_export(mut self, name: &str) -> Result<Self> {
         check_name(name).map_err(|what| Error::usage(format!("the export `{name}` {what}")))?;
         if !self.export.is_empty() && self.export != name {
             return Err(Error::usage(format!(
-                "the address {self} already names the export `{}`, so `{name}` cannot be chosen",
+                "the address {self} already has the export `{}`, so `{name}` cannot be selected",
                 self.export
             ))
-            .hint("leave the export out of the address"));
+            .hint("remove the export from the address"));
         }
         name.clone_into(&mut self.export);
         Ok(self)
     }
 
-    /// The name of the export; empty for the server's default.
+    /// Returns the name of the export; empty for the server's default.
     pub fn export(&self) -> &str {
         &self.export
     }
 
-    /// Whether the connection must be encrypted.
+    /// Returns whether the connection must be encrypted.
     pub fn tls(&self) -> bool {
         self.tls
     }
@@ -111,13 +111,13 @@ impl NbdAddress {
         &self.place
     }
 
-    /// The name that the server's certificate has to bear.
+    /// Returns the name that the server's certificate must have.
     pub(super) fn server_name(&self) -> &str {
         &self.server_name
     }
 }
 
-/// The server, without its export.
+/// Shows the server without its export.
 impl fmt::Display for NbdAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = if self.tls { "s" } else { "" };
@@ -133,7 +133,7 @@ fn show_path(path: &Path) -> String {
     path.to_string_lossy().replace('\0', "%00")
 }
 
-/// What stands behind the `?`.
+/// The query parameters of a URI.
 #[derive(Default)]
 struct Parameters {
     socket: Option<String>,
@@ -143,15 +143,15 @@ struct Parameters {
 impl Parameters {
     fn set(&mut self, key: &str, value: String) -> Result<(), String> {
         match (key, value.as_str()) {
-            ("socket", "") => return Err("names an empty socket".to_owned()),
+            ("socket", "") => return Err("has an empty socket".to_owned()),
             ("socket", _) => self.socket = Some(value),
             ("tls-hostname", _) => self.tls_hostname = Some(value),
             ("tls-type", "x509") | ("tls-verify-peer", "1") => {}
             ("tls-type", other) => {
-                return Err(format!("asks for the TLS type `{other}`; only x509 is supported"));
+                return Err(format!("has the unsupported TLS type `{other}`: expected x509"));
             }
             ("tls-verify-peer", _) => {
-                return Err("asks for a server that is not verified, which is not supported".to_owned());
+                return Err("turns off verification of the server, which is not supported".to_owned());
             }
             (other, _) => return Err(format!("has the unknown parameter `{other}`")),
         }
@@ -161,17 +161,17 @@ impl Parameters {
 
 fn unix_place(authority: &str, socket: String) -> Result<Place, String> {
     if !authority.is_empty() {
-        return Err(format!("names the host `{authority}` beside a unix socket"));
+        return Err(format!("has both the host `{authority}` and a Unix socket"));
     }
     if socket.char_indices().any(|(at, c)| c == '\0' && at > 0) {
-        return Err("has a NUL inside of the socket's name".to_owned());
+        return Err("has a NUL in the name of the socket".to_owned());
     }
     Ok(Place::Unix(PathBuf::from(socket)))
 }
 
 fn host_and_port(authority: &str) -> Result<(String, u16), String> {
     if authority.contains('@') {
-        return Err("names a user, which only TLS with pre-shared keys has; it is not supported".to_owned());
+        return Err("has a user, which only TLS with pre-shared keys uses; that is not supported".to_owned());
     }
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (host, port) = rest.split_once(']').ok_or("has a `[` without a `]`")?;
@@ -184,7 +184,7 @@ fn host_and_port(authority: &str) -> Result<(String, u16), String> {
         (percent_decode(&authority[..at])?, &authority[at..])
     };
     if host.is_empty() {
-        return Err("names no host".to_owned());
+        return Err("has no host".to_owned());
     }
     let port = match port.strip_prefix(':') {
         None if port.is_empty() => DEFAULT_PORT,
@@ -194,16 +194,16 @@ fn host_and_port(authority: &str) -> Result<(String, u16), String> {
             .ok()
             .filter(|port| *port > 0 && number.bytes().all(|b| b.is_ascii_digit()))
             .ok_or_else(|| format!("has `{number}` where a port is expected"))?,
-        None => return Err(format!("has `{port}` behind its host")),
+        None => return Err(format!("has `{port}` after its host")),
     };
     Ok((host, port))
 }
 
-/// Fails for a name that cannot be sent: "Strings" are at most 4096 bytes without a NUL (doc/proto.md,
-/// `Conventions`).
+/// Returns an error for a name that cannot be sent: "Strings" have at most 4096 bytes and no NUL
+/// (doc/proto.md, `Conventions`).
 fn check_name(name: &str) -> Result<(), String> {
     if name.len() > LONGEST_STRING {
-        return Err(format!("has more than the {LONGEST_STRING} bytes that an export's name may have"));
+        return Err(format!("has an export name of more than {LONGEST_STRING} bytes"));
     }
     if name.contains('\0') {
         return Err("has a NUL in the export's name".to_owned());
@@ -221,11 +221,11 @@ fn percent_decode(text: &str) -> Result<String, String> {
         }
         let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16));
         let (Some(high), Some(low)) = (digit(), digit()) else {
-            return Err("has a `%` without two hexadecimal digits behind it".to_owned());
+            return Err("has a `%` without two hexadecimal digits after it".to_owned());
         };
         bytes.push(u8::try_from(high * 16 + low).unwrap_or(u8::MAX));
     }
-    String::from_utf8(bytes).map_err(|_| "has bytes in it that are no UTF-8".to_owned())
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())
 }
 
 #[cfg(test)]
@@ -248,7 +248,7 @@ mod tests {
             ("nbd://example.com", ""),
             ("nbd://example.com//disk", "/disk"),
             ("nbd://example.com/hello%20world", "hello world"),
-            // No path, so nothing is resolved.
+            // The export is not a path, so `..` is not resolved.
             ("nbd://example.com/a/../b", "a/../b"),
             ("nbd://example.com/%C3%A4/%23", "ä/#"),
             ("NBD://example.com/X", "X"),
@@ -307,7 +307,7 @@ mod tests {
         ] {
             let error = NbdAddress::parse(text).expect_err(text);
             assert_eq!(error.kind(), crate::error::Kind::Usage, "{text}");
-            assert!(error.what_next().is_some());
+            assert!(error.hint_text().is_some());
         }
     }
 
@@ -318,6 +318,6 @@ mod tests {
         assert!(server.clone().with_export("a\0").is_err());
         let named = NbdAddress::parse("nbd://h/a").unwrap();
         assert!(named.clone().with_export("a").is_ok());
-        assert!(named.with_export("b").unwrap_err().to_string().contains("already names the export `a`"));
+        assert!(named.with_export("b").unwrap_err().to_string().contains("already has the export `a`"));
     }
 }

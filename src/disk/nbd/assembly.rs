@@ -1,4 +1,4 @@
-//! The bytes of a read as they come: in pieces, in any order, each exactly once.
+//! Assembles the bytes of a read, which arrive in pieces, in any order, each exactly once.
 
 use crate::disk::Buffer;
 use bytes::BufMut;
@@ -6,47 +6,47 @@ use std::io;
 use std::ops::Range;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// The most pieces that may lie apart from each other. Servers that split a reply send its pieces in order;
-/// one that scatters more than this makes us keep a list.
+/// The most separate pieces. Servers that split a reply send its pieces in order; the list grows only if they
+/// are scattered.
 const MOST_ISLANDS: usize = 4096;
 
-/// A buffer that is being filled with the bytes of one request.
+/// A buffer that is being filled with the data of a request.
 ///
-/// It ends where the last piece ends that has begun to come. What comes behind that is appended, into room
-/// that was never written to: clearing it first would cost as much as the read. A piece that leaves a gap
-/// before it has the gap cleared.
+/// Its length is the end of the last piece so far. Data beyond that is appended to spare capacity that was
+/// never written, because clearing it first would cost as much as the read. If a piece leaves a gap before
+/// it, the gap is cleared.
 #[derive(Debug)]
 pub(super) struct Assembly {
     buffer: Buffer,
-    /// Where the request's first byte goes.
+    /// The position of the request's first byte in the buffer.
     base: usize,
     /// The request's offset on the disk, and its length.
     offset: u64,
     len: usize,
-    /// What has come: ranges in order and apart.
+    /// The ranges received so far, in order and disjoint.
     islands: Vec<Range<usize>>,
 }
 
-/// A piece that is coming.
+/// A piece that is being received.
 #[derive(Debug)]
 pub(super) struct Piece(Range<usize>);
 
 impl Piece {
-    /// The bytes that are still to come.
+    /// Returns how many bytes are missing.
     pub(super) fn left(&self) -> usize {
         self.0.len()
     }
 }
 
 impl Assembly {
-    /// For `len` bytes from `offset`, behind what is in the buffer.
+    /// Creates an assembly of `len` bytes from `offset`, appended to the buffer.
     pub(super) fn new(mut buffer: Buffer, offset: u64, len: usize) -> Self {
         let base = buffer.len();
         buffer.reserve(len);
         Self { buffer, base, offset, len, islands: Vec::new() }
     }
 
-    /// Notes that `len` bytes from `offset` on the disk are coming.
+    /// Begins a piece of `len` bytes at `offset` on the disk.
     pub(super) fn piece(&mut self, offset: u64, len: u32) -> Result<Piece, String> {
         let place = offset
             .checked_sub(self.offset)
@@ -55,7 +55,7 @@ impl Assembly {
             .and_then(|(start, len)| Some(start..start.checked_add(len)?))
             .filter(|place| !place.is_empty() && place.end <= self.len);
         let Some(place) = place else {
-            return Err(format!("{len} bytes from offset {offset} that were not asked for"));
+            return Err(format!("{len} bytes from offset {offset} that were not requested"));
         };
         insert(&mut self.islands, &place)?;
         let start = self.base + place.start;
@@ -65,7 +65,7 @@ impl Assembly {
         Ok(Piece(place))
     }
 
-    /// Reads at most `most` bytes of a piece; 0 means that the stream has ended.
+    /// Reads at most `most` bytes of a piece. Returns 0 if the stream has ended.
     pub(super) async fn read(
         &mut self,
         from: &mut (impl AsyncRead + Unpin),
@@ -85,25 +85,25 @@ impl Assembly {
 
     /// Fills a piece with zeros.
     pub(super) fn zero(&mut self, piece: &Piece) {
-        // A gap has them.
+        // A gap is cleared already.
         let end = self.base + piece.0.end;
         if self.buffer.len() < end {
             self.buffer.resize(end, 0);
         }
     }
 
-    /// Whether every byte has come.
+    /// Returns whether every byte was received.
     pub(super) fn is_complete(&self) -> bool {
         matches!(&self.islands[..], [all] if *all == (0..self.len))
     }
 
-    /// The buffer.
+    /// Returns the buffer.
     pub(super) fn into_buffer(self) -> Buffer {
         self.buffer
     }
 }
 
-/// Adds a range to others that it may touch and must not overlap.
+/// Adds a range to others. It may touch but not overlap them.
 fn insert(islands: &mut Vec<Range<usize>>, new: &Range<usize>) -> Result<(), String> {
     let at = islands.partition_point(|island| island.start < new.start);
     let before = at.checked_sub(1).map(|before| islands[before].end);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     proptest! {
-        /// A list of bytes that have come says the same as the ranges.
+        /// The ranges agree with a bitmap of received bytes.
         #[test]
         fn ranges_agree_with_single_bytes(pieces in prop::collection::vec((0_usize..40, 1_usize..12), 0..30)) {
             let (mut all, mut model) = (assembly(0, 48), [false; 48]);

@@ -1,5 +1,5 @@
-//! One connection in the transmission phase: requests go out by its writer, answers come in by its reader,
-//! and what is under way is in its table.
+//! A connection in the transmission phase: a writer sends requests, a reader receives replies, and a table
+//! holds the requests in flight.
 
 use super::durability::{ConnectionId, Ledger};
 use super::failure::{Death, ESHUTDOWN, disconnected};
@@ -20,34 +20,34 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// How fast a server is taken to be, at the least, at making safe what it has acknowledged, in bytes a
-/// second: a disk that does nothing but seek.
+/// The lowest speed at which a server is expected to make acknowledged writes safe, in bytes per second: a
+/// disk that only seeks.
 const SLOWEST_FLUSH: u64 = 2 << 20;
 
-/// No flush is waited for longer than this without a sign of life.
+/// The longest extension of a flush's deadline.
 const LONGEST_FLUSH: Duration = Duration::from_mins(15);
 
-/// How long a server may take to close a connection after a farewell.
+/// How long a server may take to close a connection after a disconnect request.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// A connection. It says goodbye and ends when it is dropped, after what is under way.
+/// A connection. When it is dropped, it disconnects after the requests in flight.
 pub(super) struct Connection {
     shared: Arc<Shared>,
     queue: mpsc::UnboundedSender<Outgoing>,
 }
 
-/// What a connection, its reader and its writer share.
+/// The state that a connection, its reader and its writer share.
 pub(super) struct Shared {
     id: ConnectionId,
     pub(super) export: Export,
     pub(super) context: Arc<Context>,
     pub(super) gauge: Gauge,
     table: Mutex<Table>,
-    /// Whether the server is about to go.
+    /// Whether the server is shutting down.
     retiring: AtomicBool,
 }
 
-/// What all connections of a disk share.
+/// The state that all connections of a disk share.
 pub(super) struct Context {
     pub(super) meters: Arc<Meters>,
     pub(super) bandwidth: Bandwidth,
@@ -56,7 +56,7 @@ pub(super) struct Context {
 }
 
 impl Connection {
-    /// Starts to read and to write. Needs a runtime.
+    /// Starts the reader and the writer. Must be called in a runtime.
     pub(super) fn start(socket: Socket, export: Export, context: &Arc<Context>) -> Self {
         let (reading, writing) = socket.split();
         let (queue, requests) = mpsc::unbounded_channel();
@@ -74,11 +74,11 @@ impl Connection {
         Self { shared, queue }
     }
 
-    /// Makes a request and waits for its answer. If this is dropped, the answer is read and thrown away.
+    /// Makes a request and waits for its reply. If this is dropped, the reply is read and discarded.
     pub(super) async fn ask(&self, request: Request) -> Outcome {
         match self.submit(request) {
             Ok(outcome) => outcome.await.unwrap_or_else(|_| {
-                Outcome::Failed(disconnected("the connection to the NBD server was given up"))
+                Outcome::Failed(disconnected("the connection to the NBD server was abandoned"))
             }),
             Err(death) => Outcome::Failed(death.error()),
         }
@@ -89,7 +89,7 @@ impl Connection {
         let shared = &self.shared;
         let part = match request.command {
             Command::Read | Command::Write => part_size(shared.export.block),
-            // What has no payload has no limit.
+            // Requests without payload have no limit.
             _ => u32::MAX,
         };
         let extra = if request.command == Command::Flush { shared.flush_time() } else { Duration::ZERO };
@@ -105,28 +105,28 @@ impl Connection {
             from_now(deadlines.attempt(table.unacknowledged, table.expected).saturating_add(extra))
         };
         for outgoing in table.enter(request, part, sender, deadline) {
-            // A writer that is gone has left word why, or is about to.
+            // If the writer is gone, it has reported why or is about to.
             let _ = self.queue.send(outgoing);
         }
         Ok(receiver)
     }
 
-    /// The id in the ledger.
+    /// Returns the id in the ledger.
     pub(super) fn id(&self) -> ConnectionId {
         self.shared.id
     }
 
-    /// The export, as this connection sees it.
+    /// Returns the export as this connection sees it.
     pub(super) fn export(&self) -> &Export {
         &self.shared.export
     }
 
-    /// Whether new requests can be made.
+    /// Returns whether new requests can be made.
     pub(super) fn is_usable(&self) -> bool {
         !self.shared.retiring.load(Ordering::Acquire) && self.shared.table().death.is_none()
     }
 
-    /// How much is under way: bytes, and requests.
+    /// Returns the load: bytes and requests in flight.
     pub(super) fn load(&self) -> (u64, usize) {
         let table = self.shared.table();
         (table.unacknowledged + table.expected, table.all().len())
@@ -138,7 +138,7 @@ impl Shared {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether somebody waits for a part that was not begun to be sent; it is forgotten if not.
+    /// Returns whether a caller waits for a part that was not begun. If not, the part is removed.
     pub(super) fn is_wanted(&self, cookie: u64) -> bool {
         let (wanted, forgotten) = self.table().is_wanted(cookie);
         if let Some(forgotten) = forgotten {
@@ -147,7 +147,7 @@ impl Shared {
         wanted
     }
 
-    /// So many bytes of a part's body were sent, maybe the last of them.
+    /// Notes that bytes of a part's body were sent; `all` if they are the last.
     pub(super) fn sent(&self, cookie: u64, bytes: usize, all: bool) {
         let (meters, bytes) = (&self.context.meters, bytes as u64);
         meters.wire.fetch_add(bytes, Ordering::Relaxed);
@@ -157,7 +157,7 @@ impl Shared {
         }
     }
 
-    /// So many bytes of an answer came.
+    /// Notes that bytes of a reply arrived.
     pub(super) fn came(&self, cookie: u64, bytes: usize) {
         self.gauge.moved(bytes);
         let (meters, bytes) = (&self.context.meters, bytes as u64);
@@ -166,7 +166,7 @@ impl Shared {
         self.table().came(cookie, bytes);
     }
 
-    /// What is needed to read a reply; it has to be given back.
+    /// Takes the state needed to read a reply. It has to be given back.
     pub(super) fn take(&self, cookie: u64) -> Option<Reply> {
         let reply = self.table().take(cookie)?;
         if let Some(waited) = reply.waited {
@@ -175,8 +175,8 @@ impl Shared {
         Some(reply)
     }
 
-    /// Takes back what was needed to read a reply, and ends the request if nothing of it is missing. Fails if
-    /// something is.
+    /// Gives back the state of a reply, and ends the request if it is complete. Fails if a reply that claims
+    /// to be complete is not.
     pub(super) fn give_back(&self, reply: Reply, complete: bool) -> Result<(), String> {
         let Some(pending) = self.table().give_back(reply, complete)? else { return Ok(()) };
         self.gauge.answered();
@@ -185,7 +185,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Ends a request as the server has answered it.
+    /// Ends a request with the server's answer.
     fn answer(&self, mut pending: Pending) {
         if let Some(refusal) = pending.refusal.take() {
             if refusal.number == ESHUTDOWN {
@@ -196,7 +196,8 @@ impl Shared {
         if pending.body > 0 {
             self.context.deadlines.learn(pending.ahead, pending.started.elapsed());
         }
-        // Before anybody hears of it: who builds on a receipt must find it in the ledger.
+        // Recorded before the caller is told, because a flush that builds on the receipt must find the write
+        // in the ledger.
         if pending.command.writes() {
             self.context.ledger.acknowledged(self.id, pending.body);
         }
@@ -211,13 +212,13 @@ impl Shared {
         self.context.meters.partial.fetch_sub(pending.partial, Ordering::Relaxed);
     }
 
-    /// How long a flush may take beyond the usual.
+    /// Returns how much longer than usual a flush may take.
     fn flush_time(&self) -> Duration {
         let volatile = self.context.ledger.volatile(self.id);
         Duration::from_secs(volatile / SLOWEST_FLUSH).min(LONGEST_FLUSH)
     }
 
-    /// Ends when something that is waited for has stalled, or takes longer than anything may.
+    /// Waits until a request stalls or takes too long.
     async fn stalled(&self) -> Death {
         let (deadlines, mut look) = (&self.context.deadlines, Look::default());
         let tick = (deadlines.idle() / 4).max(Duration::from_millis(10));
@@ -240,14 +241,14 @@ impl Shared {
                 let idle = deadlines.idle();
                 return Death::new(
                     Kind::Timeout,
-                    format!("the connection stalled (next to nothing moved for {idle:?})"),
+                    format!("the connection stalled: almost no data for {idle:?}"),
                 );
             }
         }
     }
 
-    /// The connection is over: nothing can be asked any more, and what is under way is told so; the request
-    /// whose reply broke the protocol, that.
+    /// Ends the connection: no new requests are accepted and those in flight fail. The request whose reply
+    /// violated the protocol gets that error.
     fn die(&self, ended: Ended) {
         let (left, culprit) = {
             let mut table = self.table();
@@ -255,7 +256,7 @@ impl Shared {
             let culprit = ended.culprit.and_then(|(cookie, error)| Some((table.remove_by(cookie)?, error)));
             (table.remove_all(), culprit)
         };
-        // Before any request is told: a flush after it has to know.
+        // Recorded before any request fails, because a flush after it has to know.
         self.context.ledger.closed(self.id);
         let told = left.into_iter().map(|pending| (pending, ended.death.error()));
         for (pending, error) in culprit.into_iter().chain(told) {
@@ -265,12 +266,13 @@ impl Shared {
     }
 }
 
-/// Tells what is under way that the connection is over, also when its task is dropped with its runtime.
-struct Undertaker(Arc<Shared>, Option<Ended>);
+/// Fails the requests in flight when the connection ends, also if its task is dropped with its runtime.
+struct FailOnDrop(Arc<Shared>, Option<Ended>);
 
-impl Drop for Undertaker {
+impl Drop for FailOnDrop {
     fn drop(&mut self) {
-        let dropped = || Death::new(Kind::Connection, "the connection to the NBD server was given up").into();
+        let dropped =
+            || Death::new(Kind::Connection, "the connection to the NBD server was abandoned").into();
         let ended = self.1.take().unwrap_or_else(dropped);
         tracing::debug!(connection = self.0.id, why = ended.death.message, "an NBD connection ended");
         self.0.die(ended);
@@ -279,7 +281,7 @@ impl Drop for Undertaker {
 
 /// Runs a connection until it ends.
 async fn run(shared: Arc<Shared>, mut reader: Reader, writer: Writer) {
-    let mut undertaker = Undertaker(Arc::clone(&shared), None);
+    let mut undertaker = FailOnDrop(Arc::clone(&shared), None);
     let mut writing = tokio::spawn(writer.run());
     let ended = tokio::select! {
         ended = reader.run() => ended,
@@ -290,12 +292,12 @@ async fn run(shared: Arc<Shared>, mut reader: Reader, writer: Writer) {
     undertaker.1 = Some(ended);
 }
 
-/// Why writing came to an end; if that is because nobody has anything to ask any more, once everything is
-/// answered.
+/// Waits until writing ends and returns why. If it ended because there are no more callers, waits until every
+/// request is answered.
 async fn writing_ended(shared: &Shared, writing: &mut JoinHandle<std::io::Result<()>>) -> Death {
     match writing.await {
         Ok(Ok(())) => {
-            // The server closes it once it has answered everything, which is seen by the reader.
+            // After the last answer the server closes the connection, which the reader notices.
             loop {
                 tokio::time::sleep(FAREWELL).await;
                 if shared.table().all().len() == 0 {
@@ -305,6 +307,6 @@ async fn writing_ended(shared: &Shared, writing: &mut JoinHandle<std::io::Result
             Death::new(Kind::Connection, "the connection to the NBD server was closed")
         }
         Ok(Err(error)) => error.into(),
-        Err(_) => Death::new(Kind::Connection, "the connection to the NBD server was given up"),
+        Err(_) => Death::new(Kind::Connection, "the connection to the NBD server was abandoned"),
     }
 }

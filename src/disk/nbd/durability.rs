@@ -1,19 +1,18 @@
-//! What a flush has to cover, and what no flush can cover any more.
+//! Tracks which writes a flush covers, and which no flush can cover any more.
 //!
-//! A server may keep a write in its memory after it has acknowledged it, until a flush (NBD protocol,
-//! doc/proto.md, `Ordering of messages and writes`). If a connection ends in between, a client cannot tell a
-//! network that broke from a server that was started anew and has forgotten the write. So what was
-//! acknowledged on a connection counts as safe only by a flush on the same connection: that is answered by
-//! the server that took the write, or by none. Where several connections are open, each that has taken writes
-//! is flushed.
+//! A server may keep an acknowledged write in memory until a flush (NBD protocol, doc/proto.md, `Ordering of
+//! messages and writes`). If a connection ends in between, the client cannot distinguish a broken network
+//! from a server that restarted and lost the write. So a write counts as safe only after a flush on the same
+//! connection, which is answered by the server that took the write or not at all. If several connections are
+//! open, each one with acknowledged writes is flushed.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Names a connection of a disk.
+/// The id of a connection of a disk.
 pub(super) type ConnectionId = u64;
 
-/// What was acknowledged on the connections of a disk, and what of it is safe.
+/// The acknowledged writes on a disk's connections, and which of them are safe.
 #[derive(Debug, Default)]
 pub(super) struct Ledger(Mutex<State>);
 
@@ -24,26 +23,26 @@ struct State {
     lost: bool,
 }
 
-/// Totals of one connection; each only grows.
+/// Byte counts of one connection, which only grow.
 #[derive(Clone, Copy, Debug, Default)]
 struct Written {
     acknowledged: u64,
     safe: u64,
 }
 
-/// What a flush on one connection will have made safe.
+/// What a flush on one connection makes safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Covers {
     pub(super) connection: ConnectionId,
     upto: u64,
 }
 
-/// Acknowledged writes may be gone.
+/// Acknowledged writes may be lost.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Lost;
 
 impl Ledger {
-    /// A connection was opened.
+    /// Adds a connection and returns its id.
     pub(super) fn opened(&self) -> ConnectionId {
         let mut state = self.lock();
         let id = state.next;
@@ -52,7 +51,7 @@ impl Ledger {
         id
     }
 
-    /// A write of so many bytes was acknowledged. Has to be noted before anybody is told of it.
+    /// Notes an acknowledged write of `bytes`. Must be called before anybody is told of it.
     pub(super) fn acknowledged(&self, connection: ConnectionId, bytes: u64) {
         if let Some(written) = self.lock().open.get_mut(&connection) {
             // At least one: zeros have no bytes on the wire.
@@ -60,10 +59,10 @@ impl Ledger {
         }
     }
 
-    /// A flush begins: what each connection has to be flushed for. [`Lost`] once, if a connection has ended
-    /// since the last flush with writes that nothing had made safe.
+    /// Begins a flush and returns what each connection has to be flushed for. Returns [`Lost`], once, if a
+    /// connection ended since the last flush with writes that were not safe.
     ///
-    /// What is acknowledged from now on is not covered, though it may be sent before the flush is.
+    /// Writes acknowledged from now on are not covered, even if they are sent before the flush is.
     pub(super) fn begin(&self) -> Result<Vec<Covers>, Lost> {
         let mut state = self.lock();
         if std::mem::take(&mut state.lost) {
@@ -73,14 +72,14 @@ impl Ledger {
         Ok(unsafe_yet.map(|(id, written)| Covers { connection: *id, upto: written.acknowledged }).collect())
     }
 
-    /// A flush was acknowledged.
+    /// Notes that a flush was acknowledged.
     pub(super) fn flushed(&self, covers: Covers) {
         if let Some(written) = self.lock().open.get_mut(&covers.connection) {
             written.safe = written.safe.max(covers.upto);
         }
     }
 
-    /// A connection ended. Has to be noted before any of its requests is told of it.
+    /// Notes that a connection ended. Must be called before any of its requests fails.
     pub(super) fn closed(&self, connection: ConnectionId) {
         let mut state = self.lock();
         if let Some(written) = state.open.remove(&connection)
@@ -90,7 +89,7 @@ impl Ledger {
         }
     }
 
-    /// How many bytes a flush of a connection would have to make safe.
+    /// Returns how many bytes a flush of a connection has to make safe.
     pub(super) fn volatile(&self, connection: ConnectionId) -> u64 {
         self.lock().open.get(&connection).map_or(0, |written| written.acknowledged - written.safe)
     }
@@ -112,7 +111,7 @@ mod tests {
         ledger.acknowledged(a, 10);
         let covers = ledger.begin().unwrap();
         assert_eq!(covers, [Covers { connection: a, upto: 10 }], "only the connection that was written to");
-        // Acknowledged while the flush is under way: the next one is for it.
+        // Acknowledged during the flush, so the next flush covers it.
         ledger.acknowledged(a, 5);
         ledger.acknowledged(b, 0);
         ledger.flushed(covers[0]);
@@ -134,13 +133,13 @@ mod tests {
         let (a, b) = (ledger.opened(), ledger.opened());
         ledger.acknowledged(a, 1);
         ledger.acknowledged(b, 1);
-        // The flush under way fails by itself; it is not answered.
+        // The flush in flight fails without a reply.
         let under_way = ledger.begin().unwrap();
         ledger.closed(a);
         ledger.flushed(under_way[1]);
         assert_eq!(ledger.begin(), Err(Lost), "b's flush does not vouch for a's writes");
         assert_eq!(ledger.begin(), Ok(vec![]));
-        // An answer that comes after all changes nothing for a connection that is gone.
+        // A late reply changes nothing for a closed connection.
         ledger.flushed(under_way[0]);
         assert_eq!(ledger.begin(), Ok(vec![]));
     }

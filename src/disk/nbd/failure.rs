@@ -1,21 +1,21 @@
-//! What goes wrong between an NBD server and this client, as errors.
+//! Converts failures of an NBD server or connection into errors.
 
 use super::protocol::{Command, option_reply, title};
 use crate::error::{Error, Kind};
 
-/// Errors that replies carry (doc/proto.md, `Error values`). Others count as [`EINVAL`].
+/// Errors in replies (doc/proto.md, `Error values`). Other values count as [`EINVAL`].
 const EPERM: u32 = 1;
 const EIO: u32 = 5;
 const ENOMEM: u32 = 12;
 const EINVAL: u32 = 22;
 const ENOSPC: u32 = 28;
-/// Not in the document, but sent by servers that pass on what their system says.
+/// Not in the document, but sent by servers that pass on errors of their system.
 const EROFS: u32 = 30;
 const EOVERFLOW: u32 = 75;
 const ENOTSUP: u32 = 95;
 pub(super) const ESHUTDOWN: u32 = 108;
 
-/// An error that a reply carries.
+/// An error in a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) number: u32,
@@ -24,12 +24,12 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// Whether a server that refuses to write zeroes like this may still take them as data.
+    /// Returns whether a server that refuses write-zeroes with this error may accept the zeros as data.
     pub(super) fn leaves_writing(&self) -> bool {
         matches!(self.number, EINVAL | EOVERFLOW | ENOTSUP)
     }
 
-    /// The error of a request.
+    /// Converts the refusal of a request into an error.
     pub(super) fn error(&self, command: Command, export: &str) -> Error {
         let (kind, name) = match self.number {
             EPERM => (Kind::Refused, "EPERM, operation not permitted"),
@@ -58,7 +58,9 @@ impl Refusal {
             None => error,
         };
         match self.number {
-            EPERM | EROFS => error.hint("export it for writing, and check what the server's user may do"),
+            EPERM | EROFS => {
+                error.hint("export it for writing, and check the permissions of the server's user")
+            }
             ENOSPC => error.hint("free some space on the server, then run the same command again"),
             EOVERFLOW => error.hint("use smaller chunks: `--chunk-size 1M`"),
             _ => error,
@@ -66,20 +68,20 @@ impl Refusal {
     }
 }
 
-/// The error of a server that breaks the protocol: nothing that it says can be relied on.
+/// Returns the error for a server that violates the protocol, whose replies cannot be trusted.
 pub(super) fn violation(what: impl AsRef<str>) -> Error {
-    Error::new(Kind::Protocol, format!("the server breaks the NBD protocol: {}", what.as_ref()))
+    Error::new(Kind::Protocol, format!("the server violates the NBD protocol: {}", what.as_ref()))
 }
 
-/// The connection ended.
+/// Returns the error for a connection that ended.
 pub(super) fn disconnected(what: impl Into<String>) -> Error {
     Error::new(Kind::Connection, what)
 }
 
-/// The error of an option that was refused, with what the server said about it.
+/// Returns the error for a refused option, with the server's message.
 pub(super) fn option_refused(reply: u32, said: &str, what: &str) -> Error {
     let (kind, message) = match reply {
-        option_reply::UNKNOWN => (Kind::NotFound, format!("{what}: there is no such export")),
+        option_reply::UNKNOWN => (Kind::NotFound, format!("{what}: no such export")),
         option_reply::POLICY => (Kind::Auth, format!("{what}: the server's policy forbids it")),
         option_reply::TLS_REQUIRED => (Kind::Auth, format!("{what}: the server requires TLS")),
         option_reply::UNSUPPORTED => (Kind::Refused, format!("{what}: the server does not support it")),
@@ -89,12 +91,12 @@ pub(super) fn option_refused(reply: u32, said: &str, what: &str) -> Error {
     let error = Error::new(kind, message);
     let error = if said.is_empty() { error } else { error.server(said) };
     if reply == option_reply::TLS_REQUIRED {
-        return error.hint("write the address with `nbds://` instead of `nbd://`, or `nbds+unix://`");
+        return error.hint("use `nbds://` instead of `nbd://` in the address, or `nbds+unix://`");
     }
     error
 }
 
-/// The end of a connection, told to every request that it leaves behind.
+/// The end of a connection, passed to every request in flight on it.
 #[derive(Clone, Debug)]
 pub(super) struct Death {
     pub(super) kind: Kind,
@@ -148,7 +150,7 @@ mod tests {
     #[test]
     fn a_server_that_wants_tls_is_answered_with_how_to_ask_for_it() {
         let error = option_refused(option_reply::TLS_REQUIRED, "", "opening export x");
-        assert!(error.what_next().is_some_and(|hint| hint.contains("`nbds://`")));
+        assert!(error.hint_text().is_some_and(|hint| hint.contains("`nbds://`")));
         assert_eq!(option_refused(option_reply::POLICY, "no", "x").kind(), Kind::Auth);
         assert_eq!(option_refused(option_reply::SHUTDOWN, "", "x").kind(), Kind::Unavailable);
     }

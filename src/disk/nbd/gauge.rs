@@ -1,12 +1,12 @@
-//! What moves on a connection, so that one that has stalled is noticed, and one that is held back here is not
-//! taken for it.
+//! Measures the progress of a connection, to detect one that stalled. A connection that the bandwidth limit
+//! holds back does not count as stalled.
 
 use crate::transport::deadlines::Progress;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The signs of life of one connection.
+/// The activity of a connection.
 #[derive(Debug)]
 pub(super) struct Gauge {
     start: Instant,
@@ -16,7 +16,7 @@ pub(super) struct Gauge {
     held: AtomicU64,
 }
 
-/// Keeps a connection from looking stalled while the bandwidth limit holds it back.
+/// Keeps a connection from counting as stalled while the bandwidth limit holds it back.
 pub(super) struct Held<'a>(&'a Gauge);
 
 impl Drop for Held<'_> {
@@ -26,7 +26,7 @@ impl Drop for Held<'_> {
     }
 }
 
-/// What was seen of a connection at the last look.
+/// The state of a connection at the last check.
 #[derive(Debug, Default)]
 pub(super) struct Look {
     at: Option<Instant>,
@@ -36,7 +36,7 @@ pub(super) struct Look {
 }
 
 impl Gauge {
-    /// Starts now.
+    /// Creates a gauge that starts now.
     pub(super) fn new() -> Self {
         Self {
             start: Instant::now(),
@@ -47,30 +47,30 @@ impl Gauge {
         }
     }
 
-    /// Something moved, or begins to be waited for.
+    /// Notes activity, or the start of a wait.
     pub(super) fn touch(&self) {
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_ms.store(now, Relaxed);
     }
 
-    /// So many bytes moved.
+    /// Notes that bytes were transferred.
     pub(super) fn moved(&self, bytes: usize) {
         self.touch();
         self.bytes.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// A request was answered.
+    /// Notes that a request was answered.
     pub(super) fn answered(&self) {
         self.answers.fetch_add(1, Relaxed);
     }
 
-    /// Nothing moves as long as the bandwidth limit says so.
+    /// Suspends the check until the guard is dropped.
     pub(super) fn hold(&self) -> Held<'_> {
         self.held.fetch_add(1, Relaxed);
         Held(self)
     }
 
-    /// Whether nothing has moved for `silence`, or next to nothing. To be asked every now and then, while
+    /// Returns whether nothing, or almost nothing, moved for `silence`. To be called regularly while
     /// something is waited for.
     pub(super) fn is_stalled(&self, look: &mut Look, silence: Duration) -> bool {
         let now = Instant::now();
@@ -95,7 +95,7 @@ impl Gauge {
         !goes_on
     }
 
-    /// Looks without waiting for anything.
+    /// Updates the check while nothing is waited for.
     pub(super) fn rest(&self, look: &mut Look) {
         *look = Look {
             at: Some(Instant::now()),
@@ -112,7 +112,7 @@ mod tests {
 
     const SILENCE: Duration = Duration::from_secs(30);
 
-    /// After how long a connection counts as stalled on which `each` happens every second.
+    /// Returns after how many seconds a connection counts as stalled on which `each` happens every second.
     async fn stalls(each: impl Fn(&Gauge)) -> Option<u64> {
         let (gauge, mut look) = (Gauge::new(), Look::default());
         for second in 1..600 {

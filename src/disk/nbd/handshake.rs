@@ -1,7 +1,7 @@
 //! The fixed newstyle handshake, up to the transmission phase or the list of a server's exports.
 //!
-//! Every reply is read to its exact length and no further: what follows the last one belongs to the
-//! transmission phase, and what stood before TLS began must not be taken for a part of it.
+//! Every reply is read to its exact length and no further: what follows the last reply belongs to the
+//! transmission phase, and what preceded TLS must not be taken for a part of it.
 
 use super::address::LONGEST_STRING;
 use super::failure::{Death, option_refused, violation};
@@ -14,19 +14,19 @@ use crate::error::{Error, Kind, Result};
 use std::fmt::Write as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// The longest reply to an option: two strings, and room for what extensions add.
+/// The longest option reply: two strings, and room for extensions.
 const LONGEST_REPLY: u32 = 16 << 10;
 
-/// The most replies to one option: more than any server has exports.
+/// The most replies to one option, more than any server has exports.
 const MOST_REPLIES: usize = 4096;
 
-/// How much is kept of what a list says beside a name.
+/// The longest description in a list that is kept, in bytes.
 const LONGEST_DESCRIPTION: usize = 256;
 
 /// How many exports an error names.
 const NAMED: usize = 10;
 
-/// The largest size of an export: offsets of files have 63 bits.
+/// The largest size of an export: file offsets have 63 bits.
 const LARGEST_EXPORT: u64 = i64::MAX as u64;
 
 /// A connection in its handshake.
@@ -34,7 +34,7 @@ pub(super) struct Handshake {
     socket: Socket,
     /// Whether options can be answered.
     fixed: bool,
-    /// Whether the reply to `NBD_OPT_EXPORT_NAME` ends without padding.
+    /// Whether the reply to `NBD_OPT_EXPORT_NAME` has no padding.
     no_zeroes: bool,
 }
 
@@ -44,31 +44,31 @@ struct OptionReply {
     data: Vec<u8>,
 }
 
-/// An export as a server lists it.
+/// An export in a server's list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedExport {
-    /// Its name.
+    /// The name of the export.
     pub name: String,
-    /// What the server says of it.
+    /// The server's description.
     pub description: Option<String>,
-    /// Its size in bytes, if the server tells.
+    /// The size in bytes, if the server tells.
     pub size: Option<u64>,
-    /// Whether it can only be read, if the server tells.
+    /// Whether the export is read-only, if the server tells.
     pub read_only: Option<bool>,
 }
 
 impl Handshake {
-    /// Exchanges greetings, and begins TLS if that is wanted.
+    /// Exchanges greetings and starts TLS if required.
     pub(super) async fn begin(mut socket: Socket, tls: Option<&Tls>) -> Result<Self> {
         let mut head = [0; 16];
         read(&mut socket, &mut head).await?;
         let (greeting, style) = (long(&head[..8]), long(&head[8..]));
         if greeting != GREETING || style != OPTION {
             return Err(if greeting == GREETING && style == OLDSTYLE {
-                Error::new(Kind::Refused, "the NBD server speaks the oldstyle protocol only")
-                    .hint("export the disk with a server from after 2012, such as qemu-nbd or nbdkit")
+                Error::new(Kind::Refused, "the NBD server supports only the oldstyle protocol")
+                    .hint("export the disk with a current server, such as qemu-nbd or nbdkit")
             } else {
-                Error::new(Kind::Protocol, "what listens there is not an NBD server")
+                Error::new(Kind::Protocol, "the server is not an NBD server")
             });
         }
         let mut flags = [0; 2];
@@ -95,7 +95,7 @@ impl Handshake {
         Ok(this)
     }
 
-    /// Opens an export: everything after it belongs to the transmission phase.
+    /// Opens an export and ends the handshake.
     pub(super) async fn open(mut self, name: &str, context: &str) -> Result<(Socket, Export)> {
         if !self.fixed {
             return self.open_by_name(name).await;
@@ -125,7 +125,7 @@ impl Handshake {
         }
     }
 
-    /// The exports of the server, with what it tells of each.
+    /// Returns the exports of the server with their descriptions.
     pub(super) async fn list(mut self) -> Result<Vec<ListedExport>> {
         if !self.fixed {
             return Err(option_refused(option_reply::UNSUPPORTED, "", "listing the exports"));
@@ -137,7 +137,7 @@ impl Handshake {
                     (export.size, export.read_only) = (Some(known.size), Some(known.features.read_only()));
                     export.description = known.description.or(export.description.take());
                 }
-                // A server that does not know the option will not know it for the next one.
+                // A server that does not know the option will not know it for the next export.
                 Err(reply) if reply.kind == option_reply::UNSUPPORTED => break,
                 Err(_) => {}
             }
@@ -146,7 +146,7 @@ impl Handshake {
         Ok(exports)
     }
 
-    /// The names of the exports, and what stands beside them.
+    /// Returns the names and descriptions of the exports.
     async fn names(&mut self) -> Result<Vec<ListedExport>> {
         self.send(option::LIST, &[]).await?;
         let mut exports = Vec::new();
@@ -158,10 +158,10 @@ impl Handshake {
                 _ => return Err(reply.refused("listing the exports")),
             }
         }
-        Err(violation(format!("it lists more than {MOST_REPLIES} exports")))
+        Err(violation(format!("a list of more than {MOST_REPLIES} exports")))
     }
 
-    /// Asks for a metadata context, and for its id.
+    /// Requests a metadata context and returns its id.
     async fn context(&mut self, name: &str, wanted: &str) -> Result<Option<u32>> {
         let mut data = string(name);
         data.extend_from_slice(&1_u32.to_be_bytes());
@@ -178,13 +178,13 @@ impl Handshake {
                     }
                 }
                 (kind, _) if kind & option_reply::ERROR != 0 => return Ok(None),
-                _ => return Err(violation("a metadata context that makes no sense")),
+                _ => return Err(violation("an invalid metadata context")),
             }
         }
-        Err(violation("metadata contexts without an end"))
+        Err(violation("too many metadata contexts"))
     }
 
-    /// Asks what the server knows of an export, by `GO` or `INFO`.
+    /// Requests the properties of an export by `GO` or `INFO`.
     async fn describe(&mut self, by: u32, name: &str) -> Result<Result<Export, OptionReply>> {
         let mut data = string(name);
         data.extend_from_slice(&2_u16.to_be_bytes());
@@ -197,7 +197,7 @@ impl Handshake {
             match reply.kind {
                 option_reply::ACK => {
                     let Some((size, features)) = known else {
-                        return Err(violation("an export is opened without its size"));
+                        return Err(violation("an export without its size"));
                     };
                     return Ok(Ok(export(name, size, features, block, description)?));
                 }
@@ -222,11 +222,11 @@ impl Handshake {
                 other => return Err(violation(format!("a reply of type {other} to opening an export"))),
             }
         }
-        Err(violation("information about an export without an end"))
+        Err(violation("too much information about an export"))
     }
 
-    /// Opens an export of a server that does not know `GO`. One that does not have it hangs up without a
-    /// word, so the list is asked for first.
+    /// Opens an export of a server that does not know `GO`. If the export does not exist, such a server
+    /// closes the connection without a message, so the list is requested first.
     async fn open_by_name(mut self, name: &str) -> Result<(Socket, Export)> {
         if self.fixed
             && !name.is_empty()
@@ -242,9 +242,9 @@ impl Handshake {
             if error.kind() != Kind::Connection {
                 return error;
             }
-            let what = format!("the NBD server hung up when {} was asked for", title(name));
+            let what = format!("the NBD server closed the connection when {} was requested", title(name));
             Error::new(Kind::NotFound, what)
-                .hint("check the export's name: this server cannot say whether it has it")
+                .hint("check the name of the export: this server does not report an unknown one")
         })?;
         if !self.no_zeroes {
             read(&mut self.socket, &mut [0; 124]).await?;
@@ -253,7 +253,7 @@ impl Handshake {
         Ok((self.socket, export))
     }
 
-    /// Ends the handshake politely; whether the server hears it does not matter.
+    /// Aborts the handshake. Whether the server receives that does not matter.
     async fn abort(mut self) {
         let _ = self.send(option::ABORT, &[]).await;
         let _ = self.socket.shutdown().await;
@@ -268,7 +268,7 @@ impl Handshake {
         let mut all = Vec::with_capacity(16 + data.len());
         all.extend_from_slice(&OPTION.to_be_bytes());
         all.extend_from_slice(&option.to_be_bytes());
-        // What is sent here is a name and a few numbers.
+        // The data is a name and a few numbers.
         all.extend_from_slice(&u32::try_from(data.len()).unwrap_or(u32::MAX).to_be_bytes());
         all.extend_from_slice(data);
         write(&mut self.socket, &all).await
@@ -300,21 +300,21 @@ impl OptionReply {
     }
 
     fn listed(&self) -> Result<ListedExport> {
-        let wrong = || violation("an export in the list is cut short");
+        let wrong = || violation("a truncated export in the list");
         let (len, rest) = self.data.split_first_chunk::<4>().ok_or_else(wrong)?;
         let (name, rest) = rest.split_at_checked(u32::from_be_bytes(*len) as usize).ok_or_else(wrong)?;
         if name.len() > LONGEST_STRING {
-            return Err(violation("the name of an export in the list is longer than a string may be"));
+            return Err(violation("an export in the list with a name longer than a string may be"));
         }
         let name = String::from_utf8(name.to_vec())
-            .map_err(|_| violation("the name of an export in the list is no UTF-8"))?;
+            .map_err(|_| violation("an export in the list with a name that is not UTF-8"))?;
         let rest = &rest[..rest.len().min(LONGEST_DESCRIPTION)];
         let description = (!rest.is_empty()).then(|| String::from_utf8_lossy(rest).into_owned());
         Ok(ListedExport { name, description, size: None, read_only: None })
     }
 }
 
-/// Checks what a server says of an export.
+/// Validates a server's properties of an export.
 fn export(
     name: &str,
     size: u64,
@@ -338,7 +338,7 @@ fn export(
     })
 }
 
-/// The error for an export that is not there.
+/// Returns the error for an export that does not exist.
 fn unknown(name: &str, exports: &[ListedExport]) -> Error {
     let mut has = String::new();
     for export in exports.iter().take(NAMED) {
@@ -355,7 +355,7 @@ fn unknown(name: &str, exports: &[ListedExport]) -> Error {
     Error::new(Kind::NotFound, format!("{what}; the server has: {has}"))
 }
 
-/// A string as options hold it: its length, and its bytes.
+/// Encodes a string for an option: length and bytes.
 fn string(text: &str) -> Vec<u8> {
     let mut data = u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes().to_vec();
     data.extend_from_slice(text.as_bytes());
@@ -374,17 +374,17 @@ async fn write(socket: &mut Socket, bytes: &[u8]) -> Result<()> {
     sent.await.map_err(|e| Death::from(e).error())
 }
 
-/// The first eight bytes.
+/// Returns the first eight bytes as a number.
 fn long(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
-/// The first four bytes.
+/// Returns the first four bytes as a number.
 fn word(bytes: &[u8]) -> u32 {
     bytes.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes))
 }
 
-/// The first two bytes.
+/// Returns the first two bytes as a number.
 fn half(bytes: &[u8]) -> u16 {
     bytes.first_chunk().map_or(0, |bytes| u16::from_be_bytes(*bytes))
 }

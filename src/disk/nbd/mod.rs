@@ -1,8 +1,7 @@
 //! An export of an NBD server as a disk (NBD protocol, doc/proto.md of the NBD project).
 //!
-//! The client is our own: the fixed newstyle handshake with `NBD_OPT_GO`, structured replies, block status as
-//! extents, zeros that are not sent, TLS, and as many requests in flight on each of a few connections as the
-//! engine makes.
+//! The client is our own: fixed newstyle handshake with `NBD_OPT_GO`, structured replies, block status as
+//! extents, zeros without payload, TLS, and several connections with many requests in flight on each.
 //!
 //! ```text
 //! NbdDisk ──► Pool ──► Connection ──► queue ──► Writer ──► server
@@ -10,9 +9,9 @@
 //!             Opener (address, TLS, handshake)
 //! ```
 //!
-//! A request stays in its connection's table until the server has answered it, whether anybody still waits or
-//! not. A connection that ends takes its requests with it; the next attempt opens another. What had been
-//! acknowledged and not flushed by then fails the next flush (`durability`).
+//! A request stays in its connection's table until the server has answered it, whether or not a caller still
+//! waits. A connection that ends takes its requests with it, and the next attempt opens another. Writes that
+//! were acknowledged but not flushed by then fail the next flush (`durability`).
 
 mod address;
 mod assembly;
@@ -57,25 +56,25 @@ use std::sync::Arc;
 use std::time::Duration;
 use table::longest_request;
 
-/// The default of how many connections are opened to an export that allows several.
+/// The default number of connections to an export that allows several.
 pub const DEFAULT_CONNECTIONS: usize = 4;
 
-/// What to do after a flush that has failed.
-const SEND_AGAIN: &str = "run the same command again: it sends what is not known to be safe";
+/// The hint for a failed flush.
+const SEND_AGAIN: &str = "run the same command again to resend what may be lost";
 
-/// How connections are to behave.
+/// The settings of the connections.
 #[derive(Clone, Debug)]
 pub struct NbdOptions {
-    /// How long nothing may move on a connection before it is given up.
+    /// How long a connection may be idle before it is abandoned.
     pub idle: Duration,
-    /// Bytes a second, all connections together, both ways.
+    /// The bandwidth limits, shared by all connections.
     pub bandwidth: Bandwidth,
-    /// The certificate authorities to trust, in PEM; without them, those of this machine.
+    /// The certificate authorities to trust, in PEM; those of this machine if `None`.
     pub ca_pem: Option<Vec<u8>>,
     /// The most connections to an export that allows several.
     pub connections: usize,
-    /// A dirty bitmap of QEMU's whose blocks are asked for in the place of zeros: [`ReadAt::extents`] says
-    /// then what was not written to since it began.
+    /// A dirty bitmap of QEMU to query instead of allocation: [`ReadAt::extents`] then reports what was not
+    /// written since the bitmap began.
     pub bitmap: Option<String>,
 }
 
@@ -96,16 +95,16 @@ impl Default for NbdOptions {
 pub enum Purpose {
     /// Reading.
     Read,
-    /// Reading and writing: an export that is read-only is refused.
+    /// Reading and writing. A read-only export is refused.
     Write,
 }
 
-/// One export. Clones share their connections.
+/// An export. Clones share the connections.
 ///
-/// Requests keep to the block sizes of the server. A write whose ends are not aligned reads the blocks at its
-/// ends, changes them and writes them back; such writes come one after the other, also with one that nobody
-/// waits for any more. If its connection ends, the server may still carry it out later: writes that share a
-/// block should not follow such an end, and only the last block of an image is ever written in part.
+/// Requests are aligned to the server's block sizes. A write with unaligned ends reads the blocks at its
+/// ends, changes them and writes them back. Such writes are serialized, even after a write whose caller went
+/// away. If a connection ends during one, the server may still carry it out later, so writes that share a
+/// block should not follow such a failure; the engine writes only the last block of an image in part.
 #[derive(Clone)]
 pub struct NbdDisk {
     requests: Requests,
@@ -113,11 +112,11 @@ pub struct NbdDisk {
 }
 
 impl NbdDisk {
-    /// Opens an export: one attempt.
+    /// Opens an export, in one attempt.
     ///
     /// # Errors
-    /// An export that the server does not have, that is read-only and opened for writing, or of which a part
-    /// cannot be accessed; a connection that cannot be made; a server that is none.
+    /// Fails if the server has no such export, if the export is read-only but opened for writing, if a part
+    /// of it cannot be accessed, or if the server cannot be reached or does not speak NBD.
     pub async fn open(
         address: &NbdAddress,
         access: Purpose,
@@ -137,23 +136,23 @@ impl NbdDisk {
         Ok(Self { requests: Requests::new(pool), info: Arc::new(info) })
     }
 
-    /// The same, known as `identity`.
+    /// Sets the identity.
     #[must_use]
     pub fn known_as(mut self, identity: Identity) -> Self {
         Arc::make_mut(&mut self.info).identity = Some(identity);
         self
     }
 
-    /// What the server says of the export.
+    /// Returns what the server says about the export.
     pub fn export(&self) -> &Export {
         self.requests.pool().export()
     }
 }
 
-/// Lists the exports of a server, with what it tells of each: one attempt.
+/// Lists the exports of a server with their descriptions, in one attempt.
 ///
 /// # Errors
-/// A server that has no list, or keeps it to itself; a connection that cannot be made.
+/// Fails if the server does not list its exports or cannot be reached.
 pub async fn list(address: &NbdAddress, options: &NbdOptions) -> Result<Vec<ListedExport>> {
     let opener = Opener::new(address, options, Purpose::Read, context(options, Arc::default()))?;
     let handshake = opener.begin().await?;
@@ -194,7 +193,7 @@ impl ReadAt for NbdDisk {
         Box::pin(async move { requests.extents(window).await })
     }
 
-    /// A server tells of a new size when it is connected to, and of nothing else.
+    /// A server reports a new size only to a new connection, and nothing else.
     fn changed(&self) -> Attempt<Option<Error>> {
         let changed = self.requests.pool().changed();
         Box::pin(async { Ok(changed) })
@@ -215,8 +214,10 @@ impl WriteAt for NbdDisk {
         let len = body.bytes().len() as u64;
         let refused = |what: &str| Err(Error::new(Kind::Refused, what).offset(offset));
         let allowed = match &body {
-            Body::Gzip(_) | Body::Chunk(..) => refused("an NBD export takes bytes as they are"),
-            Body::Raw(_) if len > self.info.write_limit => refused("a write is longer than the export takes"),
+            Body::Gzip(_) | Body::Chunk(..) => refused("an NBD export takes only unencoded bytes"),
+            Body::Raw(_) if len > self.info.write_limit => {
+                refused("a write is longer than the export's limit")
+            }
             Body::Raw(_) => self.info.check_range(offset, len),
         };
         Box::pin(async move {
@@ -240,20 +241,20 @@ impl WriteAt for NbdDisk {
         no_evidence()
     }
 
-    /// Flushes every connection on which something was acknowledged since it was flushed last, at the same
-    /// time. To be called by one at a time: that acknowledged writes may be gone is said once.
+    /// Flushes every connection with acknowledged writes since its last flush, concurrently. Must not be
+    /// called concurrently, because a loss of writes is reported once.
     fn flush(&self) -> Attempt<()> {
         let requests = self.requests.clone();
         Box::pin(async move {
             let pool = requests.pool();
             if !pool.export().features.flush() {
-                // What is acknowledged is as safe as this server makes it.
+                // An acknowledged write is as safe as this server makes it.
                 return Ok(());
             }
             let covers = pool.context().ledger.begin().map_err(|Lost| lost(pool.export()))?;
             if covers.is_empty() {
-                // What an earlier run has written, and this one has only compared, may still be in the
-                // server's memory.
+                // Writes of an earlier run, which this one only compared, may still be in the server's
+                // memory.
                 return requests.flush(&*pool.connection().await?, None).await;
             }
             let flushes = covers.into_iter().map(|covers| {
@@ -271,11 +272,11 @@ impl WriteAt for NbdDisk {
     }
 }
 
-/// The error of a flush that cannot vouch for what was acknowledged before it.
+/// Returns the error of a flush that cannot cover all writes acknowledged before it.
 fn lost(export: &Export) -> Error {
     let what = format!(
         "a connection to {} ended, and what was written since the last flush may be lost: \
-         the server may have been started anew",
+         the server may have been restarted",
         export.title()
     );
     Error::new(Kind::Io, what).hint(SEND_AGAIN)

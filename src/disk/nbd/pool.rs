@@ -1,4 +1,4 @@
-//! The connections to one export: opened when they are needed, opened again when they have ended.
+//! The connections to an export, opened on demand and replaced when they end.
 
 use super::address::NbdAddress;
 use super::connection::{Connection, Context};
@@ -13,27 +13,27 @@ use crate::transport::deadlines::from_now;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-/// How long a connection may take to be made.
+/// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(15);
 
-/// What it takes to open a connection.
+/// Opens connections.
 pub(super) struct Opener {
     address: NbdAddress,
     tls: Option<Tls>,
     limit: Duration,
     access: Purpose,
-    /// The metadata context that is asked for.
+    /// The metadata context to request.
     wanted: String,
     pub(super) context: Arc<Context>,
 }
 
-/// The connections to one export.
+/// The connections to an export.
 pub(super) struct Pool {
     opener: Arc<Opener>,
-    /// As the first connection saw it; every other one has to see the same.
+    /// The export as the first connection saw it; later connections must see the same.
     export: Export,
     state: Mutex<State>,
-    /// Held while a connection is opened that others wait for.
+    /// Held while a connection is opened that requests wait for.
     opening: tokio::sync::Mutex<()>,
 }
 
@@ -42,16 +42,16 @@ struct State {
     live: Vec<Arc<Connection>>,
     /// The most connections.
     most: usize,
-    /// Whether one more is being opened beside those that there are.
+    /// Whether a further connection is being opened.
     widening: bool,
-    /// How often an attempt to open a connection has failed, and the last failure.
+    /// The number of failed attempts to connect, and the last failure.
     failures: u64,
     failure: Option<Failure>,
-    /// How the export has changed.
+    /// How the export changed.
     changed: Option<String>,
 }
 
-/// An error for everybody who has waited for the same attempt.
+/// An error that is shared by everybody who waited for the same attempt.
 #[derive(Clone)]
 struct Failure {
     kind: Kind,
@@ -61,7 +61,7 @@ struct Failure {
 
 impl Failure {
     fn of(error: &Error) -> Self {
-        Self { kind: error.kind(), message: error.to_string(), hint: error.what_next().map(str::to_owned) }
+        Self { kind: error.kind(), message: error.to_string(), hint: error.hint_text().map(str::to_owned) }
     }
 
     fn error(self) -> Error {
@@ -74,7 +74,7 @@ impl Failure {
 }
 
 impl Opener {
-    /// For an export of a server.
+    /// Creates an opener for an export.
     pub(super) fn new(
         address: &NbdAddress,
         options: &NbdOptions,
@@ -92,23 +92,23 @@ impl Opener {
 
     /// Connects and begins the handshake.
     pub(super) async fn begin(&self) -> Result<Handshake> {
-        let late = |_| Error::new(Kind::Timeout, format!("cannot connect to {}: no answer", self.address));
+        let late = |_| Error::new(Kind::Timeout, format!("cannot connect to {}: no reply", self.address));
         let connecting = Socket::connect(&self.address);
         let socket = tokio::time::timeout(CONNECT.min(self.limit), connecting).await.map_err(late)??;
         self.in_time(Handshake::begin(socket, self.tls.as_ref())).await
     }
 
-    /// Waits for a part of the handshake.
+    /// Runs a part of the handshake with a deadline.
     pub(super) async fn in_time<T>(&self, part: impl Future<Output = Result<T>>) -> Result<T> {
         if let Ok(done) = tokio::time::timeout_at(from_now(self.limit), part).await {
             return done.map_err(|e| e.context(&self.address));
         }
-        let what = format!("{}: the server does not go on with the handshake", self.address);
+        let what = format!("{}: the server stopped responding in the handshake", self.address);
         Err(Error::new(Kind::Timeout, what)
-            .hint("a server that serves as many clients as it may leaves others waiting: see `--shared` of qemu-nbd"))
+            .hint("the server may have reached its limit of clients: see `--shared` of qemu-nbd"))
     }
 
-    /// Opens a connection to the export; nothing is written to one that is read-only.
+    /// Opens a connection to the export. Writes are refused later if the export is read-only.
     async fn open(&self) -> Result<(Socket, Export)> {
         let handshake = self.begin().await?;
         let (socket, export) = self.in_time(handshake.open(self.address.export(), &self.wanted)).await?;
@@ -124,7 +124,7 @@ impl Opener {
                 export.size
             );
             return Err(Error::new(Kind::Refused, what).hint(
-                "have the server take smaller blocks, or make the image a multiple of its block size",
+                "configure smaller blocks on the server, or resize the image to a multiple of its block size",
             ));
         }
         Ok((socket, export))
@@ -146,18 +146,18 @@ impl Pool {
         })
     }
 
-    /// The export, as it was when the disk was opened.
+    /// Returns the export as it was when the disk was opened.
     pub(super) fn export(&self) -> &Export {
         &self.export
     }
 
-    /// What all connections share.
+    /// Returns the state that all connections share.
     pub(super) fn context(&self) -> &Context {
         &self.opener.context
     }
 
-    /// The connection that has least to do. If there is none any more, one attempt is made to open one,
-    /// however many wait for it.
+    /// Returns the connection with the least load. If there is none, makes one attempt to open one, which all
+    /// callers share.
     pub(super) async fn connection(self: &Arc<Self>) -> Result<Arc<Connection>> {
         if let Some(connection) = self.least_busy() {
             return Ok(connection);
@@ -184,28 +184,28 @@ impl Pool {
         opened
     }
 
-    /// The connection of that id, if it is still there.
+    /// Returns a connection by its id, if it still exists.
     pub(super) fn by_id(&self, id: ConnectionId) -> Option<Arc<Connection>> {
         self.state().live.iter().find(|connection| connection.id() == id).cloned()
     }
 
-    /// How many connections can be used.
+    /// Returns the number of usable connections.
     #[cfg(test)]
     pub(super) fn live(&self) -> usize {
         self.state().live.iter().filter(|connection| connection.is_usable()).count()
     }
 
-    /// How the export has changed since it was opened, as far as a later connection has seen.
+    /// Returns how the export changed since it was opened, as seen by a later connection.
     pub(super) fn changed(&self) -> Option<Error> {
         self.state().changed.clone().map(|how| self.changed_error(&how))
     }
 
     fn changed_error(&self, how: &str) -> Error {
         let what = format!("{} changed during the transfer: {how}", self.export.title());
-        Error::new(Kind::Source, what).hint("stop what changes it, then start over with `--restart`")
+        Error::new(Kind::Source, what).hint("stop whatever changes it, then start over with `--restart`")
     }
 
-    /// Takes in a connection if it sees the export as it was.
+    /// Adds a connection if it sees the export unchanged.
     fn admit(&self, socket: Socket, export: Export) -> Result<Arc<Connection>> {
         if let Some(how) = self.export.difference(&export) {
             let error = self.changed_error(&how);
@@ -234,8 +234,8 @@ impl Pool {
     }
 }
 
-/// Opens one more connection. No request waits for it: a server that takes no more clients may leave it
-/// without an answer. In that case it is not asked again.
+/// Opens a further connection in the background. No request waits for it, because a server at its limit of
+/// clients may not reply. After a failure it is not tried again.
 async fn widen(pool: Weak<Pool>, opener: Arc<Opener>) {
     let another = opener.open().await;
     let Some(pool) = pool.upgrade() else { return };
@@ -248,16 +248,16 @@ async fn widen(pool: Weak<Pool>, opener: Arc<Opener>) {
     }
 }
 
-/// The error of a flush whose connection ended before it.
+/// Returns the error for a flush whose connection ended first.
 pub(super) fn ended_before_flush() -> Error {
     disconnected("the connection to the NBD server ended before it was flushed")
 }
 
-/// Refuses to write to an export that can only be read.
+/// Returns an error if an export is read-only.
 pub(super) fn refuse_read_only(export: &Export) -> Result<()> {
     if !export.features.read_only() {
         return Ok(());
     }
     Err(Error::new(Kind::Refused, format!("{} is read-only", export.title()))
-        .hint("export it for writing: without `--read-only` or `-r`, from a file that may be written"))
+        .hint("export it without `--read-only` or `-r`, from a writable file"))
 }

@@ -3,38 +3,38 @@
 
 use std::fmt;
 
-/// What a server says first.
+/// The first word of a server's greeting.
 pub(super) const GREETING: u64 = 0x4e42_444d_4147_4943;
-/// What follows it in the newstyle handshake, and begins an option.
+/// The second word of the newstyle greeting, and the first of an option.
 pub(super) const OPTION: u64 = 0x4948_4156_454f_5054;
-/// What follows it in the oldstyle handshake.
+/// The second word of the oldstyle greeting.
 pub(super) const OLDSTYLE: u64 = 0x0000_4202_8186_1253;
-/// What begins a reply to an option.
+/// The first word of an option reply.
 pub(super) const OPTION_REPLY: u64 = 0x0003_e889_0455_65a9;
-/// What begins a request.
+/// The first word of a request.
 pub(super) const REQUEST: u32 = 0x2560_9513;
-/// What begins a simple reply.
+/// The first word of a simple reply.
 pub(super) const SIMPLE_REPLY: u32 = 0x6744_6698;
-/// What begins a chunk of a structured reply.
+/// The first word of a chunk of a structured reply.
 pub(super) const STRUCTURED_REPLY: u32 = 0x668e_33ef;
 
-/// The largest payload of a request or a reply, whatever more a server allows: none may take it for an attack
-/// (doc/proto.md, `Size constraints`).
+/// The largest payload of a request or a reply that no server may treat as an attack, whatever more a server
+/// allows (doc/proto.md, `Size constraints`).
 pub(super) const LARGEST_PAYLOAD: u32 = 1 << 25;
 
 /// The most block descriptors in one chunk (doc/proto.md, `Structured reply types`).
 pub(super) const MOST_DESCRIPTORS: u32 = 1 << 20;
 
-/// The longest error chunk: an error, a string, an offset, and some room for what extensions add.
+/// The longest error chunk: an error, a string, an offset, and room for extensions.
 pub(super) const LONGEST_ERROR: u32 = 4 + 2 + 4096 + 8 + 256;
 
-/// Flags of the handshake, both ways.
+/// Handshake flags of both sides.
 pub(super) mod handshake {
     pub(in super::super) const FIXED_NEWSTYLE: u16 = 1;
     pub(in super::super) const NO_ZEROES: u16 = 2;
 }
 
-/// Options of the handshake.
+/// Handshake options.
 pub(super) mod option {
     pub(in super::super) const EXPORT_NAME: u32 = 1;
     pub(in super::super) const ABORT: u32 = 2;
@@ -46,13 +46,13 @@ pub(super) mod option {
     pub(in super::super) const SET_META_CONTEXT: u32 = 10;
 }
 
-/// Types of replies to options.
+/// Types of option replies.
 pub(super) mod option_reply {
     pub(in super::super) const ACK: u32 = 1;
     pub(in super::super) const SERVER: u32 = 2;
     pub(in super::super) const INFO: u32 = 3;
     pub(in super::super) const META_CONTEXT: u32 = 4;
-    /// The bit that all errors have.
+    /// The bit that is set in all errors.
     pub(in super::super) const ERROR: u32 = 1 << 31;
     pub(in super::super) const UNSUPPORTED: u32 = ERROR | 1;
     pub(in super::super) const POLICY: u32 = ERROR | 2;
@@ -61,7 +61,7 @@ pub(super) mod option_reply {
     pub(in super::super) const SHUTDOWN: u32 = ERROR | 7;
 }
 
-/// Types of what is said of an export.
+/// Types of information about an export.
 pub(super) mod info {
     pub(in super::super) const EXPORT: u16 = 0;
     pub(in super::super) const DESCRIPTION: u16 = 2;
@@ -74,7 +74,7 @@ pub(super) mod chunk {
     pub(in super::super) const OFFSET_DATA: u16 = 1;
     pub(in super::super) const OFFSET_HOLE: u16 = 2;
     pub(in super::super) const BLOCK_STATUS: u16 = 5;
-    /// The bit that all errors have.
+    /// The bit that is set in all errors.
     pub(in super::super) const ERROR: u16 = 1 << 15;
     pub(in super::super) const ERROR_OFFSET: u16 = ERROR | 2;
     /// The flag of a reply's last chunk.
@@ -84,17 +84,17 @@ pub(super) mod chunk {
 /// The bit of a block descriptor that says that the block reads as zero.
 pub(super) const STATE_ZERO: u32 = 2;
 
-/// The context of block descriptors that say where an image has no data.
+/// The metadata context that reports where an image has data.
 pub(super) const ALLOCATION: &str = "base:allocation";
 
-/// How the contexts begin whose block descriptors say what was written to since a bitmap of QEMU's began
-/// (QEMU, docs/interop/nbd.txt, `qemu:dirty-bitmap`).
+/// The prefix of the metadata contexts that report what was written since a bitmap of QEMU began (QEMU,
+/// docs/interop/nbd.txt, `qemu:dirty-bitmap`).
 pub(super) const DIRTY_BITMAP: &str = "qemu:dirty-bitmap:";
 
-/// The bit of such a block descriptor that says that the block was written to.
+/// The bit of a block descriptor in such a context that says that the block was written.
 pub(super) const STATE_DIRTY: u32 = 1;
 
-/// What a server is asked to do.
+/// A request type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command {
     Read,
@@ -117,12 +117,12 @@ impl Command {
         }
     }
 
-    /// Whether it changes the export, so that a flush has to cover it.
+    /// Returns whether the request changes the export, so that a flush has to cover it.
     pub(super) fn writes(self) -> bool {
         matches!(self, Command::Write | Command::WriteZeroes)
     }
 
-    /// The head of a request, without flags.
+    /// Returns the header of a request, without flags.
     pub(super) fn header(self, cookie: u64, offset: u64, length: u32) -> [u8; 28] {
         let mut header = [0; 28];
         header[..4].copy_from_slice(&REQUEST.to_be_bytes());
@@ -134,7 +134,7 @@ impl Command {
     }
 }
 
-/// What it is called in messages.
+/// Shows the name used in messages.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -148,44 +148,44 @@ impl fmt::Display for Command {
     }
 }
 
-/// What an export can do (doc/proto.md, `Transmission flags`).
+/// The features of an export (doc/proto.md, `Transmission flags`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features(pub(super) u16);
 
 impl Features {
-    /// Whether it cannot be written.
+    /// Returns whether the export is read-only.
     pub fn read_only(self) -> bool {
         self.0 & (1 << 1) != 0
     }
 
-    /// Whether it can be flushed: without that, what is written is as safe as it gets.
+    /// Returns whether the export can be flushed. Otherwise an acknowledged write is as safe as it gets.
     pub fn flush(self) -> bool {
         self.0 & (1 << 2) != 0
     }
 
-    /// Whether zeros can be written without sending them.
+    /// Returns whether zeros can be written without sending them.
     pub fn write_zeroes(self) -> bool {
         self.0 & (1 << 6) != 0
     }
 
-    /// Whether several connections see one state of it.
+    /// Returns whether several connections are coherent.
     pub fn multi_conn(self) -> bool {
         self.0 & (1 << 8) != 0
     }
 }
 
-/// The sizes that requests have to keep to (doc/proto.md, `Size constraints`).
+/// The block sizes of an export (doc/proto.md, `Size constraints`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockSizes {
-    /// What offsets and lengths have to be multiples of.
+    /// The alignment that offsets and lengths must have.
     pub minimum: u32,
-    /// What they had better be multiples of.
+    /// The alignment that they should have.
     pub preferred: u32,
     /// The longest payload.
     pub maximum: u32,
 }
 
-/// What a server supports that says nothing.
+/// The sizes that apply if a server does not report any.
 impl Default for BlockSizes {
     fn default() -> Self {
         Self { minimum: 1, preferred: 4096, maximum: LARGEST_PAYLOAD }
@@ -193,12 +193,14 @@ impl Default for BlockSizes {
 }
 
 impl BlockSizes {
-    /// Checks what a server says of its sizes, and takes no payload to be larger than anybody allows.
+    /// Validates a server's sizes and caps the payload at the largest that is allowed.
     pub(super) fn checked(minimum: u32, preferred: u32, maximum: u32) -> Result<Self, String> {
         if !minimum.is_power_of_two() || minimum > 1 << 16 {
-            return Err(format!("a minimum block size of {minimum}, which is no power of two up to 65536"));
+            return Err(format!(
+                "a minimum block size of {minimum}, which is not a power of two up to 65536"
+            ));
         }
-        // No payload is smaller than the preferred block, and that not than a sector.
+        // The payload must hold the preferred block, which is at least a sector.
         if maximum < minimum.max(512) {
             return Err(format!("a largest payload of {maximum} and a minimum block size of {minimum}"));
         }
@@ -207,56 +209,56 @@ impl BlockSizes {
     }
 }
 
-/// What a server has said of an export, and what was agreed on for one connection to it.
+/// The properties of an export, and what was negotiated for one connection to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
-    /// Its name; empty for the server's default.
+    /// The name; empty for the server's default.
     pub name: String,
-    /// What the server says of it.
+    /// The server's description.
     pub description: Option<String>,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// What it can do.
+    /// The features.
     pub features: Features,
-    /// The sizes that requests keep to.
+    /// The block sizes.
     pub block: BlockSizes,
-    /// Whether reads are answered in chunks.
+    /// Whether reads are answered with structured replies.
     pub(super) structured: bool,
-    /// The id of the context that tells where there is no data.
+    /// The id of the metadata context for extents.
     pub(super) allocation: Option<u32>,
-    /// Whether that context is of a dirty bitmap: what it calls clean stands in the place of zeros.
+    /// Whether that context is a dirty bitmap, in which clean blocks take the place of zeros.
     pub(super) bitmap: bool,
 }
 
 impl Export {
-    /// What it is called in messages.
+    /// Returns the name in messages.
     pub fn title(&self) -> String {
         title(&self.name)
     }
 
-    /// Whether it tells where it has no data.
+    /// Returns whether the export reports extents.
     pub fn extents(&self) -> bool {
         self.allocation.is_some()
     }
 
-    /// How a later connection's view differs from this one, where that matters.
+    /// Returns how a later connection's view differs from this one, as far as that matters.
     pub(super) fn difference(&self, now: &Self) -> Option<String> {
         if self.size != now.size {
             return Some(format!("its size was {} and is {}", self.size, now.size));
         }
         if self.block != now.block {
-            return Some("its block sizes are others than before".to_owned());
+            return Some("its block sizes changed".to_owned());
         }
-        // A context's id holds for one connection only.
+        // The id of a context is valid for one connection only.
         let same = self.features == now.features && self.structured == now.structured;
         if !same || self.extents() != now.extents() {
-            return Some("what it can do is not the same as before".to_owned());
+            return Some("its features changed".to_owned());
         }
         None
     }
 }
 
-/// What an export is called in messages.
+/// Returns the name of an export in messages.
 pub(super) fn title(name: &str) -> String {
     if name.is_empty() { "the default export".to_owned() } else { format!("export {name}") }
 }

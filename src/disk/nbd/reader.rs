@@ -1,5 +1,5 @@
-//! The reading half of a connection: replies go to the requests that they answer, and bytes straight to where
-//! they belong.
+//! The reading half of a connection. Replies are matched to their requests, and data is read directly into
+//! its buffer.
 
 use super::assembly::{Assembly, Piece};
 use super::connection::Shared;
@@ -17,10 +17,11 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, BufReader};
 use tokio::time::Instant;
 
-/// How much is read ahead: many replies to writes, and little of a read's bytes, which are not to be copied.
+/// The size of the read buffer: enough for many replies to writes, and little of a read's data, which should
+/// not be copied.
 const AHEAD: usize = 4096;
 
-/// The most errors that one reply may report.
+/// The most errors in one reply.
 const MOST_REFUSALS: u32 = 1024;
 
 /// Reads replies.
@@ -33,7 +34,7 @@ pub(super) struct Reader {
 /// How a connection ended.
 pub(super) struct Ended {
     pub(super) death: Death,
-    /// The cookie of the reply that broke the protocol, and how.
+    /// The cookie of the reply that violated the protocol, and the error.
     pub(super) culprit: Option<(u64, Error)>,
 }
 
@@ -62,7 +63,7 @@ impl From<String> for Broken {
 }
 
 impl Broken {
-    /// How that ends the connection, if it was in reply to a request.
+    /// Returns how this ends the connection, and of which request if it was in a reply.
     fn ends(self, cookie: Option<u64>) -> Ended {
         match (self, cookie) {
             (Broken::Io(error), _) => Death::from(error).into(),
@@ -71,8 +72,8 @@ impl Broken {
                 Death::new(error.kind(), error.to_string()).into()
             }
             (Broken::Nonsense(what), Some(cookie)) => {
-                // The others may fare better elsewhere.
-                let message = "the connection was closed because the server broke the NBD protocol";
+                // The other requests may succeed on another connection.
+                let message = "the connection was closed because the server violated the NBD protocol";
                 Ended {
                     death: Death::new(Kind::Connection, message),
                     culprit: Some((cookie, violation(what))),
@@ -83,13 +84,13 @@ impl Broken {
 }
 
 impl Reader {
-    /// Reads what comes from `socket`.
+    /// Creates a reader of `socket`.
     pub(super) fn new(socket: Reading, shared: Arc<Shared>) -> Self {
         let limiter = shared.context.bandwidth.down.clone();
         Self { socket: BufReader::with_capacity(AHEAD, socket), shared, limiter }
     }
 
-    /// Reads until the connection ends or nothing that comes can be trusted.
+    /// Reads until the connection ends or violates the protocol.
     pub(super) async fn run(&mut self) -> Ended {
         loop {
             let (head, mut reply) = match self.head().await {
@@ -108,7 +109,7 @@ impl Reader {
         }
     }
 
-    /// Reads the head of a reply or of one of its chunks, and finds what it answers.
+    /// Reads the header of a reply or chunk and finds its request.
     async fn head(&mut self) -> Result<(Head, Reply), Broken> {
         let mut head = [0; SHORT_HEAD];
         self.exactly(&mut head).await?;
@@ -116,7 +117,7 @@ impl Reader {
         let cookie = head.cookie();
         match self.shared.take(cookie) {
             Some(reply) => Ok((head, reply)),
-            None => Err(Broken::Nonsense(format!("a reply with the cookie {cookie}, which no request has"))),
+            None => Err(Broken::Nonsense(format!("a reply with the unknown cookie {cookie}"))),
         }
     }
 
@@ -139,12 +140,12 @@ impl Reader {
         }
     }
 
-    /// Reads a chunk; says whether it is the last one.
+    /// Reads a chunk. Returns whether it is the last one.
     async fn chunk(&mut self, reply: &mut Reply, flags: u16, kind: u16) -> Result<bool, Broken> {
         let mut len = [0; LONG_HEAD];
         self.exactly(&mut len).await?;
         if !self.shared.export.structured {
-            return Err(Broken::Nonsense("a structured reply, which was not agreed on".to_owned()));
+            return Err(Broken::Nonsense("a structured reply, which was not negotiated".to_owned()));
         }
         match Content::of(kind, flags, u32::from_be_bytes(len), reply.command, length(reply))? {
             Content::Nothing => {}
@@ -168,7 +169,7 @@ impl Reader {
         Ok(flags & chunk::DONE != 0)
     }
 
-    /// Reads the bytes of a piece to where they belong.
+    /// Reads the bytes of a piece into their place.
     async fn data(&mut self, reply: &mut Reply, mut piece: Piece) -> Result<(), Broken> {
         let start = Instant::now();
         while piece.left() > 0 {
@@ -205,14 +206,14 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads an error.
+    /// Reads an error chunk.
     async fn refusal(&mut self, reply: &mut Reply, len: u32, with_offset: bool) -> Result<(), Broken> {
         let mut payload = vec![0; len as usize];
         self.exactly(&mut payload).await?;
         let refusal = refusal(&payload, with_offset)?;
         reply.refusals += 1;
         if reply.refusals > MOST_REFUSALS {
-            return Err(Broken::Nonsense("errors without an end in one reply".to_owned()));
+            return Err(Broken::Nonsense("too many errors in one reply".to_owned()));
         }
         reply.refusal.get_or_insert(refusal);
         Ok(())
@@ -231,26 +232,26 @@ impl Reader {
     }
 }
 
-/// How much a request, or its part, has asked for.
+/// Returns the number of bytes that a part asked for.
 fn length(reply: &Reply) -> u32 {
     u32::try_from(reply.range.end - reply.range.start).unwrap_or(u32::MAX)
 }
 
-/// What a read fills, for bytes that the part has asked for.
+/// Returns the buffer of a read, if the part asked for these bytes.
 fn assembly(reply: &mut Reply, offset: u64, len: u32) -> Result<&mut Assembly, String> {
     let end = offset.checked_add(u64::from(len));
     let inside = offset >= reply.range.start && end.is_some_and(|end| end <= reply.range.end);
     match &mut reply.payload {
         Payload::Data(assembly) if inside => Ok(assembly),
-        Payload::Data(_) => Err(format!("{len} bytes from offset {offset} that were not asked for")),
-        _ => Err("bytes that no read asked for".to_owned()),
+        Payload::Data(_) => Err(format!("{len} bytes from offset {offset} that were not requested")),
+        _ => Err("data in reply to a request that is not a read".to_owned()),
     }
 }
 
-/// What a block status fills.
+/// Returns the list that a block status fills.
 fn list(reply: &mut Reply) -> Result<&mut Statuses, String> {
     match &mut reply.payload {
         Payload::Statuses(statuses) => Ok(statuses),
-        _ => Err("block descriptors that nothing asked for".to_owned()),
+        _ => Err("block descriptors that were not requested".to_owned()),
     }
 }

@@ -1,16 +1,16 @@
-//! Replies as they come: heads of a fixed size, and what their fields may say. Nothing here reads or waits.
+//! Parses the headers and fields of replies. Does no I/O.
 
 use super::address::LONGEST_STRING;
 use super::failure::Refusal;
 use super::protocol::{Command, LONGEST_ERROR, MOST_DESCRIPTORS, SIMPLE_REPLY, STRUCTURED_REPLY, chunk};
 
-/// What both kinds of replies have in common: their first bytes.
+/// The length of a simple reply's header, and of the common part of both.
 pub(super) const SHORT_HEAD: usize = 16;
 
-/// What follows these in a structured one.
+/// The length of the rest of a structured reply's header.
 pub(super) const LONG_HEAD: usize = 4;
 
-/// The head of a reply or of one of its chunks.
+/// The header of a reply or chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Head {
     Simple { error: u32, cookie: u64 },
@@ -18,7 +18,7 @@ pub(super) enum Head {
 }
 
 impl Head {
-    /// Parses the first bytes; a [`Head::Chunk`] goes on with its length.
+    /// Parses the common part of a header. A [`Head::Chunk`] is followed by its length.
     pub(super) fn parse(bytes: [u8; SHORT_HEAD]) -> Result<Self, String> {
         let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let half = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
@@ -37,23 +37,23 @@ impl Head {
     }
 }
 
-/// What a chunk holds.
+/// The contents of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    /// Nothing: it ends the reply.
+    /// Nothing; it ends the reply.
     Nothing,
-    /// An offset and so many bytes.
+    /// An offset and this many bytes.
     Data(u32),
     /// An offset and a length.
     Hole,
-    /// The id of a context and so many block descriptors.
+    /// The id of a context and this many block descriptors.
     Status(u32),
-    /// An error of so many bytes; whether it ends with an offset.
+    /// An error of this many bytes, and whether it ends with an offset.
     Error(u32, bool),
 }
 
 impl Content {
-    /// Checks a chunk against the request that it answers, before anything of it is read.
+    /// Checks a chunk against its request before its contents are read.
     pub(super) fn of(kind: u16, flags: u16, len: u32, command: Command, asked: u32) -> Result<Self, String> {
         let wrong = || Err(format!("a chunk of type {kind} and {len} bytes in reply to a {command} request"));
         match kind {
@@ -70,7 +70,7 @@ impl Content {
                 }
                 Ok(Content::Status(count))
             }
-            // An error of a type that is not known is still one.
+            // An unknown type of error is still an error.
             _ if kind & chunk::ERROR != 0 => {
                 let offset = kind == chunk::ERROR_OFFSET;
                 let least = if offset { 14 } else { 6 };
@@ -171,7 +171,7 @@ mod tests {
         assert!(refused(&payload, true).is_err(), "there is no offset");
         payload.extend_from_slice(&9_u64.to_be_bytes());
         assert_eq!(refused(&payload, true), Ok(Refusal { offset: Some(9), ..expected }));
-        // The message reaches over the end; the number is none; there is nothing at all.
+        // The message exceeds the payload; the number is invalid; the payload is empty.
         assert!(refused(&[0, 0, 0, 5, 0, 9, b'x'], false).is_err());
         assert!(refused(&[0, 0, 0, 0, 0, 0], false).is_err());
         let mut long = vec![0, 0, 0, 5, 0x10, 1];

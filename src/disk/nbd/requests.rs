@@ -1,4 +1,5 @@
-//! Reads, writes and questions of any place and length as requests that keep to a server's block sizes.
+//! Splits reads, writes and status queries of any offset and length into requests that respect a server's
+//! block sizes.
 
 use super::SEND_AGAIN;
 use super::assembly::Assembly;
@@ -15,32 +16,32 @@ use bytes::{Bytes, BytesMut};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How much is zeroed with one request: what a server that has to write the zeros does in a second or two.
+/// How much is zeroed by one request: what a server that has to write the zeros does in a second or two.
 const ZEROED: u64 = 128 << 20;
 
-/// How much block status is asked for with one request.
+/// How much one block status request covers.
 const ASKED: u64 = 1 << 30;
 
-/// The most block status requests for one window. A server that says less than this lets us know is left
-/// alone.
+/// The most block status requests for one window. Beyond that the server returns too little per request, and
+/// the rest counts as data.
 const MOST_QUESTIONS: u32 = 1 << 14;
 
-/// Makes the requests of one disk.
+/// Makes the requests of a disk.
 #[derive(Clone)]
 pub(super) struct Requests {
     pool: Arc<Pool>,
-    /// Held by whoever changes a part of a block.
+    /// Held while a part of a block is changed.
     edges: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// What is written.
+/// The data of a write.
 pub(super) enum Contents {
     Bytes(Bytes),
     Zeros,
 }
 
 impl Contents {
-    /// What goes to a part of the range.
+    /// Copies the data of a part of the range.
     fn fill(&self, at: usize, into: &mut [u8]) {
         match self {
             Contents::Bytes(bytes) => into.copy_from_slice(&bytes[at..at + into.len()]),
@@ -50,12 +51,12 @@ impl Contents {
 }
 
 impl Requests {
-    /// To an export.
+    /// Creates the requests for an export.
     pub(super) fn new(pool: Arc<Pool>) -> Self {
         Self { pool, edges: Arc::default() }
     }
 
-    /// The connections.
+    /// Returns the connections.
     pub(super) fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
@@ -64,7 +65,7 @@ impl Requests {
         self.pool.export().block
     }
 
-    /// Appends `len` bytes from `offset`.
+    /// Appends `len` bytes from `offset` to `into`.
     pub(super) async fn read(&self, offset: u64, len: u64, mut into: Buffer) -> Result<Buffer> {
         if len == 0 {
             return Ok(into);
@@ -91,11 +92,11 @@ impl Requests {
             Request { command: Command::Read, offset, length, body: Bytes::new(), payload, guard: None };
         match self.ask(request).await? {
             Payload::Data(assembly) => Ok(assembly.into_buffer()),
-            _ => Err(violation("the answer of another request")),
+            _ => Err(violation("a reply of another type than requested")),
         }
     }
 
-    /// Writes a range. False if the server has no way to write zeros but as data.
+    /// Writes a range. Returns false if the server can write zeros only as data.
     pub(super) async fn write(&self, offset: u64, len: u64, contents: &Contents) -> Result<bool> {
         if matches!(contents, Contents::Zeros) && !self.pool.export().features.write_zeroes() {
             return Ok(false);
@@ -116,7 +117,7 @@ impl Requests {
         self.write_aligned(inside, from, contents, Some(&guard)).await
     }
 
-    /// Writes whole blocks: what stands in `contents` from `from` on.
+    /// Writes whole blocks. `from` is the position of the first byte in `contents`.
     async fn write_aligned(
         &self,
         range: Range<u64>,
@@ -172,7 +173,7 @@ impl Requests {
         written.map_err(|refusal| self.refused(&refusal, Command::Write))
     }
 
-    /// A request that changes the export, and whether the server did it.
+    /// Sends a request that changes the export. Returns whether the server carried it out.
     async fn change(
         &self,
         command: Command,
@@ -191,10 +192,10 @@ impl Requests {
         }
     }
 
-    /// Flushes one connection: for what it has taken, or for what others may have written.
+    /// Flushes a connection: its own acknowledged writes, or those of others if `covers` is `None`.
     ///
-    /// A flush that the server has refused is not to be repeated: what could not be made safe may be lost,
-    /// and a second flush need not say so (fsync(2) reports an error once).
+    /// A refused flush must not be repeated. What could not be made safe may be lost, and a second flush need
+    /// not report it (fsync(2) reports an error once).
     pub(super) async fn flush(&self, connection: &Connection, covers: Option<Covers>) -> Result<()> {
         let (command, payload) = (Command::Flush, covers.map_or(Payload::None, Payload::Safe));
         let request = Request { command, offset: 0, length: 0, body: Bytes::new(), payload, guard: None };
@@ -211,13 +212,13 @@ impl Requests {
         }
     }
 
-    /// What is known of a range, as far as the server says; the rest is data.
+    /// Returns what the server reports about a range; the rest counts as data.
     pub(super) async fn extents(&self, window: Range<u64>) -> Result<Vec<Extent>> {
         let minimum = u64::from(self.block().minimum);
         let end = outwards(window.clone(), self.block().minimum).end;
         let (mut extents, mut done) = (Vec::new(), window.start);
         for _ in 0..MOST_QUESTIONS {
-            // A server that has stopped in the middle of a block is asked for the whole block again.
+            // A server that stopped in the middle of a block is asked for the whole block again.
             let (from, before) = (done / minimum * minimum, done);
             for extent in self.statuses(from..end.min(from + ASKED)).await? {
                 let range = extent.range.start.max(done)..extent.range.end.min(window.end);
@@ -239,7 +240,7 @@ impl Requests {
     async fn statuses(&self, asked: Range<u64>) -> Result<Vec<Extent>> {
         let (offset, length) = (asked.start, narrow(asked.end - asked.start));
         let connection = self.pool.connection().await?;
-        // The id holds for this connection.
+        // The id is valid for this connection only.
         let (Some(context), bitmap) = (connection.export().allocation, connection.export().bitmap) else {
             return Ok(vec![Extent { range: asked, zero: false }]);
         };
@@ -248,7 +249,7 @@ impl Requests {
         let request = Request { command, offset, length, body, payload, guard: None };
         match self.ask_on(&connection, request).await? {
             Payload::Statuses(statuses) => Ok(statuses.into_extents()),
-            _ => Err(violation("the answer of another request")),
+            _ => Err(violation("a reply of another type than requested")),
         }
     }
 
@@ -271,21 +272,21 @@ impl Requests {
     }
 }
 
-/// The whole blocks that hold a range. They are on the disk: its size is a multiple of the minimum block
-/// size.
+/// Returns the smallest range of whole blocks that contains `range`. It is on the disk, whose size is a
+/// multiple of the minimum block size.
 fn outwards(range: Range<u64>, minimum: u32) -> Range<u64> {
     let minimum = u64::from(minimum);
     range.start / minimum * minimum..range.end.div_ceil(minimum) * minimum
 }
 
-/// The whole blocks in a range.
+/// Returns the largest range of whole blocks in `range`.
 fn inwards(range: &Range<u64>, minimum: u32) -> Range<u64> {
     let minimum = u64::from(minimum);
     let (start, end) = (range.start.div_ceil(minimum) * minimum, range.end / minimum * minimum);
     start..end.max(start)
 }
 
-/// The blocks, two at most, of which a range holds a part.
+/// Returns the blocks, at most two, that `range` covers in part.
 fn edges(range: &Range<u64>, minimum: u32) -> impl Iterator<Item = Range<u64>> + use<> {
     let minimum = u64::from(minimum);
     let (first, last) = (range.start / minimum * minimum, range.end / minimum * minimum);
@@ -294,12 +295,12 @@ fn edges(range: &Range<u64>, minimum: u32) -> impl Iterator<Item = Range<u64>> +
     head.into_iter().chain(tail).map(move |start| start..start + minimum)
 }
 
-/// A length that was made to fit a request.
+/// Converts a length that fits a request.
 fn narrow(len: u64) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
 
-/// A length of something that is in memory.
+/// Converts the length of something in memory.
 fn to_usize(len: u64) -> usize {
     usize::try_from(len).unwrap_or(usize::MAX)
 }

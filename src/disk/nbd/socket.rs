@@ -1,4 +1,4 @@
-//! The byte stream to a server: TCP or a unix socket, and TLS on either.
+//! The byte stream to a server: TCP or a Unix socket, optionally with TLS.
 
 use super::NbdOptions;
 use super::address::{NbdAddress, Place};
@@ -15,26 +15,25 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// How much a unix socket takes before it is read, in bytes. The default of Linux is half of it
-/// (`wmem_default`, Documentation/admin-guide/sysctl/net.rst): with this the two ends wait for each other a
-/// third as often, and with several times as much the bytes leave the processor's cache before they are read.
-/// A TCP socket finds its size by itself.
+/// The send buffer of a Unix socket in bytes, twice the default of Linux (`wmem_default`,
+/// Documentation/admin-guide/sysctl/net.rst). With it the two ends wait for each other a third as often. With
+/// several times as much, data leaves the processor's cache before it is read. A TCP socket tunes itself.
 const UNIX_SEND_BUFFER: usize = 416 << 10;
 
-/// The half of a connection that is read.
+/// The reading half of a connection.
 pub(super) type Reading = Box<dyn AsyncRead + Send + Sync + Unpin>;
 
-/// The half of a connection that is written.
+/// The writing half of a connection.
 pub(super) type Writing = Box<dyn AsyncWrite + Send + Sync + Unpin>;
 
-/// A connection that is not split yet.
+/// A connection before it is split.
 pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<tokio_rustls::client::TlsStream<Socket>>),
 }
 
-/// What encrypts a connection, and knows whom to trust.
+/// The TLS configuration and the name to verify.
 #[derive(Clone)]
 pub(super) struct Tls {
     connector: TlsConnector,
@@ -42,7 +41,7 @@ pub(super) struct Tls {
 }
 
 impl Socket {
-    /// Connects, without a word to the server.
+    /// Connects without sending anything.
     pub(super) async fn connect(address: &NbdAddress) -> Result<Self> {
         let connected = match address.place() {
             Place::Tcp(host, port) => TcpStream::connect((host.as_str(), *port)).await.and_then(|tcp| {
@@ -51,7 +50,7 @@ impl Socket {
                 Ok(Socket::Tcp(tcp))
             }),
             Place::Unix(path) => UnixStream::connect(path).await.map(|unix| {
-                // It works as it is, too.
+                // A failure is harmless: the default works as well.
                 let _ = rustix::net::sockopt::set_socket_send_buffer_size(&unix, UNIX_SEND_BUFFER);
                 Socket::Unix(unix)
             }),
@@ -59,11 +58,11 @@ impl Socket {
         connected.map_err(|e| disconnected(format!("cannot connect to {address}")).source(e))
     }
 
-    /// Encrypts the connection. Nothing that came before may still be in a buffer.
+    /// Encrypts the connection. No received data may be buffered at this point.
     pub(super) async fn encrypt(self, tls: &Tls) -> Result<Self> {
         let encrypted = tls.connector.connect(tls.server_name.clone(), self).await;
         let stream = encrypted.map_err(|e| {
-            // A certificate that is not trusted will not be trusted a second later.
+            // A certificate that is not trusted will not be trusted on the next attempt.
             let tls = e.get_ref().and_then(|e| e.downcast_ref::<tokio_rustls::rustls::Error>());
             let kind = if tls.is_some() { Kind::Auth } else { Kind::Connection };
             Error::new(kind, "the TLS handshake with the NBD server failed").source(e)
@@ -71,7 +70,7 @@ impl Socket {
         Ok(Socket::Tls(Box::new(stream)))
     }
 
-    /// The two directions, which may then be used at the same time.
+    /// Splits the connection into two halves for concurrent use.
     pub(super) fn split(self) -> (Reading, Writing) {
         match self {
             Socket::Tcp(tcp) => {
@@ -91,12 +90,12 @@ impl Socket {
 }
 
 impl Tls {
-    /// For a server; `None` where its address asks for none.
+    /// Creates the configuration for a server, or `None` if its address does not use TLS.
     pub(super) fn new(address: &NbdAddress, options: &NbdOptions) -> Result<Option<Self>> {
         if !address.tls() {
             return Ok(None);
         }
-        let failed = |e: tokio_rustls::rustls::Error| Error::new(Kind::Io, "setting up TLS").source(e);
+        let failed = |e: tokio_rustls::rustls::Error| Error::new(Kind::Io, "cannot set up TLS").source(e);
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -104,20 +103,20 @@ impl Tls {
         let config = if let Some(pem) = &options.ca_pem {
             builder.with_root_certificates(roots(pem)?)
         } else {
-            // The roots of this machine, by the same code that the HTTP client asks.
+            // The roots of this machine, by the verifier that the HTTP client uses.
             let verifier = rustls_platform_verifier::Verifier::new(provider).map_err(failed)?;
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         };
         let name = address.server_name();
         let server_name = ServerName::try_from(name.to_owned())
-            .map_err(|e| Error::usage(format!("`{name}` cannot be the name of a TLS server")).source(e))?;
+            .map_err(|e| Error::usage(format!("`{name}` is not a valid name of a TLS server")).source(e))?;
         Ok(Some(Self { connector: TlsConnector::from(Arc::new(config.with_no_client_auth())), server_name }))
     }
 }
 
-/// The certificates in a PEM file: whom to trust, and nobody else.
+/// Parses the trusted certificates of a PEM file; no others are trusted.
 fn roots(pem: &[u8]) -> Result<RootCertStore> {
-    let wrong = || Error::usage("the remote's ca_file is no certificate");
+    let wrong = || Error::usage("the remote's `ca_file` holds no certificate in PEM");
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|e| wrong().source(e))?;

@@ -1,36 +1,36 @@
-//! Block descriptors of a server as extents of a disk.
+//! Converts a server's block descriptors into extents.
 
 use super::protocol::{STATE_DIRTY, STATE_ZERO};
 use crate::disk::Extent;
 use std::ops::Range;
 
-/// The most extents that are kept of one answer. What lies behind them counts as data: that is always true,
-/// and reading it costs no more than so fine a list would.
+/// The most extents kept of one reply. Everything beyond counts as data, which is always correct, and reading
+/// it costs no more than so fine a list would.
 const MOST_EXTENTS: usize = 1 << 18;
 
-/// What one block status request is answered with.
+/// The reply to a block status request.
 #[derive(Debug)]
 pub(super) struct Statuses {
     context: u32,
     bitmap: bool,
     asked: Range<u64>,
-    /// Up to where there were descriptors.
+    /// The end of the descriptors so far.
     at: u64,
     extents: Vec<Extent>,
-    /// Whether the chunk has come that holds them all.
+    /// Whether the chunk with all descriptors has arrived.
     come: bool,
 }
 
 impl Statuses {
-    /// For the context of that id, which may be of a dirty bitmap, and a range that is asked for.
+    /// Creates the state for a range and a context id, which may be that of a dirty bitmap.
     pub(super) fn new(context: u32, bitmap: bool, asked: Range<u64>) -> Self {
         Self { context, bitmap, at: asked.start, asked, extents: Vec::new(), come: false }
     }
 
-    /// A chunk of descriptors begins.
+    /// Begins a chunk of descriptors.
     pub(super) fn begin(&mut self, context: u32) -> Result<(), String> {
         if context != self.context {
-            return Err(format!("block descriptors of context {context}, which was not asked for"));
+            return Err(format!("block descriptors of context {context}, which was not requested"));
         }
         if std::mem::replace(&mut self.come, true) {
             return Err("two lists of block descriptors in one reply".to_owned());
@@ -44,9 +44,9 @@ impl Statuses {
             return Err("a block descriptor without a length".to_owned());
         }
         if self.at >= self.asked.end {
-            return Err("more block descriptors than were asked for".to_owned());
+            return Err("more block descriptors than requested".to_owned());
         }
-        // The last one may reach further than it was asked.
+        // The last descriptor may extend beyond the requested range.
         let end = self.at.saturating_add(u64::from(len)).min(self.asked.end);
         let known = if self.bitmap { flags & STATE_DIRTY == 0 } else { flags & STATE_ZERO != 0 };
         append(&mut self.extents, self.at..end, known);
@@ -54,18 +54,18 @@ impl Statuses {
         Ok(())
     }
 
-    /// Whether there was an answer.
+    /// Returns whether a reply arrived.
     pub(super) fn is_complete(&self) -> bool {
         self.come
     }
 
-    /// The extents, from the start of the range as far as the server went.
+    /// Returns the extents from the start of the range to the end of the reply.
     pub(super) fn into_extents(self) -> Vec<Extent> {
         self.extents
     }
 }
 
-/// Adds what is known of a range that follows the extents.
+/// Appends a range to the extents.
 pub(super) fn append(extents: &mut Vec<Extent>, range: Range<u64>, zero: bool) {
     let zero = zero && extents.len() < MOST_EXTENTS;
     match extents.last_mut() {
@@ -91,8 +91,7 @@ mod tests {
 
     #[test]
     fn only_what_reads_as_zero_is_zero() {
-        // Data, a hole with contents nobody knows, a hole of zeros, zeros that are allocated, and flags
-        // nobody knows.
+        // Data, a hole with undefined contents, a hole of zeros, allocated zeros, and unknown flags.
         let all = of(&[(100, 0), (100, 1), (100, 3), (100, 2), (100, 0xfffc), (10_000, 3)]).unwrap();
         assert_eq!(all, [(1000, 1200, false), (1200, 1400, true), (1400, 1500, false), (1500, 2000, true)]);
         assert_eq!(of(&[(5, 0)]).unwrap(), [(1000, 1005, false)], "a server may stop early");

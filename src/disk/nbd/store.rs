@@ -1,8 +1,8 @@
-//! The exports of a server as a store of disks.
+//! The exports of a server as a store.
 
 use super::pool::refuse_read_only;
 use super::{NbdAddress, NbdDisk, NbdOptions, Purpose, list};
-use crate::disk::store::{Asking, Create, Facts, Store, StoreInfo, Writable, no_checksum};
+use crate::disk::store::{Create, Facts, Store, StoreFuture, StoreInfo, Writable, no_checksum};
 use crate::disk::{Identity, ReadAt};
 use crate::error::Result;
 use crate::meters::Meters;
@@ -10,24 +10,24 @@ use crate::transport::retry::Retry;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// One server.
+/// A server.
 pub struct Server {
     address: NbdAddress,
     options: NbdOptions,
     meters: Arc<Meters>,
     retry: Retry,
-    /// The export that was asked for last. Many servers take one connection at a time, and some end with
-    /// their last.
+    /// The export that was opened last. Many servers take one connection at a time, and some exit after their
+    /// last one.
     open: Mutex<Option<(String, NbdDisk)>>,
 }
 
 impl Server {
-    /// The server at `address`, which may name an export.
+    /// Creates a store for the server at `address`, which may name an export.
     pub fn new(address: NbdAddress, options: NbdOptions, meters: Arc<Meters>, retry: Retry) -> Self {
         Self { address, options, meters, retry, open: Mutex::new(None) }
     }
 
-    /// The export's name, where the address may have one.
+    /// Returns the address of an export, which the store's address may already name.
     fn address_of(&self, export: &str) -> Result<NbdAddress> {
         if export.is_empty() { Ok(self.address.clone()) } else { self.address.clone().with_export(export) }
     }
@@ -52,7 +52,7 @@ impl Store for Server {
         StoreInfo { noun: "export", marks: false, gzip: false, vhd: false, destroys: false }
     }
 
-    fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
+    fn facts<'a>(&'a self, disk: &'a str) -> StoreFuture<'a, Facts> {
         Box::pin(async move {
             let opened = self.disk(disk).await?;
             let export = opened.export();
@@ -61,7 +61,7 @@ impl Store for Server {
         })
     }
 
-    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>> {
+    fn read<'a>(&'a self, facts: &'a Facts, identity: Option<Identity>) -> StoreFuture<'a, Arc<dyn ReadAt>> {
         Box::pin(async move {
             let disk = self.disk(&facts.disk).await?;
             let disk = match identity {
@@ -72,7 +72,7 @@ impl Store for Server {
         })
     }
 
-    fn write<'a>(&'a self, facts: &'a Facts, _transfer: &'a str) -> Asking<'a, Writable> {
+    fn write<'a>(&'a self, facts: &'a Facts, _transfer: &'a str) -> StoreFuture<'a, Writable> {
         Box::pin(async move {
             let disk = self.disk(&facts.disk).await?;
             refuse_read_only(disk.export())?;
@@ -81,11 +81,11 @@ impl Store for Server {
         })
     }
 
-    fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> Asking<'a, ()> {
+    fn mark<'a>(&'a self, _disk: &'a str, _transfer: &'a str) -> StoreFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 
-    fn checksum<'a>(&'a self, _disk: &'a str, _block: u64) -> Asking<'a, Option<String>> {
+    fn checksum<'a>(&'a self, _disk: &'a str, _block: u64) -> StoreFuture<'a, Option<String>> {
         no_checksum()
     }
 
@@ -93,13 +93,13 @@ impl Store for Server {
         &'a self,
         disk: &'a str,
         bitmap: Option<&'a str>,
-    ) -> Asking<'a, Option<Vec<Range<u64>>>> {
+    ) -> StoreFuture<'a, Option<Vec<Range<u64>>>> {
         Box::pin(async move {
             let Some(bitmap) = bitmap else { return Ok(None) };
             let address = self.address_of(disk)?;
             let options =
                 NbdOptions { bitmap: Some(bitmap.to_owned()), connections: 1, ..self.options.clone() };
-            let what = format!("asking {address} what was written since its bitmap `{bitmap}` began");
+            let what = format!("reading the bitmap `{bitmap}` of {address}");
             let ask = async || {
                 let disk = NbdDisk::open(&address, Purpose::Read, &options, Arc::default()).await?;
                 if !disk.export().extents() {
@@ -118,12 +118,12 @@ impl Store for Server {
         })
     }
 
-    fn describe<'a>(&'a self, disk: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {
+    fn describe<'a>(&'a self, disk: &'a str) -> StoreFuture<'a, Vec<(&'static str, String)>> {
         Box::pin(async move {
             let opened = match self.disk(disk).await {
                 Ok(opened) => opened,
                 Err(error) => {
-                    // Without a default export the list says what there is.
+                    // Without a default export, show the list.
                     let Ok(exports) = list(&self.address, &self.options).await else { return Err(error) };
                     if !disk.is_empty() || exports.is_empty() {
                         return Err(error);
@@ -153,10 +153,10 @@ impl Store for Server {
     }
 }
 
-/// What is asked of a bitmap at a time.
+/// How much of a bitmap is requested at a time, in bytes of the disk.
 const WINDOW: u64 = 16 << 30;
 
-/// The most names of exports that are shown.
+/// The most export names that are shown.
 const SHOWN: usize = 20;
 
 fn names(all: impl ExactSizeIterator<Item = String>) -> String {

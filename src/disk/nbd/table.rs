@@ -1,8 +1,8 @@
-//! The requests that are under way on a connection, and what is known of each.
+//! The requests in flight on a connection.
 //!
-//! A request of many bytes goes to the server in parts, which it answers in any order: parts of a size that
-//! stays in a processor's cache are copied faster, by us and by the server, and a server works on several at
-//! a time. Each part has a cookie of its own, made of the request's number and the part's.
+//! A long request is sent in parts, which the server answers in any order. Parts that fit into a processor's
+//! cache are copied faster on both sides, and a server works on several at a time. Each part has its own
+//! cookie, made of the number of the request and that of the part.
 
 use super::assembly::Assembly;
 use super::durability::Covers;
@@ -18,50 +18,50 @@ use std::sync::Arc;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 use tokio::time::Instant;
 
-/// The largest part: a multiple of every block size.
+/// The largest part in bytes; a multiple of every block size.
 const PART: u32 = 1 << 20;
 
-/// The most parts of a request, which are counted by the bits of a number.
+/// The most parts of a request, which are tracked by the bits of a `u64`.
 const MOST_PARTS: u32 = 64;
 
-/// How many bits of a cookie number the part.
+/// The number of cookie bits that hold the part's number.
 const PART_BITS: u32 = 8;
 
-/// What holds the edges of unaligned writes apart; see [`NbdDisk`](super::NbdDisk).
+/// Serializes unaligned writes; see [`NbdDisk`](super::NbdDisk).
 pub(super) type EdgeGuard = Arc<OwnedMutexGuard<()>>;
 
-/// The length of a part of a read or a write, which no part of a server's choice exceeds.
+/// Returns the length of a part of a read or a write.
 pub(super) fn part_size(block: BlockSizes) -> u32 {
     block.maximum.min(PART)
 }
 
-/// The longest request that is made of an export, in parts.
+/// Returns the longest request to an export, in bytes.
 pub(super) fn longest_request(block: BlockSizes) -> u32 {
     (part_size(block) * MOST_PARTS).min(LARGEST_PAYLOAD)
 }
 
-/// What a request is.
+/// A request.
 pub(super) struct Request {
     pub(super) command: Command,
     pub(super) offset: u64,
     pub(super) length: u32,
-    /// The bytes of a write.
+    /// The data of a write.
     pub(super) body: Bytes,
     pub(super) payload: Payload,
-    /// Held until the server has answered, also if nobody waits for that any more.
+    /// Held until the server has answered, even if no caller waits any more.
     pub(super) guard: Option<EdgeGuard>,
 }
 
-/// What an answer brings.
+/// The contents of an answer.
 #[derive(Debug)]
 pub(super) enum Payload {
-    /// Nothing but the news.
+    /// No contents.
     None,
-    /// The bytes of a read.
+    /// The data of a read.
     Data(Assembly),
     /// Block descriptors.
     Statuses(Statuses),
-    /// The news that so much is safe.
+    /// The writes that a flush made safe.
     Safe(Covers),
 }
 
@@ -69,9 +69,9 @@ pub(super) enum Payload {
 #[derive(Debug)]
 pub(super) enum Outcome {
     Done(Payload),
-    /// The server said no.
+    /// The server refused it.
     Refused(Refusal),
-    /// There is no answer, or none that makes sense.
+    /// There was no answer, or an invalid one.
     Failed(Error),
 }
 
@@ -81,13 +81,13 @@ pub(super) struct Pending {
     pub(super) offset: u64,
     length: u32,
     part: u32,
-    /// A bit for each part that the server still has to answer.
+    /// The parts that the server has not answered, one bit each.
     open: u64,
-    /// A bit for each part that has not left.
+    /// The parts that were not sent completely, one bit each.
     unsent: u64,
-    /// Whether parts were struck off, so that the answer will not be complete.
+    /// Whether parts were removed, so that the answer will be incomplete.
     abandoned: bool,
-    /// Taken out while a reply is being read.
+    /// `None` while a reply is being read.
     payload: Option<Payload>,
     pub(super) refusal: Option<Refusal>,
     refusals: u32,
@@ -98,24 +98,24 @@ pub(super) struct Pending {
     pub(super) started: Instant,
     sent: Option<Instant>,
     replied: bool,
-    /// Bytes of bodies that the server had not acknowledged when this was queued, with its own.
+    /// The unacknowledged body bytes when it was queued, including its own.
     pub(super) ahead: u64,
     pub(super) deadline: Instant,
-    /// Its bytes among those that are on the meter of what is not over.
+    /// Its bytes in the meter of unfinished transfers.
     pub(super) partial: u64,
 }
 
-/// What the reader needs of a request while it reads a reply to one of its parts.
+/// The state that the reader needs while it reads a reply to a part.
 pub(super) struct Reply {
     pub(super) cookie: u64,
     pub(super) command: Command,
-    /// What the part asked for.
+    /// The range that the part asked for.
     pub(super) range: Range<u64>,
     pub(super) payload: Payload,
-    /// The first error that the server has reported, and how many there were.
+    /// The first error that the server reported, and the number of errors.
     pub(super) refusal: Option<Refusal>,
     pub(super) refusals: u32,
-    /// How long the server took to begin, if this is the beginning.
+    /// How long the server took to begin, if this is the first reply.
     pub(super) waited: Option<std::time::Duration>,
 }
 
@@ -124,7 +124,7 @@ pub(super) struct Reply {
 pub(super) struct Table {
     next: u64,
     pending: HashMap<u64, Pending>,
-    /// Bytes of bodies that were queued and not acknowledged.
+    /// Body bytes that were queued and not acknowledged.
     pub(super) unacknowledged: u64,
     /// Bytes of reads that were queued and not answered.
     pub(super) expected: u64,
@@ -132,7 +132,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Enters a request, and makes what is to be sent of it.
+    /// Adds a request and returns its parts to send.
     pub(super) fn enter(
         &mut self,
         request: Request,
@@ -186,8 +186,8 @@ impl Table {
         outgoing
     }
 
-    /// Whether a part has to be sent. One that nobody waits for any more is struck off; with the last of them
-    /// its request, which is then given too.
+    /// Returns whether a part has to be sent. If no caller waits, it is removed; with the last part its
+    /// request is removed as well and returned.
     pub(super) fn is_wanted(&mut self, cookie: u64) -> (bool, Option<Pending>) {
         let (number, bit) = split(cookie);
         let Some(pending) = self.pending.get_mut(&number) else { return (false, None) };
@@ -201,8 +201,8 @@ impl Table {
         (false, if over { self.remove(number) } else { None })
     }
 
-    /// So many bytes of a part's body have left, maybe the last. How long it all took, if this was the
-    /// request's last part.
+    /// Notes that bytes of a part's body were sent; `all` if they are the last. Returns how long sending took
+    /// if this was the last part of the request.
     pub(super) fn sent(&mut self, cookie: u64, bytes: u64, all: bool) -> Option<std::time::Duration> {
         let (number, bit) = split(cookie);
         let pending = self.pending.get_mut(&number)?;
@@ -218,15 +218,15 @@ impl Table {
         Some(pending.started.elapsed())
     }
 
-    /// So many bytes of a request's answer have come.
+    /// Notes that bytes of a request's answer arrived.
     pub(super) fn came(&mut self, cookie: u64, bytes: u64) {
         if let Some(pending) = self.pending.get_mut(&split(cookie).0) {
             pending.partial += bytes;
         }
     }
 
-    /// What is needed to read a reply; it has to be given back. `None` for a cookie that no part has whose
-    /// answer is missing.
+    /// Takes the state needed to read a reply, which has to be given back. Returns `None` for a cookie
+    /// without an unanswered part.
     pub(super) fn take(&mut self, cookie: u64) -> Option<Reply> {
         let (number, bit) = split(cookie);
         let pending = self.pending.get_mut(&number).filter(|pending| pending.open & bit != 0)?;
@@ -242,8 +242,8 @@ impl Table {
         })
     }
 
-    /// Takes back what was needed for a reply, or a chunk of one. The request, if that was the last of it;
-    /// fails if something of that is missing.
+    /// Gives back the state of a reply or chunk. Returns the request if that was its last. Fails if the
+    /// answer claims to be complete and is not.
     pub(super) fn give_back(&mut self, reply: Reply, complete: bool) -> Result<Option<Pending>, String> {
         let (number, bit) = split(reply.cookie);
         let Some(pending) = self.pending.get_mut(&number) else { return Ok(None) };
@@ -261,12 +261,12 @@ impl Table {
         }
     }
 
-    /// Takes out the request that has the part of that cookie.
+    /// Removes the request of a cookie.
     pub(super) fn remove_by(&mut self, cookie: u64) -> Option<Pending> {
         self.remove(split(cookie).0)
     }
 
-    /// Takes out all requests.
+    /// Removes all requests.
     pub(super) fn remove_all(&mut self) -> Vec<Pending> {
         (self.unacknowledged, self.expected) = (0, 0);
         self.pending.drain().map(|(_, pending)| pending).collect()
@@ -279,21 +279,21 @@ impl Table {
         Some(pending)
     }
 
-    /// The requests.
+    /// Returns the requests.
     pub(super) fn all(&self) -> impl ExactSizeIterator<Item = &Pending> {
         self.pending.values()
     }
 }
 
 impl Pending {
-    /// What a part asks for.
+    /// Returns the range of a part.
     fn range(&self, part: u32) -> Range<u64> {
         let end = self.offset + u64::from(self.length);
         let start = self.offset + u64::from(part) * u64::from(self.part);
         start.min(end)..(start + u64::from(self.part)).min(end)
     }
 
-    /// What is missing from an answer that claims to be complete.
+    /// Returns what is missing from an answer that claims to be complete.
     fn missing(&self) -> Option<String> {
         let complete = match &self.payload {
             Some(Payload::Data(assembly)) => assembly.is_complete(),
@@ -306,23 +306,24 @@ impl Pending {
             .then(|| format!("a reply to the {command} request at offset {offset} ends before its contents"))
     }
 
-    /// What has come.
+    /// Returns the contents received.
     pub(super) fn payload(&mut self) -> Payload {
         self.payload.take().unwrap_or(Payload::None)
     }
 
-    /// Tells who waits, if anybody still does.
+    /// Sends the outcome to the caller, if one still waits.
     pub(super) fn end(self, outcome: Outcome) {
         let _ = self.outcome.send(outcome);
     }
 }
 
-/// How many bytes a request has the server send.
+/// Returns how many bytes the server will send for a request.
 fn expected(command: Command, length: u32) -> u64 {
     if command == Command::Read { u64::from(length) } else { 0 }
 }
 
-/// The number of a request, and the bit of its part. A part that no request can have has no bit.
+/// Splits a cookie into the number of its request and the bit of its part. The bit is 0 for an impossible
+/// part.
 fn split(cookie: u64) -> (u64, u64) {
     let part = u32::try_from(cookie & ((1 << PART_BITS) - 1)).unwrap_or(u32::MAX);
     (cookie >> PART_BITS, 1_u64.checked_shl(part).unwrap_or(0))
@@ -369,7 +370,7 @@ mod tests {
             assert!(table.take(cookie).is_none(), "it was answered");
         }
         assert_eq!((table.expected, table.all().len()), (0, 1));
-        // Numbers that no part has.
+        // Cookies that no part has.
         for cookie in [3, 63, 64, 255, 257, 512, u64::MAX] {
             assert!(table.take(cookie).is_none(), "{cookie}");
         }
@@ -394,13 +395,13 @@ mod tests {
         let (sent, waiting) = enter(&mut table, read(250));
         assert!(table.is_wanted(sent[0].cookie).0);
         drop(waiting);
-        // The first is on its way: its answer has to find it.
+        // The first part was sent, so its answer has to find it.
         assert!(matches!(table.is_wanted(1), (false, None)));
         assert!(matches!(table.is_wanted(2), (false, None)));
         assert!(table.take(1).is_none(), "it was not sent");
         let reply = table.take(0).unwrap();
         assert!(table.give_back(reply, true).is_ok_and(|over| over.is_some()));
-        // Nothing of this one has left.
+        // Nothing of this request was sent.
         let (_sent, waiting) = enter(&mut table, read(150));
         drop(waiting);
         assert!(matches!(table.is_wanted(256), (false, None)));

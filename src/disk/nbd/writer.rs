@@ -1,5 +1,5 @@
-//! The writing half of a connection: requests leave in the order they came, heads and bodies of several with
-//! one call, and no body is copied.
+//! The writing half of a connection. Requests are sent in order, several headers and bodies with one call,
+//! and no body is copied.
 
 use super::connection::Shared;
 use super::protocol::Command;
@@ -13,10 +13,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::{UnboundedReceiver, error::TryRecvError};
 use tokio::time::Instant;
 
-/// How many requests leave with one call.
+/// The most requests sent with one call.
 const BATCH: usize = 16;
 
-/// A request on its way out.
+/// A request to send.
 pub(super) struct Outgoing {
     pub(super) header: [u8; 28],
     pub(super) body: Bytes,
@@ -29,24 +29,24 @@ impl Outgoing {
     }
 }
 
-/// Writes requests.
+/// Sends requests.
 pub(super) struct Writer {
     socket: Writing,
     queue: UnboundedReceiver<Outgoing>,
     shared: Arc<Shared>,
-    /// Those that leave next; the first may have left in part.
+    /// The requests to send next; the first may be partly sent.
     batch: VecDeque<Outgoing>,
-    /// How many bytes of the first have left.
+    /// How many bytes of the first request were sent.
     left: usize,
 }
 
 impl Writer {
-    /// Writes what comes through `queue`.
+    /// Creates a writer of the requests in `queue`.
     pub(super) fn new(socket: Writing, queue: UnboundedReceiver<Outgoing>, shared: Arc<Shared>) -> Self {
         Self { socket, queue, shared, batch: VecDeque::with_capacity(BATCH), left: 0 }
     }
 
-    /// Writes until nobody can ask for anything any more, then says goodbye.
+    /// Sends requests until the queue closes, then disconnects.
     pub(super) async fn run(mut self) -> io::Result<()> {
         while self.fill().await? {
             let allowed = self.allowance().await;
@@ -57,7 +57,7 @@ impl Writer {
         self.socket.shutdown().await
     }
 
-    /// Takes requests from the queue, and waits for one if there is none. False at the end.
+    /// Takes requests from the queue and waits if it is empty. Returns false at its end.
     async fn fill(&mut self) -> io::Result<bool> {
         loop {
             while self.batch.len() < BATCH {
@@ -70,7 +70,7 @@ impl Writer {
             if !self.batch.is_empty() {
                 return Ok(true);
             }
-            // Before a pause: TLS may have kept something back.
+            // Flush before waiting, because TLS may buffer data.
             self.socket.flush().await?;
             match self.queue.recv().await {
                 Some(next) => self.push(next),
@@ -79,14 +79,14 @@ impl Writer {
         }
     }
 
-    /// A request that nobody waits for any more, and that was not begun, is not sent.
+    /// Adds a request, unless no caller waits for it and it was not begun.
     fn push(&mut self, next: Outgoing) {
         if self.shared.is_wanted(next.cookie) {
             self.batch.push_back(next);
         }
     }
 
-    /// Waits for the bandwidth limit; returns how many bytes may go.
+    /// Waits for the bandwidth limit. Returns how many bytes may be sent.
     async fn allowance(&self) -> usize {
         let Some(limiter) = &self.shared.context.bandwidth.up else { return usize::MAX };
         let all: usize = self.batch.iter().map(Outgoing::len).sum();
@@ -99,7 +99,7 @@ impl Writer {
         piece
     }
 
-    /// Writes of the batch what may go.
+    /// Sends up to `allowed` bytes of the batch.
     async fn write(&mut self, mut allowed: usize) -> io::Result<()> {
         while allowed > 0 && !self.batch.is_empty() {
             let mut slices = [IoSlice::new(&[]); 2 * BATCH];
@@ -125,7 +125,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes what was written off the batch.
+    /// Removes sent bytes from the batch.
     fn advance(&mut self, mut written: usize) {
         while written > 0
             && let Some(first) = self.batch.front()

@@ -1,4 +1,5 @@
-//! An image that comes as a stream: standard input, an appliance without ranges, what an unpacker gives.
+//! Images that are read as a stream: standard input, an appliance without ranges, the output of a
+//! decompressor.
 
 pub mod pipe;
 pub mod unpack;
@@ -17,7 +18,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::SystemTime;
 use tokio::sync::oneshot;
 
-/// A stream that is about to be read.
+/// A stream before it is read.
 pub struct Stream {
     input: Input,
     info: DiskInfo,
@@ -25,44 +26,44 @@ pub struct Stream {
 
 struct Input {
     bytes: Box<dyn Read + Send>,
-    /// What it is called in messages.
+    /// The name in messages.
     name: String,
-    /// Bytes, where that is known.
+    /// The size in bytes, if known.
     size: Option<u64>,
     /// Whether its size is what the user declared.
     is_declared: bool,
-    /// Whether zeros follow where it ends before its size.
+    /// Whether zeros follow if the input ends before its size.
     padded: bool,
     /// What follows the input.
     behind: Option<Behind>,
-    /// The error behind a failed read, where the input knows it.
+    /// The cause of a failed read, if the input knows it.
     failure: Failure,
 }
 
 impl Stream {
-    /// Standard input, of `size` bytes.
+    /// Creates the stream of standard input with `size` bytes.
     pub fn stdin(size: u64) -> Result<Self> {
         let failure = Failure::default();
         Self::new(Box::new(std::io::stdin()), "standard input", size, Identity::Stream { size }, failure)
     }
 
-    /// What comes through a pipe: `size` bytes of `name`, known as `identity`.
+    /// Creates a stream of `size` bytes from a pipe.
     pub fn piped(input: PipeReader, name: &str, size: u64, identity: Identity) -> Result<Self> {
         let failure = input.failure();
         Self::new(Box::new(input), name, size, identity, failure)
     }
 
-    /// The same stream, which may end before its size: zeros follow.
+    /// Pads the stream with zeros if it ends before its size.
     #[must_use]
     pub fn padded(mut self) -> Self {
         self.input.padded = true;
         self
     }
 
-    /// The same image as a fixed VHD; see [`Behind::new`].
+    /// Turns the image into a fixed VHD; see [`Behind::new`].
     pub fn with_footer(mut self, id: [u8; 16], made: SystemTime) -> Result<Self> {
         let Some(size) = self.input.size else {
-            return Err(Error::usage(format!("the size of {} is not known", self.input.name)));
+            return Err(Error::usage(format!("the size of {} is unknown", self.input.name)));
         };
         let behind = Behind::new(&self.input.name, size, id, made)?;
         self.info.size = size + behind.len();
@@ -70,7 +71,7 @@ impl Stream {
         Ok(self)
     }
 
-    /// The image that is packed in this stream, of the same size when it is unpacked.
+    /// Decompresses the stream. The size is that of the decompressed image.
     pub fn unpacked(self) -> Result<Self> {
         let Self { input, info } = self;
         let name = input.name.clone();
@@ -80,7 +81,7 @@ impl Stream {
         Ok(Self { input, info })
     }
 
-    /// What comes through a pipe until it ends.
+    /// Creates a stream of unknown size from a pipe.
     pub fn endless(input: PipeReader, name: &str) -> Self {
         let failure = input.failure();
         let input = Input {
@@ -95,7 +96,7 @@ impl Stream {
         Self { input, info: DiskInfo { stable: false, ..DiskInfo::new(name, 0) } }
     }
 
-    /// Any input, of `size` bytes; 0 is refused.
+    /// Creates a stream of `size` bytes; 0 is refused.
     fn new(
         bytes: Box<dyn Read + Send>,
         name: &str,
@@ -119,12 +120,12 @@ impl Stream {
         Ok(Self { input, info })
     }
 
-    /// What it is.
+    /// Returns the properties of the stream.
     pub fn info(&self) -> &DiskInfo {
         &self.info
     }
 
-    /// Reads up to `len` of the first bytes, and puts them back. Waits for whoever writes to the stream.
+    /// Reads up to `len` of the first bytes and puts them back. Blocks until they arrive.
     pub fn head(mut self, len: usize) -> Result<(Self, Vec<u8>)> {
         let mut head = Vec::new();
         let read = (&mut self.input.bytes).take(len as u64).read_to_end(&mut head);
@@ -134,12 +135,12 @@ impl Stream {
         Ok((self, head))
     }
 
-    /// Starts the thread that reads. Nobody joins it: it may wait for its input for ever.
+    /// Starts the reader thread. It is not joined, because it may wait for its input forever.
     pub fn start(self) -> Result<StreamReader> {
         let (requests, asked) = channel();
         let Self { input, info } = self;
         let thread = std::thread::Builder::new().name("read".to_owned()).spawn(move || input.serve(&asked));
-        thread.map_err(|e| Error::io("starting a thread", e))?;
+        thread.map_err(|e| Error::io("cannot start a thread", e))?;
         Ok(StreamReader { info, requests })
     }
 }
@@ -173,7 +174,7 @@ impl ReadStream for StreamReader {
         let (answer, answered) = oneshot::channel();
         let sent = self.requests.send(Request { len, into, answer });
         Box::pin(async move {
-            let died = || Error::new(Kind::Io, "the reading thread has died; this is a bug in diskferry");
+            let died = || Error::new(Kind::Io, "the reader thread panicked; this is a bug in diskferry");
             sent.map_err(|_| died())?;
             answered.await.unwrap_or_else(|_| Err(died()))
         })
@@ -187,14 +188,14 @@ impl Input {
             let read = self.read(at, len, &mut into);
             let failed = read.is_err();
             at += read.as_ref().copied().unwrap_or(0);
-            // Without somebody to take the bytes, or after an error, nothing that follows has its place.
+            // If nobody takes the bytes, or after an error, everything that follows has lost its place.
             if answer.send(read.map(|_| into)).is_err() || failed {
                 return;
             }
         }
     }
 
-    /// Appends the next `len` bytes, at offset `at`, or those up to the end; returns how many.
+    /// Appends the next `len` bytes, at offset `at`, or those up to the end. Returns how many.
     fn read(&mut self, at: u64, len: u64, into: &mut Vec<u8>) -> Result<u64> {
         let (Some(size), Some(behind)) = (self.size, &self.behind) else {
             return self.read_input(at, len, into);
@@ -210,8 +211,8 @@ impl Input {
         Ok(end.saturating_sub(at))
     }
 
-    /// Appends the next `len` bytes of the input. The last ones of a stream of
-    /// known size come only once it is known that nothing follows them.
+    /// Appends the next `len` bytes of the input. The last bytes of a stream of known size are returned only
+    /// once its end was reached.
     fn read_input(&mut self, at: u64, len: u64, into: &mut Vec<u8>) -> Result<u64> {
         let read = (&mut self.bytes).take(len).read_to_end(into);
         let got = read.map_err(|e| self.failed(e).offset(at))? as u64;
@@ -234,7 +235,7 @@ impl Input {
     }
 
     fn failed(&self, error: std::io::Error) -> Error {
-        self.failure.behind(error, &format!("reading {} failed", self.name))
+        self.failure.behind(error, &format!("cannot read {}", self.name))
     }
 
     fn too_short(&self, size: u64, got: u64) -> Error {
@@ -296,7 +297,7 @@ mod tests {
         writer.send(bytes::Bytes::from_static(b"012345")).await;
         writer.end(Ok(())).await;
         let buffers = Buffers::new(2);
-        // Asked for ahead, as the engine does.
+        // Requested ahead, as the engine does.
         let (first, second) = (stream.next(4, buffers.take(4)), stream.next(4, buffers.take(4)));
         assert_eq!(
             (first.await.unwrap().as_slice(), second.await.unwrap().as_slice()),

@@ -1,8 +1,8 @@
-//! Bytes handed from one part of the pipeline to another that reads them as a stream.
+//! A pipe of bytes from one part of the pipeline to another.
 //!
-//! The writing end is fed by a task or a thread, a few pieces ahead at most; the reading end is an ordinary
-//! [`Read`], for decoders and sources that know nothing of tasks. The end of the stream is said, never
-//! guessed: a writer that dies leaves an error, not a short stream that looks whole.
+//! A task or a thread feeds the writing end, at most a few pieces ahead. The reading end is an ordinary
+//! [`Read`], for decoders and sources that know nothing of tasks. The end of the stream is explicit: if the
+//! writer dies, the reader gets an error and not a short stream.
 
 use crate::error::{Error, Kind};
 use bytes::{Buf, Bytes};
@@ -10,18 +10,18 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// Pieces that may wait to be read. They are as long as what the network or a decoder gives at once, 256 KiB
-/// at most.
+/// The most pieces that wait to be read. A piece is what the network or a decoder returns at once, at most
+/// 256 KiB.
 const WAITING: usize = 16;
 
-/// One piece, the end (`None`), or why there is no more.
+/// A piece, the end (`None`), or the reason why there is no more.
 type Piece = Result<Option<Bytes>, Error>;
 
-/// The end that is written to.
+/// The writing end.
 #[derive(Clone, Debug)]
 pub struct PipeWriter(Sender<Piece>);
 
-/// The end that is read from, on a thread that may wait.
+/// The reading end, for a thread that may block.
 #[derive(Debug)]
 pub struct PipeReader {
     pieces: Receiver<Piece>,
@@ -30,70 +30,69 @@ pub struct PipeReader {
     failure: Failure,
 }
 
-/// Why the stream ended early. Decoders wrap the error that a [`Read`] gives them, or replace it; this keeps
-/// it.
+/// The reason why a stream ended early. It is kept here because decoders wrap or replace the error of a
+/// [`Read`].
 #[derive(Clone, Debug, Default)]
 pub struct Failure(Arc<Mutex<Option<Error>>>);
 
-/// A new pipe.
+/// Creates a pipe.
 pub fn pipe() -> (PipeWriter, PipeReader) {
     let (sender, pieces) = channel(WAITING);
     (PipeWriter(sender), PipeReader { pieces, now: Bytes::new(), ended: false, failure: Failure::default() })
 }
 
 impl PipeWriter {
-    /// Hands on a piece, from a task; false if nobody reads any more.
+    /// Sends a piece from a task. Returns false if the reader is gone.
     pub async fn send(&self, piece: Bytes) -> bool {
         piece.is_empty() || self.0.send(Ok(Some(piece))).await.is_ok()
     }
 
-    /// Ends the stream, or says why it cannot go on.
+    /// Ends the stream, or reports why it cannot continue.
     pub async fn end(self, outcome: Result<(), Error>) {
-        // A reader that is gone needs no end.
+        // If the reader is gone, it needs no end.
         let _ = self.0.send(outcome.map(|()| None)).await;
     }
 
-    /// Returns when nobody reads any more.
+    /// Waits until the reader is gone.
     pub async fn closed(&self) {
         self.0.closed().await;
     }
 
-    /// The same as [`PipeWriter::send`], from a thread.
+    /// Like [`PipeWriter::send`], from a thread.
     pub fn send_blocking(&self, piece: Bytes) -> bool {
         piece.is_empty() || self.0.blocking_send(Ok(Some(piece))).is_ok()
     }
 
-    /// Whether nobody reads any more.
+    /// Returns whether the reader is gone.
     pub fn is_closed(&self) -> bool {
         self.0.is_closed()
     }
 
-    /// The same as [`PipeWriter::end`], from a thread.
+    /// Like [`PipeWriter::end`], from a thread.
     pub fn end_blocking(self, outcome: Result<(), Error>) {
         let _ = self.0.blocking_send(outcome.map(|()| None));
     }
 }
 
 impl PipeReader {
-    /// Where the reason of a failure can be looked up, whatever becomes of the reader.
+    /// Returns a handle to the reason of a failure, which outlives the reader.
     pub fn failure(&self) -> Failure {
         self.failure.clone()
     }
 }
 
 impl Failure {
-    /// The error that stands behind one of reading: the writer's own if there is one, else `error` as `what`
-    /// failed.
+    /// Returns the writer's error if there is one, otherwise `error` with the context `what`.
     pub fn behind(&self, error: std::io::Error, what: &str) -> Error {
         self.take().unwrap_or_else(|| Error::new(Kind::Source, what).source(error))
     }
 
-    /// The writer's error, once.
+    /// Takes the writer's error.
     pub fn take(&self) -> Option<Error> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Keeps the error, and gives one for the reader to fail with.
+    /// Stores the error and returns one for the reader to fail with.
     pub(in crate::disk) fn set(&self, error: Error) -> std::io::Error {
         let text = error.to_string();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
@@ -113,7 +112,7 @@ impl Read for PipeReader {
                 Some(Err(error)) => return Err(self.failure.set(error)),
                 None => {
                     let died =
-                        Error::new(Kind::Io, "the stream's writer has died; this is a bug in diskferry");
+                        Error::new(Kind::Io, "the stream's writer panicked; this is a bug in diskferry");
                     return Err(self.failure.set(died));
                 }
             }
@@ -149,7 +148,7 @@ mod tests {
         assert!(writer.send_blocking(Bytes::from_static(b"ab")));
         drop(writer);
         let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
-        assert!(reader.failure().behind(error, "x").to_string().contains("died"));
+        assert!(reader.failure().behind(error, "x").to_string().contains("panicked"));
         let (writer, mut reader) = pipe();
         writer.end_blocking(Err(Error::new(Kind::Auth, "no")));
         let error = reader.read_to_end(&mut Vec::new()).unwrap_err();

@@ -1,9 +1,9 @@
-//! An image inside gzip, xz, zstd, bzip2 or tar, or several of them: found by its first bytes, and unpacked
-//! as it passes.
+//! Decompresses an image inside gzip, xz, zstd, bzip2 or tar, or several of them, detected by the first
+//! bytes.
 //!
-//! Of a tar archive the file is taken that was named, or the first that is not a description of one. What
-//! comes out of [`unpack`] is a raw image: anything that is known to be something else is refused by name,
-//! since a drive that holds it would not boot.
+//! Of a tar archive the selected member is taken, or the first one that is not a description. The result of
+//! [`unpack`] is a raw image: known other formats are refused by name, since a drive with their bytes would
+//! not boot.
 
 use super::pipe::Failure;
 use super::pipe::{PipeReader, PipeWriter, pipe};
@@ -16,24 +16,24 @@ use std::fmt;
 use std::io::{self, Read};
 use std::rc::Rc;
 
-/// How many layers are looked through: a tar in gzip with a compressed image in it has three.
+/// The most layers: a tar in gzip with a compressed image in it has three.
 const DEEPEST: usize = 4;
 
-/// How much is handed on at a time.
+/// How much is passed on at a time.
 const PIECE: usize = 256 << 10;
 
-/// What an image may be packed in.
+/// A compression or archive format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
-    /// RFC 1952, one member or several.
+    /// gzip (RFC 1952), one member or several.
     Gzip,
     /// The .xz format.
     Xz,
-    /// RFC 8878.
+    /// Zstandard (RFC 8878).
     Zstd,
-    /// The format of bzip2, one stream or several.
+    /// bzip2, one stream or several.
     Bzip2,
-    /// An archive, POSIX or GNU, sparse files included.
+    /// A tar archive, POSIX or GNU, including sparse files.
     Tar,
 }
 
@@ -49,44 +49,44 @@ impl fmt::Display for Packing {
     }
 }
 
-/// What lies inside.
+/// The contents of a compressed file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// The layers, from the outside in; none for a raw image.
+    /// The layers, outermost first; empty for a raw image.
     pub layers: Vec<Packing>,
-    /// The image's bytes, where a header says so.
+    /// The size of the image in bytes, if a header has it.
     pub size: Option<u64>,
-    /// The file's name in the archive.
+    /// The name of the archive member.
     pub member: Option<String>,
-    /// The names of the images in the archive, as far as it was read, and not of more than some.
+    /// The names of the images in the archive, as far as it was read and up to a limit.
     pub images: Vec<String>,
 }
 
-/// What is wanted of something that is packed.
+/// What to take from a compressed file.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// The file of an archive; the first image without it.
+    /// The member of an archive; the first image if `None`.
     pub member: Option<String>,
-    /// Whether an image in a format of its own is handed on too.
+    /// Whether to pass on an image in a disk format too.
     pub any_format: bool,
 }
 
 impl Contents {
-    /// The layers in words: `tar in gzip`.
+    /// Returns the layers as text, such as `tar in gzip`.
     pub fn describe(&self) -> String {
         let names: Vec<String> = self.layers.iter().rev().map(ToString::to_string).collect();
         names.join(" in ")
     }
 }
 
-/// Looks into the first bytes of something, as far as they reach. A megabyte tells the size of an image in a
-/// tar archive. It is work for the processor, up to a second of it: not for a thread that others wait for.
+/// Examines the first bytes of a file, as far as they reach. One megabyte is enough for the size of an image
+/// in a tar archive. CPU-bound for up to a second, so not for a thread that others wait for.
 pub fn look(head: &[u8]) -> Result<Contents> {
     let guard = Guard::new(&|| false);
     let mut walk = Walk { guard: &guard, wanted: &Wanted::default(), contents: Contents::default() };
-    // It ends where the bytes end; only what came before counts.
+    // Running out of bytes is expected; only what was found before counts.
     let looked = walk.each(Box::new(head), 0, &mut |reader| {
-        // Anything that is not raw is refused here.
+        // Everything that is not raw is refused here.
         first_bytes(reader).map_err(Stop::Io).and_then(|head| check_raw(&head).map_err(Stop::Refused))?;
         Err(Stop::Enough)
     });
@@ -98,42 +98,41 @@ pub fn look(head: &[u8]) -> Result<Contents> {
     }
 }
 
-/// The error of what was ended by a limit.
+/// Returns the error if a limit ended the work.
 fn limit(guard: &Guard<'_>, error: &io::Error) -> Option<Error> {
     let refused = |message: String| Error::new(Kind::Source, message);
-    let hint = "fetch it as it is with `diskferry download`, unpack it, then upload the image";
+    let hint = "fetch it with `diskferry download`, decompress it, then upload the image";
     match guard.breach() {
         Some(Breach::InFront) => Some(
-            refused(format!("the archive has more than {} MiB in front of the image", IN_FRONT >> 20))
-                .hint(hint),
+            refused(format!("the archive has more than {} MiB before the image", IN_FRONT >> 20)).hint(hint),
         ),
         Some(Breach::Record) => Some(
             refused(format!("a record of the archive is larger than the {} MiB limit", RECORDS >> 20))
                 .hint(hint),
         ),
         None if asks_for_memory(error) => {
-            Some(refused("unpacking it takes more memory than the limit of 64 MiB".to_owned()).hint(hint))
+            Some(refused("decompressing it needs more memory than the limit of 64 MiB".to_owned()).hint(hint))
         }
         Some(Breach::Unwanted) | None => None,
     }
 }
 
-/// Whether a decoder was refused its window or dictionary.
+/// Returns whether a decoder refused a window or dictionary.
 fn asks_for_memory(error: &io::Error) -> bool {
-    // Of a window that is too large zstd has but this text.
+    // zstd reports a window that is too large only by this text.
     error.kind() == io::ErrorKind::OutOfMemory || {
         let text = error.to_string();
         text.contains("requires too much memory") || text.contains("memory limit")
     }
 }
 
-/// Unpacks on a thread of its own.
+/// Decompresses on a thread of its own.
 pub fn unpack(input: PipeReader) -> Result<PipeReader> {
     let failure = input.failure();
     unpack_from(input, failure)
 }
 
-/// The same with any input; `failure`: why reading it failed, where that is known.
+/// Like [`unpack`], for any input. `failure` has the reason if reading it failed.
 pub(super) fn unpack_from(input: impl Read + Send + 'static, failure: Failure) -> Result<PipeReader> {
     let (writer, reader) = pipe();
     std::thread::Builder::new()
@@ -142,7 +141,7 @@ pub(super) fn unpack_from(input: impl Read + Send + 'static, failure: Failure) -
             let outcome = run(input, &failure, &writer);
             writer.end_blocking(outcome);
         })
-        .map_err(|e| Error::io("starting a thread", e))?;
+        .map_err(|e| Error::io("cannot start a thread", e))?;
     Ok(reader)
 }
 
@@ -155,9 +154,9 @@ fn run(input: impl Read, failure: &Failure, out: &PipeWriter) -> Result<()> {
     .map(drop)
 }
 
-/// Unpacks to the very end and hands every piece of the image to `take`, the first bytes alone, [`HEAD`] of
-/// them if there are so many. It ends early, and without an error, where `take` answers false or `unwanted`
-/// is true. `failure`: why reading the input failed, where that is known.
+/// Decompresses to the end and passes every piece of the image to `take`, beginning with the first bytes, up
+/// to [`HEAD`] of them. Ends early, without an error, if `take` returns false or `unwanted` returns true.
+/// `failure` has the reason if reading the input failed.
 pub fn unpack_into(
     input: impl Read,
     failure: &Failure,
@@ -195,26 +194,26 @@ pub fn unpack_into(
             if let Some(limit) = limit(&guard, &error) {
                 return Err(limit);
             }
-            let what = format!("unpacking failed: the {} data is damaged or cut short", contents.describe());
+            let what = format!("cannot decompress: the {} data is damaged or truncated", contents.describe());
             Err(failure.behind(error, &what))
         }
     }
 }
 
-/// Why the looking or unpacking ends.
+/// Why the work ends.
 pub(super) enum Stop {
     /// Reading or decoding failed.
     Io(io::Error),
-    /// It is nothing that can be taken.
+    /// The contents are refused.
     Refused(Error),
-    /// Nobody wants more.
+    /// No more is wanted.
     Enough,
 }
 
-/// What is done with the image once it is reached.
+/// What to do with the image.
 pub(super) type Take<'a> = &'a mut dyn FnMut(&mut dyn Read) -> Result<(), Stop>;
 
-/// The way from the outside in.
+/// The descent through the layers.
 pub(super) struct Walk<'w, 'g> {
     pub(super) guard: &'w Rc<Guard<'g>>,
     pub(super) wanted: &'w Wanted,
@@ -222,7 +221,7 @@ pub(super) struct Walk<'w, 'g> {
 }
 
 impl Walk<'_, '_> {
-    /// Peels one layer off, and goes on inside.
+    /// Removes one layer and continues inside.
     pub(super) fn each(
         &mut self,
         input: Box<dyn Read + '_>,
@@ -239,15 +238,18 @@ impl Walk<'_, '_> {
             let mut whole = whole;
             guard.reached();
             take(&mut whole)?;
-            // To the very end: only there a checksum is compared.
+            // Read to the end, where checksums are verified.
             return io::copy(&mut whole, &mut io::sink()).map(drop).map_err(Stop::Io);
         };
         if depth == DEEPEST {
-            return Err(Stop::Refused(Error::new(Kind::Source, "the image is packed too many times over")));
+            return Err(Stop::Refused(Error::new(
+                Kind::Source,
+                "the image is compressed in too many layers",
+            )));
         }
         self.contents.layers.push(packing);
         if packing == Packing::Zstd {
-            // Of the first frame, and there is mostly but one. What follows is compared with it.
+            // The size of the first frame; there is usually only one. The actual length is compared with it.
             let first = zstd::zstd_safe::get_frame_content_size(whole.get_ref().0.get_ref());
             self.contents.size = first.ok().flatten();
         }
@@ -268,7 +270,7 @@ impl Walk<'_, '_> {
     }
 }
 
-/// Tells how something is packed, by its first bytes.
+/// Detects a compression or archive format by the first bytes.
 pub fn packing_of(head: &[u8]) -> Option<Packing> {
     let skippable = |head: &[u8]| head.len() >= 4 && head[1..4] == [0x2a, 0x4d, 0x18] && head[0] >> 4 == 5;
     if head.starts_with(&[0x1f, 0x8b, 8]) {
@@ -286,14 +288,14 @@ pub fn packing_of(head: &[u8]) -> Option<Packing> {
     }
 }
 
-/// The letters, the level, and the first block (or the end) behind them: the letters alone may begin
-/// anything.
+/// Checks the signature, the level, and the first block or the end marker, because the signature alone is
+/// ambiguous.
 fn is_bzip2(head: &[u8]) -> bool {
     let block = |head: &[u8]| head[4..].starts_with(b"1AY&SY") || head[4..].starts_with(b"\x17rE8P\x90");
     head.starts_with(b"BZh") && head.len() >= 10 && matches!(head[3], b'1'..=b'9') && block(head)
 }
 
-/// Up to [`HEAD`] bytes; fewer only at the end.
+/// Reads up to [`HEAD`] bytes; fewer only at the end.
 fn first_bytes(input: &mut (impl Read + ?Sized)) -> io::Result<Vec<u8>> {
     let mut head = vec![0; HEAD];
     let got = fill(input, &mut head)?;

@@ -1,37 +1,36 @@
-//! The bounds of unpacking. Some bytes of an archive can stand for terabytes, in front of the image or beside
+//! The limits of decompression. A few bytes of an archive can expand to terabytes, before the image or beside
 //! it.
 //!
-//! Every layer is read through a [`Guarded`] reader. It ends the work when more comes in front of the image
-//! than belongs there, when a record of a tar archive is longer than one may be, and when nobody wants the
-//! image any more: a decoder can be busy for minutes with what it has, without reading from or writing to
-//! anything that could tell it to stop.
+//! Every layer is read through a [`Guarded`] reader. It ends the work if too much precedes the image, if a
+//! record of a tar archive is too long, or if nobody wants the image any more. A decoder can be busy for
+//! minutes without reading or writing anything that could stop it.
 
 use std::cell::Cell;
 use std::io::{self, Read};
 use std::rc::Rc;
 
-/// The most that may come in front of the image, all layers together: descriptions, names, empty parts of a
-/// stream. The description of an appliance in the OVF format has some 10 KiB.
+/// The most bytes before the image, in all layers together: descriptions, names, empty parts of a stream. An
+/// OVF description has about 10 KiB.
 pub(super) const IN_FRONT: u64 = 64 << 20;
 
-/// The longest records of one file in a tar archive together: its long names, its extended header, and the
-/// map of a sparse file, which has 43,000 pieces in so much.
+/// The most bytes in the records of one archive member: long names, its extended header, and the map of a
+/// sparse file, 43,000 pieces of which fit.
 pub(in crate::disk) const RECORDS: u64 = 1 << 20;
 
-/// The most memory that the first layer of xz or zstd may take, in bytes as a power of two: the highest
-/// preset of xz has a dictionary of 64 MiB.
+/// The base-2 logarithm of the largest window of the first layer of xz or zstd: the highest preset of xz has
+/// a dictionary of 64 MiB.
 const LARGEST_WINDOW_LOG: u32 = 26;
 
-/// The same of every further layer: the usual presets of zstd have a window of 2 MiB.
+/// The same for every further layer: the usual presets of zstd have a window of 2 MiB.
 const INNER_WINDOW_LOG: u32 = 21;
 
-/// What xz takes beside its dictionary, in KiB.
+/// The memory of xz besides its dictionary, in KiB.
 const XZ_EXTRA: u32 = 2 << 10;
 
-/// Why the guard has ended the work.
+/// Why the guard ended the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Breach {
-    /// More than [`IN_FRONT`] comes before the image.
+    /// More than [`IN_FRONT`] precedes the image.
     InFront,
     /// A record of a tar archive is longer than [`RECORDS`].
     Record,
@@ -39,18 +38,18 @@ pub(super) enum Breach {
     Unwanted,
 }
 
-/// What all layers share.
+/// The state that all layers share.
 pub(super) struct Guard<'a> {
-    /// Bytes that may still come in front of the image.
+    /// How many bytes may still precede the image.
     in_front: Cell<u64>,
     breach: Cell<Option<Breach>>,
     unwanted: &'a dyn Fn() -> bool,
-    /// Layers that take much memory.
+    /// The number of layers that need much memory.
     heavy: Cell<u32>,
 }
 
 impl<'a> Guard<'a> {
-    /// `unwanted` is asked now and then whether to go on.
+    /// Creates a guard. `unwanted` is called now and then to ask whether to stop.
     pub(super) fn new(unwanted: &'a dyn Fn() -> bool) -> Rc<Self> {
         Rc::new(Self {
             in_front: Cell::new(IN_FRONT),
@@ -60,18 +59,18 @@ impl<'a> Guard<'a> {
         })
     }
 
-    /// The image is reached: it may be of any size.
+    /// Notes that the image was reached, which may have any size.
     pub(super) fn reached(&self) {
         self.in_front.set(u64::MAX);
     }
 
-    /// Why the work was ended, if it was ended here.
+    /// Returns why the guard ended the work, if it did.
     pub(super) fn breach(&self) -> Option<Breach> {
         self.breach.get()
     }
 
-    /// The window that the next layer of xz or zstd may have, as a power of two. Together they stay below 80
-    /// MiB.
+    /// Returns the base-2 logarithm of the window that the next layer of xz or zstd may have. Together they
+    /// stay below 80 MiB.
     pub(super) fn window_log(&self) -> u32 {
         match self.heavy.replace(self.heavy.get() + 1) {
             0 => LARGEST_WINDOW_LOG,
@@ -88,16 +87,16 @@ impl<'a> Guard<'a> {
     }
 }
 
-/// The most memory for a dictionary of this size, in KiB.
+/// Returns the memory for a dictionary of this size, in KiB.
 pub(super) fn xz_memory(window_log: u32) -> u32 {
     (1 << (window_log - 10)) + XZ_EXTRA
 }
 
-/// A reader whose bytes count.
+/// A reader whose bytes are counted.
 pub(super) struct Guarded<'a, R> {
     inner: R,
     guard: Rc<Guard<'a>>,
-    /// Bytes that may come until the next file of an archive is known.
+    /// How many bytes may be read before the next archive member is known.
     allowance: Rc<Cell<u64>>,
 }
 
@@ -106,7 +105,7 @@ impl<'a, R> Guarded<'a, R> {
         Self { inner, guard: Rc::clone(guard), allowance: Rc::new(Cell::new(u64::MAX)) }
     }
 
-    /// The allowance, to be set from outside.
+    /// Returns the allowance, which the caller sets.
     pub(super) fn allowance(&self) -> Rc<Cell<u64>> {
         Rc::clone(&self.allowance)
     }

@@ -1,4 +1,4 @@
-//! The images of a tar archive that passes by.
+//! Extracts an image from a tar archive that is read as a stream.
 
 use super::unpack::{Stop, Take, Walk};
 use super::unpack_guard::RECORDS;
@@ -7,11 +7,12 @@ use crate::error::{Error, Kind};
 use std::cell::Cell;
 use std::io::{self, Read};
 
-/// The most names that are kept to be listed.
+/// The most names that are kept for a list.
 const MOST_NAMES: usize = 20;
 
-/// The first image of an archive. What comes after it is read too, so that a damaged end is noticed.
-/// `allowance` is that of the input: the archive's reader takes records into memory as long as they are.
+/// Extracts the first image of an archive. What follows it is read too, so that damage at the end is
+/// detected. `allowance` is that of the input, because the tar reader reads records of any length into
+/// memory.
 pub(super) fn first_image(
     walk: &mut Walk<'_, '_>,
     input: impl Read,
@@ -21,13 +22,13 @@ pub(super) fn first_image(
 ) -> Result<(), Stop> {
     let wanted = walk.wanted.member.as_deref().map(plain_name);
     if wanted.is_some() {
-        // Other images may come in front of the one that was named.
+        // Other images may precede the selected one.
         walk.guard.reached();
     }
     let mut archive = tar::Archive::new(input);
     let mut taken = false;
     let mut entries = archive.entries().map_err(Stop::Io)?;
-    // What the next step passes over before it comes to a header.
+    // How many bytes the next step skips before it reaches a header.
     let mut rest = 0_u64;
     loop {
         allowance.set(rest.saturating_add(RECORDS).min(u64::MAX - 1));
@@ -46,7 +47,7 @@ pub(super) fn first_image(
             None => is_image,
         };
         if taken || !is_wanted {
-            // A sparse file is as long in the archive as its header says, others may have it in their
+            // The header has the stored length of a GNU sparse file; other sparse files may have it in their
             // records.
             let kept = if kind.is_gnu_sparse() { entry.header().entry_size() } else { Ok(entry.size()) };
             rest = kept.map_err(Stop::Io)?;
@@ -57,41 +58,41 @@ pub(super) fn first_image(
         if sparse.any(|extension| extension.key_bytes().starts_with(b"GNU.sparse.")) {
             // A name can be as long as a record.
             let shown: String = name.chars().take(200).collect();
-            let why = format!("{shown:?} is a sparse file in a form that cannot be unpacked");
-            let error = Error::new(Kind::Source, why).hint("pack it again with tar --format=gnu -S");
+            let why = format!("{shown:?} is a sparse file in an unsupported form");
+            let error = Error::new(Kind::Source, why).hint("create the archive with `tar --format=gnu -S`");
             return Err(Stop::Refused(error));
         }
         (walk.contents.size, walk.contents.member) = (Some(entry.size()), Some(name));
         let inner = walk.contents.layers.len();
         let done = walk.each(Box::new(&mut entry), depth + 1, take);
         if walk.contents.layers.len() > inner {
-            // The size of what is packed in the archive says nothing of the image.
+            // The size of a compressed member says nothing about the image.
             walk.contents.size = None;
         }
         done?;
-        // A decoder may leave something behind its end.
+        // A decoder may leave data after its end.
         io::copy(&mut entry, &mut io::sink()).map_err(Stop::Io)?;
         (rest, taken) = (0, true);
     }
-    // The padding at the end, and with it the checksum of what the archive is packed in.
+    // Read the padding at the end, and with it the checksum of an outer layer.
     io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(Stop::Io)?;
     if taken {
         return Ok(());
     }
     let error = match &walk.wanted.member {
         Some(_) => no_such_member(&walk.contents.images),
-        None => Error::new(Kind::Source, "the archive holds no image"),
+        None => Error::new(Kind::Source, "the archive contains no image"),
     };
     Err(Stop::Refused(error))
 }
 
-/// The error for a file that an archive does not have. `images`: those that it has.
+/// Returns the error for a member that an archive lacks. `images` are those it has.
 pub(in crate::disk) fn no_such_member(images: &[String]) -> Error {
-    let error = Error::new(Kind::Source, "the archive holds no file of the name that --member gives");
+    let error = Error::new(Kind::Source, "the archive has no member of the name given by `--member`");
     error.hint(format!("its images: {}", listed(images)))
 }
 
-/// Names from an archive, fit to be shown.
+/// Returns names from an archive for display.
 pub(in crate::disk) fn listed(names: &[String]) -> String {
     let shown = |name: &String| format!("`{}`", crate::escape::line(name));
     let mut all: Vec<String> = names.iter().take(MOST_NAMES).map(shown).collect();
@@ -101,12 +102,12 @@ pub(in crate::disk) fn listed(names: &[String]) -> String {
     if all.is_empty() { "none".to_owned() } else { all.join(", ") }
 }
 
-/// A name as it is compared: `tar cf x.tar ./disk` and `tar cf x.tar disk` have the same file in them.
+/// Normalizes a name for comparison: `tar cf x.tar ./disk` and `tar cf x.tar disk` contain the same file.
 pub(in crate::disk) fn plain_name(name: &str) -> &str {
     name.strip_prefix("./").unwrap_or(name)
 }
 
-/// Files that come with an image in an archive and are none.
+/// Returns whether a file accompanies an image in an archive and is not one itself.
 pub(in crate::disk) fn is_description(name: &str) -> bool {
     let name = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
@@ -137,8 +138,7 @@ pub(in crate::disk) fn is_description(name: &str) -> bool {
         )
 }
 
-/// The header of an archive has a checksum over itself, which settles it where an image has the same five
-/// letters.
+/// Checks for a tar header. Its checksum rules out an image that has the same five letters there.
 pub(super) fn is_tar(head: &[u8]) -> bool {
     if head.len() < HEAD || &head[257..262] != b"ustar" {
         return false;

@@ -102,7 +102,7 @@ fn what_is_damaged_or_cut_short_is_an_error_and_never_a_short_image() {
             }
             let error = unpacked(packed[..len].to_vec()).unwrap_err();
             assert_eq!(error.kind(), Kind::Source, "{error}");
-            assert!(error.to_string().contains("damaged or cut short"), "{error}");
+            assert!(error.to_string().contains("damaged or truncated"), "{error}");
         }
     }
     let mut flipped = gzip(&image);
@@ -125,7 +125,7 @@ fn an_image_of_another_kind_is_refused_by_name() {
         }
     }
     let none = unpacked(tar(&[("box.ovf", b"<x/>")])).unwrap_err();
-    assert!(none.to_string().contains("holds no image"), "{none}");
+    assert!(none.to_string().contains("contains no image"), "{none}");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn the_error_of_whoever_feeds_the_stream_comes_through() {
     assert_eq!(reader.failure().behind(error, "reading").kind(), Kind::Interrupted);
 }
 
-/// The head of a zstd frame with this window, and 5 bytes as they are.
+/// A zstd frame header with this window, and 5 raw bytes.
 fn frame(window_log: u8, content: &[u8]) -> Vec<u8> {
     let len = u8::try_from(content.len()).unwrap();
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, (window_log - 10) << 3, (len << 3) | 1, 0, 0];
@@ -156,7 +156,7 @@ fn layers_share_the_memory_that_unpacking_may_take() {
     for packed in [frame(27, b"hello"), frame(26, &frame(22, b"hi"))] {
         for error in [unpacked(packed.clone()).unwrap_err(), look(&packed).unwrap_err()] {
             assert!(error.to_string().contains("memory"), "{error}");
-            assert!(error.what_next().is_some());
+            assert!(error.hint_text().is_some());
         }
     }
 }
@@ -172,7 +172,7 @@ fn a_long_name_is_read_and_a_longer_one_is_refused() {
             assert!(error.to_string().contains("record of the archive is larger"), "{error}");
         }
     }
-    // Behind the image, too.
+    // After the image, too.
     let mut behind = tar(&[("disk", &image())]);
     behind.truncate(512 + 3_000_000_usize.next_multiple_of(512));
     behind.extend(named(1_100_000));
@@ -185,19 +185,19 @@ fn what_comes_in_front_of_the_image_is_bounded() {
     for error in [
         unpacked(zstd(&tar(&[("box.ovf", &long), ("disk", b"hello")]))).unwrap_err(),
         look(&zstd(&tar(&[("box.ovf", &long), ("disk", b"hello")]))).unwrap_err(),
-        // Members of nothing at all, one after the other.
+        // Empty members, one after the other.
         unpacked(zstd(&gzip(b"").repeat(4 << 20))).unwrap_err(),
     ] {
-        assert!(error.to_string().contains("64 MiB in front of the image"), "{error}");
+        assert!(error.to_string().contains("64 MiB before the image"), "{error}");
     }
-    // What comes behind it is read to its end.
+    // What follows the image is read to its end.
     let image = unpacked(zstd(&tar(&[("disk", b"hello"), ("other", &long)]))).unwrap();
     assert_eq!(image, b"hello");
 }
 
 #[test]
 fn nobody_waits_for_a_thread_that_unpacks_for_nobody() {
-    // A terabyte behind the image, in blocks that say "128 KiB of this byte".
+    // A terabyte after the image, in blocks of "128 KiB of this byte".
     let archive = tar(&[("disk", b"hello")]);
     let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 7 << 3];
     bomb.extend_from_slice(&(1024_u32 << 3).to_le_bytes()[..3]);
@@ -211,7 +211,7 @@ fn nobody_waits_for_a_thread_that_unpacks_for_nobody() {
     reader.read_exact(&mut image).unwrap();
     assert_eq!(&image, b"hello");
     drop(reader);
-    // The thread lets go of its end.
+    // The thread drops its end.
     let start = std::time::Instant::now();
     while writer.send_blocking(Bytes::from_static(b"x")) {
         assert!(start.elapsed().as_secs() < 10, "the thread goes on");

@@ -1,21 +1,21 @@
-//! The raw size of an .xz file, from the index at its end (The .xz File Format 1.1.0, 2.1.2 and 4): without
-//! unpacking it.
+//! Determines the decompressed size of an .xz file from the index at its end (The .xz File Format 1.1.0,
+//! 2.1.2 and 4), without decompressing it.
 //!
-//! Only the reading of two small ranges is here; what is unpacked is checked by the decoder.
+//! Only two small ranges are read. The decoder checks the contents later.
 
 use crate::error::Result;
 
-/// The footer: a checksum, the index's size, flags and two letters.
+/// The length of the footer: a checksum, the size of the index, flags and two letters.
 const FOOTER: u64 = 12;
 
-/// The header of a stream.
+/// The length of the stream header.
 const HEADER: u64 = 12;
 
-/// The longest index that is read: a block has some ten bytes in it.
+/// The longest index that is read; a block takes about ten bytes in it.
 const LONGEST: u64 = 16 << 20;
 
-/// The raw size of a file of `size` bytes; `None` if it is not one stream from its first byte to its last,
-/// whose index accounts for every byte. `read` gives the bytes at an offset.
+/// Returns the decompressed size of a file of `size` bytes. Returns `None` unless the file is a single stream
+/// whose index accounts for every byte. `read` returns the bytes at an offset.
 pub async fn raw_size(size: u64, read: impl AsyncFn(u64, u64) -> Result<Vec<u8>>) -> Result<Option<u64>> {
     let Some(footer_at) = size.checked_sub(FOOTER).filter(|at| *at > HEADER) else { return Ok(None) };
     let footer = read(footer_at, FOOTER).await?;
@@ -28,13 +28,13 @@ pub async fn raw_size(size: u64, read: impl AsyncFn(u64, u64) -> Result<Vec<u8>>
     Ok(sum(&index).filter(whole).map(|sums| sums.raw))
 }
 
-/// The size of the index by the footer.
+/// Returns the size of the index from the footer.
 fn index_size(footer: &[u8]) -> Option<u64> {
     let backward = u32::from_le_bytes(footer.get(4..8)?.try_into().ok()?);
     (footer.len() as u64 == FOOTER && footer.ends_with(b"YZ")).then_some((u64::from(backward) + 1) * 4)
 }
 
-/// What the blocks take together.
+/// The total sizes of the blocks.
 struct Sums {
     packed: u64,
     raw: u64,
@@ -55,7 +55,7 @@ fn sum(index: &[u8]) -> Option<Sums> {
     Some(sums)
 }
 
-/// A number of variable length: seven bits a byte, the lowest first (1.2).
+/// Reads a number of variable length: seven bits per byte, lowest first (1.2).
 fn number(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..63).step_by(7) {
@@ -90,14 +90,14 @@ mod tests {
         assert_eq!(size_of(&one), Some(10));
         let blocks = std::fs::read("testdata/packed/blocks.xz").unwrap();
         assert_eq!(size_of(&blocks), Some(100_000));
-        // Two streams, and padding at the end: nothing that one index vouches for.
+        // Two streams, and padding at the end: one index does not account for them.
         assert_eq!(size_of(&[one.clone(), one.clone()].concat()), None);
         assert_eq!(size_of(&[one, vec![0; 4]].concat()), None);
     }
 
     #[test]
     fn blocks_without_measure_are_no_index() {
-        // Two blocks of nearly 2^63 bytes each: with the header they are more than a number holds.
+        // Two blocks of nearly 2^63 bytes each: with the header the sum overflows.
         let block = [0xfc, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 1];
         let mut index = vec![0, 2];
         index.extend([block, block].concat());

@@ -1,12 +1,12 @@
-//! The raw size of a zstd file, by the headers of its frames and blocks (RFC 8878, 3.1): without unpacking
-//! it.
+//! Determines the decompressed size of a zstd file from the headers of its frames and blocks (RFC 8878, 3.1),
+//! without decompressing it.
 
 use std::io::{BufReader, Read, Seek};
 
 const MAGIC: u32 = 0xfd2f_b528;
 
-/// The raw size of a file; `None` if a frame does not say it, or the frames do not account for every byte. It
-/// ends early where `unwanted` is true.
+/// Returns the decompressed size of a file. Returns `None` if a frame lacks its size, or the frames do not
+/// account for every byte. Ends early if `unwanted` returns true.
 pub fn raw_size(input: impl Read + Seek, unwanted: &dyn Fn() -> bool) -> Option<u64> {
     let mut input = BufReader::with_capacity(64 << 10, input);
     let mut total = 0_u64;
@@ -18,7 +18,7 @@ pub fn raw_size(input: impl Read + Seek, unwanted: &dyn Fn() -> bool) -> Option<
         }
         match u32::from_le_bytes(magic) {
             MAGIC => total = total.checked_add(frame(&mut input, unwanted)?)?,
-            // A frame that is to be skipped (3.1.2).
+            // A skippable frame (3.1.2).
             0x184d_2a50..=0x184d_2a5f => {
                 let len = number(&mut input, 4)?;
                 skip(&mut input, len)?;
@@ -28,7 +28,7 @@ pub fn raw_size(input: impl Read + Seek, unwanted: &dyn Fn() -> bool) -> Option<
     }
 }
 
-/// Passes over a frame behind its magic number, and gives its raw size.
+/// Skips a frame after its magic number and returns its decompressed size.
 fn frame(input: &mut BufReader<impl Read + Seek>, unwanted: &dyn Fn() -> bool) -> Option<u64> {
     let descriptor = number(input, 1)?;
     let (size_flag, single, checksum) = (descriptor >> 6, descriptor >> 5 & 1, descriptor >> 2 & 1);
@@ -64,14 +64,14 @@ fn frame(input: &mut BufReader<impl Read + Seek>, unwanted: &dyn Fn() -> bool) -
     Some(size)
 }
 
-/// The next `len` bytes as a number, the lowest first.
+/// Reads `len` bytes as a little-endian number.
 fn number(input: &mut impl Read, len: u64) -> Option<u64> {
     let mut bytes = [0; 8];
     input.read_exact(bytes.get_mut(..usize::try_from(len).ok()?)?).ok()?;
     Some(u64::from_le_bytes(bytes))
 }
 
-/// Passes over bytes, which have to be there.
+/// Skips bytes, which must exist.
 fn skip(input: &mut BufReader<impl Read + Seek>, len: u64) -> Option<()> {
     let Some(before) = len.checked_sub(1) else { return Some(()) };
     input.seek_relative(i64::try_from(before).ok()?).ok()?;

@@ -1,4 +1,4 @@
-//! What is behind an image that becomes a fixed VHD.
+//! The data after an image in a fixed VHD.
 
 use super::{FOOTER, Footer, UNIT};
 use crate::error::{Error, Kind, Result};
@@ -13,11 +13,11 @@ pub struct Behind {
 }
 
 impl Behind {
-    /// What is behind an image of `size` bytes, which is `name` in messages. `id` and `made` go into the
-    /// footer: the same in every run of a transfer, or what an earlier run has written differs.
+    /// Returns what follows an image of `size` bytes; `name` is used in messages. `id` and `made` go into the
+    /// footer. They must be the same in every run of a transfer, or what an earlier run wrote differs.
     ///
     /// # Errors
-    /// If the image is empty, or so large that no size could tell it with the footer.
+    /// Fails if the image is empty or too large for a VHD.
     pub fn new(name: &str, size: u64, id: [u8; 16], made: SystemTime) -> Result<Self> {
         let padded = size.checked_next_multiple_of(UNIT).filter(|padded| *padded > 0);
         let padded = padded.filter(|padded| padded.checked_add(FOOTER).is_some());
@@ -27,22 +27,22 @@ impl Behind {
         Ok(Self { zeros: padded - size, footer })
     }
 
-    /// How many bytes it has.
+    /// Returns the length in bytes.
     pub fn len(&self) -> u64 {
         self.zeros + FOOTER
     }
 
-    /// Always false: there is a footer.
+    /// Always returns false: there is a footer.
     pub fn is_empty(&self) -> bool {
         false
     }
 
-    /// The zeros of them.
+    /// Returns the number of zeros.
     pub fn zeros(&self) -> u64 {
         self.zeros
     }
 
-    /// Appends those of a range, counted from the end of the image.
+    /// Appends a range of the data, relative to the end of the image.
     pub fn append(&self, range: Range<u64>, into: &mut Vec<u8>) {
         let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
         let zeros = range.end.min(self.zeros).saturating_sub(range.start);

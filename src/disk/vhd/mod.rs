@@ -1,7 +1,7 @@
-//! Fixed VHDs: an image's bytes as they are, and a footer of 512 bytes behind them. What Azure boots is one.
+//! Fixed VHDs, which Azure boots: the bytes of an image followed by a footer of 512 bytes.
 //!
 //! Source: Microsoft, `Virtual Hard Disk Image Format Specification`, version 1.0, `Hard Disk Footer Format`
-//! and `CHS Calculation`. Azure wants the size without the footer to be a multiple of 1 MiB (`Prepare a
+//! and `CHS Calculation`. Azure requires the size without the footer to be a multiple of 1 MiB (`Prepare a
 //! Windows VHD or VHDX to upload to Azure`).
 
 mod behind;
@@ -14,51 +14,51 @@ pub use without_footer::WithoutFooter;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The bytes of a footer.
+/// The length of a footer in bytes.
 pub const FOOTER: u64 = 512;
 
-/// What the size of an image is rounded up to.
+/// The size of an image is rounded up to a multiple of this.
 pub const UNIT: u64 = 1 << 20;
 
 const COOKIE: &[u8; 8] = b"conectix";
 
-/// Seconds from 1970 to the first of January 2000, from which a footer counts.
+/// Seconds from 1970 to 1 January 2000, the epoch of footers.
 const EPOCH: u64 = 946_684_800;
 
-/// A sector, in which geometries are counted.
+/// The size of a sector, the unit of geometries.
 const SECTOR: u64 = 512;
 
-/// The most sectors that a geometry can tell.
+/// The most sectors that a geometry can express.
 const MOST_SECTORS: u64 = 65_535 * 16 * 255;
 
-/// How a VHD holds its bytes.
+/// The type of a VHD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskType {
-    /// As they are.
+    /// The bytes of the disk.
     Fixed,
-    /// In blocks, those that were written.
+    /// Only the blocks that were written.
     Dynamic,
-    /// In blocks, those that differ from another VHD.
+    /// Only the blocks that differ from another VHD.
     Differencing,
 }
 
 /// The footer of a VHD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footer {
-    /// How it holds its bytes.
+    /// The type of the VHD.
     pub disk_type: DiskType,
     /// The size of the disk in bytes.
     pub current_size: u64,
-    /// Where the header of a dynamic disk is; nowhere in a fixed one.
+    /// The offset of the header of a dynamic disk; all ones in a fixed one.
     pub data_offset: u64,
-    /// Tells one VHD from another.
+    /// Identifies the VHD.
     pub id: [u8; 16],
-    /// Seconds since 2000 at which it was made.
+    /// The creation time in seconds since 2000.
     pub timestamp: u32,
 }
 
 impl Footer {
-    /// The footer of a fixed VHD of `size` bytes.
+    /// Creates the footer of a fixed VHD of `size` bytes.
     pub fn fixed(size: u64, id: [u8; 16], made: SystemTime) -> Self {
         let seconds =
             made.duration_since(UNIX_EPOCH + Duration::from_secs(EPOCH)).unwrap_or_default().as_secs();
@@ -66,18 +66,18 @@ impl Footer {
         Self { disk_type: DiskType::Fixed, current_size: size, data_offset: u64::MAX, id, timestamp }
     }
 
-    /// Whether it is that of a fixed disk.
+    /// Returns whether the VHD is fixed.
     pub fn is_fixed(&self) -> bool {
         self.disk_type == DiskType::Fixed
     }
 
-    /// When it was made.
+    /// Returns the creation time.
     pub fn made(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(EPOCH + u64::from(self.timestamp))
     }
 
-    /// The footer of a file, which are its last 512 bytes; `None` if they are none. Unknown versions and
-    /// kinds are not taken.
+    /// Parses the last 512 bytes of a file. Returns `None` if they are not a footer, or one of an unknown
+    /// version or type.
     pub fn parse(bytes: &[u8; 512]) -> Option<Self> {
         let be32 = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let be64 = |at: usize| u64::from(be32(at)) << 32 | u64::from(be32(at + 4));
@@ -95,12 +95,12 @@ impl Footer {
         Some(Self { disk_type, current_size: be64(48), data_offset: be64(16), id, timestamp: be32(24) })
     }
 
-    /// The footer as it stands in a file.
+    /// Returns the bytes of the footer.
     ///
-    /// Programs disagree on whether the size or the geometry, which is coarse, counts. To QEMU that depends
-    /// on the creator (`block/vpc.c`, `vpc_open`): older releases take the size only of those that they know,
-    /// newer ones the geometry only of `vpc ` and `qemu`. The footer names Hyper-V, `win `, whose format it
-    /// is that Azure takes, and of whom the size counts in all of them.
+    /// Programs disagree on whether the size or the coarse geometry is authoritative. QEMU decides by the
+    /// creator (`block/vpc.c`, `vpc_open`): older releases use the size only for known creators, newer ones
+    /// use the geometry only for `vpc ` and `qemu`. The footer names Hyper-V, `win `, whose format Azure
+    /// takes and whose size is used by all of them.
     pub fn to_bytes(&self) -> [u8; 512] {
         let mut bytes = [0; 512];
         let kind: u32 = match self.disk_type {
@@ -129,8 +129,8 @@ impl Footer {
     }
 }
 
-/// The id of the VHD that is made of an image, whatever that is known by: the same in each run, a UUID of
-/// version 8 (RFC 9562, 5.8).
+/// Returns the id of the VHD that is made from an image: the same in each run, a UUID of version 8 (RFC 9562,
+/// 5.8).
 pub fn id_of(image: &str) -> [u8; 16] {
     let digest = blake3::derive_key("diskferry 2026 unique id of a VHD", image.as_bytes());
     let mut id = [0; 16];
@@ -140,13 +140,13 @@ pub fn id_of(image: &str) -> [u8; 16] {
     id
 }
 
-/// The one's complement of the sum of all bytes but those of the checksum.
+/// Returns the one's complement of the sum of all bytes except those of the checksum.
 fn checksum(bytes: &[u8; 512]) -> u32 {
     let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
     !(sum(&bytes[..64]) + sum(&bytes[68..]))
 }
 
-/// Cylinders, heads and sectors of a disk (`CHS Calculation`).
+/// Returns the cylinders, heads and sectors of a disk (`CHS Calculation`).
 fn geometry(size: u64) -> [u8; 4] {
     let sectors = (size / SECTOR).min(MOST_SECTORS);
     let (mut per_track, mut heads, mut tracks);

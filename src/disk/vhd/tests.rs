@@ -1,4 +1,4 @@
-//! Footers against the specification, and whole images against qemu-img, which nobody here wrote.
+//! Footers checked against the specification, and whole images against qemu-img.
 
 use super::*;
 use crate::disk::file::FileDisk;
@@ -33,7 +33,7 @@ fn a_footer_has_its_fields_where_the_specification_has_them() {
     assert_eq!(bytes[60..64], [0, 0, 0, 2]);
     assert_eq!(bytes[68..84], id_of("t1"));
     assert!(bytes[84..].iter().all(|byte| *byte == 0));
-    // All bytes and the complement of their sum are all ones.
+    // All bytes and the complement of their sum add up to all ones.
     let sum: u32 =
         bytes.iter().enumerate().filter(|(at, _)| !(64..68).contains(at)).map(|(_, b)| u32::from(*b)).sum();
     assert_eq!(bytes[64..68], (!sum).to_be_bytes());
@@ -55,7 +55,7 @@ fn no_byte_of_a_footer_may_be_another() {
 
 #[test]
 fn geometries_are_those_of_the_specification() {
-    // Cylinders, heads, sectors a track.
+    // Cylinders, heads, sectors per track.
     let of = |size: u64| {
         let [high, low, heads, sectors] = geometry(size);
         (u16::from_be_bytes([high, low]), heads, sectors)
@@ -69,7 +69,7 @@ fn geometries_are_those_of_the_specification() {
     assert_eq!(of(u64::MAX), (65_535, 16, 255));
 }
 
-/// Odd, with a hole before its end.
+/// Odd, with a hole before the end.
 const SIZE: u64 = (5 << 20) + 300;
 
 fn image() -> Vec<u8> {
@@ -133,10 +133,10 @@ async fn an_image_with_a_footer_reads_like_the_whole_file() {
         assert!(disk.local().unwrap().read_into(outside.start, 2, &mut Vec::new()).is_err());
     }
     assert!(disk.changed().await.unwrap().is_none());
-    file.local().unwrap().glance().unwrap();
+    file.local().unwrap().check_unchanged().unwrap();
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(7).unwrap();
-    assert!(disk.local().unwrap().glance().is_err() && disk.changed().await.unwrap().is_some());
-    // What is not on this machine is not made local.
+    assert!(disk.local().unwrap().check_unchanged().is_err() && disk.changed().await.unwrap().is_some());
+    // A remote disk does not become local.
     let far: Arc<dyn ReadAt> = Arc::new(MemoryDisk::new(vec![1; 100]));
     assert!(WithFooter::new(far, [0; 16], made()).unwrap().local().is_none());
     assert!(WithFooter::new(Arc::new(MemoryDisk::new(Vec::new())), [0; 16], made()).is_err());
@@ -151,7 +151,7 @@ async fn a_footer_is_taken_off_again() {
     assert_eq!(without.extents(5..10).await.unwrap()[0].range, 5..10);
     assert!(without.read_at(6 << 20, 1, Buffers::new(1).take(0)).await.is_err());
     assert!(without.extents((6 << 20) - 1..(6 << 20) + 1).await.is_err());
-    // The size in the footer counts, where the file has more before it.
+    // The size in the footer counts if more bytes precede it.
     let file = |size: u64, kind: DiskType| {
         let mut bytes = vec![1; 4096];
         bytes.extend_from_slice(&Footer { disk_type: kind, ..footer(size) }.to_bytes());
@@ -161,14 +161,14 @@ async fn a_footer_is_taken_off_again() {
     assert!(file(4096, DiskType::Dynamic).await.unwrap().is_none());
     for size in [0, 4097, u64::MAX] {
         let error = file(size, DiskType::Fixed).await.err().expect("it says what it cannot have");
-        assert!(error.kind() == Kind::Source && error.what_next().is_some(), "{error}");
+        assert!(error.kind() == Kind::Source && error.hint_text().is_some(), "{error}");
     }
     for none in [vec![0; 512], vec![0; 511], vec![1; 5000]] {
         assert!(WithoutFooter::detect(Arc::new(MemoryDisk::new(none))).await.unwrap().is_none());
     }
 }
 
-/// The output of qemu-img; `None` where it is not installed.
+/// Runs qemu-img. Returns `None` and reports that if it is not installed, which is a failure in CI.
 fn qemu_img(arguments: &[&str]) -> Option<String> {
     let Ok(ran) = Command::new("qemu-img").args(arguments).output() else {
         crate::skipped::skipped("qemu-img is not installed (Debian: qemu-utils)");
@@ -183,14 +183,14 @@ fn qemu_img(arguments: &[&str]) -> Option<String> {
 async fn qemu_takes_what_is_made_here() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
-    // Geometries of which most are not the size, and the one from which on all are the largest.
+    // Geometries that mostly do not match the size, and the largest ones.
     for size in [1, 512, SIZE, 40 << 20, (300 << 20) + 5, 3 << 30, 127 << 30, 2040 << 30] {
         let raw = std::fs::File::create(path("raw")).unwrap();
         raw.set_len(size).unwrap();
         raw.write_all_at(b"x", size - 1).unwrap();
         let file: Arc<dyn ReadAt> = Arc::new(FileDisk::open(Path::new(&path("raw"))).unwrap());
         let disk = WithFooter::new(file, id_of("t1"), made()).unwrap();
-        // Only the end has to be copied: a file of the same size reads as zero elsewhere.
+        // Only the end is copied: a new file of the same size reads as zero elsewhere.
         let vhd = std::fs::File::create(path("vhd")).unwrap();
         vhd.set_len(disk.info().size).unwrap();
         let start = size - 1;
@@ -221,7 +221,7 @@ async fn what_qemu_makes_is_read_here() {
         assert_eq!(info["virtual-size"], disk.info().size, "{options}: {info}");
         assert!(read(&disk, 0..SIZE).await == image() && local(&disk, 0..SIZE) == image(), "{options}");
     }
-    // Without force_size its size is that of a geometry, which has to be the one that is computed here.
+    // Without force_size the size is that of a geometry, which must be the one computed here.
     for size in [1_u64 << 20, 40 << 20, 250 << 20, 1 << 30, 100 << 30] {
         qemu_img(&["create", "-f", "vpc", "-o", "subformat=fixed", &path("empty"), &size.to_string()])
             .unwrap();

@@ -1,4 +1,4 @@
-//! An image as the fixed VHD that it becomes.
+//! An image as the fixed VHD that it is converted to.
 
 use super::Behind;
 use crate::disk::{Attempt, Buffer, DiskInfo, Extent, LocalRead, ReadAt};
@@ -7,8 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// A disk with zeros behind it up to the next MiB, and the footer of a fixed VHD behind those. Clones share
-/// the disk.
+/// A disk followed by zeros up to the next MiB and the footer of a fixed VHD. Clones share the disk.
 #[derive(Clone)]
 pub struct WithFooter {
     inner: Arc<dyn ReadAt>,
@@ -17,11 +16,11 @@ pub struct WithFooter {
 }
 
 impl WithFooter {
-    /// `id` and `made` go into the footer: the same in every run of a transfer, or what an earlier run has
-    /// written differs.
+    /// Creates the disk. `id` and `made` go into the footer. They must be the same in every run of a
+    /// transfer, or what an earlier run wrote differs.
     ///
     /// # Errors
-    /// If the disk is empty, or so large that no size could tell it with the footer.
+    /// Fails if the disk is empty or too large for a VHD.
     pub fn new(inner: Arc<dyn ReadAt>, id: [u8; 16], made: SystemTime) -> Result<Self> {
         let info = inner.info();
         let behind = Behind::new(&info.name, info.size, id, made)?;
@@ -30,7 +29,8 @@ impl WithFooter {
         Ok(Self { inner, behind, info })
     }
 
-    /// The parts of a range: of the disk, and of what is behind it, counted from there. Any may be empty.
+    /// Splits a range into that of the disk and that of what follows it, relative to its end. Either may be
+    /// empty.
     fn parts(&self, range: &Range<u64>) -> [Range<u64>; 2] {
         let data = self.inner.info().size;
         let behind = range.start.saturating_sub(data)..range.end.saturating_sub(data);
@@ -83,7 +83,7 @@ impl ReadAt for WithFooter {
     }
 
     fn local(&self) -> Option<&dyn LocalRead> {
-        // What is behind the disk is in memory, so the whole is as local as the disk.
+        // What follows the disk is in memory, so the result is as local as the disk.
         self.inner.local().map(|_| self as &dyn LocalRead)
     }
 }
@@ -106,12 +106,12 @@ impl LocalRead for WithFooter {
         Ok(())
     }
 
-    fn glance(&self) -> Result<()> {
-        self.inner.local().map_or(Ok(()), LocalRead::glance)
+    fn check_unchanged(&self) -> Result<()> {
+        self.inner.local().map_or(Ok(()), LocalRead::check_unchanged)
     }
 
-    fn blind(&self) -> Option<String> {
-        self.inner.local().and_then(LocalRead::blind)
+    fn unwatched(&self) -> Option<String> {
+        self.inner.local().and_then(LocalRead::unwatched)
     }
 
     fn users(&self) -> Option<String> {

@@ -6,8 +6,8 @@ use crate::error::{Error, Kind, Result};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A disk that ends with the footer of a fixed VHD, without the footer and whatever stands before it behind
-/// the image. Clones share the disk.
+/// A disk that ends with the footer of a fixed VHD, without the footer and any padding before it. Clones
+/// share the disk.
 #[derive(Clone)]
 pub struct WithoutFooter {
     inner: Arc<dyn ReadAt>,
@@ -16,10 +16,10 @@ pub struct WithoutFooter {
 }
 
 impl WithoutFooter {
-    /// The image in `disk`, if that ends with the footer of a fixed VHD; one attempt.
+    /// Returns the image in `disk` if that ends with the footer of a fixed VHD; one attempt.
     ///
     /// # Errors
-    /// If the footer speaks of more bytes than there are.
+    /// Fails if the size in the footer exceeds that of the disk.
     pub async fn detect(disk: Arc<dyn ReadAt>) -> Result<Option<Self>> {
         let info = disk.info();
         let Some(end) = info.size.checked_sub(FOOTER) else { return Ok(None) };
@@ -29,16 +29,19 @@ impl WithoutFooter {
             return Ok(None);
         };
         if footer.current_size == 0 || footer.current_size > end {
-            let what =
-                format!("{} is a VHD of {} bytes, of which it has {end}", info.name, footer.current_size);
-            return Err(Error::new(Kind::Source, what)
-                .hint("it was cut short: copy it again; `--source-format raw` takes it as it is"));
+            let what = format!(
+                "{} is a VHD of {} bytes, but only {end} precede the footer",
+                info.name, footer.current_size
+            );
+            return Err(Error::new(Kind::Source, what).hint(
+                "it is truncated: copy it again; to take the bytes unchanged, add `--source-format raw`",
+            ));
         }
         let info = DiskInfo { size: footer.current_size, ..info.clone() };
         Ok(Some(Self { inner: disk, footer, info }))
     }
 
-    /// The footer.
+    /// Returns the footer.
     pub fn footer(&self) -> &Footer {
         &self.footer
     }
@@ -81,12 +84,12 @@ impl LocalRead for WithoutFooter {
         }
     }
 
-    fn glance(&self) -> Result<()> {
-        self.inner.local().map_or(Ok(()), LocalRead::glance)
+    fn check_unchanged(&self) -> Result<()> {
+        self.inner.local().map_or(Ok(()), LocalRead::check_unchanged)
     }
 
-    fn blind(&self) -> Option<String> {
-        self.inner.local().and_then(LocalRead::blind)
+    fn unwatched(&self) -> Option<String> {
+        self.inner.local().and_then(LocalRead::unwatched)
     }
 
     fn users(&self) -> Option<String> {

@@ -192,6 +192,11 @@ impl Dealer {
         self.rules().rate()
     }
 
+    /// What the 503 of a fault says in `Retry-After`, in seconds, where it is not the provider's own.
+    pub(in crate::emulator) fn retry_after(&self) -> Option<u32> {
+        self.rules().retry_after()
+    }
+
     pub(in crate::emulator) fn ranges(&self) -> Ranges {
         self.rules().ranges()
     }

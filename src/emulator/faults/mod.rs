@@ -29,7 +29,7 @@ pub(super) use wrong::{GotWrong, OddReply, WrongBytes};
 pub enum FaultKind {
     /// 409 with the error type `busy`; of Joyent 420.
     Busy,
-    /// 503 with `Retry-After: 1`.
+    /// 503 with `Retry-After`.
     Unavailable,
     /// The connection is reset: before or within the request's body, or after the request was carried out.
     Reset,
@@ -90,6 +90,8 @@ pub struct Faults {
     latency: Duration,
     /// Bytes a second, all connections and both directions together.
     rate: Option<u64>,
+    /// What a 503 of `unavailable=` says in `Retry-After`, in seconds.
+    retry_after: Option<u32>,
     /// Offsets no read or write may cover.
     refuse: Vec<u64>,
     /// The share of new drives whose unwritten sectors read as noise.
@@ -137,6 +139,7 @@ impl Faults {
     /// - `busy=`, `unavailable=`, `reset=`, `short=`, `stall=`: each by itself, added to the mix
     /// - `latency=20ms`: every request waits so long (units us, ms, s)
     /// - `rate=10M`: bytes a second, all connections together, both directions
+    /// - `retry-after=0`: what the 503 of `unavailable=` says, in seconds (1 unless given)
     /// - `refuse=OFFSET`: a read or write of a drive that covers this offset always fails; may stand several times
     /// - `dirty=1`: the share of new drives whose unwritten sectors read as noise, as on an encrypted volume
     /// - `balance=AMOUNT`: what the account has to spend; with Joyent how many machines there is room for
@@ -191,6 +194,7 @@ impl Faults {
     fn holds_for_all(&self) -> Option<&'static str> {
         [
             ("rate", self.rate.is_some()),
+            ("retry-after", self.retry_after.is_some()),
             ("refuse", !self.refuse.is_empty()),
             ("dirty", self.dirty > Share::ZERO),
             ("balance", self.balance.is_some()),
@@ -222,6 +226,9 @@ impl Faults {
                 0 => return Err("expected more than 0: nothing would ever move".to_owned()),
                 rate => self.rate = Some(rate),
             },
+            "retry-after" => {
+                self.retry_after = Some(value.parse().map_err(|_| "expected a whole number of seconds")?);
+            }
             "refuse" => self.refuse.push(size()?),
             "ranges" => {
                 self.ranges = Some(match value {
@@ -245,7 +252,7 @@ impl Faults {
             _ => {
                 return Err(
                     "no such fault; expected error, busy, unavailable, reset, short, stall, \
-                     latency, rate, refuse, dirty, balance, ranges, etag, redirect, seed, drop, misplace, bend, \
+                     latency, rate, retry-after, refuse, dirty, balance, ranges, etag, redirect, seed, drop, misplace, bend, \
                      late, late-for, page, redirect-writes, long, bomb, headers, interim, drip, drip-every or create"
                         .to_owned(),
                 );
@@ -316,6 +323,7 @@ mod tests {
             ("rate=0", "ever move"),
             ("rate=1.5M", "bytes"),
             ("seed=x", "whole number"),
+            ("retry-after=1s", "whole number"),
             ("balance=1.234", "amount"),
             ("ranges=maybe", "wrong"),
             ("etag=maybe", "changing"),

@@ -132,6 +132,10 @@ impl Rules {
         self.last(|faults| faults.rate)
     }
 
+    pub(super) fn retry_after(&self) -> Option<u32> {
+        self.last(|faults| faults.retry_after)
+    }
+
     pub(super) fn ranges(&self) -> Ranges {
         self.last(|faults| faults.ranges).unwrap_or_default()
     }
@@ -172,7 +176,16 @@ mod tests {
         let rule =
             |spec: &str, limits: &RuleLimits| Rule::new(1, Faults::parse(spec).unwrap(), limits.clone());
         let some = RuleLimits { path: Some("/drives/**".into()), ..RuleLimits::default() };
-        for spec in ["rate=1M", "refuse=0", "dirty=1", "ranges=no", "etag=no", "redirect=1", "create=lost"] {
+        for spec in [
+            "rate=1M",
+            "retry-after=0",
+            "refuse=0",
+            "dirty=1",
+            "ranges=no",
+            "etag=no",
+            "redirect=1",
+            "create=lost",
+        ] {
             let key = spec.split('=').next().unwrap();
             assert!(rule(spec, &some).unwrap_err().contains(key), "{spec}");
             assert!(rule(spec, &RuleLimits::default()).is_ok(), "{spec}");

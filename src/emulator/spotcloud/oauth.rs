@@ -147,12 +147,9 @@ pub(super) fn signature_for_tests(head: &Parts, body: &[u8], consumer: &str, tok
 
 /// RFC 5849, section 3.6.
 fn encode(text: &str) -> String {
-    text.bytes().fold(String::new(), |out, byte| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            out + &char::from(byte).to_string()
-        }
-        _ => out + &format!("%{byte:02X}"),
-    })
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 /// The other way; what is no encoding stays as it is. A plus is a plus.

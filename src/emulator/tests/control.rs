@@ -61,9 +61,9 @@ fn faults_are_for_a_provider_a_path_and_a_number_of_times() {
     let rule =
         json!({ "faults": "unavailable=1", "provider": "openhosting", "path": "/drives/list", "times": 2 });
     assert_eq!(steered.json("POST", "/faults", &rule), json!([{ "provider": "openhosting", "id": 1 }]));
+    assert_eq!((oh.get("/drives/info").status, cs.get("/drives/list").status), (200, 200));
     let statuses: Vec<u16> = (0..3).map(|_| oh.get("/drives/list").status).collect();
     assert_eq!(statuses, [503, 503, 200]);
-    assert_eq!((oh.get("/drives/info").status, cs.get("/drives/list").status), (200, 200));
     let expected = json!([{
         "provider": "openhosting", "id": 1, "faults": "unavailable=1", "path": "/drives/list", "times_left": 0,
     }]);

@@ -26,9 +26,11 @@ fn site(faults: &str, size: u64) -> (Site, String) {
 
 #[test]
 fn busy_and_unavailable_are_replies_that_keep_the_connection() {
-    for (spec, status, error, wait) in
-        [("busy=1", 409, "busy", None), ("unavailable=1", 503, "system", Some("1"))]
-    {
+    for (spec, status, error, wait) in [
+        ("busy=1", 409, "busy", None),
+        ("unavailable=1", 503, "system", Some("1")),
+        ("unavailable=1,retry-after=0", 503, "system", Some("0")),
+    ] {
         let (mut site, uuid) = site(spec, 5 << 20);
         for _ in 0..3 {
             let reply = site.client.post(&format!("/drives/{uuid}/write"), vec![1; 5 << 20]);

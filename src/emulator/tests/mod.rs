@@ -8,7 +8,6 @@ mod drives;
 mod faults;
 mod hooks;
 mod manual;
-mod rows;
 mod servers;
 mod transfer;
 mod wrong;

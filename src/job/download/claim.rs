@@ -52,8 +52,10 @@ impl Download {
         let starts_over =
             part.is_none() && found.replay.as_ref().is_some_and(|replay| !replay.acked.is_empty());
         if starts_over && !self.delta {
-            let text =
-                format!("{} of the earlier run is gone: starting over", PartFile::path_of(file).display());
+            let text = format!(
+                "{} of the interrupted run is gone: starting over",
+                PartFile::path_of(file).display()
+            );
             (context.observer)(&Event::Warning(text));
         }
         let touched = part.as_ref().map(PartFile::evidence).transpose()?;
@@ -146,7 +148,7 @@ fn was_changed(found: &Resumable, now: Option<&Evidence>) -> bool {
 }
 
 fn changed_since_named(file: &Path) -> Error {
-    Error::new(Kind::Exists, format!("{} was changed since it was downloaded", file.display()))
+    Error::new(Kind::Exists, format!("{} changed since it was downloaded", file.display()))
         .hint("`--restart --force` downloads it again")
 }
 
@@ -155,7 +157,7 @@ fn changed(found: &Resumable, now: Option<&Evidence>) -> Option<String> {
     let replay = found.replay.as_ref()?;
     match (&replay.evidence, now) {
         (Some(then), Some(now)) if then.modified == now.modified => None,
-        (None, _) => Some("the earlier run ended before it could note the file's times".to_owned()),
+        (None, _) => Some("the interrupted run ended before it could note the file's times".to_owned()),
         _ => Some("the file was modified since".to_owned()),
     }
 }

@@ -41,15 +41,12 @@ impl Download {
         if !self.delta {
             Ok(())
         } else if self.to.as_deref().is_some_and(is_stream) {
-            Err(Error::usage("`--delta` needs a file to differ from: standard output is none"))
+            Err(Error::usage("`--delta` needs a file to compare with, and standard output is none"))
         } else if form.format == TargetFormat::Raw {
             Ok(())
         } else {
-            Err(Error::usage(format!(
-                "`--delta` is for raw files: of a {} no chunk stands at its offset",
-                form.format
-            ))
-            .hint("leave `--format` out, or `--delta`"))
+            Err(Error::usage(format!("`--delta` is for raw files, and this is to be a {}", form.format))
+                .hint("leave out `--format` or `--delta`"))
         }
     }
 
@@ -67,7 +64,7 @@ impl Download {
             return None;
         }
         if !has_part && !file.exists() {
-            let text = format!("{} is not there yet: everything is downloaded", file.display());
+            let text = format!("{} does not exist: downloading everything", file.display());
             (context.observer)(&Event::Note(text));
             return None;
         }
@@ -118,8 +115,7 @@ impl Basis {
                 }
             } else {
                 let what = &object.disk.info().name;
-                let text =
-                    format!("{what} does not hold what the last transfer noted: everything is fetched");
+                let text = format!("{what} does not hold what the last transfer noted: fetching everything");
                 (context.observer)(&Event::Warning(text));
             }
         }

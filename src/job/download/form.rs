@@ -31,13 +31,11 @@ impl FileForm {
     pub fn check(&self, to: Option<&Path>) -> Result<()> {
         let is_qcow2 = self.format == TargetFormat::Qcow2;
         if is_qcow2 && to.is_some_and(super::is_stream) {
-            return Err(Error::usage("a qcow2 cannot go to standard output: its tables come after its data")
-                .hint("name a file; raw and vhd go to standard output, too"));
+            return Err(Error::usage("a qcow2 cannot go to standard output, as its tables are written last")
+                .hint("name a file, or use `--format raw` or `--format vhd`"));
         }
         if !is_qcow2 && self.compression != Compression::None {
-            return Err(Error::usage(
-                "--compress is for --format qcow2: nothing else has compressed clusters",
-            ));
+            return Err(Error::usage("`--compress` needs `--format qcow2`"));
         }
         Ok(())
     }

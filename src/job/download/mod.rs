@@ -199,7 +199,7 @@ fn check_kind(file: &Path) -> Result<()> {
     match std::fs::metadata(file) {
         Ok(meta) if !meta.is_file() => {
             Err(Error::new(Kind::Exists, format!("{} is not a file", file.display())).hint(
-                "to write to a device, use standard output: diskferry download REMOTE:DRIVE - > DEVICE",
+                "write to a device through standard output: `diskferry download REMOTE:DRIVE - > DEVICE`",
             ))
         }
         _ => Ok(()),
@@ -306,7 +306,7 @@ async fn verify(
         None => Ok(chunks),
         Some(error) => {
             Err(error
-                .hint("run the same command again: it fetches these chunks anew, then compares everything"))
+                .hint("run the same command again: it fetches these chunks again, then compares everything"))
         }
     }
 }

@@ -104,7 +104,10 @@ fn digest_again(
     let mut buffer = Vec::new();
     for (chunk, rewrite) in expected {
         if stop.is_asked() {
-            return Err(Error::new(Kind::Interrupted, "stopped while reading what an earlier run wrote"));
+            return Err(Error::new(
+                Kind::Interrupted,
+                "stopped while reading what the interrupted run wrote",
+            ));
         }
         let offset = geometry.offset(chunk.index);
         let read = file.read_into(offset, chunk.len, &mut buffer);

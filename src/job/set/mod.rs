@@ -160,7 +160,7 @@ pub fn verdict<T>(ended: &[Result<T>], stop: &Stop, done: &str, noun: &str) -> O
     if failed < total || kinds.iter().any(begun) {
         return Some(
             Error::new(Kind::Incomplete, text)
-                .hint("the same command does what is left; what is done is not moved again"),
+                .hint("run the same command again: it does what is left, and repeats nothing"),
         );
     }
     let first = kinds.first().copied().unwrap_or(Kind::Io);

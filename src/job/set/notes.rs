@@ -47,8 +47,8 @@ impl SetDirectory {
         match file.try_lock() {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(Error::new(Kind::Locked, "another diskferry runs the same set")
-                    .hint("wait for it to end, or stop it; then run this command again"));
+                return Err(Error::new(Kind::Locked, "another diskferry is running the same set")
+                    .hint("wait for it to end, or stop it, then run this command again"));
             }
             Err(std::fs::TryLockError::Error(e)) => return Err(what(e)),
         }

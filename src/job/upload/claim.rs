@@ -28,7 +28,7 @@ impl Upload {
         if let (Some(new), Some(create)) = (&mut header.new_drive, far.store.create())
             && !is_resumed
         {
-            new.before = create.like(&new.name).await?;
+            new.before = create.similar(&new.name).await?;
         }
         let evidence = image.bytes.info().evidence.clone();
         if let Some(how) = found.source_changed(&evidence) {

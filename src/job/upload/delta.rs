@@ -51,17 +51,16 @@ impl Upload {
         match &self.delta {
             Delta::Off => Ok(()),
             _ if self.zeros == super::Zeros::Skip => {
-                Err(Error::usage("`--zeros skip` is for a drive that reads as zero, and a delta is for one that does not")
-                    .hint("leave `--zeros` out: zeros that the drive holds already are not sent"))
+                Err(Error::usage("`--zeros skip` cannot be used with `--delta` or `--base`")
+                    .hint("leave out `--zeros`: zeros that the drive holds are not sent"))
             }
-            Delta::Drive if self.drive.is_none() => {
-                Err(Error::usage("a delta needs a drive to differ from, and none is named").hint(
-                    "name the drive, as in `REMOTE:DRIVE`; or a drive to be copied first, with `--base REMOTE:DRIVE`",
-                ))
-            }
+            Delta::Drive if self.drive.is_none() => Err(Error::usage(
+                "`--delta` needs a drive to compare with, and none is named",
+            )
+            .hint("name a drive, as in `REMOTE:DRIVE`, or one to copy first, as in `--base REMOTE:DRIVE`")),
             Delta::Base(_) if self.drive.is_some() => {
-                Err(Error::usage("`--base` is for a drive to be made, and a drive is named")
-                    .hint("leave `--base` out to send what differs from that drive"))
+                Err(Error::usage("`--base` is for a new drive, and an existing one is named")
+                    .hint("use `--delta` to send what differs from that drive"))
             }
             Delta::Drive => Ok(()),
             Delta::Base(_) => copies(far).map(drop),
@@ -118,7 +117,7 @@ fn of_drive(
         let stable = image.bytes.disk().is_some_and(|disk| disk.info().stable);
         let unusable = contents::unusable(record.as_ref(), known.generation, wanted)
             .or_else(|| known.found.difference_found())
-            .or_else(|| (!stable).then(|| "the image may have changed since the earlier run".to_owned()));
+            .or_else(|| (!stable).then(|| "the image may have changed since the interrupted run".to_owned()));
         Trust::decide(settings.resume, unusable, known.found.written_elsewhere(facts, marks))
     } else {
         Trust::of(record.as_ref(), known.generation, (facts, marks), wanted, settings.resume)
@@ -153,12 +152,11 @@ fn of_base(base: &Facts, far: &Far, geometry: Geometry, settings: &Settings) -> 
 pub(super) fn copies(far: &Far) -> Result<&dyn MakeCopy> {
     let noun = far.store.info().noun;
     far.store.create().and_then(|create| create.copies()).ok_or_else(|| {
-        Error::usage(format!("{}: does not copy {noun}s by itself, so there can be no `--base`", far.remote))
-            .hint(format!(
-                "copy the {noun} by other means, then `upload --delta IMAGE {}:{}`",
-                far.remote,
-                noun.to_uppercase()
-            ))
+        Error::usage(format!("`{}:` cannot copy {noun}s, which `--base` needs", far.remote)).hint(format!(
+            "copy the {noun} by other means, then use `diskferry upload --delta IMAGE {}:{}`",
+            far.remote,
+            noun.to_uppercase()
+        ))
     })
 }
 
@@ -194,7 +192,7 @@ impl Basis {
                 return Ok(Before { held, trusted: true });
             }
             let text = format!(
-                "{} does not hold what the last transfer noted: it is read back",
+                "{} does not hold what the last transfer noted: reading it back",
                 disk.back.info().name
             );
             (context.observer)(&Event::Warning(text));

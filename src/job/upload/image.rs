@@ -1,7 +1,7 @@
 //! What an upload reads, and how it treats zeros.
 
 use crate::disk::format::{self, Container, Format, SourceFormat, TargetFormat};
-use crate::disk::image::{Asked, OpenOptions, Opened, open};
+use crate::disk::image::{OpenContext, OpenOptions, Opened, open};
 use crate::disk::stream::Stream;
 use crate::disk::stream::unpack::Packing;
 use crate::disk::{DiskInfo, Identity, ReadAt};
@@ -46,7 +46,8 @@ impl std::str::FromStr for Zeros {
             "auto" => Ok(Zeros::Auto),
             "skip" => Ok(Zeros::Skip),
             "write" => Ok(Zeros::Write),
-            _ => Err(Error::usage(format!("zeros cannot be treated as {text:?}: auto, skip or write"))),
+            _ => Err(Error::usage(format!("expected `auto`, `skip` or `write`, got `{text}`"))
+                .hint("`--zeros auto` leaves zeros out where the drive reads as zero anyway")),
         }
     }
 }
@@ -116,7 +117,7 @@ impl Image {
     /// by `options`. What it holds may have to be unpacked first: that is done on a thread of its own, which ends when the
     /// stop is asked for.
     pub async fn open(path: &Path, options: OpenOptions, context: &Context) -> Result<Self> {
-        let asked = Asked { observer: context.observer.clone(), stop: context.stop.clone() };
+        let asked = OpenContext { observer: context.observer.clone(), stop: context.stop.clone() };
         let from = path.to_owned();
         let is_stdin = path.as_os_str() == "-";
         let opening = tokio::task::spawn_blocking(move || {
@@ -161,8 +162,9 @@ impl Image {
         let bytes = match target {
             TargetFormat::Raw => return Ok(self),
             TargetFormat::Qcow2 => {
-                return Err(Error::usage("a drive holds no qcow2")
-                    .hint("upload it as it is, or `--target-format vhd` where VHDs are booted"));
+                return Err(Error::usage("an image cannot be uploaded as qcow2").hint(
+                    "leave out `--target-format`, or use `--target-format vhd` where VHDs are booted",
+                ));
             }
             TargetFormat::Vhd => match self.bytes {
                 ImageBytes::Disk(disk) => {
@@ -182,9 +184,8 @@ impl Image {
 /// Standard input, unpacked on the way where it is packed. Waits for whoever writes to it.
 fn stdin(options: &OpenOptions) -> Result<(Opened, String)> {
     let size = options.size.or(options.size_at_most).ok_or_else(|| {
-        Error::usage("the size of standard input is not known").hint(
-            "say how many bytes will come with --size, as in --size 10G, or the most with --size-at-most",
-        )
+        Error::usage("the size of standard input is unknown")
+            .hint("give its size with `--size 10G`, or the most that it may be with `--size-at-most 10G`")
     })?;
     let (stream, head) = Stream::stdin(size)?.head(format::HEAD)?;
     let may_end = options.size.is_none();
@@ -199,13 +200,13 @@ fn stdin(options: &OpenOptions) -> Result<(Opened, String)> {
     };
     let member = options.member.is_some();
     match seen {
-        None if member => Err(Error::usage("--member is for archives, and standard input is none")),
+        None if member => Err(Error::usage("`--member` is for archives, and standard input is none")),
         None => Ok(opened(stream, "raw".to_owned())),
         Some(Container::Image(format)) => Err(format::not_in_order(format)),
         Some(Container::Unread(what)) => Err(format::unread(what, "standard input")),
-        Some(Container::Packed(packing)) if member && packing == Packing::Tar => {
-            Err(Error::usage("--member is for archives in files: of standard input the first image is taken"))
-        }
+        Some(Container::Packed(packing)) if member && packing == Packing::Tar => Err(Error::usage(
+            "`--member` is for archives in files: the first image of standard input is taken",
+        )),
         Some(Container::Packed(packing)) => Ok(opened(stream.unpacked()?, format!("raw in {packing}"))),
     }
 }

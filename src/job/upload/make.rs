@@ -34,8 +34,9 @@ pub(super) async fn make(
     context: &Context,
 ) -> Result<(Facts, Journal, Claim)> {
     let header = journal.header().clone();
-    let new = header.new_drive.ok_or_else(|| Error::usage("there is neither a drive nor a name for one"))?;
-    let store = far.store.create().ok_or_else(|| Error::usage("no drive can be made there"))?;
+    let new =
+        header.new_drive.ok_or_else(|| Error::usage("the journal names neither a drive nor a new one"))?;
+    let store = far.store.create().ok_or_else(|| Error::usage("no drive can be created there"))?;
     let create = DiskToMake {
         name: &new.name,
         size: new.size,
@@ -75,7 +76,7 @@ pub(super) async fn make(
 /// begun the copy, too.
 async fn copy(made: Facts, was_there: bool, base: &str, far: &Far, context: &Context) -> Result<Facts> {
     let (copy, original) = (far.called(&made.disk), far.called(base));
-    (context.observer)(&Event::Note(format!("{copy} is made as a copy of {original}")));
+    (context.observer)(&Event::Note(format!("creating {copy} as a copy of {original}")));
     if was_there && made.busy.is_some() {
         return wait(&made.disk, far, context).await;
     }
@@ -93,10 +94,7 @@ async fn wait(disk: &str, far: &Far, context: &Context) -> Result<Facts> {
         if told.as_ref() != Some(busy) {
             (told, since) = (Some(busy.clone()), Instant::now());
         } else if since.elapsed() > STUCK {
-            return Err(Error::new(
-                Kind::Timeout,
-                format!("{} has come no further: {busy}", far.called(disk)),
-            ));
+            return Err(Error::new(Kind::Timeout, format!("{} makes no progress: {busy}", far.called(disk))));
         }
         let waiting = async {
             tokio::time::sleep(pause).await;
@@ -109,7 +107,7 @@ async fn wait(disk: &str, far: &Far, context: &Context) -> Result<Facts> {
 
 /// What the server has made of the create is not known; the next run asks.
 fn goes_on(error: Error) -> Error {
-    incomplete(error).hint("run the same command again: it looks for the drive before it makes another")
+    incomplete(error).hint("run the same command again: it looks for the drive before it creates one")
 }
 
 /// The drive is there; the next run finds it.
@@ -120,7 +118,7 @@ fn goes_on_copying(error: Error) -> Error {
     }
     incomplete(error)
         .context("copying the base")
-        .hint("the copy goes on at the far end; run the same command again: it waits for it and makes no other drive")
+        .hint("the copy continues on the server; run the same command again: it waits for that copy")
 }
 
 fn incomplete(error: Error) -> Error {
@@ -131,7 +129,7 @@ fn incomplete(error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::store::{Asking, Create, Store, StoreInfo, Writable, no_checksum};
+    use crate::disk::store::{Create, Store, StoreFuture, StoreInfo, Writable, no_checksum};
     use crate::disk::{Identity, ReadAt};
     use crate::engine::tests::context;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -145,7 +143,7 @@ mod tests {
             StoreInfo { noun: "drive", marks: false, gzip: false, vhd: false, destroys: false }
         }
 
-        fn facts<'a>(&'a self, disk: &'a str) -> Asking<'a, Facts> {
+        fn facts<'a>(&'a self, disk: &'a str) -> StoreFuture<'a, Facts> {
             self.1.fetch_add(1, Relaxed);
             let mut left = self.0.lock().unwrap();
             let now = if left.len() > 1 { left.remove(0) } else { left[0] };
@@ -153,19 +151,19 @@ mod tests {
             Box::pin(async move { Ok(Facts { disk: disk.to_owned(), busy, ..Facts::default() }) })
         }
 
-        fn read<'a>(&'a self, _: &'a Facts, _: Option<Identity>) -> Asking<'a, Arc<dyn ReadAt>> {
+        fn read<'a>(&'a self, _: &'a Facts, _: Option<Identity>) -> StoreFuture<'a, Arc<dyn ReadAt>> {
             Box::pin(async { Err(Error::usage("nobody reads it")) })
         }
 
-        fn write<'a>(&'a self, _: &'a Facts, _: &'a str) -> Asking<'a, Writable> {
+        fn write<'a>(&'a self, _: &'a Facts, _: &'a str) -> StoreFuture<'a, Writable> {
             Box::pin(async { Err(Error::usage("nobody writes to it")) })
         }
 
-        fn mark<'a>(&'a self, _: &'a str, _: &'a str) -> Asking<'a, ()> {
+        fn mark<'a>(&'a self, _: &'a str, _: &'a str) -> StoreFuture<'a, ()> {
             Box::pin(async { Ok(()) })
         }
 
-        fn checksum<'a>(&'a self, _: &'a str, _: u64) -> Asking<'a, Option<String>> {
+        fn checksum<'a>(&'a self, _: &'a str, _: u64) -> StoreFuture<'a, Option<String>> {
             no_checksum()
         }
 
@@ -173,11 +171,11 @@ mod tests {
             &'a self,
             _disk: &'a str,
             _bitmap: Option<&'a str>,
-        ) -> Asking<'a, Option<Vec<std::ops::Range<u64>>>> {
+        ) -> StoreFuture<'a, Option<Vec<std::ops::Range<u64>>>> {
             Box::pin(async { Ok(None) })
         }
 
-        fn describe<'a>(&'a self, _: &'a str) -> Asking<'a, Vec<(&'static str, String)>> {
+        fn describe<'a>(&'a self, _: &'a str) -> StoreFuture<'a, Vec<(&'static str, String)>> {
             Box::pin(async { Ok(Vec::new()) })
         }
 
@@ -200,8 +198,8 @@ mod tests {
         let (stuck, store) = far(&[Some("1%"), Some("2%")]);
         let error = goes_on_copying(wait("d", &stuck, &context()).await.unwrap_err());
         assert_eq!(error.kind(), Kind::Incomplete, "{error}");
-        assert!(error.to_string().contains("drive d has come no further: 2%"), "{error}");
-        assert!(error.what_next().is_some_and(|hint| hint.contains("run the same command again")), "{error}");
+        assert!(error.to_string().contains("drive d makes no progress: 2%"), "{error}");
+        assert!(error.hint_text().is_some_and(|hint| hint.contains("run the same command again")), "{error}");
         let waited = start.elapsed();
         assert!(waited > STUCK && waited < STUCK * 2, "{waited:?}");
         // It is not asked more often than that.

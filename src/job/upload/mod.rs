@@ -243,13 +243,13 @@ impl Upload {
     }
 }
 
-/// Names the disk that a failed upload leaves, where running the same command again is not all there is to do.
+/// Names the disk that is left incomplete where the image is what failed: running the same command again does not help.
 fn incomplete_disk(error: Error, claimed: &Claimed, far: &Far) -> Error {
-    if matches!(error.kind(), Kind::Incomplete | Kind::Interrupted | Kind::Differ) {
+    if error.kind() != Kind::Source {
         return error;
     }
     let disk = format!("{}:{}", far.remote, claimed.drive.drive);
-    let hint = error.what_next().map(|hint| format!("{hint}; ")).unwrap_or_default();
+    let hint = error.hint_text().map(|hint| format!("{hint}; ")).unwrap_or_default();
     let noun = far.store.info().noun;
     let hint = if claimed.drive.created && far.store.info().destroys {
         format!("{hint}`diskferry {noun} destroy {disk}` destroys the incomplete {noun}")

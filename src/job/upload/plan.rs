@@ -77,7 +77,7 @@ impl Upload {
         }
         if !acked.is_empty() && image.action == "migrate" && image.bytes.disk().is_none() {
             let text = format!(
-                "{} cannot be read from the middle: it is read again from its start, and what was written before is compared",
+                "{} can only be read from its start: reading it again, and comparing what was written before",
                 image.from
             );
             (context.observer)(&Event::Warning(text));
@@ -97,10 +97,15 @@ impl Upload {
                 return Err(too_small_for(&far.called(&base.disk), size, base.size));
             }
             if size < source.size {
-                return Err(too_small("the drive to be made", size, source.size));
+                let text = format!(
+                    "the new drive is too small: it would have {size} bytes, and the image has {}",
+                    source.size
+                );
+                return Err(Error::new(Kind::TooSmall, text)
+                    .hint(format!("leave `--size` out, or make it `--size {}` at least", source.size)));
             }
             if size > source.size && image.target == TargetFormat::Vhd {
-                return Err(too_large("the drive to be made", size, source.size));
+                return Err(too_large("the new drive", size, source.size));
             }
             let (name, keys) = (self.drive_name(image), secret::kept(&self.keys));
             let base = base.map(|base| base.disk.clone());
@@ -117,7 +122,7 @@ impl Upload {
             size: source.size,
             chunk_size: settings.chunk_size,
             digest: settings.digest.name().into(),
-            format: image.target.told(),
+            format: image.target.label(),
             new_drive,
             command: settings.command.clone(),
             directory: settings.directory.clone(),
@@ -154,8 +159,8 @@ impl Upload {
         let facts = usable(disk, Access::Write, far, context).await.map_err(|error| {
             if from_journal && error.kind() == Kind::NotFound {
                 error
-                    .context(format_args!("the {} of the earlier run is gone", far.store.info().noun))
-                    .hint("start over, with a new drive, with `--restart`")
+                    .context(format_args!("the {} of the interrupted run is gone", far.store.info().noun))
+                    .hint("start over, with a new one, with `--restart`")
             } else {
                 error
             }
@@ -175,7 +180,7 @@ impl Upload {
             Delta::Base(base) => format!(", a copy of {base}"),
             Delta::Off | Delta::Drive => String::new(),
         };
-        format!("{}: (a new drive, {:?}{copy})", far.remote, self.drive_name(image))
+        format!("{}: (a new drive, `{}`{copy})", far.remote, self.drive_name(image))
     }
 
     #[expect(clippy::too_many_arguments, reason = "a plan is made of everything that is known")]
@@ -198,7 +203,7 @@ impl Upload {
             to: drive
                 .as_ref()
                 .map_or_else(|| self.new_drive(image, far), |drive| format!("{}:{drive}", far.remote)),
-            target_format: image.target.told(),
+            target_format: image.target.label(),
             size: image.bytes.size(),
             chunk_size: settings.chunk_size,
             chunks_total: ledger.geometry().chunks(),
@@ -225,22 +230,28 @@ impl Upload {
 }
 
 fn too_small(what: &str, size: u64, image: u64) -> Error {
-    Error::new(Kind::TooSmall, format!("{what} has {size} bytes and the image {image}: it does not fit"))
-        .hint("name a larger drive, or leave the drive out to have one made")
+    Error::new(Kind::TooSmall, format!("{what} is too small: it has {size} bytes, and the image has {image}"))
+        .hint("name a larger drive, or leave out the drive and `--size` to get a new one that fits")
 }
 
 fn too_small_for(base: &str, size: u64, needed: u64) -> Error {
-    let text = format!("the drive to be made has {size} bytes and {base} {needed}: its copy does not fit");
-    Error::new(Kind::TooSmall, text).hint("leave `--size` out, or name a larger one")
+    let text =
+        format!("the new drive is too small for a copy: it would have {size} bytes, and {base} has {needed}");
+    Error::new(Kind::TooSmall, text).hint("leave out `--size`, or choose a larger one")
 }
 
 fn too_large(what: &str, size: u64, vhd: u64) -> Error {
-    let text = format!("{what} has {size} bytes and the VHD {vhd}: its footer would not be at the end");
-    Error::usage(text).hint("name a drive of that size, or leave both the drive and --size out")
+    let text = format!(
+        "{what} is too large: it has {size} bytes and the VHD {vhd}, so its footer would not be at the end"
+    );
+    Error::usage(text).hint("name a drive of that size, or leave out both the drive and `--size`")
 }
 
 fn no_new_disk(far: &Far) -> Error {
     let noun = far.store.info().noun;
-    Error::usage(format!("no new {noun} can be made on {}: name one that is there", far.remote))
-        .hint(format!("the form is {}:{}", far.remote, noun.to_uppercase()))
+    Error::usage(format!("no new {noun} can be created on `{}:`", far.remote)).hint(format!(
+        "name an existing one, as in `{}:{}`",
+        far.remote,
+        noun.to_uppercase()
+    ))
 }

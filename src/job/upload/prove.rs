@@ -56,7 +56,7 @@ pub(super) async fn earlier_run(
         }
         if !differ.is_empty() {
             let text =
-                "the drive no longer holds what the earlier run wrote: comparing everything".to_owned();
+                "the drive no longer holds what the interrupted run wrote: comparing everything".to_owned();
             (context.observer)(&Event::Warning(text));
             differ = differing_chunks(disk, ledger, &all, context).await?;
         }

@@ -100,7 +100,7 @@ impl Comparison<'_> {
         match compared.into_error(ledger.geometry(), what) {
             None => Ok(()),
             Some(error) => Err(error
-                .hint("run the same command again: it sends these chunks anew, then compares everything")),
+                .hint("run the same command again: it sends these chunks again, then compares everything")),
         }
     }
 }

@@ -103,7 +103,7 @@ pub(super) async fn prove(
     }
     let left_out: Vec<u64> = copied.skipped.ones().collect();
     let text = format!(
-        "{} does not read as zero where nothing was written: the zeros of {} chunks are written, too",
+        "{} does not read as zero where nothing was written: also writing the zeros of {} chunks",
         disk.back.info().name,
         left_out.len()
     );

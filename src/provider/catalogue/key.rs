@@ -5,7 +5,7 @@
 //! `ide:0:0:media` and three more, `user:*` and `tag.*` for every key of the user's own.
 
 use super::warning::Warning;
-use crate::wire::elastic::parse_size;
+use crate::config::value::parse_size;
 use crate::{Error, Result};
 use std::net::IpAddr;
 
@@ -14,7 +14,7 @@ use std::net::IpAddr;
 pub enum ValueKind {
     /// Any text.
     Text,
-    /// Bytes, with an optional k, M, G or T; sent as plain bytes.
+    /// A size as people write it; sent as plain bytes.
     Size,
     /// Digits.
     Integer,
@@ -40,6 +40,8 @@ pub enum ValueKind {
     Date,
     /// A number with a fraction or without.
     Decimal,
+    /// A key that the server gave to something, which this command of diskferry lists.
+    Key(&'static str),
     /// Text that is JSON itself.
     JsonText,
     /// A password of at most so many characters; never shown again.
@@ -47,11 +49,11 @@ pub enum ValueKind {
 }
 
 impl ValueKind {
-    /// The kind in a few words, for help.
+    /// Describes the kind in a few words, for help.
     pub fn describe(self) -> String {
         match self {
             ValueKind::Text => "text".into(),
-            ValueKind::Size => "bytes, or with k, M, G or T".into(),
+            ValueKind::Size => "a size such as 10G".into(),
             ValueKind::Integer => "a number".into(),
             ValueKind::IntegerOr(word) => format!("a number or {word}"),
             ValueKind::Boolean => "true or false".into(),
@@ -63,21 +65,29 @@ impl ValueKind {
             ValueKind::AddressOrAuto => "an IP address or auto".into(),
             ValueKind::Date => "a date such as \"2010-03-20 13:20\"".into(),
             ValueKind::Decimal => "a number such as 0.25".into(),
+            ValueKind::Key(lists) => format!("a key, as `diskferry {lists}` lists them"),
             ValueKind::JsonText => "JSON".into(),
             ValueKind::Password(longest) => format!("a password of at most {longest} characters"),
         }
     }
 
-    /// The value as it is sent. `what` names it in errors.
+    /// Returns the value as it is sent. `what` names it in errors.
     pub(super) fn check(self, what: &str, value: &str, warnings: &mut Vec<Warning>) -> Result<String> {
         let fits = match self {
             ValueKind::Size => {
-                return parse_size(value).map(|bytes| bytes.to_string()).ok_or_else(|| {
-                    self.refuse(what, value)
-                        .hint("write it as digits with at most one of k, M, G, T, as in 10G")
+                return parse_size(value).map(|bytes| bytes.to_string()).map_err(|error| {
+                    let refused = self.refuse(what, value);
+                    match error.hint_text() {
+                        Some(hint) => refused.hint(hint),
+                        None => refused,
+                    }
                 });
             }
-            ValueKind::Text | ValueKind::List => true,
+            ValueKind::Key(lists) if value == "KEY" => {
+                return Err(Error::usage(format!("{what}: `KEY` stands for a key in the documentation"))
+                    .hint(format!("`diskferry {lists}` lists the keys")));
+            }
+            ValueKind::Text | ValueKind::List | ValueKind::Key(_) => true,
             ValueKind::Integer => is_number(value),
             ValueKind::IntegerOr(word) => value == word || is_number(value),
             ValueKind::Boolean => matches!(value, "true" | "false"),
@@ -110,7 +120,7 @@ impl ValueKind {
     }
 
     fn refuse(self, what: &str, value: &str) -> Error {
-        Error::usage(format!("{what} is {}, not {value:?}", self.describe()))
+        Error::usage(format!("expected {} for `{what}`, got `{value}`", self.describe()))
     }
 }
 
@@ -121,7 +131,7 @@ pub struct Key {
     pub name: &'static str,
     /// Whether the call is refused without it. Of a form, at least one name must be there.
     pub required: bool,
-    /// What its value may be.
+    /// What the value may be.
     pub kind: ValueKind,
     /// Another name under which it is understood; it is sent under its own.
     pub alias: Option<&'static str>,
@@ -132,12 +142,12 @@ pub struct Key {
 }
 
 impl Key {
-    /// A key that must be there.
+    /// Returns a key that must be there.
     pub const fn required(name: &'static str, kind: ValueKind) -> Self {
         Key { name, required: true, kind, alias: None, secret: false, note: "" }
     }
 
-    /// A key that may be there.
+    /// Returns a key that may be there.
     pub const fn optional(name: &'static str, kind: ValueKind) -> Self {
         Key { required: false, ..Self::required(name, kind) }
     }
@@ -160,7 +170,7 @@ impl Key {
         Key { note, ..self }
     }
 
-    /// The name without the bounds of its numbers: `ide:B:U:media`.
+    /// Returns the name without the bounds of its numbers: `ide:B:U:media`.
     pub fn form(&self) -> String {
         self.name
             .split(':')
@@ -287,7 +297,7 @@ mod tests {
             assert!(check(ValueKind::Date, good).is_ok(), "{good}");
         }
         for (kind, bad) in [
-            (ValueKind::Size, "10GB"),
+            (ValueKind::Size, "10Q"),
             (ValueKind::Integer, "1.5"),
             (ValueKind::Integer, ""),
             (ValueKind::IntegerOr("auto"), "car"),
@@ -305,7 +315,10 @@ mod tests {
         ] {
             let error = check(kind, bad).unwrap_err();
             assert_eq!(error.kind().exit_code(), 2);
-            assert!(error.to_string().starts_with("k is "), "{error}");
+            assert!(
+                error.to_string().starts_with("expected ") && error.to_string().contains("for `k`"),
+                "{error}"
+            );
         }
     }
 

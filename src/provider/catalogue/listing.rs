@@ -106,34 +106,23 @@ impl Call {
     }
 }
 
-/// A table for people: a heading, then a line a call. The provider's column is left out where there is but one.
-pub fn table<'a>(calls: impl IntoIterator<Item = &'a Call>) -> Vec<String> {
+/// The rows of a table for people: the headings, then a row a call. Where all calls are one provider's, its column is left out.
+pub fn table<'a>(calls: impl IntoIterator<Item = &'a Call>) -> Vec<Vec<String>> {
     let calls: Vec<&Call> = calls.into_iter().collect();
     let several = calls.windows(2).any(|pair| pair[0].provider != pair[1].provider);
-    let mut rows = vec![["PROVIDER", "CALL", "METHOD", "PATH", "INPUT", "OUTPUT"].map(String::from)];
-    for call in calls {
-        rows.push([
+    let first = usize::from(!several);
+    let headings = ["PROVIDER", "CALL", "METHOD", "PATH", "INPUT", "OUTPUT"].map(String::from);
+    let rows = calls.into_iter().map(|call| {
+        [
             call.provider.name().into(),
             call.id.into(),
             call.method.as_str().into(),
             call.path.into(),
             call.input_text(false),
             call.output.to_string(),
-        ]);
-    }
-    let first = usize::from(!several);
-    let mut widths = [0; 6];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    rows.iter()
-        .map(|row| {
-            let padded = row.iter().zip(widths).skip(first).map(|(cell, width)| format!("{cell:width$}"));
-            padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-        })
-        .collect()
+        ]
+    });
+    std::iter::once(headings).chain(rows).map(|row| row[first..].to_vec()).collect()
 }
 
 /// One call in full for people: how it is written, its keys, and its note.
@@ -155,6 +144,9 @@ pub fn describe(call: &Call) -> Vec<String> {
         lines.push("  -f FILE: the bytes to write".into());
     }
     lines.push(format!("  answers {}", call.output));
+    if let Some(poll) = &call.poll {
+        lines.push(format!("  goes on after the reply; --wait waits until {}", poll.describe()));
+    }
     if !call.note.is_empty() {
         lines.push(format!("  {}", call.note));
     }

@@ -14,9 +14,9 @@
 
 mod key;
 mod listing;
-mod nearest;
 mod output;
 mod path;
+mod poll;
 mod request;
 pub mod secret;
 mod warning;
@@ -25,10 +25,12 @@ pub use key::{Key, ValueKind};
 pub use listing::{KeyRow, Row, describe, table};
 pub use output::{Output, Shape, print_lines};
 pub use path::{argument_kind, placeholders};
+pub use poll::{Argument, Poll, Progress};
 pub use request::{Arguments, Format, Request};
 pub use warning::Warning;
 
 use super::{Provider, cloudsigma, crosspeer, joyent, openhosting, spotcloud};
+use crate::nearest;
 use crate::{Error, Result};
 use std::fmt;
 
@@ -120,7 +122,6 @@ impl Input {
 /// One call of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// The provider.
     pub provider: Provider,
     /// Its name in the catalogue: `drives.create`.
     pub id: &'static str,
@@ -144,6 +145,8 @@ pub struct Call {
     pub alias_of: Option<&'static str>,
     /// Whether no manual of the provider prints it.
     pub undocumented: bool,
+    /// How to see that it is over, if its work goes on after the reply.
+    pub poll: Option<Poll>,
     /// What else is worth knowing.
     pub note: &'static str,
 }
@@ -164,6 +167,7 @@ impl Call {
             section: "",
             alias_of: None,
             undocumented: false,
+            poll: None,
             note: "",
         }
     }
@@ -247,6 +251,12 @@ impl Call {
         Call { undocumented: true, ..self }
     }
 
+    /// The call, whose work goes on after the reply.
+    #[must_use]
+    pub const fn polled(self, poll: Poll) -> Self {
+        Call { poll: Some(poll), ..self }
+    }
+
     /// The call with a note.
     #[must_use]
     pub const fn note(self, note: &'static str) -> Self {
@@ -259,26 +269,28 @@ impl Call {
         Call { id, path, alias_of: Some(self.id), ..self }
     }
 
-    /// The call of this name. A usage error with the nearest name, or with the providers that have such a call, if
-    /// this provider has none.
+    /// Returns the call of this name.
+    ///
+    /// # Errors
+    /// A usage error with the nearest name, or with the providers that have such a call.
     pub fn find(provider: Provider, id: &str) -> Result<&'static Call> {
         let table = calls(provider);
         if let Some(call) = table.iter().find(|call| call.id == id) {
             return Ok(call);
         }
-        let error = Error::usage(format!("{provider} has no call {id:?}"));
+        let error = Error::usage(format!("{provider} has no call `{id}`"));
         if let Some(near) = nearest::nearest(id, table.iter().map(|call| (call.id, call.id))) {
-            return Err(error.hint(format!("did you mean {near}?")));
+            return Err(error.hint(format!("did you mean `{near}`?")));
         }
         let others: Vec<&str> = all().filter(|call| call.id == id).map(|call| call.provider.name()).collect();
         Err(if others.is_empty() {
-            error.hint(format!("diskferry calls {provider} lists its calls"))
+            error.hint(format!("`diskferry calls {provider}` lists its calls"))
         } else {
             error.hint(format!("it is a call of {}", others.join(" and ")))
         })
     }
 
-    /// Where the call is described: `Open Hosting API, "Create a Drive"`.
+    /// Returns where the call is described: `Open Hosting API, "Create a Drive"`.
     pub fn citation(&self) -> String {
         let (manual, heading) = match self.provider {
             Provider::OpenHosting => ("Open Hosting API", true),
@@ -295,7 +307,7 @@ impl Call {
     }
 }
 
-/// The calls of a provider, in the order of its manual, those that the manual does not print at the end of their
+/// Returns the calls of a provider, in the order of its manual, those that the manual does not print at the end of their
 /// group.
 pub fn calls(provider: Provider) -> &'static [Call] {
     match provider {
@@ -317,7 +329,7 @@ pub(super) fn answered(provider: Provider) -> &'static [Key] {
     }
 }
 
-/// The calls of all providers.
+/// Returns the calls of all providers.
 pub fn all() -> impl Iterator<Item = &'static Call> {
     Provider::ALL.into_iter().flat_map(calls)
 }

@@ -96,7 +96,7 @@ impl Output {
         })
     }
 
-    /// What a reply says, object by object, with values as the server sent them. `headers` gives one by its name.
+    /// Reads a reply object by object, with values as the server sent them. `headers` returns one by its name.
     pub fn values<'h>(
         self,
         content_type: Option<&str>,
@@ -146,10 +146,13 @@ impl Output {
         })
     }
 
-    /// The objects or rows of a reply. A protocol error for what begins as JSON and is none, or for bytes.
+    /// Reads the objects or rows of a reply.
+    ///
+    /// # Errors
+    /// A protocol error for what begins as JSON and is not, and for bytes.
     pub fn parse(self, content_type: Option<&str>, body: &[u8]) -> Result<Vec<Properties>> {
         if self.is_binary() {
-            return Err(Error::new(Kind::Protocol, "the reply to this call is bytes, not properties"));
+            return Err(Error::new(Kind::Protocol, "the reply is bytes, not properties"));
         }
         if body.trim_ascii().is_empty() {
             return Ok(Vec::new());
@@ -160,9 +163,8 @@ impl Output {
                 Some(columns) => json::parse_list(body, columns),
                 None => json::parse(body),
             };
-            return objects.map_err(|e| {
-                Error::new(Kind::Protocol, format!("the reply is not the JSON that it claims to be: {e}"))
-            });
+            return objects
+                .map_err(|e| Error::new(Kind::Protocol, format!("the reply is not valid JSON: {e}")));
         }
         Ok(match self.columns() {
             Some(columns) => text::parse_list(&text, columns),
@@ -179,7 +181,7 @@ impl fmt::Display for Output {
 }
 
 fn unreadable(what: &str, why: &dyn fmt::Display) -> Error {
-    Error::new(Kind::Protocol, format!("the reply is not the {what} that it should be: {why}"))
+    Error::new(Kind::Protocol, format!("the reply is not valid {what}: {why}"))
 }
 
 /// CloudSigma answers text whatever it says it is, and a proxy may drop the type: so what is JSON must begin as JSON,

@@ -5,9 +5,10 @@
 //! by the placeholder's name. Arguments are percent-encoded, so that none can reach another call.
 
 use super::key::ValueKind;
+use crate::wire::percent::encode;
 use crate::{Error, Result};
 
-/// What the argument for a placeholder may be.
+/// Returns what the argument for a placeholder may be.
 pub fn argument_kind(placeholder: &str) -> ValueKind {
     match placeholder {
         "UUID" | "SOURCE" => ValueKind::Uuid,
@@ -67,7 +68,7 @@ fn pieces(template: &str) -> Vec<Piece<'_>> {
     out
 }
 
-/// The placeholders that arguments fill, in order, each with whether it is required.
+/// Returns the placeholders that arguments fill, in order, each with whether it is required.
 pub fn placeholders(template: &str) -> Vec<(&str, bool)> {
     let mut depth = 0_usize;
     let mut out = Vec::new();
@@ -82,7 +83,7 @@ pub fn placeholders(template: &str) -> Vec<(&str, bool)> {
     out
 }
 
-/// The path for these arguments. `call` names the call in errors, `format` is that of the reply.
+/// Returns the path for some arguments. `call` names the call in errors, `format` is that of the reply.
 pub(super) fn fill(call: &str, template: &str, arguments: &[String], format: &'static str) -> Result<String> {
     let wanted = placeholders(template);
     if let Some(surplus) = arguments.get(wanted.len()) {
@@ -90,7 +91,7 @@ pub(super) fn fill(call: &str, template: &str, arguments: &[String], format: &'s
             [] => "takes no path argument".to_owned(),
             _ => format!("takes {} and no more", usage(&wanted)),
         };
-        return Err(Error::usage(format!("{call} {takes}: {surplus:?} is left over")));
+        return Err(Error::usage(format!("{call} {takes}, got `{surplus}`")));
     }
     let required: Vec<&str> =
         wanted.iter().filter(|(_, required)| *required).map(|(name, _)| *name).collect();
@@ -132,7 +133,7 @@ pub(super) fn fill(call: &str, template: &str, arguments: &[String], format: &'s
 fn value(name: &str, argument: &str) -> Result<String> {
     // A dot segment would be taken out of the path by every client and server, encoded or not.
     if argument.is_empty() || argument == "." || argument == ".." {
-        return Err(Error::usage(format!("{name} cannot be {argument:?}")));
+        return Err(Error::usage(format!("{name} cannot be `{argument}`")));
     }
     argument_kind(name).check(name, argument, &mut Vec::new())
 }
@@ -144,20 +145,6 @@ fn usage(wanted: &[(&str, bool)]) -> String {
         .map(|(name, required)| if *required { (*name).to_owned() } else { format!("[{name}]") })
         .collect::<Vec<_>>()
         .join(" ")
-}
-
-/// Percent-encodes everything but the unreserved characters of RFC 3986.
-pub(super) fn encode(text: &str) -> String {
-    use std::fmt::Write;
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -188,12 +175,12 @@ mod tests {
         let read = "/drives/{UUID}/read/{OFFSET}/{SIZE}";
         let error = path(read, &[D, "0"]).unwrap_err();
         assert_eq!(error.to_string(), "the.call needs SIZE");
-        assert_eq!(error.what_next(), Some("its path arguments are UUID OFFSET SIZE"));
+        assert_eq!(error.hint_text(), Some("its path arguments are UUID OFFSET SIZE"));
         assert_eq!(error.kind().exit_code(), 2);
         let error = path("/drives/{UUID}/write[/{OFFSET}]", &[D, "0", "x"]).unwrap_err();
-        assert_eq!(error.to_string(), "the.call takes UUID [OFFSET] and no more: \"x\" is left over");
+        assert_eq!(error.to_string(), "the.call takes UUID [OFFSET] and no more, got `x`");
         let error = path("/drives/list", &["x"]).unwrap_err();
-        assert_eq!(error.to_string(), "the.call takes no path argument: \"x\" is left over");
+        assert_eq!(error.to_string(), "the.call takes no path argument, got `x`");
     }
 
     #[test]
@@ -204,7 +191,7 @@ mod tests {
             assert!(path(info, &["ip", bad]).is_err(), "{bad}");
         }
         assert!(path("/drives/{UUID}/info", &["list"]).is_err());
-        assert!(path("/drives/{UUID}/write[/{OFFSET}]", &[D, "1.5M"]).is_err());
+        assert!(path("/drives/{UUID}/write[/{OFFSET}]", &[D, "M"]).is_err());
         assert!(path("/resources/ip/{IP}/destroy", &["1.2.3"]).is_err());
         assert!(path("/drives/{UUID}/image/{SOURCE}[/{CONVERSION}]", &[D, D, "zip"]).is_err());
     }

@@ -5,17 +5,17 @@ use super::warning::Warning;
 use super::{Call, Input, Method, Output, Repeat, Shape, ValueKind, nearest, path, secret};
 use crate::provider::Provider;
 use crate::wire::elastic::{Properties, json, parse_size, text};
+use crate::wire::percent::encode;
 use crate::{Error, Result};
 use bytes::Bytes;
 use serde_json::Value;
 use std::fmt;
 
-/// What is given to a call.
+/// The arguments of a call.
 #[derive(Clone, Default)]
 pub struct Arguments {
     /// The arguments of the path, in the order of its placeholders.
     pub path: Vec<String>,
-    /// The keys and their values.
     pub keys: Properties,
     /// A body: the bytes of a binary call, or properties as text or JSON to which `keys` are added.
     pub body: Option<Bytes>,
@@ -30,10 +30,8 @@ pub struct Arguments {
 /// A format that a reply can be asked for in (SpotCloud Buyer API 1.2, 2.1.1: `list.{json|xml}`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// JSON.
     #[default]
     Json,
-    /// XML.
     Xml,
 }
 
@@ -54,7 +52,7 @@ impl std::str::FromStr for Format {
         [Format::Json, Format::Xml]
             .into_iter()
             .find(|format| format.name() == name)
-            .ok_or_else(|| Error::usage(format!("there is no format {name:?}: json or xml")))
+            .ok_or_else(|| Error::usage(format!("expected `json` or `xml`, got `{name}`")))
     }
 }
 
@@ -68,7 +66,7 @@ impl Arguments {
             match word.split_once('=') {
                 None => new.path.push(word.to_owned()),
                 Some((key, _)) if new.keys.contains(key) => {
-                    return Err(Error::usage(format!("the key {key:?} is given twice")));
+                    return Err(Error::usage(format!("the key `{key}` is given twice")));
                 }
                 Some((key, value)) => new.keys.set(key, value),
             }
@@ -94,9 +92,7 @@ impl fmt::Debug for Arguments {
 /// A request as plain data: what is to be sent, and how its reply is to be read.
 #[derive(Clone)]
 pub struct Request {
-    /// The call.
     pub call: &'static Call,
-    /// The method.
     pub method: Method,
     /// The path below the provider's URL, percent-encoded, beginning with a slash.
     pub path: String,
@@ -112,7 +108,7 @@ pub struct Request {
     pub output: Output,
     /// How many bytes a read of a drive asks for, where it says so: a reply of fewer is not the whole.
     pub expects: Option<u64>,
-    /// What is odd about it.
+    /// What is odd about the request.
     pub warnings: Vec<Warning>,
 }
 
@@ -142,12 +138,10 @@ impl fmt::Debug for Request {
     }
 }
 
-/// Names and values as a query and as a form's body.
+/// Encodes names and values as a query or as a form's body.
 fn urlencoded(object: &Properties) -> String {
-    let pairs: Vec<String> = object
-        .iter()
-        .map(|(name, value)| format!("{}={}", path::encode(name), path::encode(value)))
-        .collect();
+    let pairs: Vec<String> =
+        object.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     pairs.join("&")
 }
 
@@ -157,11 +151,14 @@ pub(super) fn has_json(provider: Provider) -> bool {
 }
 
 impl Call {
-    /// The request for what is given, or a usage error that names what is wrong.
+    /// Returns the request for some arguments.
+    ///
+    /// # Errors
+    /// A usage error that names what is wrong with them.
     pub fn request(&'static self, given: &Arguments) -> Result<Request> {
         let format = given.format.unwrap_or_default();
         if given.format.is_some() && !self.path.contains("{FORMAT}") {
-            return Err(Error::usage(format!("{} has but one format", self.id)));
+            return Err(Error::usage(format!("the reply of {} has one format only", self.id)));
         }
         let mut path = path::fill(self.id, self.path, &given.path, format.name())?;
         let mut warnings = Vec::new();
@@ -212,6 +209,15 @@ impl Call {
         })
     }
 
+    /// Checks keys that will be part of a later request. They become what will be sent; keys that are missing are no error.
+    pub fn check_keys(&self, keys: &mut [(String, String)]) -> Result<Vec<Warning>> {
+        let mut warnings = Vec::new();
+        for (key, value) in keys {
+            (*key, *value) = self.check(key, value, &mut warnings)?;
+        }
+        Ok(warnings)
+    }
+
     fn expected_bytes(&self, given: &Arguments) -> Option<u64> {
         if !self.output.is_binary() {
             return None;
@@ -222,10 +228,10 @@ impl Call {
 
     fn no_input(&self, given: &Arguments) -> Result<Option<Bytes>> {
         if let Some((key, _)) = given.keys.iter().next() {
-            return Err(Error::usage(format!("{} takes no keys, and {key:?} is given", self.id)));
+            return Err(Error::usage(format!("{} takes no keys, got `{key}`", self.id)));
         }
         if given.body.as_ref().is_some_and(|body| !body.is_empty()) {
-            return Err(Error::usage(format!("{} takes no input, and some is given", self.id)));
+            return Err(Error::usage(format!("{} takes no input", self.id)));
         }
         Ok(self.empty_body(given))
     }
@@ -238,11 +244,11 @@ impl Call {
 
     fn binary_input(&self, given: &Arguments) -> Result<Bytes> {
         if let Some((key, _)) = given.keys.iter().next() {
-            return Err(Error::usage(format!("{} takes bytes and no keys, and {key:?} is given", self.id)));
+            return Err(Error::usage(format!("{} takes bytes and no keys, got `{key}`", self.id)));
         }
         given.body.clone().ok_or_else(|| {
             Error::usage(format!("{} needs bytes to send", self.id))
-                .hint("give them with -f FILE, or -f - for stdin")
+                .hint("give them with `-f FILE`, or `-f -` for standard input")
         })
     }
 
@@ -251,8 +257,9 @@ impl Call {
         let mut nested = serde_json::Map::new();
         let mut flat = given.clone();
         if let Some(body) = flat.body.take().filter(|body| !body.trim_ascii().is_empty()) {
-            let object: serde_json::Map<String, Value> = serde_json::from_slice(&body)
-                .map_err(|e| Error::usage(format!("the input of {} is no JSON object", self.id)).source(e))?;
+            let object: serde_json::Map<String, Value> = serde_json::from_slice(&body).map_err(|e| {
+                Error::usage(format!("the input of {} is not a JSON object", self.id)).source(e)
+            })?;
             for (key, value) in object {
                 match value {
                     _ if flat.keys.contains(&key) => {}
@@ -287,8 +294,9 @@ impl Call {
         }
         let object = self.checked(&all, &serde_json::Map::new(), warnings)?;
         if matches!(self.input, Input::Changes(_)) && object.is_empty() {
-            return Err(Error::usage(format!("{} needs at least one KEY=VALUE to set", self.id))
-                .hint(self.known_keys()));
+            return Err(
+                Error::usage(format!("{} needs at least one KEY=VALUE", self.id)).hint(self.known_keys())
+            );
         }
         Ok(object)
     }
@@ -305,7 +313,7 @@ impl Call {
         for (name, value) in all.iter() {
             let (name, value) = self.check(name, value, warnings)?;
             if object.contains(&name) {
-                return Err(Error::usage(format!("the key {name:?} is given twice, under two names")));
+                return Err(Error::usage(format!("the key `{name}` is given twice, under two names")));
             }
             object.set(name, value);
         }
@@ -326,7 +334,7 @@ impl Call {
             text::parse_bytes(body)
         };
         if objects.len() > 1 {
-            return Err(Error::usage(format!("{} takes one object, and the input holds several", self.id)));
+            return Err(Error::usage(format!("{} takes one object, and the input has several", self.id)));
         }
         Ok(objects.into_iter().next().unwrap_or_default())
     }
@@ -334,7 +342,7 @@ impl Call {
     /// A key and its value as they are sent.
     fn check(&self, name: &str, value: &str, warnings: &mut Vec<Warning>) -> Result<(String, String)> {
         if !text::is_key(name) {
-            return Err(Error::usage(format!("{name:?} cannot be a key: it is empty or holds white space")));
+            return Err(Error::usage(format!("`{name}` cannot be a key: it is empty or has white space")));
         }
         let known = |wanted: &str| self.input.keys().find(|(key, _)| key.matches(wanted)).map(|(key, _)| key);
         let alias = || self.input.keys().find(|(key, _)| key.alias == Some(name)).map(|(key, _)| key);
@@ -352,9 +360,9 @@ impl Call {
         };
         if value == secret::GIVE_AGAIN {
             return Err(Error::usage(format!(
-                "the value of {name} was hidden in the command that was shown"
+                "the value of `{name}` is a secret, which the command that was shown does not have"
             ))
-            .hint(format!("give it again: {name}=VALUE")));
+            .hint(format!("give it again as `{name}=VALUE`")));
         }
         let value = match key {
             // An empty value takes a key away, whatever its kind.
@@ -374,8 +382,8 @@ impl Call {
     }
 
     fn missing(&self, key: &Key) -> Error {
-        Error::usage(format!("{} needs the key {}", self.id, key.form())).hint(format!(
-            "{}=VALUE, where VALUE is {}",
+        Error::usage(format!("{} needs the key `{}`", self.id, key.form())).hint(format!(
+            "give it as `{}=VALUE`, where VALUE is {}",
             key.form(),
             key.kind.describe()
         ))

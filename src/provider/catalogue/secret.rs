@@ -185,8 +185,8 @@ impl Redactor {
         }
         let debug = format!("{secret:?}");
         let words = secret.split_whitespace().collect::<Vec<_>>().join(" ");
-        let forms =
-            [secret, &debug[1..debug.len() - 1], &super::path::encode(secret), &words].map(str::to_owned);
+        let forms = [secret, &debug[1..debug.len() - 1], &crate::wire::percent::encode(secret), &words]
+            .map(str::to_owned);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for form in forms {
             if !form.is_empty() && !known.iter().any(|known| known.expose_secret() == form) {

@@ -21,7 +21,6 @@ pub enum Warning {
     },
     /// The value is none of the documented ones.
     UnusualValue {
-        /// The key.
         key: String,
         /// The value as given.
         value: String,
@@ -30,37 +29,35 @@ pub enum Warning {
     },
     /// The provider may cut the password off.
     LongPassword {
-        /// The key.
         key: String,
         /// How many characters count.
         longest: usize,
     },
     /// The provider's text form cannot write this value; it will read back differently.
-    NotKept {
-        /// The key.
-        key: String,
-    },
+    NotKept { key: String },
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Warning::UnknownKey { key, nearest: Some(nearest) } => {
-                write!(f, "the key {key:?} is not documented for this call; did you mean {nearest:?}?")
+                write!(f, "the key `{key}` is not documented for this call; did you mean `{nearest}`?")
             }
             Warning::UnknownKey { key, nearest: None } => {
-                write!(f, "the key {key:?} is not documented for this call")
+                write!(f, "the key `{key}` is not documented for this call")
             }
-            Warning::Renamed { key, sent } => write!(f, "{key} is sent as {sent}, its name at this provider"),
+            Warning::Renamed { key, sent } => {
+                write!(f, "`{key}` is sent as `{sent}`, its name at this provider")
+            }
             Warning::UnusualValue { key, value, known } => {
-                write!(f, "{value:?} is not documented for {key}; known are {}", known.join(", "))
+                write!(f, "`{value}` is not documented for `{key}`; known are {}", known.join(", "))
             }
             Warning::LongPassword { key, longest } => {
-                write!(f, "{key} is longer than {longest} characters, and the rest may not count")
+                write!(f, "`{key}` is longer than {longest} characters: the provider may ignore the rest")
             }
             Warning::NotKept { key } => write!(
                 f,
-                "the value of {key} holds a backslash and n or ends with a carriage return, which this provider's \
+                "the value of `{key}` has a backslash and n or ends with a carriage return, which this provider's \
                  text form cannot keep"
             ),
         }

@@ -4,8 +4,8 @@
 mod keys;
 
 use super::Provider;
-use super::catalogue::{Call, Input, Method, Output, Repeat, Shape};
-use super::family::{DRIVES, NETWORK, RESOURCES, VNC, VNC_IP};
+use super::catalogue::{Argument, Call, Input, Method, Output, Poll, Repeat, Shape};
+use super::family::{CREATING, DRIVES, IMAGING, NETWORK, RESOURCES, STARTING, STOPPING, VNC, VNC_IP};
 
 const fn get(id: &'static str, path: &'static str) -> Call {
     Call::get(Provider::CloudSigma, id, path)
@@ -23,11 +23,14 @@ const fn action(id: &'static str, path: &'static str) -> Call {
 const SERVERS: Output = Output(&[Shape::List(&["server"])]);
 const GROUPS: Output = Output(&[Shape::List(&["uuid"])]);
 const CURRENCIES: Output = Output(&[Shape::List(&["currency"])]);
+/// How a drive is cloned.
+const CLONING: Poll = Poll { work: "cloning", path: &[Argument::Reply("drive")], ..IMAGING };
 const MAYBE: Output = Output(&[Shape::Properties, Shape::None]);
 
 const LIST: Call = get("servers.list", "/servers/list").returns(SERVERS).section("8.1");
 const CREATE: Call = post("servers.create", "/servers/create")
     .takes(Input::Properties(&[keys::SERVER, NETWORK, VNC_IP, VNC, keys::STATE]))
+    .polled(CREATING)
     .section("8.2")
     .note("starts the server, too, unless status=stopped is given");
 const CLONE: Call =
@@ -46,12 +49,15 @@ const SET: Call = post("servers.set", "/servers/{UUID}/set")
     .takes(Input::Changes(&[keys::SERVER, NETWORK, VNC_IP, VNC, keys::STATE]))
     .repeat(Repeat::Allowed)
     .section("8.8");
-const STOP: Call = action("servers.stop", "/servers/{UUID}/stop").repeat(Repeat::UntilGone).section("8.9");
+const STOP: Call =
+    action("servers.stop", "/servers/{UUID}/stop").polled(STOPPING).repeat(Repeat::UntilGone).section("8.9");
 const SHUTDOWN: Call = action("servers.shutdown", "/servers/{UUID}/shutdown")
+    .polled(STOPPING)
     .repeat(Repeat::UntilGone)
     .section("8.10")
     .note("goes on after the reply");
 const START: Call = action("servers.start", "/servers/{UUID}/start")
+    .polled(STARTING)
     .returns(MAYBE)
     .success(&[200, 204])
     .repeat(Repeat::Allowed)
@@ -91,6 +97,7 @@ pub(super) const CALLS: &[Call] = &[
         .note("SIZE is at most 4M"),
     post("drives.clone", "/drives/{UUID}/clone")
         .takes(Input::Properties(&[keys::CLONE, keys::CLAIM, keys::TAGS]))
+        .polled(CLONING)
         .section("7.4")
         .note("goes on after the reply; the size cannot be smaller than the original's"),
     post("drives.destroy", "/drives/{UUID}/destroy")

@@ -7,7 +7,8 @@
 mod keys;
 
 use super::Provider;
-use super::catalogue::{Call, Input, Output, Repeat, Shape};
+use super::catalogue::{Argument, Call, Input, Output, Poll, Repeat, Shape};
+use std::time::Duration;
 
 const fn get(id: &'static str, path: &'static str) -> Call {
     Call::get(Provider::Joyent, id, path).returns(Output::OBJECT)
@@ -33,6 +34,20 @@ const fn begin(id: &'static str, path: &'static str) -> Call {
 const TEXT: Output = Output(&[Shape::Text]);
 const COUNT: Output = Output(&[Shape::Headers(&["x-resource-count", "x-query-limit"])]);
 const GOES_ON: &str = "goes on after the reply: see state in machines.get";
+
+/// How a machine comes to a state.
+const fn machine(work: &'static str, state: &'static [&'static str]) -> Poll {
+    Poll::new(work, "machine", "machines.get", "state", state).fails(&["failed", "deleted"]).deadline(HOUR)
+}
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// How a snapshot is taken: "created" in one place of the manual, "success" in another ("`CreateMachineSnapshot`" and
+/// "`GetMachineSnapshot`").
+const TAKING: Poll = Poll::new("taking", "snapshot", "snapshots.get", "state", &["created", "success"])
+    .of(&[Argument::Path(0), Argument::Reply("name")])
+    .fails(&["failed", "canceled", "cancelled"])
+    .deadline(HOUR);
 
 pub(super) use self::keys::ANSWERED;
 
@@ -63,26 +78,40 @@ pub(super) const CALLS: &[Call] = &[
     get("machines.get", "/{LOGIN}/machines/{UUID}").takes(Input::Query(keys::SHOWN)).section("GetMachine"),
     post("machines.create", "/{LOGIN}/machines")
         .takes(Input::Json(keys::MACHINE))
+        .polled(machine("provisioning", &["running"]).of(&[Argument::Reply("id")]))
         .section("CreateMachine")
         .note(GOES_ON),
     // Stopping or starting what is being stopped or started is refused, and was then done by the first attempt; but what
     // somebody else did in between would be undone.
-    begin("machines.stop", "/{LOGIN}/machines/{UUID}?action=stop").section("StopMachine").note(GOES_ON),
-    begin("machines.start", "/{LOGIN}/machines/{UUID}?action=start").section("StartMachine").note(GOES_ON),
-    begin("machines.reboot", "/{LOGIN}/machines/{UUID}?action=reboot").section("RebootMachine").note(GOES_ON),
+    begin("machines.stop", "/{LOGIN}/machines/{UUID}?action=stop")
+        .polled(machine("stopping", &["stopped"]))
+        .section("StopMachine")
+        .note(GOES_ON),
+    begin("machines.start", "/{LOGIN}/machines/{UUID}?action=start")
+        .polled(machine("starting", &["running"]))
+        .section("StartMachine")
+        .note(GOES_ON),
+    begin("machines.reboot", "/{LOGIN}/machines/{UUID}?action=reboot")
+        .polled(machine("rebooting", &["running"]).settles())
+        .section("RebootMachine")
+        .note(GOES_ON),
     begin("machines.resize", "/{LOGIN}/machines/{UUID}?action=resize")
         .takes(Input::Query(keys::RESIZE))
+        .polled(machine("resizing", &["running", "stopped"]).settles())
         .repeat(Repeat::Allowed)
         .section("ResizeMachine")
         .note("of a smartmachine alone"),
     delete("machines.delete", "/{LOGIN}/machines/{UUID}")
+        .polled(machine("deleting", &["deleted"]).fails(&["failed"]).or_gone())
         .section("DeleteMachine")
         .note("it has to be stopped"),
     post("snapshots.create", "/{LOGIN}/machines/{UUID}/snapshots")
         .takes(Input::Json(keys::SNAPSHOT))
+        .polled(TAKING)
         .section("CreateMachineSnapshot")
         .note("of a smartmachine alone; goes on after the reply: see state in snapshots.get"),
     begin("snapshots.start", "/{LOGIN}/machines/{UUID}/snapshots/{NAME}")
+        .polled(machine("starting", &["running"]))
         .section("StartMachineFromSnapshot")
         .note("the machine has to be stopped"),
     list("snapshots.list", "/{LOGIN}/machines/{UUID}/snapshots").section("ListMachineSnapshots"),

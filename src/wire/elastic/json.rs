@@ -1,8 +1,9 @@
-//! `application/json`, of Open Hosting and Crosspeer.
+//! `application/json` of Open Hosting and Crosspeer.
 //!
-//! Read liberally: numbers may come as strings and lists as strings, and the other way round (recorded replies mix
-//! them); in [`Properties`] every value is text, lists joined by spaces. Written strictly: numbers as numbers, lists as
-//! strings with spaces. The keys keep their order both ways, and printing and parsing is the identity for any object.
+//! Parsing is lenient: numbers and lists may be strings and vice versa, because recorded replies mix them. In
+//! [`Properties`] every value is text, and lists are joined by spaces. Printing is strict: numbers as
+//! numbers, lists as strings with spaces. The order of keys is kept, and printing and parsing an object
+//! returns the same object.
 
 use super::Properties;
 use serde::Deserialize;
@@ -11,7 +12,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// The keys whose values are printed as numbers (drive and server info of both manuals; recorded replies agree).
+/// The keys whose values are printed as numbers (drive and server info in both manuals; recorded replies
+/// agree).
 const NUMERIC: &[&str] = &[
     "size",
     "cpu",
@@ -28,12 +30,12 @@ const NUMERIC: &[&str] = &[
     "smp:sockets",
 ];
 
-/// Every object of a reply: one for an object, all for an array.
+/// Parses the objects of a reply: a single object or an array.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Properties>, String> {
     read(bytes)?.into_iter().map(|row| row.map_err(|other| not_an_object(&other))).collect()
 }
 
-/// The rows of a list: objects as they are; a row that is a bare value stands under the first column.
+/// Parses the rows of a list. A row that is a bare value becomes the first column.
 pub fn parse_list(bytes: &[u8], columns: &[&str]) -> Result<Vec<Properties>, String> {
     read(bytes)?
         .into_iter()
@@ -46,19 +48,19 @@ pub fn parse_list(bytes: &[u8], columns: &[&str]) -> Result<Vec<Properties>, Str
         .collect()
 }
 
-/// One object as JSON, its keys in alphabetical order as `serde_json` keeps them.
+/// Returns an object as a JSON value, whose keys `serde_json` sorts.
 pub fn value(object: &Properties) -> Value {
     let map: Map<String, Value> = object.iter().map(|(k, v)| (k.to_owned(), typed(k, v))).collect();
     Value::Object(map)
 }
 
-/// One object as JSON on one line, its keys in their order.
+/// Prints an object as JSON on one line, with its keys in order.
 pub fn print(object: &Properties) -> String {
-    // Strings and numbers under string keys: there is nothing in it that could fail.
+    // Serializing strings and numbers cannot fail.
     serde_json::to_string(&Ordered(object)).unwrap_or_default()
 }
 
-/// A list of objects or rows as a JSON array on one line, the keys in their order.
+/// Prints a list of objects or rows as a JSON array on one line, with the keys in order.
 pub fn print_array(objects: &[Properties]) -> String {
     let objects: Vec<String> = objects.iter().map(print).collect();
     format!("[{}]", objects.join(","))
@@ -78,7 +80,7 @@ fn read(bytes: &[u8]) -> Result<Vec<Result<Properties, Value>>, String> {
 }
 
 fn not_an_object(other: &Value) -> String {
-    format!("an object was expected, not {other}")
+    format!("expected an object, got {other}")
 }
 
 fn plain(value: Value) -> String {
@@ -90,7 +92,7 @@ fn plain(value: Value) -> String {
     }
 }
 
-/// The value as a number, where the key is one of numbers and the value prints as it was.
+/// Returns the value as a number if the key is numeric and the value prints unchanged.
 fn typed(key: &str, value: &str) -> Value {
     let numeric = NUMERIC.contains(&key) || key.ends_with(":bytes") || key.ends_with(":requests");
     match value.parse::<u64>() {
@@ -112,7 +114,7 @@ impl Serialize for Ordered<'_> {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "an object or an array was expected")]
+#[serde(untagged, expecting = "expected an object or an array")]
 enum Reply {
     One(Object),
     Many(Vec<Row>),
@@ -125,7 +127,7 @@ enum Row {
     Other(Value),
 }
 
-/// An object with its keys in the order of the text; of a key that stands twice, the last value counts.
+/// An object with its keys in order. If a key is repeated, the last value counts.
 struct Object(Properties);
 
 impl<'de> Deserialize<'de> for Object {
@@ -197,8 +199,8 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_an_error_that_says_so() {
-        assert!(parse(b"3").unwrap_err().contains("an object or an array was expected"));
-        assert!(parse(b"[1]").unwrap_err().contains("not 1"));
+        assert!(parse(b"3").unwrap_err().contains("expected an object or an array"));
+        assert!(parse(b"[1]").unwrap_err().contains("got 1"));
         // Open Hosting API, "Data formats": the printed sample lacks a comma and the end.
         assert!(parse(br#"[{"name":"TestServer1"} {"name":"TestServer2"}"#).unwrap_err().contains("line 1"));
     }

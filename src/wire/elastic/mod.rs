@@ -1,23 +1,24 @@
-//! The data formats of the ElasticHosts family (Open Hosting, Crosspeer) and its cousin CloudSigma 1.0.
+//! The data formats of the ElasticHosts family (Open Hosting, Crosspeer) and of the related CloudSigma 1.0.
 //!
-//! Three shapes, in two encodings (Open Hosting API, "Data formats"): one object of properties, a list of rows with
-//! the same columns, and a list of objects. [`text`] is `text/plain`, [`json`] is `application/json` (not CloudSigma).
+//! There are three shapes in two encodings (Open Hosting API, "Data formats"): an object of properties, a
+//! list of rows with the same columns, and a list of objects. [`text`] is `text/plain`, [`json`] is
+//! `application/json` (not for CloudSigma).
 
 pub mod json;
 pub mod text;
 
 use std::collections::HashMap;
 
-/// An object of more keys than this has an index; in a shorter one a search is as fast.
+/// The number of keys above which an object has an index. Below it a search is as fast.
 const SEARCHED: usize = 32;
 
-/// The properties of one object: keys with values, in the order they came. A key stands at most once.
+/// The properties of an object: keys with values, in their original order. Keys are unique.
 ///
-/// However many keys there are, each is set and found in the same time: a server may send a hundred thousand.
+/// Setting and finding a key takes constant time, because a server may send a hundred thousand keys.
 #[derive(Clone, Default)]
 pub struct Properties {
     pairs: Vec<(String, String)>,
-    /// Where each key stands, once there are more than [`SEARCHED`].
+    /// The position of each key, if there are more than [`SEARCHED`].
     index: Option<HashMap<String, usize>>,
 }
 
@@ -36,12 +37,12 @@ impl std::fmt::Debug for Properties {
 }
 
 impl Properties {
-    /// An object without properties.
+    /// Creates an object without properties.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Where a key stands.
+    /// Returns the position of a key.
     fn place(&self, key: &str) -> Option<usize> {
         match &self.index {
             Some(index) => index.get(key).copied(),
@@ -54,12 +55,12 @@ impl Properties {
             .then(|| self.pairs.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)).collect());
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.place(key).map(|at| &*self.pairs[at].1)
     }
 
-    /// Sets a key, in its old place if it had one.
+    /// Sets a key. An existing key keeps its position.
     pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) {
         let (key, value) = (key.into(), value.into());
         if let Some(at) = self.place(&key) {
@@ -75,40 +76,40 @@ impl Properties {
         }
     }
 
-    /// Sets a key and hands the object on, for building one in an expression.
+    /// Sets a key and returns the object, for building one in an expression.
     #[must_use]
     pub fn with(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.set(key, value);
         self
     }
 
-    /// Takes a key out.
+    /// Removes a key.
     pub fn remove(&mut self, key: &str) -> Option<String> {
         let at = self.place(key)?;
         let (_, value) = self.pairs.remove(at);
         if self.index.is_some() {
-            // Everything behind it has moved.
+            // The positions of all later keys changed.
             self.build_index();
         }
         Some(value)
     }
 
-    /// Whether the key is there.
+    /// Returns whether the object has a key.
     pub fn contains(&self, key: &str) -> bool {
         self.place(key).is_some()
     }
 
-    /// All keys and values, in order.
+    /// Returns all keys and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(k, v)| (&**k, &**v))
     }
 
-    /// How many keys there are.
+    /// Returns the number of keys.
     pub fn len(&self) -> usize {
         self.pairs.len()
     }
 
-    /// Whether there is no key.
+    /// Returns whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
@@ -124,8 +125,8 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Properties {
     }
 }
 
-/// A size or offset as these APIs write it: decimal digits and at most one letter k, M, G or T (either case), powers
-/// of 1024. No sign, no fraction; `None` for anything else and on overflow.
+/// Parses a size or offset in the form of these APIs: decimal digits and at most one letter k, M, G or T in
+/// either case, as powers of 1024. Returns `None` for anything else and on overflow.
 pub fn parse_size(text: &str) -> Option<u64> {
     let (digits, shift) = match text.as_bytes().last()? {
         b'k' | b'K' => (&text[..text.len() - 1], 10),
@@ -157,7 +158,7 @@ mod tests {
         let read = super::text::parse(&text);
         assert_eq!((read.len(), read[0].len(), read[0].get("user:key99999")), (1, 200_000, Some("99999")));
         assert_eq!(super::json::parse(object.as_bytes()).unwrap(), read);
-        // A quadratic reading takes minutes.
+        // Quadratic parsing takes minutes.
         assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     }
 

@@ -1,18 +1,19 @@
-//! `text/plain`: one `KEY VALUE` a line; blank lines between objects.
+//! `text/plain`: one `KEY VALUE` per line, with blank lines between objects.
 //!
-//! Read liberally: CRLF, a missing last newline, indented lines (as the manuals print them), a key without a value, and
-//! samples whose blank lines are lost. Of those last, a key that repeats starts a new object; where an object starts
-//! with a key that the one before it lacks, that line cannot be told from the object before, and counts to it.
+//! Parsing is lenient. It accepts CRLF, a missing final newline, indented lines (as printed in the manuals),
+//! a key without a value, and samples without their blank lines. In the last case a repeated key starts a new
+//! object; if an object starts with a key that the previous one lacks, that line counts as part of the
+//! previous object.
 //!
-//! Written strictly: a newline inside a value is the two characters `\n`, and is read so. The backslash itself is not
-//! escaped, so that a value that holds a literal backslash and n does not round trip, nor does one that ends with a
-//! carriage return; [`carries`] tells. A key holds no white space; [`is_key`] tells. Within these two and with at least
-//! one key an object, printing and parsing is the identity.
+//! Printing is strict. A newline in a value is written as the two characters `\n` and parsed back. The
+//! backslash itself is not escaped, so a value with a literal backslash and n does not survive a round trip,
+//! nor does one that ends with a carriage return; see [`carries`]. A key has no white space; see [`is_key`].
+//! Otherwise, and with at least one key per object, printing and parsing returns the same objects.
 
 use super::Properties;
 use std::fmt::Write;
 
-/// Every object of a reply, in order. Never fails: any text is some list of objects.
+/// Parses the objects of a reply, in order. Never fails, because any text is a list of objects.
 pub fn parse(text: &str) -> Vec<Properties> {
     let mut objects = Vec::new();
     let mut current = Properties::new();
@@ -36,13 +37,13 @@ pub fn parse(text: &str) -> Vec<Properties> {
     objects
 }
 
-/// [`parse`] for bytes as they came: what is not UTF-8 is replaced, not refused.
+/// Like [`parse`], for bytes. Invalid UTF-8 is replaced.
 pub fn parse_bytes(bytes: &[u8]) -> Vec<Properties> {
     parse(&String::from_utf8_lossy(bytes))
 }
 
-/// The rows of a list: words separated by white space, named by `columns` in order. Words beyond the columns are
-/// ignored, columns without a word are left out.
+/// Parses the rows of a list: words separated by white space, which `columns` names in order. Surplus words
+/// are ignored, missing ones are left out.
 pub fn parse_list(text: &str, columns: &[&str]) -> Vec<Properties> {
     text.strip_prefix('\u{feff}')
         .unwrap_or(text)
@@ -52,7 +53,7 @@ pub fn parse_list(text: &str, columns: &[&str]) -> Vec<Properties> {
         .collect()
 }
 
-/// Objects as text, a blank line between two, each line ended by a newline.
+/// Prints objects with a blank line between them, each line ended by a newline.
 pub fn print(objects: &[Properties]) -> String {
     let mut out = String::new();
     for (i, object) in objects.iter().enumerate() {
@@ -67,13 +68,13 @@ pub fn print(objects: &[Properties]) -> String {
     out
 }
 
-/// Whether the text form can write this key: not empty, no white space, no control character.
+/// Returns whether a key can be written: it is not empty and has neither white space nor control characters.
 pub fn is_key(key: &str) -> bool {
     !key.is_empty() && !key.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\u{feff}')
 }
 
-/// Whether a value comes back from the text form as it went in: no literal backslash and n, no carriage return at the
-/// end.
+/// Returns whether a value survives a round trip: it has no literal backslash and n, and no carriage return
+/// at its end.
 pub fn carries(value: &str) -> bool {
     !value.contains("\\n") && !value.ends_with('\r')
 }
@@ -97,7 +98,7 @@ mod tests {
         let objects = parse("\n\n\nstatus active\nname a\n \r\n\t\nrx 0\nname b\n\n");
         assert_eq!(objects.len(), 2);
         assert_eq!(objects[1].iter().next(), Some(("rx", "0")));
-        // With the blank lines lost too, the stray line counts to the object before it.
+        // Without the blank lines, too, the stray line counts as part of the previous object.
         let objects = parse("status active\nname a\nrx 0\nname b\n");
         assert_eq!(objects[0].get("rx"), Some("0"));
         assert_eq!(objects[1].len(), 1);

@@ -67,7 +67,12 @@ fn a_base_that_is_in_doubt_or_of_another_size_makes_an_equal_drive() {
         let smaller = onto(&["--name", "smaller", "--verify", "full"]);
         assert_eq!(told(&smaller), ("trusted".to_owned(), 3, 62), "{}", smaller.stdout);
         let small = world.run(&["upload", "a.img", "oh:", "--base", &base, "--size", "5M"]);
-        assert!(small.code == 1 && small.stderr.contains("does not fit"), "{} {}", small.code, small.stderr);
+        assert!(
+            small.code == 1 && small.stderr.contains("too small for a copy"),
+            "{} {}",
+            small.code,
+            small.stderr
+        );
         interfere(&world, &drive, &[7; 3000], 5 * CHUNK + 10);
         let doubtful = onto(&["--name", "doubtful"]);
         assert_eq!(told(&doubtful), ("read back".to_owned(), 3, 62), "{}", doubtful.stdout);
@@ -139,7 +144,7 @@ fn a_copy_is_made_once_though_requests_fail() {
     for seed in 1..4 {
         let (mut world, image, drive) = uploaded(Provider::OpenHosting);
         change(&image, [1, 2]);
-        world.restart(&format!("error=0.4,seed={seed}"));
+        world.restart(&format!("error=0.4,retry-after=0,seed={seed}"));
         let base = format!("oh:{drive}");
         let args = ["upload", "a.img", "oh:", "--base", &base, "--retries", "30", "--timeout", "1s"];
         let ended = world.run(&[&["--json"], &args[..], &OPTIONS[..]].concat());

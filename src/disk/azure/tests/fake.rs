@@ -1,4 +1,4 @@
-//! A server that answers what a test says, one request a connection.
+//! A server whose replies a test specifies, with one request per connection.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,19 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Got {
     /// The method and the target.
     pub line: String,
-    /// The headers, each a line.
+    /// The header lines.
     pub headers: String,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl Got {
-    /// A header's value; empty if it is not there.
+    /// Returns the value of a header, or an empty string.
     pub fn header(&self, name: &str) -> &str {
         let pairs = self.headers.lines().filter_map(|line| line.split_once(':'));
         let mut values =
@@ -35,7 +35,7 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// Answers each request with what `answer` makes of it: the whole answer without `Connection`.
+    /// Replies to each request with `answer`: the complete reply without `Connection`.
     pub fn start(answer: impl Fn(&Got) -> String + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -47,19 +47,19 @@ impl Fake {
                     return;
                 }
                 let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
-                // A client that goes away is no failure of the server's.
+                // A client that goes away is not a failure of the server.
                 std::thread::spawn(move || serve(stream, &seen, &*answer));
             }
         });
         Self { address, stop, got }
     }
 
-    /// A container's URL.
+    /// Returns the URL of a container.
     pub fn url(&self) -> String {
         format!("http://{}/account/images", self.address)
     }
 
-    /// What came so far.
+    /// Returns the requests so far.
     pub fn got(&self) -> Vec<Got> {
         self.got.lock().unwrap().clone()
     }

@@ -1,4 +1,4 @@
-//! Servers that are not what they should be, and failures that the emulator does not have.
+//! Servers that misbehave, and failures that the emulator does not have.
 
 use super::fake::{Fake, Got};
 use super::{container, copy, to_make};
@@ -63,9 +63,9 @@ async fn a_write_is_acknowledged_by_201_and_nothing_else() {
         (answer("202 Accepted", "ETag: \"0x2\"\r\n", ""), false),
         (answer("204 No Content", "ETag: \"0x2\"\r\n", ""), false),
         (answer("301 Moved", "Location: http://elsewhere/\r\n", ""), false),
-        // Without an ETag it was not the blob service.
+        // Without an ETag the reply is not from the blob service.
         (answer("201 Created", "", ""), false),
-        // The server has other bytes than were sent.
+        // The server received other bytes than were sent.
         (answer("201 Created", "ETag: \"0x2\"\r\nx-ms-content-crc64: AAAAAAAAAAA=\r\n", ""), true),
         (failed("503 Busy", "ServerBusy", ""), true),
         (failed("500 Error", "OperationTimedOut", ""), true),
@@ -97,7 +97,7 @@ async fn what_azure_would_refuse_is_never_sent() {
     assert!(server.got().is_empty());
 }
 
-/// The emulator takes writes that Azure refuses, so what is sent is looked at here.
+/// The emulator accepts writes that Azure refuses, so the requests are checked here.
 #[tokio::test]
 async fn chunks_of_16_mib_go_in_writes_of_4_mib() {
     let server = Fake::start(|_| MADE.to_owned());
@@ -132,10 +132,10 @@ async fn a_token_that_expires_ends_the_transfer_and_is_not_shown() {
         for error in [write(&disk, 0, 512).await.unwrap_err(), read(&disk, 0..512).await] {
             assert!(error.to_string().contains(words), "{error}");
             assert!((error.kind().exit_code(), error.kind().is_retryable()) == (4, false));
-            assert!(error.what_next().unwrap().contains("new SAS token"), "{error}");
-            assert!(!format!("{error:?} {:?}", error.what_next()).contains("hunter2"), "{error:?}");
+            assert!(error.hint_text().unwrap().contains("new SAS token"), "{error}");
+            assert!(!format!("{error:?} {:?}", error.hint_text()).contains("hunter2"), "{error:?}");
         }
-        // It was refused: the blob is as it was.
+        // The write was refused, so the blob is unchanged.
         let server = Fake::start(|_| head(8192, "0x9"));
         let moved = container(&server.url(), TOKEN).disk(&blob(8192), None);
         assert!(moved.changed().await.unwrap().is_some());
@@ -173,7 +173,7 @@ async fn a_read_is_believed_only_as_the_range_that_was_asked_for() {
     let server = Fake::start(move |_| part("bytes 4-7/8192", "1234"));
     let got = disk(&server, 8192).read_at(4, 4, Buffers::new(1).take(0)).await.unwrap();
     assert_eq!(got.as_slice(), b"1234");
-    // Outside of the blob nothing is asked.
+    // Nothing is requested outside the blob.
     assert_eq!(read(&disk(&server, 8192), 8191..8193).await.kind(), Kind::Refused);
     assert_eq!(server.got().len(), 1);
 }
@@ -189,11 +189,11 @@ async fn a_condition_that_our_own_write_has_broken_is_tried_again() {
     });
     let disk = disk(&server, 8192);
     let reading = disk.read_at(0, 4, Buffers::new(1).take(0));
-    // The read is on its way when the write begins.
+    // The read is in flight when the write begins.
     let (error, written) = tokio::join!(reading, write(&disk, 0, 512));
     written.unwrap();
     assert_eq!(error.unwrap_err().kind(), Kind::Busy);
-    // From then on reads carry no condition.
+    // From then on reads are unconditional.
     let _ = read(&disk, 0..4).await;
     assert_eq!(server.got().last().unwrap().header("if-match"), "");
 }
@@ -218,7 +218,7 @@ async fn a_list_of_pages_is_read_in_parts_and_not_believed_blindly() {
     let data: Vec<_> =
         extents.iter().filter(|extent| !extent.zero).map(|extent| extent.range.clone()).collect();
     assert_eq!(data, [0..512, 4096..4608]);
-    // One that goes round in a circle ends, and what it leaves open is data.
+    // A list that repeats itself ends, and the rest is data.
     let round = pages("<NextMarker>2</NextMarker>");
     let server = Fake::start(move |_| round.clone());
     let extents = disk(&server, 8192).extents(512..8192).await.unwrap();
@@ -241,7 +241,7 @@ async fn a_create_whose_answer_is_lost_makes_one_blob() {
     let made = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&made);
     let server = Fake::start(move |got| match got.line.split(' ').next() {
-        // The first is made, and its answer lost.
+        // The first request creates the blob, and its reply is lost.
         Some("PUT") if count.fetch_add(1, Ordering::SeqCst) == 0 => String::new(),
         Some("PUT") => failed("409 Conflict", "BlobAlreadyExists", ""),
         _ => head(1024, "0x1").replacen("\r\n", "\r\nx-ms-meta-diskferry: t1\r\n", 1),
@@ -252,11 +252,11 @@ async fn a_create_whose_answer_is_lost_makes_one_blob() {
     assert_eq!(made.load(Ordering::SeqCst), 2);
     let put = &server.got()[0];
     assert_eq!((put.header("if-none-match"), put.header("x-ms-blob-content-length")), ("*", "1024"));
-    // Without another attempt the blob is asked for.
+    // Without another attempt the blob is looked up.
     made.store(0, Ordering::SeqCst);
     let blob = container(&server.url(), TOKEN).create(&to_make("new", 1000)).await.unwrap();
     assert_eq!(blob.mark.as_deref(), Some("t1"));
-    // Somebody else's is not taken for it.
+    // Somebody else's blob is not taken for it.
     let other = super::BlobToMake { transfer: "t2", ..to_make("new", 1000) };
     made.store(0, Ordering::SeqCst);
     let failed = container(&server.url(), TOKEN).create(&other).await;
@@ -265,8 +265,7 @@ async fn a_create_whose_answer_is_lost_makes_one_blob() {
     assert!(matches!(failed, Err(CreateError::Refused(_))), "{failed:?}");
 }
 
-/// A write that was given up may arrive late, with the bytes that a page had long ago: the condition refuses
-/// it.
+/// An abandoned write may arrive late, with the page's former bytes: the condition refuses it.
 #[tokio::test]
 async fn a_page_is_merged_with_what_it_has_now() {
     let round = AtomicU32::new(0);
@@ -287,7 +286,7 @@ async fn a_page_is_merged_with_what_it_has_now() {
     let mut merged = vec![b'c'; 512];
     merged[88..98].fill(1);
     assert!(puts[2].body == merged && puts[2].header("x-ms-range") == "bytes=512-1023");
-    // It does not go on for ever.
+    // It ends eventually.
     let server = Fake::start(|got: &Got| {
         if got.line.starts_with("PUT") {
             failed("412 Precondition", "ConditionNotMet", "")
@@ -308,7 +307,7 @@ async fn a_write_that_was_given_up_leaves_nothing_to_be_noted() {
     let mut given_up = disk.write_at(0, Body::Raw(Bytes::from(vec![1; 512])));
     assert!((&mut given_up).now_or_never().is_none());
     drop(given_up);
-    // The blob has an ETag that nobody here has seen: it may be that of the write.
+    // The blob has an unknown ETag, which may be that of the write.
     assert!(disk.changed().await.unwrap().is_none());
     assert_eq!(disk.evidence().await.unwrap(), Evidence::default());
     assert!(container(&server.url(), TOKEN).disk(&blob(8192), None).changed().await.unwrap().is_some());
@@ -317,10 +316,10 @@ async fn a_write_that_was_given_up_leaves_nothing_to_be_noted() {
 #[tokio::test]
 async fn other_blobs_and_impossible_sizes_are_refused() {
     for (reply, words) in [
-        (head(8192, "0x1").replace("PageBlob", "BlockBlob"), "no page blob but a BlockBlob"),
+        (head(8192, "0x1").replace("PageBlob", "BlockBlob"), "expected a page blob, got a BlockBlob"),
         (head(8192, "0x1").replace("x-ms-blob-type: PageBlob\r\n", ""), "unknown type"),
-        (head(8191, "0x1"), "usable size"),
-        (head(9 << 40, "0x1"), "usable size"),
+        (head(8191, "0x1"), "valid size"),
+        (head(9 << 40, "0x1"), "valid size"),
         (head(8192, "0x1").replace("ETag", "X"), "ETag"),
     ] {
         let said = reply.clone();

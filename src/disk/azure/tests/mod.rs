@@ -1,4 +1,4 @@
-//! Against Azurite, and against servers that answer what a test says.
+//! Tests against Azurite, and against scripted servers.
 
 #[path = "../../../../tests/support/azurite.rs"]
 pub(crate) mod azurite;
@@ -23,7 +23,8 @@ fn container(url: &str, token: &str) -> BlobContainer {
 }
 
 fn retrying(url: &str, token: &str, retries: u32) -> BlobContainer {
-    let retry = Retry { retries, observer: event::nobody(), meters: Arc::default(), stop: Stop::never() };
+    let retry =
+        Retry { retries, observer: event::no_observer(), meters: Arc::default(), stop: Stop::never() };
     let sas = SasToken::parse(token).unwrap();
     BlobContainer::new(url.parse().unwrap(), sas, false, &Options::default(), Arc::default(), retry).unwrap()
 }
@@ -33,10 +34,10 @@ fn to_make(name: &str, size: u64) -> BlobToMake<'_> {
 }
 
 fn context() -> Context {
-    Context::new(Arc::default(), event::nobody(), Stop::never(), 2, Some(4))
+    Context::new(Arc::default(), event::no_observer(), Stop::never(), 2, Some(4))
 }
 
-/// A copy that leaves out what is zero.
+/// A copy that skips zeros.
 fn copy(from: Arc<dyn ReadAt>, to: Arc<dyn WriteAt>) -> Copy {
     Copy {
         from: Source::At(from),

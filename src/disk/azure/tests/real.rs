@@ -1,4 +1,4 @@
-//! What Microsoft's own emulator makes of the requests.
+//! Tests against Azurite, Microsoft's emulator.
 
 use super::azurite::{Azurite, CONTAINER, account_sas, blob_sas};
 use super::{container, context, copy, to_make};
@@ -39,7 +39,7 @@ async fn a_blob_does_what_every_disk_does() {
     let found = container.info(&made.name).await.unwrap();
     assert_eq!((found.mark.as_deref(), found.is_leased()), (Some("t1"), false));
     reads(&container.disk(&found, None).sized(SIZE).unwrap(), &image()).await;
-    // The padding behind the image is zeros.
+    // The padding after the image is zero.
     let whole = container.disk(&found, None);
     let last = whole.read_at(SIZE, found.size - SIZE, Buffers::new(1).take(0)).await.unwrap();
     assert!(last.iter().all(|byte| *byte == 0) && last.len() == 287);
@@ -63,14 +63,15 @@ async fn what_was_never_written_and_what_was_cleared_is_a_hole() {
 
 #[tokio::test]
 async fn the_checksum_is_the_one_that_the_server_computes() {
-    // What Azure itself said of these bytes (recordings of azure-sdk-for-js, `syncUploadFromURL`).
+    // The checksums that Azure returned for these bytes (recordings of azure-sdk-for-js,
+    // `syncUploadFromURL`).
     assert_eq!(crc64(b"Hello World"), "YeJLfssylmU=");
     let Some(server) = Azurite::start() else { return };
     let container = opened(&server);
     let blob = container.create(&to_make("sums", 4096)).await.unwrap();
     let disk = container.disk(&blob, None);
     let _ = disk.write_at(0, Body::Raw(Bytes::from(vec![1; 4096]))).await.unwrap();
-    // A wrong one is refused, and may be sent again.
+    // A wrong checksum is refused, and the write may be repeated.
     let request = Request {
         query: &[("comp", "page")],
         body: Bytes::from(vec![2; 512]),
@@ -88,7 +89,7 @@ async fn a_blob_is_made_once_and_found_again() {
     let container = opened(&server);
     let made = container.create(&to_make("once", 1000)).await.unwrap();
     assert_eq!(container.info("once").await.unwrap(), made);
-    // The same transfer finds its own, another is told.
+    // The same transfer finds its own blob, another one gets an error.
     assert_eq!(container.create(&to_make("once", 1000)).await.unwrap(), made);
     let other = super::BlobToMake { transfer: "t2", ..to_make("once", 1000) };
     let Err(CreateError::Refused(error)) = container.create(&other).await else {
@@ -118,16 +119,16 @@ async fn a_foreign_write_is_noticed() {
     assert!(disk.changed().await.unwrap().is_none());
     let noted = disk.evidence().await.unwrap();
     assert_eq!(noted, container.info("watched").await.unwrap().evidence());
-    // To who has not written themselves, those were foreign writes: reads say so too.
+    // A disk that has not written itself sees these writes as foreign; reads report that too.
     assert!(source.changed().await.unwrap().is_some());
     let error = source.read_at(0, 512, Buffers::new(1).take(0)).await.unwrap_err();
     assert_eq!((error.kind(), error.kind().is_retryable()), (Kind::Source, false));
     assert_eq!(source.extents(0..512).await.unwrap_err().kind(), Kind::Source);
-    // And to who was about to go on with it, that another run has to look at it.
+    // A resumed transfer reports that another run has to compare.
     let resumed = container.disk(&blob, Some("t1"));
     let error = resumed.read_at(0, 512, Buffers::new(1).take(0)).await.unwrap_err();
     assert_eq!((error.kind(), error.kind().exit_code()), (Kind::Incomplete, 3), "{error}");
-    assert!(error.what_next().unwrap().contains("run the same command again"));
+    assert!(error.hint_text().unwrap().contains("run the same command again"));
     server.interfere("watched");
     assert!(disk.changed().await.unwrap().unwrap().to_string().contains("written to"));
     assert_eq!(disk.evidence().await.unwrap(), Evidence::default());
@@ -168,7 +169,7 @@ async fn a_blobs_own_url_and_an_expired_token() {
         assert_eq!(error.kind().exit_code(), 4, "{error}");
         assert!(error.to_string().contains(words), "{error}");
         let signature = token.split("sig=").nth(1).unwrap();
-        assert!(!format!("{error:?}{:?}", error.what_next()).contains(signature), "{error}");
+        assert!(!format!("{error:?}{:?}", error.hint_text()).contains(signature), "{error}");
     }
     let missing = container(&server.url().replace(CONTAINER, "nothing"), &account_sas(FOREVER, "rl"));
     let error = missing.list("").await.unwrap_err();

@@ -225,7 +225,7 @@ fn entries_that_lead_nowhere_are_taken_out_and_those_that_contradict_are_refused
     qcow2.part.read_over(qcow2.layout.l2, &mut entry).unwrap();
     qcow2.part.put(qcow2.layout.l2 + 20 * ENTRY, &entry).unwrap();
     let refused = qcow2.seal(&Stop::never()).unwrap_err();
-    assert!(refused.what_next().is_some_and(|hint| hint.contains("--restart")), "{refused}");
+    assert!(refused.hint_text().is_some_and(|hint| hint.contains("--restart")), "{refused}");
     // Writing the wrong clusters again, elsewhere, repairs it.
     qcow2.part.put(qcow2.layout.l2 + 20 * ENTRY, &[0; 8]).unwrap();
     qcow2.write(0, &bytes).unwrap();

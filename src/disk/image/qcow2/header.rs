@@ -3,72 +3,72 @@
 use crate::disk::image::part::{Part, shown};
 use crate::error::Result;
 
-/// The largest table of L2 tables, in bytes: QEMU's own limit (block/qcow2.h, `QCOW_MAX_L1_SIZE`).
+/// The largest L1 table in bytes: QEMU's own limit (block/qcow2.h, `QCOW_MAX_L1_SIZE`).
 const LARGEST_L1: u64 = 32 << 20;
 
 /// The longest name of a backing file (`backing_file_size`).
 const LONGEST_NAME: u32 = 1023;
 
-/// The features that a reader has to know, by their bit (`incompatible_features`).
+/// The bits of the features that a reader has to know (`incompatible_features`).
 const CORRUPT: u64 = 1 << 1;
 const EXTERNAL_DATA: u64 = 1 << 2;
 const COMPRESSION: u64 = 1 << 3;
 const EXTENDED_L2: u64 = 1 << 4;
-/// Whether the reference counts may be wrong, which only a writer has to know.
+/// Whether the refcounts may be wrong, which only matters to writers.
 const DIRTY: u64 = 1;
 
-/// How clusters are compressed.
+/// The compression of clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
     Zlib,
     Zstd,
 }
 
-/// What a header says, checked.
+/// A valid header.
 #[derive(Debug)]
 pub(super) struct Header {
     pub(super) version: u32,
     pub(super) cluster_bits: u32,
     pub(super) size: u64,
-    /// Where the table of L2 tables is, and how many entries of it the image needs.
+    /// The offset of the L1 table, and the number of entries that the image needs.
     pub(super) l1: (u64, u64),
-    /// Where the table of reference counts is, and its bytes.
+    /// The offset of the refcount table, and its length in bytes.
     pub(super) refcounts: (u64, u64),
     pub(super) extended: bool,
     pub(super) compression: Compression,
     pub(super) backing: Option<Backing>,
-    /// The file that has the clusters, if it is another one. It may have no name.
+    /// The external data file, if there is one. It may have no name.
     pub(super) data_file: Option<String>,
 }
 
-/// The file that has what this one has not.
+/// The backing file.
 #[derive(Debug)]
 pub(super) struct Backing {
     pub(super) name: String,
-    /// What it is, if the header says so.
+    /// The format, if the header has it.
     pub(super) format: Option<String>,
 }
 
 impl Header {
     pub(super) fn read(part: &Part) -> Result<Self> {
         let bytes = part.up_to(0, 112)?;
-        let short = || part.damaged("it ends inside of its header");
+        let short = || part.damaged("it ends inside its header");
         let word = |at: usize| -> Result<u32> {
             let word = bytes.get(at..at + 4).and_then(|four| four.try_into().ok());
             word.map(u32::from_be_bytes).ok_or_else(short)
         };
         let long = |at: usize| Ok(u64::from(word(at)?) << 32 | u64::from(word(at + 4)?));
         if word(0)? != u32::from_be_bytes(*b"QFI\xfb") {
-            return Err(part.refused("it is no qcow2 image: it does not begin like one"));
+            return Err(part.refused("it is not a qcow2 image: it does not begin with the qcow2 signature"));
         }
         let version = word(4)?;
         let (features, header_len) = match version {
             2 => (0, 72),
             3 => (long(72)?, u64::from(word(100)?)),
             other => {
-                return Err(
-                    part.refused(format_args!("it is qcow2 of version {other}, and 2 and 3 are known"))
-                );
+                return Err(part.refused(format_args!(
+                    "it is qcow2 of the unsupported version {other}: expected 2 or 3"
+                )));
             }
         };
         let cluster_bits = word(20)?;
@@ -88,15 +88,15 @@ impl Header {
                 Some(0) => Compression::Zlib,
                 Some(1) => Compression::Zstd,
                 other => {
-                    return Err(part.refused(format_args!("its compression {other:?} is not known")));
+                    return Err(part.refused(format_args!("its compression type {other:?} is unknown")));
                 }
             },
-            (true, false) => return Err(part.damaged("its header does not say how it is compressed")),
+            (true, false) => return Err(part.damaged("its header lacks the compression type")),
             (false, _) => Compression::Zlib,
         };
         let extended = features & EXTENDED_L2 != 0;
         if extended && cluster_bits < 14 {
-            return Err(part.damaged("its clusters are too small to have parts"));
+            return Err(part.damaged("its clusters are too small for subclusters"));
         }
         let size = long(24)?;
         let l1 = l1(part, size, cluster_bits, extended, (long(40)?, u64::from(word(36)?)))?;
@@ -123,22 +123,21 @@ impl Header {
 
 fn check_features(part: &Part, features: u64) -> Result<()> {
     if features & CORRUPT != 0 {
-        let error = part.damaged("whoever wrote to it last has marked it as corrupt");
-        return Err(error.hint("mend it with `qemu-img check -r all`, then look at its contents"));
+        let error = part.damaged("it is marked as corrupt");
+        return Err(error.hint("repair it with `qemu-img check -r all`, then check its contents"));
     }
     let unknown = features & !(DIRTY | CORRUPT | EXTERNAL_DATA | COMPRESSION | EXTENDED_L2);
     if unknown != 0 {
         let bits: Vec<String> =
             (0..64).filter(|bit| unknown >> bit & 1 == 1).map(|bit| bit.to_string()).collect();
-        let error =
-            part.refused(format_args!("it uses features that are not known (bits {})", bits.join(", ")));
+        let error = part.refused(format_args!("it uses unknown features (bits {})", bits.join(", ")));
         return Err(error.hint("convert it with `qemu-img convert -O qcow2`"));
     }
     Ok(())
 }
 
-/// Where the table of L2 tables is, and how many entries of it are needed. `table`: its place and how many it
-/// has.
+/// Returns the offset of the L1 table and the number of entries needed. `table` is its offset and number of
+/// entries.
 fn l1(part: &Part, size: u64, cluster_bits: u32, extended: bool, table: (u64, u64)) -> Result<(u64, u64)> {
     let (at, has) = table;
     let entries_bits = cluster_bits - if extended { 4 } else { 3 };
@@ -154,16 +153,16 @@ fn l1(part: &Part, size: u64, cluster_bits: u32, extended: bool, table: (u64, u6
     }
     if has < needed {
         return Err(part.damaged(format_args!(
-            "its L1 table has {has} entries, and a disk of {size} bytes needs {needed}"
+            "its L1 table has {has} entries, but a disk of {size} bytes needs {needed}"
         )));
     }
     if !at.is_multiple_of(1 << cluster_bits) || (at == 0 && needed > 0) || !part.has(at, needed * 8) {
-        return Err(part.damaged(format_args!("its L1 table is at byte {at}, where it cannot be")));
+        return Err(part.damaged(format_args!("its L1 table is at the invalid offset {at}")));
     }
     Ok((at, needed))
 }
 
-/// What is known of the extensions of a header.
+/// The known header extensions.
 #[derive(Default)]
 struct Extensions {
     backing_format: Option<String>,
@@ -171,7 +170,7 @@ struct Extensions {
 }
 
 impl Extensions {
-    /// Reads those that stand from `at` to `end`.
+    /// Reads the extensions from `at` to `end`.
     fn read(part: &Part, mut at: u64, end: u64) -> Result<Self> {
         let mut found = Self::default();
         while at + 8 <= end && part.has(at, 8) {
@@ -180,7 +179,7 @@ impl Extensions {
             let len = u32::from_be_bytes(len.try_into().unwrap_or_default());
             at += 8;
             if u64::from(len) > end - at {
-                return Err(part.damaged("an extension of its header is longer than the header"));
+                return Err(part.damaged("a header extension is longer than the header"));
             }
             let text = || -> Result<String> {
                 if len > LONGEST_NAME {
@@ -202,8 +201,9 @@ impl Extensions {
     }
 }
 
-/// The error for an image that leads to another file, where that was not allowed.
+/// Returns the error for an image that refers to another file, if that is not allowed.
 pub(super) fn leads_away(part: &Part, what: &str, name: &str) -> crate::error::Error {
-    part.refused(format_args!("{what} is another file, {}", shown(name)))
-        .hint("if you trust the image, read that file too with `--follow-backing`; or flatten it with `qemu-img convert -O qcow2`")
+    part.refused(format_args!("{what} is another file, {}", shown(name))).hint(
+        "if you trust the image, add `--follow-backing`, or flatten it with `qemu-img convert -O qcow2`",
+    )
 }

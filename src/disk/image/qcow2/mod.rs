@@ -1,7 +1,7 @@
-//! qcow2 (QEMU, docs/interop/qcow2.rst): two levels of tables, clusters that are compressed or absent, a file
-//! behind.
+//! Reads qcow2 images (QEMU, docs/interop/qcow2.rst): two levels of tables, compressed clusters, holes, and
+//! backing files.
 //!
-//! Only the active state is read; snapshots inside the image are left alone.
+//! Only the active state is read; internal snapshots are ignored.
 
 mod header;
 
@@ -13,35 +13,35 @@ use crate::error::Result;
 use header::{Compression, Header, leads_away};
 use std::ops::Range;
 
-/// Bytes of an L2 table that are read at a time.
+/// How much of an L2 table is read at a time, in bytes.
 const SLICE: u64 = 8 << 10;
 
-/// The bits of an entry that are an offset (`L1 table entry`, `Standard Cluster Descriptor`).
+/// The offset bits of an entry (`L1 table entry`, `Standard Cluster Descriptor`).
 const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 const COPIED: u64 = 1 << 63;
 const COMPRESSED: u64 = 1 << 62;
 const ZERO: u64 = 1;
 
-/// Parts of a cluster in an extended entry (`Extended L2 Entries`).
+/// The subclusters of an extended entry (`Extended L2 Entries`).
 const SUBCLUSTERS: u32 = 32;
 
 /// An image whose header was read.
 pub(super) struct Qcow2 {
     part: Part,
-    /// The file that has the clusters, if it is another one.
+    /// The external data file, if there is one.
     data: Option<Part>,
     backing: Option<Box<dyn Layout>>,
     header: Header,
     l1: Vec<u64>,
-    /// What no cluster of data may be on, in order: the header and the tables, as ranges of the file.
+    /// The ranges of the header and the tables in order, which no data cluster may overlap.
     tables: Vec<Range<u64>>,
 }
 
-/// What an entry says of a cluster, or of a part of it.
+/// The contents of an entry or a subcluster.
 enum Cluster {
     Absent,
     Zero,
-    /// At this offset.
+    /// Stored at this offset.
     Stored(u64),
     Compressed,
 }
@@ -60,11 +60,10 @@ impl Qcow2 {
             }
             Some(backing) => {
                 let Some(format) = &backing.format else {
-                    let why =
-                        format!("it does not say which format its backing file {} has", shown(&backing.name));
+                    let why = format!("it lacks the format of its backing file {}", shown(&backing.name));
                     return Err(part
                         .refused(why)
-                        .hint("say it with `qemu-img rebase -u -b FILE -F FORMAT IMAGE`"));
+                        .hint("set it with `qemu-img rebase -u -b FILE -F FORMAT IMAGE`"));
                 };
                 Some(opener.backing(&part, &backing.name, format)?)
             }
@@ -74,12 +73,12 @@ impl Qcow2 {
         Ok(Self { part, data, backing, header, l1, tables })
     }
 
-    /// Bytes of an entry of an L2 table.
+    /// Returns the length of an L2 entry in bytes.
     fn entry_len(&self) -> u64 {
         if self.header.extended { 16 } else { 8 }
     }
 
-    /// Says what is known of a range that this file has nothing of.
+    /// Maps a range that this file lacks to the backing file or to zeros.
     fn behind<'a>(&'a self, range: Range<u64>, take: Take<'_, 'a>) -> Result<()> {
         let zero = |range: Range<u64>| Run { range, place: Place::Zero };
         match &self.backing {
@@ -93,7 +92,7 @@ impl Qcow2 {
         }
     }
 
-    /// The entries of the clusters of `window`, which has one L2 table, at `table`.
+    /// Maps `window`, which has a single L2 table, at offset `table`.
     fn entries<'a>(&'a self, table: u64, window: Range<u64>, take: Take<'_, 'a>) -> Result<()> {
         let (bits, entry_len) = (self.header.cluster_bits, self.entry_len());
         let per_table = (1 << bits) / entry_len;
@@ -131,7 +130,7 @@ impl Qcow2 {
         self.behind(absent, take)
     }
 
-    /// The pieces of `range`, which is in one cluster, by its entry.
+    /// Maps `range`, which lies in one cluster, by the cluster's entry.
     fn pieces(
         &self,
         entry: &[u8],
@@ -146,20 +145,23 @@ impl Qcow2 {
         let (first, bitmap) = (number(first), self.header.extended.then(|| number(bitmap)));
         if first & COMPRESSED != 0 {
             if bitmap.is_some_and(|bits| bits != 0) {
-                return Err(wrong("a compressed cluster has parts", first));
+                return Err(wrong("a compressed cluster has subclusters", first));
             }
             return take(range, Cluster::Compressed);
         }
         let host = first & OFFSET;
         if !host.is_multiple_of(1 << self.header.cluster_bits) {
-            return Err(wrong("a cluster is not where a cluster can be", first));
+            return Err(wrong("a cluster has an invalid offset", first));
         }
-        // In a file of its own the data may begin at 0, and then only this bit tells that it is there.
+        // In an external data file a cluster may be at offset 0, and only this bit shows that it exists.
         let there = host != 0 || (self.data.is_some() && first & COPIED != 0);
         let Some(bitmap) = bitmap else {
             let what = match (first & ZERO != 0, there) {
                 (true, _) if self.header.version < 3 => {
-                    return Err(wrong("a cluster is marked as zeros, which version 2 does not have", first));
+                    return Err(wrong(
+                        "a cluster is marked as zeros, which version 2 does not support",
+                        first,
+                    ));
                 }
                 (true, _) => Cluster::Zero,
                 (false, true) => Cluster::Stored(host + (range.start - cluster)),
@@ -169,7 +171,7 @@ impl Qcow2 {
         };
         let (stored, zero) = (bitmap & 0xffff_ffff, bitmap >> 32);
         if stored & zero != 0 {
-            return Err(wrong("a part of a cluster is both data and zeros", first));
+            return Err(wrong("a subcluster is both data and zeros", first));
         }
         let part_bits = self.header.cluster_bits - SUBCLUSTERS.ilog2();
         let mut at = range.start;
@@ -177,7 +179,7 @@ impl Qcow2 {
             let index = (at - cluster) >> part_bits;
             let end = range.end.min(cluster + ((index + 1) << part_bits));
             let what = match (stored >> index & 1 == 1, zero >> index & 1 == 1) {
-                (true, _) if !there => return Err(wrong("a part of a cluster has no place", first)),
+                (true, _) if !there => return Err(wrong("a subcluster has no offset", first)),
                 (true, _) => Cluster::Stored(host + (at - cluster)),
                 (_, true) => Cluster::Zero,
                 _ => Cluster::Absent,
@@ -188,7 +190,7 @@ impl Qcow2 {
         Ok(())
     }
 
-    /// A place of data at `host`.
+    /// Returns the place of data at `host`.
     fn stored(&self, host: u64, range: &Range<u64>) -> Result<Place<'_>> {
         let len = range.end - range.start;
         let file = self.data.as_ref().unwrap_or(&self.part);
@@ -202,22 +204,22 @@ impl Qcow2 {
         Ok(Place::Stored(file, host))
     }
 
-    /// The place of a compressed cluster, by its entry (`Compressed Cluster Descriptor`). `skip`: how far
-    /// into it.
+    /// Returns the place of a compressed cluster by its entry (`Compressed Cluster Descriptor`). `skip` is
+    /// the offset in the cluster.
     fn compressed(&self, entry: u64, skip: u64, at: u64) -> Result<Place<'_>> {
         let bits = self.header.cluster_bits;
         let offset_bits = 62 - (bits - 8);
         let host = entry & ((1 << offset_bits) - 1);
         let sectors = (entry & (COMPRESSED - 1)) >> offset_bits;
-        // The last sector may be cut short by the end of the file.
+        // The last sector may be cut off by the end of the file.
         let len = ((sectors + 1) * 512 - host % 512).min(self.part.len().saturating_sub(host));
         if len == 0 {
             let why =
-                format!("a compressed cluster is at byte {host}, and the file has {} bytes", self.part.len());
+                format!("a compressed cluster is at byte {host}, but the file has {} bytes", self.part.len());
             return Err(self.part.damaged(why).offset(at));
         }
         if self.data.is_some() {
-            return Err(self.part.damaged("a cluster is compressed in a file of its own").offset(at));
+            return Err(self.part.damaged("an external data file has a compressed cluster").offset(at));
         }
         self.check_apart(host..host + len, at)?;
         let codec = match self.header.compression {
@@ -227,19 +229,20 @@ impl Qcow2 {
         Ok(Place::Packed(Packed { part: &self.part, at: host, len, codec, size: 1 << bits, skip }))
     }
 
-    /// Fails if a range of the file is on the header or a table.
+    /// Returns an error if a range of the file overlaps the header or a table.
     fn check_apart(&self, host: Range<u64>, at: u64) -> Result<()> {
         match overlaps(&self.tables, &host) {
             None => Ok(()),
             Some(table) => {
-                let why = format!("a cluster at byte {} is on the table at byte {}", host.start, table.start);
+                let why =
+                    format!("a cluster at byte {} overlaps the table at byte {}", host.start, table.start);
                 Err(self.part.damaged(why).offset(at))
             }
         }
     }
 }
 
-/// Reads the L1 table, and gives with it the ranges that have no data in them.
+/// Reads the L1 table. Also returns the ranges that contain no data.
 fn tables(part: &Part, header: &Header) -> Result<(Vec<u64>, Vec<Range<u64>>)> {
     let cluster = 1_u64 << header.cluster_bits;
     let (at, count) = header.l1;
@@ -250,7 +253,7 @@ fn tables(part: &Part, header: &Header) -> Result<(Vec<u64>, Vec<Range<u64>>)> {
     let mut tables: Vec<Range<u64>> = l1.iter().filter(|at| **at != 0).map(|at| *at..at + cluster).collect();
     for table in &tables {
         if !table.start.is_multiple_of(cluster) || !part.has(table.start, cluster) {
-            let why = format!("an L2 table is at byte {}, where it cannot be", table.start);
+            let why = format!("an L2 table is at the invalid offset {}", table.start);
             return Err(part.damaged(why).offset(place(table.start)));
         }
     }
@@ -261,19 +264,19 @@ fn tables(part: &Part, header: &Header) -> Result<(Vec<u64>, Vec<Range<u64>>)> {
     }
     tables.sort_unstable_by_key(|range| range.start);
     if let Some(two) = tables.windows(2).find(|two| two[0].end > two[1].start) {
-        let why = format!("its tables at bytes {} and {} lie on each other", two[0].start, two[1].start);
+        let why = format!("its tables at bytes {} and {} overlap", two[0].start, two[1].start);
         return Err(part.damaged(why).offset(place(two[1].start)));
     }
     Ok((l1, tables))
 }
 
-/// The first of some ordered ranges that has something in common with `range`.
+/// Returns the first of some ordered ranges that overlaps `range`.
 fn overlaps<'t>(ordered: &'t [Range<u64>], range: &Range<u64>) -> Option<&'t Range<u64>> {
     let candidate = ordered.get(ordered.partition_point(|table| table.end <= range.start))?;
     (candidate.start < range.end).then_some(candidate)
 }
 
-/// A number of up to eight bytes, the highest first.
+/// Returns a big-endian number of up to eight bytes.
 fn number(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
@@ -289,7 +292,7 @@ impl Layout for Qcow2 {
         let mut at = window.start;
         while at < window.end {
             let index = at >> span_bits;
-            // Neighbours without a table are one range.
+            // Adjacent L1 entries without a table are one range.
             let table = self.l1[super::place(index)];
             let mut last = index;
             while table == 0 && (last + 1) << span_bits < window.end && self.l1[super::place(last + 1)] == 0 {

@@ -1,4 +1,4 @@
-//! Images that are damaged, or made to harm.
+//! Images that are damaged or malicious.
 
 use super::matrix::{MIB, contents, write_sparse};
 use super::qemu_img::{is_here, qemu_img};
@@ -11,7 +11,7 @@ pub(super) fn follow() -> OpenOptions {
     OpenOptions { follow_backing: true, ..OpenOptions::default() }
 }
 
-/// Changes some bytes of a copy.
+/// Returns a copy with some bytes changed.
 fn patched(path: &Path, changes: &[(u64, &[u8])]) -> PathBuf {
     let copy = path.with_extension("patched");
     std::fs::copy(path, &copy).unwrap();
@@ -22,7 +22,7 @@ fn patched(path: &Path, changes: &[(u64, &[u8])]) -> PathBuf {
     copy
 }
 
-/// Why it cannot be read, whether that is seen when it is opened or later; the extents say the same.
+/// Returns why an image cannot be read, on opening or later; its extents fail alike.
 pub(super) fn unreadable(path: &Path) -> Error {
     let disk = match disk_with(path, &OpenOptions::default()) {
         Ok((disk, _)) => disk,
@@ -55,19 +55,19 @@ fn tables_that_cannot_be_are_errors_before_they_get_memory() {
         (&[(24, &exbi[..])], "more than the limit"),
         (
             &[(24, &[0, 0, 0, 0x80, 0, 0, 0, 0])],
-            "its L1 table has 1 entries, and a disk of 549755813888 bytes needs 1024",
+            "its L1 table has 1 entries, but a disk of 549755813888 bytes needs 1024",
         ),
-        (&[(40, &[0, 0, 1, 0, 0, 0, 0, 0])], "its L1 table is at byte 1099511627776, where it cannot be"),
-        (&[(40, &[0, 0, 0, 0, 0, 3, 0, 8])], "where it cannot be"),
+        (&[(40, &[0, 0, 1, 0, 0, 0, 0, 0])], "its L1 table is at the invalid offset 1099511627776"),
+        (&[(40, &[0, 0, 0, 0, 0, 3, 0, 8])], "invalid offset"),
         (&[(20, &[0, 0, 0, 63])], "clusters of 2^63 bytes"),
         (&[(20, &[0, 0, 0, 0])], "clusters of 2^0 bytes"),
-        (&[(4, &[0, 0, 0, 9])], "qcow2 of version 9"),
+        (&[(4, &[0, 0, 0, 9])], "qcow2 of the unsupported version 9"),
         (&[(32, &[0, 0, 0, 1])], "it is encrypted"),
-        (&[(79, &[2])], "has marked it as corrupt"),
-        (&[(72, &[0x80, 0, 0, 0, 0, 0, 0, 0x20])], "features that are not known (bits 5, 63)"),
-        (&[(79, &[8]), (104, &[9])], "its compression Some(9) is not known"),
+        (&[(79, &[2])], "is marked as corrupt"),
+        (&[(72, &[0x80, 0, 0, 0, 0, 0, 0, 0x20])], "unknown features (bits 5, 63)"),
+        (&[(79, &[8]), (104, &[9])], "its compression type Some(9) is unknown"),
         (&[(100, &[0xff, 0, 0, 0])], "a header of 4278190080 bytes"),
-        (&[(116, &[0xff, 0, 0, 0])], "an extension of its header is longer"),
+        (&[(116, &[0xff, 0, 0, 0])], "a header extension is longer"),
         (&[(8, &[0, 0, 0, 0, 0, 1, 0, 0]), (16, &[0x10, 0, 0, 0])], "a name of 268435456 bytes"),
         (&[(24, &[0; 8])], "is empty"),
     ] {
@@ -87,29 +87,29 @@ fn entries_that_lead_into_a_loop_or_out_of_the_file_are_errors_at_their_offset()
     let image = qcow2(dir.path());
     let entry = |at: u64| (at | 1 << 63).to_be_bytes();
     for (at, bytes, offset, says) in [
-        // L1: to itself, to the header, into nowhere, to no cluster.
-        (0x30000, entry(0x30000), 0, "lie on each other"),
-        (0x30000, entry(0x10000), 0, "lie on each other"),
-        (0x30000, entry(0x7000_0000), 0, "an L2 table is at byte 1879048192, where it cannot be"),
-        (0x30000, entry(0x40200), 0, "where it cannot be"),
-        // L2: to a table, to itself, to the header, past the end, to no cluster, compressed in nowhere or on
-        // a table.
-        (0x40000, entry(0x30000), 0, "a cluster at byte 196608 is on the table at byte 196608"),
-        (0x40008, entry(0x40000), 0x10000, "is on the table at byte 262144"),
-        (0x40008, 0x10000_u64.to_be_bytes(), 0x10000, "is on the table"),
-        (0x40008, entry(0x00ff_0000_0000_0000), 0x10000, "and should have"),
-        (0x40008, entry(0x50200), 0x10000, "a cluster is not where a cluster can be"),
+        // L1: to itself, to the header, beyond the file, to an unaligned cluster.
+        (0x30000, entry(0x30000), 0, "overlap"),
+        (0x30000, entry(0x10000), 0, "overlap"),
+        (0x30000, entry(0x7000_0000), 0, "an L2 table is at the invalid offset 1879048192"),
+        (0x30000, entry(0x40200), 0, "invalid offset"),
+        // L2: to a table, to itself, to the header, beyond the end, unaligned, compressed data beyond the
+        // file or on a table.
+        (0x40000, entry(0x30000), 0, "a cluster at byte 196608 overlaps the table at byte 196608"),
+        (0x40008, entry(0x40000), 0x10000, "overlaps the table at byte 262144"),
+        (0x40008, 0x10000_u64.to_be_bytes(), 0x10000, "overlaps the table"),
+        (0x40008, entry(0x00ff_0000_0000_0000), 0x10000, "but the file has"),
+        (0x40008, entry(0x50200), 0x10000, "a cluster has an invalid offset"),
         (0x40008, (1_u64 << 62 | 0x0fff_0000_0000).to_be_bytes(), 0x10000, "a compressed cluster is at byte"),
-        (0x40008, (1_u64 << 62 | 0x30000).to_be_bytes(), 0x10000, "is on the table"),
+        (0x40008, (1_u64 << 62 | 0x30000).to_be_bytes(), 0x10000, "overlaps the table"),
     ] {
-        let says = says.replace("and should have", "image.patched, which has");
+        let says = says.replace("but the file has", "image.patched, which has");
         let error = unreadable(&patched(&image, &[(at, &bytes)]));
         assert!(error.to_string().contains(&says), "{error}, not {says}");
         assert_eq!((error.kind(), error.at_offset()), (Kind::Source, Some(offset)), "{error}");
     }
-    // Zeros in version 2, where there is no such mark.
+    // Zeros in version 2, which has no such flag.
     let old = patched(&image, &[(4, &[0, 0, 0, 2]), (0x40000, &1_u64.to_be_bytes())]);
-    assert!(unreadable(&old).to_string().contains("which version 2 does not have"));
+    assert!(unreadable(&old).to_string().contains("which version 2 does not support"));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn what_does_not_unpack_to_a_cluster_is_an_error() {
         let bytes = std::fs::read(&image).unwrap();
         let read = bytes_of(&*disk(&image)).unwrap();
         assert!(read == vec![3; 2 * MIB]);
-        // The first piece: what its entry points to.
+        // The first piece: the data its entry refers to.
         let at = if format == "vmdk" {
             bytes.windows(2).position(|two| two == b"\x78\x9c").unwrap() as u64 - 12
         } else {
@@ -137,16 +137,16 @@ fn what_does_not_unpack_to_a_cluster_is_an_error() {
         let place = if format == "vmdk" { at + 12 } else { at };
         let damaged = patched(&image, &[(place, &noise)]);
         let error = bytes_of(&*disk(&damaged)).unwrap_err();
-        assert!(error.to_string().contains(&format!("what is compressed at byte {at}")), "{error}");
+        assert!(error.to_string().contains(&format!("the compressed data at byte {at}")), "{error}");
         assert_eq!(error.at_offset(), Some(0), "{error}");
         if format == "vmdk" {
             let error = bytes_of(&*disk(&patched(&image, &[(at, &[8])]))).unwrap_err().to_string();
-            assert!(error.contains("is of sector 8 and should be of 0"), "{error}");
+            assert!(error.contains("has sector 8, expected 0"), "{error}");
             let error = bytes_of(&*disk(&patched(&image, &[(at + 8, &[0xff; 4])]))).unwrap_err().to_string();
-            assert!(error.contains("longer than such a piece may be"), "{error}");
+            assert!(error.contains("longer than the limit"), "{error}");
         }
     }
-    // A bomb: 2 MiB where a cluster of 64 KiB should be. And too little.
+    // A bomb: 2 MiB in place of a cluster of 64 KiB. And too little data.
     let deflated = |len: usize| {
         let mut deflate = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
         std::io::Write::write_all(&mut deflate, &vec![0; len]).unwrap();
@@ -157,7 +157,7 @@ fn what_does_not_unpack_to_a_cluster_is_an_error() {
     let entry = (1_u64 << 62 | 7 << 54 | 0x50000).to_be_bytes();
     let image = patched(&dir.path().join("packed"), &[(0x40000, &entry), (0x50000, &bomb)]);
     let error = bytes_of(&*disk(&image)).unwrap_err();
-    assert!(error.to_string().contains("what is compressed at byte 327680"), "{error}");
+    assert!(error.to_string().contains("the compressed data at byte 327680"), "{error}");
     let image = patched(&dir.path().join("packed"), &[(0x40000, &entry), (0x50000, &short)]);
     let error = bytes_of(&*disk(&image)).unwrap_err();
     assert!(error.to_string().contains("ends after 1000 of 65536 bytes"), "{error}");
@@ -193,10 +193,10 @@ fn a_file_that_lost_its_end_is_an_error_in_every_format() {
         for cut in [len / 2, len / 3 + 77] {
             file.set_len(cut).unwrap();
             if options.contains("fixed") {
-                // Without its footer it is like any raw image: only who says that it is a VHD is told.
+                // Without its footer it is like any raw image; only `--source-format vhd` fails.
                 let vhd = OpenOptions { format: "vhd".parse().unwrap(), ..OpenOptions::default() };
                 let error = refused(&dir.path().join("image.x"), &vhd).to_string();
-                assert!(error.contains("it does not end with the footer of one"), "{error}");
+                assert!(error.contains("it does not end with a VHD footer"), "{error}");
                 continue;
             }
             let error = match disk_with(&dir.path().join("image.x"), &OpenOptions::default()) {
@@ -227,23 +227,22 @@ fn a_chain_is_followed_only_where_it_is_sound() {
     qemu_img(at, "rebase -u -b c -F qcow2 a");
     let error = refused(&at.join("c"), &follow());
     assert!(error.to_string().contains("is a loop"), "{error}");
-    // Through a link, too.
+    // Through a link as well.
     std::os::unix::fs::symlink("c", at.join("link")).unwrap();
     qemu_img(at, "rebase -u -b link -F qcow2 a");
     assert!(refused(&at.join("c"), &follow()).to_string().contains("is a loop"));
     for (name, format, says) in [
-        ("nowhere", "qcow2", "leads to the file `nowhere`, which cannot be read: No such file"),
-        ("nbd://localhost/x", "raw", "leads to `nbd://localhost/x`, which is no file"),
-        ("json:{\"driver\":\"file\"}", "raw", "which is no file"),
+        ("nowhere", "qcow2", "refers to the file `nowhere`, which cannot be read: No such file"),
+        ("nbd://localhost/x", "raw", "refers to `nbd://localhost/x`, which is not a file"),
+        ("json:{\"driver\":\"file\"}", "raw", "which is not a file"),
         ("\u{1b}[2Jx", "qcow2", "`\\u{1b}[2Jx`"),
-        (".", "raw", "it is no regular file"),
-        ("pipe", "raw", "it is no regular file"),
-        ("b", "vdi", "in the format `vdi`, which is not read"),
-        ("b", "vmdk", "it is no VMDK image"),
+        (".", "raw", "it is not a regular file"),
+        ("pipe", "raw", "it is not a regular file"),
+        ("b", "vdi", "in the unsupported format `vdi`"),
+        ("b", "vmdk", "it is not a VMDK image"),
     ] {
         let _ = std::process::Command::new("mkfifo").arg(at.join("pipe")).output();
-        // Written by hand, since qemu-img looks at what it writes: a header of version 3, and a table without
-        // entries.
+        // Written by hand, since qemu-img examines what it writes: a version 3 header, and an empty table.
         let mut image = vec![0; 3 << 16];
         image[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
         image[8..20].copy_from_slice(&[0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, u8::try_from(name.len()).unwrap()]);
@@ -269,9 +268,9 @@ fn a_chain_is_followed_only_where_it_is_sound() {
         image[104..112].fill(0);
         std::fs::write(at.join("made"), &image).unwrap();
         let error = refused(&at.join("made"), &follow()).to_string();
-        assert!(error.contains("does not say which format"), "{error}");
+        assert!(error.contains("lacks the format"), "{error}");
     }
-    // A chain that never ends.
+    // A chain without an end.
     qemu_img(at, "create -q -f qcow2 n0 1M");
     let header = std::fs::read(at.join("b")).unwrap();
     let name = header.windows(4).position(|four| four == [0, 0, 0, 1]).unwrap();
@@ -283,7 +282,7 @@ fn a_chain_is_followed_only_where_it_is_sound() {
     assert!(refused(&at.join("n64"), &follow()).to_string().contains("more than 64 files"));
 }
 
-/// Neither a panic nor an endless loop, whatever a byte of a header or table is.
+/// Any byte of a header or table may change without a panic or an endless loop.
 #[test]
 fn any_byte_may_be_any_other() {
     if !is_here() {
@@ -308,7 +307,7 @@ fn any_byte_may_be_any_other() {
     ] {
         qemu_img(dir.path(), &format!("convert -O {format} {options} raw image"));
         let whole = std::fs::read(dir.path().join("image")).unwrap();
-        // Bytes that say something, and those behind them.
+        // Meaningful bytes, and those after them.
         let said: Vec<usize> =
             (0..whole.len().min(3 * MIB)).filter(|at| whole[*at] != 0 && at % 65_536 < 1200).collect();
         let path = dir.path().join("changed");

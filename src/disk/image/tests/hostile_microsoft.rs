@@ -1,4 +1,4 @@
-//! VHD and VHDX that are damaged, or made to harm.
+//! VHD and VHDX images that are damaged or malicious.
 
 use super::hostile::unreadable;
 use super::matrix::{MIB, contents, write_sparse};
@@ -6,7 +6,7 @@ use super::qemu_img::{is_here, qemu_img};
 use super::{bytes_of, disk};
 use crate::disk::image::vhdx::header::crc;
 
-/// Changes a footer or header of a VHD and corrects its checksum, which is at `sum`.
+/// Changes a footer or header of a VHD and updates its checksum, which is at `sum`.
 fn summed(mut bytes: Vec<u8>, at: usize, len: usize, sum: usize, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let part = &mut bytes[at..at + len];
     change(part);
@@ -35,7 +35,7 @@ fn images_of_microsoft_that_cannot_be_are_errors() {
     };
     let mut parent = summed(vhd.clone(), footer, 512, 64, |footer| footer[63] = 4);
     parent[512 + 64..512 + 70].copy_from_slice(&[0, b'p', 0, 0x1b, 0, b'q']);
-    // The table at the end, so that a block at the start is not on it.
+    // The table is at the end, so that a block at the start does not overlap it.
     let mut moved = summed(vhd[..footer].to_vec(), 512, 1024, 36, |header| {
         header[16..24].copy_from_slice(&(footer as u64).to_be_bytes());
     });
@@ -43,20 +43,20 @@ fn images_of_microsoft_that_cannot_be_are_errors() {
     moved.extend_from_slice(&vhd[table + 4..table + 512]);
     moved.extend_from_slice(&vhd[footer..]);
     for (bytes, says) in [
-        (moved, "a block at byte 0 is on the table of blocks or the header"),
+        (moved, "a block at byte 0 overlaps the block table or the header"),
         (summed(vhd.clone(), footer, 512, 64, |footer| footer[63] = 9), "its end is missing"),
         (parent, "differences to another file, `p\\u{1b}q`"),
-        (summed(vhd.clone(), footer, 512, 64, |footer| footer[48] = 1), "says that the disk has"),
+        (summed(vhd.clone(), footer, 512, 64, |footer| footer[48] = 1), "has a disk size of"),
         (summed(vhd.clone(), footer, 512, 64, |footer| footer[51] = 1), "is too short"),
-        (summed(vhd.clone(), footer, 512, 64, |footer| footer[16..24].fill(0xf0)), "it ends before"),
+        (summed(vhd.clone(), footer, 512, 64, |footer| footer[16..24].fill(0xf0)), "it is truncated"),
         (summed(vhd.clone(), 512, 1024, 36, |header| header[32] = 1), "blocks of 18874368 bytes"),
         (summed(vhd.clone(), 512, 1024, 36, |header| header[32..36].fill(0)), "blocks of 0 bytes"),
-        (summed(vhd.clone(), 512, 1024, 36, |header| header[16] = 0x7f), "is too short, or not in the file"),
-        (word(table, 0x7fff_ffff), "a block is at byte 1099511627264, and the file has"),
-        (word(table, 3), "is on the table of blocks or the header"),
-        (word(table, 0), "is on the table of blocks or the header"),
+        (summed(vhd.clone(), 512, 1024, 36, |header| header[16] = 0x7f), "is too short, or outside the file"),
+        (word(table, 0x7fff_ffff), "a block is at byte 1099511627264, but the file has"),
+        (word(table, 3), "overlaps the block table or the header"),
+        (word(table, 0), "overlaps the block table or the header"),
         (vhd[..footer].to_vec(), "its end is missing"),
-        (word(512, 0), "there is no valid header"),
+        (word(512, 0), "no valid header"),
     ] {
         std::fs::write(&path, bytes).unwrap();
         let error = unreadable(&path).to_string();
@@ -68,14 +68,14 @@ fn images_of_microsoft_that_cannot_be_are_errors() {
     let with = |at: usize, new: &[u8]| {
         let mut bytes = vhdx.clone();
         bytes[at..at + new.len()].copy_from_slice(new);
-        // Whatever was changed, the headers and region tables have their checksum.
+        // Updates the checksums of the headers and region tables.
         for (at, len) in [(64 << 10, 4096), (128 << 10, 4096), (192 << 10, 64 << 10), (256 << 10, 64 << 10)] {
             let sum = crc(&bytes[at..at + len]).to_le_bytes();
             bytes[at + 4..at + 8].copy_from_slice(&sum);
         }
         bytes
     };
-    // By their GUIDs: the table of blocks, the metadata, and in them the parameters and the size.
+    // By GUID: the block table, the metadata, and in it the parameters and the size.
     let find = |id: &[u8]| vhdx.windows(id.len()).position(|window| window == id).unwrap();
     let region = |id: &[u8]| {
         usize::try_from(u64::from_le_bytes(vhdx[find(id) + 16..find(id) + 24].try_into().unwrap())).unwrap()
@@ -106,22 +106,22 @@ fn images_of_microsoft_that_cannot_be_are_errors() {
     for (bytes, says) in [
         (torn, "neither of its two headers is valid"),
         (with(newest + 48, &[1]), "it was not closed"),
-        (with(newest + 66, &[7]), "it is VHDX of version 7"),
+        (with(newest + 66, &[7]), "it is VHDX of the unsupported version 7"),
         (with(parameters, &[0, 0, 0, 3]), "in blocks of 50331648"),
         (with(parameters, &[0; 4]), "in blocks of 0"),
-        (with(parameters + 4, &[2]), "differences to another file, one that it does not name"),
+        (with(parameters + 4, &[2]), "differences to another file, which it does not name"),
         (with(size, &[0, 0, 0, 0, 0, 0, 0, 1]), "a disk of 72057594037927936 bytes"),
-        (with(size, &[0, 0, 0, 0, 0, 1, 0, 0]), "its table has room for"),
-        (with(find(&[0x66, 0x77, 0xc2, 0x2d]) + 16, &[0xff; 7]), "a region is at byte"),
-        (with(find(&[0x66, 0x77, 0xc2, 0x2d]), &[0]), "a region that is required is missing"),
-        (unknown, "a region that is required and not known"),
-        (with(find(&[0x37, 0x67, 0xa1, 0xca]), &[0]), "metadata that are required and not known"),
-        (with(find(&[0x24, 0x42, 0xa5, 0x2f]) + 16, &[0xff; 4]), "is not in their region"),
+        (with(size, &[0, 0, 0, 0, 0, 1, 0, 0]), "its table has"),
+        (with(find(&[0x66, 0x77, 0xc2, 0x2d]) + 16, &[0xff; 7]), "a region is at the invalid offset"),
+        (with(find(&[0x66, 0x77, 0xc2, 0x2d]), &[0]), "a required region is missing"),
+        (unknown, "an unknown required region"),
+        (with(find(&[0x37, 0x67, 0xa1, 0xca]), &[0]), "an unknown required metadata item"),
+        (with(find(&[0x24, 0x42, 0xa5, 0x2f]) + 16, &[0xff; 4]), "is outside its region"),
         (with(metadata + 10, &[0xff, 0xff]), "a table of 65535 entries"),
         (with(bat, &[5]), "the unknown state 5"),
-        (with(bat, &[7]), "there in part"),
-        (with(bat, &[6, 0, 0, 0, 0, 0, 0, 1]), "and the file has"),
-        (with(bat, &[6, 0, 0, 0]), "on the header or a table"),
+        (with(bat, &[7]), "partially present"),
+        (with(bat, &[6, 0, 0, 0, 0, 0, 0, 1]), "but the file has"),
+        (with(bat, &[6, 0, 0, 0]), "overlaps the header or a table"),
     ] {
         std::fs::write(&path, bytes).unwrap();
         let error = unreadable(&path).to_string();

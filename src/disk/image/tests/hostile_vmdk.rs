@@ -1,4 +1,4 @@
-//! Descriptions of a VMDK that lead astray.
+//! VMDK descriptors that are malicious.
 
 use super::hostile::follow;
 use super::matrix::MIB;
@@ -22,7 +22,7 @@ fn a_description_leads_to_files_of_its_own_directory_alone() {
         std::fs::write(&path, format!("{head}{lines}\n")).unwrap();
     };
     let absolute = dir.path().join("outside");
-    let outside = "is not in its own directory";
+    let outside = "is outside its directory";
     for (name, says) in [
         ("/etc/passwd", outside),
         (absolute.to_str().unwrap(), outside),
@@ -31,8 +31,8 @@ fn a_description_leads_to_files_of_its_own_directory_alone() {
         ("link", outside),
         ("up/outside", outside),
         ("./../home/inside", outside),
-        ("below", "it is no regular file"),
-        ("pipe", "it is no regular file"),
+        ("below", "it is not a regular file"),
+        ("pipe", "it is not a regular file"),
         ("absent", "No such file"),
         ("\u{1b}]0;x\u{7}", "`\\u{1b}]0;x\\u{7}`"),
     ] {
@@ -47,17 +47,17 @@ fn a_description_leads_to_files_of_its_own_directory_alone() {
     write("RW 2048 FLAT \"../outside\" 0");
     assert!(bytes_of(&*disk_with(&path, &follow()).unwrap().0).unwrap() == vec![1; MIB]);
     for (lines, says) in [
-        ("RW 2049 FLAT \"inside\" 0", "has 1048576 bytes, and should have 1049088"),
-        ("RW 1 FLAT \"inside\" 99999999999999999999", "does not say where it begins"),
-        ("RW 1 FLAT \"inside\" 36028797018963968", "should have"),
+        ("RW 2049 FLAT \"inside\" 0", "has 1048576 bytes, expected 1049088"),
+        ("RW 1 FLAT \"inside\" 99999999999999999999", "an extent without an offset"),
+        ("RW 1 FLAT \"inside\" 36028797018963968", "expected"),
         ("RW 36028797018963968 ZERO", "an extent of 36028797018963968 sectors"),
         ("RW 36028797018963967 ZERO\nRW 9 ZERO", "an extent of 9 sectors"),
-        ("RW 20000000000000000 ZERO", "says that it has"),
-        ("RW x FLAT \"inside\" 0", "there is no size"),
-        ("RW 8 FLAT", "an extent has no file"),
-        ("NOACCESS 8 ZERO", "may not be read"),
-        ("RW 8 VMFSSPARSE \"inside\"", "which only ESX reads"),
-        ("RW 2048 SPARSE \"inside\"", "there is no header of a VMDK"),
+        ("RW 20000000000000000 ZERO", "has a size of"),
+        ("RW x FLAT \"inside\" 0", "no size"),
+        ("RW 8 FLAT", "an extent without a file"),
+        ("NOACCESS 8 ZERO", "without read access"),
+        ("RW 8 VMFSSPARSE \"inside\"", "of ESX"),
+        ("RW 2048 SPARSE \"inside\"", "no VMDK header"),
         ("", "is empty"),
         (&"RW 1 ZERO\n".repeat(600), "more than 512 extents"),
         (
@@ -70,5 +70,5 @@ fn a_description_leads_to_files_of_its_own_directory_alone() {
         assert!(error.to_string().contains(says), "{lines:.80}: {error}");
     }
     std::fs::write(&path, [&b"# Disk DescriptorFile\n"[..], &vec![b'#'; 2 * MIB]].concat()).unwrap();
-    assert!(refused(&path, &OpenOptions::default()).to_string().contains("a description of"));
+    assert!(refused(&path, &OpenOptions::default()).to_string().contains("a descriptor of"));
 }

@@ -1,4 +1,4 @@
-//! Images that `qemu-img` makes, over formats, cluster sizes, compression and subformats.
+//! Images created by `qemu-img`, over formats, cluster sizes, compression and subformats.
 
 use super::qemu_img::{is_here, qemu_img, raw, run};
 use super::{OpenOptions, bytes_of, disk_with, zeros};
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 pub(super) const MIB: usize = 1 << 20;
 
-/// Text, noise, zeros and holes; the end is noise, so that it shows if it is cut.
+/// Text, noise, zeros and holes; the end is noise, so that truncation shows.
 pub(super) fn contents(size: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let mut noise = || {
@@ -23,7 +23,7 @@ pub(super) fn contents(size: usize) -> Vec<u8> {
             0 | 4 => piece.iter_mut().for_each(|byte| *byte = noise().to_le_bytes()[0]),
             1 => piece.iter_mut().enumerate().for_each(|(at, byte)| *byte = (at / 97).to_le_bytes()[0] | 1),
             2 => piece[noise().to_le_bytes()[0] as usize % 100] = 7,
-            // Zeros; and four MiB of them in the middle.
+            // Zeros, including four MiB of them in the middle.
             _ => {}
         }
     }
@@ -35,7 +35,7 @@ pub(super) fn contents(size: usize) -> Vec<u8> {
     bytes
 }
 
-/// A sparse raw file of these bytes.
+/// Creates a sparse raw file of these bytes.
 pub(super) fn write_sparse(path: &Path, bytes: &[u8]) {
     let file = std::fs::File::create(path).unwrap();
     file.set_len(bytes.len() as u64).unwrap();
@@ -44,7 +44,7 @@ pub(super) fn write_sparse(path: &Path, bytes: &[u8]) {
     }
 }
 
-/// What `qemu-img convert` is given: name of the format here and there, size of the image, options.
+/// Arguments of `qemu-img convert`: the format's name in QEMU and here, the size of the image, options.
 const IMAGES: &[(&str, &str, usize, &str)] = &[
     ("qcow2", "qcow2", 12 * MIB, ""),
     ("qcow2", "qcow2", 12 * MIB, "-o compat=0.10"),
@@ -116,7 +116,7 @@ fn every_image_of_qemu_img_is_read_byte_for_byte() {
             let differs = read.iter().zip(&judged).position(|(is, should)| is != should);
             panic!("{theirs} {options}: it differs at {differs:?}");
         }
-        // The four MiB of zeros, as far as the format keeps them apart.
+        // The four MiB of zeros, as far as the format represents them.
         let known = zeros(&*disk, &judged);
         let coarse = ["256M", "16M", "=falloc", "=full"].iter().any(|coarse| options.contains(coarse))
             || *size < 8 * MIB;
@@ -143,16 +143,16 @@ fn a_chain_of_backing_files_is_read_where_that_is_asked_for() {
     let judged = raw(at, "qcow2", "top.qcow2");
     assert!(bytes_of(&*disk).unwrap() == judged);
     assert!(zeros(&*disk, &judged) > 13 * MIB as u64);
-    // A change of any file of the chain is one of the image.
+    // A change to any file of the chain changes the image.
     let local = disk.local().unwrap();
-    local.glance().unwrap();
+    local.check_unchanged().unwrap();
     std::fs::OpenOptions::new()
         .append(true)
         .open(at.join("base.raw"))
         .unwrap()
         .set_len(9 * MIB as u64)
         .unwrap();
-    let changed = local.glance().unwrap_err().to_string();
+    let changed = local.check_unchanged().unwrap_err().to_string();
     assert!(changed.contains("base.raw changed"), "{changed}");
 }
 
@@ -207,7 +207,7 @@ fn several_threads_read_one_image_at_once() {
             start.elapsed()
         };
         read(1);
-        // A figure for who runs it by hand; the machine may be busy with something else.
+        // A figure for manual runs; the machine may be busy.
         eprintln!("qcow2 {options}: 64 MiB by one thread in {:?}, by two in {:?}", read(1), read(2));
     }
 }
@@ -217,7 +217,7 @@ fn what_a_guest_writes_into_a_raw_image_leads_nowhere() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("guest.raw");
     std::fs::write(dir.path().join("secret"), vec![7; MIB]).unwrap();
-    // A header of a qcow2 that has `secret` behind it.
+    // A qcow2 header with `secret` as its backing file.
     let mut bytes = vec![0; MIB];
     bytes[..8].copy_from_slice(b"QFI\xfb\0\0\0\x02");
     bytes[8..20].copy_from_slice(&[0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 6]);
@@ -227,10 +227,10 @@ fn what_a_guest_writes_into_a_raw_image_leads_nowhere() {
     std::fs::write(&path, &bytes).unwrap();
     let error = super::refused(&path, &OpenOptions::default());
     assert!(error.to_string().contains("its backing file is another file, `secret`"), "{error}");
-    assert!(error.what_next().unwrap().contains("--follow-backing"));
+    assert!(error.hint_text().unwrap().contains("--follow-backing"));
     let raw = OpenOptions { format: "raw".parse().unwrap(), ..OpenOptions::default() };
     assert!(bytes_of(&*disk_with(&path, &raw).unwrap().0).unwrap() == bytes);
-    // With an MBR and nothing else it is raw.
+    // A file with only an MBR is raw.
     let mut disk = vec![0; MIB];
     disk[..2].copy_from_slice(b"\xeb\x63");
     disk[510..512].copy_from_slice(b"\x55\xaa");

@@ -1,4 +1,4 @@
-//! What the readers give, against `qemu-img`, and what they make of files that are not what they should be.
+//! The readers compared with `qemu-img`, and their behaviour on invalid files.
 
 mod hostile;
 mod hostile_microsoft;
@@ -6,7 +6,7 @@ mod hostile_vmdk;
 mod matrix;
 mod packed;
 
-use super::{Asked, OpenOptions, Opened, open};
+use super::{OpenContext, OpenOptions, Opened, open};
 use crate::disk::conformance::qemu_img;
 use crate::disk::{Extent, ReadAt};
 use crate::error::{Error, Result};
@@ -15,13 +15,13 @@ use crate::stop::Stop;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-/// Nobody stops it.
-fn asked() -> Asked {
-    Asked { observer: crate::event::nobody(), stop: Stop::never() }
+/// Never stops.
+fn asked() -> OpenContext {
+    OpenContext { observer: crate::event::no_observer(), stop: Stop::never() }
 }
 
-/// Takes the notes.
-fn noted() -> (Asked, Arc<Mutex<Vec<String>>>) {
+/// Collects the notes.
+fn noted() -> (OpenContext, Arc<Mutex<Vec<String>>>) {
     let notes: Arc<Mutex<Vec<String>>> = Arc::default();
     let into = Arc::clone(&notes);
     let observer: Observer = Arc::new(move |event| {
@@ -29,10 +29,10 @@ fn noted() -> (Asked, Arc<Mutex<Vec<String>>>) {
             into.lock().unwrap().push(text.clone());
         }
     });
-    (Asked { observer, stop: Stop::never() }, notes)
+    (OpenContext { observer, stop: Stop::never() }, notes)
 }
 
-/// The image as a disk, and what it is read as.
+/// Opens an image as a disk. Also returns its description.
 fn disk_with(path: &Path, options: &OpenOptions) -> Result<(Arc<dyn ReadAt>, String)> {
     match open(path, options, &asked())? {
         (Opened::Disk(disk), reading) => Ok((disk, reading)),
@@ -44,7 +44,7 @@ fn disk(path: &Path) -> Arc<dyn ReadAt> {
     disk_with(path, &OpenOptions::default()).unwrap().0
 }
 
-/// Why it is not opened.
+/// Returns why an image is refused.
 fn refused(path: &Path, options: &OpenOptions) -> Error {
     match open(path, options, &asked()) {
         Ok((_, reading)) => panic!("{} was opened as {reading}", path.display()),
@@ -52,7 +52,7 @@ fn refused(path: &Path, options: &OpenOptions) -> Error {
     }
 }
 
-/// All bytes, in pieces that do not fit anything.
+/// Reads all bytes in unaligned pieces.
 fn bytes_of(disk: &dyn ReadAt) -> Result<Vec<u8>> {
     let (mut all, mut piece, mut at) = (Vec::new(), vec![9; 3], 0);
     for step in (0_u64..).map(|n| [700_001, 65_536, 1 << 20, 513][usize::try_from(n % 4).unwrap()]) {
@@ -67,13 +67,14 @@ fn bytes_of(disk: &dyn ReadAt) -> Result<Vec<u8>> {
     Ok(all)
 }
 
-/// The extents of everything.
+/// Returns the extents of the whole image.
 fn extents(disk: &dyn ReadAt) -> Result<Vec<Extent>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(disk.extents(0..disk.info().size))
 }
 
-/// How many bytes are known to be zeros; those have to be, and the extents have to cover the image.
+/// Returns how many bytes are reported as zero, after checking that they are and that the extents cover the
+/// image.
 fn zeros(disk: &dyn ReadAt, bytes: &[u8]) -> u64 {
     let (mut at, mut zeros) = (0, 0);
     for extent in extents(disk).unwrap() {

@@ -1,15 +1,15 @@
-//! Images that are packed or in archives.
+//! Compressed images and images in archives.
 
 use super::matrix::{MIB, contents, write_sparse};
 use super::qemu_img::{is_here, qemu_img, run};
-use super::{Asked, OpenOptions, Opened, asked, bytes_of, disk_with, noted, open, refused, zeros};
+use super::{OpenContext, OpenOptions, Opened, asked, bytes_of, disk_with, noted, open, refused, zeros};
 use crate::disk::stream::Stream;
 use crate::disk::{Buffers, Identity, ReadStream};
 use crate::error::{Error, Kind, Result};
 use std::io::Write;
 use std::path::Path;
 
-/// All bytes of a stream.
+/// Reads all bytes of a stream.
 fn drained(stream: Stream) -> Result<Vec<u8>> {
     let size = stream.info().size;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -24,7 +24,7 @@ fn drained(stream: Stream) -> Result<Vec<u8>> {
     })
 }
 
-fn stream_with(path: &Path, options: &OpenOptions, asked: &Asked) -> Result<(Stream, String)> {
+fn stream_with(path: &Path, options: &OpenOptions, asked: &OpenContext) -> Result<(Stream, String)> {
     match open(path, options, asked)? {
         (Opened::Stream(stream), reading) => Ok((*stream, reading)),
         (Opened::Disk(_), reading) => panic!("{reading} is a disk"),
@@ -36,7 +36,7 @@ fn stream(path: &Path) -> (Vec<u8>, String) {
     (drained(stream).unwrap(), reading)
 }
 
-/// Packs a file by a tool; without the tool by a library.
+/// Compresses a file with a tool, or with a library if the tool is not installed.
 fn pack(dir: &Path, file: &str, how: &str) {
     let bytes = std::fs::read(dir.join(file)).unwrap();
     let out = std::fs::File::create(dir.join(format!("{file}.{how}"))).unwrap();
@@ -71,7 +71,7 @@ const PACKINGS: [&str; 5] = ["gzip", "xz", "zstd", "zstd-unsized", "bzip2"];
 #[test]
 fn a_raw_image_in_any_packing_is_a_stream_of_the_right_size() {
     let dir = tempfile::tempdir().unwrap();
-    // Of a whole MiB, so that a size that is told is trusted; and not.
+    // A multiple of 1 MiB, so that a declared size is trusted; and not a multiple.
     for (size, told) in [(2 * MIB, true), (2 * MIB + 1234, false)] {
         let bytes = contents(size);
         std::fs::write(dir.path().join("raw"), &bytes).unwrap();
@@ -83,10 +83,10 @@ fn a_raw_image_in_any_packing_is_a_stream_of_the_right_size() {
             assert_eq!(reading, format!("raw in {}", how.trim_end_matches("-unsized")));
             assert_eq!(stream.info().size, size as u64);
             let counted =
-                notes.lock().unwrap().iter().any(|note| note.contains("once to find out how large"));
+                notes.lock().unwrap().iter().any(|note| note.contains("once to determine the size"));
             assert_eq!(counted, !(told && matches!(how, "xz" | "zstd")), "{how} {size}");
             assert!(drained(stream).unwrap() == bytes, "{how}");
-            // With its size given nothing is counted, and a wrong one is an error.
+            // With its size given nothing is counted, and a wrong size is an error.
             for (given, says) in [
                 (size as u64, None),
                 (size as u64 + 1, Some("ended early")),
@@ -116,7 +116,7 @@ fn a_stream_that_may_end_early_is_padded() {
     assert!(drained(stream).unwrap() == [bytes, vec![0; 2 * MIB]].concat());
     let (stream, _) = stream_with(&path, &at_most(MIB - 1), &asked()).unwrap();
     let error = drained(stream).unwrap_err();
-    assert!(error.what_next().unwrap().contains("--size-at-most"), "{error}");
+    assert!(error.hint_text().unwrap().contains("--size-at-most"), "{error}");
     assert_eq!(refused(&dir.path().join("raw"), &at_most(MIB)).kind(), Kind::Usage);
 }
 
@@ -146,17 +146,17 @@ fn an_image_of_another_format_in_any_packing_is_a_disk() {
                 known.file_name() == path.file_name() && files.len() == 1,
                 "the temporary file is no part of it"
             );
-            // Who changes the packed file changes the image.
+            // A change to the compressed file changes the image.
             let file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
             file.set_len(file.metadata().unwrap().len() + 1).unwrap();
-            assert!(disk.local().unwrap().glance().unwrap_err().to_string().contains("changed"));
+            assert!(disk.local().unwrap().check_unchanged().unwrap_err().to_string().contains("changed"));
         }
     }
-    // No more than is allowed.
+    // Limited to the permitted size.
     pack(dir.path(), "qcow2", "gzip");
     let options = OpenOptions { size_at_most: Some(MIB as u64), ..OpenOptions::default() };
     let error = refused(&dir.path().join("qcow2.gzip"), &options);
-    assert!(error.to_string().contains("unpacks to more than 1048576 bytes"), "{error}");
+    assert!(error.to_string().contains("decompresses to more than 1048576 bytes"), "{error}");
 }
 
 #[test]
@@ -178,10 +178,10 @@ fn the_footer_of_a_fixed_vhd_is_no_part_of_the_disk() {
     let vhd = OpenOptions { format: "vhd".parse().unwrap(), ..OpenOptions::default() };
     pack(dir.path(), "raw", "gzip");
     let error = refused(&dir.path().join("raw.gzip"), &vhd).to_string();
-    assert!(error.contains("does not end with the footer"), "{error}");
+    assert!(error.contains("does not end with a VHD footer"), "{error}");
 }
 
-/// An archive of these files.
+/// Creates an archive of these files.
 fn tar(path: &Path, files: &[(&str, &[u8])]) {
     let mut out = tar::Builder::new(std::fs::File::create(path).unwrap());
     for (name, bytes) in files {
@@ -215,7 +215,7 @@ fn a_file_of_an_archive_is_read_where_it_is() {
     assert_eq!(reading, "vmdk in tar");
     assert!(bytes_of(&*disk).unwrap() == bytes);
     assert!(zeros(&*disk, &bytes) >= 3 * MIB as u64);
-    // Two of them: the user has to choose.
+    // Two images: the user has to choose.
     let other = vec![9; 70_001];
     tar(
         &ova,
@@ -228,17 +228,17 @@ fn a_file_of_an_archive_is_read_where_it_is() {
     );
     let error = refused(&ova, &OpenOptions::default());
     assert!(error.to_string().contains("more than one image: `a\\u{1b}.vmdk`, `dir/b.raw`"), "{error}");
-    assert!(error.what_next().unwrap().contains("--member"));
+    assert!(error.hint_text().unwrap().contains("--member"));
     let (disk, reading) = disk_with(&ova, &member("dir/b.raw")).unwrap();
     assert!(reading == "raw in tar" && bytes_of(&*disk).unwrap() == other);
     assert!(bytes_of(&*disk_with(&ova, &member("./a\u{1b}.vmdk")).unwrap().0).unwrap() == bytes);
     let raw = OpenOptions { format: "raw".parse().unwrap(), ..member("a\u{1b}.vmdk") };
     assert!(bytes_of(&*disk_with(&ova, &raw).unwrap().0).unwrap() == vmdk, "as it is");
     let error = refused(&ova, &member("c"));
-    assert!(error.to_string().contains("no file of the name"), "{error}");
-    assert!(error.what_next().unwrap().contains("`dir/b.raw`"));
+    assert!(error.to_string().contains("no member of the name"), "{error}");
+    assert!(error.hint_text().unwrap().contains("`dir/b.raw`"));
     assert_eq!(refused(&at.join("vmdk"), &member("x")).kind(), Kind::Usage);
-    // The same, packed: only then it has to be unpacked.
+    // Compressed, so it has to be decompressed.
     pack(at, "box.ova", "gzip");
     let packed = at.join("box.ova.gzip");
     assert!(refused(&packed, &OpenOptions::default()).to_string().contains("more than one image"));
@@ -246,8 +246,8 @@ fn a_file_of_an_archive_is_read_where_it_is() {
     assert!(reading == "vmdk in tar in gzip" && bytes_of(&*disk).unwrap() == bytes);
     let (inner, _) = stream_with(&packed, &member("dir/b.raw"), &asked()).unwrap();
     assert!(drained(inner).unwrap() == other);
-    assert!(refused(&packed, &member("c")).to_string().contains("no file of the name"));
-    // Packed inside.
+    assert!(refused(&packed, &member("c")).to_string().contains("no member of the name"));
+    // Compressed inside the archive.
     pack(at, "raw", "zstd");
     tar(&ova, &[("disk.raw.zst", &std::fs::read(at.join("raw.zstd")).unwrap())]);
     let (read, reading) = stream(&ova);
@@ -263,13 +263,13 @@ fn an_archive_that_is_damaged_is_an_error() {
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..MIB / 2]).unwrap();
     let error = refused(&path, &OpenOptions::default()).to_string();
-    assert!(error.contains("cut short"), "{error}");
+    assert!(error.contains("truncated"), "{error}");
     // A name of two MiB.
     tar(&path, &[(&"d/".repeat(MIB), &bytes)]);
     let error = refused(&path, &OpenOptions::default()).to_string();
     assert!(error.contains("larger than 1 MiB"), "{error}");
     tar(&path, &[("readme.txt", b"x")]);
-    assert!(refused(&path, &OpenOptions::default()).to_string().contains("holds no image"));
+    assert!(refused(&path, &OpenOptions::default()).to_string().contains("contains no image"));
     tar(&path, &[("disk.raw", b"")]);
     assert!(refused(&path, &OpenOptions::default()).to_string().contains("is empty"));
 }
@@ -286,14 +286,14 @@ fn a_sparse_file_of_an_archive_is_a_stream() {
     assert!(reading == "raw in tar" && read == bytes);
     run("tar", dir.path(), &["--format=posix", "-Scf", "posix.tar", "disk.raw"]);
     let error = refused(&dir.path().join("posix.tar"), &OpenOptions::default());
-    assert!(error.to_string().contains("sparse file in a form that cannot be unpacked"), "{error}");
+    assert!(error.to_string().contains("sparse file in an unsupported form"), "{error}");
 }
 
-/// An archive of a few MiB that stands for terabytes: bounded in time and memory, whatever is in it.
+/// An archive of a few MiB that expands to terabytes: bounded in time and memory, whatever is in it.
 #[test]
 fn a_bomb_does_not_go_off() {
     let dir = tempfile::tempdir().unwrap();
-    // Blocks of zstd that say "128 KiB of this byte": 4 TiB in 128 MiB, packed once more.
+    // zstd blocks of "128 KiB of this byte": 4 TiB in 128 MiB, compressed once more.
     let bomb = |first: &[u8]| {
         let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 7 << 3];
         let len = u32::try_from(first.len() << 3).unwrap();
@@ -306,24 +306,25 @@ fn a_bomb_does_not_go_off() {
     let limited = OpenOptions { size_at_most: Some(64 << 20), ..OpenOptions::default() };
     std::fs::write(&path, bomb(b"QFI\xfb\0\0\0\x03")).unwrap();
     let error = refused(&path, &limited);
-    assert!(error.to_string().contains("unpacks to more than 67108864 bytes"), "{error}");
-    // A stop is heard in the middle of it.
+    assert!(error.to_string().contains("decompresses to more than 67108864 bytes"), "{error}");
+    // A stop takes effect in the middle of it.
     let (stopper, stop) = crate::stop::pair();
-    let asked = Asked { stop, ..asked() };
+    let asked = OpenContext { stop, ..asked() };
     std::fs::write(&path, bomb(b"raw")).unwrap();
     let observer: crate::event::Observer = std::sync::Arc::new(move |_| stopper.stop());
-    let error =
-        open(&path, &OpenOptions::default(), &Asked { observer, ..asked }).err().expect("it was counted");
+    let error = open(&path, &OpenOptions::default(), &OpenContext { observer, ..asked })
+        .err()
+        .expect("it was counted");
     assert_eq!(error.kind(), Kind::Interrupted, "{error}");
-    // A fixed VHD has to be read to its end before it is known to be one.
+    // A fixed VHD has to be read to its end before it can be recognized.
     let vhd = OpenOptions { format: "vhd".parse().unwrap(), ..limited };
     let error = refused(&path, &vhd);
-    assert!(error.to_string().contains("unpacks to more than 67108864 bytes"), "{error}");
-    // What an index or a header says is bounded, too.
+    assert!(error.to_string().contains("decompresses to more than 67108864 bytes"), "{error}");
+    // The size in an index or a header is bounded as well.
     let told = |error: Error| error.to_string();
     std::fs::write(dir.path().join("raw"), vec![0; MIB]).unwrap();
     pack(dir.path(), "raw", "xz");
     let path = dir.path().join("raw.xz");
     let options = OpenOptions { size_at_most: Some(1000), ..OpenOptions::default() };
-    assert!(told(refused(&path, &options)).contains("unpacks to more than 1000 bytes"));
+    assert!(told(refused(&path, &options)).contains("decompresses to more than 1000 bytes"));
 }

@@ -1,10 +1,10 @@
-//! The structures at the start of a VHDX (MS-VHDX 2.2): headers, the table of regions, and the metadata.
+//! The structures at the start of a VHDX (MS-VHDX 2.2): headers, the region table, and the metadata.
 
 use crate::disk::image::part::Part;
 use crate::error::Result;
 use std::collections::HashMap;
 
-/// A GUID as it is in the file.
+/// A GUID in the file's byte order.
 pub(super) type Guid = [u8; 16];
 
 const HEADERS: [u64; 2] = [64 << 10, 128 << 10];
@@ -24,7 +24,7 @@ pub(super) const PARENT: Guid = guid(0xa8d3_5f2d, 0xb30b, 0x454d, 0xabf7_d3d8_48
 const DISK_ID: Guid = guid(0xbeca_12ab, 0xb2e6, 0x4523, 0x93ef_c309_e000_c746);
 const PHYSICAL_SECTOR: Guid = guid(0xcda3_48c7, 0x445d, 0x4471, 0x9cc9_e988_5251_c556);
 
-/// A GUID by its fields (MS-DTYP 2.3.4.2): the first three are kept with their lowest byte first.
+/// Returns a GUID from its fields (MS-DTYP 2.3.4.2), of which the first three are little-endian.
 const fn guid(a: u32, b: u16, c: u16, rest: u64) -> Guid {
     let (a, b, c, d) = (a.to_le_bytes(), b.to_le_bytes(), c.to_le_bytes(), rest.to_be_bytes());
     [a[0], a[1], a[2], a[3], b[0], b[1], c[0], c[1], d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7]]
@@ -37,13 +37,13 @@ pub(super) struct Region {
     pub(super) len: u64,
 }
 
-/// The regions that there have to be.
+/// The required regions.
 pub(super) struct Regions {
     pub(super) bat: Region,
     pub(super) metadata: Region,
 }
 
-/// Fails if the header that counts says that the log has something that is not yet in its place.
+/// Returns an error if the current header says that the log contains changes to replay.
 pub(super) fn check_log(part: &Part) -> Result<()> {
     let mut newest: Option<(u64, [u8; 4096])> = None;
     for at in HEADERS {
@@ -62,25 +62,25 @@ pub(super) fn check_log(part: &Part) -> Result<()> {
     };
     let (log_version, version) = (long(&header[64..66]), long(&header[66..68]));
     if version != 1 || log_version != 0 {
-        return Err(part.refused(format_args!("it is VHDX of version {version}, and 1 is known")));
+        return Err(part.refused(format_args!("it is VHDX of the unsupported version {version}: expected 1")));
     }
     if header[48..64] != [0; 16] {
-        let why = "it was not closed: its log has changes that are not yet in their place";
+        let why = "it was not closed: its log contains changes to replay";
         return Err(part.refused(why).hint(
-            "have them written: start and stop the machine that uses it, or run `qemu-img check -r all` on a copy",
+            "to replay them, start and stop the machine that uses it, or run `qemu-img check -r all` on a copy",
         ));
     }
     Ok(())
 }
 
-/// Finds the regions, by the first of the two tables that is valid.
+/// Returns the regions by the first valid one of the two region tables.
 pub(super) fn regions(part: &Part) -> Result<Regions> {
     let table = REGIONS.iter().find_map(|at| {
         let table = part.up_to(*at, REGION_TABLE).ok()?;
         (table.len() as u64 == REGION_TABLE && table.starts_with(b"regi") && is_summed(&table))
             .then_some(table)
     });
-    let table = table.ok_or_else(|| part.damaged("neither of its two tables of regions is valid"))?;
+    let table = table.ok_or_else(|| part.damaged("neither of its two region tables is valid"))?;
     let (mut bat, mut metadata) = (None, None);
     for entry in entries(part, &table[16..], long(&table[8..12]))? {
         let region = Region { at: long(&entry[16..24]), len: long(&entry[24..28]) };
@@ -89,53 +89,52 @@ pub(super) fn regions(part: &Part) -> Result<Regions> {
         } else if entry[..16] == METADATA {
             &mut metadata
         } else if entry[28] & 1 == 1 {
-            return Err(part.refused("it has a region that is required and not known"));
+            return Err(part.refused("it has an unknown required region"));
         } else {
             continue;
         };
         if known.is_some() || !part.has(region.at, region.len) || region.at < 1 << 20 {
-            return Err(part.damaged(format_args!("a region is at byte {}, where it cannot be", region.at)));
+            return Err(part.damaged(format_args!("a region is at the invalid offset {}", region.at)));
         }
         *known = Some(region);
     }
     match (bat, metadata) {
         (Some(bat), Some(metadata)) => Ok(Regions { bat, metadata }),
-        _ => Err(part.damaged("a region that is required is missing")),
+        _ => Err(part.damaged("a required region is missing")),
     }
 }
 
-/// Reads the metadata that are known, each with at most so many bytes as the first 64 KiB of the region are
-/// good for.
+/// Reads the known metadata items, each up to the end of the first 64 KiB of the region.
 pub(super) fn metadata(part: &Part, region: Region) -> Result<HashMap<Guid, Vec<u8>>> {
     const LONGEST: u64 = 64 << 10;
     let table = part.up_to(region.at, region.len.min(LONGEST))?;
     if table.len() < 32 || !table.starts_with(b"metadata") {
-        return Err(part.damaged("it has no table of metadata"));
+        return Err(part.damaged("it has no metadata table"));
     }
     let mut found = HashMap::new();
     for entry in entries(part, &table[32..], long(&table[10..12]))? {
         let id = <Guid>::try_from(&entry[..16]).unwrap_or_default();
         let (at, len) = (long(&entry[16..20]), long(&entry[20..24]));
         if ![FILE_PARAMETERS, DISK_SIZE, LOGICAL_SECTOR, PARENT, DISK_ID, PHYSICAL_SECTOR].contains(&id) {
-            // Bit 2: a reader has to know it.
+            // Bit 2: the item is required.
             if entry[24] & 4 != 0 {
-                return Err(part.refused("it has metadata that are required and not known"));
+                return Err(part.refused("it has an unknown required metadata item"));
             }
             continue;
         }
         if len > LONGEST || at.checked_add(len).is_none_or(|end| end > region.len) {
-            return Err(part.damaged("an item of its metadata is not in their region"));
+            return Err(part.damaged("a metadata item is outside its region"));
         }
         let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
         part.fill(region.at + at, &mut bytes)?;
         if found.insert(id, bytes).is_some() {
-            return Err(part.damaged("an item of its metadata is there twice"));
+            return Err(part.damaged("it has a metadata item twice"));
         }
     }
     Ok(found)
 }
 
-/// So many entries of a table, 32 bytes each.
+/// Returns `count` table entries of 32 bytes each.
 fn entries<'t>(part: &Part, table: &'t [u8], count: u64) -> Result<&'t [[u8; 32]]> {
     let all = table.as_chunks::<32>().0;
     let count = usize::try_from(count).unwrap_or(usize::MAX);
@@ -145,17 +144,17 @@ fn entries<'t>(part: &Part, table: &'t [u8], count: u64) -> Result<&'t [[u8; 32]
     Ok(&all[..count])
 }
 
-/// A number of up to eight bytes, the lowest first.
+/// Returns a little-endian number of up to eight bytes.
 pub(super) fn long(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// Whether the CRC-32C of a structure, at byte 4 of it, is right.
+/// Returns whether the CRC-32C of a structure, at its byte 4, is correct.
 fn is_summed(bytes: &[u8]) -> bool {
     long(&bytes[4..8]) == u64::from(crc(bytes))
 }
 
-/// The CRC-32C of a structure, whose bytes 4 to 7 are taken as zeros.
+/// Returns the CRC-32C of a structure, with bytes 4 to 7 taken as zeros.
 pub(in crate::disk::image) fn crc(bytes: &[u8]) -> u32 {
     let crc = [&bytes[..4], &[0; 4], &bytes[8..]].into_iter().flatten().fold(u32::MAX, |crc, byte| {
         let [low, ..] = crc.to_le_bytes();
@@ -180,7 +179,7 @@ const CRC: [u32; 256] = {
     table
 };
 
-/// The path of the parent, as the parent locator has it (2.6.2.6).
+/// Returns the path of the parent from the parent locator (2.6.2.6).
 pub(super) fn parent_path(locator: &[u8]) -> Option<String> {
     let utf16 = |at: u64, len: u64| -> Option<String> {
         let from = usize::try_from(at).ok()?;
@@ -207,8 +206,8 @@ mod tests {
 
     #[test]
     fn the_checksum_is_crc32c() {
-        // RFC 3720, appendix B.4: 32 bytes of zeros. Here the four of the checksum are taken as zeros, so it
-        // can be among them.
+        // RFC 3720, appendix B.4: 32 zero bytes. The four bytes of the checksum count as zeros, so they can
+        // be among them.
         let mut bytes = [0; 32];
         bytes[4..8].copy_from_slice(&0x8a91_36aa_u32.to_le_bytes());
         assert!(is_summed(&bytes));

@@ -1,4 +1,4 @@
-//! VMDK: one sparse extent with its description inside, or a description and the extents that it names.
+//! Reads VMDK images: a sparse extent with an embedded descriptor, or a descriptor and the extents it names.
 
 mod descriptor;
 mod sparse;
@@ -13,7 +13,7 @@ use sparse::Sparse;
 
 const SECTOR: u64 = 512;
 
-/// The first bytes of an extent that ESX writes, which is not read.
+/// The first bytes of extents written by ESX, which are not supported.
 const ESX: [&[u8]; 2] = [b"COWD", b"\xbe\xba\xfe\xca\0\0\0\0"];
 
 pub(super) fn open(part: Part, opener: &mut Opener) -> Result<Box<dyn Layout>> {
@@ -24,20 +24,18 @@ pub(super) fn open(part: Part, opener: &mut Opener) -> Result<Box<dyn Layout>> {
         return Ok(Box::new(Sparse::open(part)?));
     }
     if ESX.iter().any(|magic| head.starts_with(magic)) {
-        let error = part.refused("it is a sparse extent of ESX");
+        let error = part.refused("it is a sparse extent of ESX, which is not supported");
         return Err(error.hint("clone it with `vmkfstools -i FILE -d thin`, or export it as an OVA"));
     }
     if !head.starts_with(descriptor::MAGIC) {
-        return Err(
-            part.refused("it is no VMDK image: it begins neither like an extent nor like a description")
-        );
+        return Err(part.refused("it is not a VMDK image: it begins with neither an extent nor a descriptor"));
     }
     if !part.is_whole() {
-        let why = "it is only the description of an image, whose extents are other files of the archive";
-        return Err(part.refused(why).hint("unpack the archive, then name the description"));
+        let why = "it is only the descriptor of an image, whose extents are other members of the archive";
+        return Err(part.refused(why).hint("extract the archive, then use the descriptor"));
     }
     if part.len() > descriptor::LONGEST {
-        return Err(part.damaged(format_args!("a description of {} bytes", part.len())));
+        return Err(part.damaged(format_args!("a descriptor of {} bytes", part.len())));
     }
     let description = Descriptor::parse(&part.up_to(0, descriptor::LONGEST)?, &part)?;
     check_parent(&part, &description)?;
@@ -48,7 +46,7 @@ pub(super) fn open(part: Part, opener: &mut Opener) -> Result<Box<dyn Layout>> {
         let len = extent.sectors.checked_mul(SECTOR).ok_or_else(too_large)?;
         total = total.checked_add(len).ok_or_else(too_large)?;
         let short = |name: &str, has: u64| {
-            let why = format!("its extent {} has {has} bytes, and should have {len}", shown(name));
+            let why = format!("its extent {} has {has} bytes, expected {len}", shown(name));
             part.damaged(why).offset(total - len)
         };
         let segment = match extent.kind {
@@ -73,7 +71,7 @@ pub(super) fn open(part: Part, opener: &mut Opener) -> Result<Box<dyn Layout>> {
 
 fn check_parent(part: &Part, description: &Descriptor) -> Result<()> {
     let Some(parent) = &description.parent else { return Ok(()) };
-    let why = format!("it holds only the differences to another file, {}", shown(parent));
+    let why = format!("it contains only the differences to another file, {}", shown(parent));
     Err(part
         .refused(why)
         .hint("clone the chain into one file first (`vmware-vdiskmanager -r`, or `qemu-img convert`)"))

@@ -10,34 +10,34 @@ use std::ops::Range;
 
 const SECTOR: u64 = 512;
 
-/// What a sparse extent begins with.
+/// The first bytes of a sparse extent.
 pub(super) const MAGIC: &[u8] = b"KDMV";
 
-/// Where the directory is if the header was written before it was known.
+/// The directory offset in a header that was written before the directory; a footer then has it.
 const AT_THE_END: u64 = u64::MAX;
 
 const COMPRESSED: u32 = 1 << 16;
 const MARKERS: u32 = 1 << 17;
 const ZERO_GRAINS: u32 = 1 << 2;
 
-/// The largest grain, in bytes (QEMU, block/vmdk.c, `vmdk_add_extent`: no more than 1 GiB is ever written).
+/// The largest grain in bytes (QEMU, block/vmdk.c, `vmdk_add_extent`: 1 GiB).
 const LARGEST_GRAIN: u64 = 1 << 30;
 
 /// An extent whose header was read.
 pub(super) struct Sparse {
     part: Part,
     size: u64,
-    /// Bytes of a grain.
+    /// The size of a grain in bytes.
     grain: u64,
-    /// Entries of a grain table.
+    /// The number of entries in a grain table.
     per_table: u64,
-    /// Where the grain directory is.
+    /// The range of the grain directory.
     directory: Range<u64>,
     zero_grains: bool,
     compressed: bool,
 }
 
-/// What a header says.
+/// The fields of a header.
 struct Header {
     flags: u32,
     capacity: u64,
@@ -52,16 +52,17 @@ impl Header {
     fn read(part: &Part, at: u64) -> Result<Self> {
         let bytes: [u8; 512] = part.array(at)?;
         if !bytes.starts_with(MAGIC) {
-            return Err(part.damaged(format_args!("there is no header of a VMDK at byte {at}")));
+            return Err(part.damaged(format_args!("no VMDK header at byte {at}")));
         }
         let number = |at: usize, len: usize| {
             bytes[at..at + len].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
         };
         let word = |at| u32::try_from(number(at, 4)).unwrap_or_default();
         if !(1..=3).contains(&word(4)) {
-            return Err(
-                part.refused(format_args!("it is a VMDK of version {}, and 1 to 3 are known", word(4)))
-            );
+            return Err(part.refused(format_args!(
+                "it is VMDK of the unsupported version {}: expected 1 to 3",
+                word(4)
+            )));
         }
         Ok(Self {
             flags: word(8),
@@ -75,7 +76,7 @@ impl Header {
     }
 }
 
-/// The description inside an extent; nothing if it has none.
+/// Returns the embedded descriptor; empty if there is none.
 pub(super) fn description(part: &Part) -> Result<Vec<u8>> {
     let (at, len) = Header::read(part, 0)?.descriptor;
     if at == 0 || len == 0 {
@@ -83,7 +84,7 @@ pub(super) fn description(part: &Part) -> Result<Vec<u8>> {
     }
     match (at.checked_mul(SECTOR), len.checked_mul(SECTOR)) {
         (Some(at), Some(len)) if len <= LONGEST && part.has(at, len) => part.up_to(at, len),
-        _ => Err(part.damaged(format_args!("its description is at sector {at} and has {len} sectors"))),
+        _ => Err(part.damaged(format_args!("its descriptor is at sector {at} and has {len} sectors"))),
     }
 }
 
@@ -91,7 +92,7 @@ impl Sparse {
     pub(super) fn open(part: Part) -> Result<Self> {
         let mut header = Header::read(&part, 0)?;
         if header.directory == AT_THE_END {
-            // A footer like the header, and the marker of the end.
+            // The footer, which has the form of the header, precedes the end-of-stream marker.
             let at = part.len().checked_sub(2 * SECTOR);
             let at = at.ok_or_else(|| part.damaged("it ends before its footer"))?;
             header =
@@ -99,7 +100,7 @@ impl Sparse {
         }
         let compressed = header.flags & COMPRESSED != 0;
         if compressed && (header.algorithm != 1 || header.flags & MARKERS == 0) {
-            return Err(part.refused(format_args!("its compression {} is not known", header.algorithm)));
+            return Err(part.refused(format_args!("its compression {} is unknown", header.algorithm)));
         }
         let odd = || {
             part.damaged(format_args!(
@@ -118,7 +119,7 @@ impl Sparse {
         let entries = size.div_ceil(grain * header.per_table);
         let at = header.directory.checked_mul(SECTOR).filter(|at| part.has(*at, entries.saturating_mul(4)));
         let Some(at) = at else {
-            let why = format!("its grain directory is at sector {}, where it cannot be", header.directory);
+            let why = format!("its grain directory is at the invalid sector {}", header.directory);
             return Err(part.damaged(why));
         };
         Ok(Self {
@@ -132,22 +133,22 @@ impl Sparse {
         })
     }
 
-    /// An entry that is a sector, as a place of `len` bytes in the file that is not in front of the first
-    /// grain or on the directory.
+    /// Returns the offset of a sector entry, after checking that `len` bytes there are in the file, after the
+    /// header, and not on the directory.
     fn sector(&self, entry: u32, len: u64, what: &str, at: u64) -> Result<u64> {
         let place = u64::from(entry) * SECTOR;
         if !self.part.has(place, len) {
-            let why = format!("{what} is at byte {place}, and the file has {} bytes", self.part.len());
+            let why = format!("{what} is at byte {place}, but the file has {} bytes", self.part.len());
             return Err(self.part.damaged(why).offset(at));
         }
         if place < SECTOR || (place < self.directory.end && self.directory.start < place + len) {
-            let why = format!("{what} at byte {place} is on the header or the grain directory");
+            let why = format!("{what} at byte {place} overlaps the header or the grain directory");
             return Err(self.part.damaged(why).offset(at));
         }
         Ok(place)
     }
 
-    /// The place of a grain's bytes, by its entry.
+    /// Returns the place of a grain's bytes by its entry.
     fn place(&self, entry: u32, table: &Range<u64>, range: &Range<u64>) -> Result<Place<'_>> {
         let skip = range.start % self.grain;
         let len = range.end - range.start;
@@ -157,7 +158,7 @@ impl Sparse {
         let (what, needed) = if self.compressed { ("a grain", 12) } else { ("a grain", skip + len) };
         let at = self.sector(entry, needed, what, range.start)?;
         if at < table.end && table.start < at + needed {
-            let why = format!("a grain at byte {at} is on its own table");
+            let why = format!("a grain at byte {at} overlaps its own table");
             return Err(self.part.damaged(why).offset(range.start));
         }
         if !self.compressed {

@@ -1,4 +1,4 @@
-//! A server that answers byte for byte what a test says.
+//! A server that sends exactly the bytes that a test specifies.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-/// A request, its body read.
+/// A received request.
 pub(super) struct Seen {
     /// `GET /images/TICKET?query`, without the ticket: `GET ?query`.
     pub(super) what: String,
@@ -15,19 +15,19 @@ pub(super) struct Seen {
     pub(super) body: Vec<u8>,
 }
 
-/// What is answered.
+/// A reply.
 pub(super) enum Reply {
-    /// These bytes; the connection stays.
+    /// These bytes; the connection stays open.
     Bytes(Vec<u8>),
-    /// The first bytes, and the second ones again and again.
+    /// The first bytes, then the second ones endlessly.
     Endless(Vec<u8>, Vec<u8>),
-    /// Nothing: the connection is closed.
+    /// No reply; the connection is closed.
     Close,
-    /// Nothing, and the connection stays open until its other end is closed.
+    /// No reply; the connection stays open until the client closes it.
     Hold,
 }
 
-/// A whole answer: its status, more headers (each ends with `\r\n`), its body.
+/// A complete reply: status, further headers (each ends with `\r\n`), body.
 pub(super) fn reply(status: u16, headers: &str, body: &str) -> Reply {
     let len = body.len();
     Reply::Bytes(format!("HTTP/1.1 {status} X\r\nContent-Length: {len}\r\n{headers}\r\n{body}").into_bytes())
@@ -43,7 +43,7 @@ pub(super) struct Fake {
 }
 
 impl Fake {
-    /// One that answers by `handler`.
+    /// A server that replies with `handler`.
     pub(super) fn new(handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -56,15 +56,14 @@ impl Fake {
                     return;
                 }
                 let (handler, all) = (Arc::clone(&handler), Arc::clone(&all));
-                // It ends with its connection, and that with the client's.
+                // The thread ends with its connection, and that with the client's.
                 std::thread::spawn(move || serve(&connection.unwrap(), &*handler, &all));
             }
         });
         Self { address, ending, seen, accepting: Some(accepting) }
     }
 
-    /// An image of `size` bytes of which everything is allowed, where `special` does not say otherwise. Its
-    /// bytes are `x`.
+    /// An image of `size` bytes `x` that allows everything, unless `special` replies differently.
     pub(super) fn image(size: u64, special: impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static) -> Self {
         Self::new(move |seen| special(seen).unwrap_or_else(|| usual(size, seen)))
     }
@@ -87,7 +86,7 @@ impl Drop for Fake {
     }
 }
 
-/// As the real server answers.
+/// The reply of a real server.
 pub(super) fn usual(size: u64, seen: &Seen) -> Reply {
     match seen.what.split_once(' ') {
         Some(("OPTIONS", _)) => reply(

@@ -1,4 +1,4 @@
-//! Servers that are wrong, broken, or not the one that is meant.
+//! Servers that are wrong, broken, or of another kind.
 
 use super::fake::{Fake, Reply, Seen, reply, usual};
 use super::{TICKET, open, open_with};
@@ -15,7 +15,7 @@ const SIZE: u64 = 1 << 20;
 
 const PAGE: &str = "<html>Welcome to the Hotel. Please log in.</html>";
 
-/// What the server says stands in every answer to this request.
+/// Replies like this to one request and normally to all others.
 fn only(request: &'static str, answer: impl Fn() -> Reply + Send + Sync + 'static) -> Fake {
     Fake::image(SIZE, move |seen| (seen.what == request).then(&answer))
 }
@@ -38,17 +38,17 @@ async fn open_error(fake: &Fake) -> Error {
 async fn a_captive_portal_is_no_image() {
     let portal = Fake::new(|_| reply(200, "Content-Type: text/html\r\n", PAGE));
     let error = open_error(&portal).await;
-    assert!(error.kind() == Kind::Protocol && error.what_next().unwrap().contains("portal"), "{error}");
-    // A proxy's page with a status of the server's own is not about the ticket.
+    assert!(error.kind() == Kind::Protocol && error.hint_text().unwrap().contains("portal"), "{error}");
+    // A proxy's page with one of the server's statuses is not about the ticket.
     let proxy = Fake::new(|_| reply(403, "Content-Type: text/html\r\n", PAGE));
     let error = open_error(&proxy).await;
-    assert!(error.kind() == Kind::Protocol && error.what_next().unwrap().contains("portal"), "{error}");
+    assert!(error.kind() == Kind::Protocol && error.hint_text().unwrap().contains("portal"), "{error}");
     let gateway = Fake::new(|_| reply(502, "Content-Type: text/html\r\n", PAGE));
     let error = open_error(&gateway).await;
     assert!(error.kind() == Kind::Unavailable && !error.to_string().contains("Hotel"), "{error}");
 }
 
-/// Nothing but status 200 with an empty body acknowledges a write.
+/// Only status 200 with an empty body acknowledges a write.
 #[tokio::test]
 async fn nothing_else_acknowledges_a_write() {
     let chunked = || {
@@ -124,7 +124,7 @@ async fn sizes_that_cannot_be_are_refused() {
         let error = open_error(&fake).await;
         assert!(matches!(error.kind(), Kind::Protocol | Kind::Source), "{n}: {error}");
     }
-    // A server as its documents have it leaves the size out; the length of the whole is the size then.
+    // As documented, a server may omit the size; then the length of the whole is the size.
     let documented = Fake::image(SIZE, |seen| {
         (seen.what == "GET ").then(|| match &*seen.range {
             "bytes=0-0" => reply(206, "Content-Range: bytes 0-0/*\r\n", "x"),
@@ -159,7 +159,7 @@ async fn bodies_without_an_end_have_one() {
     let disk = open(&fake.url(), TICKET).await.unwrap();
     let error = disk.read_at(0, 10, Buffers::new(1).take(0)).await.unwrap_err();
     assert!(
-        error.kind() == Kind::Protocol && error.to_string().contains("more than the 10 bytes"),
+        error.kind() == Kind::Protocol && error.to_string().contains("more than the expected 10 bytes"),
         "{error}"
     );
 }
@@ -181,8 +181,7 @@ async fn extents_that_cannot_be_are_refused() {
     }
 }
 
-/// Each alternates with its neighbours, so that none can be left out; what is behind the most that are looked
-/// at is data.
+/// Neighbouring extents alternate, so that none can be left out; everything beyond the limit is data.
 #[tokio::test]
 async fn two_million_extents_cost_no_more_than_one() {
     const EACH: u64 = 512;
@@ -208,7 +207,7 @@ async fn two_million_extents_cost_no_more_than_one() {
     let end = EACH * ALL;
     assert_eq!(disk.extents(end - 4 * EACH..end).await.unwrap(), [extent(end - 4 * EACH..end, false)]);
     assert_eq!(fake.seen().iter().filter(|seen| seen.contains("extents")).count(), 1);
-    // Where the image ends by the list is not known then.
+    // The end of the image is unknown then.
     assert_eq!(disk.checksum().await.unwrap(), None);
 }
 
@@ -223,14 +222,14 @@ async fn a_list_that_may_be_older_than_a_write_is_not_believed() {
     let disk = open(&fake.url(), TICKET).await.unwrap();
     let data = |range| [Extent { range, zero: false }];
     {
-        // Under way while the list is made.
+        // In flight while the list is made.
         let mut write = disk.write_at(0, body());
         assert!((&mut write).now_or_never().is_none());
         assert_eq!(disk.extents(0..SIZE).await.unwrap(), data(0..SIZE));
     }
-    // Given up: nobody knows whether it is there.
+    // Dropped: its outcome is unknown.
     assert_eq!(disk.extents(0..SIZE).await.unwrap(), data(0..SIZE));
-    // Over before the list is made, or begun after.
+    // Over before the list is made, or begun after it.
     let disk = open(&fake.url(), TICKET).await.unwrap();
     let _ = disk.write_at(SIZE - 5, body()).await.unwrap();
     assert_eq!(disk.extents(0..SIZE).await.unwrap(), [Extent { range: 0..SIZE, zero: true }]);
@@ -263,7 +262,7 @@ async fn after_a_failed_write_the_next_flush_fails_once() {
         write().await.unwrap();
         disk.flush().await.unwrap();
         assert_eq!(write().await.unwrap_err().kind(), Kind::Unavailable);
-        // Its repeat succeeds, and what was before it is lost all the same.
+        // The retry succeeds, and the writes before it are lost all the same.
         write().await.unwrap();
         assert_eq!(disk.flush().await.unwrap_err().kind(), Kind::Io);
         disk.flush().await.unwrap();
@@ -294,7 +293,7 @@ async fn a_flush_that_failed_or_had_no_answer_is_not_repeated() {
         assert_eq!(disk.flush().await.unwrap_err().kind(), Kind::Io);
         disk.flush().await.unwrap();
     }
-    // One that is given up may have failed too.
+    // A dropped flush may have failed too.
     let count = AtomicU32::new(0);
     let fake = Fake::image(SIZE, move |seen| {
         (seen.what == "PATCH " && count.fetch_add(1, Ordering::Relaxed) == 0).then_some(Reply::Hold)
@@ -310,7 +309,7 @@ async fn a_flush_that_failed_or_had_no_answer_is_not_repeated() {
     disk.flush().await.unwrap();
 }
 
-/// Each answer takes much longer than nothing may move on a connection.
+/// Each reply takes much longer than the idle deadline.
 #[tokio::test]
 async fn a_server_has_time_where_it_has_to_work() {
     let fake = Fake::image(SIZE << 10, |seen| {
@@ -330,7 +329,7 @@ async fn a_server_has_time_where_it_has_to_work() {
     assert!(disk.zero_at(0..SIZE << 10).await.unwrap().is_some());
     assert_eq!(disk.extents(0..1).await.unwrap(), [Extent { range: 0..1, zero: false }]);
     assert!(disk.checksum().await.unwrap().is_some());
-    // Where bytes move, one that moves none is given up.
+    // A read without progress is abandoned.
     let read = disk.read_at(0, 10, Buffers::new(1).take(0)).await;
     assert_eq!(read.unwrap_err().kind(), Kind::Timeout);
     assert_eq!(disk.write_at(0, body()).await.unwrap_err().kind(), Kind::Timeout);
@@ -361,8 +360,8 @@ async fn statuses_say_what_may_be_repeated() {
         assert_eq!(error.kind(), kind, "{error}");
         assert!(!error.to_string().contains(TICKET), "{error}");
         if kind != Kind::Protocol {
-            assert!(error.said().unwrap().contains("No such ticket (hidden)"), "{error}");
-            assert_eq!(error.wait().unwrap().as_secs(), 7);
+            assert!(error.server_message().unwrap().contains("No such ticket (hidden)"), "{error}");
+            assert_eq!(error.retry_delay().unwrap().as_secs(), 7);
         }
     }
 }

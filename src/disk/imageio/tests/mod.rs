@@ -19,7 +19,7 @@ const TICKET: &str = "74ca180f-77e5-44be-9196-e3226104e406";
 
 /// Nothing is repeated: what fails has to be seen.
 fn retry() -> Retry {
-    Retry { retries: 0, observer: event::nobody(), meters: Arc::default(), stop: Stop::never() }
+    Retry { retries: 0, observer: event::no_observer(), meters: Arc::default(), stop: Stop::never() }
 }
 
 async fn open_with(url: &str, ticket: &str, options: Options) -> Result<ImageioDisk> {

@@ -117,7 +117,7 @@ async fn no_more_writes_at_a_time_than_the_server_allows() {
     let (written, url) = file(&server, "image", size);
     server.ticket("file", size, &url, WRITE);
     let disk = Arc::new(open(&server.url(), "file").await.unwrap());
-    let context = Context::new(Arc::default(), crate::event::nobody(), Stop::never(), 0, Some(8));
+    let context = Context::new(Arc::default(), crate::event::no_observer(), Stop::never(), 0, Some(8));
     let mut ledger = Ledger::new(crate::chunk::Geometry::new(size, 128 << 10), Algorithm::Blake3);
     let from = Source::At(Arc::new(MemoryDisk::new(bytes.clone())));
     copy(from, disk).run_once(&mut ledger, &context).await.unwrap();
@@ -150,7 +150,7 @@ async fn a_ticket_that_does_not_count_any_more_is_an_authentication_error() {
     let ends = |error: crate::Error, why: &str| {
         assert_eq!((error.kind(), error.kind().exit_code()), (Kind::Auth, 4), "{error}");
         assert!(error.to_string().contains(why) && !error.to_string().contains(TICKET), "{error}");
-        assert!(error.what_next().unwrap().contains("new image transfer"), "{error}");
+        assert!(error.hint_text().unwrap().contains("new image transfer"), "{error}");
     };
     ends(open(&server.url(), TICKET).await.err().unwrap(), "No such ticket (hidden)");
     server.ticket_for(TICKET, 1 << 20, &url, WRITE, 0);

@@ -1,4 +1,4 @@
-//! What a flush vouches for, race by race.
+//! The durability guarantees of flushes, including all races.
 
 use super::fake::{FLUSH, Fake, MULTI_CONN, Peer, simple};
 use super::{noticed, options, write};
@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 const WRITE: u16 = 1;
 const FLUSHES: u16 = 3;
 
-/// A write that is acknowledged.
+/// Makes a write that is acknowledged.
 async fn written(disk: &NbdDisk, peer: &mut Peer) {
     let (written, _) = tokio::join!(write(disk, 0, &[1; 10]), peer.acknowledge(WRITE));
     written.unwrap();
@@ -30,7 +30,7 @@ async fn what_was_flushed_survives_the_connection() {
     let (flushed, _) = tokio::join!(disk.flush(), peer.acknowledge(FLUSHES));
     flushed.unwrap();
     noticed(&disk, peer).await;
-    // A flush is made all the same: what an earlier run wrote may not be safe yet.
+    // A flush is sent all the same, because writes of an earlier run may not be safe yet.
     let (flushed, ()) = tokio::join!(disk.flush(), async {
         fake.accept().await.acknowledge(FLUSHES).await;
     });
@@ -43,10 +43,10 @@ async fn what_was_not_flushed_fails_the_next_flush_once() {
     let (disk, mut peer) = fake.open(&options()).await;
     written(&disk, &mut peer).await;
     noticed(&disk, peer).await;
-    // Nothing is asked of the server: it could not know.
+    // Nothing is sent to the server, since it cannot know.
     let error = disk.flush().now_or_never().expect("at once").unwrap_err();
     assert!(is_lost(&error), "{error}");
-    // Sent again, and flushed where it was sent.
+    // Written again, and flushed on the same connection.
     let serving = async {
         let mut peer = fake.accept().await;
         peer.acknowledge(WRITE).await;
@@ -94,7 +94,7 @@ async fn a_flush_whose_connection_ends_says_so_and_the_next_one_what_that_means(
     assert!(is_lost(&disk.flush().await.unwrap_err()));
 }
 
-/// The server says once that it could not write; a second flush would succeed.
+/// The server reports once that it could not write; a second flush would succeed.
 #[tokio::test]
 async fn a_flush_that_is_refused_is_not_for_repeating() {
     const EIO: u32 = 5;
@@ -109,7 +109,7 @@ async fn a_flush_that_is_refused_is_not_for_repeating() {
     let (flushed, ()) = tokio::join!(disk.flush(), serving);
     let error = flushed.unwrap_err();
     assert!(error.kind() == Kind::Io && error.to_string().contains("EIO"), "{error}");
-    assert!(error.what_next().unwrap().contains("run the same command again"));
+    assert!(error.hint_text().unwrap().contains("run the same command again"));
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn every_connection_that_took_writes_is_flushed_and_vouches_for_itself_alo
     for written in [a, b, c] {
         written.unwrap();
     }
-    // Both are flushed, and only one of them answers.
+    // Both are flushed, and only one of them replies.
     let serving = async {
         first.acknowledge(FLUSHES).await;
         second.request().await;

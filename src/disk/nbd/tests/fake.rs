@@ -1,4 +1,4 @@
-//! A server that goes through the handshake and then says, byte for byte, what a test wants.
+//! A server that performs the handshake and then sends exactly the bytes that a test specifies.
 
 use super::super::protocol::{
     ALLOCATION, GREETING, OPTION, OPTION_REPLY, REQUEST, SIMPLE_REPLY, STRUCTURED_REPLY, info, option,
@@ -10,36 +10,37 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Flags of an export: it has flags, and can be flushed.
+/// Export flags: it has flags and can be flushed.
 pub(super) const FLUSH: u16 = 1 | 1 << 2;
-/// Zeros can be written without sending them.
+/// The export flag for write-zeroes.
 pub(super) const ZEROES: u16 = 1 << 6;
-/// Several connections see one state.
+/// The export flag for coherent connections.
 pub(super) const MULTI_CONN: u16 = 1 << 8;
 
-/// The id of the context for extents.
+/// The id of the metadata context for extents.
 pub(super) const CONTEXT: u32 = 7;
 
-/// How long a client may take: one that does not do what a test expects fails the test, and does not hang it.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The deadline for a client, so that one that does not do what a test expects fails the test instead of
+/// hanging it.
+const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A server and what it says of its export.
+/// A server and its export.
 pub(super) struct Fake {
     pub(super) listener: TcpListener,
     pub(super) size: u64,
     pub(super) flags: u16,
     pub(super) structured: bool,
-    /// Whether `GO` is known.
+    /// Whether `GO` is supported.
     pub(super) go: bool,
     pub(super) minimum: u32,
 }
 
-/// One connection to it.
+/// A connection to the server.
 pub(super) struct Peer {
     pub(super) socket: TcpStream,
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Came {
     pub(super) command: u16,
@@ -60,7 +61,7 @@ impl Fake {
         NbdAddress::parse(&format!("nbd://127.0.0.1:{port}/x")).unwrap()
     }
 
-    /// A client, and the server's end of its connection.
+    /// Opens a client and returns it with the server's end of its connection.
     pub(super) async fn open(&self, options: &NbdOptions) -> (NbdDisk, Peer) {
         let address = self.address();
         let opening = NbdDisk::open(&address, Purpose::Write, options, std::sync::Arc::default());
@@ -68,33 +69,33 @@ impl Fake {
         (disk.unwrap(), peer)
     }
 
-    /// Opens the export, with what the server says after its greeting.
+    /// Opens the export against a server that sends `raw` after its greeting.
     pub(super) async fn open_against(&self, raw: &[u8]) -> Result<NbdDisk> {
         let (address, options) = (self.address(), super::options());
         let opening = NbdDisk::open(&address, Purpose::Read, &options, std::sync::Arc::default());
         tokio::join!(opening, self.say(raw)).0
     }
 
-    /// Says something to the next client, and listens until that is gone.
+    /// Sends `raw` to the next client, and reads until that is gone.
     pub(super) async fn say(&self, raw: &[u8]) {
         let mut socket = self.client().await;
-        // A client that has heard enough may be gone by now.
+        // The client may have closed the connection already.
         let _ = socket.write_all(raw).await;
         let mut sink = Vec::new();
         let _ = socket.read_to_end(&mut sink).await;
     }
 
-    /// Hangs up on the next client.
+    /// Closes the connection of the next client.
     pub(super) async fn hang_up(&self) {
         drop(self.client().await);
     }
 
     async fn client(&self) -> TcpStream {
-        let accepting = tokio::time::timeout(PATIENCE, self.listener.accept());
+        let accepting = tokio::time::timeout(DEADLINE, self.listener.accept());
         accepting.await.expect("a client connects").unwrap().0
     }
 
-    /// Takes a connection through the handshake.
+    /// Performs the handshake with the next client.
     pub(super) async fn accept(&self) -> Peer {
         let mut peer = Peer { socket: self.client().await };
         peer.raw(&greeting(3)).await;
@@ -124,7 +125,7 @@ impl Fake {
                     peer.raw(&ack).await;
                 }
                 option::EXPORT_NAME => {
-                    // Without the padding, as was agreed on.
+                    // Without padding, as negotiated.
                     peer.raw(&export_info(self.size, self.flags)[2..]).await;
                     return peer;
                 }
@@ -136,7 +137,7 @@ impl Fake {
 }
 
 impl Peer {
-    /// The next request.
+    /// Receives the next request.
     pub(super) async fn request(&mut self) -> Came {
         let head = self.take(28).await;
         assert_eq!(head[..4], REQUEST.to_be_bytes());
@@ -147,7 +148,8 @@ impl Peer {
         Came { command, cookie: number(8), offset: number(16), length, body }
     }
 
-    /// The next request, which has to be of that command; answers it by a simple reply without an error.
+    /// Receives the next request, which must be of this type, and answers it with a simple reply without an
+    /// error.
     pub(super) async fn acknowledge(&mut self, command: u16) -> Came {
         let came = self.request().await;
         assert_eq!(came.command, command, "{came:?}");
@@ -155,7 +157,7 @@ impl Peer {
         came
     }
 
-    /// Whether the client has ended the connection, with a goodbye if it had the time.
+    /// Checks that the client closes the connection, after a disconnect request if it had the time.
     pub(super) async fn ended(mut self) {
         let mut rest = Vec::new();
         let _ = self.socket.read_to_end(&mut rest).await;
@@ -167,7 +169,7 @@ impl Peer {
 
     async fn take(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
-        let reading = tokio::time::timeout(PATIENCE, self.socket.read_exact(&mut bytes));
+        let reading = tokio::time::timeout(DEADLINE, self.socket.read_exact(&mut bytes));
         reading.await.expect("the client sends something").unwrap();
         bytes
     }
@@ -196,7 +198,7 @@ pub(super) fn simple(cookie: u64, error: u32) -> Vec<u8> {
     [&SIMPLE_REPLY.to_be_bytes()[..], &error.to_be_bytes(), &cookie.to_be_bytes()].concat()
 }
 
-/// A chunk with its right length.
+/// A chunk with its correct length.
 pub(super) fn chunk(cookie: u64, flags: u16, kind: u16, payload: &[u8]) -> Vec<u8> {
     let len = u32::try_from(payload.len()).unwrap();
     [&chunk_head(cookie, flags, kind, len)[..], payload].concat()
@@ -208,12 +210,12 @@ pub(super) fn chunk_head(cookie: u64, flags: u16, kind: u16, len: u32) -> Vec<u8
         .concat()
 }
 
-/// A chunk of bytes.
+/// A data chunk.
 pub(super) fn data(cookie: u64, flags: u16, offset: u64, bytes: &[u8]) -> Vec<u8> {
     chunk(cookie, flags, 1, &[&offset.to_be_bytes()[..], bytes].concat())
 }
 
-/// A chunk of nothing but zeros.
+/// A hole chunk.
 pub(super) fn hole(cookie: u64, flags: u16, offset: u64, len: u32) -> Vec<u8> {
     chunk(cookie, flags, 2, &[&offset.to_be_bytes()[..], &len.to_be_bytes()].concat())
 }

@@ -1,4 +1,5 @@
-//! Servers that break the protocol: an error that says so, in bounded memory and time, and never wrong bytes.
+//! Servers that violate the protocol: the result is a clear error, in bounded memory and time, and never
+//! wrong bytes.
 
 use super::super::protocol::{option, option_reply};
 use super::fake::{
@@ -9,7 +10,7 @@ use super::{options, read};
 use crate::disk::{Extent, ReadAt};
 use crate::error::{Error, Kind};
 
-/// What a read of 100 bytes at offset 1000 comes to if the server answers it like this and then waits.
+/// Reads 100 bytes at offset 1000 from a server that sends this reply and then waits.
 async fn reading(answer: impl FnOnce(u64) -> Vec<u8>) -> Result<Vec<u8>, Error> {
     let fake = Fake::start(FLUSH).await;
     let (disk, mut peer) = fake.open(&options()).await;
@@ -41,13 +42,13 @@ async fn a_reply_that_does_not_fit_its_read_is_refused() {
     type Answer = fn(u64) -> Vec<u8>;
     let answers: [(&str, Answer); 14] = [
         ("begins with", |_| vec![0x48; 16]),
-        ("no request has", |cookie| data(cookie + 1, 1, 1000, &[1; 100])),
+        ("unknown cookie", |cookie| data(cookie + 1, 1, 1000, &[1; 100])),
         ("twice", |cookie| [data(cookie, 0, 1000, &[1; 60]), data(cookie, 1, 1050, &[1; 50])].concat()),
         ("twice", |cookie| [data(cookie, 0, 1000, &[1; 100]), hole(cookie, 1, 1099, 1)].concat()),
-        ("not asked for", |cookie| data(cookie, 1, 999, &[1; 100])),
-        ("not asked for", |cookie| data(cookie, 1, 1001, &[1; 100])),
-        ("not asked for", |cookie| hole(cookie, 1, 1000, u32::MAX)),
-        ("not asked for", |cookie| hole(cookie, 1, 1000, 0)),
+        ("not requested", |cookie| data(cookie, 1, 999, &[1; 100])),
+        ("not requested", |cookie| data(cookie, 1, 1001, &[1; 100])),
+        ("not requested", |cookie| hole(cookie, 1, 1000, u32::MAX)),
+        ("not requested", |cookie| hole(cookie, 1, 1000, 0)),
         ("type 1 and 109 bytes", |cookie| chunk_head(cookie, 1, 1, 109)),
         ("type 1 and 4294967295 bytes", |cookie| chunk_head(cookie, 1, 1, u32::MAX)),
         ("ends before its contents", |cookie| data(cookie, 1, 1000, &[1; 99])),
@@ -60,9 +61,9 @@ async fn a_reply_that_does_not_fit_its_read_is_refused() {
         assert_eq!(error.kind(), Kind::Protocol, "{what}: {error}");
         assert!(error.to_string().contains(what), "{what}: {error}");
     }
-    // Errors that never come to an end.
+    // Errors that never end.
     let endless = reading(|cookie| error(cookie, 0, 5, "").repeat(2000)).await.unwrap_err();
-    assert!(endless.to_string().contains("errors without an end"), "{endless}");
+    assert!(endless.to_string().contains("too many errors"), "{endless}");
     let error = reading(|cookie| error(cookie, 0, 0, "")).await.unwrap_err();
     assert!(error.to_string().contains("the error 0"), "{error}");
 }
@@ -75,7 +76,7 @@ async fn an_error_chunk_fails_its_request_alone() {
         for n in 0..2 {
             let came = peer.request().await;
             if n == 0 {
-                // Some bytes, an error, and more bytes that no longer matter.
+                // Some data, an error, and more data that is ignored.
                 peer.raw(&data(came.cookie, 0, 0, &[1; 10])).await;
                 peer.raw(&error(came.cookie, 0, 5, "bad sector")).await;
                 peer.raw(&data(came.cookie, 1, 50, &[1; 10])).await;
@@ -114,7 +115,7 @@ async fn a_connection_that_ends_in_a_reply_may_be_tried_again() {
     tokio::join!(serving, reading);
 }
 
-/// What is known of the first 10,000 bytes if the server answers the first question like this.
+/// Returns the extents of the first 10,000 bytes if the server answers the first query like this.
 async fn asking(answer: impl FnOnce(u64) -> Vec<u8>) -> Result<Vec<Extent>, Error> {
     let fake = Fake::start(FLUSH).await;
     let (disk, mut peer) = fake.open(&options()).await;
@@ -187,7 +188,7 @@ async fn a_handshake_that_makes_no_sense_is_refused() {
         ("an export of 9223372036854775808 bytes", go(&[told(&export_info(1 << 63, 1)), ack(option::GO)])),
         ("minimum block size of 3", go(&[told(&block_info(3, 1 << 20))])),
         ("largest payload of 5", go(&[told(&block_info(512, 5))])),
-        ("without an end", go(&vec![told(&[0, 9]); 5000])),
+        ("too much information", go(&vec![told(&[0, 9]); 5000])),
         ("type 2 to opening", go(&[reply(option::GO, option_reply::SERVER, &[0; 4])])),
         (
             "its last 1 cannot be reached",
@@ -202,14 +203,14 @@ async fn a_handshake_that_makes_no_sense_is_refused() {
     }
 }
 
-/// Every byte of a reply's heads is needed: with another in its place, or with the end there, the read fails.
+/// Every byte of a reply's headers matters: if it is changed or missing, the read fails.
 #[tokio::test]
 async fn a_reply_that_is_damaged_anywhere_is_no_answer() {
     let whole = |cookie| {
         let pieces = [data(cookie, 0, 1000, &[1; 8]), hole(cookie, 0, 1008, 92), chunk(cookie, 1, 0, &[])];
         pieces.concat()
     };
-    // The bytes of the read themselves.
+    // The data of the read.
     let contents = 28..36;
     for at in 0..whole(0).len() {
         for cut in [false, true] {
@@ -231,8 +232,7 @@ async fn a_reply_that_is_damaged_anywhere_is_no_answer() {
                     assert!(matches!(error.kind(), Kind::Protocol | Kind::Connection), "{at}: {error}");
                 }
                 Ok(got) => {
-                    // Reserved bits of the flags have to be ignored, and the last bytes may come in the last
-                    // chunk.
+                    // Reserved flag bits must be ignored, and the last bytes may come in the last chunk.
                     let flags = [4, 40, 41, 72].contains(&at);
                     assert!(!cut && (contents.contains(&at) || flags), "{at} {cut}");
                     assert_eq!(got.len(), 100);
@@ -254,7 +254,7 @@ async fn a_list_without_an_end_is_refused() {
         error.kind() == Kind::Protocol && error.to_string().contains("more than 4096 exports"),
         "{error}"
     );
-    // A name that reaches over the end of its reply, and one that is no text.
+    // A name that exceeds its reply, and one that is not UTF-8.
     for name in [&[0, 0, 0, 9, b'y'][..], &[0, 0], &[0, 0, 0, 1, 0xff]] {
         let raw = [greeting(3), reply(option::LIST, option_reply::SERVER, name)].concat();
         let (listed, ()) = tokio::join!(crate::disk::nbd::list(&address, &options), fake.say(&raw));

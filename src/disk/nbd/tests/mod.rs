@@ -1,4 +1,4 @@
-//! The client against servers that others wrote, and against one that says what a test wants.
+//! The client against real servers and against a scripted one.
 
 mod durability;
 mod fake;
@@ -16,7 +16,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Short deadlines: what a test waits for on purpose does not take long.
+/// Short deadlines, so that intended timeouts do not take long.
 fn options() -> NbdOptions {
     NbdOptions { idle: Duration::from_secs(5), ..NbdOptions::default() }
 }
@@ -33,7 +33,7 @@ async fn read(disk: &NbdDisk, offset: u64, len: u64) -> Result<Vec<u8>> {
     Ok(disk.read_at(offset, len, Buffers::new(0).take(0)).await?.to_vec())
 }
 
-/// Waits until the client knows that its connection has ended.
+/// Waits until the client has noticed that its connection ended.
 async fn noticed(disk: &NbdDisk, peer: fake::Peer) {
     drop(peer);
     while disk.requests.pool().live() > 0 {

@@ -1,4 +1,4 @@
-//! Requests on their way: dropped, held back, stalled, many at once, and over more than one connection.
+//! Requests that are dropped, held back, stalled, concurrent, and on several connections.
 
 use super::fake::{FLUSH, Fake, MULTI_CONN, ZEROES, data, error, hole, simple};
 use super::{noticed, options, read, write};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 async fn a_request_that_is_dropped_is_not_sent_or_its_answer_is_thrown_away() {
     let fake = Fake::start(FLUSH).await;
     let (disk, mut peer) = fake.open(&options()).await;
-    // Queued, and dropped before the writer had a turn.
+    // Queued, and dropped before the writer ran.
     assert!(read(&disk, 0, 10).now_or_never().is_none());
     let mut sent = Box::pin(read(&disk, 100, 10));
     let came = tokio::select! {
@@ -27,7 +27,7 @@ async fn a_request_that_is_dropped_is_not_sent_or_its_answer_is_thrown_away() {
     drop(sent);
     let serving = async {
         let next = peer.request().await;
-        // The answer that nobody waits for comes first, then half of the other, then the rest of both.
+        // The reply of the dropped request comes first, then half of the other one, then the rest of both.
         peer.raw(&data(came.cookie, 0, 100, &[1; 5])).await;
         peer.raw(&data(next.cookie, 0, 200, &[2; 5])).await;
         peer.raw(&data(came.cookie, 1, 105, &[1; 5])).await;
@@ -63,7 +63,7 @@ async fn a_server_that_says_nothing_times_out_and_is_connected_to_anew() {
     let options = NbdOptions { idle: Duration::from_millis(300), ..options() };
     let (disk, mut peer) = fake.open(&options).await;
     let serving = async {
-        // In the middle of a reply, which is no less silent than none.
+        // Silent in the middle of a reply.
         let cookie = peer.request().await.cookie;
         peer.raw(&data(cookie, 1, 0, &[1; 100])[..60]).await;
         let mut next = fake.accept().await;
@@ -87,12 +87,12 @@ async fn a_server_that_never_greets_times_out() {
     let (opened, ()) = tokio::join!(opening, fake.say(&[]));
     let error = opened.err().unwrap();
     assert_eq!(error.kind(), Kind::Timeout, "{error}");
-    assert!(error.what_next().is_some_and(|hint| hint.contains("--shared")));
+    assert!(error.hint_text().is_some_and(|hint| hint.contains("--shared")));
 }
 
 #[tokio::test]
 async fn the_bandwidth_limit_holds_and_is_no_stall() {
-    // A piece is half a second's worth here, and longer than the deadline.
+    // A piece takes half a second here, longer than the deadline.
     let bandwidth = Bandwidth::new(Some(1024), Some(1024));
     let options = NbdOptions { idle: Duration::from_millis(200), bandwidth, ..options() };
     let fake = Fake::start(FLUSH).await;
@@ -136,7 +136,7 @@ async fn a_failure_to_connect_is_told_to_all_who_waited_for_it() {
     let fake = Fake::start(FLUSH).await;
     let (disk, peer) = fake.open(&options()).await;
     noticed(&disk, peer).await;
-    // One attempt: a second one would wait for an answer until its deadline.
+    // One attempt; a second one would wait until its deadline.
     let serving = fake.hang_up();
     let reads = join_all((0..10_u64).map(|n| read(&disk, n * 10, 10)));
     let start = Instant::now();
@@ -151,7 +151,7 @@ async fn several_connections_are_made_only_where_they_are_allowed() {
         let fake = Fake::start(flags).await;
         let options = NbdOptions { connections: 3, ..options() };
         let (disk, first) = fake.open(&options).await;
-        // Nothing is answered until all connections are there.
+        // Nothing is answered until all connections exist.
         let mut reads: FuturesUnordered<_> = (0..6_u64).map(|n| read(&disk, n * 10, 10)).collect();
         let mut peers = vec![first];
         while peers.len() < wanted {
@@ -162,7 +162,7 @@ async fn several_connections_are_made_only_where_they_are_allowed() {
             while disk.requests.pool().live() < peers.len() {
                 tokio::task::yield_now().await;
             }
-            // One for the new connection, and one that finds every connection at work.
+            // One for the new connection, and one that finds every connection busy.
             reads.extend([read(&disk, 0, 10), read(&disk, 0, 10)]);
         }
         let reads = reads.collect::<Vec<_>>();
@@ -207,8 +207,8 @@ async fn a_part_of_a_block_is_read_changed_and_written_back() {
     assert_eq!(came[4].body, [2; 512]);
 }
 
-/// Another write of a part of a block waits for one whose answer is still to come, though nobody waits for
-/// that any more.
+/// A write of a part of a block waits for an earlier one that is not answered yet, even if no caller waits
+/// for that any more.
 #[tokio::test]
 async fn a_dropped_write_of_a_part_of_a_block_still_keeps_others_out() {
     let fake = Fake { minimum: 512, ..Fake::start(FLUSH).await };
@@ -298,7 +298,7 @@ async fn a_server_that_shuts_down_is_left_and_connected_to_anew() {
         let mut next = fake.accept().await;
         let came = next.request().await;
         next.raw(&data(came.cookie, 1, 0, &[1; 10])).await;
-        // The goodbye of the old connection.
+        // The disconnect request of the old connection.
         assert_eq!(peer.request().await.command, 2);
     };
     let reading = async {
@@ -319,7 +319,7 @@ async fn a_server_without_go_is_asked_for_its_list_first() {
     };
     let (got, ()) = tokio::join!(read(&disk, 5, 10), serving);
     assert_eq!(got.unwrap(), [4; 10]);
-    // It would hang up on what it does not have.
+    // The server closes the connection for an export that it does not have.
     let other = NbdAddress::parse(&fake.address().to_string()).unwrap().with_export("y").unwrap();
     let options = options();
     let opening = NbdDisk::open(&other, Purpose::Read, &options, Arc::default());

@@ -1,4 +1,4 @@
-//! Against servers that others wrote.
+//! Tests against qemu-nbd and nbdkit.
 
 use super::support::{NbdServer, qemu_img};
 use super::{Purpose, open, options, read, write};
@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Every range, in both directions, on a disk of zeros.
+/// Runs the conformance tests on a disk of zeros.
 async fn conforms(address: &str, size: u64) -> NbdDisk {
     let disk = open(address, Purpose::Write, &options()).await.unwrap();
     writes(&disk, &disk).await;
@@ -35,7 +35,7 @@ fn raw(dir: &Path, size: u64) -> PathBuf {
     path
 }
 
-/// Bytes of the disk that are known to be zero without being read.
+/// The number of bytes known to be zero without reading them.
 async fn known_zeros(disk: &NbdDisk) -> u64 {
     let all = disk.extents(0..disk.export().size).await.unwrap();
     all.into_iter().filter(|extent| extent.zero).map(|extent| extent.range.end - extent.range.start).sum()
@@ -44,7 +44,7 @@ async fn known_zeros(disk: &NbdDisk) -> u64 {
 #[tokio::test]
 async fn qemu_nbd_over_a_raw_image() {
     let dir = tempfile::tempdir().unwrap();
-    // qemu rounds a raw image's size up to whole sectors.
+    // QEMU rounds the size of a raw image up to whole sectors.
     let size = SIZE.next_multiple_of(512);
     let image = raw(dir.path(), size);
     let Some(server) = NbdServer::qemu_nbd(dir.path(), &image, "raw", &["-x", "a b/ä"]) else { return };
@@ -76,9 +76,9 @@ async fn nbdkit_with_every_block_size_and_handshake() {
     let policy = "--filter=blocksize-policy";
     for (size, arguments) in [
         (SIZE, vec![]),
-        // Large replies are split, and nothing but the default is said of sizes.
+        // Large replies are split, and no block sizes are reported.
         (SIZE, vec!["--no-sr"]),
-        // No option but the export's name can be sent.
+        // The only option is the name of the export.
         (SIZE, vec!["--mask-handshake=0"]),
         (SIZE, vec!["--mask-handshake=1", "--no-sr"]),
     ] {
@@ -95,7 +95,7 @@ async fn nbdkit_with_every_block_size_and_handshake() {
             format!("blocksize-minimum={minimum}"),
             "blocksize-preferred=65536".to_owned(),
             "blocksize-maximum=1048576".to_owned(),
-            // Whatever does not keep to it is an error.
+            // Requests that violate the block sizes fail.
             "blocksize-error-policy=error".to_owned(),
             format!("size={size}"),
         ];
@@ -139,7 +139,7 @@ async fn errors_are_retried_until_everything_has_arrived() {
     let Some(server) = NbdServer::nbdkit(dir.path(), &all) else { return };
     let disk = open(&server.address(""), Purpose::Write, &options()).await.unwrap();
     let (bytes, meters) = (Bytes::from(image_of(8 << 20)), Arc::<Meters>::default());
-    let observer = crate::event::nobody();
+    let observer = crate::event::no_observer();
     let retry = Retry { retries: 60, observer, meters: Arc::clone(&meters), stop: Stop::never() };
     let chunk: u64 = 128 << 10;
     let writes = (0..8 << 20).step_by(128 << 10).map(async |at: usize| {
@@ -190,8 +190,7 @@ async fn exports_are_listed_and_unknown_ones_are_told_what_there_is() {
     );
 }
 
-/// A certificate for `localhost` and its key, in a directory as nbdkit wants it; the certificate is its own
-/// authority.
+/// A self-signed certificate for `localhost` and its key, in a directory as nbdkit expects it.
 fn credentials(dir: &Path) -> Vec<u8> {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let pem = made.cert.pem();
@@ -212,18 +211,18 @@ async fn tls_is_required_where_it_is_asked_for() {
     let Some(server) = NbdServer::nbdkit(dir.path(), &all) else { return };
     let plain = open(&server.address(""), Purpose::Read, &options()).await.err().unwrap();
     assert_eq!(plain.kind(), Kind::Auth, "{plain}");
-    assert!(plain.what_next().is_some_and(|hint| hint.contains("nbds")));
+    assert!(plain.hint_text().is_some_and(|hint| hint.contains("nbds")));
     let address = server.address("").replace("nbd+unix", "nbds+unix");
     let trusting = NbdOptions { ca_pem: Some(pem), ..options() };
     let disk = open(&address, Purpose::Write, &trusting).await.unwrap();
     writes(&disk, &disk).await;
-    // Nobody of this machine vouches for that certificate, and it is not for another name.
+    // The certificate is not trusted by this machine, and it is not valid for another name.
     let unknown = open(&address, Purpose::Read, &options()).await.err().unwrap();
     assert_eq!(unknown.kind(), Kind::Auth, "{unknown}");
     let other = format!("{address}&tls-hostname=nbd.example");
     let misnamed = open(&other, Purpose::Read, &trusting).await.err().unwrap();
     assert_eq!(misnamed.kind(), Kind::Auth, "{misnamed}");
-    // A server without TLS is not talked to without it.
+    // A server without TLS is not used unencrypted.
     let dir = tempfile::tempdir().unwrap();
     let Some(server) = NbdServer::nbdkit(dir.path(), &["memory", &size]) else { return };
     let address = server.address("").replace("nbd+unix", "nbds+unix");

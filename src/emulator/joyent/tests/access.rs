@@ -1,7 +1,7 @@
 //! Who gets in: passwords, signatures, versions.
 
 use super::client::{Reply, Request, request};
-use super::rows::other_key;
+use super::requests::other_key;
 use super::{FINGERPRINT, LOGIN, PUBLIC, World, config};
 use crate::emulator::Emulator;
 use crate::emulator::auth::base64;

@@ -4,7 +4,7 @@ mod access;
 mod analytics;
 mod client;
 mod machines;
-mod rows;
+mod requests;
 mod tls;
 
 use super::account::Account;

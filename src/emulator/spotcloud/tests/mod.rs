@@ -87,7 +87,7 @@ fn an_instance_is_pending_then_running_then_gone() {
     );
     let path = format!("/api/v1/buyer/instance/{}.json", made["key"].as_str().unwrap());
     assert_eq!(world.json("GET", &format!("{INSTANCES}?state=running"), "").1, serde_json::json!([]));
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    world.emulator.clock.advance(std::time::Duration::from_millis(1100));
     let (_, now) = world.json("GET", &path, "");
     assert_eq!(now["state"], "running");
     assert!(now["deadline"].is_string() && now["ip"].is_string(), "{now}");

@@ -70,7 +70,8 @@ impl std::str::FromStr for Compression {
             ("auto", _) => Ok(Compression::Auto),
             ("none", _) => Ok(Compression::None),
             (_, Ok(level @ 1..=12)) => Ok(Compression::Level(level)),
-            _ => Err(Error::usage(format!("expected auto, none or a level from 1 to 12, got `{text}`"))),
+            _ => Err(Error::usage(format!("expected `auto`, `none` or a level from 1 to 12, got `{text}`"))
+                .hint("1 is fast, 12 is small; `--compress auto` takes what the line needs")),
         }
     }
 }

@@ -45,7 +45,7 @@ fn example(key: &Key) -> (String, String) {
         ValueKind::Date => "2010-03-20 13:20".into(),
         ValueKind::Decimal => "0.25".into(),
         ValueKind::JsonText => "{}".into(),
-        ValueKind::Text | ValueKind::List | ValueKind::Password(_) => "abc".into(),
+        ValueKind::Text | ValueKind::List | ValueKind::Key(_) | ValueKind::Password(_) => "abc".into(),
     };
     (name.collect::<Vec<_>>().join(":"), value)
 }

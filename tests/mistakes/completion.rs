@@ -1,0 +1,119 @@
+//! Completion, as each shell that is installed does it.
+
+use crate::world::World;
+use std::net::TcpListener;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+/// Sources the script and has bash complete a line, whose words it splits as readline does.
+const BASH: &str = r#"
+eval "$(diskferry completions bash)"
+COMP_LINE=$1 COMP_POINT=${#1}
+read -ra COMP_WORDS <<<"$(sed 's/[:=]/ & /g' <<<"$1")"
+[[ $1 == *" " ]] && COMP_WORDS+=("")
+COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 ))
+_diskferry
+printf '%s\n' "${COMPREPLY[@]}"
+"#;
+
+fn bash(world: &World, line: &str) -> Output {
+    world.command("bash").args(["-c", BASH, "bash", line]).output().unwrap()
+}
+
+/// What bash would put in the place of the word behind the last colon or equals sign.
+fn completed(world: &World, line: &str) -> Vec<String> {
+    let output = bash(world, line);
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{line}");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_commands_options_values_and_files() {
+    let world = World::new();
+    assert_eq!(completed(&world, "diskferry upl"), ["upload"]);
+    assert_eq!(completed(&world, "diskferry server sh"), ["shutdown"]);
+    assert_eq!(completed(&world, "diskferry upload disk.img --chu"), ["--chunk-size"]);
+    assert_eq!(completed(&world, "diskferry upload disk.img --verify "), ["none", "sample", "full"]);
+    assert_eq!(completed(&world, "diskferry upload disk.img --verify=s"), ["sample"]);
+    assert_eq!(completed(&world, "diskferry upload di"), ["disk.img"]);
+    assert_eq!(completed(&world, "diskferry completions fi"), ["fish"]);
+}
+
+#[test]
+fn bash_completes_remotes_and_what_is_on_them() {
+    let world = World::new();
+    let drive = world.done("diskferry upload disk.img oh: --name web-1");
+    let odd = world.done("diskferry drive create oh: name='two words' size=1M");
+    let server = "diskferry server create oh: name=db cpu=2000 mem=1024 --stopped";
+    world.done(server);
+    assert_eq!(completed(&world, "diskferry download sp"), ["spot:"]);
+    assert_eq!(completed(&world, "diskferry upload disk.img o"), ["oh:"]);
+    assert_eq!(completed(&world, "diskferry download oh:w"), ["web-1"]);
+    assert_eq!(completed(&world, "diskferry upload disk.img --base=oh:w"), ["web-1"]);
+    assert_eq!(completed(&world, &format!("diskferry drive info oh:{}", &odd[..8])), [odd.as_str()]);
+    assert_eq!(completed(&world, "diskferry server stop oh:"), ["db"]);
+    assert_eq!(completed(&world, "diskferry drive list oh:"), [""], "a remote alone is wanted");
+    // The answer is kept for a while.
+    world.done(&format!(
+        "diskferry drive set cp: x=y 2>/dev/null; diskferry drive create oh: name=web-2 size=1M; echo {drive}"
+    ));
+    assert_eq!(completed(&world, "diskferry download oh:w"), ["web-1"]);
+    std::fs::remove_dir_all(world.path(".local/state/diskferry/completion")).unwrap();
+    assert_eq!(completed(&world, "diskferry download oh:w"), ["web-1", "web-2"]);
+}
+
+#[test]
+fn a_remote_that_does_not_answer_is_not_waited_for() {
+    let world = World::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    world.add_silent("mute", &listener.local_addr().unwrap().to_string());
+    let start = Instant::now();
+    assert_eq!(completed(&world, "diskferry download mute:w"), [""]);
+    assert_eq!(completed(&world, "diskferry download nosuch:w"), [""]);
+    // A request is given up after 30 seconds; this asked twice.
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    listener.accept().expect("it was asked");
+}
+
+#[test]
+fn nothing_but_candidates_is_said() {
+    let world = World::new();
+    std::fs::write(world.path(".config/diskferry/config.toml"), "not = [toml, hunter2").unwrap();
+    for line in ["diskferry download oh:", "diskferry upload disk.img o", "diskferry nosuch "] {
+        let output = bash(&world, line);
+        assert!(output.stderr.is_empty(), "{line}: {output:?}");
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("hunter2"), "{line}");
+    }
+}
+
+/// Fish completes a line by itself; the script is sourced like any other.
+#[test]
+fn fish_completes() {
+    let world = World::new();
+    if !is_here("fish") {
+        return;
+    }
+    let line = "diskferry completions fish | source; complete -C 'diskferry download sp'";
+    let output = world.command("fish").args(["-c", line]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "spot:", "{output:?}");
+}
+
+/// Zsh reads the script; its own functions of completion need a terminal.
+#[test]
+fn zsh_reads_the_script() {
+    let world = World::new();
+    if !is_here("zsh") {
+        return;
+    }
+    let line = "autoload -U compinit && compinit -u -D; eval \"$(diskferry completions zsh)\"; print ${_comps[diskferry]}";
+    let output = world.command("zsh").args(["-fc", line]).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("diskferry"), "{output:?}");
+}
+
+fn is_here(shell: &str) -> bool {
+    let here = std::process::Command::new(shell).arg("--version").output().is_ok();
+    if !here {
+        eprintln!("skipped: {shell} is not installed");
+    }
+    here
+}

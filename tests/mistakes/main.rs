@@ -1,0 +1,7 @@
+//! What people type: mistakes and what is said of them, the examples of the help, and completion.
+
+mod completion;
+mod examples;
+mod messages;
+mod readers;
+mod world;
