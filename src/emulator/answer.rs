@@ -131,6 +131,11 @@ impl Refusal {
         Self::with_pairs(pairs, sentences.join("; "))
     }
 
+    /// 400: something is wrong with the drive that the path names.
+    pub(super) fn wrong_drive(sent: &Properties, message: &str) -> Self {
+        Self::with_pairs(sent.clone().with("errors:drive", format!("* {message}")), message)
+    }
+
     /// 400 with the pairs that `CloudSigma` answers.
     pub(super) fn with_pairs(pairs: Properties, message: impl Into<String>) -> Self {
         Refusal { pairs: Some(pairs), ..Self::usage(message) }

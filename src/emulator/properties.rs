@@ -136,7 +136,7 @@ impl Serialize for Json<'_> {
         for (key, value) in self.0.iter() {
             match value.parse::<u64>() {
                 Ok(number) if is_number(key) && number.to_string() == value => {
-                    map.serialize_entry(key, &number)?
+                    map.serialize_entry(key, &number)?;
                 }
                 _ => map.serialize_entry(key, value)?,
             }
@@ -201,9 +201,12 @@ mod tests {
         let text = r#"{"cpu": "4000", "mem": 2048, "tags": ["a", "b"], "none": null}"#;
         let read = Properties::from_json(text).unwrap();
         assert_eq!(to_text(&[read]), "cpu 4000\nmem 2048\nnone\ntags a b\n");
-        let server =
-            Properties::new().with("name", "7").with("cpu", "4000").with("mem", "007").with("user:size", "1");
-        assert_eq!(to_json(&[server], true), r#"{"name":"7","cpu":4000,"mem":"007","user:size":"1"}"#);
+        let server = Properties::new()
+            .with("name", "7")
+            .with("cpu", "4000")
+            .with("mem", "007")
+            .with("user:io:bytes", "1");
+        assert_eq!(to_json(&[server], true), r#"{"name":"7","cpu":4000,"mem":"007","user:io:bytes":"1"}"#);
         let ips = [Properties::new().with("type", "ip").with("resource", "192.168.0.1")];
         assert_eq!(to_json(&ips, false), r#"[{"type":"ip","resource":"192.168.0.1"}]"#);
         assert_eq!(to_json(&[], false), "[]");

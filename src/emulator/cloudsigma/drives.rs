@@ -8,6 +8,7 @@ use crate::emulator::elastic::{Command, drives};
 
 /// `GET drives/standard/list`, and those of CDs and images, for which the manual prints the same eight (CloudSigma API 1.0,
 /// 7.8 and 7.9).
+#[expect(clippy::unnecessary_wraps, reason = "it is a row's handler")]
 pub(super) fn standard_list(command: &Command) -> Answer {
     Ok(uuids(command.shared.drives.offers().iter().map(|offer| offer.uuid)))
 }
@@ -27,13 +28,13 @@ pub(super) fn standard_info(command: &Command) -> Answer {
 /// 7.4).
 pub(super) fn clone(command: &Command) -> Answer {
     let (shared, sent) = (&command.shared, &command.sent);
-    let wrong = |key: &str, message: &str| Refusal::wrong(sent, &[Wrong::new(key, message)]);
     let wanted = drives::Wanted::read(shared.provider, sent, &["name"])?;
-    let source =
-        shared.drives.find(command.argument(0)).map_err(|missing| wrong("drive", missing.message()))?;
+    let source = shared.drives.find(command.argument(0));
+    let source = source.map_err(|missing| Refusal::wrong_drive(sent, missing.message()))?;
     let size = source.open()?.size();
     if wanted.size.is_some_and(|wanted| wanted < size) {
-        return Err(wrong("size", &format!("The new size is less than the original, {size} bytes.")));
+        let message = format!("The new size is less than the original, {size} bytes.");
+        return Err(Refusal::wrong(sent, &[Wrong::new("size", message)]));
     }
     command.account()?.ledger.must_be_solvent()?;
     let clone = shared.drives.get(&copy(shared, &source, wanted, size)?)?;

@@ -12,6 +12,7 @@ use crate::emulator::properties::Properties;
 pub(super) const CURRENCY: &str = "EUR";
 
 /// `GET currencies/list`
+#[expect(clippy::unnecessary_wraps, reason = "it is a row's handler")]
 pub(super) fn currencies(_: &Command) -> Answer {
     let row = |currency| Properties::new().with("currency", currency);
     Ok(Reply::Rows([CURRENCY, "GBP", "USD"].map(row).to_vec()))
@@ -38,6 +39,7 @@ pub(super) fn usage(command: &Command) -> Answer {
 }
 
 /// `GET pricing/info`: the prices of the next minutes.
+#[expect(clippy::unnecessary_wraps, reason = "it is a row's handler")]
 pub(super) fn pricing(_: &Command) -> Answer {
     let start = now();
     let moment = |at: u64| format!("{}.{:06}", print(at, TO_THE_SECOND), start % SECOND);

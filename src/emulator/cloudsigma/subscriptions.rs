@@ -99,7 +99,10 @@ fn extension(account: &Account, command: &Command) -> Result<(usize, Money, u32)
     let at = account.ledger.subscriptions.iter().position(|one| one.uuid.eq_ignore_ascii_case(uuid));
     let at = at.ok_or_else(|| Refusal::missing(format!("Subscription {uuid} does not exist")))?;
     let months = months(&command.sent);
-    let months = months.map_err(|wrong| refused(Properties::new(), &[wrong]))?;
+    let months = months.map_err(|wrong| {
+        let echo = Properties::new().with("months", command.sent.get("months").unwrap_or_default());
+        refused(&echo, &[wrong])
+    })?;
     let one = &account.ledger.subscriptions[at];
     Ok((at, Product::find(&one.kind)?.price(one.quantity, months), months))
 }
@@ -158,7 +161,7 @@ impl Order {
             return Ok(Order { items, start, months });
         }
         let end = if months > 0 { print(plus_months(start, months), MINUTE) } else { String::new() };
-        Err(refused(echo.with("start_time", given).with("end_time", end), &wrong))
+        Err(refused(&echo.with("start_time", given).with("end_time", end), &wrong))
     }
 
     fn end(&self) -> u64 {
@@ -200,7 +203,7 @@ impl Order {
 }
 
 /// 400: the object, each wrong key followed by a line `errors:KEY MESSAGE`, here without an asterisk (11.10 and 11.11).
-fn refused(echo: Properties, wrong: &[Wrong]) -> Refusal {
+fn refused(echo: &Properties, wrong: &[Wrong]) -> Refusal {
     let mut pairs = Properties::new();
     let absent = wrong.iter().map(|one| &*one.key).filter(|key| !echo.contains(key));
     for key in echo.iter().map(|(key, _)| key).chain(absent) {

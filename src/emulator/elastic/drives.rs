@@ -77,7 +77,7 @@ pub(crate) fn destroy(command: &Command) -> Answer {
     let (shared, uuid) = (&command.shared, command.argument(0));
     shared.drives.get(uuid)?;
     shared.unclaimed(uuid).map_err(|busy| match shared.provider {
-        Dialect::CloudSigma => Refusal::wrong(&command.sent, &[Wrong::new("drive", busy.message())]),
+        Dialect::CloudSigma => Refusal::wrong_drive(&command.sent, busy.message()),
         _ => busy,
     })?;
     shared.drives.destroy(uuid).map(|()| Reply::Done)

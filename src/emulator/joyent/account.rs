@@ -74,12 +74,12 @@ impl Account {
 impl Settle for Account {
     type Context = ();
 
-    fn is_due(&self, _: &(), now: u64) -> bool {
+    fn is_due(&self, _context: &(), now: u64) -> bool {
         self.machines.iter().any(|machine| machine.is_due(now) || forgotten(machine, now))
             || self.instrumentations.iter().any(|one| one.is_idle(now))
     }
 
-    fn settle(&mut self, _: &(), now: u64) -> io::Result<()> {
+    fn settle(&mut self, _context: &(), now: u64) -> io::Result<()> {
         self.machines.retain(|machine| !forgotten(machine, now));
         self.machines.iter_mut().for_each(|machine| machine.settle(now));
         self.instrumentations.retain(|one| !one.is_idle(now));

@@ -37,10 +37,8 @@ pub(super) fn create_instance(site: &Site, request: &Request) -> Answer {
         .filter(|(owner, _)| owner.key == seller.key)
         .ok_or_else(|| Refusal::new(400, "The provider has no such hardware"))?;
     site.accounts.change(|account, now| {
-        if appliance == FOREIGN {
-            return Err(Refusal::not_yours("appliance"));
-        }
-        site.appliance(account, &appliance).map_err(|_| Refusal::new(400, "There is no such appliance"))?;
+        // What is not the client's own is not theirs to run, whether there is such a thing or not (2.3.4).
+        site.appliance(account, &appliance).map_err(|_| Refusal::not_yours("appliance"))?;
         let costs = account.instances.iter().filter_map(|one| offer(&one.hardware));
         let spent: u64 = costs.map(|(_, hardware)| hardware.hundredths).sum();
         if site.balance.is_some_and(|balance| balance.saturating_sub(spent) < profile.hundredths) {

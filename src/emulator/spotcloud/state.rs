@@ -24,12 +24,12 @@ pub(super) type Accounts = Store<Account>;
 impl Settle for Account {
     type Context = ();
 
-    fn is_due(&self, _: &(), now: u64) -> bool {
+    fn is_due(&self, _context: &(), now: u64) -> bool {
         self.instances.iter().any(|instance| instance.deadline <= now)
     }
 
     /// Instances terminate themselves at their deadline (SpotCloud Buyer API 1.2, 2.2).
-    fn settle(&mut self, _: &(), now: u64) -> io::Result<()> {
+    fn settle(&mut self, _context: &(), now: u64) -> io::Result<()> {
         self.instances.retain(|instance| instance.deadline > now);
         Ok(())
     }

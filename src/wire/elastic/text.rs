@@ -184,7 +184,7 @@ mod tests {
         fn listing_and_parsing_is_the_identity(
             words in vec((r"[^\s\u{feff}]{1,9}", r"[^\s]{1,9}"), 0..6)
         ) {
-            let text: String = words.iter().map(|(a, b)| format!("{a} {b}\n")).collect();
+            let text: String = words.iter().map(|(a, b)| [a, " ", b, "\n"].concat()).collect();
             let rows: Vec<Properties> =
                 words.into_iter().map(|(a, b)| Properties::new().with("type", a).with("resource", b)).collect();
             prop_assert_eq!(parse_list(&text, &["type", "resource"]), rows);

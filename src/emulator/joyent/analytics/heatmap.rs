@@ -22,6 +22,7 @@ const PLAIN: f64 = 21.0;
 pub(in crate::emulator::joyent) fn image(site: &Site, call: &Call) -> Answer {
     let map = Heatmap::read(&super::touch(site, call)?, &call.input)?;
     let mut answer = map.describe();
+    map.span.describe(&mut answer);
     answer["ymin"] = json!(map.ymin);
     answer["ymax"] = json!(map.ymax);
     answer["present"] = json!(map.present());
@@ -127,7 +128,8 @@ impl Heatmap {
     /// What both answers have.
     fn describe(&self) -> Value {
         let mut answer = json!({"nbuckets": self.nbuckets, "width": self.width, "height": self.height});
-        self.span.describe(&mut answer);
+        answer["start_time"] = json!(self.span.start);
+        answer["duration"] = json!(self.span.length);
         answer
     }
 

@@ -108,7 +108,7 @@ fn what_is_wrong_with_an_instance_is_told_apart() {
         ("appliance=own&hardware=h-tor1-s", 400, "provider is missing"),
         ("appliance=own&hardware=h-tor1-s&provider=p-ams1", 400, "no such hardware"),
         ("appliance=own&hardware=h-tor1-s&provider=nobody", 400, "no such provider"),
-        ("appliance=other&hardware=h-tor1-s&provider=p-tor1", 400, "no such appliance"),
+        ("appliance=other&hardware=h-tor1-s&provider=p-tor1", 401, "not yours"),
         ("appliance=another&hardware=h-tor1-s&provider=p-tor1", 401, "not yours"),
         ("appliance=own&hardware=h-tor1-l&provider=p-tor1", 401, "funds"),
     ] {
