@@ -162,12 +162,12 @@ fn finish(fleet: &Fleet, strict: bool, output: &Output) {
         counts.fold((0, 0, 0), |all, one| (all.0 + one.0, all.1 + one.1, all.2 + one.2));
     let forms = fleet.undocumented();
     let used: u64 = forms.iter().map(|(_, _, count)| count).sum();
-    let mut text = format!("faults dealt: {dealt}, refused: {refused}");
+    let mut counted = vec![format!("faults dealt: {dealt}, refused: {refused}")];
     if silent > 0 {
-        text += &format!(", silent: {silent}");
+        counted.push(format!("silent: {silent}"));
     }
     if strict {
-        text += &format!(", undocumented forms: {} (used {used} times)", forms.len());
+        counted.push(format!("undocumented forms: {} (requests: {used})", forms.len()));
     }
     if output.is_json() {
         let mut summary = json!({ "faults_dealt": dealt, "refused": refused, "silent": silent });
@@ -179,6 +179,6 @@ fn finish(fleet: &Fleet, strict: bool, output: &Output) {
         }
         output.event("summary", summary);
     } else {
-        output.note(&text);
+        output.note(&counted.join(", "));
     }
 }

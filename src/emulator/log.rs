@@ -39,8 +39,8 @@ pub struct Logged {
 }
 
 impl Logged {
-    /// The request as an object of JSON. `provider` is whose emulator it came to.
-    pub fn json(&self, provider: &str) -> serde_json::Value {
+    /// The request as a line of JSON, with its end. `provider` is whose emulator it came to.
+    pub fn line(&self, provider: &str) -> String {
         #[derive(Serialize)]
         struct Line<'a> {
             time: String,
@@ -71,10 +71,10 @@ impl Logged {
             status: self.status,
             fault: self.fault,
             undocumented: &self.undocumented,
-            took_ms: self.took.as_secs_f64() * 1e3,
+            took_ms: (self.took.as_secs_f64() * 1e6).round() / 1e3,
         };
         // Strings and numbers can always be written.
-        serde_json::to_value(line).unwrap_or_default()
+        serde_json::to_string(&line).unwrap_or_default() + "\n"
     }
 }
 
@@ -225,7 +225,9 @@ mod tests {
         log.end(one, |r| r.status = Some(307));
         let told = told.lock().unwrap();
         assert_eq!(told.iter().map(|r| &*r.path).collect::<Vec<_>>(), ["/one"]);
-        let json = told[0].json("openhosting");
+        let line = told[0].line("openhosting");
+        let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert!(line.starts_with("{\"time\":") && line.ends_with("}\n"), "{line}");
         assert_eq!((&json["status"], &json["fault"]), (&307.into(), &"redirect-write".into()));
         assert!(json["time"].as_str().unwrap().ends_with('Z') && json.get("undocumented").is_none());
         assert_eq!(other, 2);

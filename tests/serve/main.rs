@@ -49,7 +49,7 @@ fn requests_are_logged_and_undocumented_forms_named() {
     );
     assert_eq!(ask(&address, "POST /drives/list", "").0, 200);
     let last = serve.stop();
-    assert!(last.iter().any(|line| line.contains("undocumented forms: 1 (used 2 times)")), "{last:?}");
+    assert!(last.iter().any(|line| line.contains("undocumented forms: 1 (requests: 2)")), "{last:?}");
     assert!(!last.iter().any(|line| line.contains("openhosting: undocumented")), "named twice: {last:?}");
     let logged = lines(&world.path("requests.jsonl"));
     let seen: Vec<_> = logged.iter().map(|line| line["method"].as_str().unwrap()).collect();

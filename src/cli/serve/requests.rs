@@ -38,8 +38,7 @@ impl Requests {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((path, open)) = &mut *file else { return };
         // One write a line, so that lines of several listeners do not mix.
-        let line = format!("{}\n", logged.json(provider.name()));
-        if let Err(error) = open.write_all(line.as_bytes()) {
+        if let Err(error) = open.write_all(logged.line(provider.name()).as_bytes()) {
             self.output.warn(&format!(
                 "cannot write {}, and no request is logged any more: {error}",
                 path.display()

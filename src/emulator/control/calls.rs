@@ -274,8 +274,7 @@ fn log(fleet: &Fleet, query: &str) -> Result<String, Refusal> {
     let mut lines = String::new();
     for (provider, logged) in fleet.log(provider) {
         if logged.number > since {
-            lines += &logged.json(provider.name()).to_string();
-            lines.push('\n');
+            lines += &logged.line(provider.name());
         }
     }
     Ok(lines)
