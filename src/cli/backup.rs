@@ -153,7 +153,7 @@ async fn back_up(
         return Err(Error::usage("only drives can be backed up, not appliances")
             .hint("download it with `diskferry download`"));
     }
-    let (far, disk) = end.far_disk(object, &NO_DRIVE)?;
+    let (far, disk) = end.far_disk(object, &NO_DRIVE).await?;
     // What a drive is beside its bytes, where it is more than its name and size.
     let keys = match end.drives() {
         Ok(drives) => {

@@ -180,7 +180,7 @@ async fn fetch(
         let found = Found::ask(appliance, key, &end.remote, &end.account).await?;
         return download.appliance(&found, unpack, form, settings, context).await;
     }
-    let (far, disk) = end.far_disk(object, &NOTHING)?;
+    let (far, disk) = end.far_disk(object, &NOTHING).await?;
     let settings = &settings();
     download.check(&end.remote, &disk, None, settings)?;
     let disk = Fetched::disk(&disk, form, &far, context).await?;

@@ -92,7 +92,7 @@ async fn migrate(
     let settings = session.settings(&args.transfer, args.resume);
     settings.check()?;
     // One that takes no drives is refused before anything is asked for.
-    let (far, drive) = end.far(to.object.as_ref())?;
+    let (far, drive) = end.far(to.object.as_ref()).await?;
     let object = args.targets.into_iter().next().and_then(|from| from.object);
     let moving = Moving {
         size: args.new.size,
@@ -129,7 +129,7 @@ impl Moving {
             let (size, settings) = (self.size, settings());
             return migrate::appliance(&found, size, self.format, self.upload, far, &settings, context).await;
         }
-        let (source, disk) = end.far_disk(object, &NOTHING)?;
+        let (source, disk) = end.far_disk(object, &NOTHING).await?;
         let settings = settings();
         let image = migrate::disk(&disk, &source, context).await?.written_as(self.format)?;
         self.upload.run(image, far, &settings, context).await
@@ -158,7 +158,7 @@ async fn several(
             return Err(Error::usage(format!("{option} is for one drive, and several are named")));
         }
     }
-    to.far(None)?;
+    to.far(None).await?;
     let set = args.set.members(verb, &args.targets, &target.to_string(), session, output).await?;
     let moving = Moving {
         size: None,
@@ -169,7 +169,7 @@ async fn several(
     set.run(verb, &args.transfer, args.resume, session, output, |picked, running| {
         Box::pin(async move {
             let Running { end, context, settings, .. } = running;
-            let (far, _) = to.under(&context).far(None)?;
+            let (far, _) = to.under(&context).far(None).await?;
             let settings = || settings.clone();
             let done = moving.clone().run(Some(&picked.object), &end, &far, settings, &context).await?;
             Ok(done.map(|done| MemberDone {

@@ -187,7 +187,7 @@ async fn to_remote(
     settings: &Settings,
     context: &Context,
 ) -> Result<Option<Done<Summary>>> {
-    let (far, drive) = end.far(object)?;
+    let (far, drive) = end.far(object).await?;
     let delta = if args.delta { Delta::Drive } else { Delta::Off };
     let keys = if drive.is_some() {
         args.new.refuse_for_existing()?;

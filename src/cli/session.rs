@@ -2,8 +2,10 @@
 
 use super::Global;
 use super::credentials::{auth_of, bearer};
+use super::drive::DRIVE;
 use super::far::Opening;
 use super::leftover::{Consent, Leftovers};
+use super::noun::{is_uuid, only_one};
 use super::options::TransferOptions;
 use super::output::Output;
 use super::progress::{Group, Progress};
@@ -125,10 +127,15 @@ impl End {
 
     /// Its disks, for a job, and the one that is named. Where no new one can be made and none is named, it is the one that needs
     /// no name.
-    pub fn far(&self, object: Option<&Object>) -> Result<(Far, Option<String>)> {
+    pub async fn far(&self, object: Option<&Object>) -> Result<(Far, Option<String>)> {
         let (store, disk): (Arc<dyn Store>, _) = match &self.behind {
             Behind::Api { .. } => {
-                (Arc::new(self.drives()?), object.map(|object| self.id(object)).transpose()?)
+                let drives = self.drives()?;
+                let disk = match object {
+                    Some(object) => Some(self.drive_id(object).await?),
+                    None => None,
+                };
+                (Arc::new(drives), disk)
             }
             Behind::Disks(opening) => opening.store(object)?,
             Behind::Nothing => return Err(Error::usage("no remote is named")),
@@ -137,22 +144,36 @@ impl End {
     }
 
     /// The same where a disk has to be named; `missing` is the error if none is.
-    pub fn far_disk(&self, object: Option<&Object>, missing: &Missing) -> Result<(Far, String)> {
-        let (far, disk) = self.far(object)?;
+    pub async fn far_disk(&self, object: Option<&Object>, missing: &Missing) -> Result<(Far, String)> {
+        let (far, disk) = self.far(object).await?;
         let disk = disk.ok_or_else(|| Error::usage(missing.what).hint(missing.hint))?;
         Ok((far, disk))
     }
 
-    fn id(&self, object: &Object) -> Result<String> {
-        match object {
-            Object::Drive(id) => Ok(id.clone()),
-            Object::Appliance(_) => Err(Error::usage("an appliance is named where a drive is needed")
-                .hint("name a drive, as in `REMOTE:DRIVE`")),
-            Object::Named(name) => {
-                Err(Error::usage(format!("{name:?} cannot be the UUID of a drive on {}:", self.remote))
-                    .hint("the forms are REMOTE: and REMOTE:DRIVE"))
+    /// The object with the id of its drive in place of the drive's name, where the remote has an API.
+    pub async fn identified(&self, object: &Object) -> Result<Object> {
+        match (&self.behind, object) {
+            (Behind::Api { .. }, Object::Drive(_) | Object::Named(_)) => {
+                self.drive_id(object).await.map(Object::Drive)
             }
+            _ => Ok(object.clone()),
         }
+    }
+
+    /// The id of a drive: a UUID as it is, or that of the one drive that has this name.
+    pub async fn drive_id(&self, object: &Object) -> Result<String> {
+        let text = match object {
+            Object::Drive(text) | Object::Named(text) => text,
+            Object::Appliance(_) => {
+                return Err(Error::usage("an appliance is named where a drive is needed")
+                    .hint("name a drive, as in `REMOTE:DRIVE`"));
+            }
+        };
+        if is_uuid(text) {
+            return Ok(text.clone());
+        }
+        let drives = self.drives()?.list().await?.into_iter().map(|drive| (drive.drive, drive.name));
+        only_one(&DRIVE, text, &self.remote, &drives.collect::<Vec<_>>())
     }
 }
 

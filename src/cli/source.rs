@@ -11,7 +11,7 @@ pub struct SourceOptions {
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = parse::<SourceFormat>)]
     #[arg(help = "Format of the image: auto (found out by its content), raw, qcow2, vmdk, vhd or vhdx")]
     source_format: SourceFormat,
-    /// Also read the files that the image refers to: its backing chain, its data file, extents in other directories
+    /// Also read the files that the image refers to, such as its backing chain
     #[arg(long)]
     follow_backing: bool,
     /// Which image of an archive (tar, OVA) to use, if there are several

@@ -37,7 +37,7 @@ pub struct UploadArgs {
     target_format: TargetFormat,
     #[command(flatten)]
     write: WriteOptions,
-    /// Send only the chunks that differ from what the drive holds, which is known from the last transfer or read back
+    /// Send only the chunks that differ from what the drive holds
     #[arg(long)]
     delta: bool,
     /// Create the new drive as a copy of this one on the same remote, then send what differs; implies --delta
@@ -67,16 +67,19 @@ pub(super) async fn tell_drive(
 }
 
 /// The drive that is to be copied first; it has to be on the remote that copies it.
-fn base_drive(base: &Target, remote: &str) -> Result<String> {
-    if base.remote != remote {
+async fn base_drive(base: &Target, end: &End) -> Result<String> {
+    let remote = &end.remote;
+    if base.remote != *remote {
         return Err(Error::usage(format!(
             "{base} is not on {remote}:, which copies only its own drives"
         ))
         .hint(format!("name a drive of `{remote}:`, or move the base there with `diskferry migrate {base} {remote}:`")));
     }
     match &base.object {
-        Some(Object::Drive(drive) | Object::Named(drive)) => Ok(drive.clone()),
         Some(Object::Appliance(_)) => Err(Error::usage(format!("{base} is not a drive"))),
+        Some(object) => match end.identified(object).await? {
+            Object::Drive(drive) | Object::Named(drive) | Object::Appliance(drive) => Ok(drive),
+        },
         None => {
             Err(Error::usage(format!("no drive in `{base}` to copy"))
                 .hint("the form is `--base REMOTE:DRIVE`"))
@@ -98,9 +101,9 @@ pub async fn run(mut args: UploadArgs, global: &Global, output: &Output) -> Resu
     session.allow_destroying(&args.write, &args.transfer);
     super::account::check_drive_keys(&session, &mut args.new.keys, output)?;
     // What is wrong with the image is said first.
-    let far = session.end.far(object.as_ref());
+    let far = session.end.far(object.as_ref()).await;
     let delta = match args.base {
-        Some(base) => Delta::Base(base_drive(&base, &session.end.remote)?),
+        Some(base) => Delta::Base(base_drive(&base, &session.end).await?),
         None if args.delta => Delta::Drive,
         None => Delta::Off,
     };

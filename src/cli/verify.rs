@@ -44,7 +44,7 @@ pub async fn run(args: VerifyArgs, global: &Global, output: &Output) -> Result<(
             .hint("leave it out to compare everything, or compare a part with `--verify sample`"));
     }
     let session = Session::open(Some(&args.drive.remote), &args.transfer, global, output).await?;
-    let (far, drive) = session.end.far_disk(args.drive.object.as_ref(), &NO_DRIVE)?;
+    let (far, drive) = session.end.far_disk(args.drive.object.as_ref(), &NO_DRIVE).await?;
     let settings = session.settings(&args.transfer, ResumeOptions::default());
     let image = Image::open(&args.file, args.source.open_options(None), &session.context).await?;
     let verify = Verify { image, drive, target: args.target_format };

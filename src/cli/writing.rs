@@ -13,7 +13,7 @@ pub struct ResumeOptions {
     /// Start over, ignoring what an interrupted run did
     #[arg(long)]
     pub restart: bool,
-    /// What to do if the source changed since an interrupted run: fail, or start over
+    /// What to do if the source changed since the interrupted run
     #[arg(long, value_name = "refuse|restart", default_value = "refuse", value_parser = parse::<OnChange>)]
     pub on_change: OnChange,
 }
@@ -27,7 +27,7 @@ pub struct WriteOptions {
     /// How to write chunks of zeros: skip them where a new drive reads as zero (auto), always skip, or always write
     #[arg(long, value_name = "auto|skip|write", default_value = "auto", value_parser = parse::<Zeros>)]
     pub zeros: Zeros,
-    /// Destroy, without asking, the drive of an interrupted run that starting over leaves unused
+    /// Destroy without asking the drive that starting over leaves unused
     #[arg(long)]
     pub yes: bool,
 }
@@ -35,13 +35,13 @@ pub struct WriteOptions {
 /// What a new drive is made with.
 #[derive(Clone, Debug, Args)]
 pub struct NewDriveOptions {
-    /// Name of the new drive; by default that of the source
+    /// Name of the new drive [default: that of the source]
     #[arg(long)]
     pub name: Option<String>,
-    /// Size of the new drive, and of an image that does not tell its own: standard input, a packed appliance
+    /// Size of the new drive, and of standard input
     #[arg(long, value_parser = size)]
     pub size: Option<u64>,
-    /// Another key of the new drive, such as tags or encryption:cipher; may be repeated
+    /// Another key of the new drive, such as tags; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
     pub keys: Vec<(String, String)>,
 }

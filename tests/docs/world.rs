@@ -32,8 +32,6 @@ pub struct World {
     server: Child,
     /// The ports that stand for 8700 to 8705, where the documentation has its emulators.
     ports: Vec<u16>,
-    /// Names of drives as the section writes them, and what they become where the program takes UUIDs alone.
-    names: Vec<(String, String)>,
 }
 
 impl World {
@@ -54,7 +52,7 @@ impl World {
         std::fs::write(dir.path().join("image.raw"), &bytes[..10_000_000]).unwrap();
         std::fs::copy(&image, dir.path().join("disk.img")).unwrap();
         let server = serve(dir.path());
-        let mut world = Self { dir, server, ports: free_ports(), names: Vec::new() };
+        let mut world = Self { dir, server, ports: free_ports() };
         for (remote, name) in drives_of(blocks) {
             world.make_drive(&remote, &name);
         }
@@ -72,12 +70,7 @@ impl World {
         let tags = if remote == "cs" { vec![] } else { vec!["--set", "tags=web nightly"] };
         let args = [&["upload", "--quiet", "server.img", &to, "--name", name][..], &tags].concat();
         let made = self.diskferry(&args);
-        let target = format!("{remote}:{name}");
-        let by_name = self.diskferry(&["download", "--dry-run", &target, "probe.img"]);
-        if !by_name.status.success() {
-            let uuid = String::from_utf8(made.stdout).unwrap().trim().to_owned();
-            self.names.push((target, format!("{remote}:{uuid}")));
-        }
+        assert!(made.status.success(), "{made:?}");
     }
 
     /// The image as a qcow2, and packed by gzip.
@@ -118,10 +111,7 @@ impl World {
 
     /// Runs a block. An emulator that it starts stays for the blocks after it.
     pub fn run(&self, script: &str) -> Output {
-        let mut script = script.replace("/srv/", &format!("{}/srv/", self.dir.path().display()));
-        for (name, drive) in &self.names {
-            script = with_drive(&script, name, drive);
-        }
+        let script = script.replace("/srv/", &format!("{}/srv/", self.dir.path().display()));
         let lines: Vec<_> = script.lines().map(|line| self.line(line)).collect();
         self.script(&lines.join("\n"))
     }
@@ -242,22 +232,6 @@ fn drives_of(blocks: &[Block]) -> BTreeSet<(String, String)> {
         .collect()
 }
 
-/// Puts `drive` in the place of `name` wherever that stands as a whole word.
-fn with_drive(script: &str, name: &str, drive: &str) -> String {
-    let mut out = String::new();
-    let mut rest = script;
-    while let Some(at) = rest.find(name) {
-        let (before, found) = rest.split_at(at);
-        let after = &found[name.len()..];
-        let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let whole = !before.ends_with(inside) && !after.starts_with(inside);
-        out += before;
-        out += if whole { drive } else { name };
-        rest = after;
-    }
-    out + rest
-}
-
 #[test]
 fn drives_are_those_that_are_named_and_not_made() {
     let block = |script: &str, mark| Block { line: 1, section: 0, mark, script: script.into() };
@@ -272,5 +246,4 @@ fn drives_are_those_that_are_named_and_not_made() {
     let drives = drives_of(&blocks);
     let names: Vec<_> = drives.iter().map(|(_, name)| &**name).collect();
     assert_eq!(names, ["db-1", "web", "web-1"]);
-    assert_eq!(with_drive("oh:web oh:web-1 xoh:web", "oh:web", "U"), "U oh:web-1 xoh:web");
 }

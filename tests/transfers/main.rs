@@ -21,6 +21,7 @@ mod interruptions;
 mod listing;
 mod migrations;
 mod moves;
+mod names;
 mod refusals;
 mod reports;
 mod sets;

@@ -82,7 +82,7 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
     let to = args.to.as_ref().map(only_remote).transpose()?;
     let (remote, drive) = match args.from.parse::<Target>() {
         Ok(target) if Target::is_target(&args.from) => {
-            let drive = target.drive().ok_or_else(|| {
+            let drive = target.object.clone().ok_or_else(|| {
                 Error::usage(format!("no drive in `{target}` to boot from"))
                     .hint("name a drive, as in `REMOTE:DRIVE`, or an image")
             })?;
@@ -96,7 +96,7 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
                     "`--size` and `--drive-set` are for a new drive, and an existing one is named",
                 ));
             }
-            (Some(target.remote.clone()), Some(drive.to_owned()))
+            (Some(target.remote.clone()), Some(drive))
         }
         _ => (to.map(str::to_owned), None),
     };
@@ -108,6 +108,10 @@ pub async fn run(args: BootArgs, global: &Global, output: &Output) -> Result<()>
         "`diskferry upload` takes the image there",
     )?;
     let vnc = args.vnc.keys(account.provider())?;
+    let drive = match drive {
+        Some(drive) => Some(account.session.end.drive_id(&drive).await?),
+        None => None,
+    };
 
     // Everything about the server that can be wrong is found out before the first byte goes up. The drive's UUID is not
     // known yet.
@@ -219,7 +223,7 @@ async fn upload(
     let settings = session.settings(&args.transfer, args.resume);
     let context = &session.context;
     let image = Image::open(Path::new(&args.from), args.source.open_options(args.size), context).await?;
-    let done = upload.run(image, &session.end.far(None)?.0, &settings, context).await;
+    let done = upload.run(image, &session.end.far(None).await?.0, &settings, context).await;
     session.settle();
     let Some(done) = done? else { return Ok(None) };
     output.summary(&format!("uploaded to {}:{}", account.remote(), done.result.drive), &done.result)?;

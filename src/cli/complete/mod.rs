@@ -19,6 +19,12 @@ use names::Kind;
 use std::ffi::OsStr;
 use std::path::Path;
 
+/// The commands whose objects may be named by their names.
+const BY_NAME: [&str; 13] = [
+    "upload", "download", "migrate", "verify", "backup", "restore", "boot", "drive", "server", "machine",
+    "snapshot", "tag", "metadata",
+];
+
 /// Set by the scripts, to the shell's name.
 const VARIABLE: &str = "DISKFERRY_COMPLETE";
 
@@ -71,8 +77,7 @@ fn complete_argument(arg: Arg, group: &str) -> Arg {
         let object = value.split_once(':').is_some_and(|(_, object)| !object.is_empty());
         let targets = Targets {
             kind: object.then(|| Kind::of(&value, group)).flatten(),
-            // The typed commands take names. A transfer takes ids, which its journal keeps.
-            by_name: ["drive", "server", "machine", "snapshot"].contains(&group),
+            by_name: BY_NAME.contains(&group),
             files: ["FILE", "IMAGE", "DIR", "STORE"].iter().any(|word| value.contains(word)),
         };
         return arg.add(ArgValueCompleter::new(targets));

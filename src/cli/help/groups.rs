@@ -20,7 +20,9 @@ pub(super) const GROUPS: [Group; 6] = [
 ];
 
 /// Options that `-h` leaves out, because few commands need them. `--help` has them all.
-pub(super) const RARE: [&str; 23] = [
+pub(super) const RARE: [&str; 25] = [
+    "yes",
+    "on-change",
     "sha256",
     "tag",
     "drive-set",
@@ -46,6 +48,9 @@ pub(super) const RARE: [&str; 23] = [
     "bitmap",
 ];
 
+/// Commands that the short page leaves out, for the same reason.
+pub(super) const RARE_COMMANDS: [&str; 5] = ["instance", "tag", "metadata", "package", "dataset"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +68,13 @@ mod tests {
         grouped.sort_unstable();
         commands.sort_unstable();
         assert_eq!(grouped, commands);
+    }
+
+    #[test]
+    fn each_rare_command_exists() {
+        for name in RARE_COMMANDS {
+            assert!(definition().find_subcommand(name).is_some(), "{name}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::words;
 use crate::error::Result;
 use clap::{Arg, ArgAction, Command};
 use examples::Example;
-use groups::{GROUPS, RARE};
+use groups::{GROUPS, RARE, RARE_COMMANDS};
 use layout::{Row, wrap};
 use std::fmt::Write;
 
@@ -136,7 +136,7 @@ impl Page {
         }
         if !self.long {
             let more = if path.is_empty() {
-                "`diskferry COMMAND -h` explains a command, `diskferry --help` shows examples.".to_owned()
+                "`diskferry COMMAND -h` explains a command, `diskferry --help` shows them all.".to_owned()
             } else {
                 format!("`diskferry {} --help` shows all of its options.", path.join(" "))
             };
@@ -167,7 +167,8 @@ impl Page {
     /// The commands, in their groups.
     fn groups(&self, root: &Command, page: &mut String) {
         for group in GROUPS {
-            let rows = group.commands.iter().filter_map(|name| {
+            let shown = group.commands.iter().filter(|name| self.long || !RARE_COMMANDS.contains(name));
+            let rows = shown.filter_map(|name| {
                 let command = root.find_subcommand(name)?;
                 Some(Row::new(names(command), about(command)))
             });

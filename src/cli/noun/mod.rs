@@ -16,7 +16,7 @@ mod run;
 pub use command::NounCommand;
 pub use item::Item;
 pub(super) use list::print_list;
-pub(super) use name::resolve;
+pub(super) use name::{is_uuid, only_one, resolve};
 pub(super) use run::{Run, described, from_matches, tell};
 
 use super::{analytics, drive, joyent, market, server};

@@ -6,6 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::escape;
 use crate::nearest::nearest;
 use crate::provider::catalogue::Call;
+use crate::provider::id::ObjectId;
 
 /// Returns the id of the object that is called `text`: its id, or a name that exactly one object has.
 pub async fn resolve(noun: &Noun, text: &str, account: &Account) -> Result<String> {
@@ -18,14 +19,25 @@ pub async fn resolve(noun: &Noun, text: &str, account: &Account) -> Result<Strin
 }
 
 fn one(noun: &Noun, text: &str, remote: &str, items: &[Item]) -> Result<String> {
+    let all: Vec<(String, String)> =
+        items.iter().map(|item| (item.text(noun.id), item.text("name"))).collect();
+    let id = only_one(noun, text, remote, &all)?;
+    // What goes into a path has to be an id.
+    ObjectId::from_server(noun.one, &id).map(String::from)
+}
+
+/// Returns the id of the one object, of `all` with their ids and names, that is called `text`.
+///
+/// # Errors
+/// [`Kind::NotFound`] if there is none, a usage error that lists them if there are several.
+pub fn only_one(noun: &Noun, text: &str, remote: &str, all: &[(String, String)]) -> Result<String> {
     let (one, many) = (noun.one, noun.many);
-    let found: Vec<&Item> =
-        items.iter().filter(|item| item.text("name") == text || item.text(noun.id) == text).collect();
+    let found: Vec<&str> =
+        all.iter().filter(|(id, name)| name == text || id == text).map(|(id, _)| id.as_str()).collect();
     match found[..] {
-        [item] => item.id(one, noun.id).map(String::from),
+        [id] => Ok(id.to_owned()),
         [] => {
-            let names: Vec<String> = items.iter().map(|item| item.text("name")).collect();
-            let near = nearest(text, names.iter().map(|name| (name, name.as_str())));
+            let near = nearest(text, all.iter().map(|(_, name)| (name, name.as_str())));
             let near = near.map(|near| format!("did you mean `{remote}:{}`? ", escape::line(near)));
             Err(Error::new(Kind::NotFound, format!("no {one} on `{remote}:` is named `{text}`")).hint(
                 format!(
@@ -36,8 +48,7 @@ fn one(noun: &Noun, text: &str, remote: &str, items: &[Item]) -> Result<String> 
             ))
         }
         _ => {
-            let targets =
-                found.iter().map(|item| format!("\n  {remote}:{}", escape::line(&item.text(noun.id))));
+            let targets = found.iter().map(|id| format!("\n  {remote}:{}", escape::line(id)));
             Err(Error::usage(format!("{} {many} on `{remote}:` are named `{text}`", found.len()))
                 .hint(format!("name the one by its id:{}", targets.collect::<String>())))
         }

@@ -87,7 +87,7 @@ async fn disks(
     output: &Output,
 ) -> Result<()> {
     let at = |error: Error| error.context(format_args!("remote {}", target.remote));
-    let (far, disk) = session.end.far(target.object.as_ref()).map_err(at)?;
+    let (far, disk) = session.end.far(target.object.as_ref()).await.map_err(at)?;
     let disk = disk.unwrap_or_default();
     let described = far.store.describe(&disk).await.map_err(at)?;
     if output.is_json() {

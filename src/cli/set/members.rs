@@ -143,7 +143,9 @@ async fn named(targets: &[Target], session: &Session, output: &Output) -> Result
                 .hint("name a drive, as in `REMOTE:DRIVE`, or select drives with `--all` or `--tag TAG`"));
         };
         let end = set.remote(&target.remote, session, output).await?;
-        let disk = match object {
+        // A drive is one member whichever way it is named.
+        let object = set.end(end, session).identified(object).await?;
+        let disk = match &object {
             Object::Drive(disk) | Object::Named(disk) => disk.clone(),
             Object::Appliance(key) => format!("appliance/{key}"),
         };
@@ -153,7 +155,7 @@ async fn named(targets: &[Target], session: &Session, output: &Output) -> Result
             disk,
             name: String::new(),
         };
-        set.picked.push(Picked { member, object: object.clone(), short: String::new(), size: 0, end });
+        set.picked.push(Picked { member, object, short: String::new(), size: 0, end });
     }
     Ok(set)
 }
