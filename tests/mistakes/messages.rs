@@ -66,7 +66,7 @@ fn each_message_has_the_one_form() {
             answer.lines().skip(1).filter(|line| !line.starts_with("> ") && !line.is_empty()).collect();
         let exit = told.pop().unwrap_or_default();
         assert!(exit.starts_with("exit ") && exit != "exit 0", "{answer}");
-        if told.iter().any(|line| *line == ".") {
+        if told.contains(&".") {
             // The page that `diskferry` alone shows.
             continue;
         }
