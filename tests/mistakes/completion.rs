@@ -42,15 +42,15 @@ fn bash_completes_commands_options_values_and_files() {
 #[test]
 fn bash_completes_remotes_and_what_is_on_them() {
     let world = World::new();
-    let drive = world.done("diskferry upload disk.img oh: --name web-1");
+    world.done("diskferry upload disk.img oh: --name web-1");
     let odd = world.done("diskferry drive create oh: name='two words' size=1M");
     let server = "diskferry server create oh: name=db cpu=2000 mem=1024 --stopped";
     world.done(server);
     assert_eq!(completed(&world, "diskferry download sp"), ["spot:"]);
     assert_eq!(completed(&world, "diskferry upload disk.img o"), ["oh:"]);
     assert_eq!(completed(&world, "diskferry drive info oh:w"), ["web-1"]);
-    assert_eq!(completed(&world, "diskferry download oh:w"), [drive.as_str()], "a transfer takes ids");
-    assert_eq!(completed(&world, "diskferry upload disk.img --base=oh:w"), [drive.as_str()]);
+    assert_eq!(completed(&world, "diskferry download oh:w"), ["web-1"]);
+    assert_eq!(completed(&world, "diskferry upload disk.img --base=oh:w"), ["web-1"]);
     assert_eq!(completed(&world, &format!("diskferry drive info oh:{}", &odd[..8])), [odd.as_str()]);
     assert_eq!(completed(&world, "diskferry server stop oh:"), ["db"]);
     assert_eq!(completed(&world, "diskferry drive list oh:"), [""], "a remote alone is wanted");

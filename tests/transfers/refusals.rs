@@ -30,7 +30,7 @@ fn bad_input_is_refused_before_anything_is_sent() {
     let cases: [(&[&str], i32, &str); 14] = [
         (&["upload", "nowhere.img", "oh:"], 1, "nowhere.img"),
         (&["upload", "empty.img", "oh:"], 1, "empty"),
-        (&["upload", ".", "oh:"], 1, "neither a file nor a block device"),
+        (&["upload", ".", "oh:"], 1, "is a directory"),
         (&["upload", "a.img", "nix:"], 2, "nix"),
         (&["upload", "a.img", "oh"], 2, "did you mean `oh:`?"),
         (&["upload", "a.img", "oh:", "--chunk-size", "4X"], 2, "4X"),

@@ -41,13 +41,13 @@ const ADDRESS: Duration = Duration::from_secs(10);
                   these. If the upload is interrupted, the same command resumes it."
 )]
 pub struct BootArgs {
-    /// An image to upload, or a drive that is there
+    /// An image to upload, or an existing drive
     #[arg(value_name = "IMAGE|REMOTE:DRIVE")]
     from: String,
-    /// Where an image goes; the default remote without it
+    /// Where an image goes [default: the default remote]
     #[arg(value_name = "REMOTE:", value_parser = parse::<Target>)]
     to: Option<Target>,
-    /// Name of the server, and of a new drive; by default that of the image or drive
+    /// Name of the server, and of a new drive [default: the image's or drive's]
     #[arg(long)]
     name: Option<String>,
     /// The server's processor, in core MHz
@@ -56,12 +56,12 @@ pub struct BootArgs {
     /// The server's memory
     #[arg(long, value_name = "MB", default_value = "1024", value_parser = parse_megabytes)]
     mem: u32,
-    /// Another key of the server, such as smp or nic:0:model; may be repeated
+    /// Another key of the server, such as smp; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
     keys: Vec<(String, String)>,
     #[command(flatten)]
     vnc: VncOptions,
-    /// Size of the new drive, and of an image that does not tell its own: standard input
+    /// Size of the new drive, and of standard input
     #[arg(long, value_parser = size)]
     size: Option<u64>,
     /// Another key of the new drive, such as tags; may be repeated

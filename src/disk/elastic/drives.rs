@@ -154,7 +154,11 @@ impl Drives {
     /// Returns the properties of a drive.
     pub async fn info(&self, drive: &str) -> Result<DriveInfo> {
         let what = format!("looking up drive {drive}");
-        self.retry.run(&what, None, async || self.info_once(drive).await).await
+        let info = self.retry.run(&what, None, async || self.info_once(drive).await).await;
+        info.map_err(|error| match (error.kind(), error.hint_text()) {
+            (Kind::NotFound, None) => error.hint("`diskferry drive list REMOTE:` lists the drives"),
+            _ => error,
+        })
     }
 
     /// Like [`Drives::info`], in one attempt.

@@ -75,16 +75,16 @@ impl FileDisk {
             |e| Error::new(Kind::Source, format!("cannot read the image {}", path.display())).source(e);
         let meta = file.metadata().map_err(what)?;
         let is_device = meta.file_type().is_block_device();
+        if meta.is_dir() {
+            return Err(Error::new(Kind::Source, format!("the image {} is a directory", path.display()))
+                .hint("name the image in it"));
+        }
         if !meta.is_file() && !is_device {
-            let error = Error::new(
+            return Err(Error::new(
                 Kind::Source,
                 format!("the image {} is neither a file nor a block device", path.display()),
-            );
-            return Err(if meta.is_dir() {
-                error.hint("it is a directory: name the image in it, or pack it into one first")
-            } else {
-                error.hint("pipe it in, as in `diskferry upload - --size 10G`")
-            });
+            )
+            .hint("pipe it in, as in `diskferry upload - --size 10G`"));
         }
         // The metadata of a block device has no length; seek to its end.
         let size = file.seek(SeekFrom::End(0)).map_err(what)?;
