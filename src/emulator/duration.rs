@@ -29,7 +29,7 @@ mod tests {
             ("500us", Duration::from_micros(500)),
             ("20ms", Duration::from_millis(20)),
             ("1.5s", Duration::from_millis(1500)),
-            ("3m", Duration::from_secs(180)),
+            ("3m", Duration::from_mins(3)),
             ("720h", Duration::from_hours(720)),
             ("2d", Duration::from_hours(48)),
         ] {

@@ -50,7 +50,7 @@ pub struct BootArgs {
     /// Name of the server, and of a new drive [default: the image's or drive's]
     #[arg(long)]
     name: Option<String>,
-    /// The server's processor, in core MHz
+    /// The server's speed, in core MHz
     #[arg(long, value_name = "MHZ", default_value = "2000", value_parser = parse_mhz)]
     cpu: u32,
     /// The server's memory
