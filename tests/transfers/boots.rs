@@ -34,9 +34,9 @@ fn a_second_boot_makes_no_second_server() {
     let other = world.run(&["boot", "web.img", "oh:", "--name", "other"]);
     assert_eq!(other.code, 0, "{}", other.stderr);
     for (option, value, says) in [
-        ("--cpu", "2", "as in 2GHz; got `2`"),
-        ("--mem", "2", "as in 2G; got `2`"),
-        ("--mem", "x", "as in 2G; got `x`"),
+        ("--cpu", "2", "the unit is core MHz, and 2 MHz is too little"),
+        ("--mem", "2", "the unit is MB, and 2 MB is too little"),
+        ("--mem", "x", "`x` is not an amount of memory"),
     ] {
         let refused = world.run(&["boot", "web.img", "oh:", "--name", "third", option, value]);
         assert!(refused.code == 2 && refused.stderr.contains(says), "{}", refused.stderr);

@@ -232,7 +232,7 @@ fn clock(fleet: &Fleet) -> Value {
 fn set_clock(fleet: &Fleet, change: &ClockChange) -> Result<Value, Refusal> {
     let wrong = |error: String| Refusal::bad(error, format!("expected {CLOCK}"));
     let by = change.advance.as_deref().map(parse_duration).transpose();
-    let by = by.map_err(|error| wrong(error))?;
+    let by = by.map_err(wrong)?;
     if by.is_none() && change.scale.is_none() {
         return Err(wrong("the body says neither `advance` nor `scale`".to_owned()));
     }
