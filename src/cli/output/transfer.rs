@@ -34,7 +34,9 @@ impl Output {
             return self.value("summary", object);
         }
         if !self.quiet {
-            lines.iter().for_each(|line| self.stderr(line));
+            for line in lines {
+                self.stderr(line);
+            }
         }
         Ok(())
     }
