@@ -129,7 +129,7 @@ impl<'g> Stage<'g> {
         let all = exchange.answer.headers.iter().chain(&self.golden.answer_headers).chain(content);
         let header = |(name, value): &Header| {
             let value = if value == DIGEST { digest(&body) } else { sample(value, names) };
-            format!("{}: {value}\r\n", name.trim_start_matches('?'))
+            format!("{name}: {value}\r\n")
         };
         let headers = all.map(header).collect();
         *self.answer.lock().unwrap() = (format!("{} Told", exchange.status()), headers, body.clone());

@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::time::Duration;
 use url::form_urlencoded;
 
 /// What an answer holds.
@@ -229,10 +230,17 @@ fn clock(fleet: &Fleet) -> Value {
     json!({ "time": time, "scale": scale })
 }
 
+/// The farthest that the clock is put forward at a time: ten years.
+const FARTHEST: Duration = Duration::from_hours(10 * 8766);
+
 fn set_clock(fleet: &Fleet, change: &ClockChange) -> Result<Value, Refusal> {
     let wrong = |error: String| Refusal::bad(error, format!("expected {CLOCK}"));
-    let by = change.advance.as_deref().map(parse_duration).transpose();
-    let by = by.map_err(wrong)?;
+    let advance = |text: &str| match parse_duration(text) {
+        Ok(by) if by > FARTHEST => Err(wrong(format!("advance {text:?}: expected at most ten years"))),
+        Ok(by) => Ok(by),
+        Err(error) => Err(wrong(format!("advance {text:?}: {error}"))),
+    };
+    let by = change.advance.as_deref().map(advance).transpose()?;
     if by.is_none() && change.scale.is_none() {
         return Err(wrong("the body says neither `advance` nor `scale`".to_owned()));
     }

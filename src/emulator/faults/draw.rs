@@ -111,7 +111,7 @@ pub(in crate::emulator) struct Drawing<'a> {
     /// The path as the provider's rows have it.
     pub(in crate::emulator) path: &'a str,
     pub(in crate::emulator) operation: Operation,
-    /// See [`super::fingerprint`].
+    /// See the function `fingerprint`.
     pub(in crate::emulator) fingerprint: u64,
 }
 

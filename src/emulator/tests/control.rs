@@ -207,6 +207,7 @@ fn what_cannot_be_asked_says_what_can() {
         ("DELETE", "/faults/openhosting/9", "", 404, "no rule 9"),
         ("POST", "/clock", "{}", 400, "neither `advance` nor `scale`"),
         ("POST", "/clock", r#"{"advance":"soon"}"#, 400, "soon"),
+        ("POST", "/clock", r#"{"advance":"90000h"}"#, 400, "at most ten years"),
         ("POST", "/clock", r#"{"scale":-1}"#, 400, "from 0 to"),
         ("PUT", "/seed", r#"{"seed":-1}"#, 400, r#"{\"seed\":7}"#),
         ("GET", "/log?since=3", "", 400, "needs one"),
