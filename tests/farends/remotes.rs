@@ -21,7 +21,7 @@ fn add(world: &World, name: &str, provider: &str, url: &str, secret: Option<&str
     drop(stdin);
     let ended = Ended::new(child.wait_with_output().unwrap());
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    assert!(ended.stderr.contains(&format!("try it: diskferry remote test {name}")), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("`diskferry remote test {name}")), "{}", ended.stderr);
     assert!(secret.is_none_or(|secret| !ended.stderr.contains(secret)), "{}", ended.stderr);
 }
 
