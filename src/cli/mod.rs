@@ -15,6 +15,7 @@ mod drive;
 mod far;
 mod heatmap;
 mod help;
+mod ignored;
 mod joyent;
 mod leftover;
 mod man;

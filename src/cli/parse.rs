@@ -1,7 +1,7 @@
 //! From the words of the command line to a command, or to the text or error that ends the program instead.
 
 use super::output::Output;
-use super::{Cli, Color, Global, help, usage, words};
+use super::{Cli, Color, Global, help, ignored, usage, words};
 use clap::error::ErrorKind;
 use clap::{Command, CommandFactory, FromArgMatches, ValueEnum};
 use std::process::ExitCode;
@@ -23,8 +23,12 @@ impl Cli {
     /// Parses the command line. Help is printed and a usage error is reported here; both end the program with the status
     /// that is returned.
     pub fn read() -> Result<Self, ExitCode> {
-        let parsed = definition().try_get_matches().and_then(|matches| Self::from_arg_matches(&matches));
-        parsed.map_err(|error| end(&error))
+        let matches = definition().try_get_matches().map_err(|error| end(&error))?;
+        let cli = Self::from_arg_matches(&matches).map_err(|error| end(&error))?;
+        match ignored::refuse(&matches) {
+            Ok(()) => Ok(cli),
+            Err(error) => Err(Output::new(&cli.global).fail(&error)),
+        }
     }
 }
 
