@@ -1,7 +1,8 @@
-//! Whole jobs: from what a command says to what it has done.
+//! Runs complete jobs, from a command's options to its result.
 //!
-//! A job opens both ends, finds or starts the journal, says what it is about to do, moves the chunks, compares them if it
-//! was asked to, and sums up. It talks to drives through a [`Store`] and reports through the [`Context`].
+//! A job opens the source and the destination, finds or starts the journal, announces its plan, moves the
+//! chunks, compares them if that was asked for, and sums up. It accesses drives through a [`Store`] and
+//! reports through the [`Context`].
 
 pub mod appliance;
 pub mod backup;
@@ -32,69 +33,71 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-/// The far end of a job.
+/// A remote, as the source or destination of a job.
 #[derive(Clone)]
 pub struct Far {
     /// The remote's name.
     pub remote: String,
-    /// Its address and user, or `local`.
+    /// The remote's address and user, or `local`.
     pub account: String,
-    /// Its disks.
+    /// The disks of the remote.
     pub store: Arc<dyn Store>,
 }
 
 impl Far {
-    /// What a disk is called in messages.
+    /// Returns the name of a disk in messages.
     fn called(&self, disk: &str) -> String {
         format!("{} {disk}", self.store.info().noun)
     }
 }
 
-/// What every job can be told.
+/// The settings that all jobs share.
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Bytes in a chunk; the default is [`DEFAULT_CHUNK_SIZE`].
+    /// The chunk size in bytes; the default is [`DEFAULT_CHUNK_SIZE`].
     pub chunk_size: u64,
     /// The algorithm of chunk digests.
     pub digest: Algorithm,
-    /// Whether the SHA-256 of the whole image is wanted.
+    /// Whether to compute the SHA-256 of the whole image.
     pub sha256: bool,
-    /// How much is read back.
+    /// How much of the image to read back and compare.
     pub verify: Amount,
-    /// Whether an earlier run's journal is ignored.
+    /// Whether to ignore the journal of an earlier run.
     pub restart: bool,
-    /// What happens if the image changed since an interrupted run.
+    /// What to do if the image changed since an interrupted run.
     pub on_change: OnChange,
-    /// How much of an earlier run's work is proved again.
+    /// How thoroughly to check what an earlier run wrote.
     pub resume: Resume,
-    /// Whether only the plan is wanted.
+    /// Whether to stop after the plan.
     pub dry_run: bool,
-    /// Whether the journal outlives the transfer, as that of a member of a set does until the whole set is done.
+    /// Whether to keep the journal after the transfer. A set keeps the journals of its members until all
+    /// members are done.
     pub keeps_journal: bool,
-    /// Where a manifest goes.
+    /// Where to write a manifest, if anywhere.
     pub manifest: Option<PathBuf>,
-    /// The journals.
+    /// The directory of journals.
     pub journals: Directory,
-    /// Who writes to what on this machine.
+    /// The directory that records which runs on this machine write to which destination.
     pub destinations: Destinations,
-    /// What disks hold, as earlier transfers left it.
+    /// The directory of records of what disks hold, as the last transfers left them.
     pub contents: ContentsDirectory,
-    /// The notes of sets.
+    /// The directory of notes on unfinished sets.
     pub sets: SetDirectory,
-    /// The command, as a shell would take it, to be shown by `transfers`.
+    /// The command in shell syntax, as `transfers` shows it.
     pub command: String,
-    /// The directory that relative paths in `command` start from.
+    /// The directory to which relative paths in `command` refer.
     pub directory: PathBuf,
 }
 
-/// What happens if the image changed since an interrupted run, so that what that run sent is of no use.
+/// What to do if the image changed since an interrupted run, so that the chunks sent by that run are of no
+/// use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnChange {
-    /// The transfer fails.
+    /// Fail.
     #[default]
     Refuse,
-    /// The transfer starts over.
+    /// Start over.
     Restart,
 }
 
@@ -110,19 +113,21 @@ impl std::str::FromStr for OnChange {
     }
 }
 
-/// 4 MiB: the most that Crosspeer and CloudSigma let one read ask for (Crosspeer API, "Read binary data from a drive":
-/// "SIZE may not exceed 4MB"), and what the vendors' own tools use.
+/// The default chunk size: 4 MiB.
+///
+/// This is the most that Crosspeer and CloudSigma let one read request (Crosspeer API, "Read binary data from
+/// a drive": "SIZE may not exceed 4MB"), and what the vendors' own tools use.
 pub const DEFAULT_CHUNK_SIZE: u64 = 4 << 20;
 
-/// The smallest chunk: below, a request costs more than its bytes.
+/// The smallest chunk size in bytes. Below it, a request costs more than the bytes in it.
 pub const MIN_CHUNK_SIZE: u64 = 4 << 10;
 
-/// The largest chunk: a few of them fill the memory budget.
+/// The largest chunk size in bytes. A few chunks of this size fill the memory budget.
 pub const MAX_CHUNK_SIZE: u64 = 64 << 20;
 
 impl Settings {
-    /// Settings that keep their state below `state`, a directory that belongs to one user; all else as on the command line without
-    /// options.
+    /// Creates settings with the defaults of the command line, and with their state in `state`, a directory
+    /// that belongs to one user.
     pub fn new(state: &Path) -> Self {
         Self {
             chunk_size: DEFAULT_CHUNK_SIZE,
@@ -144,7 +149,7 @@ impl Settings {
         }
     }
 
-    /// The command that starts over, in backticks.
+    /// Returns the command that starts over, in backticks.
     fn restarting(&self) -> String {
         match &*self.command {
             "" => "`--restart`".to_owned(),
@@ -152,7 +157,7 @@ impl Settings {
         }
     }
 
-    /// Refuses what can be known to be wrong before anything is begun.
+    /// Refuses settings that are known to be invalid before the job starts.
     pub fn check(&self) -> Result<()> {
         if !(MIN_CHUNK_SIZE..=MAX_CHUNK_SIZE).contains(&self.chunk_size) {
             return Err(Error::usage(format!("a chunk size of {} bytes is out of range", self.chunk_size))
@@ -171,13 +176,15 @@ impl Settings {
     }
 }
 
-/// A transfer that is done. Its journal is still there: a result that could not be told can then be told by the next run.
+/// A completed transfer.
+///
+/// Its journal still exists: if the result cannot be reported, the next run can report it.
 #[must_use = "the journal goes with `commit`"]
 pub struct Done<T> {
-    /// What was done.
+    /// The result of the transfer.
     pub result: T,
     journal: Option<Journal>,
-    /// The lock of the destination.
+    /// The lock on the destination.
     claim: Option<Claim>,
 }
 
@@ -186,18 +193,19 @@ impl<T> Done<T> {
         Self { result, journal, claim }
     }
 
-    /// Ends the transfer without removing the journal; returns where that is. For a member of a set, whose result may be
-    /// proved again until the whole set is done.
+    /// Ends the transfer without removing the journal, and returns the journal's path. Members of a set use
+    /// this: their results may be checked again until the whole set is done.
     pub fn keep(self) -> Option<PathBuf> {
         self.journal.map(|journal| journal.path().to_owned())
     }
 
-    /// Lets go of the destination before the journal is removed, for a step that needs it.
+    /// Releases the lock on the destination before the journal is removed, for a later step that needs the
+    /// lock.
     pub fn release(&mut self) {
         self.claim = None;
     }
 
-    /// Removes the journal: the result has been told.
+    /// Removes the journal. Call this once the result has been reported.
     pub fn commit(self) -> Result<()> {
         let removed = self.journal.map_or(Ok(()), Journal::remove);
         drop(self.claim);
@@ -205,15 +213,17 @@ impl<T> Done<T> {
     }
 }
 
-/// How long a lock is waited for that another run holds. One that was stopped settles what is in flight for up to three seconds, and
-/// one that was killed takes a moment to die: a person, a service manager or a scheduler that starts the same command again at once
-/// is not refused for that.
+/// How long to wait for a lock that another run holds.
+///
+/// A stopped run takes up to three seconds to settle what is in flight, and a killed run takes a moment to
+/// exit. With this wait, a person, a service manager or a scheduler can start the same command again at once
+/// without being refused.
 const STILL_ENDING: Duration = Duration::from_secs(5);
 
-/// Takes what another run may still hold, once it is free; see [`STILL_ENDING`].
+/// Calls `take` until the lock that it takes is free, for at most [`STILL_ENDING`].
 ///
 /// # Errors
-/// [`Kind::Locked`] if the other run does not end.
+/// [`Kind::Locked`] if the other run still holds the lock then.
 pub async fn once_free<T>(context: &Context, mut take: impl FnMut() -> Result<T>) -> Result<T> {
     let until = tokio::time::Instant::now() + STILL_ENDING;
     let mut said = false;
@@ -234,17 +244,17 @@ pub async fn once_free<T>(context: &Context, mut take: impl FnMut() -> Result<T>
     }
 }
 
-/// How often such a lock is looked at.
+/// The pause between two attempts to take a lock.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// What a transfer does with a disk.
+/// How a transfer accesses a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
     Read,
     Write,
 }
 
-/// Returns what there is to know of a disk that is to be read or written.
+/// Returns the properties of a disk that is about to be read or written.
 ///
 /// # Errors
 /// [`Kind::Busy`] if it cannot be used now, [`Kind::InUse`] if it is in use and that is refused.
@@ -270,7 +280,7 @@ async fn usable(disk: &str, access: Access, far: &Far, context: &Context) -> Res
     Ok(facts)
 }
 
-/// Refuses an image on a device that this machine uses, or warns of it, as the user wants it.
+/// Refuses an image on a device that this machine uses, or warns about it, as the user chose.
 fn check_device(disk: Option<&Arc<dyn ReadAt>>, context: &Context) -> Result<()> {
     let Some(disk) = disk else { return Ok(()) };
     match disk.local().and_then(LocalRead::users) {
@@ -282,7 +292,7 @@ fn check_device(disk: Option<&Arc<dyn ReadAt>>, context: &Context) -> Result<()>
     }
 }
 
-/// Refuses a disk that is in use, or warns of it, as the user wants it. `release`: what frees the disk.
+/// Refuses a disk that is in use, or warns about it, as the user chose. `release` says how to free the disk.
 fn check_in_use(what: &str, users: &str, access: Access, release: &str, context: &Context) -> Result<()> {
     let default = match access {
         Access::Read => InUse::Warn,
@@ -303,7 +313,7 @@ fn check_in_use(what: &str, users: &str, access: Access, release: &str, context:
     Ok(())
 }
 
-/// Fails if a disk says that it is not what it was when it was opened.
+/// Fails if a disk reports that it changed since it was opened.
 async fn check_unchanged(disk: &dyn ReadAt, context: &Context) -> Result<()> {
     if let Some(local) = disk.local() {
         return local.check_unchanged();
@@ -313,7 +323,7 @@ async fn check_unchanged(disk: &dyn ReadAt, context: &Context) -> Result<()> {
     changed.map_or(Ok(()), Err)
 }
 
-/// The digest for the summary, and what it is a digest of.
+/// Returns the digest for the summary and its kind: that of the whole image or that over all chunk digests.
 fn digest_of(ledger: &Ledger, sha256: Option<&str>) -> (String, String) {
     match sha256 {
         Some(hex) => (hex.to_owned(), "sha256".to_owned()),
@@ -321,7 +331,7 @@ fn digest_of(ledger: &Ledger, sha256: Option<&str>) -> (String, String) {
     }
 }
 
-/// Writes the manifest, if one is wanted.
+/// Writes the manifest, if the settings ask for one.
 fn write_manifest(settings: &Settings, ledger: &Ledger, sha256: Option<String>) -> Result<()> {
     match &settings.manifest {
         Some(path) => Manifest::new(ledger.geometry(), settings.digest, ledger, sha256).write(path),
@@ -329,7 +339,7 @@ fn write_manifest(settings: &Settings, ledger: &Ledger, sha256: Option<String>) 
     }
 }
 
-/// The part of the summary that is the same for every job.
+/// Returns the summary fields that are the same for every job.
 fn summary(drive: &str, ledger: &Ledger, sha256: Option<&str>, context: &Context, start: Instant) -> Summary {
     let meters = &context.meters;
     let elapsed = start.elapsed();
@@ -349,7 +359,7 @@ fn summary(drive: &str, ledger: &Ledger, sha256: Option<&str>, context: &Context
     }
 }
 
-/// Tells the plan.
+/// Announces the plan to the observer.
 fn announce(plan: Plan, context: &Context) {
     (context.observer)(&Event::Plan(Box::new(plan)));
 }

@@ -1,4 +1,4 @@
-//! The claim of an upload: the journal and the disk are its own, what an earlier run did is proved, and the disk is made if
+//! Claims the journal and the disk of an upload, checks what an earlier run did, and creates the disk if
 //! there is none.
 
 use super::delta::destination;
@@ -14,7 +14,7 @@ use crate::job::{Far, Settings};
 use crate::journal::{DriveRecord, Seen};
 
 impl Upload {
-    /// Takes the journal and the drive, and proves what an earlier run did.
+    /// Takes the journal and the drive, and checks what an earlier run did.
     pub(super) async fn claim(
         &self,
         planned: Planned,
@@ -57,7 +57,7 @@ impl Upload {
         };
         let disk = match far.store.write(&facts, &journal.header().transfer).await {
             Ok(disk) => disk,
-            // It was there before and stays as it was: there is nothing to go on with.
+            // The disk existed before and is unchanged, so there is nothing to resume.
             Err(error) if !is_resumed && !drive.created => {
                 journal.remove()?;
                 return Err(error);
@@ -68,7 +68,7 @@ impl Upload {
             journal.set_drive(drive.clone())?;
         }
         if !acked.is_empty() {
-            // What was written and not flushed may be lost, whatever a reading of it says now.
+            // Writes that were not flushed may still be lost, even if they can be read now.
             let unsafe_from = if disk.to.info().volatile { synced } else { acked.len() };
             for chunk in acked.iter().skip(unsafe_from) {
                 ledger.revoke(chunk.index);
@@ -83,7 +83,7 @@ impl Upload {
                 journal.replace(&kept)?;
             }
             if disk.to.info().volatile {
-                // A journal that was replaced has no mark of what is safe.
+                // A replaced journal has no mark of what is safe at the destination.
                 journal.mark_safe()?;
             }
         }
@@ -100,7 +100,7 @@ impl Upload {
             }
             None => None,
         };
-        // From here on the disk is written to: whoever comes later has to know.
+        // From here on, the disk is written to, and later runs must be able to see that.
         let generation = claim.raise()?;
         if let Some(before) = &before {
             let seen = Seen {

@@ -1,8 +1,9 @@
-//! Sends what differs from what the drive holds.
+//! Sends only the chunks that differ from the drive's contents.
 //!
-//! What a drive holds is known from the record of the last transfer, if that may be trusted, or is read back. Before the first
-//! write it is noted under the new generation, together with the transfer that writes: a chunk that is as it was noted was never
-//! written by that transfer, and so a later run of it may build on the note. Nobody else may.
+//! The contents of the drive are known from the record of the last transfer, if that can be trusted, or are
+//! read back. Before the first write, they are recorded under the new generation, together with the id of the
+//! writing transfer. A chunk that still matches this record was never written by that transfer, so a later
+//! run of the same transfer may build on the record. No other transfer may.
 
 use super::{Delta, Image, Upload};
 use crate::chunk::Geometry;
@@ -20,33 +21,33 @@ use crate::job::{Access, Far, Settings, usable};
 use crate::journal::{Contents, Destination};
 use std::sync::Arc;
 
-/// What a transfer of differences builds on.
+/// What a delta builds on.
 pub(super) struct Basis {
     pub(super) trust: Trust,
-    /// What the record says, if it is trusted.
+    /// The contents by the record, if it is trusted.
     held: Option<Ledger>,
-    /// The base of the new drive, if it is the record of that.
+    /// The base of the new drive, if the record is that of the base.
     base: Option<String>,
 }
 
-/// What a drive holds before anything is sent to it.
+/// The contents of a drive before anything is sent to it.
 pub(super) struct Before {
     pub(super) held: Ledger,
-    /// Whether the record says it.
+    /// Whether the contents come from the record, and not from reading the drive.
     pub(super) trusted: bool,
 }
 
-/// What is known without reading.
+/// What is known without reading the drive.
 pub(super) struct Known<'a> {
     pub(super) found: &'a Resumable,
     pub(super) facts: Option<&'a Facts>,
     pub(super) base: Option<&'a Facts>,
-    /// The generation of the drive.
+    /// The generation of the drive as a destination.
     pub(super) generation: Option<&'a str>,
 }
 
 impl Upload {
-    /// Refuses, before anything is asked for, what cannot be.
+    /// Refuses options that contradict each other, before any request.
     pub fn check(&self, far: &Far) -> Result<()> {
         match &self.delta {
             Delta::Off => Ok(()),
@@ -67,13 +68,13 @@ impl Upload {
         }
     }
 
-    /// The drive of which the new one is to be a copy.
+    /// Returns the properties of the drive to copy, if there is one.
     pub(super) async fn base(&self, far: &Far, context: &Context) -> Result<Option<Facts>> {
         let Delta::Base(base) = &self.delta else { return Ok(None) };
         usable(base, Access::Read, far, context).await.map(Some)
     }
 
-    /// Decides what a transfer of differences builds on; `None` for any other transfer.
+    /// Decides what a delta builds on. Returns `None` for any other transfer.
     pub(super) fn basis(
         &self,
         image: &Image,
@@ -82,8 +83,8 @@ impl Upload {
         geometry: Geometry,
         settings: &Settings,
     ) -> Option<Basis> {
-        // Nothing was written to a copy as long as no run has claimed it: not by the journal, whose end may be lost, and not by
-        // the destination.
+        // A copy is untouched until a run claims it. The journal's record of a claim may be lost with its
+        // end, so the destination is checked, too.
         let claimed = known.found.replay.as_ref().is_some_and(|replay| replay.generation.is_some());
         let untouched = !claimed && known.generation.is_none();
         match (&self.delta, known.base, known.facts) {
@@ -112,8 +113,8 @@ fn of_drive(
         .and_then(|record| record.seen.changing.as_deref())
         .is_some_and(|changing| transfer == Some(changing));
     let trust = if ours {
-        // A source that cannot be told from another may have been one when a chunk was written that is not in the
-        // journal.
+        // If the source has no reliable identity, it may have had other contents when a chunk was written
+        // that is missing from the journal.
         let stable = image.bytes.disk().is_some_and(|disk| disk.info().stable);
         let unusable = contents::unusable(record.as_ref(), known.generation, wanted)
             .or_else(|| known.found.difference_found())
@@ -148,7 +149,7 @@ fn of_base(base: &Facts, far: &Far, geometry: Geometry, settings: &Settings) -> 
     }
 }
 
-/// How copies are made there.
+/// Returns the remote's interface for making copies.
 pub(super) fn copies(far: &Far) -> Result<&dyn MakeCopy> {
     let noun = far.store.info().noun;
     far.store.create().and_then(|create| create.copies()).ok_or_else(|| {
@@ -160,14 +161,14 @@ pub(super) fn copies(far: &Far) -> Result<&dyn MakeCopy> {
     })
 }
 
-/// A disk of a far end as a destination.
+/// Returns a disk of a remote as a destination.
 pub(super) fn destination(far: &Far, facts: &Facts) -> Destination {
     Destination::disk(&far.account, &facts.disk, far.store.info().noun)
 }
 
 impl Basis {
-    /// Finds out what the drive holds: by the record, if a sample of it is there, else by reading. Chunks that `ledger` has are
-    /// known already.
+    /// Returns what the drive holds: by the record, if a sample of the chunks matches it, otherwise by
+    /// reading the drive. Chunks that are settled in `ledger` are known already.
     pub(super) async fn hold(
         mut self,
         source: Option<&Arc<dyn ReadAt>>,
@@ -179,7 +180,7 @@ impl Basis {
     ) -> Result<Before> {
         let (geometry, algorithm) = (ledger.geometry(), ledger.algorithm());
         if let Some(base) = self.base.as_ref().filter(|_| self.trust.trusted) {
-            // It may have been written to before it was copied.
+            // The base may have been written to before it was copied.
             let now = far.store.facts(base).await?;
             self = of_base(&now, far, geometry, settings);
             if !self.trust.trusted {
@@ -198,7 +199,7 @@ impl Basis {
             (context.observer)(&Event::Warning(text));
         }
         if disk.to.info().volatile {
-            // What is read may be what an earlier run wrote and nobody flushed.
+            // The data that is read may come from an earlier run's writes that were never flushed.
             context.stop.unless_asked(flush(&*disk.to, &context.retry)).await?;
         }
         let mut held = Ledger::new(geometry, algorithm);

@@ -1,4 +1,4 @@
-//! What an upload reads, and how it treats zeros.
+//! The image that an upload reads, and the options for writing zeros.
 
 use crate::disk::format::{self, Container, Format, SourceFormat, TargetFormat};
 use crate::disk::image::{OpenContext, OpenOptions, Opened, open};
@@ -13,21 +13,21 @@ use crate::journal::DriveRecord;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How chunks of zeros are written.
+/// How to write chunks of zeros.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Zeros {
-    /// Skipped on a new drive that reads as zero, else written.
+    /// Skip them on a new drive that reads as zero, otherwise write them.
     #[default]
     Auto,
-    /// Skipped, on the user's word.
+    /// Skip them: the user vouches that the drive reads as zero.
     Skip,
-    /// Written.
+    /// Write them like all others.
     Write,
 }
 
 impl Zeros {
-    /// Returns what is planned, in a word. `known`: the drive by an earlier run's journal; `exists`: whether there is
-    /// a drive.
+    /// Returns the word for the plan. `known` is the drive in an earlier run's journal, and `exists` says
+    /// whether there is a drive.
     pub(super) fn planned(self, known: Option<&DriveRecord>, exists: bool) -> &'static str {
         match (self, known) {
             (Zeros::Skip, _) => "skip",
@@ -54,30 +54,30 @@ impl std::str::FromStr for Zeros {
 
 /// An image that is ready to be read.
 pub struct Image {
-    /// Its bytes.
+    /// The bytes of the image.
     pub bytes: ImageBytes,
-    /// What a drive that is made of it is called.
+    /// The name for a new drive with this image.
     pub name: String,
-    /// What it is called in a plan.
+    /// The name of the image in plans.
     pub from: String,
-    /// What moving it is called: `upload` or `migrate`.
+    /// The name of the action: `upload`, `migrate` or `restore`.
     pub action: &'static str,
-    /// What it is read as: `raw`, `qcow2 in xz`.
+    /// The format that it is read as, such as `raw` or `qcow2 in xz`.
     pub format: String,
-    /// What it is written as.
+    /// The format that it is written as.
     pub target: TargetFormat,
 }
 
-/// Where the bytes of an image are.
+/// The bytes of an image.
 pub enum ImageBytes {
-    /// On a disk that can be read at any place.
+    /// A disk that can be read at any offset.
     Disk(Arc<dyn ReadAt>),
-    /// In a stream.
+    /// A stream, which can only be read in order, once.
     Stream(Box<Stream>),
 }
 
 impl ImageBytes {
-    /// What they are.
+    /// Returns the properties of the disk or stream.
     pub(super) fn info(&self) -> &DiskInfo {
         match self {
             ImageBytes::Disk(disk) => disk.info(),
@@ -85,17 +85,17 @@ impl ImageBytes {
         }
     }
 
-    /// The size in bytes; not 0.
+    /// Returns the size in bytes; never 0.
     pub(super) fn size(&self) -> u64 {
         self.info().size
     }
 
-    /// What tells this image from another.
+    /// Returns the identity that distinguishes this image from others.
     pub(super) fn identity(&self) -> Option<&Identity> {
         self.info().identity.as_ref()
     }
 
-    /// The disk that can be read again; a stream cannot.
+    /// Returns the disk, or `None` for a stream, which cannot be read again.
     pub(in crate::job) fn disk(&self) -> Option<&Arc<dyn ReadAt>> {
         match self {
             ImageBytes::Disk(disk) => Some(disk),
@@ -103,7 +103,7 @@ impl ImageBytes {
         }
     }
 
-    /// Begins to read.
+    /// Starts reading.
     pub(super) fn start(self) -> Result<Source> {
         Ok(match self {
             ImageBytes::Disk(disk) => Source::At(disk),
@@ -113,9 +113,10 @@ impl ImageBytes {
 }
 
 impl Image {
-    /// A file, a block device, or with `-` standard input, whose size has to be given. Its format is told by its bytes, or
-    /// by `options`. What it holds may have to be unpacked first: that is done on a thread of its own, which ends when the
-    /// stop is asked for.
+    /// Opens a file, a block device, or standard input (`-`), whose size must be given.
+    ///
+    /// The format is detected from the first bytes unless `options` gives it. Compressed contents may have to
+    /// be unpacked first. This happens on a separate thread, which ends when a stop is requested.
     pub async fn open(path: &Path, options: OpenOptions, context: &Context) -> Result<Self> {
         let asked = OpenContext { observer: context.observer.clone(), stop: context.stop.clone() };
         let from = path.to_owned();
@@ -142,7 +143,7 @@ impl Image {
         Ok(Self { bytes, name, from, action: "upload", format, target })
     }
 
-    /// The same image a second time; `None` if it is a stream.
+    /// Returns a second handle to the image, or `None` for a stream.
     pub(super) fn clone_disk(&self) -> Option<Self> {
         Some(Self {
             bytes: ImageBytes::Disk(Arc::clone(self.bytes.disk()?)),
@@ -154,10 +155,10 @@ impl Image {
         })
     }
 
-    /// The same image, to be written as `target`.
+    /// Returns the image, to be written as `target`.
     ///
     /// # Errors
-    /// If no drive can hold an image of that format.
+    /// Fails if no drive can hold an image of that format.
     pub fn written_as(self, target: TargetFormat) -> Result<Self> {
         let bytes = match target {
             TargetFormat::Raw => return Ok(self),
@@ -181,7 +182,8 @@ impl Image {
     }
 }
 
-/// Standard input, unpacked on the way where it is packed. Waits for whoever writes to it.
+/// Opens standard input and unpacks it on the way if it is packed. Blocks until the writer has sent the first
+/// bytes.
 fn stdin(options: &OpenOptions) -> Result<(Opened, String)> {
     let size = options.size.or(options.size_at_most).ok_or_else(|| {
         Error::usage("the size of standard input is unknown")

@@ -1,7 +1,8 @@
-//! Making the drive of an upload: empty, or as a copy of another.
+//! Creates the drive of an upload, empty or as a copy of another.
 //!
-//! No second drive is made, however a run ends: the create is found again by the transfer's id. A copy counts once it is over and the
-//! drive is in the journal; until then a later run waits for it, or has it begun again.
+//! However a run ends, no second drive is created: a later run finds the first one by the transfer's id. A
+//! copy counts once it is complete and the drive is in the journal. Until then, a later run waits for the
+//! copy or starts it again.
 
 use super::delta::copies;
 use crate::disk::store::{CreateError, DiskToMake, Facts};
@@ -13,18 +14,20 @@ use crate::journal::{Claim, Destination, Destinations, Journal};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The first pause between two looks at a copy that is under way; each next is half as long again.
+/// The first pause between two queries of a running copy. Each further pause is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// No pause is longer: what takes an hour need not be known to the second.
+/// The longest pause. Nobody needs to know to the second when an hour-long copy is complete.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// A copy that tells no progress for so long is no longer waited for. A queue may be long.
+/// How long to wait for a copy that reports no progress. It may be queued for a long time.
 const STUCK: Duration = Duration::from_hours(1);
 
-/// Makes the drive, or finds the one that an earlier run has made without having come to note it, or whose note was lost
-/// with the journal's end. `is_resumed`: whether there may be such a one; `keys`: those that the drive is made with. The
-/// journal is given back, unless nothing was made and it has gone.
+/// Creates the drive, or finds the one that an earlier run created.
+///
+/// The earlier run may have ended before it recorded the drive, or the record may be lost with the end of the
+/// journal. `is_resumed` says whether there may be such a drive, and `keys` are the properties of a new one.
+/// Returns the journal, unless nothing was created, in which case the journal is removed.
 pub(super) async fn make(
     journal: Journal,
     is_resumed: bool,
@@ -40,7 +43,7 @@ pub(super) async fn make(
     let create = DiskToMake {
         name: &new.name,
         size: new.size,
-        // As the command gives them: a journal keeps no secrets.
+        // From the command, because a journal keeps no secrets.
         keys,
         transfer: &header.transfer,
         before: &new.before,
@@ -56,7 +59,7 @@ pub(super) async fn make(
         };
         match making.await {
             Ok(made) => made,
-            // Nothing was made, now or before: there is nothing to go on with.
+            // Nothing was created, now or earlier, so there is nothing to resume.
             Err(CreateError::Refused(error)) if !is_resumed && !error.kind().is_retryable() => {
                 journal.remove()?;
                 return Err(error);
@@ -72,20 +75,21 @@ pub(super) async fn make(
     Ok((made, journal, claim))
 }
 
-/// Has the far end copy the base, and waits until it has. `was_there`: whether an earlier run made the drive, which may have
-/// begun the copy, too.
+/// Lets the remote copy the base, and waits until the copy is complete. `was_there` says whether an earlier
+/// run created the drive. That run may have started the copy, too.
 async fn copy(made: Facts, was_there: bool, base: &str, far: &Far, context: &Context) -> Result<Facts> {
     let (copy, original) = (far.called(&made.disk), far.called(base));
     (context.observer)(&Event::Note(format!("creating {copy} as a copy of {original}")));
     if was_there && made.busy.is_some() {
         return wait(&made.disk, far, context).await;
     }
-    // Whether an earlier run's copy was ever begun is not known, and a second one harms nothing: nothing else was written.
+    // It is unknown whether an earlier run started the copy. Starting it again is harmless, because nothing
+    // else was written.
     copies(far)?.fill(&made.disk, base).await?;
     wait(&made.disk, far, context).await
 }
 
-/// Waits until a copy is over.
+/// Waits until a copy is complete.
 async fn wait(disk: &str, far: &Far, context: &Context) -> Result<Facts> {
     let (mut pause, mut told, mut since) = (FIRST_PAUSE, None, Instant::now());
     loop {
@@ -105,14 +109,15 @@ async fn wait(disk: &str, far: &Far, context: &Context) -> Result<Facts> {
     }
 }
 
-/// What the server has made of the create is not known; the next run asks.
+/// Turns an error of a create into one that can be resumed: the outcome is unknown, and the next run looks
+/// for the drive.
 fn goes_on(error: Error) -> Error {
     incomplete(error).hint("run the same command again: it looks for the drive before it creates one")
 }
 
-/// The drive is there; the next run finds it.
+/// Turns an error of a copy into one that can be resumed: the drive exists, and the next run finds it.
 fn goes_on_copying(error: Error) -> Error {
-    // What is refused now is refused again.
+    // A request that was refused will be refused again.
     if !error.kind().is_retryable() && error.kind() != Kind::Interrupted {
         return error.context("copying the base");
     }
@@ -135,7 +140,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
     use std::sync::{Arc, Mutex};
 
-    /// A far end that says at each look how far its copy is; the last is repeated. It counts the looks.
+    /// A store that reports the next state of its copy at each query, and repeats the last one. It counts the
+    /// queries.
     struct Copying(Mutex<Vec<Option<&'static str>>>, AtomicUsize);
 
     impl Store for Copying {
@@ -202,7 +208,7 @@ mod tests {
         assert!(error.hint_text().is_some_and(|hint| hint.contains("run the same command again")), "{error}");
         let waited = start.elapsed();
         assert!(waited > STUCK && waited < STUCK * 2, "{waited:?}");
-        // It is not asked more often than that.
+        // The pauses bound the number of queries.
         assert!(store.1.load(Relaxed) < 1000);
     }
 
@@ -220,7 +226,7 @@ mod tests {
         let (ended, ()) = tokio::join!(waiting, stopping);
         assert_eq!(goes_on_copying(ended.unwrap_err()).kind(), Kind::Interrupted);
         assert_eq!(start.elapsed(), Duration::from_mins(1));
-        // What is refused is refused.
+        // A refusal remains a refusal.
         let refused = goes_on_copying(Error::new(Kind::Refused, "no"));
         assert_eq!(refused.kind(), Kind::Refused, "{refused}");
     }

@@ -1,8 +1,9 @@
-//! `upload`: an image into a drive, which is made if none is named.
+//! Uploads an image to an existing drive or to a new one.
 //!
-//! A job goes through five phases. The plan asks and writes nothing. The claim takes the journal and the destination's
-//! lock, proves what an earlier run did, and makes the drive. The transfer moves what is missing. The verification reads
-//! back. The commit, which the caller asks for once the result is told, removes the journal.
+//! A job has five phases. The plan reads state and writes nothing. The claim takes the journal and the lock
+//! on the destination, checks what an earlier run did, and creates the drive. The transfer moves the missing
+//! chunks. The verification reads back. The commit removes the journal; the caller asks for it once the
+//! result is reported.
 
 mod claim;
 mod delta;
@@ -36,44 +37,45 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zeros::Skipping;
 
-/// How long the drive may take to say what it counts when a run ends early.
+/// How long to wait for the drive's write counters when a run ends early.
 const SETTLING: Duration = Duration::from_secs(1);
 
-/// The same where the run has ended well, and only a later delta would miss it.
+/// How long to wait for the drive's write counters after a successful run, where only a later delta needs
+/// them.
 const NOTING: Duration = Duration::from_secs(10);
 
 /// An upload.
 #[derive(Clone, Debug)]
 pub struct Upload {
-    /// The drive; `None` makes one.
+    /// The destination drive, or `None` to create one.
     pub drive: Option<String>,
-    /// The name of a drive to be made; the image's, if none is given.
+    /// The name of a new drive. The default is the name of the image.
     pub name: Option<String>,
-    /// The size in bytes of a drive to be made, and of a stream.
+    /// The size in bytes of a new drive, and of a stream.
     pub size: Option<u64>,
-    /// More keys of a drive to be made.
+    /// Further properties of a new drive, as keys and values.
     pub keys: Vec<(String, String)>,
-    /// How chunks are compressed.
+    /// How to compress chunks.
     pub compression: Compression,
-    /// How chunks of zeros are written.
+    /// How to write chunks of zeros.
     pub zeros: Zeros,
-    /// Whether only what differs is sent.
+    /// Whether to send only the chunks that differ from the drive's contents.
     pub delta: Delta,
 }
 
-/// Whether only what differs from what a drive holds is sent.
+/// What to compare the image with, to send only the chunks that differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Delta {
-    /// Everything is sent.
+    /// Compare with nothing: send every chunk.
     #[default]
     Off,
-    /// What differs from the drive that is named.
+    /// Compare with the destination drive.
     Drive,
-    /// What differs from this drive, of which the far end makes the new one as a copy first.
+    /// Compare with this drive. The remote first creates the new drive as a copy of it.
     Base(String),
 }
 
-/// What the plan has found out.
+/// The state after the plan.
 struct Planned {
     found: Resumable,
     header: Header,
@@ -85,27 +87,29 @@ struct Planned {
     basis: Option<Basis>,
 }
 
-/// A transfer that may write: the journal and the destination are its own.
+/// The state after the claim: this run owns the journal and the destination.
 struct Claimed {
     journal: Journal,
-    /// Held until the transfer ends, or the drive could be written to by another run.
+    /// The lock on the destination. It is held until the transfer ends; otherwise another run could write to
+    /// the drive.
     claim: Claim,
-    /// Of the destination, in which this run writes.
+    /// The generation of the destination in which this run writes.
     generation: String,
     drive: DriveRecord,
     disk: Writable,
     ledger: Ledger,
     skipping: Skipping,
-    /// What the drive is known to hold, of a delta.
+    /// What the drive is known to hold. Only a delta has it.
     held: Option<Arc<HeldChunks>>,
     resumed: u64,
 }
 
 impl Upload {
-    /// Runs the upload; `None` if only the plan was wanted.
+    /// Runs the upload. Returns `None` for a dry run, which only announces the plan.
     ///
     /// # Errors
-    /// [`Kind::Changed`] if the image is not what an interrupted run read, unless [`OnChange::Restart`] is set.
+    /// [`Kind::Changed`] if the image is not what an interrupted run read, unless [`OnChange::Restart`] is
+    /// set.
     pub async fn run(
         self,
         image: Image,
@@ -124,7 +128,7 @@ impl Upload {
         }
     }
 
-    /// Runs the upload once. Of a stream, `image` is gone once it is being read.
+    /// Runs the upload once. If the image is a stream, `to_read` is `None` as soon as it is being read.
     async fn attempt(
         &self,
         to_read: &mut Option<Image>,
@@ -140,7 +144,7 @@ impl Upload {
             Compression::None => Route::Plain,
             Compression::Auto | Compression::Level(_) => Route::Encoded,
         });
-        // Boxed, phase by phase: together their state would be kept on the stack.
+        // Each phase is boxed: together, their states would take too much of the stack.
         let planned = Box::pin(self.plan(image, far, settings, context)).await?;
         if settings.dry_run {
             return Ok(None);
@@ -155,7 +159,7 @@ impl Upload {
         let ended = Box::pin(transfer).await;
         let (done, verified) = match ended {
             Ok(done) => done,
-            // A stream cannot be read again in this run, so the next one starts over.
+            // A stream cannot be read again in this run, so the next run starts over.
             Err(error)
                 if error.kind() == Kind::Changed && is_stream && settings.on_change == OnChange::Restart =>
             {
@@ -189,7 +193,8 @@ impl Upload {
         Ok(Some(Done::new(summary, Some(claimed.journal), Some(claimed.claim))))
     }
 
-    /// Moves what is missing and reads back what was asked for; returns how many chunks that were.
+    /// Moves the missing chunks and reads back what the settings ask for. Also returns the number of verified
+    /// chunks.
     async fn transfer(
         &self,
         source: Source,
@@ -224,7 +229,7 @@ impl Upload {
         Ok((done, verified))
     }
 
-    /// Fails if another run has written its mark on the drive meanwhile.
+    /// Fails if another run has marked the drive in the meantime.
     async fn check_mark(&self, far: &Far, claimed: &mut Claimed) -> Result<()> {
         if !far.store.info().marks {
             return Ok(());
@@ -243,7 +248,8 @@ impl Upload {
     }
 }
 
-/// Names the disk that is left incomplete where the image is what failed: running the same command again does not help.
+/// Names the incomplete disk if the image caused the failure: running the same command again does not help
+/// then.
 fn incomplete_disk(error: Error, claimed: &Claimed, far: &Far) -> Error {
     if error.kind() != Kind::Source {
         return error;
@@ -260,16 +266,16 @@ fn incomplete_disk(error: Error, claimed: &Claimed, far: &Far) -> Error {
     if hint.is_empty() { error } else { error.hint(hint) }
 }
 
-/// The error for an attempt to read a stream from its start again.
+/// Returns the error for a second attempt to read a stream from its start.
 fn read_twice() -> Error {
     Error::new(Kind::Changed, "the stream changed since the interrupted run, and cannot be read again")
 }
 
-/// Notes what the drive holds, for a later delta.
+/// Records what the drive holds, for a later delta.
 async fn note_contents(claimed: &Claimed, far: &Far, settings: &Settings, context: &Context) {
     let to = &claimed.disk.to;
     let asking = context.retry.run("asking what the drive counts", None, async || to.evidence().await);
-    // Without it a later delta reads the drive back.
+    // Without the evidence, a later delta reads the drive back.
     let evidence = tokio::time::timeout(NOTING, asking).await.ok().and_then(Result::ok).unwrap_or_default();
     let store = far.store.info();
     let seen = Seen {
@@ -282,10 +288,10 @@ async fn note_contents(claimed: &Claimed, far: &Far, settings: &Settings, contex
     contents::note(&destination, seen, &claimed.ledger, false, settings, context);
 }
 
-/// Notes what the drive counts, for the next run, as far as it says so quickly.
+/// Records the drive's evidence of writes for the next run, if the drive reports it within [`SETTLING`].
 async fn settle(claimed: &Claimed) {
     let asked = tokio::time::timeout(SETTLING, claimed.disk.to.evidence()).await;
-    // Without it the next run compares everything, where the far end tells of writes.
+    // Without the evidence, the next run compares everything if the remote reports writes.
     if let Ok(Ok(evidence)) = asked {
         let _ = claimed.journal.settle(evidence);
     }

@@ -1,4 +1,4 @@
-//! The plan of an upload: what there is, and what will be done. It writes nothing but to the screen.
+//! Plans an upload: finds out what exists and what to do. Nothing is written except to the screen.
 
 use super::delta::{Known, destination};
 use super::{Delta, Image, ImageBytes, Planned, Upload, prove};
@@ -17,7 +17,7 @@ use crate::journal::{Header, NewDrive};
 use crate::provider::catalogue::secret;
 
 impl Upload {
-    /// Asks what there is, and tells the plan.
+    /// Finds out what exists and announces the plan.
     pub(super) async fn plan(
         &self,
         image: &Image,
@@ -90,7 +90,7 @@ impl Upload {
         let new_drive = if self.drive.is_some() {
             None
         } else {
-            // A copy is as large as its base at least.
+            // A copy is at least as large as its base.
             let least = base.map_or(source.size, |base| source.size.max(base.size));
             let size = self.new_size(image).unwrap_or(least);
             if let Some(base) = base.filter(|base| size < base.size) {
@@ -130,23 +130,23 @@ impl Upload {
         })
     }
 
-    /// The size that a drive to be made is to have.
+    /// Returns the size of a new drive, if the user chose it.
     fn new_size(&self, image: &Image) -> Option<u64> {
         match image.bytes {
-            // It was that of what comes, and the VHD that becomes of it is larger.
+            // For a stream, `--size` is the size of the stream, and the VHD made of it is larger.
             ImageBytes::Stream(_) if image.target == TargetFormat::Vhd => None,
             _ => self.size,
         }
     }
 
-    /// The name of a drive to be made: what was asked for, else the image's own.
+    /// Returns the name of a new drive: the given name, or else the name of the image.
     fn drive_name(&self, image: &Image) -> String {
         let given = self.name.as_ref().unwrap_or(&image.name);
-        // The text format has one value a line.
+        // The provider's text format has one value per line, so the name must not contain line breaks.
         given.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
-    /// Asks for a disk that is to be there, and refuses one that will not do.
+    /// Returns the properties of an existing disk, or refuses it if the image does not fit.
     async fn existing(
         &self,
         disk: &str,
@@ -174,7 +174,7 @@ impl Upload {
         Ok(facts)
     }
 
-    /// What a drive that is to be made is called in a plan.
+    /// Returns the description of a new drive in the plan.
     fn new_drive(&self, image: &Image, far: &Far) -> String {
         let copy = match &self.delta {
             Delta::Base(base) => format!(", a copy of {base}"),

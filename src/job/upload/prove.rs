@@ -1,4 +1,4 @@
-//! Proving that a drive still holds what an earlier run wrote to it.
+//! Checks that a drive still holds what an earlier run wrote to it.
 
 use super::ImageBytes;
 use crate::chunk::AckedChunk;
@@ -13,16 +13,16 @@ use crate::event::Event;
 use crate::job::resumable::changed_since;
 use std::sync::Arc;
 
-/// The reason to compare everything where the source can only be read in order.
+/// Returns the reason to compare everything if the source can only be read in order.
 pub(super) fn unreadable_at_places(image: &ImageBytes) -> Option<String> {
     matches!(image, ImageBytes::Stream(_))
         .then(|| "the image comes as a stream, so no sample can be compared with it".to_owned())
 }
 
-/// Takes back, in `ledger`, every chunk of `acked` that the drive does not hold any more.
+/// Revokes every chunk of `acked` in `ledger` that the drive no longer holds.
 ///
 /// # Errors
-/// [`Kind::Changed`](crate::error::Kind::Changed) if it is the source that changed.
+/// [`Kind::Changed`](crate::error::Kind::Changed) if the source changed, and not the drive.
 pub(super) async fn earlier_run(
     proof: &Proof,
     acked: &[AckedChunk],
@@ -41,7 +41,7 @@ pub(super) async fn earlier_run(
     if let Some(original) = elsewhere
         && original.info().evidence.writes.is_none()
     {
-        // Of a source that counts its writes it is known already that there were none.
+        // If the source counts its writes, it is already known that there were none.
         same_as(original, ledger, &compared, context).await?;
     }
     let mut differ = differing_chunks(disk, ledger, &compared, context).await?;
@@ -67,7 +67,7 @@ pub(super) async fn earlier_run(
     Ok(())
 }
 
-/// The chunks of `all` of which a small place differs.
+/// Returns the chunks of `all` in which a small place differs.
 async fn at_places(
     ledger: &Ledger,
     all: &[u64],
@@ -80,7 +80,7 @@ async fn at_places(
     differing_places(&places, &**original, &**disk, context).await
 }
 
-/// Fails if some of these chunks of the source are not what an earlier run read.
+/// Fails if any of these chunks of the source differs from what an earlier run read.
 async fn same_as(
     original: &Arc<dyn ReadAt>,
     ledger: &Ledger,

@@ -1,4 +1,4 @@
-//! Reading back what was written, and comparing it with the source as it is.
+//! Reads back what was written and compares it with the source as it is now.
 
 use crate::chunk::AckedChunk;
 use crate::digest::Algorithm;
@@ -11,9 +11,10 @@ use crate::job::Far;
 use crate::journal::Journal;
 use std::sync::Arc;
 
-/// What is read back.
+/// How to compare the drive with the source.
 pub(super) struct Comparison<'a> {
-    /// What is compared: a stream cannot be read again, and its digests, as this run read it, stand for it.
+    /// The source. `None` for a stream, which cannot be read again; the digests from when this run read it
+    /// take its place.
     pub(super) original: Option<&'a Arc<dyn ReadAt>>,
     pub(super) asked: Amount,
     /// Whether chunks of zeros were written like all others, and not skipped.
@@ -21,8 +22,11 @@ pub(super) struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Reads back what was asked for, and everything once a comparison has found a difference; returns how many chunks
-    /// that were. A difference takes chunks back, so that the same command sends them again and then compares everything.
+    /// Reads back as much as was asked for, or everything if an earlier comparison found a difference.
+    /// Returns the number of chunks compared.
+    ///
+    /// Chunks that differ are revoked in the journal: the same command then sends them again and compares
+    /// everything.
     pub(super) async fn run(
         &self,
         far: &Far,
@@ -40,7 +44,7 @@ impl Comparison<'_> {
         {
             return Ok(chunks);
         }
-        // A new choice each time: another run has to look at other chunks.
+        // The choice is random, so that another run compares other chunks.
         let chosen = amount.choose(ledger.geometry().chunks(), &uuid::Uuid::new_v4().to_string());
         let here = self.original.filter(|original| original.local().is_some());
         let compared = match here {
@@ -50,15 +54,19 @@ impl Comparison<'_> {
         let chunks = compared.chunks;
         self.refuse_difference(compared, &disk.info().name, ledger, journal)?;
         if let (None, Some(original)) = (here, self.original) {
-            // Both ends are compared with what has passed, and so with each other.
+            // The drive and the source are each compared with the digests of what was transferred, and so
+            // with each other.
             let compared = with_digests(original, ledger, &chosen, context).await?;
             self.refuse_difference(compared, &original.info().name, ledger, journal)?;
         }
         Ok(chunks)
     }
 
-    /// Compares by a checksum that the far end computes, where it does so in the same way as this transfer: nothing is read
-    /// back. Returns how many chunks that were; `None` where there is none, or where it differs, since only reading says where.
+    /// Compares by a checksum that the remote computes, if it computes it in the same way as this transfer.
+    /// Nothing is read back from the drive.
+    ///
+    /// Returns the number of chunks compared. Returns `None` if there is no checksum, or if it differs: only
+    /// reading shows which chunks differ.
     async fn by_checksum(
         &self,
         far: &Far,
@@ -77,7 +85,7 @@ impl Comparison<'_> {
         if theirs != ledger.digest().to_string() {
             return Ok(None);
         }
-        // What is known of the source may be of an earlier run. A stream cannot be read again.
+        // The digests may be from an earlier run, so the source is read again. A stream cannot be read again.
         if let Some(original) = self.original {
             let all: Vec<u64> = (0..geometry.chunks()).collect();
             let compared = with_digests(original, ledger, &all, context).await?;
@@ -86,7 +94,7 @@ impl Comparison<'_> {
         Ok(Some(geometry.chunks()))
     }
 
-    /// Takes the chunks back that differ, and names them.
+    /// Fails if chunks differ: revokes them in the journal and names them.
     fn refuse_difference(
         &self,
         compared: Compared,
@@ -105,7 +113,8 @@ impl Comparison<'_> {
     }
 }
 
-/// The chunks that are done and not in `differ`, without those of zeros unless `zeros`: these may have been skipped.
+/// Returns the settled chunks that are not in `differ`. Leaves out chunks of zeros unless `zeros` is set,
+/// because they may have been skipped.
 pub(super) fn chunks_but(differ: &[u64], ledger: &Ledger, zeros: bool) -> Vec<AckedChunk> {
     (0..ledger.geometry().chunks())
         .filter(|index| differ.binary_search(index).is_err())

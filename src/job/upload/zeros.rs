@@ -1,9 +1,10 @@
-//! Which zeros need not be written, and the proof of it.
+//! Decides which zeros need not be written, and proves that they read as zero.
 //!
-//! A new drive may not read as zero: drives are encrypted unless told otherwise (`encryption:cipher`, "aes-xts-plain (the
-//! default)", Open Hosting API, "Create a Drive"). So zeros are first left out, and once everything else is written, the
-//! places at which they were left out are read: an image without zeros costs no reads, and what is read is what matters. If
-//! something else than zeros is found there, they are written after all.
+//! A new drive may not read as zero, because drives are encrypted unless told otherwise (`encryption:cipher`,
+//! "aes-xts-plain (the default)", Open Hosting API, "Create a Drive"). So zeros are skipped at first. Once
+//! everything else is written, the skipped places are sampled. This costs no reads for an image without
+//! zeros, and reads only where zeros were skipped. If a place does not read as zero, the zeros are written
+//! after all.
 
 use super::{Delta, Upload, Zeros};
 use crate::chunk::AckedChunk;
@@ -20,40 +21,41 @@ use crate::event::Event;
 use crate::journal::{DriveRecord, Journal};
 use std::sync::Arc;
 
-/// What is known of a drive before the first chunk of a run is written.
+/// What is known of a drive before a run writes its first chunk.
 pub(super) struct Blank<'a> {
     pub(super) drive: &'a DriveRecord,
-    /// Whether it is documented that a new one reads as zero.
+    /// Whether a new drive is documented to read as zero.
     pub(super) documented: bool,
-    /// Whether no run of this transfer can have written to it.
+    /// Whether no run of this transfer can have written to the drive.
     pub(super) untouched: bool,
-    /// Whether something speaks against what an earlier run noted.
+    /// Whether there is a reason to doubt what an earlier run recorded.
     pub(super) doubted: bool,
 }
 
-/// Which zeros are left out.
+/// Which zeros to skip.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Skipping {
-    /// Those in holes that the source is known to have.
+    /// Skip the known holes of the source.
     pub(super) holes: bool,
-    /// Those that are found by reading it.
+    /// Skip zeros that are found by reading the source.
     pub(super) zeros: bool,
-    /// Whether the places are read at the end, at least one for every so many bytes.
+    /// If set, the skipped places are sampled at the end, at least one place per this many bytes.
     probed_every: Option<u64>,
 }
 
 impl Skipping {
-    /// Whether all zeros are written.
+    /// Returns whether all zeros are written.
     pub(super) fn nothing(self) -> bool {
         !self.holes && !self.zeros
     }
 }
 
 impl Upload {
-    /// Decides which zeros are left out. What is decided is in the journal when this returns.
+    /// Decides which zeros to skip, and records the decision in the journal.
     ///
-    /// On a drive that an earlier run wrote to, only the holes of a file that is still the same are: no run can have written
-    /// there, while a chunk that was on its way when the run was killed may hold anything.
+    /// On a drive that an earlier run wrote to, only the holes of an unchanged local file are skipped. No run
+    /// can have written there. Elsewhere, a chunk that was in flight when a run was killed may have left
+    /// anything.
     pub(super) fn zeros_to_skip(
         &self,
         blank: &Blank<'_>,
@@ -85,7 +87,7 @@ impl Upload {
     }
 }
 
-/// Proves that the drive reads as zero in the chunks that were left out, by reading places of them, or writes them.
+/// Checks that the skipped chunks read as zero by sampling them, and writes them if they do not.
 pub(super) async fn prove(
     skipping: &mut Skipping,
     copied: &mut Copied,
@@ -114,7 +116,7 @@ pub(super) async fn prove(
             record.take_back_zero(*index);
         }
     }
-    // From here on no run may leave any out.
+    // From here on, no run may skip zeros.
     journal.write_zeros(&acked_of(ledger))?;
     *skipping = Skipping::default();
     let bytes = left_out.iter().map(|index| ledger.geometry().len(*index)).sum();
@@ -138,7 +140,7 @@ pub(super) async fn prove(
     Ok(())
 }
 
-/// The chunks that a journal which replaces another has.
+/// Returns the settled chunks, for a journal that replaces another.
 fn acked_of(ledger: &Ledger) -> Vec<AckedChunk> {
     (0..ledger.geometry().chunks()).filter_map(|index| ledger.chunk(index)).collect()
 }
