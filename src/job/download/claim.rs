@@ -1,4 +1,4 @@
-//! The claim of a download: the journal, the file and its name are its own, and what an earlier run did is proved.
+//! Claims the journal, the file and its name for a download, and checks what an earlier run did.
 
 use super::{Claimed, Disk, Download, Object, header, journal_of, plan, prove};
 use crate::chunk::{AckedChunk, Geometry};
@@ -15,8 +15,8 @@ use crate::journal::{Destination, DriveRecord, Header, Journal};
 use std::path::Path;
 
 impl Download {
-    /// Takes the journal and the file, tells the plan, and proves what an earlier run did; `None` if only the plan was
-    /// wanted.
+    /// Takes the journal and the file, announces the plan, and checks what an earlier run did. Returns `None`
+    /// for a dry run.
     pub(super) async fn claim(
         &self,
         file: &Path,
@@ -38,8 +38,8 @@ impl Download {
         let found = once_free(context, || Resumable::find(settings, &header, context)).await?;
         let known = found.replay.as_ref().and_then(|replay| replay.part);
         let part = known.map(|known| PartFile::resume(file, known)).transpose()?.flatten();
-        // An earlier run may have ended right after it gave the file its name. What a delta left as it was is in no journal: that
-        // file is one to differ from.
+        // An earlier run may have ended right after it renamed the file. The journal does not list the chunks
+        // that a delta left unchanged, so a delta treats such a file as the one to compare with.
         let part = part.filter(|part| !self.delta || !part.is_named());
         if part.as_ref().is_none_or(|part| !part.is_named()) {
             self.check_free(file)?;
@@ -60,7 +60,7 @@ impl Download {
         }
         let touched = part.as_ref().map(PartFile::evidence).transpose()?;
         if part.as_ref().is_some_and(PartFile::is_named) && was_changed(&found, touched.as_ref()) {
-            // It is whole and somebody's by now: not even its length is put right.
+            // The file is complete and in use by now. Not even its length is corrected.
             return Err(changed_since_named(file));
         }
         let proof = Proof::decide(
@@ -78,17 +78,17 @@ impl Download {
             return Err(changed_since(&object.id, &how));
         }
         let synced = found.replay.as_ref().map_or(0, |replay| replay.synced);
-        // Before a run has claimed the file, the copy that it begins with may not be whole.
+        // Until a run has claimed the file, the initial copy may be incomplete.
         let begun = part.is_some() && found.replay.as_ref().is_some_and(|replay| replay.generation.is_some());
         let mut journal = found.journal(header)?;
         if starts_over {
-            // What another file held is no claim about the new one.
+            // The acknowledgements were for another file and do not apply to the new one.
             journal.replace(&[])?;
         }
         let to = match part {
             Some(part) => {
                 let to = object.form.disk(part, object.size)?;
-                // What has its name was synced before it got it.
+                // A file is synced before it gets its final name.
                 let unsynced =
                     if to.part().is_named() { Vec::new() } else { unsynced(&acked, synced, &ledger) };
                 let noted = prove::Noted { acked: &acked, unsynced };
@@ -111,19 +111,19 @@ impl Download {
             None => None,
         };
         let (held, unchanged) = before.map_or((None, 0), |before| (Some(before.held), before.unchanged));
-        // From here on the file is written to: whoever comes later has to know.
+        // From here on, the file is written to, and later runs must be able to see that.
         journal.claim(claim.raise()?)?;
         Ok(Some(Claimed { journal, claim, to, ledger, held, resumed, unchanged }))
     }
 }
 
-/// Removes the temporary file of the journal that is about to be replaced, so that it does not stand in the way.
+/// Removes the temporary file of a journal that is about to be replaced, so that it is not in the way.
 pub(in crate::job) fn forget(file: &Path, header: &Header, settings: &Settings) -> Result<()> {
     let known = journal_of(header, settings)?.and_then(|replay| replay.part);
     known.map_or(Ok(()), |known| PartFile::discard(file, known))
 }
 
-/// Makes the temporary file and notes it.
+/// Creates the temporary file and records it in the journal.
 pub(in crate::job) fn begin<D>(
     file: &Path,
     object: &Object<D>,
@@ -134,14 +134,14 @@ pub(in crate::job) fn begin<D>(
     let part = PartFile::create(file, |part| settings.journals.owner(part))?;
     journal.set_drive(DriveRecord { drive: object.id.clone(), created: false, skip_zeros: false })?;
     journal.set_source(evidence)?;
-    // Only then it may have a length: an empty one that no journal knows can be taken.
+    // The file gets its length only after it is recorded. An empty file that no journal knows may be reused.
     journal.set_part(part.record()?)?;
     let to = object.form.disk(part, object.size)?;
     to.begin()?;
     Ok(to)
 }
 
-/// Whether the file is not what an earlier run noted when it had ended.
+/// Returns whether the file differs from what an earlier run recorded at its end.
 fn was_changed(found: &Resumable, now: Option<&Evidence>) -> bool {
     let noted = found.replay.as_ref().and_then(|replay| replay.evidence.as_ref());
     noted.zip(now).is_some_and(|(then, now)| then.modified != now.modified)
@@ -152,7 +152,7 @@ fn changed_since_named(file: &Path) -> Error {
         .hint("`--restart --force` downloads it again")
 }
 
-/// The reason to doubt that nobody has written to the file since.
+/// Returns the reason to doubt that the file is unmodified since the earlier run.
 fn changed(found: &Resumable, now: Option<&Evidence>) -> Option<String> {
     let replay = found.replay.as_ref()?;
     match (&replay.evidence, now) {
@@ -162,7 +162,7 @@ fn changed(found: &Resumable, now: Option<&Evidence>) -> Option<String> {
     }
 }
 
-/// The chunks that were not followed by a sync.
+/// Returns the settled chunks that were acknowledged after the last sync.
 fn unsynced(acked: &[AckedChunk], synced: usize, ledger: &Ledger) -> Vec<u64> {
     acked.iter().skip(synced).map(|chunk| chunk.index).filter(|index| ledger.is_settled(*index)).collect()
 }

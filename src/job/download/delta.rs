@@ -1,7 +1,8 @@
-//! Fetching what differs from a file that is there, and noting what a drive was read to hold.
+//! Fetches only what differs from an existing file, and records what a drive was read to hold.
 //!
-//! `FILE.part` begins as a copy of the file, which stays as it is until the other takes its name. Every chunk of the copy is
-//! digested, in each run anew: what an earlier run left there is known by its bytes alone.
+//! `FILE.part` starts as a copy of the file. The file itself is unchanged until `FILE.part` takes its name.
+//! Every run digests all chunks of the copy again, because what an earlier run left there is known by its
+//! bytes alone.
 
 use super::{Disk, Download, FileForm, Object, is_stream};
 use crate::chunk::Geometry;
@@ -21,22 +22,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// What a download of differences builds on.
+/// What a delta builds on.
 pub(super) struct Basis {
     pub(super) trust: Trust,
-    /// What the drive holds by its record, if that is trusted.
+    /// The contents of the drive by its record, if that is trusted.
     record: Option<Ledger>,
 }
 
 /// What the file held before anything was fetched.
 pub(super) struct Before {
     pub(super) held: Arc<HeldChunks>,
-    /// Chunks that the drive is known to hold, too.
+    /// The number of chunks that the drive is known to hold, too.
     pub(super) unchanged: u64,
 }
 
 impl Download {
-    /// Refuses, before anything is asked for, what cannot be.
+    /// Refuses a delta that is not possible, before any request.
     pub fn check_delta(&self, form: FileForm) -> Result<()> {
         if !self.delta {
             Ok(())
@@ -50,7 +51,8 @@ impl Download {
         }
     }
 
-    /// Decides what the download builds on; `None` if it fetches everything. `has_part`: whether an earlier run has begun.
+    /// Decides what the download builds on. Returns `None` if it fetches everything. `has_part` says whether
+    /// an earlier run left a temporary file.
     pub(super) fn basis(
         &self,
         file: &Path,
@@ -89,8 +91,8 @@ fn of_drive(
 }
 
 impl Basis {
-    /// Digests what the file holds of the chunks that `ledger` has not, and settles there those that the drive is known to hold,
-    /// too.
+    /// Digests the chunks of the file that are not settled in `ledger`, and settles those that the drive is
+    /// known to hold, too.
     pub(super) async fn apply(
         self,
         to: &PartDisk,
@@ -99,7 +101,7 @@ impl Basis {
         settings: &Settings,
         context: &Context,
     ) -> Result<Before> {
-        // What could not be written to the disk must not be taken for what is there.
+        // Data that cannot be written to the disk must not be taken for contents of the file.
         to.flush().await?;
         let part: Disk = Arc::new(to.clone());
         let mut here = Ledger::new(ledger.geometry(), ledger.algorithm());
@@ -123,7 +125,7 @@ impl Basis {
     }
 }
 
-/// Whether the drive holds a sample of the chunks that are the same in the file and by the record.
+/// Returns whether the drive holds a sample of the chunks that the file and the record have in common.
 async fn sample_holds(
     here: &Ledger,
     same: &[u64],
@@ -138,8 +140,8 @@ async fn sample_holds(
     Ok(contents::places_differ(here, &chosen, part, &object.disk, context).await?.is_empty())
 }
 
-/// Notes what the drive was read to hold, for a later delta. `generation`: that of the drive before anything was read. The
-/// drive has been found to be what it was then.
+/// Records what the drive was read to hold, for a later delta. `generation` is that of the drive before
+/// anything was read. The caller has checked that the drive did not change since.
 pub(super) fn note(
     object: &Object<Disk>,
     generation: Option<String>,
@@ -149,9 +151,9 @@ pub(super) fn note(
 ) {
     let Some(drive) = &object.drive else { return };
     let evidence = object.evidence();
-    // Where the drive does not tell of writes, one during this download would not be known.
+    // If the drive does not report writes, one during this download would go unnoticed.
     let noted = contents::tells_writes(&evidence)
-        // A footer that was put behind it is not on the drive.
+        // The footer that was appended for a VHD is not on the drive.
         && object.size <= drive.facts.size
         && settings.destinations.generation(&drive.destination) == generation;
     if !noted {

@@ -1,4 +1,4 @@
-//! What a download becomes: the bytes as they are, a fixed VHD, or a qcow2.
+//! The format of a downloaded file: raw, fixed VHD or qcow2.
 
 use crate::disk::file::{PartDisk, PartFile};
 use crate::disk::format::TargetFormat;
@@ -6,28 +6,30 @@ use crate::engine::encode::codec::Compression;
 use crate::error::{Error, Result};
 use std::path::Path;
 
-/// What a download is written as.
+/// How to write a download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileForm {
-    /// The format.
+    /// The format of the file.
     pub format: TargetFormat,
-    /// How the clusters of a qcow2 are compressed.
+    /// How to compress the clusters of a qcow2.
     pub compression: Compression,
 }
 
 impl Default for FileForm {
-    /// The bytes as they are.
+    /// Raw, without compression.
     fn default() -> Self {
         Self { format: TargetFormat::Raw, compression: Compression::None }
     }
 }
 
-/// The level of `--compress auto`. 348 MiB of an ext4 image became 173 MiB at level 1, 142 at 2, 138 at 3, 136 at 6 and 131 at 9,
-/// for 0.7, 2, 2.4, 3.3 and 8 processor seconds; `qemu-img convert -c` takes 9.6 for 131.
+/// The level of `--compress auto`.
+///
+/// 348 MiB of an ext4 image became 173 MiB at level 1, 142 at 2, 138 at 3, 136 at 6 and 131 at 9, for 0.7, 2,
+/// 2.4, 3.3 and 8 processor seconds. `qemu-img convert -c` takes 9.6 for 131.
 const AUTO_LEVEL: u32 = 3;
 
 impl FileForm {
-    /// Refuses what cannot be. `to`: where the download goes.
+    /// Refuses a form that is not possible. `to` is the destination of the download.
     pub fn check(&self, to: Option<&Path>) -> Result<()> {
         let is_qcow2 = self.format == TargetFormat::Qcow2;
         if is_qcow2 && to.is_some_and(super::is_stream) {
@@ -40,7 +42,7 @@ impl FileForm {
         Ok(())
     }
 
-    /// How the clusters are compressed, in a plan.
+    /// Returns the compression of clusters as shown in plans.
     pub(super) fn compress(self) -> String {
         match self.compression {
             Compression::None => "none".to_owned(),
@@ -49,7 +51,7 @@ impl FileForm {
         }
     }
 
-    /// A name for a file of this format, made of that of what is fetched.
+    /// Returns a file name for this format, derived from the name of the downloaded object.
     pub(in crate::job) fn file_name(self, name: String) -> String {
         if self.format == TargetFormat::Raw {
             return name;
@@ -59,7 +61,7 @@ impl FileForm {
         format!("{}{ending}", stem.filter(|stem| !stem.is_empty()).unwrap_or(&name))
     }
 
-    /// The file as what the image is written to.
+    /// Returns the file as the disk to which the image is written.
     pub(super) fn disk(self, part: PartFile, size: u64) -> Result<PartDisk> {
         match self.format {
             TargetFormat::Raw | TargetFormat::Vhd => Ok(PartDisk::new(part, size)),

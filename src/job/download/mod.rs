@@ -1,4 +1,4 @@
-//! `download`: a drive, or an appliance whose server has ranges, into a file or onto standard output.
+//! Downloads a drive, or an appliance whose server supports ranges, to a file or to standard output.
 
 mod claim;
 mod delta;
@@ -33,45 +33,47 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What can be read at any place.
+/// A disk that can be read at any offset.
 type Disk = Arc<dyn ReadAt>;
 
 /// A download.
 #[derive(Clone, Debug)]
 pub struct Download {
-    /// Where it goes; `-` is standard output, a directory takes a file named after what is fetched, and so does `None`.
+    /// The destination. `-` is standard output. In a directory, and with `None` in the current one, the file
+    /// is named after the downloaded object.
     pub to: Option<PathBuf>,
-    /// Whether a file that stands there is replaced.
+    /// Whether to replace an existing file.
     pub force: bool,
-    /// Whether only what differs from a file that stands there is fetched. It is replaced, once the new one is whole.
+    /// Whether to fetch only what differs from an existing file. The file is replaced once the new one is
+    /// complete.
     pub delta: bool,
 }
 
-/// The end of a download.
+/// The result of a download.
 #[derive(Debug)]
 pub struct Downloads {
-    /// Where the image is now; `None` for standard output.
+    /// The file with the image, or `None` for standard output.
     pub file: Option<PathBuf>,
-    /// What was done.
+    /// The summary of the transfer.
     pub summary: Summary,
 }
 
-/// A transfer that may write: the journal, the file and its name are its own.
+/// The state after the claim: this run owns the journal, the file and its name.
 struct Claimed {
     journal: Journal,
     claim: Claim,
     to: PartDisk,
     ledger: Ledger,
-    /// What the file held, of a delta.
+    /// What the file held before. Only a delta has it.
     held: Option<Arc<HeldChunks>>,
     resumed: u64,
-    /// Chunks that needed not be fetched.
+    /// The number of chunks that need not be fetched.
     unchanged: u64,
 }
 
 impl Download {
-    /// Refuses, before the server is asked, what is known to be in the way. `remote` and `id` say what is fetched;
-    /// `image` who it is, where that is part of a journal's name.
+    /// Refuses a destination that is known to be in the way, before any request. `remote` and `id` name the
+    /// object. `image` is its identity, if that is part of the journal's name.
     pub fn check(&self, remote: &str, id: &str, image: Option<Identity>, settings: &Settings) -> Result<()> {
         settings.check()?;
         let Some(file) = self.to.as_deref().filter(|p| !is_stream(p) && !p.is_dir()) else { return Ok(()) };
@@ -85,14 +87,15 @@ impl Download {
             file: Some(file.clone()),
             ..Header::default()
         };
-        // An earlier run may have ended right after it gave the file its name.
+        // An earlier run may have ended right after it renamed the file.
         match journal_of(&header, settings)?.and_then(|replay| replay.part) {
             Some(known) if PartFile::is_at(&file, known) => Ok(()),
             _ => self.check_free(&file),
         }
     }
 
-    /// Runs the download, several ranges at a time; `None` if only the plan was wanted.
+    /// Runs the download, with several ranges in flight. Returns `None` for a dry run, which only announces
+    /// the plan.
     pub async fn run(
         self,
         object: &Object<Disk>,
@@ -166,7 +169,8 @@ impl Download {
         let verified = if chosen.is_empty() {
             0
         } else {
-            // What went down the pipe cannot be read again; that the drive says the same twice is what can be known.
+            // What was written to the pipe cannot be read again. All that can be checked is that a second
+            // reading of the drive matches the first.
             let compared = with_digests(&object.disk, &ledger, &chosen, context).await?;
             let chunks = compared.chunks;
             if let Some(error) = compared.into_error(geometry, "a second reading") {
@@ -181,7 +185,7 @@ impl Download {
         Ok(Some(Done::new(Downloads { file: None, summary }, None, None)))
     }
 
-    /// The file that the image goes to, absolute.
+    /// Returns the absolute path of the destination file.
     pub(super) fn target(&self, name: &str) -> Result<PathBuf> {
         let given = self.to.clone().unwrap_or_else(|| PathBuf::from("."));
         let file = if given.is_dir() { given.join(name) } else { given };
@@ -194,7 +198,7 @@ impl Download {
     }
 }
 
-/// Refuses what stands there and is no file.
+/// Refuses an existing destination that is not a regular file.
 fn check_kind(file: &Path) -> Result<()> {
     match std::fs::metadata(file) {
         Ok(meta) if !meta.is_file() => {
@@ -206,13 +210,14 @@ fn check_kind(file: &Path) -> Result<()> {
     }
 }
 
-/// The journal of a download, as far as it can be read.
+/// Returns the journal of a download, if there is one that can be read.
 fn journal_of(header: &Header, settings: &Settings) -> Result<Option<Replay>> {
     let path = settings.journals.path(&Directory::id(header))?;
     Ok(if path.exists() { journal::peek(&path).ok() } else { None })
 }
 
-/// Fetches what is missing and compares what was asked for; returns how many chunks that were.
+/// Fetches the missing chunks and compares what the settings ask for. Also returns the number of verified
+/// chunks.
 async fn transfer(
     object: &Object<Disk>,
     settings: &Settings,
@@ -231,7 +236,7 @@ async fn transfer(
     Ok((done, verified))
 }
 
-/// A copy as it is: these APIs compress no reads, and nothing here needs to be smaller.
+/// Returns a copy without compression: these APIs compress no reads, and a local file needs none.
 fn copy(from: &Disk, to: Arc<dyn WriteAt>, kept: Option<Disk>, settings: &Settings) -> Copy {
     Copy {
         from: Source::At(Arc::clone(from)),
@@ -246,10 +251,10 @@ fn copy(from: &Disk, to: Arc<dyn WriteAt>, kept: Option<Disk>, settings: &Settin
     }
 }
 
-/// Notes what the file looks like, for the next run.
+/// Records the file's modification time for the next run.
 fn settle(journal: &Journal, part: &PartFile) {
     if let Ok(evidence) = part.evidence() {
-        // Without it the next run reads the whole file.
+        // Without the record, the next run reads the whole file.
         let _ = journal.settle(evidence);
     }
 }
@@ -277,8 +282,11 @@ pub(super) fn is_stream(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Reads a second time what was asked for, and everything once a comparison has found a difference, and compares it with
-/// what is in the file. A difference takes chunks back, so that the same command fetches them again.
+/// Reads the drive a second time and compares it with the file: as much as was asked for, or everything if an
+/// earlier comparison found a difference.
+///
+/// Chunks that differ are revoked in the journal: the same command then fetches them again and compares
+/// everything.
 async fn verify(
     disk: &Disk,
     part: &Disk,
@@ -311,7 +319,7 @@ async fn verify(
     }
 }
 
-/// Whether a journal knows a temporary file.
+/// Returns the temporary file that the journal of an earlier run recorded.
 pub(super) fn known_part(found: &Resumable) -> Option<PartRecord> {
     found.replay.as_ref()?.part
 }

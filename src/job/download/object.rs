@@ -1,4 +1,4 @@
-//! What a download fetches, and what is said of it.
+//! The object that a download fetches, its journal header and its plan.
 
 use super::FileForm;
 use crate::disk::format::TargetFormat;
@@ -15,42 +15,42 @@ use crate::journal::{Destination, Header};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What is fetched.
+/// A drive, an appliance or a backup to download.
 #[derive(Clone)]
 pub struct Object<D> {
-    /// Its bytes.
+    /// The disk to read.
     pub disk: D,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// The drive's UUID, or `appliance/KEY`.
+    /// The drive's UUID, `appliance/KEY`, or a backup's `NAME@TIME` or index path.
     pub id: String,
-    /// The name of a file for it.
+    /// The name for a file with this object.
     pub file_name: String,
-    /// What tells one version from another, where the server says it.
+    /// The identity of this version, if the server can distinguish versions.
     pub identity: Option<Identity>,
     /// The remote's name.
     pub remote: String,
-    /// Its address and user, or `local`.
+    /// The remote's address and user, or `local`.
     pub account: String,
-    /// What it is written as.
+    /// The form in which to write it.
     pub form: FileForm,
-    /// The drive that it is, if it is one.
+    /// The drive, if the object is one.
     pub drive: Option<DriveSeen>,
 }
 
-/// A drive as it was found to be before anything was read.
+/// A drive, as found before anything was read.
 #[derive(Clone, Debug)]
 pub struct DriveSeen {
-    /// What there is to know of it.
+    /// The properties of the drive.
     pub facts: Facts,
-    /// Whether each run that writes to it leaves its mark.
+    /// Whether each run that writes to the drive marks it.
     pub marks: bool,
-    /// It as what others write to.
+    /// The drive as a destination of other transfers.
     pub destination: Destination,
 }
 
 impl Object<Arc<dyn ReadAt>> {
-    /// A disk, asked for and found usable, to be written as `form`.
+    /// Opens a disk of a remote, to be written as `form`. Refuses a disk that cannot be used now.
     pub async fn disk(drive: &str, form: FileForm, far: &Far, context: &Context) -> Result<Self> {
         let facts = usable(drive, Access::Read, far, context).await?;
         if facts.size == 0 {
@@ -68,7 +68,7 @@ impl Object<Arc<dyn ReadAt>> {
         Ok(Self {
             size: disk.info().size,
             disk,
-            // Never what the server calls the drive's id: this may become a path.
+            // The fallback is never the id that the server reports, because it may become a path.
             file_name: form
                 .file_name(file_name(&facts.name, &file_name(&format!("{drive}.raw"), "disk.raw"))),
             form,
@@ -80,12 +80,13 @@ impl Object<Arc<dyn ReadAt>> {
         })
     }
 
-    /// Whether a change between two runs would be told without reading: the server has a validator, or counts writes.
+    /// Returns whether a change between two runs shows without reading: the server has a validator, or counts
+    /// writes.
     pub(super) fn tells_changes(&self) -> bool {
         self.identity.is_some() || self.disk.info().evidence != Evidence::default()
     }
 
-    /// The generation of the drive, as a destination of this machine.
+    /// Returns the generation of the drive as a destination of runs on this machine.
     pub(super) fn generation(&self, settings: &Settings) -> Option<String> {
         settings.destinations.generation(&self.drive.as_ref()?.destination)
     }
@@ -95,7 +96,7 @@ impl Object<Arc<dyn ReadAt>> {
     }
 }
 
-/// What a download's journal says of it.
+/// Returns the journal header of a download.
 pub(in crate::job) fn header<D>(file: &Path, object: &Object<D>, settings: &Settings) -> Header {
     Header {
         action: "download".into(),
@@ -116,7 +117,7 @@ pub(in crate::job) fn header<D>(file: &Path, object: &Object<D>, settings: &Sett
     }
 }
 
-/// The plan of a download.
+/// Returns the plan of a download.
 pub(in crate::job) fn plan<D>(
     to: &str,
     object: &Object<D>,
@@ -137,7 +138,7 @@ pub(in crate::job) fn plan<D>(
         chunks_total: ledger.geometry().chunks(),
         chunks_resumed: ledger.settled(),
         concurrency: context.most_in_flight(),
-        // These APIs compress no reads: it is about the file.
+        // These APIs compress no reads, so this is about the file.
         compress: object.form.compress(),
         zeros: "skip".into(),
         verify: settings.verify.name().into(),
@@ -149,9 +150,10 @@ pub(in crate::job) fn plan<D>(
     }
 }
 
-/// A file name for what has a name: that, if a file can be called so, else `instead`, which is never a server's. A name has at
-/// most 200 bytes, begins as no hidden file and no option does, and has nothing in it that separates directories or that
-/// changes how the name is read.
+/// Returns `name` if it is safe as a file name, otherwise `instead`, which never comes from a server.
+///
+/// A safe name has at most 200 bytes, does not start like a hidden file or an option, and has no character
+/// that separates directories or changes how the name is displayed.
 pub(in crate::job) fn file_name(name: &str, instead: &str) -> String {
     let name = name.trim();
     let usable = !name.is_empty()

@@ -1,9 +1,9 @@
-//! Proving that a file still holds what an earlier run wrote to it, and that the drive still holds the same.
+//! Checks that a file still holds what an earlier run wrote to it, and that the drive still holds the same.
 //!
-//! The file is here, so reading it costs no request: whatever may not have reached the disk, and everything if there is
-//! any doubt, is digested again. What was not synced is also written again, from what was just read and found right: a
-//! page whose writing failed once is clean in memory and missing on the disk, and only a new write makes the next sync
-//! speak of it.
+//! The file is local, so reading it costs no request. Chunks that may not have reached the disk are digested
+//! again, and all chunks if there is any doubt. Chunks that were not synced and have the right digest are
+//! also written again. A page whose write failed once is clean in memory but missing on the disk, and only a
+//! new write lets the next sync report that.
 
 use super::Object;
 use crate::chunk::{AckedChunk, Geometry};
@@ -21,18 +21,18 @@ use crate::journal::Journal;
 use crate::stop::Stop;
 use std::sync::Arc;
 
-/// What an earlier run noted.
+/// What an earlier run recorded.
 pub(super) struct Noted<'a> {
-    /// In the order of acknowledgement.
+    /// The acknowledged chunks, in the order of acknowledgement.
     pub(super) acked: &'a [AckedChunk],
-    /// Of these, the chunks that were not followed by a sync.
+    /// Those that were not followed by a sync.
     pub(super) unsynced: Vec<u64>,
 }
 
-/// Takes back, in `ledger` and `journal`, every chunk that the file does not hold any more.
+/// Revokes, in `ledger` and `journal`, every chunk that the file no longer holds.
 ///
 /// # Errors
-/// [`Kind::Changed`] if it is the drive that changed.
+/// [`Kind::Changed`] if the drive changed, and not the file.
 pub(super) async fn earlier_run(
     proof: &Proof,
     noted: &Noted<'_>,
@@ -42,7 +42,7 @@ pub(super) async fn earlier_run(
     journal: &mut Journal,
     context: &Context,
 ) -> Result<()> {
-    // A file that has lost its length has lost bytes.
+    // A file that lost its length has lost bytes.
     let whole = to.take_up(&context.stop).await?;
     if noted.acked.is_empty() {
         return Ok(());
@@ -56,7 +56,7 @@ pub(super) async fn earlier_run(
     };
     let mut lost = in_file(&here, &noted.unsynced, ledger, to, context).await?;
     if !lost.is_empty() && here.len() < all.len() {
-        // The sample shows that the file is not what the journal says.
+        // The sample shows that the file does not match the journal.
         lost = in_file(&all, &noted.unsynced, ledger, to, context).await?;
     }
     for index in &lost {
@@ -71,7 +71,8 @@ pub(super) async fn earlier_run(
     Ok(())
 }
 
-/// Digests chunks of the file again, and writes those of `unsynced` anew; returns those that are not what the ledger says.
+/// Digests chunks of the file again, and rewrites those of `unsynced`. Returns the chunks that do not match
+/// the ledger.
 async fn in_file(
     indices: &[u64],
     unsynced: &[u64],
@@ -114,7 +115,7 @@ fn digest_again(
         if read.is_err() || algorithm.digest(&buffer) != chunk.digest {
             lost.push(chunk.index);
         } else if *rewrite {
-            // The chunk is acknowledged already.
+            // The chunk is acknowledged already, so the new write needs no acknowledgement.
             let _ = file.write(offset, &buffer)?;
         }
     }
