@@ -1,8 +1,8 @@
-//! Appliances: into a file or onto standard output, packed or unpacked on the way.
+//! Downloads appliances to a file or to standard output, packed or unpacked on the way.
 //!
-//! One whose server has ranges, and that stays packed, is a [`download`](super::download) like that of a drive: several
-//! ranges at a time, resumed after any end. Every other one is a stream: its connection may drop and is made again, but a
-//! run that ends before it is whole leaves nothing that another could go on with.
+//! If the server supports ranges and the appliance stays packed, this is a [`download`](super::download) like
+//! that of a drive: several ranges in flight, resumed after any interruption. Any other appliance is fetched
+//! as one stream. A dropped connection is opened again, but a run that ends early leaves nothing to resume.
 
 use super::download::{
     Download, Downloads, FileForm, Object, begin, file_name, forget, header, is_stream, known_part, plan,
@@ -27,33 +27,34 @@ use crate::journal::Destination;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// How much of an appliance is looked at to tell what is in it: archives may have small files before the image.
+/// The number of bytes that are read to detect the contents of an appliance. Archives may have small files
+/// before the image.
 pub(super) const HEAD: u64 = 1 << 20;
 
-/// An appliance that was asked about.
+/// An appliance, as the provider and the server describe it.
 pub struct Found {
     /// The appliance on its provider.
     pub appliance: Appliance,
-    /// What its server can do.
+    /// How the server lets it be read.
     pub access: Access,
-    /// Its name.
+    /// The name of the appliance.
     pub name: String,
-    /// `appliance/KEY`.
+    /// The id, `appliance/KEY`.
     pub id: String,
     /// The remote's name.
     pub remote: String,
-    /// Its address and user.
+    /// The remote's address and user.
     pub account: String,
 }
 
 impl Found {
-    /// Asks the provider and the server that keeps it, and compares what they say.
+    /// Queries the provider and the server that keeps the appliance, and compares their answers.
     pub async fn ask(appliance: Appliance, key: &str, remote: &str, account: &str) -> Result<Self> {
         let info = appliance.info().await?;
         let access = appliance.probe().await?;
         check_size(&appliance.name(), info.size, access.size())?;
         let access = match access {
-            // What the provider says is better than nothing; the stream is compared with it.
+            // The provider's size is better than none; the stream is compared with it.
             Access::Whole { size: None, why } => Access::Whole { size: info.size, why },
             access => access,
         };
@@ -67,7 +68,7 @@ impl Found {
         })
     }
 
-    /// What tells this appliance, in this version, from another.
+    /// Returns the identity of this version of the appliance.
     pub(super) fn identity(&self, size: u64) -> Identity {
         Identity::Remote {
             account: self.account.clone(),
@@ -77,10 +78,10 @@ impl Found {
         }
     }
 
-    /// Looks into its first bytes.
+    /// Detects the contents from the first bytes.
     pub(super) async fn look(&self) -> Result<Contents> {
         let head = self.appliance.head(&self.access, HEAD).await?;
-        // Unpacking what comes from outside may take long.
+        // Unpacking untrusted data may take long.
         let looking = tokio::task::spawn_blocking(move || look(&head));
         let looking = async {
             looking.await.map_err(|e| Error::new(Kind::Io, "the looking thread has died").source(e))?
@@ -89,7 +90,7 @@ impl Found {
         looked.map_err(|e| e.context(self.appliance.name()))
     }
 
-    /// What it is to the download of something that can be read at any place.
+    /// Returns the appliance as the object of a download.
     fn object<D>(&self, disk: D, size: u64, file_name: String) -> Object<D> {
         Object {
             disk,
@@ -104,7 +105,10 @@ impl Found {
         }
     }
 
-    /// The image in it as what it is to be written as. That has to be the appliance as it is, read at any place.
+    /// Returns the image in the form in which it is to be written.
+    ///
+    /// # Errors
+    /// Fails unless the appliance is an unpacked image whose server supports ranges.
     async fn formed(
         &self,
         disk: Option<ApplianceDisk>,
@@ -130,19 +134,20 @@ impl Found {
         Ok(Object { form, identity: Some(identity), ..self.object(disk, size, name) })
     }
 
-    /// A name for a file of it as it is kept.
+    /// Returns a file name for the appliance as it is kept.
     fn file_name(&self) -> String {
         file_name(&self.name, self.id.rsplit('/').next().unwrap_or_default())
     }
 
-    /// A name for the image in it: its own, if it is a file of an archive.
+    /// Returns a file name for the image in it: the name of the archive's member, if the image is one.
     pub(super) fn image_name(&self, contents: &Contents) -> String {
         let member = contents.member.as_deref().and_then(|path| path.rsplit('/').next());
         unpacked_name(&file_name(member.unwrap_or_default(), &self.file_name()))
     }
 }
 
-/// The provider's figure is bytes or something that the manual does not say. One of another order is not compared.
+/// Compares the size that the provider states with the size that was found. The manual does not say in which
+/// unit the provider states it, so a size of another order of magnitude is not compared.
 fn check_size(what: &str, told: Option<u64>, found: Option<u64>) -> Result<()> {
     let (Some(told), Some(found)) = (told, found) else { return Ok(()) };
     if told == found || told < found / 500 {
@@ -155,7 +160,7 @@ fn check_size(what: &str, told: Option<u64>, found: Option<u64>) -> Result<()> {
     .hint("it may be changing right now, or the server is wrong: try again later"))
 }
 
-/// The name without what says how it is packed.
+/// Returns the name without the extensions of compression and archive formats.
 fn unpacked_name(name: &str) -> String {
     let stem = |name: &str| {
         [".gz", ".xz", ".zst", ".tgz", ".txz", ".tar", ".ova"]
@@ -172,7 +177,7 @@ fn unpacked_name(name: &str) -> String {
 }
 
 impl Download {
-    /// Fetches an appliance, to be written as `form`; `None` if only the plan was wanted.
+    /// Fetches an appliance, to be written as `form`. Returns `None` for a dry run.
     pub async fn appliance(
         self,
         found: &Found,
@@ -199,7 +204,7 @@ impl Download {
         }
     }
 
-    /// Fetches it as one stream.
+    /// Fetches the appliance as one stream.
     async fn stream(
         self,
         found: &Found,
@@ -209,7 +214,7 @@ impl Download {
     ) -> Result<Option<Done<Downloads>>> {
         let start = Instant::now();
         let contents = if unpacking { found.look().await? } else { Contents::default() };
-        // Of a stream without a length nothing can be planned but that it comes.
+        // If the length is unknown, only the start can be planned.
         let size = found.access.size().unwrap_or(0);
         let name = if unpacking { found.image_name(&contents) } else { found.file_name() };
         let object = found.object((), size, name);
@@ -251,7 +256,7 @@ impl Download {
         let (mut journal, mut part, mut claim) = (None, None, claim);
         if let (Some(file), Some(earlier), Some(claim)) = (&file, earlier, &mut claim) {
             if let Some(known) = known_part(&earlier) {
-                // Nothing of it can be gone on from.
+                // Nothing in the file can be resumed.
                 PartFile::discard(file, known)?;
             }
             let mut new = earlier.journal(header(file, &object, settings))?;
@@ -280,7 +285,8 @@ impl Download {
     }
 }
 
-/// Pulls the stream and lets it land. Also gives the digest of what came over the wire.
+/// Pulls the stream and writes it to the destination. Also returns the digest of the bytes that the server
+/// sent.
 async fn fetch(
     found: &Found,
     unpacking: bool,
@@ -304,7 +310,7 @@ async fn fetch(
     Ok((landed, digest))
 }
 
-/// Says what cannot be had of this appliance.
+/// Warns about what is not possible with this appliance.
 fn tell(found: &Found, unpacking: bool, contents: &Contents, earlier: Option<&Resumable>, context: &Context) {
     let warn = |text: String| (context.observer)(&Event::Warning(text));
     if let Access::Whole { why, .. } = &found.access {
@@ -322,7 +328,8 @@ fn tell(found: &Found, unpacking: bool, contents: &Contents, earlier: Option<&Re
     }
 }
 
-/// Pulls everything a second time and compares it with what came first. How many chunks that vouches for.
+/// Pulls everything a second time and compares it with the first reading. Returns the number of chunks that
+/// this verifies.
 async fn verify(
     found: &Found,
     digest: Option<&str>,
@@ -364,7 +371,7 @@ mod tests {
         for (told, found) in [(Some(10), Some(10)), (None, Some(10)), (Some(10), None)] {
             assert!(check_size("it", told, found).is_ok(), "{told:?} {found:?}");
         }
-        // In megabytes, or in kilobytes.
+        // Megabytes, then kilobytes.
         assert!(check_size("it", Some(29), Some(30_000_000)).is_ok());
         assert!(check_size("it", Some(29_296), Some(30_000_000)).is_ok());
         for told in [29_999_999, 30_000_001, 15_000_000] {

@@ -1,8 +1,9 @@
-//! `backup`: a disk of a far end into a store of backups.
+//! Backs up a disk of a remote to a backup store.
 //!
-//! The image's chunks go into the store under their digests, and the index of the backup is written last. What is known of the disk
-//! without reading it is not read: chunks that a record of its contents names and the store has, and what the far end says to be
-//! zero. A run that ended early has left its chunks in the store; its journal says which they were.
+//! The chunks of the image go into the store under their digests, and the index of the backup is written
+//! last. What is known of the disk is not read: chunks that a record of its contents names and the store has,
+//! and extents that the remote reports as zero. A run that ended early has left its chunks in the store, and
+//! its journal lists them.
 
 use super::contents::{self, Trust};
 use super::resumable::{Resumable, count_resumed, still_settled};
@@ -31,37 +32,37 @@ use std::time::Instant;
 /// A backup of one disk.
 #[derive(Clone, Debug)]
 pub struct Backup {
-    /// The disk.
+    /// The disk to back up.
     pub disk: String,
     /// The provider's name.
     pub provider: String,
-    /// What a new drive would be made with, as the provider says it.
+    /// The properties for a new drive with this image, as the provider states them.
     pub keys: Vec<(String, String)>,
-    /// The time that the backup bears.
+    /// The time in the name of the backup.
     pub when: When,
-    /// What the far end's dirty bitmap is about, if it is to be asked.
+    /// The backup since which the remote's dirty bitmap applies, if the bitmap is to be used.
     pub since: Option<Since>,
 }
 
-/// An earlier backup since which a far end has kept a dirty bitmap, on the user's word.
+/// An earlier backup since which the remote has kept a dirty bitmap. The user vouches for that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Since {
-    /// Which: that of this time, or the newest.
+    /// The time of the backup; `None` is the newest.
     pub when: Option<When>,
-    /// The name of the bitmap, where there may be several.
+    /// The name of the bitmap, if there may be several.
     pub bitmap: Option<String>,
 }
 
-/// A backup that was made.
+/// The result of a backup.
 #[derive(Clone, Debug)]
 pub struct BackedUp {
-    /// Its name in the store.
+    /// The id of the backup in the store.
     pub id: SnapshotId,
-    /// What was done.
+    /// The summary of the transfer.
     pub summary: Summary,
 }
 
-/// A backup that may write: the journal is its own, and what is known is settled.
+/// The state after the claim: this run owns the journal, and known chunks are settled.
 struct Claimed {
     journal: Journal,
     claim: Claim,
@@ -73,7 +74,7 @@ struct Claimed {
 }
 
 impl Backup {
-    /// Makes the backup; `None` if only the plan was wanted.
+    /// Makes the backup. Returns `None` for a dry run, which only announces the plan.
     pub async fn run(
         self,
         far: &Far,
@@ -83,7 +84,7 @@ impl Backup {
     ) -> Result<Option<Done<BackedUp>>> {
         let start = Instant::now();
         settings.check()?;
-        // A store keeps chunks under these digests.
+        // Stores keep chunks under SHA-256 digests.
         let settings = &Settings { digest: Algorithm::Sha256, ..settings.clone() };
         let context = &context.on(Route::Between);
         let facts = usable(&self.disk, Access::Read, far, context).await?;
@@ -108,7 +109,7 @@ impl Backup {
         let schedule = if copy.to.info().volatile { syncing::VOLATILE } else { syncing::UPLOAD };
         let moved = Box::pin(copy.run(&claimed.journal, schedule, &mut claimed.ledger, context)).await;
         let done = moved?;
-        // What the store had before is a claim of whoever put it there.
+        // Chunks that were in the store before are only claims of whoever stored them.
         let relies = done.unchanged + claimed.unchanged + claimed.resumed > 0;
         let verified = verify(relies, &claimed.ledger, session, settings, context).await?;
         check_unchanged(&*disk, context).await?;
@@ -146,7 +147,7 @@ impl Backup {
         }
     }
 
-    /// Takes the journal, and settles what need not be read; `None` if only the plan was wanted.
+    /// Takes the journal and settles the chunks that need not be read. Returns `None` for a dry run.
     #[expect(clippy::too_many_arguments, reason = "a claim is made of everything that is known")]
     async fn claim(
         &self,
@@ -182,7 +183,8 @@ impl Backup {
         let found = once_free(context, || Resumable::find(settings, &header, context)).await?;
         let mut ledger = found.ledger(geometry, Algorithm::Sha256);
         let evidence = &facts.evidence;
-        // What an earlier run read is of no use where the disk may have changed since: its chunks are in the store all the same.
+        // What an earlier run read is useless if the disk may have changed since. Its chunks are in the store
+        // all the same.
         let stale = !contents::tells_writes(evidence) || found.source_changed(evidence).is_some();
         if stale {
             ledger = Ledger::new(geometry, Algorithm::Sha256);
@@ -198,7 +200,7 @@ impl Backup {
             Trust::of(record.as_ref(), generation.as_deref(), now, wanted, settings.resume)
         };
         let mut trust = trust_in(Algorithm::Sha256);
-        // What a transfer has noted by its own digests stays true beside what is read now.
+        // The digests by another algorithm that a transfer recorded stay true beside those that are read now.
         let mut trusted = trust.trusted || trust_in(Algorithm::Blake3).trusted;
         let mut told = None;
         if let Some(since) = &self.since {
@@ -270,8 +272,11 @@ impl Backup {
     }
 }
 
-/// Reads chunks from the store and compares them with the digests of what was read of the disk: those that were asked for, and if
-/// the backup `relies` on chunks that this run did not write, a few at least. Returns how many that were.
+/// Reads chunks from the store and compares them with the digests of what was read from the disk. Returns the
+/// number of chunks compared.
+///
+/// These are as many chunks as were asked for. If the backup `relies` on chunks that this run did not write,
+/// at least a few are compared.
 async fn verify(
     relies: bool,
     ledger: &Ledger,
@@ -295,7 +300,7 @@ async fn verify(
     compared.into_error(geometry, "what is in the store").map_or(Ok(chunks), Err)
 }
 
-/// Takes back, in `ledger`, the chunks of an earlier run that the store or the disk does not have any more.
+/// Revokes, in `ledger`, the chunks of an earlier run that the store or the disk no longer has.
 async fn still_there(
     proof: &Proof,
     acked: &[AckedChunk],
@@ -317,7 +322,7 @@ async fn still_there(
         Coverage::All => all.clone(),
     };
     let differ = differing_chunks(disk, ledger, &compared, context).await?;
-    // One that differs puts all in doubt, and reading the disk anew costs no more than comparing it.
+    // One chunk that differs puts all in doubt, and reading the disk again costs no more than comparing it.
     if !differ.is_empty() {
         for index in all {
             ledger.revoke(index);
@@ -326,7 +331,8 @@ async fn still_there(
     Ok(())
 }
 
-/// What a disk holds by an earlier backup and by the far end's dirty bitmap, and why that is believed.
+/// Returns what a disk holds by an earlier backup and by the remote's dirty bitmap, and the reason for the
+/// plan.
 async fn since_backup(
     since: &Since,
     name: &SnapshotName,
@@ -372,7 +378,7 @@ async fn since_backup(
     Ok((known, format!("the far end tells what was written since {id_shown}")))
 }
 
-/// The image of a ledger's chunks as the store has them; zeros where the ledger has none.
+/// Returns the image made of a ledger's chunks as the store has them, with zeros where the ledger has none.
 async fn in_store(ledger: &Ledger, session: &Session) -> Result<Arc<dyn ReadAt>> {
     let geometry = ledger.geometry();
     let digests: Vec<Digest> = ledger.digests().map(|(digest, _)| digest).collect();
@@ -380,7 +386,7 @@ async fn in_store(ledger: &Ledger, session: &Session) -> Result<Arc<dyn ReadAt>>
     Ok(Arc::new(session.disk_of("what the store has of the disk", index).await?))
 }
 
-/// Takes back the chunks that the store does not have.
+/// Revokes the chunks that the store does not have.
 async fn forget_missing(known: &mut Ledger, session: &Session) -> Result<()> {
     let chunks: Vec<AckedChunk> =
         (0..known.geometry().chunks()).filter_map(|index| known.chunk(index)).collect();
@@ -391,7 +397,7 @@ async fn forget_missing(known: &mut Ledger, session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// Settles the chunks that are known; returns how many that were.
+/// Settles the known chunks and returns how many there were.
 fn settle_known(known: &Ledger, ledger: &mut Ledger) -> u64 {
     let mut settled = 0;
     for index in 0..known.geometry().chunks() {

@@ -1,8 +1,8 @@
-//! What disks of far ends hold, as far as this machine knows: keeping the records, and deciding which may be built on.
+//! Keeps records of what remote disks hold, and decides which records can be trusted.
 //!
-//! A record is a claim of the transfer that ended last. It is trusted if nobody on this machine has written to the disk since (the
-//! generation of the destination), nobody elsewhere has (what the disk counts and carries), and a sample of chunks is there.
-//! Any doubt, and the disk is read back.
+//! A record is a claim of the transfer that ended last. It is trusted if no other run on this machine has
+//! written to the disk since (by the generation of the destination), nobody elsewhere has (by the disk's
+//! evidence and mark), and a sample of chunks matches. If there is any doubt, the disk is read back.
 
 use super::Settings;
 use crate::chunk::{AckedChunk, Geometry};
@@ -20,24 +20,25 @@ use crate::journal::{Contents, Destination, Seen};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The most chunks of which a record is kept: those of 1 TiB at the default chunk size. While it is written it takes some 100
-/// bytes of memory for each.
+/// The most chunks for which a record is kept: those of 1 TiB at the default chunk size. Writing a record
+/// takes about 100 bytes of memory for each chunk.
 const MOST_CHUNKS: u64 = 1 << 18;
 
-/// The fewest small places that make a sample; where fewer can be compared, whole chunks are.
+/// The fewest small places that make a sample. If fewer can be compared, whole chunks are.
 const FEWEST_PLACES: usize = 4;
 
-/// How it is known what a disk holds, and why so.
+/// Whether a record of a disk's contents is trusted, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trust {
     /// Whether the record is trusted.
     pub(super) trusted: bool,
-    /// The reason, in words.
+    /// The reason, as shown to the user.
     pub(super) why: String,
 }
 
 impl Trust {
-    /// Decides. `unusable`: why nothing can be built on the record, whatever the user says; `doubt`: why it may be wrong.
+    /// Decides by the user's choice. `unusable` is the reason why nothing can be built on the record,
+    /// whatever the user chose. `doubt` is the reason why it may be wrong.
     pub(super) fn decide(asked: Resume, unusable: Option<String>, doubt: Option<String>) -> Self {
         let (trusted, why) = match (unusable, asked, doubt) {
             (Some(why), ..) | (None, Resume::Auto, Some(why)) => (false, why),
@@ -48,8 +49,9 @@ impl Trust {
         Self { trusted, why }
     }
 
-    /// Decides whether a record is trusted of a disk that is now as `facts` and `generation` say, for a transfer of that
-    /// geometry and algorithm. `marks`: whether each run leaves its mark on the disk.
+    /// Decides whether to trust the record of a disk, for a transfer with the geometry and algorithm in
+    /// `wanted`. `facts` and `generation` are the present state of the disk. `marks` says whether each run
+    /// marks the disk.
     pub(super) fn of(
         record: Option<&Contents>,
         generation: Option<&str>,
@@ -63,19 +65,19 @@ impl Trust {
         Self::decide(asked, unusable, record.and_then(|record| written_since(record, facts, marks)))
     }
 
-    /// Returns the name in plans.
+    /// Returns the name shown in plans.
     pub(super) fn name(&self) -> &'static str {
         if self.trusted { "trusted" } else { "read back" }
     }
 
-    /// Says it to the user.
+    /// Reports the decision to the user.
     pub(super) fn tell(&self, disk: &str, context: &Context) {
         let how = if self.trusted { "are known from the last transfer" } else { "are read back" };
         (context.observer)(&Event::Note(format!("the contents of {disk} {how}: {}", self.why)));
     }
 }
 
-/// The reason why nothing can be built on a record.
+/// Returns the reason why nothing can be built on a record.
 pub(super) fn unusable(
     record: Option<&Contents>,
     generation: Option<&str>,
@@ -96,7 +98,7 @@ pub(super) fn unusable(
     }
 }
 
-/// The reason to doubt that nobody elsewhere has written to a disk since the record was made.
+/// Returns the reason to doubt that the disk is unchanged elsewhere since the record was made.
 fn written_since(record: &Contents, now: &Facts, marks: bool) -> Option<String> {
     let (then, now_writes) = (&record.seen.evidence, (&now.evidence.writes, &now.evidence.tag));
     if marks && record.seen.mark != now.mark {
@@ -110,12 +112,12 @@ fn written_since(record: &Contents, now: &Facts, marks: bool) -> Option<String> 
     }
 }
 
-/// Whether the far end tells of writes at all.
+/// Returns whether the remote reports writes at all.
 pub(super) fn tells_writes(evidence: &Evidence) -> bool {
     evidence.writes.is_some() || evidence.tag.is_some()
 }
 
-/// The chunks that a record knows, as far as they are cut like those of a transfer.
+/// Returns the chunks that a record knows, if they are as long as those of the transfer.
 pub(super) fn known(record: &Contents, geometry: Geometry, algorithm: Algorithm) -> Ledger {
     let (mut held, zeros) = (Ledger::new(geometry, algorithm), ZeroDigests::new(algorithm));
     for (index, digest) in (0..geometry.chunks()).zip(record.digests(algorithm)) {
@@ -129,10 +131,10 @@ pub(super) fn known(record: &Contents, geometry: Geometry, algorithm: Algorithm)
     held
 }
 
-/// Whether a sample of the chunks that `held` has, and `settled` has not, is on a disk.
+/// Returns whether a disk holds a sample of the chunks that are in `held` and not in `settled`.
 ///
-/// Small places are compared with `source` in chunks that it has, too: that costs hardly anything of the line, and finds what was
-/// written by whole chunks. Where there are too few of them, whole chunks are read.
+/// In chunks that `source` has, too, small places are compared with it. This needs little bandwidth and finds
+/// changes that were written in whole chunks. If there are too few such places, whole chunks are read.
 pub(super) async fn sample_holds(
     held: &Ledger,
     settled: &Ledger,
@@ -151,7 +153,7 @@ pub(super) async fn sample_holds(
     Ok(differing_chunks(disk, held, &chosen, context).await?.is_empty())
 }
 
-/// The chunks of `same` of which a small place differs on two disks.
+/// Returns the chunks of `same` in which a small place differs between two disks.
 pub(super) async fn places_differ(
     held: &Ledger,
     same: &[u64],
@@ -164,7 +166,8 @@ pub(super) async fn places_differ(
     differing_places(&places, &**here, &**there, context).await
 }
 
-/// The chunks of a sample: the first, the last few and some at random, of those that hold something if there are any.
+/// Chooses the chunks of a sample: the first, the last few and some at random. Chunks with data are preferred
+/// to chunks of zeros.
 pub(super) fn choose(held: &Ledger, settled: &Ledger) -> Vec<u64> {
     let candidates: Vec<AckedChunk> = (0..held.geometry().chunks())
         .filter(|index| !settled.is_settled(*index))
@@ -175,8 +178,8 @@ pub(super) fn choose(held: &Ledger, settled: &Ledger) -> Vec<u64> {
     choose_chunks(from, &uuid::Uuid::new_v4().to_string())
 }
 
-/// Reads what a disk holds, of the chunks that `settled` has not, into `held`. What the disk itself says to be zero is not
-/// read.
+/// Reads the chunks of a disk that are not in `settled` into `held`. Extents that the disk reports as zero
+/// are not read.
 pub(super) async fn read_back(
     disk: &Arc<dyn ReadAt>,
     held: &mut Ledger,
@@ -196,15 +199,15 @@ pub(super) async fn read_back(
         }
     }
     let read = if unknown.is_empty() { Ok(()) } else { digests(disk, held, &unknown, context).await };
-    // It is a preparation, and no verification.
+    // This is a preparation, not a verification.
     context.meters.verified.store(0, Relaxed);
     read
 }
 
-/// Keeps a record of what a disk holds by `ledger`. One that cannot be written costs time in a later transfer, so it is a
-/// warning.
+/// Records what a disk holds by `ledger`. A failure only causes a warning, because it only makes a later
+/// transfer slower.
 ///
-/// `trusted`: whether what an earlier record says of other chunks, and by the other algorithm, still holds.
+/// `trusted` says whether the earlier record still holds for other chunks and for the other algorithm.
 pub(super) fn note(
     destination: &Destination,
     seen: Seen,
@@ -234,7 +237,7 @@ fn updated(old: Option<Contents>, seen: Seen, ledger: &Ledger, trusted: bool) ->
         let digest = ledger.get(index);
         let was =
             usize::try_from(index).ok().and_then(|at| record.digests(algorithm).get(at).copied().flatten());
-        // The digest of the other algorithm is of this chunk only if both are of one moment.
+        // The digest by the other algorithm is of the same bytes only if both were taken at the same time.
         if !trusted && (was.is_none() || digest.is_none()) {
             record.forget(index);
         }
@@ -245,11 +248,11 @@ fn updated(old: Option<Contents>, seen: Seen, ledger: &Ledger, trusted: bool) ->
     record
 }
 
-/// What a destination is known to hold, for the engine.
+/// The known contents of a destination, for the engine.
 pub(super) struct HeldChunks(Ledger);
 
 impl HeldChunks {
-    /// The chunks of a ledger.
+    /// Wraps the chunks of a ledger.
     pub(super) fn new(held: Ledger) -> Arc<Self> {
         Arc::new(Self(held))
     }
@@ -261,7 +264,7 @@ impl Held for HeldChunks {
     }
 }
 
-/// The chunks that two ledgers have with the same digest, in order.
+/// Returns the indices of the chunks that have the same digest in two ledgers, in order.
 pub(super) fn common(one: &Ledger, other: &Ledger) -> Vec<u64> {
     let same = |index: &u64| one.get(*index).is_some_and(|digest| other.get(*index) == Some(digest));
     (0..one.geometry().chunks()).filter(same).collect()

@@ -1,8 +1,9 @@
-//! `migrate`: a drive or an appliance of one remote into a drive of another, with no disk in between.
+//! Migrates a drive or an appliance of one remote to a drive of another, without a local disk in between.
 //!
-//! It is an [`upload`](super::upload) whose image lies on another remote. What can be read at any place (a drive, an
-//! appliance that is raw and whose server has ranges) is read like that, and resumed at both ends; what has to be unpacked,
-//! or read from its start, is a stream that is read again and compared up to where the earlier run had come.
+//! A migration is an [`upload`](super::upload) whose image is on another remote. A source that can be read at
+//! any offset (a drive, or a raw appliance whose server supports ranges) can be resumed at both ends. A
+//! source that must be unpacked, or read from its start, is a stream: it is read again and compared up to the
+//! point where the earlier run ended.
 
 use super::appliance::Found;
 use super::upload::{Image, ImageBytes, Upload};
@@ -20,7 +21,7 @@ use crate::event::{Event, Summary};
 use crate::journal::{self, Directory, Header};
 use std::sync::Arc;
 
-/// A disk as the image of an upload to another remote.
+/// Opens a disk as the image of an upload to another remote.
 pub async fn disk(drive: &str, from: &Far, context: &Context) -> Result<Image> {
     let facts = usable(drive, Access::Read, from, context).await?;
     if facts.size == 0 {
@@ -45,7 +46,8 @@ pub async fn disk(drive: &str, from: &Far, context: &Context) -> Result<Image> {
     })
 }
 
-/// Moves an appliance, written as `written_as`. `size`: the raw image's, if the user knows it; else it is found out.
+/// Migrates an appliance, written as `written_as`. `size` is the size of the raw image, if the user knows it;
+/// otherwise it is determined.
 pub async fn appliance(
     found: &Found,
     size: Option<u64>,
@@ -93,12 +95,12 @@ pub async fn appliance(
     done
 }
 
-/// What an appliance is read as.
+/// Returns the format of an appliance as shown in plans.
 fn reading(contents: &Contents) -> String {
     if contents.layers.is_empty() { "raw".to_owned() } else { format!("raw in {}", contents.describe()) }
 }
 
-/// The raw size as an earlier run of the same migration has found it.
+/// Returns the raw size that an earlier run of the same migration found.
 fn known(found: &Found, upload: &Upload, far: &Far, settings: &Settings) -> Result<Option<u64>> {
     if settings.restart {
         return Ok(None);
@@ -112,7 +114,7 @@ fn known(found: &Found, upload: &Upload, far: &Far, settings: &Settings) -> Resu
     };
     let path = settings.journals.path(&Directory::id(&header))?;
     let replay = if path.exists() { Some(journal::peek(&path)?) } else { None };
-    // What is written may be more than that.
+    // The size of what is written may be larger than that of the image.
     let was = replay.and_then(|replay| replay.header.image);
     Ok(was.and_then(|was| match was {
         Identity::Remote { size, .. } if found.identity(size).difference(&was).is_none() => Some(size),
@@ -120,7 +122,7 @@ fn known(found: &Found, upload: &Upload, far: &Far, settings: &Settings) -> Resu
     }))
 }
 
-/// Finds the raw size: where the format says it, there; else by unpacking it all once.
+/// Finds the raw size: from the format if it states the size, otherwise by unpacking everything once.
 async fn find_size(found: &Found, contents: &Contents, context: &Context) -> Result<u64> {
     if contents.layers.is_empty() {
         return found.access.size().ok_or_else(|| {
@@ -144,7 +146,7 @@ async fn find_size(found: &Found, contents: &Contents, context: &Context) -> Res
     count(found, context).await
 }
 
-/// Unpacks everything once and counts.
+/// Unpacks everything once and returns the number of bytes.
 async fn count(found: &Found, context: &Context) -> Result<u64> {
     let pull = pull(&found.appliance, &found.access, false);
     let mut reader = unpack(pull.reader)?;

@@ -1,4 +1,4 @@
-//! `restore`: a backup as the image of an upload or of a download.
+//! Restores a backup, as the image of an upload or the object of a download.
 
 use super::download::{FileForm, Object};
 use super::upload::{Image, ImageBytes};
@@ -11,20 +11,20 @@ use crate::error::{Error, Kind, Result};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A backup that is to be read.
+/// A backup to restore.
 pub struct Backup {
-    /// The store.
+    /// The name of the store.
     store: String,
-    /// What it is called there.
+    /// The id in the store, or the path of the index.
     id: String,
-    /// The name of what is made of it.
+    /// The name for the restored drive or file.
     name: String,
     disk: IndexDisk,
     properties: Properties,
 }
 
 impl Backup {
-    /// One of a store's.
+    /// Opens a backup of a store.
     pub async fn of(store: &BackupStore, id: &SnapshotId) -> Result<Self> {
         let properties = store.properties(id).await?.unwrap_or_default();
         let name = match properties.name.trim() {
@@ -41,7 +41,7 @@ impl Backup {
         })
     }
 
-    /// An index that is a file anywhere.
+    /// Opens an index that is a file at any path.
     pub async fn of_file(store: &BackupStore, path: &Path) -> Result<Self> {
         let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Self {
@@ -60,7 +60,7 @@ impl Backup {
         Ok(Arc::new(self.disk.clone()))
     }
 
-    /// As the image of an upload.
+    /// Returns the backup as the image of an upload.
     pub fn image(&self) -> Result<Image> {
         Ok(Image {
             bytes: ImageBytes::Disk(self.disk()?),
@@ -72,7 +72,7 @@ impl Backup {
         })
     }
 
-    /// As what a download fetches.
+    /// Returns the backup as the object of a download.
     pub fn object(&self, form: FileForm) -> Result<Object<Arc<dyn ReadAt>>> {
         let disk = self.disk()?;
         Ok(Object {
@@ -89,20 +89,23 @@ impl Backup {
     }
 }
 
-/// The keys of a drive that a new one can be made with; what a server fills in itself (status, counters, the name and size, which
-/// are given beside them) is not among them, and neither are the drives that it was to be apart from, which may be gone.
+/// Returns whether a new drive can be created with this property of the old one.
+///
+/// Excluded are the properties that the server sets itself (status, counters), the name and size, which are
+/// given separately, and the drives from which the old one was kept apart, which may be gone.
 fn is_kept(key: &str) -> bool {
     const KEPT: [&str; 3] = ["tags", "encryption:cipher", "claim:type"];
     KEPT.contains(&key) || (key.starts_with("user:") && key != TRANSFER_KEY)
 }
 
-/// The keys of a new drive: those of the one that was backed up, where it was one of the same provider, and those that are `given`,
-/// which come first.
+/// Returns the properties of a new drive: those in `given`, and those of the old drive if it was of the same
+/// provider. The given ones take precedence.
 pub fn keys(backup: &Backup, provider: &str, given: &[(String, String)]) -> Vec<(String, String)> {
     let mut keys = given.to_vec();
     if backup.properties.provider == provider {
         for (key, value) in &backup.properties.keys {
-            // What a store says is data: a value of several lines would be several keys of a request.
+            // A store's contents are untrusted: a value of several lines would be several properties in a
+            // request.
             let is_one_line = !key.contains(char::is_whitespace) && !value.contains(char::is_control);
             let is_new = !keys.iter().any(|(k, _)| k == key);
             if is_kept(key) && is_one_line && is_new && !value.is_empty() {

@@ -1,4 +1,4 @@
-//! The journal that belongs to a command, if an earlier run left one, and whether what it says can be built upon.
+//! Finds the journal that an earlier run of a command left, and checks whether it can be resumed.
 
 use super::{OnChange, Settings};
 use crate::chunk::{AckedChunk, Geometry};
@@ -14,7 +14,7 @@ use crate::record::ChunkOutcome;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A journal that was there, or none.
+/// The journal of an earlier run, if there is one.
 pub(super) struct Resumable {
     journal: Option<Journal>,
     pub(super) replay: Option<Replay>,
@@ -22,11 +22,11 @@ pub(super) struct Resumable {
 }
 
 impl Resumable {
-    /// Looks for the journal of this command. With [`Settings::restart`] there is none, and the disk that the earlier run made
-    /// is reported as left over.
+    /// Looks for the journal of this command. With [`Settings::restart`] the journal is ignored, and a disk
+    /// that the earlier run created is reported as left over.
     ///
     /// # Errors
-    /// [`Kind::Changed`] if the image is not what it was, [`Kind::Journal`] if anything else of the command differs.
+    /// [`Kind::Changed`] if the image changed, [`Kind::Journal`] if anything else of the command differs.
     pub(super) fn find(settings: &Settings, header: &Header, context: &Context) -> Result<Self> {
         let id = Directory::id(header);
         let path = settings.journals.path(&id)?;
@@ -69,7 +69,7 @@ impl Resumable {
         Ok(Self { journal, replay, path })
     }
 
-    /// Returns what the earlier run noted as done.
+    /// Returns the ledger of the chunks that the earlier run acknowledged.
     pub(super) fn ledger(&self, geometry: Geometry, algorithm: Algorithm) -> Ledger {
         let mut ledger = Ledger::new(geometry, algorithm);
         if let Some(replay) = &self.replay {
@@ -78,24 +78,24 @@ impl Resumable {
         ledger
     }
 
-    /// Returns the chunks that the earlier run noted as done and that fit `ledger`, in the order of their
+    /// Returns the chunks that the earlier run acknowledged and that fit `ledger`, in the order of
     /// acknowledgement.
     pub(super) fn acked(&self, ledger: &Ledger) -> Vec<AckedChunk> {
         let all = self.replay.as_ref().map_or(&[][..], |replay| &replay.acked);
         all.iter().filter(|chunk| ledger.chunk(chunk.index) == Some(**chunk)).copied().collect()
     }
 
-    /// Whether the journal belongs to an earlier run.
+    /// Returns whether there is a journal of an earlier run.
     pub(super) fn is_resumed(&self) -> bool {
         self.replay.is_some()
     }
 
-    /// Returns the drive that the earlier run noted.
+    /// Returns the drive that the earlier run recorded.
     pub(super) fn drive(&self) -> Option<&DriveRecord> {
         self.replay.as_ref()?.drive.as_ref()
     }
 
-    /// Returns the journal, begun if there was none.
+    /// Returns the journal, creating it if there is none.
     pub(super) fn journal(self, header: Header) -> Result<Journal> {
         match self.journal {
             Some(journal) => Ok(journal),
@@ -103,7 +103,7 @@ impl Resumable {
         }
     }
 
-    /// Whether an earlier comparison found a difference.
+    /// Returns whether an earlier comparison found a difference.
     pub(super) fn compares_all(&self) -> bool {
         self.replay.as_ref().is_some_and(|replay| replay.header.compare_all)
     }
@@ -113,15 +113,16 @@ impl Resumable {
         self.compares_all().then(|| "an earlier comparison found a difference".to_owned())
     }
 
-    /// Returns the reason to doubt that nobody on this machine has written to the destination since; `claim` is its lock.
+    /// Returns the reason to doubt that the destination is unchanged by other runs on this machine. `claim`
+    /// is the lock on the destination.
     pub(super) fn written_here(&self, claim: Option<&Claim>) -> Option<String> {
         let (replay, claim) = (self.replay.as_ref()?, claim?);
         (replay.generation.as_deref() != claim.generation())
             .then(|| "another run on this machine has written to it since".to_owned())
     }
 
-    /// Returns the reason to doubt that nobody elsewhere has written to the drive that is the destination. `marks`: whether
-    /// each run leaves its mark on the drive.
+    /// Returns the reason to doubt that the destination drive is unchanged from elsewhere. `marks` says
+    /// whether each run marks the drive.
     pub(super) fn written_elsewhere(&self, now: &Facts, marks: bool) -> Option<String> {
         let replay = self.replay.as_ref()?;
         if marks && now.mark.as_deref() != Some(replay.header.transfer.as_str()) {
@@ -140,14 +141,14 @@ impl Resumable {
         }
     }
 
-    /// Returns why the drive that is read is not what it was when the transfer began, as far as it counts its writes.
+    /// Returns how the source changed since the transfer began, if its evidence shows that.
     pub(super) fn source_changed(&self, now: &Evidence) -> Option<String> {
         let then = self.replay.as_ref()?.source.as_ref()?;
         (then != now).then(|| "it was written to since then".to_owned())
     }
 }
 
-/// Counts what an earlier run has moved.
+/// Counts the chunks that an earlier run moved, and returns their number.
 pub(super) fn count_resumed(ledger: &Ledger, context: &Context) -> u64 {
     let bytes = ledger.settled_bytes();
     context.meters.image.store(bytes, Relaxed);
@@ -160,21 +161,21 @@ pub(super) fn count_resumed(ledger: &Ledger, context: &Context) -> u64 {
     ledger.settled()
 }
 
-/// The settled ones of `acked`, as a journal that replaces the old one has them.
+/// Returns the chunks of `acked` that are still settled, for a journal that replaces the old one.
 pub(super) fn still_settled(acked: &[AckedChunk], ledger: &Ledger) -> Vec<AckedChunk> {
     acked.iter().filter(|chunk| ledger.is_settled(chunk.index)).copied().collect()
 }
 
-/// The error for a source that is not what the interrupted run read.
+/// Returns the error for a source that changed since the interrupted run.
 pub(super) fn changed_since(what: &str, how: &str) -> Error {
     Error::new(Kind::Changed, format!("{what} changed since the interrupted run: {how}"))
 }
 
-/// Returns the settings that start over after `error`, if it says that the source changed since the interrupted run and
+/// Returns settings that start over, if `error` says that the source changed since the interrupted run and
 /// [`OnChange::Restart`] is set.
 ///
 /// # Errors
-/// `error` in every other case; one that says that the source changed tells both ways on.
+/// Returns `error` in every other case. If the source changed, its hint names both ways to start over.
 pub(super) fn start_over(error: Error, settings: &Settings, context: &Context) -> Result<Settings> {
     if error.kind() != Kind::Changed {
         return Err(error);
@@ -189,7 +190,7 @@ pub(super) fn start_over(error: Error, settings: &Settings, context: &Context) -
     Ok(Settings { restart: true, ..settings.clone() })
 }
 
-/// Says that chunks have to be moved again.
+/// Warns that chunks must be transferred again.
 pub(super) fn tell_lost(chunks: usize, place: &str, context: &Context) {
     let (s, are) = if chunks == 1 { ("", "is") } else { ("s", "are") };
     let text = format!(

@@ -1,4 +1,4 @@
-//! `verify`: an image and a drive, chunk by chunk.
+//! Compares an image with a drive, chunk by chunk.
 
 use super::upload::Image;
 use super::{Access, Far, Settings, announce, check_device, summary, usable, vhd, write_manifest};
@@ -12,32 +12,32 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan, Summary};
 use std::time::Instant;
 
-/// A comparison.
+/// A comparison of an image with a drive.
 pub struct Verify {
-    /// The image, which can be read at any place.
+    /// The image. It must be readable at any offset.
     pub image: Image,
-    /// The drive.
+    /// The drive to compare it with.
     pub drive: String,
-    /// What the image should be there.
+    /// The format in which the image should be on the drive.
     pub target: TargetFormat,
 }
 
-/// How a VHD is compared with its footer.
+/// The hint for comparing a VHD with its footer.
 const AS_VHD: &str = "`--target-format vhd` also compares the footer";
 
-/// What a comparison has found.
+/// The result of a comparison.
 #[derive(Debug)]
 pub struct Verified {
-    /// What was done.
+    /// The summary of the comparison.
     pub summary: Summary,
     /// The byte offsets of the chunks that differ, in order.
     pub differ: Vec<u64>,
-    /// The error that says so, if any do.
+    /// The error that reports the difference, if there is one.
     pub error: Option<Error>,
 }
 
 impl Verify {
-    /// Runs the comparison; `None` if only the plan was wanted.
+    /// Runs the comparison. Returns `None` for a dry run, which only announces the plan.
     pub async fn run(self, far: &Far, settings: &Settings, context: &Context) -> Result<Option<Verified>> {
         let start = Instant::now();
         settings.check()?;
@@ -52,7 +52,7 @@ impl Verify {
         let disk = far.store.read(&info, None).await?;
         let (here, disk) = match self.target {
             TargetFormat::Vhd => (vhd::like(here, &disk, context).await?, disk),
-            // A VHD that was uploaded as it is is compared as it is.
+            // A VHD that was uploaded unchanged is compared unchanged.
             _ if info.size == here.info().size => (here, disk),
             _ => (here, vhd::without_footer(disk, far, AS_VHD, context).await?),
         };
@@ -113,7 +113,7 @@ impl Verify {
             ..summary(&info.disk, &ledger, sha256.as_deref(), context, start)
         };
         if amount != Amount::Full && sha256.is_none() {
-            // Of a sample there is no digest that would mean anything.
+            // The digest of a sample would mean nothing.
             (summary.digest, summary.digest_kind) = (String::new(), String::new());
         }
         let differ = compared.differ.iter().map(|index| geometry.offset(*index)).collect();

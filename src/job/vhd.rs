@@ -1,4 +1,4 @@
-//! Footers of fixed VHDs, at the ends of a job: put behind an image, and taken off one.
+//! Adds footers of fixed VHDs to images and removes them.
 
 use super::Far;
 use crate::disk::vhd::{FOOTER, Footer, WithFooter, WithoutFooter, id_of};
@@ -9,14 +9,15 @@ use crate::event::Event;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The id and the time in the footer of an image, which are the same in every run that finds the same image.
+/// Returns the id and the time for the footer of an image. They are the same in every run with the same
+/// image.
 pub(super) fn stamp(image: Option<&Identity>) -> Result<([u8; 16], SystemTime)> {
     let known = serde_json::to_string(&image)
         .map_err(|e| Error::new(Kind::Source, "the image has a name that cannot be told").source(e))?;
     Ok((id_of(&known), image.map_or(UNIX_EPOCH, modified)))
 }
 
-/// When an image was last modified, as far as that is known.
+/// Returns when an image was last modified, or the Unix epoch if that is unknown.
 fn modified(image: &Identity) -> SystemTime {
     match image {
         Identity::File { mtime_ns, .. } => {
@@ -27,13 +28,13 @@ fn modified(image: &Identity) -> SystemTime {
     }
 }
 
-/// A disk as the VHD that it becomes.
+/// Returns a disk with a footer, as a VHD.
 pub(super) fn with_footer(disk: Arc<dyn ReadAt>, image: Option<&Identity>) -> Result<Arc<dyn ReadAt>> {
     let (id, made) = stamp(image)?;
     Ok(Arc::new(WithFooter::new(disk, id, made)?))
 }
 
-/// The footer with which a disk of VHDs ends, if it does; `None` on any other remote.
+/// Returns the footer at the end of a disk, if the remote keeps VHDs and there is one.
 async fn footer(disk: &Arc<dyn ReadAt>, far: &Far, context: &Context) -> Result<Option<Footer>> {
     let Some(end) = disk.info().size.checked_sub(FOOTER).filter(|_| far.store.info().vhd) else {
         return Ok(None);
@@ -41,7 +42,7 @@ async fn footer(disk: &Arc<dyn ReadAt>, far: &Far, context: &Context) -> Result<
     footer_at(disk, end, context).await
 }
 
-/// The footer of a fixed VHD that is at that place of a disk.
+/// Returns the footer of a fixed VHD at an offset of a disk.
 async fn footer_at(disk: &Arc<dyn ReadAt>, offset: u64, context: &Context) -> Result<Option<Footer>> {
     let what = format!("reading the end of {}", disk.info().name);
     let read = async || disk.read_at(offset, FOOTER, Buffers::new(1).take(0)).await;
@@ -49,7 +50,8 @@ async fn footer_at(disk: &Arc<dyn ReadAt>, offset: u64, context: &Context) -> Re
     Ok(bytes.as_array::<512>().and_then(Footer::parse).filter(Footer::is_fixed))
 }
 
-/// A disk without the footer that it ends with, if VHDs are what is kept there. `hint` says how else it can be had.
+/// Returns a disk without the footer at its end, if the remote keeps VHDs. `hint` says how to get the disk
+/// with its footer.
 pub(super) async fn without_footer(
     disk: Arc<dyn ReadAt>,
     far: &Far,
@@ -72,7 +74,7 @@ pub(super) async fn without_footer(
     Ok(Arc::new(image))
 }
 
-/// A disk as the VHD that it is, or that it becomes.
+/// Returns a disk as a VHD: unchanged if it is one, otherwise with a footer.
 pub(super) async fn as_vhd(
     disk: Arc<dyn ReadAt>,
     image: &Identity,
@@ -89,8 +91,10 @@ pub(super) async fn as_vhd(
     }
 }
 
-/// An image as the VHD that `there` should be. The id and the time in a footer are whatever they are there, if it is one of an
-/// image of that size: a copy of the image, or one that was touched, makes no other VHD.
+/// Returns an image as the VHD that `there` should be.
+///
+/// If `there` has a footer for an image of this size, its id and time are used. So a copy of the image, or
+/// one whose modification time changed, still makes the same VHD.
 pub(super) async fn like(
     image: Arc<dyn ReadAt>,
     there: &Arc<dyn ReadAt>,

@@ -54,7 +54,7 @@ fn a_record_is_trusted_only_where_nothing_speaks_against_it() {
     {
         let auto = trust(&good, &now, "g", Resume::Auto);
         assert!(!auto.trusted && auto.why.contains(why), "{auto:?}");
-        // That is the user's to say.
+        // The user may decide otherwise.
         assert!(trust(&good, &now, "g", Resume::Trust).trusted);
     }
     let mut changing = record(Algorithm::Blake3);
@@ -102,11 +102,11 @@ fn the_digests_of_the_other_algorithm_stay_only_where_the_chunk_is_the_same() {
     let changed = updated(Some(both), seen(), &ledger(&other, Algorithm::Blake3), false);
     assert_eq!(all(&changed, Algorithm::Sha256), [true, false, true, true, true]);
     assert_eq!(all(&changed, Algorithm::Blake3), [true; 5]);
-    // Where only the other one is known, nothing tells that it is of what is there now.
+    // If only the other digest is known, nothing shows that it is of the present contents.
     let unpaired =
         updated(Some(record(Algorithm::Sha256)), seen(), &ledger(&other, Algorithm::Blake3), false);
     assert_eq!(all(&unpaired, Algorithm::Sha256), [false; 5]);
-    // What was not read is not known any more, unless the record is trusted.
+    // Chunks that were not read are no longer known, unless the record is trusted.
     let mut some = Ledger::new(geometry(), Algorithm::Blake3);
     some.settle(&ledger(&image(), Algorithm::Blake3).chunk(3).unwrap());
     let partly = updated(Some(record(Algorithm::Blake3)), seen(), &some, false);
@@ -131,11 +131,12 @@ async fn a_sample_finds_a_drive_that_was_put_back() {
     assert!(holds(Some(&source), image.clone()).await && holds(None, image.clone()).await);
     assert!(!holds(Some(&source), vec![0; 40_000]).await);
     assert!(!holds(None, vec![0; 40_000]).await);
-    // The first and the last are among them, whatever else is. Only whole chunks find a byte for certain.
+    // The sample always has the first and the last chunk. Only whole chunks are certain to show a changed
+    // byte.
     let mut first = image.clone();
     first[0] ^= 1;
     assert!(!holds(None, first).await);
-    // An image that has nothing in common with the drive is compared with nothing.
+    // An image with nothing in common with the drive offers no places to compare, so whole chunks are read.
     let foreign = disk(vec![9; 40_000]);
     assert!(holds(Some(&foreign), image.clone()).await && !holds(Some(&foreign), vec![0; 40_000]).await);
     assert_eq!(context.meters.verified.load(Relaxed), 0);
@@ -178,7 +179,7 @@ async fn a_record_that_cannot_be_written_is_a_warning() {
     let ledger = ledger(&image(), Algorithm::Blake3);
     note(&destination, seen(), &ledger, false, &settings, &context);
     assert_eq!(settings.contents.load(&destination).unwrap().seen, seen());
-    // More chunks than are kept: the old record goes.
+    // With more chunks than a record may have, the old record is removed.
     let many = Ledger::new(Geometry::new((MOST_CHUNKS + 1) * CHUNK, CHUNK), Algorithm::Blake3);
     note(&destination, seen(), &many, false, &settings, &context);
     assert!(settings.contents.load(&destination).is_none() && warnings.lock().unwrap().is_empty());

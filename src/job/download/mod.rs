@@ -36,7 +36,7 @@ use std::time::Instant;
 /// A disk that can be read at any offset.
 type Disk = Arc<dyn ReadAt>;
 
-/// A download.
+/// A download to a file or to standard output.
 #[derive(Clone, Debug)]
 pub struct Download {
     /// The destination. `-` is standard output. In a directory, and with `None` in the current one, the file

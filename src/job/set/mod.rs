@@ -1,9 +1,9 @@
-//! Sets: several disks in one command.
+//! Sets of several disks in one command.
 //!
-//! [`run`] has a few members run at a time, in one [`Window`]; [`Context::member`](crate::engine::Context::member) gives each its
-//! counters.
-//! A member that fails does not stop the rest, and [`verdict`] says how the set ended. What each [`Shard`] has of a set follows
-//! from the members' names alone. [`SetNotes`] say, until the whole set is done, which members are.
+//! [`run`] runs a few members at a time, which share one [`Window`];
+//! [`Context::member`](crate::engine::Context::member) gives each its own counters. A member that fails does
+//! not stop the others, and [`verdict`] determines the result of the set. The members' keys alone determine
+//! which [`Shard`] a member belongs to. [`SetNotes`] record which members are done, until the whole set is.
 
 mod notes;
 mod shard;
@@ -24,36 +24,36 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The most members that run at a time: with four, drives of a few chunks hide each other's round trips, and each has room for
-/// enough chunks to fill a line.
+/// The most members that run at a time. With four, drives of a few chunks hide each other's round trips, and
+/// each has room for enough chunks to fill a connection.
 pub const MOST_AT_ONCE: usize = 4;
 
-/// Chunks that a member needs room for: one that is read while one is written.
+/// The number of chunks that a member needs room for: one that is read while another is written.
 const CHUNKS_EACH: u64 = 2;
 
-/// How often it is decided whether another member is begun beside those that run.
+/// The interval at which to decide whether to start another member.
 const DECIDE: Duration = Duration::from_millis(50);
 
-/// How often in a row there has to be room for that: between the end of one member and the first chunk of the next there is
-/// always some.
+/// The number of consecutive decisions that must find room before another member starts. There is always some
+/// room between the end of one member and the first chunk of the next.
 const ROOMY: u32 = 2;
 
-/// A disk that is one of a set.
+/// A disk in a set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// The remote's name.
     pub remote: String,
-    /// Its address and user, or `local`.
+    /// The remote's address and user, or `local`.
     pub account: String,
-    /// What the disk is asked for by.
+    /// The id of the disk in requests.
     pub disk: String,
-    /// What people call it; empty if that is not known.
+    /// The name of the disk; empty if it is unknown.
     pub name: String,
 }
 
 impl Member {
-    /// What tells the member from every other, wherever the command runs: the UUID alone where the disk has one, since that is
-    /// the same under whatever name or address its remote goes; else the account and the disk.
+    /// Returns the key that identifies the member on every machine: the UUID alone if the disk has one,
+    /// because it does not depend on the name or address of the remote, otherwise the account and the disk.
     pub fn key(&self) -> String {
         match uuid::Uuid::parse_str(&self.disk) {
             Ok(uuid) => uuid.to_string(),
@@ -61,13 +61,13 @@ impl Member {
         }
     }
 
-    /// The member as the command line names it.
+    /// Returns the member in the notation of the command line.
     pub fn shown(&self) -> String {
         format!("{}:{}", self.remote, self.disk)
     }
 }
 
-/// How many members may run at a time.
+/// Limits how many members run at a time.
 #[derive(Clone, Debug)]
 pub struct AtOnce {
     window: Window,
@@ -75,27 +75,30 @@ pub struct AtOnce {
 }
 
 impl AtOnce {
-    /// As many as have room in `window`, where chunks have `chunk_size` bytes.
+    /// Creates a limit for members that share `window`, with chunks of `chunk_size` bytes.
     pub fn new(window: &Window, chunk_size: u64) -> Self {
         Self { window: window.clone(), chunk_size }
     }
 
-    /// The most there can be: none has less room than its chunks need.
+    /// Returns the largest number of members for which each has enough room for its chunks.
     pub fn most(&self) -> usize {
         let each = self.chunk_size.saturating_mul(CHUNKS_EACH).max(1);
         let fit = usize::try_from(self.window.capacity() / each).unwrap_or(usize::MAX);
         fit.clamp(1, MOST_AT_ONCE)
     }
 
-    /// Whether those that run leave room for another. Where they fill the window, bytes are the limit, and another would only
-    /// make each of them slower.
+    /// Returns whether the running members leave room for another. If they fill the window, bandwidth is the
+    /// limit, and another member would only slow down each of them.
     fn has_room(&self) -> bool {
         self.window.has_room(self.chunk_size.saturating_mul(CHUNKS_EACH))
     }
 }
 
-/// Runs all members, a few at a time, and returns how each ended, in their order. `begin` starts one. Once a stop is asked for
-/// none is begun any more, and those that were not have ended with [`Kind::Interrupted`].
+/// Runs all members, a few at a time, and returns their results in the order of `members`. `begin` starts
+/// one.
+///
+/// Once a stop is requested, no further member starts. Those that did not start end with
+/// [`Kind::Interrupted`].
 pub async fn run<'m, 'f, M, T>(
     members: &'m [M],
     at_once: &AtOnce,
@@ -135,13 +138,14 @@ pub async fn run<'m, 'f, M, T>(
     ended.into_iter().map(|ended| ended.unwrap_or_else(|| Err(stopped()))).collect()
 }
 
-/// How a set ended: nothing if all of it is done, else the error of the command.
+/// Returns the error of the command, or `None` if all members are done.
 ///
-/// - stopped: [`Kind::Interrupted`];
-/// - something was done, or begun and can be resumed: [`Kind::Incomplete`], whatever the others failed of;
-/// - nothing was done at all: [`Kind::Auth`] if every member was refused for that, else an error that ends with status 1.
+/// - Stopped: [`Kind::Interrupted`].
+/// - Something was done, or begun and can be resumed: [`Kind::Incomplete`], whatever the other errors are.
+/// - Nothing was done: [`Kind::Auth`] if every member failed with it, otherwise an error with exit status 1.
 ///
-/// `done` is the word for it, as in `downloaded`; `noun` what the members are, as in `drive`.
+/// `done` is the participle for messages, as in `downloaded`, and `noun` is what the members are, as in
+/// `drive`.
 pub fn verdict<T>(ended: &[Result<T>], stop: &Stop, done: &str, noun: &str) -> Option<Error> {
     let (total, failed) = (ended.len(), ended.iter().filter_map(|ended| ended.as_ref().err()).count());
     if failed == 0 {
@@ -172,12 +176,14 @@ pub fn verdict<T>(ended: &[Result<T>], stop: &Stop, done: &str, noun: &str) -> O
     Some(Error::new(kind, text))
 }
 
-/// The files that members are downloaded to in `directory`: it alone where the download finds the name, and a name with the UUID
-/// in it where several members have the same.
+/// Returns the paths to which members are downloaded in `directory`.
+///
+/// This is the directory itself if the name of a member is unique: the download then chooses the file name.
+/// If several members have the same name, it is a file name with the UUID in it.
 pub fn files(directory: &Path, members: &[Member], form: FileForm) -> Vec<PathBuf> {
     let own = |member: &Member| file_name(&member.name, &member.disk);
     let mut named: HashMap<String, usize> = HashMap::new();
-    // A file system need not tell letters by their case.
+    // A file system may ignore case.
     for member in members {
         *named.entry(own(member).to_lowercase()).or_default() += 1;
     }

@@ -1,8 +1,9 @@
-//! Which members of a set are done, until all are.
+//! Records which members of a set are done, until all are.
 //!
-//! A member that is done keeps its journal: when the same command runs again, that says what was moved and is proved like any
-//! other, so that nothing is moved twice and nothing is believed. The notes name these journals, and once the whole set is done
-//! they are removed with it. A line that is torn is as good as none: the member's journal is then found by its own name.
+//! A member that is done keeps its journal. When the same command runs again, the journal says what was moved
+//! and is checked like any other, so nothing is moved twice and nothing is taken on trust. The notes name
+//! these journals, and once the whole set is done, the journals are removed with the notes. A torn line
+//! counts as missing: the member's journal is then found by its own name.
 
 use crate::error::{Error, Kind, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,29 +12,30 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The most that is read of a set's notes: a hundred thousand members.
+/// The most bytes of a set's notes that are read: enough for a hundred thousand members.
 const LONGEST: u64 = 32 << 20;
 
-/// Where the notes of sets are kept.
+/// The directory of sets' notes.
 #[derive(Clone, Debug)]
 pub struct SetDirectory(PathBuf);
 
-/// The notes of one set. Nobody else runs the same set on this machine while this exists.
+/// The notes of one set. While this value exists, no other process on this machine runs the same set.
 #[derive(Debug)]
 pub struct SetNotes {
     path: PathBuf,
     file: File,
-    /// The journals of members that are done, by the members' keys.
+    /// The journals of members that are done, by key.
     done: BTreeMap<String, PathBuf>,
 }
 
 impl SetDirectory {
-    /// A directory; it is made when the first set is.
+    /// Creates a handle. The directory itself is created with the first set.
     pub fn new(path: PathBuf) -> Self {
         Self(path)
     }
 
-    /// Opens the notes of the set that `words` tell from every other: the action, what was selected, where it goes, the shard.
+    /// Opens the notes of a set. `words` identify the set: the action, the selection, the destination and the
+    /// shard.
     ///
     /// # Errors
     /// [`Kind::Locked`] if another process runs the same set.
@@ -56,19 +58,19 @@ impl SetDirectory {
         (&mut file).take(LONGEST).read_to_end(&mut text).map_err(what)?;
         let text = String::from_utf8_lossy(&text).into_owned();
         if !text.is_empty() && !text.ends_with('\n') {
-            // What is noted next has a line of its own.
+            // The next note starts on a line of its own.
             file.write_all(b"\n").map_err(what)?;
         }
         let done = text.lines().filter_map(read_line).collect();
         Ok(SetNotes { path, file, done })
     }
 
-    /// How many members of a set an earlier run has noted as done; nothing is made or locked.
+    /// Returns how many members an earlier run recorded as done. Creates and locks nothing.
     pub fn peek(&self, words: &[String]) -> usize {
         read_notes(&self.path(words)).len()
     }
 
-    /// The journals of members that are done, of all sets that are not.
+    /// Returns the journals of members that are done, of all sets that are not.
     pub fn journals(&self) -> BTreeSet<PathBuf> {
         let Ok(entries) = std::fs::read_dir(&self.0) else { return BTreeSet::new() };
         let notes = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -83,12 +85,12 @@ impl SetDirectory {
 }
 
 impl SetNotes {
-    /// Whether an earlier run has noted the member of this key as done.
+    /// Returns whether an earlier run recorded the member with this key as done.
     pub fn has(&self, key: &str) -> bool {
         self.done.contains_key(key)
     }
 
-    /// Notes that a member is done; `journal` is what says of what it consists.
+    /// Records that a member is done. `journal` lists its chunks.
     pub fn note(&mut self, key: &str, journal: &Path) -> Result<()> {
         let line = line_of(key, journal);
         let what = |e| Error::io(format!("writing {}", self.path.display()), e);
@@ -97,7 +99,7 @@ impl SetNotes {
         Ok(())
     }
 
-    /// The whole set is done: removes the members' journals, and then the notes.
+    /// Removes the members' journals, and then the notes. Call this once the whole set is done.
     pub fn remove(self) -> Result<()> {
         for journal in self.done.values() {
             match std::fs::remove_file(journal) {
@@ -111,22 +113,22 @@ impl SetNotes {
             .map_err(|e| Error::io(format!("removing {}", self.path.display()), e))
     }
 
-    /// Nothing was done: leaves no file behind that has nothing in it.
+    /// Removes the notes if they are empty.
     pub fn leave(self) {
         if self.done.is_empty() {
-            // One that stays costs nothing but its name.
+            // An empty file that remains is harmless.
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
-/// A checksum, the member's key and the journal, as JSON strings.
+/// Returns a line of notes: a checksum, then the member's key and the journal as a JSON array.
 fn line_of(key: &str, journal: &Path) -> String {
     let body = serde_json::json!([key, journal]).to_string();
     format!("{} {body}\n", checksum(&body))
 }
 
-/// The notes in a file, as far as they can be read.
+/// Returns the notes in a file, without the lines that cannot be read.
 fn read_notes(path: &Path) -> BTreeMap<String, PathBuf> {
     let mut text = Vec::new();
     let read = File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut text));
@@ -142,7 +144,7 @@ fn read_line(line: &str) -> Option<(String, PathBuf)> {
         return None;
     }
     let (key, journal): (String, PathBuf) = serde_json::from_str(body).ok()?;
-    // A line of the notes removes nothing but a journal.
+    // A line must not make [`SetNotes::remove`] delete anything but a journal.
     (journal.extension()? == "journal").then_some((key, journal))
 }
 

@@ -1,24 +1,25 @@
-//! The part of a set that one of several machines takes.
+//! A part of a set, for one of several machines.
 
 use crate::error::Error;
 use std::str::FromStr;
 
 /// The I-th of N parts.
 ///
-/// A member is in the part that the first eight bytes of the BLAKE3 of its key say, as a little-endian number modulo N. So the
-/// parts have no member in common, together they are the set, and a disk that is added or goes moves no other.
+/// The first eight bytes of the BLAKE3 hash of a member's key, as a little-endian number modulo N, select its
+/// part. So the parts are disjoint, together they are the whole set, and adding or removing a disk does not
+/// move any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// From 1.
+    /// The number of this part, from 1.
     index: u64,
     of: u64,
 }
 
-/// More machines than this are a mistake.
+/// The largest number of parts. More machines than this are a mistake.
 const MOST: u64 = 1_000_000;
 
 impl Shard {
-    /// Whether the member of this [key](super::Member::key) is in it.
+    /// Returns whether the member with this [key](super::Member::key) is in this part.
     pub fn has(self, key: &str) -> bool {
         let hash = blake3::hash(key.as_bytes());
         let first = hash.as_bytes().first_chunk().copied().unwrap_or_default();

@@ -23,7 +23,7 @@ proptest! {
 
 #[test]
 fn where_a_member_goes_is_written_in_stone() {
-    // Machines of different versions share the work: these must never change.
+    // Machines with different versions share the work, so these values must never change.
     let shard = |text: &str| text.parse::<Shard>().unwrap();
     let key = member("6339D58E-0c36-4a0b-9a4c-1a2b3c4d5e6f", "x").key();
     assert_eq!(key, "6339d58e-0c36-4a0b-9a4c-1a2b3c4d5e6f");
@@ -53,8 +53,8 @@ fn a_shard_that_does_not_exist_is_refused() {
     assert_eq!("4/4".parse::<Shard>().unwrap().to_string(), "4/4");
 }
 
-/// Runs members that take a second each in a window of so many bytes with chunks of one MiB, each of which holds so many bytes;
-/// returns how many ran at most at a time and how long it took in all.
+/// Runs `count` members that take a second each, in a window of 16 MiB with chunks of 1 MiB. Each member
+/// holds `holds` bytes. Returns the largest number of members that ran at a time, and the total time.
 async fn play(count: usize, holds: u64) -> (usize, Duration) {
     let window = Window::new(16 << 20);
     let at_once = AtOnce::new(&window, 1 << 20);
@@ -83,7 +83,7 @@ async fn small_ones_run_beside_each_other_and_large_ones_one_by_one() {
     let (most, took) = play(16, 1 << 20).await;
     assert_eq!(most, MOST_AT_ONCE);
     assert!(took < Duration::from_secs(6), "{took:?}");
-    // Each fills the window by itself.
+    // Each member fills the window by itself.
     assert_eq!(play(4, 16 << 20).await.0, 1);
 }
 
@@ -158,7 +158,7 @@ fn notes_last_until_the_whole_set_is_done() {
     notes.note("a", &journal).unwrap();
     drop(notes);
     assert_eq!((sets.peek(&words), sets.peek(&words[..1])), (1, 0));
-    // A line that was not written to its end does not count, and neither does it spoil the next.
+    // An incomplete line does not count, and does not spoil the next one.
     let path = std::fs::read_dir(dir.path().join("sets")).unwrap().next().unwrap().unwrap().path();
     let mut text = std::fs::read_to_string(&path).unwrap();
     text.push_str(&line_of_torn());

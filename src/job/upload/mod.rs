@@ -44,7 +44,7 @@ const SETTLING: Duration = Duration::from_secs(1);
 /// them.
 const NOTING: Duration = Duration::from_secs(10);
 
-/// An upload.
+/// An upload of an image to a drive.
 #[derive(Clone, Debug)]
 pub struct Upload {
     /// The destination drive, or `None` to create one.
