@@ -1,4 +1,5 @@
-//! `diskferry analytics`: Joyent's instrumentations and what they have measured; heatmaps as files and as text.
+//! `diskferry analytics`: Joyent's instrumentations and their measurements, with heatmaps as files or as
+//! text.
 
 use super::heatmap;
 use super::noun::{
@@ -98,7 +99,7 @@ fn draw(run: &Run) -> LocalBoxFuture<'_, Result<()>> {
         let png = BASE64
             .decode(heatmap.text("image"))
             .map_err(|e| Error::new(Kind::Protocol, format!("{call}: the image is not base64")).source(e))?;
-        // Decoded in any case: what is no image is not saved as one.
+        // Decode the image even if it is only saved, so that nothing but an image is saved as one.
         let picture = heatmap::Picture::decode(&png)?;
         if let Some(file) = &args.file {
             save(file, &png)?;

@@ -17,7 +17,8 @@ use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-/// The longest input that is taken into memory. Open Hosting's own tool sends a whole small image in one write.
+/// The maximum size of an input, which is held in memory. Open Hosting's own tool sends a whole small image
+/// in one write.
 const LONGEST_INPUT: u64 = 256 << 20;
 
 #[derive(Debug, Args)]
@@ -77,7 +78,7 @@ pub async fn run(args: CallArgs, global: &Global, output: &Output) -> Result<()>
     given.format = args.format;
     given.as_printed = args.as_printed;
     given.body = match &args.file {
-        // Refused before the file is read: standard input would wait.
+        // Refuse this before the input is read: standard input might block.
         Some(_) if call.input == Input::None => {
             return Err(Error::usage(format!("{} takes no input", call.id)).hint("leave `-f` out"));
         }

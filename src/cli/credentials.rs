@@ -12,9 +12,9 @@ use crate::error::{Error, Kind, Result};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 
-/// Returns the credentials of a remote. Looks the secret up, which may run a command.
+/// Returns the credentials of a remote. This looks up the secret, which may run a command.
 pub async fn auth_of(remote: &Remote, env: &Environment, output: &Output) -> Result<Auth> {
-    // Before a secret is looked up.
+    // Check this before a secret is looked up.
     remote.check_plain_http()?;
     match remote.auth_scheme() {
         AuthScheme::Basic => {
@@ -40,7 +40,7 @@ pub async fn auth_of(remote: &Remote, env: &Environment, output: &Output) -> Res
     }
 }
 
-/// Returns the secret of a remote that has no user, if it has one: a ticket, or a token.
+/// Returns the secret of a remote that has no user, if it has one. The secret is a ticket or a token.
 pub fn bearer(remote: &Remote, env: &Environment, output: &Output) -> Result<Option<SecretString>> {
     remote.check_plain_http()?;
     if !remote.has_secret() {
@@ -51,8 +51,8 @@ pub fn bearer(remote: &Remote, env: &Environment, output: &Output) -> Result<Opt
     Ok(Some(secret))
 }
 
-/// Returns the signer of a remote: with the key in the file `identity`, else with one that the SSH agent holds. If the file is a
-/// public key, the agent has to have the private one.
+/// Returns the signer of a remote: with the private key in the file `identity`, or with a key of the SSH
+/// agent. If the file is a public key, the agent must hold the private one.
 async fn signer(remote: &Remote, env: &Environment, output: &Output) -> Result<Signer> {
     let account = remote.account.as_deref().ok_or_else(|| missing(remote, "account"))?;
     let at = |error: Error| error.context(format_args!("remote {}", remote.name));
@@ -88,7 +88,7 @@ async fn signer(remote: &Remote, env: &Environment, output: &Output) -> Result<S
             (Key::Agent(agent), fingerprint)
         }
     };
-    // An account knows its keys by their fingerprints, too.
+    // A key of an account can also be addressed by its fingerprint.
     Signer::new(account, remote.key_id.as_deref().unwrap_or(&fingerprint), key).map_err(at)
 }
 
@@ -99,7 +99,7 @@ pub fn consumer(remote: &Remote) -> Result<Credentials> {
     Ok(Credentials { key, secret })
 }
 
-/// Hides a secret from all messages, whatever a server repeats of it.
+/// Hides a secret from all messages, even if a server repeats it.
 fn hide(secret: &SecretString, output: &Output) {
     output.redactor().hide(secret.expose_secret());
 }
@@ -108,7 +108,7 @@ fn missing(remote: &Remote, key: &str) -> Error {
     Error::new(Kind::Auth, format!("remote `{}:` ({}) has no `{key}`", remote.name, remote.origin)).hint(
         match &remote.origin {
             Origin::Environment(variables) => {
-                // The variable that has both, which had no colon to tell them apart.
+                // This variable holds both the user and the secret, but had no colon to separate them.
                 let variable = variables.iter().find(|name| name.ends_with("AUTH")).unwrap_or(&"OHAUTH");
                 format!("write the user, a colon and the secret: `export {variable}=USER:SECRET`")
             }

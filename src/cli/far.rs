@@ -1,4 +1,5 @@
-//! Opening remotes that have disks and no calls: NBD servers, image servers of oVirt, containers of Azure.
+//! Opening remotes that have disks but no API calls: NBD servers, oVirt's image servers and Azure's
+//! containers.
 
 use crate::config::{FarEnd, Object};
 use crate::disk::azure::{BlobContainer, SasToken};
@@ -14,15 +15,15 @@ use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use url::Url;
 
-/// A remote that has disks and no calls, ready to be opened.
+/// A remote that has disks but no API calls, with all that is needed to open it.
 #[derive(Clone)]
 pub(super) struct Opening {
     pub(super) far_end: FarEnd,
     pub(super) url: Url,
     pub(super) secret: Option<SecretString>,
-    /// Whether the secret may cross a network in the clear.
+    /// Whether the secret may be sent over plain HTTP.
     pub(super) allow_http: bool,
-    /// Hides secrets that are not in the configuration, such as a ticket that names a disk.
+    /// Hides secrets that do not come from the configuration, such as a ticket that names a disk.
     pub(super) redactor: Redactor,
     pub(super) options: Options,
     pub(super) meters: Arc<Meters>,
@@ -30,7 +31,7 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// The error for a command that needs calls.
+    /// Returns the error for a command that needs API calls.
     pub(super) fn no_calls(&self) -> Error {
         match crate::config::Service::Disks(self.far_end).api() {
             Err(error) => error,
@@ -38,7 +39,7 @@ impl Opening {
         }
     }
 
-    /// The store, and the disk that is named on it.
+    /// Returns the store and the name of the disk on it.
     pub(super) fn store(&self, object: Option<&Object>) -> Result<(Arc<dyn Store>, Option<String>)> {
         let name = object.map(|object| match object {
             Object::Drive(name) | Object::Named(name) => name.clone(),
@@ -51,7 +52,8 @@ impl Opening {
         }
     }
 
-    /// Without a name it is the export that the address names, or the server's default.
+    /// Returns the NBD server and the export's name. Without a name, it is the export in the address, or the
+    /// server's default.
     fn nbd(&self, name: Option<String>) -> Result<(Arc<dyn Store>, Option<String>)> {
         let address = NbdAddress::parse(self.url.as_str())?;
         let options = NbdOptions {
@@ -65,7 +67,8 @@ impl Opening {
         Ok((Arc::new(store), Some(name.unwrap_or_default())))
     }
 
-    /// A ticket is a secret, so it may be the remote's own; what stands after the colon is then a name for its image.
+    /// Returns oVirt's image server and the image's name. A ticket is a secret and may therefore be
+    /// configured as the remote's secret. Then the text after the colon only names the image.
     fn imageio(&self, name: Option<String>) -> Result<(Arc<dyn Store>, Option<String>)> {
         let ticket = match (&self.secret, name) {
             (Some(ticket), name) => Ticket::named(name.as_deref().unwrap_or("image"), ticket.clone()),
@@ -92,7 +95,7 @@ impl Opening {
         })?;
         let sas = SasToken::parse(sas.expose_secret())?;
         let (url, meters, retry) = (self.url.clone(), Arc::clone(&self.meters), self.retry.clone());
-        // Without a name it is the blob that the url is of, if the token is for that alone.
+        // Without a name, use the blob in the URL if the token is for one blob only.
         let name = name.or_else(|| sas.is_for_one_blob().then(String::new));
         let store = BlobContainer::new(url, sas, self.allow_http, &self.options, meters, retry)?;
         Ok((Arc::new(store), name))

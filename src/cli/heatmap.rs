@@ -1,18 +1,19 @@
-//! A picture as text: two pixels a character in colours, or one a character by how dark it is.
+//! Drawing of pictures as text: in colours, with two pixels per character, or by darkness, with one character
+//! per pixel.
 
 use crate::error::{Error, Kind, Result};
 use std::fmt::Write;
 
-/// The most pixels that are decoded: far more than any terminal has.
+/// The maximum number of pixels to decode, which is far more than a terminal can show.
 const MOST: u64 = 64 << 20;
 
-/// From light to dark.
+/// Characters from light to dark.
 const RAMP: [char; 6] = [' ', '.', ':', '+', '#', '@'];
 
 pub struct Picture {
     width: usize,
     height: usize,
-    /// Red, green and blue of each pixel, line by line.
+    /// Red, green and blue of each pixel, row by row.
     pixels: Vec<[u8; 3]>,
 }
 
@@ -44,15 +45,15 @@ impl Picture {
         Ok(Self { width: width as usize, height: height as usize, pixels })
     }
 
-    /// Returns width and height in pixels.
+    /// Returns the width and height in pixels.
     pub fn size(&self) -> (usize, usize) {
         (self.width, self.height)
     }
 
-    /// Draws the picture in lines of at most so many characters.
+    /// Draws the picture in lines of at most `columns` characters.
     pub fn lines(&self, columns: usize, colours: bool) -> Vec<String> {
         let columns = columns.min(self.width);
-        // A character is about twice as high as wide.
+        // A character is about twice as high as it is wide.
         let rows = (self.height * columns / self.width / 2).clamp(1, self.height.div_ceil(2));
         (0..rows)
             .map(
@@ -86,7 +87,7 @@ impl Picture {
         (0..columns).map(dark).collect::<String>().trim_end().to_owned()
     }
 
-    /// Returns the average colour of one field of a grid.
+    /// Returns the average colour of one cell of a grid.
     fn average(&self, column: usize, columns: usize, row: usize, rows: usize) -> [u8; 3] {
         let span = |at: usize, of: usize, len: usize| {
             let from = at * len / of;
@@ -108,7 +109,7 @@ impl Picture {
 mod tests {
     use super::*;
 
-    /// Black on the left, white on the right.
+    /// Returns a PNG that is black on the left and white on the right.
     fn png(width: u32, height: u32) -> Vec<u8> {
         let mut out = Vec::new();
         let mut encoder = png::Encoder::new(&mut out, width, height);

@@ -1,5 +1,6 @@
-//! `diskferry machine`, `snapshot`, `tag`, `metadata`, `key`, `package` and `dataset`: what a Joyent account has (Joyent CloudAPI
-//! 6.5). What goes on after the reply is waited for with `--wait`.
+//! `diskferry machine`, `snapshot`, `tag`, `metadata`, `key`, `package` and `dataset`: the objects of a
+//! Joyent account (Joyent CloudAPI 6.5). With `--wait`, commands wait for work that continues after the
+//! reply.
 
 use super::noun::{
     Act,
@@ -198,7 +199,7 @@ fn create_key(run: &Run) -> LocalBoxFuture<'_, Result<()>> {
     Box::pin(async move {
         let file = run.matches.get_one::<String>("FILE").map_or("", String::as_str);
         let path = std::path::Path::new(file);
-        // A private key that is given by mistake is refused before anything is sent.
+        // Refuse a private key that is given by mistake before anything is sent.
         PublicKey::read(path)?;
         let line = std::fs::read_to_string(path).map_err(|e| Error::io(format!("reading {file}"), e))?;
         let mut given = run.given.clone();

@@ -1,4 +1,5 @@
-//! `diskferry appliance`, `instance` and `hardware`: what SpotCloud keeps, runs and offers (SpotCloud Buyer API 1.2, 2, 3 and 5).
+//! `diskferry appliance`, `instance` and `hardware`: what SpotCloud stores, runs and offers (SpotCloud Buyer
+//! API 1.2, 2, 3 and 5).
 
 use super::account::given;
 use super::noun::{
@@ -32,7 +33,7 @@ pub(super) static APPLIANCE: Noun = Noun::new(
 )
 .known("REMOTE:appliance/KEY", "The appliance, by its key", "key");
 
-/// The manual names no unit of `size`; a whole number is taken for bytes.
+/// The manual gives no unit for `size`, so a whole number is read as bytes.
 const APPLIANCES: &[Column] = &[("NAME", Text("name")), ("SIZE", Bytes("size")), ("KEY", Id("key"))];
 
 pub(super) static INSTANCE: Noun = Noun {
@@ -87,12 +88,13 @@ pub(super) static INSTANCE: Noun = Noun {
     .known("REMOTE:KEY", "The instance, by its key", "key")
 };
 
-/// Instances are made by the keys of the hardware and of its provider, and a list of hardware does not say whose it is.
+/// Creates an instance. The call needs the keys of the hardware and of its provider, but a list of hardware
+/// does not name the provider, so it is looked up.
 fn create(run: &Run) -> LocalBoxFuture<'_, Result<()>> {
     Box::pin(async move {
         let mut given = run.given.clone();
         if let (Some(hardware), None) = (given.keys.get("hardware"), given.keys.get("provider")) {
-            // What is missing or wrong otherwise is said before anything is looked up.
+            // Report other missing or wrong keys before anything is looked up.
             let known = given.keys.clone().with("provider", "looked-up");
             Call::find(run.account.provider(), run.act.call)?
                 .request(&Arguments { keys: known, ..Arguments::default() })?;
@@ -163,7 +165,7 @@ const OFFERS: List = List {
     paged: false,
 };
 
-/// City, country and continent, as far as they are known.
+/// Returns the city, country and continent, as far as they are known.
 fn place(offer: &Item) -> String {
     let words = ["city", "country", "continent"].map(|name| offer.text(name));
     let known: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();

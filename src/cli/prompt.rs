@@ -1,5 +1,7 @@
-//! What is asked at the terminal: secrets, lines, and whether to go on. Secrets also come from standard input or a file, and never
-//! from an argument, which every user of the machine could read.
+//! Questions at the terminal: for secrets, for lines, and for confirmation.
+//!
+//! Secrets may also come from standard input or a file, but never from an argument, which every user of the
+//! machine could read.
 
 use crate::error::{Error, Kind, Result};
 use rustix::termios::{self, LocalModes, OptionalActions, Termios};
@@ -9,10 +11,10 @@ use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
-/// The longest secret that is taken.
+/// The maximum length of a secret in bytes.
 const LONGEST: u64 = 64 << 10;
 
-/// Asks at the terminal, without showing what is typed.
+/// Asks for a secret at the terminal, without showing what is typed.
 pub fn secret(what: &str) -> Result<SecretString> {
     let no_terminal = |e| {
         Error::usage(format!("no terminal to ask for the {what}"))
@@ -33,19 +35,19 @@ pub fn secret(what: &str) -> Result<SecretString> {
     Ok(typed.into())
 }
 
-/// Prints text at the terminal, between two questions.
+/// Prints text at the terminal between two questions.
 pub fn say(text: &str) -> Result<()> {
     let failed = |e| Error::io("writing to the terminal", e);
     let mut terminal = File::options().write(true).open("/dev/tty").map_err(failed)?;
     writeln!(terminal, "{}", crate::escape::message(text)).map_err(failed)
 }
 
-/// Whether there is a person to ask: standard input and standard error are a terminal.
+/// Returns whether there is a person to ask: standard input and standard error are terminals.
 pub fn can_ask() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// Asks a question that is answered by yes or no. Only a yes is one.
+/// Asks a yes-or-no question. Any answer but `y` or `yes` means no.
 pub fn confirm(question: &str) -> Result<bool> {
     let failed = |e| Error::io("asking for confirmation", e);
     write!(std::io::stderr(), "{question} [y/N] ").map_err(failed)?;
@@ -54,7 +56,7 @@ pub fn confirm(question: &str) -> Result<bool> {
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-/// Asks at the terminal for a line that may be seen. Returns `None` if nothing is typed.
+/// Asks for a line at the terminal, with echo. Returns `None` if the line is empty.
 pub fn line(what: &str) -> Result<Option<String>> {
     let failed = |e| Error::io(format!("asking for the {what}"), e);
     let mut terminal = File::options().read(true).write(true).open("/dev/tty").map_err(failed)?;
@@ -78,7 +80,7 @@ fn typed(terminal: &mut File, what: &str) -> Result<String> {
                 );
             }
             8 | 127 => {
-                // A whole character, however many bytes it has.
+                // Remove a whole UTF-8 character, which may have several bytes.
                 while line.pop().is_some_and(|b: u8| b & 0xc0 == 0x80) {}
             }
             _ if line.len() as u64 >= LONGEST => break,
@@ -88,10 +90,10 @@ fn typed(terminal: &mut File, what: &str) -> Result<String> {
     String::from_utf8(line).map_err(|_| Error::usage(format!("the {what} is not UTF-8")))
 }
 
-/// How the terminal was before it was made quiet; for who ends the process meanwhile.
+/// The terminal's settings before the echo was turned off, for code that ends the process during a prompt.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// Gives the terminal its echo back, if a prompt has taken it.
+/// Restores the terminal's echo if a prompt has turned it off.
 pub(super) fn restore() {
     if let Ok(mut before) = BEFORE.try_lock()
         && let Some(before) = before.take()
@@ -105,8 +107,8 @@ fn remember(before: Option<Termios>) {
     *BEFORE.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = before;
 }
 
-/// A terminal that shows nothing and sends no signals until this is dropped: Ctrl-C then arrives as a character, so
-/// that the terminal cannot be left without its echo.
+/// A terminal with echo and signals turned off until this is dropped. Ctrl-C arrives as a character, so it
+/// cannot end the process and leave the terminal without echo.
 struct Quiet {
     terminal: File,
     before: Termios,

@@ -1,4 +1,5 @@
-//! `--report FILE.html`: collects what a command does, and writes the page when it ends, however it ends.
+//! `--report FILE.html`: collects what a command does, and writes the page when the command ends, whether or
+//! not it succeeds.
 
 use super::output::Output;
 use super::signals;
@@ -18,20 +19,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::task::AbortHandle;
 
-/// How often the counters are looked at.
+/// The interval at which the counters are sampled.
 const SAMPLE: Duration = Duration::from_millis(100);
 
-/// Where a report is collected, if one is wanted. Clones are the same.
+/// Collects a report, if one is wanted. Clones share the same report.
 #[derive(Clone, Default)]
 pub struct Reporting(Arc<Mutex<Option<Collected>>>);
 
-/// The counters of the whole.
+/// Returns the sum of all counters of the command.
 type Sum = Arc<dyn Fn() -> Meters + Send + Sync>;
 
 struct Collected {
     path: PathBuf,
     began: SystemTime,
-    /// The rate of the whole; of a single transfer also all else.
+    /// The rate of the whole command. For a single transfer, everything else as well.
     record: Arc<Record>,
     sum: Sum,
     sampling: Option<AbortHandle>,
@@ -41,10 +42,10 @@ struct Collected {
 }
 
 impl Reporting {
-    /// Begins a report that goes to `path`, and has `context` recorded.
+    /// Begins a report that will be written to `path`, and returns a context that is recorded.
     ///
     /// # Errors
-    /// Where it cannot be written is refused now.
+    /// Fails if the report cannot be written.
     pub fn begin(&self, path: &Path, context: Context) -> Result<Context> {
         check(path)?;
         let (record, meters) = (Arc::new(Record::default()), Arc::clone(&context.meters));
@@ -66,7 +67,7 @@ impl Reporting {
         Ok(Context { observer: told, retry, ..context }.recorded(record))
     }
 
-    /// It is of a set, whose counters `sum` has.
+    /// Turns the report into one of a set, whose counters `sum` adds up.
     pub fn begin_set(&self, sum: impl Fn() -> Meters + Send + Sync + 'static) {
         let sum: Sum = Arc::new(sum);
         let record = match &mut *self.lock() {
@@ -80,19 +81,20 @@ impl Reporting {
         self.sample(&record, sum);
     }
 
-    /// Has a member's context recorded, one of so many.
+    /// Returns a member's context with a record of its own. `members` is the number of members in the set.
     pub fn begin_member(&self, context: Context, members: usize) -> Context {
         if self.lock().is_none() {
             return context;
         }
-        // The more members, the fewer places of each: all records together stay as large as one, or little more.
+        // The more members there are, the fewer cells each gets, so that all records together take about as
+        // much memory as one.
         let record = Arc::new(Record::new(MOST_CELLS / members.max(1) as u64));
         let told = observed(&context.observer, &record);
         let retry = crate::transport::retry::Retry { observer: Arc::clone(&told), ..context.retry.clone() };
         Context { observer: told, retry, ..context }.recorded(record)
     }
 
-    /// A member has ended.
+    /// Adds the result of a member that has ended.
     pub fn end_member(&self, name: String, context: &Context, ended: &Result<Option<Summary>>) {
         let mut collected = self.lock();
         let (Some(collected), Some(record)) = (&mut *collected, &context.record) else { return };
@@ -105,7 +107,8 @@ impl Reporting {
         });
     }
 
-    /// Takes the summary of the whole, as `--json` has it; `summary` is that of a single transfer.
+    /// Sets the summary of the whole command, in the form that `--json` prints. `summary` is that of a single
+    /// transfer.
     pub fn summary(&self, object: &Value, summary: Option<&Summary>) {
         if let Some(collected) = &mut *self.lock() {
             collected.summary = Some(object.clone());
@@ -115,7 +118,7 @@ impl Reporting {
         }
     }
 
-    /// Writes the page, if one is wanted; `error` is what the command ended with.
+    /// Writes the page, if one is wanted. `error` is the error that ended the command.
     pub fn write(&self, error: Option<&Error>, redactor: &Redactor) -> Result<()> {
         let Some(mut collected) = self.lock().take() else { return Ok(()) };
         if let Some(sampling) = &collected.sampling {
@@ -128,7 +131,7 @@ impl Reporting {
         collected.write(error, redactor)
     }
 
-    /// Looks at the counters every so often, instead of what was looked at before.
+    /// Starts to sample the counters, in place of those that were sampled before.
     fn sample(&self, record: &Arc<Record>, sum: Sum) {
         let record = Arc::clone(record);
         let sampling = tokio::spawn(async move {
@@ -152,7 +155,7 @@ impl Reporting {
 }
 
 impl Collected {
-    /// The one transfer.
+    /// Returns the part of the report for a single transfer.
     fn part(&self, summary: Option<Summary>) -> Part {
         let state = self.record.snapshot();
         let name = state.plan.as_ref().map_or_else(String::new, |plan| plan.from.clone());
@@ -197,14 +200,14 @@ impl Collected {
     }
 }
 
-/// The command's name, which is the first word that is no option.
+/// Returns the command's name, which is the first word that names a subcommand.
 fn action() -> Option<String> {
     use clap::CommandFactory;
     let command = super::Cli::command();
     super::words::given().skip(1).find(|word| command.find_subcommand(word).is_some())
 }
 
-/// A part without secrets.
+/// Returns a part with its secrets hidden.
 fn hidden(part: Part, hide: &impl Fn(&str) -> String) -> Part {
     let mut state: State = part.state;
     for note in &mut state.notes {
@@ -216,7 +219,7 @@ fn hidden(part: Part, hide: &impl Fn(&str) -> String) -> Part {
     Part { name: hide(&part.name), error: part.error.as_deref().map(hide), state, ..part }
 }
 
-/// An observer that tells the record, too.
+/// Returns an observer that also passes events to the record.
 fn observed(observer: &Observer, record: &Arc<Record>) -> Observer {
     let (observer, record) = (Arc::clone(observer), Arc::clone(record));
     Arc::new(move |event| {
@@ -229,7 +232,7 @@ fn failed(path: &Path, error: std::io::Error) -> Error {
     Error::io(format!("cannot write the report {}", path.display()), error)
 }
 
-/// Refuses what cannot be written, by writing beside it.
+/// Checks that a report can be written to `path`, by creating a temporary file beside it.
 fn check(path: &Path) -> Result<()> {
     if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
         return Err(Error::new(
@@ -241,23 +244,24 @@ fn check(path: &Path) -> Result<()> {
     beside(path).map(drop)
 }
 
-/// A file beside `path`, which is removed unless it is given that name.
+/// Creates a temporary file beside `path`. It is removed unless it is renamed to `path`.
 fn beside(path: &Path) -> Result<tempfile::NamedTempFile> {
     let directory = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // As a new file: what the process's mask leaves of it.
+    // The permissions of a new file, from which the umask is subtracted.
     let permissions = std::fs::Permissions::from_mode(0o666);
     let made = tempfile::Builder::new().prefix(".report-").permissions(permissions).tempfile_in(directory);
     made.map_err(|e| failed(path, e))
 }
 
-/// Writes the file as a whole, or not at all.
+/// Writes the file atomically.
 fn save(path: &Path, page: &[u8]) -> Result<()> {
     let mut file = beside(path)?;
     file.write_all(page).and_then(|()| file.as_file().sync_all()).map_err(|e| failed(path, e))?;
     file.persist(path).map(drop).map_err(|e| failed(path, e.error))
 }
 
-/// Ends a command: writes its report. What could not be written fails a command that succeeded.
+/// Writes the report at the end of a command. An error in writing it fails a command that has otherwise
+/// succeeded.
 pub fn end(ended: Result<()>, output: &Output) -> Result<()> {
     match (output.reporting().write(ended.as_ref().err(), output.redactor()), ended) {
         (Ok(()), ended) => ended,

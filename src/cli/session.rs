@@ -1,4 +1,4 @@
-//! From a remote's name to something that can be talked to.
+//! Sessions: connections to remotes, and what a command needs besides.
 
 use super::Global;
 use super::credentials::{auth_of, bearer};
@@ -35,62 +35,65 @@ pub const LOCAL_USER: &str = "6e5b0f0e-1f1b-4b8e-8d2e-10ca11057000";
 pub struct Session {
     /// The remote.
     pub end: End,
-    /// What transfers need.
+    /// The context of transfers.
     pub context: Context,
-    /// Where files are kept.
+    /// The directories in which files are kept.
     pub dirs: Dirs,
-    /// Drives that starting over leaves unused.
+    /// Drives that are left unused when a transfer starts over.
     pub leftovers: Leftovers,
     progress: Arc<Mutex<Option<Progress>>>,
     redactor: Redactor,
     opener: Opener,
 }
 
-/// A remote that can be talked to.
+/// A connection to a remote.
 pub struct End {
     /// The remote's name.
     pub remote: String,
-    /// Its address and user, or `local`.
+    /// The remote's address and user, or `local`.
     pub account: String,
-    /// Its provider's name.
+    /// The provider's name.
     pub provider: &'static str,
-    /// The one retry layer.
+    /// The one layer that retries requests.
     pub retry: Retry,
     behind: Behind,
 }
 
-/// How it is said that nothing is named.
+/// The error if a command names no object.
 pub struct Missing {
     what: &'static str,
     hint: &'static str,
 }
 
-/// Where only a drive will do.
+/// For commands that need a drive.
 pub const NO_DRIVE: Missing =
     Missing { what: "no drive is named", hint: "name a drive, as in `REMOTE:DRIVE`" };
 
-/// Where an appliance will do, too.
+/// For commands that accept a drive or an appliance.
 pub const NOTHING: Missing = Missing {
     what: "no drive or appliance is named",
     hint: "name one, as in `REMOTE:DRIVE` or `REMOTE:appliance/KEY`",
 };
 
-/// What is behind a remote.
+/// The kind of a connection.
 enum Behind {
-    /// An API.
+    /// An API of calls.
     Api {
         client: Client,
-        /// The emulator behind `local:`, which ends with this.
+        /// The emulator behind `local:`, which stops when this is dropped.
         emulator: Option<Arc<Emulator>>,
     },
-    /// Disks alone.
+    /// Disks without an API of calls.
     Disks(Box<Opening>),
-    /// Nothing: the command is about this machine and its stores.
+    /// No remote: the command only concerns this machine and its stores.
     Nothing,
 }
 
 impl End {
-    /// Its client; a usage error if it has disks alone.
+    /// Returns the remote's client.
+    ///
+    /// # Errors
+    /// A usage error if the remote has disks but no API calls.
     pub fn client(&self) -> Result<&Client> {
         match &self.behind {
             Behind::Api { client, .. } => Ok(client),
@@ -99,7 +102,8 @@ impl End {
         }
     }
 
-    /// The same remote, over the same connections, for one of several transfers.
+    /// Returns the same remote over the same connections, with the meters and retries of one of several
+    /// transfers.
     pub fn under(&self, context: &Context) -> Self {
         let (meters, retry) = (Arc::clone(&context.meters), context.retry.clone());
         let behind = match &self.behind {
@@ -120,13 +124,17 @@ impl End {
         }
     }
 
-    /// Its drives, for what only they have; a usage error if its provider has none.
+    /// Returns the remote's drives, for operations that only drives have.
+    ///
+    /// # Errors
+    /// A usage error if the provider has no drives.
     pub fn drives(&self) -> Result<Drives> {
         Drives::new(self.client()?.clone(), self.retry.clone())
     }
 
-    /// Its disks, for a job, and the one that is named. Where no new one can be made and none is named, it is the one that needs
-    /// no name.
+    /// Returns the remote's disks for a job, and the name of the disk that `object` names. Without an object,
+    /// the name is that of the disk that needs none, such as an NBD server's default export, if there is such
+    /// a disk.
     pub async fn far(&self, object: Option<&Object>) -> Result<(Far, Option<String>)> {
         let (store, disk): (Arc<dyn Store>, _) = match &self.behind {
             Behind::Api { .. } => {
@@ -143,14 +151,14 @@ impl End {
         Ok((Far { remote: self.remote.clone(), account: self.account.clone(), store }, disk))
     }
 
-    /// The same where a disk has to be named; `missing` is the error if none is.
+    /// Like [`End::far`], but fails with `missing` if no disk is named.
     pub async fn far_disk(&self, object: Option<&Object>, missing: &Missing) -> Result<(Far, String)> {
         let (far, disk) = self.far(object).await?;
         let disk = disk.ok_or_else(|| Error::usage(missing.what).hint(missing.hint))?;
         Ok((far, disk))
     }
 
-    /// The object with the id of its drive in place of the drive's name, where the remote has an API.
+    /// Replaces a drive's name by its id, if the remote has an API.
     pub async fn identified(&self, object: &Object) -> Result<Object> {
         match (&self.behind, object) {
             (Behind::Api { .. }, Object::Drive(_) | Object::Named(_)) => {
@@ -160,7 +168,7 @@ impl End {
         }
     }
 
-    /// The id of a drive: a UUID as it is, or that of the one drive that has this name.
+    /// Returns the id of a drive: a UUID as it is, or the id of the one drive with this name.
     pub async fn drive_id(&self, object: &Object) -> Result<String> {
         let text = match object {
             Object::Drive(text) | Object::Named(text) => text,
@@ -177,7 +185,7 @@ impl End {
     }
 }
 
-/// Reaches remotes.
+/// Opens remotes.
 struct Opener {
     env: Environment,
     config: Config,
@@ -186,7 +194,7 @@ struct Opener {
 }
 
 impl Session {
-    /// Opens a remote; `None` is the default one.
+    /// Opens a remote, or the default one for `None`.
     pub async fn open(
         remote: Option<&str>,
         options: &TransferOptions,
@@ -208,7 +216,7 @@ impl Session {
         Ok(session)
     }
 
-    /// What a command needs that is about this machine and its stores.
+    /// Returns a session without a remote, for commands that only concern this machine and its stores.
     pub fn without_remote(options: &TransferOptions, global: &Global, output: &Output) -> Result<Self> {
         let env = Environment::process();
         let dirs = Dirs::from_environment(&env)?;
@@ -236,21 +244,22 @@ impl Session {
         Ok(Self { end, context, dirs, leftovers, progress, redactor: output.redactor().clone(), opener })
     }
 
-    /// Reaches another remote, under the same meters.
+    /// Opens another remote with the same meters.
     pub async fn another(&self, remote: &str, output: &Output) -> Result<End> {
         let remote = self.opener.config.remote(remote)?;
         self.opener.end(remote, &self.dirs, &self.context, output).await
     }
 
-    /// What a job is told by the options of its command. A ticket in the command line has to be known by now: journals keep the
-    /// command, and no secret.
+    /// Returns the settings of a job from the options of its command. Tickets in the command line have to be
+    /// known to the redactor by now: journals store the command, which must not contain secrets.
     pub fn settings(&self, options: &TransferOptions, resume: ResumeOptions) -> Settings {
         let settings = options.settings(resume, &self.dirs);
         let command = self.redactor.redact(&settings.command).into_owned();
         Settings { command, ..settings }
     }
 
-    /// Lets drives be destroyed that starting over leaves unused: without asking, if the options say so.
+    /// Sets whether drives that are left unused when a transfer starts over may be destroyed, and whether to
+    /// ask first.
     pub fn allow_destroying(&self, write: &WriteOptions, transfer: &TransferOptions) {
         self.leftovers.allow(match (transfer.dry_run, write.yes) {
             (true, _) => Consent::No,
@@ -259,13 +268,13 @@ impl Session {
         });
     }
 
-    /// Ends the drawing of progress.
+    /// Stops drawing progress.
     pub fn settle(&self) {
         drop(self.progress.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
-/// Hands events to the output; the plan of a transfer starts its progress.
+/// Returns an observer that passes events to the output. The plan of a transfer starts its progress.
 pub fn observer(
     output: &Output,
     meters: &Arc<Meters>,
@@ -278,7 +287,7 @@ pub fn observer(
     Arc::new(move |event| {
         output.observe(event);
         if let Event::Leftover { remote, disk } = event {
-            // Beside other members of a set nobody can be asked.
+            // Nobody can be asked while other members of a set are running.
             leftovers.tell(remote, disk, group.is_none(), &output);
         }
         if let Event::Plan(plan) = event
@@ -290,7 +299,8 @@ pub fn observer(
     })
 }
 
-/// A remote with an address: behind `local:` an emulator is started. Also says what account it is, for journals.
+/// Resolves a remote to one with an address, and starts the emulator for `local:`. Also returns the account's
+/// name for journals.
 fn reach(remote: Remote, dirs: &Dirs) -> Result<(Remote, String, Option<Emulator>)> {
     let url = match &remote.endpoint {
         Endpoint::Url(url) => {
@@ -350,7 +360,7 @@ impl Opener {
     }
 }
 
-/// The client of a remote.
+/// Creates the client of a remote.
 pub fn client(
     remote: &Remote,
     auth: Auth,

@@ -1,9 +1,9 @@
-//! Ctrl-C and SIGTERM: the first settles what is in flight, the second ends the process at once.
+//! Ctrl-C and SIGTERM: the first signal settles what is in flight, the second ends the process at once.
 //!
-//! A thread of its own listens from the start of the program, so that a signal is heard whatever the other threads do. It
-//! asks for the stop, gives up what is in flight after [`GRACE`], and ends the process after [`SETTLING`] if nothing else
-//! did: a kill is safe at any moment. Its messages are printed by other threads, since standard error may be a pipe that
-//! nobody reads.
+//! A dedicated thread listens from the start of the program, so that a signal is handled whatever the other
+//! threads do. It asks for the stop, gives up what is in flight after [`GRACE`], and ends the process after
+//! [`SETTLING`] unless it has ended by then: killing it is safe at any moment. Other threads print its
+//! messages, since standard error may be a pipe that nobody reads.
 
 use super::output::Output;
 use super::prompt;
@@ -19,39 +19,39 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// How long to wait for writes in flight.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The longest time from a first signal to the end of the process.
+/// The maximum time from the first signal to the end of the process.
 const SETTLING: Duration = Duration::from_millis(2700);
 
-/// How long a command that has nothing to settle may take to end, such as one that waits for a program that prints a
-/// secret.
+/// How long a command without anything to settle may take to end, such as one that waits for a program that
+/// prints a secret.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
-/// How long a message, or the terminal, may hold up the stop.
+/// How long a message or the terminal may delay the stop.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// The exit status of an interrupted command, as shells have it for SIGINT.
+/// The exit status of an interrupted command, as shells report it for SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// The signals of this process.
+/// The state of this process's signal handling.
 struct Signals {
     stop: Stop,
     stopper: Stopper,
     /// The output, once the command line is parsed.
     output: Mutex<Option<Output>>,
-    /// Whether the command has something to settle.
+    /// Whether the command has something to settle before it ends.
     settles: AtomicBool,
-    /// What SIGUSR1 halves and SIGUSR2 doubles.
+    /// The limits that SIGUSR1 halves and SIGUSR2 doubles.
     bandwidth: Mutex<Bandwidth>,
-    /// Why signals are not caught, if so.
+    /// The reason why signals cannot be caught, if so.
     deaf: Mutex<Option<std::io::Error>>,
 }
 
-/// Starts to listen. Once this returns, signals do not kill the process but ask it to stop.
+/// Starts to listen. After this returns, a signal no longer kills the process but asks it to stop.
 pub fn listen() {
     let _ = signals();
 }
 
-/// Returns the stop that the first signal asks for; the second ends the process.
+/// Returns the stop that the first signal asks for. The second signal ends the process.
 pub fn stop_on_signals(output: &Output) -> Stop {
     let signals = signals();
     *lock(&signals.output) = Some(output.clone());
@@ -66,7 +66,8 @@ pub(super) fn throttles(bandwidth: &Bandwidth) {
     *lock(&signals().bandwidth) = bandwidth.clone();
 }
 
-/// Sets whether the command has something to settle when it is stopped, as transfers have once their plan is made.
+/// Sets whether the command has something to settle when it is stopped, as transfers do once their plan is
+/// made.
 pub(super) fn settles(settles: bool) {
     signals().settles.store(settles, Ordering::Release);
 }
@@ -96,7 +97,7 @@ fn signals() -> &'static Signals {
 
 impl Signals {
     fn listen(self: &Arc<Self>, ready: &mpsc::Sender<Option<std::io::Error>>) {
-        // A runtime of its own: the main one may be busy.
+        // Use a separate runtime: the main one may be busy.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let heard = runtime.and_then(|runtime| {
             runtime.block_on(async {
@@ -111,7 +112,7 @@ impl Signals {
         }
     }
 
-    /// Waits for the first signal, then ends the process if nothing else does.
+    /// Handles signals: waits for the first one that stops, then ends the process if nothing else does.
     async fn hear(self: &Arc<Self>, ears: &mut Ears) {
         while let Some(slower) = ears.changes_pace().await {
             self.change_pace(slower);
@@ -134,7 +135,7 @@ impl Signals {
         self.end("stopped: requests in flight did not end in time");
     }
 
-    /// Halves or doubles the bandwidth limits, and says what they are.
+    /// Halves or doubles the bandwidth limits, and reports them.
     fn change_pace(self: &Arc<Self>, slower: bool) {
         let bandwidth = lock(&self.bandwidth).clone();
         let now = if slower { bandwidth.halve() } else { bandwidth.double() };
@@ -165,20 +166,20 @@ impl Signals {
         });
     }
 
-    /// Ends the process at once: the second signal.
+    /// Ends the process at once, on the second signal.
     fn leave(self: &Arc<Self>) -> ! {
         let own = Arc::clone(self);
         say(move || {
             prompt::restore();
             if lock(&own.output).as_ref().is_some_and(Output::draws_bars) {
-                // The shell's prompt gets a line of its own.
+                // Put the shell's prompt on a new line.
                 eprintln!();
             }
         });
         std::process::exit(INTERRUPTED);
     }
 
-    /// Ends the process with a message: the command has not ended in time.
+    /// Ends the process with a message, since the command has not ended in time.
     fn end(self: &Arc<Self>, why: &'static str) -> ! {
         let own = Arc::clone(self);
         say(move || {
@@ -213,7 +214,7 @@ impl Ears {
         })
     }
 
-    /// Waits for a signal: whether to go slower, or `None` to stop.
+    /// Waits for a signal. Returns whether to go slower, or `None` to stop.
     async fn changes_pace(&mut self) -> Option<bool> {
         tokio::select! {
             biased;
@@ -236,10 +237,10 @@ impl Ears {
     }
 }
 
-/// Prints on another thread, and waits for it for [`PATIENCE`] only.
+/// Prints on another thread, and waits for that at most [`PATIENCE`].
 fn say(words: impl FnOnce() + Send + 'static) {
     let (done, said) = mpsc::channel::<()>();
-    // Without a thread it is left out.
+    // If there is no thread, the message is omitted.
     let _ = std::thread::Builder::new().name("signals-say".into()).spawn(move || {
         words();
         drop(done);
@@ -256,7 +257,7 @@ pub fn command_line() -> String {
     resuming(super::words::given())
 }
 
-/// Returns the command that resumes another: without `--restart`, and without secrets.
+/// Returns the command that resumes another one: the same without `--restart` and without secrets.
 pub(super) fn resuming(words: impl IntoIterator<Item = String>) -> String {
     let words = secret::command_without_secrets(words);
     let words: Vec<String> =

@@ -23,7 +23,7 @@ pub struct SourceOptions {
 }
 
 impl SourceOptions {
-    /// Returns the options as the library takes them. `size`: the value of `--size`.
+    /// Returns the options in the library's form. `size` is the value of `--size`.
     pub fn open_options(&self, size: Option<u64>) -> OpenOptions {
         OpenOptions {
             format: self.source_format,

@@ -6,16 +6,16 @@ use crate::escape;
 use std::io::IsTerminal;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// The widest column that is aligned, in columns of the terminal.
+/// The maximum width of an aligned column, in columns of the terminal.
 const WIDEST: usize = 100;
 
-/// A column that is cut to fit a terminal keeps this much.
+/// The minimum width of a column that is truncated to fit a terminal.
 const NARROWEST: usize = 8;
 
-/// What stands between two columns.
+/// The number of spaces between two columns.
 const GAP: usize = 2;
 
-/// A table that grows a row at a time.
+/// A table that is built row by row.
 pub struct Table {
     rows: Vec<Vec<String>>,
     columns: Vec<Style>,
@@ -28,20 +28,20 @@ struct Style {
 }
 
 impl Table {
-    /// A table with these headings.
+    /// Creates a table with these headings.
     pub fn new<'h>(headings: impl IntoIterator<Item = &'h str>) -> Self {
         let headings: Vec<String> = headings.into_iter().map(str::to_owned).collect();
         Self { columns: vec![Style::default(); headings.len()], rows: vec![headings] }
     }
 
-    /// Sets a column of numbers to the right.
+    /// Aligns a column to the right, as for numbers.
     #[must_use]
     pub fn right(mut self, column: usize) -> Self {
         self.columns[column].right = true;
         self
     }
 
-    /// Keeps a column whole where others are cut to fit the terminal: ids are copied.
+    /// Never truncates a column, as for ids, which users copy.
     #[must_use]
     pub fn whole(mut self, column: usize) -> Self {
         self.columns[column].whole = true;
@@ -55,11 +55,11 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Returns the lines, in at most `room` columns if that can be.
+    /// Returns the lines, fitted into `room` columns if possible.
     fn lines(&self, room: Option<usize>) -> Vec<String> {
         let width = |column: usize| {
             let cells = self.rows.iter().map(|row| row[column].width());
-            // A server may send megabytes: then the column is not aligned.
+            // A server may send megabytes. Such a column is not aligned.
             cells.map(|width| width.min(WIDEST)).max().unwrap_or(0)
         };
         let mut widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
@@ -69,7 +69,7 @@ impl Table {
         self.rows.iter().map(|row| self.line(row, &widths, room.is_some())).collect()
     }
 
-    /// Narrows the widest of the columns that may be cut, until the table fits or none of them can be narrower.
+    /// Narrows the widest column that may be truncated until the table fits or no column can be narrowed.
     fn fit(&self, widths: &mut [usize], room: usize) {
         while widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1) > room {
             let may =
@@ -98,7 +98,8 @@ impl Table {
         line
     }
 
-    /// Prints the table, cut to the terminal if it goes to one. If it has no rows, says `nothing` too.
+    /// Prints the table, truncated to the terminal's width if standard output is one. If it has no rows, also
+    /// reports `nothing`.
     pub fn print(&self, nothing: &str, output: &Output) -> Result<()> {
         self.lines(terminal_width()).iter().try_for_each(|line| output.data(line))?;
         if self.rows.len() == 1 && !nothing.is_empty() {
@@ -108,7 +109,7 @@ impl Table {
     }
 }
 
-/// The columns of the terminal that standard output is, if it is one.
+/// Returns the width of the terminal in columns, if standard output is a terminal.
 pub fn terminal_width() -> Option<usize> {
     let out = std::io::stdout();
     if !out.is_terminal() {
@@ -118,7 +119,7 @@ pub fn terminal_width() -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
-/// The beginning of a text that fits, with `…` where something is missing.
+/// Truncates a text to `width`, with `…` in place of what is cut off.
 fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();

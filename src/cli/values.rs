@@ -1,4 +1,4 @@
-//! Values of JSON as the providers send them: read liberally, shown in tables and lines.
+//! JSON values as the providers send them: read leniently, shown in tables and lines.
 
 use super::output::Output;
 use super::table::Table;
@@ -7,8 +7,8 @@ use crate::units::counted;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde_json::Value;
 
-/// A field as text: a string as it is, a number or boolean in digits or words; nothing for null, for what is not there, and
-/// for what has parts.
+/// Returns a field as text: strings as they are, numbers and booleans as in JSON. The text is empty if the
+/// field is null, missing or nested.
 pub fn text(object: &Value, key: &str) -> String {
     match object.get(key) {
         Some(Value::String(text)) => text.clone(),
@@ -18,7 +18,7 @@ pub fn text(object: &Value, key: &str) -> String {
     }
 }
 
-/// A list of words, whether it came as one or as a single word.
+/// Returns a list of words, which may be an array or a single string.
 pub fn words(object: &Value, key: &str) -> Vec<String> {
     match object.get(key) {
         Some(Value::Array(all)) => all.iter().map(in_line).collect(),
@@ -27,7 +27,7 @@ pub fn words(object: &Value, key: &str) -> Vec<String> {
     }
 }
 
-/// A value on one line: text as it is, everything else as JSON.
+/// Returns a value on one line: strings as they are, null as an empty text, everything else as JSON.
 fn in_line(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -36,22 +36,24 @@ fn in_line(value: &Value) -> String {
     }
 }
 
-/// The parts of a value and their values, each as text on one line: `ips`, `m.k`, `h.0.cpu`.
+/// Flattens a value into the paths of its parts, such as `ips`, `m.k` or `h.0.cpu`, and their values as one
+/// line of text each.
 pub fn flat(value: &Value) -> Vec<(String, String)> {
     let mut lines = Vec::new();
     flatten("", value, &mut lines);
     lines
 }
 
-/// The time now.
+/// Returns the current time.
 pub fn now() -> DateTime<Utc> {
     DateTime::from(std::time::SystemTime::now())
 }
 
-/// How long ago a time was, as in `3 days ago`, or how soon it will be; the text itself if it is no time that is known here.
+/// Returns how long ago a time was, or how far ahead it is, such as `3 days ago`. A text that is not a known
+/// form of time is returned as it is.
 pub fn age(text: &str, now: DateTime<Utc>) -> String {
     let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()).or_else(|_| {
-        // Without a zone it is UTC.
+        // A time without a zone is in UTC.
         let text = text.replace('T', " ");
         NaiveDateTime::parse_from_str(text.split('.').next().unwrap_or_default(), "%Y-%m-%d %H:%M:%S")
             .map(|time| time.and_utc())
@@ -73,7 +75,8 @@ pub fn age(text: &str, now: DateTime<Utc>) -> String {
     }
 }
 
-/// Sorts by a field: by its number, where every value is one, else by its text. What lacks it comes last.
+/// Sorts objects by a field: numerically if all values are numbers, otherwise as text. Objects without the
+/// field come last.
 pub fn sort_by<T>(objects: &mut [T], field: impl Fn(&T) -> String) {
     let decimal = |text: &str| text.parse::<f64>().ok();
     let numbers = objects.iter().map(&field).all(|text| text.is_empty() || decimal(&text).is_some());
@@ -87,7 +90,7 @@ pub fn sort_by<T>(objects: &mut [T], field: impl Fn(&T) -> String) {
     });
 }
 
-/// Prints a table of objects, with a column for each field that has no parts.
+/// Prints a table of objects, with a column for each field that is not nested.
 pub fn print_table(objects: &[Value], output: &Output) -> Result<()> {
     let mut fields: Vec<&str> = Vec::new();
     for (field, value) in objects.iter().filter_map(Value::as_object).flatten() {
@@ -117,7 +120,7 @@ fn flatten(prefix: &str, value: &Value, lines: &mut Vec<(String, String)>) {
             let words: Vec<String> = items.iter().map(in_line).collect();
             lines.push((prefix.to_owned(), words.join(" ")));
         }
-        // An object without anything in it is nothing to show.
+        // An empty object at the top level has nothing to show.
         Value::Object(_) if prefix.is_empty() => {}
         Value::Object(_) => lines.push((prefix.to_owned(), String::new())),
         other => lines.push((prefix.to_owned(), in_line(other))),

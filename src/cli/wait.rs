@@ -1,5 +1,7 @@
-//! Waiting for the work that goes on at the provider after a call's reply. The object is asked for again and again, less and
-//! less often; the catalogue says which object, and which of its values end the wait.
+//! Waiting for work that continues at the provider after a call's reply.
+//!
+//! The object is requested repeatedly, with growing pauses. The catalogue determines which object that is,
+//! and which of its values end the wait.
 
 use super::account::Account;
 use super::noun::Item;
@@ -12,10 +14,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// The first pause between two looks; each next is half as long again.
+/// The first pause between two requests. Each next one is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// No pause is longer: what takes an hour need not be known to the second.
+/// The longest pause: for work that takes an hour, seconds do not matter.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Whether, and how long, to wait.
@@ -29,26 +31,27 @@ pub struct WaitOptions {
 
 /// How the work ended.
 pub struct Ended {
-    /// The object that was asked for, as in `drive 6339d58e-…`.
+    /// The label of the object that was polled, such as `drive 6339d58e-…`.
     pub object: String,
-    /// The last value of the key that was watched; `gone` if the object is.
+    /// The last value of the polled key, or `gone` if the object no longer exists.
     pub state: String,
-    /// The object, unless it is gone.
+    /// The object, unless it no longer exists.
     pub item: Option<Item>,
 }
 
 impl WaitOptions {
-    /// Returns options that wait for so long.
+    /// Returns options that wait for at most `limit`.
     pub fn of(limit: Duration) -> Self {
         Self { wait: Some(Some(limit)) }
     }
 
-    /// Whether to wait at all.
+    /// Returns whether to wait at all.
     pub fn wanted(self) -> bool {
         self.wait.is_some()
     }
 
-    /// Waits until the work of a call is done. `sent` is what the call was given, `reply` what it answered.
+    /// Waits until the work of a call is done. `sent` holds the arguments of the call, and `reply` is its
+    /// reply.
     pub async fn until(
         self,
         poll: &Poll,
@@ -115,7 +118,7 @@ impl WaitOptions {
     }
 }
 
-/// The arguments of the call that asks for the object.
+/// Returns the arguments of the call that requests the object.
 fn asked(poll: &Poll, sent: &Arguments, reply: Option<&Item>) -> Result<Arguments> {
     let argument = |argument: &Argument| match argument {
         Argument::Path(place) => Ok(sent.path.get(*place).cloned().unwrap_or_default()),
@@ -131,7 +134,7 @@ fn asked(poll: &Poll, sent: &Arguments, reply: Option<&Item>) -> Result<Argument
     Ok(Arguments { path, ..Arguments::default() })
 }
 
-/// A bar, if bars are drawn. Dropping it clears the line.
+/// A progress bar, if bars are drawn. Dropping it clears the line.
 struct Bar(Option<ProgressBar>);
 
 impl Bar {
@@ -162,8 +165,8 @@ impl Drop for Bar {
     }
 }
 
-/// The percentage in the value of `imaging`: digits with an optional `%` (Open Hosting API, "Get Single Drive Info",
-/// says percentage and gives no form).
+/// Returns the percentage in a value of `imaging`: digits with an optional `%`. The manual says that it is a
+/// percentage but does not specify its form (Open Hosting API, "Get Single Drive Info").
 pub fn percent(imaging: &str) -> Option<u8> {
     let digits = imaging.strip_suffix('%').unwrap_or(imaging).trim();
     digits.parse().ok().filter(|percent| *percent <= 100)

@@ -7,10 +7,10 @@ use super::family::{
     STOPPING, TAGS, VNC,
 };
 
-/// The address of a server's screen, as Crosspeer prints it.
+/// The address of a server's screen, under the name that Crosspeer documents.
 const VNC_ADDRESS: &[Key] = &[Key::optional("vnc", ValueKind::AddressOrAuto).alias("vnc:ip")];
 
-/// What a new server's hardware is not to be shared with.
+/// The drives and servers with which a new server is not to share hardware.
 const AVOID: &[Key] =
     &[Key::optional("avoid:drives", ValueKind::Uuids), Key::optional("avoid:servers", ValueKind::Uuids)];
 
@@ -97,7 +97,7 @@ pub(super) const CALLS: &[Call] = &[
         .section("Shut down a server")
         .note("asks by ACPI, and goes on after the reply; a server that is not persistent is destroyed"),
     post("servers.reset", "/servers/{UUID}/reset").returns_nothing().section("Reset a server"),
-    // Printed without the first slash of the optional piece.
+    // The manual omits the first slash of the optional part.
     get("resources.list", "/resources[/{TYPE}]/list").returns(RESOURCES).section("List all resources"),
     get("resources.info", "/resources/{TYPE}/{RESOURCE}/info")
         .section("Get single resource info")
@@ -112,7 +112,7 @@ pub(super) const CALLS: &[Call] = &[
         .takes(Input::Changes(&[RESOURCE]))
         .repeat(Repeat::Allowed)
         .section("Set extra resource data"),
-    // An address that is given back may be handed out again: a repeated destroy could reach the new one.
+    // The provider may reassign an address once it is released, so a repeated destroy could hit the new one.
     post("resources.destroy", "/resources/{TYPE}/{RESOURCE}/destroy")
         .returns_nothing()
         .section("Destroy a resource"),

@@ -1,8 +1,8 @@
-//! Ids that servers give to what they keep: checked in one place, trusted after.
+//! Ids that servers assign to their objects: checked in one place, trusted afterwards.
 //!
-//! An id goes into paths of URLs, into names of files, alone onto standard output and so into scripts, and into hints that
-//! are commands. So it is made of what the manuals' ids are made of (UUIDs, keys, URNs, fingerprints, numbers) and nothing
-//! else; a server that sends anything else is refused.
+//! Ids go into URL paths, into file names, onto standard output (and so into scripts), and into hints that
+//! are commands. So an id may only contain the characters of the manuals' ids (UUIDs, keys, URNs,
+//! fingerprints, numbers). Anything else that a server sends is refused.
 
 use crate::{Error, Kind, Result};
 use std::fmt;
@@ -10,16 +10,20 @@ use std::ops::Deref;
 
 /// An id from a server.
 ///
-/// It has 1 to [`ObjectId::LONGEST`] characters: ASCII letters, digits, `-`, `_`, `.`, `:` and `@`. It begins with a letter,
-/// a digit or `_`, so that it is neither a hidden file nor an option.
+/// It has 1 to [`ObjectId::LONGEST`] characters: ASCII letters, digits, `-`, `_`, `.`, `:` and `@`. It begins
+/// with a letter, a digit or `_`, so it is neither a hidden file nor an option.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectId(String);
 
 impl ObjectId {
-    /// The most characters of an id. The longest of the manuals are URNs and fingerprints of less than 64.
+    /// The maximum number of characters. The longest ids in the manuals are URNs and fingerprints of fewer
+    /// than 64.
     pub const LONGEST: usize = 128;
 
-    /// The id in a server's reply, or a protocol error that shows what came instead. `what` names it, as `drive`.
+    /// Checks an id from a server's reply. `what` names the kind of object in errors, such as `drive`.
+    ///
+    /// # Errors
+    /// A protocol error that shows the text if it is not an id.
     pub fn from_server(what: &str, text: &str) -> Result<Self> {
         if Self::is_valid(text) {
             return Ok(Self(text.to_owned()));
@@ -34,14 +38,14 @@ impl ObjectId {
             .hint("check the remote's url: it may be another server that answers"))
     }
 
-    /// Whether a text can be an id.
+    /// Returns whether `text` is a valid id.
     pub fn is_valid(text: &str) -> bool {
         let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'@');
         let first = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
         text.len() <= Self::LONGEST && text.as_bytes().first().is_some_and(first) && text.bytes().all(inner)
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,7 +1,7 @@
 //! The five providers: their names, what each can do, and the calls of each as tables.
 //!
-//! One file a provider holds its rows, nothing else; what is done with a row is in [`catalogue`], and what an error reply
-//! means in [`reply`].
+//! Each provider has one file that holds its rows and nothing else. [`catalogue`] interprets the rows, and
+//! [`reply`] interprets error replies.
 
 pub mod catalogue;
 mod cloudsigma;
@@ -20,13 +20,13 @@ use std::str::FromStr;
 /// A provider whose API diskferry speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Provider {
-    /// Open Hosting: drives of the ElasticHosts kind, text and JSON.
+    /// Open Hosting: drives as ElasticHosts has them, in text and JSON.
     OpenHosting,
-    /// Crosspeer: the same software with more calls.
+    /// Crosspeer: the same software as Open Hosting, with more calls.
     Crosspeer,
-    /// CloudSigma 1.0: a cousin of the same software, text only.
+    /// CloudSigma 1.0: related software that speaks text only.
     CloudSigma,
-    /// SpotCloud: appliances to download.
+    /// SpotCloud: appliances that can be downloaded.
     SpotCloud,
     /// Joyent CloudAPI 6.5: machines.
     Joyent,
@@ -53,7 +53,7 @@ impl Provider {
         }
     }
 
-    /// Returns what the provider's drives can do, if it has drives that can be read and written.
+    /// Returns what the provider's drives can do, or `None` if it has no drives to read and write.
     pub fn drives(self) -> Option<DriveCapabilities> {
         let family = DriveCapabilities {
             gzip: true,
@@ -63,10 +63,10 @@ impl Provider {
             copies: CopyCall::Image,
         };
         match self {
-            // No read limit is printed (Open Hosting API, "Read Binary Data from a Drive"), and its own tool reads
-            // 5 MiB; 4 MiB is what the software that it runs allows, so it is what we ask for.
+            // Open Hosting documents no read limit ("Read Binary Data from a Drive"), and its own tool reads
+            // 5 MiB. The software that it runs allows 4 MiB, so we ask for no more.
             Provider::OpenHosting => Some(family),
-            // Only Crosspeer's manual prints `drives set` ("Drive API").
+            // Only Crosspeer's manual documents `drives set` ("Drive API").
             Provider::Crosspeer => Some(DriveCapabilities { marks: true, ..family }),
             Provider::CloudSigma => {
                 Some(DriveCapabilities { user_keys: false, copies: CopyCall::Clone, ..family })
@@ -76,27 +76,27 @@ impl Provider {
     }
 }
 
-/// What the drives of a provider can do.
+/// The capabilities of a provider's drives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DriveCapabilities {
-    /// Whether a write may come with `Content-Encoding: gzip`.
+    /// Whether a write may be sent with `Content-Encoding: gzip`.
     pub gzip: bool,
-    /// The most bytes that one read may ask for.
+    /// The maximum number of bytes that one read may request; `None` if there is no limit.
     pub read_limit: Option<u64>,
-    /// Whether a drive carries `user:*` keys of the user's own.
+    /// Whether a drive can have `user:*` keys, whose names the user chooses.
     pub user_keys: bool,
-    /// Whether such a key can be set on a drive that exists.
+    /// Whether a `user:*` key can be set on an existing drive.
     pub marks: bool,
-    /// How the server copies one.
+    /// How the server copies a drive.
     pub copies: CopyCall,
 }
 
 /// How a server copies a drive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyCall {
-    /// Into a drive that is there (Open Hosting API, "Image a Drive from Another Drive").
+    /// Copies into an existing drive (Open Hosting API, "Image a Drive from Another Drive").
     Image,
-    /// Into one that it makes for the copy (CloudSigma API 1.0, "Drive Clone").
+    /// Copies into a new drive that the call creates (CloudSigma API 1.0, "Drive Clone").
     Clone,
 }
 

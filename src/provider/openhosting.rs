@@ -1,5 +1,5 @@
-//! The calls of Open Hosting (Open Hosting API). Three that the manual lost, and that Open Hosting's own Ruby client
-//! makes, are marked as undocumented.
+//! The calls of Open Hosting (Open Hosting API). Three calls are missing from the manual but made by Open
+//! Hosting's own Ruby client; they are marked as undocumented.
 
 use super::Provider;
 use super::catalogue::{Call, Input, Output, Repeat};
@@ -100,7 +100,7 @@ pub(super) const CALLS: &[Call] = &[
     post("resources.create", "/resources/{TYPE}/create")
         .takes(Input::Properties(&[RESOURCE]))
         .section("Create a Resource"),
-    // An address that is given back may be handed out again: a repeated destroy could reach the new one.
+    // The provider may reassign an address once it is released, so a repeated destroy could hit the new one.
     post("resources.destroy", "/resources/{TYPE}/{RESOURCE}/destroy")
         .returns_nothing()
         .section("Destroy a Resource"),

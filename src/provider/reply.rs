@@ -1,14 +1,15 @@
-//! What a provider's error reply means: one place for the five providers' ways to say no.
+//! The meaning of error replies, for all five providers.
 //!
-//! The rules, in this order:
+//! The kind of the error is determined by the first of these that applies:
 //!
-//! 1. The first word of `X-Elastic-Error`, where the reply has one and the word is known (Open Hosting API and
-//!    Crosspeer API, "Errors"): two of its types share the status 500, so it says more than the status.
-//! 2. The provider's own reading of the status: CloudSigma answers 400 for what is missing or in use (CloudSigma API
-//!    1.0, 7.4 to 7.6), Joyent 409 for bad parameters (Joyent CloudAPI 6.5, "HTTP Status Codes").
+//! 1. The first word of `X-Elastic-Error`, if the word is known (Open Hosting API and Crosspeer API,
+//!    "Errors"). Two of its types share the status 500, so it says more than the status.
+//! 2. The provider's own use of the status: CloudSigma answers 400 for what is missing or in use (CloudSigma
+//!    API 1.0, 7.4 to 7.6), Joyent 409 for bad parameters (Joyent CloudAPI 6.5, "HTTP Status Codes").
 //! 3. The status.
 //!
-//! The server's own words go into the error, shortened and without anything that could steer a terminal.
+//! The server's message becomes part of the error, shortened and without characters that could control a
+//! terminal.
 
 use super::Provider;
 use super::catalogue::secret::is_secret_key;
@@ -16,10 +17,10 @@ use crate::wire::elastic::text;
 use crate::{Error, Kind};
 use std::time::Duration;
 
-/// The most characters of a server's text that an error carries.
+/// The maximum number of characters of a server's message in an error.
 const LONGEST: usize = 500;
 
-/// One field that the server did not accept.
+/// A field that the server rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
     /// The key of the field.
@@ -28,23 +29,23 @@ pub struct FieldError {
     pub message: String,
 }
 
-/// What an error reply says.
+/// The parts of an error reply.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Told<'a> {
     /// The status code.
     pub status: u16,
-    /// The header of that name.
+    /// The `X-Elastic-Error` header.
     pub x_elastic_error: Option<&'a str>,
     /// How long the server asks to wait.
     pub retry_after: Option<Duration>,
-    /// The id under which the server knows the request, where it gives one.
+    /// The server's id for the request, if it sends one.
     pub request_id: Option<&'a str>,
     /// The body.
     pub body: &'a str,
 }
 
-/// The error that an error reply stands for. `path` is the path that was requested (CloudSigma's 400 on an `/info` path
-/// means that there is no such object).
+/// Returns the error for an error reply. `path` is the path of the request: for CloudSigma, a 400 on an
+/// `/info` path means that the object does not exist.
 pub fn classify(provider: Provider, path: &str, told: Told<'_>) -> Error {
     let Told { status, x_elastic_error, retry_after, request_id, body } = told;
     let word = x_elastic_error.and_then(|header| header.split_whitespace().next());
@@ -62,8 +63,8 @@ pub fn classify(provider: Provider, path: &str, told: Told<'_>) -> Error {
     }
 }
 
-/// The `errors:KEY MESSAGE` pairs that CloudSigma mixes into the object it sends back (CloudSigma API 1.0, 6.2 and
-/// 11.10), in order, without the leading `* ` of the messages.
+/// Returns the `errors:KEY MESSAGE` pairs that CloudSigma mixes into the object that it sends back
+/// (CloudSigma API 1.0, 6.2 and 11.10), in order and without the leading `* ` of the messages.
 pub fn field_errors(body: &str) -> Vec<FieldError> {
     let objects = text::parse(body);
     let pairs = objects.iter().flat_map(crate::wire::elastic::Properties::iter);
@@ -116,7 +117,7 @@ fn kind_of_status(status: u16) -> Kind {
         409 => Kind::Busy,
         420 | 429 => Kind::SlowDown,
         507 => Kind::Full,
-        // 501 and 505 are about the request, and stay as they are however often it is sent.
+        // 501 and 505 are about the request itself, so repeating it does not help.
         501 | 505 => Kind::Refused,
         408 | 500..=599 => Kind::Unavailable,
         400..=499 => Kind::Refused,
@@ -140,7 +141,7 @@ fn sentence(kind: Kind, status: u16) -> String {
 
 fn hint(provider: Provider, kind: Kind) -> Option<&'static str> {
     match (kind, provider) {
-        // SpotCloud Buyer API 1.2, 2.3 and 3.6: 401 stands for more than the credentials.
+        // SpotCloud answers 401 for more than bad credentials (SpotCloud Buyer API 1.2, 2.3 and 3.6).
         (Kind::Auth, Provider::SpotCloud) => Some(
             "SpotCloud answers the same when the object is not yours, is in use, or the funds do not suffice",
         ),
@@ -152,12 +153,12 @@ fn hint(provider: Provider, kind: Kind) -> Option<&'static str> {
     }
 }
 
-/// ` (request ID)`: what the provider's support asks for.
+/// Formats a request's id as ` (request ID)`. The provider's support asks for it.
 fn named(request_id: &str) -> String {
     format!(" (request {})", shorten(clean(request_id)))
 }
 
-/// `409 busy: text`; the text of a reply without one is left out.
+/// Formats the server's message as `409 busy: text`. The text is omitted if the reply has none.
 fn words(provider: Provider, status: u16, word: Option<&str>, body: &str) -> String {
     let fields = if provider == Provider::CloudSigma { field_errors(body) } else { Vec::new() };
     let (code, text) = match &fields[..] {
@@ -180,7 +181,7 @@ fn words(provider: Provider, status: u16, word: Option<&str>, body: &str) -> Str
     shorten(out)
 }
 
-/// The error's code, where the body has one, and its text.
+/// Returns the error code, if the body has one, and the error text.
 fn said(provider: Provider, body: &str) -> (Option<String>, String) {
     if provider == Provider::Joyent
         && let Ok(object) = serde_json::from_str::<serde_json::Value>(body)
@@ -188,7 +189,7 @@ fn said(provider: Provider, body: &str) -> (Option<String>, String) {
     {
         return (Some(clean(code)), clean(message));
     }
-    // CloudSigma sends the object back with the error, secrets and all; those do not belong into an error.
+    // CloudSigma sends the object back with the error. Drop the lines with secrets.
     let without_secrets;
     let body = if provider == Provider::CloudSigma {
         let open = |line: &&str| !line.split_whitespace().next().is_some_and(is_secret_key);
@@ -197,7 +198,7 @@ fn said(provider: Provider, body: &str) -> (Option<String>, String) {
     } else {
         body
     };
-    // A proxy in between answers with a page; its title is the only line that says anything.
+    // A proxy answers with an HTML page. Only its title is useful.
     if body.trim_start().starts_with('<')
         && let Some((_, rest)) = body.split_once("<title>")
         && let Some((title, _)) = rest.split_once('<')
@@ -207,8 +208,8 @@ fn said(provider: Provider, body: &str) -> (Option<String>, String) {
     (None, clean(body))
 }
 
-/// The text on one line: every run of white space is one space; control and direction characters are gone. Stops where
-/// nothing more could be shown, however long the text is.
+/// Returns the text on one line: runs of white space become one space, and control and direction characters
+/// are removed. Stops once there is more text than can be shown.
 fn clean(text: &str) -> String {
     let mut out = String::new();
     let mut space = false;

@@ -1,4 +1,4 @@
-//! The calls of SpotCloud (SpotCloud Buyer API 1.2). `{FORMAT}` is json or xml.
+//! The calls of SpotCloud (SpotCloud Buyer API 1.2). `{FORMAT}` is `json` or `xml`.
 
 use super::Provider;
 use super::catalogue::{Argument, Call, Input, Key, Output, Poll, Repeat, Shape, ValueKind};
@@ -9,14 +9,14 @@ const fn get(id: &'static str, path: &'static str) -> Call {
 }
 
 const fn delete(id: &'static str, path: &'static str) -> Call {
-    // A key is never given out again.
+    // SpotCloud never reuses a key, so repeating a delete cannot hit another object.
     Call::delete(Provider::SpotCloud, id, path)
 }
 
 const FORM: Output = Output(&[Shape::Form]);
 const PAGE: Output = Output(&[Shape::Page]);
 
-/// Where a machine is, and the least and the most that it may have.
+/// The keys of a machine's location.
 const PLACE: [Key; 3] = [
     Key::optional("continent", ValueKind::Text).note("a code, as NA"),
     Key::optional("country", ValueKind::Text).note("a code, as CA"),
@@ -26,14 +26,14 @@ const MIN_CPU: Key = Key::optional("min_cpu", ValueKind::Integer);
 const MIN_MEMORY: Key = Key::optional("min_memory", ValueKind::Size);
 const MAX_COST: Key = Key::optional("max_cost", ValueKind::Decimal).note("USD an hour");
 
-/// How a new instance comes to run (2.2): it is `pending` before.
+/// Polls a new instance until it runs (2.2). Before that it is `pending`.
 const RUNNING: Poll = Poll::new("starting", "instance", "instances.get", "state", &["running"])
     .of(&[Argument::Reply("key")])
     .deadline(Duration::from_hours(1));
 
 const STATES: &[&str] = &["running", "pending"];
 
-/// 1: what the two calls for tokens answer beside the token itself, which is secret by its name.
+/// The secret key that the two calls for tokens return (section 1). The token itself is secret by its name.
 pub(super) const ANSWERED: &[Key] = &[Key::optional("oauth_token_secret", ValueKind::Text).secret()];
 
 pub(super) const CALLS: &[Call] = &[

@@ -1,14 +1,16 @@
-//! The drives that Crosspeer offers to all its users (Crosspeer API, "Standard Drives"): system images, which are
-//! gzipped and so imaged with the conversion `gunzip`, and install CDs, which a server connects as they are. The list is
-//! the manual's; whether a drive is still there, its info tells.
+//! The drives that Crosspeer offers to all its users (Crosspeer API, "Standard Drives").
+//!
+//! They are system images, which are gzipped and so need the conversion `gunzip` when imaged, and install
+//! CDs, which a server connects as they are. The list is copied from the manual; call `drives.info` to see
+//! whether a drive still exists.
 
 use super::Provider;
 use crate::{Error, Result};
 
-/// What a standard drive holds.
+/// The contents of a standard drive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Contents {
-    /// A gzipped system image; a drive for it needs this many bytes.
+    /// A gzipped system image, and the number of bytes that a drive needs to hold it uncompressed.
     GzippedImage(u64),
     /// A CD or DVD.
     Cd,
@@ -19,7 +21,7 @@ pub enum Contents {
 pub struct StandardDrive {
     pub uuid: &'static str,
     pub name: &'static str,
-    /// What it holds.
+    /// The contents.
     pub contents: Contents,
 }
 
@@ -67,7 +69,7 @@ const CROSSPEER: &[StandardDrive] = &[
     cd("7aead6d3-c3e6-4940-85c7-f5ee61f6ef2b", "Windows Web Server 2008 Trial Install CD"),
 ];
 
-/// Returns the standard drives of a provider, as far as its manual lists them.
+/// Returns the standard drives that a provider's manual lists.
 pub fn standard_drives(provider: Provider) -> &'static [StandardDrive] {
     match provider {
         Provider::Crosspeer => CROSSPEER,
@@ -75,11 +77,11 @@ pub fn standard_drives(provider: Provider) -> &'static [StandardDrive] {
     }
 }
 
-/// Returns the standard drive of this name or UUID, if there is one. Letters may be in any case, and of a name as much as
-/// tells it from the others is enough.
+/// Returns the standard drive with this name or UUID, or `None` if there is none. Case is ignored, and any
+/// part of a name that is unique is enough.
 ///
 /// # Errors
-/// A usage error if several are meant.
+/// A usage error if several drives match.
 pub fn find(provider: Provider, name: &str) -> Result<Option<&'static StandardDrive>> {
     let all = standard_drives(provider);
     let exact = |d: &&StandardDrive| d.name.eq_ignore_ascii_case(name) || d.uuid.eq_ignore_ascii_case(name);
@@ -125,7 +127,7 @@ mod tests {
         assert_eq!(found("debian linux 6.0").unwrap(), Some("Debian Linux 6.0"));
         assert_eq!(found("980CF63C-f21e-4382-997b-6541d5809629").unwrap(), Some("Debian Linux 6.0"));
         assert_eq!(found("knoppix").unwrap(), Some("Knoppix Linux 6.0.1 Live CD"));
-        // A whole name goes before the longer ones that begin with it.
+        // An exact match wins over longer names that begin with it.
         assert_eq!(found("Windows Web Server 2008").unwrap(), Some("Windows Web Server 2008"));
         assert_eq!(found("plan 9").unwrap(), None);
         assert_eq!(found("").unwrap(), None);

@@ -1,4 +1,4 @@
-//! `diskferry drive image`: one drive is overwritten with another.
+//! `diskferry drive image`: overwrites one drive with another.
 
 use super::{DRIVE, check_unused};
 use crate::cli::noun::{Run, described, resolve};
@@ -25,7 +25,7 @@ pub(super) fn arguments(command: Command) -> Command {
         .arg(flag("gunzip", "Expand the source, which holds gzip data, into the drive"))
 }
 
-/// Where the contents come from.
+/// The drive from which the contents are copied.
 struct Source {
     uuid: String,
     standard: Option<&'static StandardDrive>,
@@ -79,7 +79,8 @@ fn has_room(size: u64, needed: u64, run: &Run) -> Result<()> {
     )))
 }
 
-/// The drive that is meant: a UUID, a standard drive's name or a telling piece of it, or the name of a drive of the account.
+/// Finds the drive to copy: by a UUID, by any unique part of a standard drive's name, or by the name of a
+/// drive of the account.
 async fn source(word: &str, run: &Run) -> Result<Source> {
     let (remote, provider) = (run.account.remote(), run.account.provider());
     let word = match word.parse::<Target>() {

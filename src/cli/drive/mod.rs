@@ -1,4 +1,4 @@
-//! `diskferry drive`: the everyday calls about drives, over every provider that has them.
+//! `diskferry drive`: everyday calls about drives, for every provider that has drives.
 
 mod image;
 mod standard;
@@ -90,7 +90,8 @@ const DRIVES: List = List {
     paged: false,
 };
 
-/// A drive's status: what keeps it busy goes before what the server calls it.
+/// Returns the drive's status. Imaging takes precedence over the server's own status, and a drive in use is
+/// marked as such.
 fn status(drive: &Item) -> String {
     let status = drive.text("status");
     let Item::Flat(properties) = drive else { return status };
@@ -109,7 +110,7 @@ fn is_unused(run: &Run) -> LocalBoxFuture<'_, Result<()>> {
     Box::pin(async move { check_unused(&run.info().await?, None, &run.account).await })
 }
 
-/// Before a change of the size: a drive in use has to keep it, and what is cut off is lost.
+/// Runs before a change of the size: refuses to resize a drive in use, and asks before data is cut off.
 fn resizes(run: &Run) -> LocalBoxFuture<'_, Result<()>> {
     Box::pin(async move {
         let Some(size) = run.given.keys.get("size") else { return Ok(()) };
@@ -126,8 +127,8 @@ fn resizes(run: &Run) -> LocalBoxFuture<'_, Result<()>> {
     })
 }
 
-/// Fails if a running server other than `own` has the drive for itself, and says which. A provider that does not tell answers the
-/// call itself.
+/// Fails if a running server other than `own` has exclusive use of the drive, and names that server. If the
+/// provider does not say who uses a drive, the call itself has to fail.
 pub(super) async fn check_unused(drive: &Item, own: Option<&str>, account: &Account) -> Result<()> {
     if drive.text("claim:type") == "shared" {
         return Ok(());
@@ -150,17 +151,18 @@ pub(super) async fn check_unused(drive: &Item, own: Option<&str>, account: &Acco
     Ok(())
 }
 
-/// Returns the server of one word of `claimed`: the server's UUID, or `USER:guest:SERVER:DEVICE` (CloudSigma API 1.0, 7.7).
+/// Returns the server in one word of `claimed`, which is the server's UUID or `USER:guest:SERVER:DEVICE`
+/// (CloudSigma API 1.0, 7.7).
 fn claimant(claim: &str) -> &str {
     claim.split_once(":guest:").map_or(claim, |(_, server)| server.split(':').next().unwrap_or(server))
 }
 
-/// Before a server starts: none of its drives may be another's.
+/// Runs before a server starts: fails if another server is using one of its drives.
 pub(super) fn drives_are_free(run: &Run) -> LocalBoxFuture<'_, Result<()>> {
     Box::pin(async move {
         let server = run.info().await?;
         for drive in server::disks(&server) {
-            // One that cannot be described is for the server to judge: standard drives may be like that.
+            // A drive that cannot be described, such as a standard drive, is left to the server to judge.
             if let Ok(drive) = run.account.item("drives.info", &given([drive.as_str()], [])).await {
                 check_unused(&drive, Some(&run.id), &run.account).await?;
             }

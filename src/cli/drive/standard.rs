@@ -1,5 +1,7 @@
-//! `diskferry drive list`, and the drives that a provider offers to everyone. Crosspeer's manual lists those, so they are data;
-//! CloudSigma has calls that list them; Open Hosting's manual names none.
+//! `diskferry drive list`, and the drives that a provider offers to all users.
+//!
+//! Crosspeer's manual lists them, so they are data. CloudSigma has calls that list them. Open Hosting's
+//! manual names none.
 
 use super::DRIVES;
 use crate::cli::account::{Account, given};
@@ -46,7 +48,7 @@ const STANDARD: List = List {
     ..DRIVES
 };
 
-/// What people call the types of CloudSigma.
+/// Returns a readable name for CloudSigma's types of drives.
 fn kind(drive: &Item) -> String {
     match &*drive.text("type") {
         "disk" => "image".to_owned(),
@@ -67,8 +69,10 @@ fn shipped() -> Vec<Item> {
     standard::standard_drives(Provider::Crosspeer).iter().map(describe).collect()
 }
 
-/// All at once where the server knows how, which no manual prints; else the two lists that are printed (CloudSigma API 1.0, 7.8
-/// and 7.9), which have UUIDs alone.
+/// Fetches the standard drives of CloudSigma.
+///
+/// An undocumented call returns all of them with their properties. Servers without it have the two documented
+/// lists, which hold only UUIDs (CloudSigma API 1.0, 7.8 and 7.9).
 async fn asked(account: &Account) -> Result<Vec<Item>> {
     match account.items("drives.standard_info", &given([], [])).await {
         Ok(drives) => return Ok(drives),
@@ -78,7 +82,7 @@ async fn asked(account: &Account) -> Result<Vec<Item>> {
     let mut drives: Vec<Item> = Vec::new();
     for (id, kind) in [("drives.standard_img_list", "disk"), ("drives.standard_cd_list", "cdrom")] {
         for drive in account.items(id, &given([], [])).await? {
-            // The manual's own samples have the same drives in both lists.
+            // The samples in the manual have the same drives in both lists.
             if !drives.iter().any(|known| known.text("drive") == drive.text("drive")) {
                 let typed = Properties::new().with("drive", drive.text("drive")).with("type", kind);
                 drives.push(Item::Flat(typed));

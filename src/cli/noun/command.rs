@@ -1,4 +1,4 @@
-//! From the rows to the command line, and from the command line back to a row.
+//! Conversion of the rows into clap commands, and of parsed arguments back into a row.
 
 use super::{Act, Does, NOUNS, Noun, On, OptKind, Pairs};
 use crate::cli::account::RequestOptions;
@@ -6,7 +6,7 @@ use crate::cli::wait::WaitOptions;
 use crate::provider::catalogue;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Subcommand};
 
-/// A typed command as it was given.
+/// A typed command, as parsed from the command line.
 #[derive(Debug)]
 pub struct NounCommand {
     noun: &'static Noun,
@@ -27,7 +27,7 @@ impl std::fmt::Debug for Act {
 }
 
 impl NounCommand {
-    /// The row of the noun, the row of what is done, and what was given to it.
+    /// Returns the noun's row, the command's row, and the parsed arguments.
     pub(super) fn parts(self) -> (&'static Noun, &'static Act, ArgMatches) {
         (self.noun, self.act, self.matches)
     }
@@ -121,7 +121,7 @@ fn act_command(noun: &Noun, act: &Act) -> Command {
     if is_waited_for(act) {
         command = WaitOptions::augment_args(command);
     }
-    // Last, as the options of others bring a text of their own.
+    // The command's own text is set last, since flattened options bring theirs.
     RequestOptions::augment_args(command).about(act.about).long_about(None)
 }
 
@@ -135,12 +135,12 @@ fn target(noun: &Noun, on: On) -> Arg {
     }
 }
 
-/// Whether the user may be asked before the command does what it does.
+/// Returns whether the command may ask the user for confirmation.
 pub(super) fn may_ask(act: &Act) -> bool {
     matches!(act.does, Does::Destroy(..)) || act.before.is_some() || matches!(act.call, "drives.image")
 }
 
-/// Whether the work of the command goes on after its reply, at any provider.
+/// Returns whether the work of the command continues after the reply at any provider.
 pub(super) fn is_waited_for(act: &Act) -> bool {
     catalogue::all().any(|call| call.id == act.call && call.poll.is_some())
 }

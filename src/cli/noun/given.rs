@@ -1,4 +1,4 @@
-//! What the command line gives to a call.
+//! Conversion of the command line into the arguments of a call.
 
 use super::{Act, Noun, OptKind, Pairs};
 use crate::cli::account::{add_keys, given};
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::provider::catalogue::Arguments;
 use clap::ArgMatches;
 
-/// What messages call the object: `drive 6339d58e-…`, `snapshot first of machine web-1`.
+/// Returns the object's label for messages, such as `drive 6339d58e-…` or `snapshot first of machine web-1`.
 pub fn label(noun: &Noun, id: &str, path: &[String]) -> String {
     match (noun.owner, path.first()) {
         (Some(owner), Some(name)) => format!("{} {name} of {} {id}", noun.one, owner.one),
@@ -16,7 +16,10 @@ pub fn label(noun: &Noun, id: &str, path: &[String]) -> String {
     }
 }
 
-/// The object that a target names.
+/// Returns the object that a target names.
+///
+/// # Errors
+/// A usage error if the target names no object, or an object of another kind.
 pub fn named<'t>(noun: &Noun, target: &'t Target) -> Result<&'t str> {
     match &target.object {
         Some(Object::Drive(id) | Object::Named(id)) => Ok(id),
@@ -35,7 +38,7 @@ pub fn named<'t>(noun: &Noun, target: &'t Target) -> Result<&'t str> {
     }
 }
 
-/// The arguments of the call, but for the object that stands first in its path.
+/// Returns the arguments of the call, without the object that comes first in its path.
 pub fn arguments(act: &Act, matches: &ArgMatches) -> Result<Arguments> {
     let (mut path, mut keys) = (Vec::new(), Vec::new());
     let values = |name: &str| matches.get_many::<String>(name).into_iter().flatten();

@@ -1,4 +1,4 @@
-//! An object as a provider sent it: properties in their order, or JSON.
+//! An object as a provider sent it: properties in their original order, or JSON.
 
 use super::Cell;
 use crate::cli::account::values_of;
@@ -12,7 +12,7 @@ use crate::transport::client::Reply;
 use crate::wire::elastic::{Properties, parse_size};
 use serde_json::Value;
 
-/// Prints keys and values, aligned.
+/// Prints keys and values in aligned columns.
 fn show_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone, output: &Output) -> Result<()> {
     let widest = pairs.clone().map(|(key, _)| escape::line(key).chars().count()).max().unwrap_or(0);
     pairs.into_iter().try_for_each(|(key, value)| {
@@ -33,7 +33,7 @@ pub enum Item {
 }
 
 impl Item {
-    /// The objects of a reply.
+    /// Returns the objects of a reply.
     pub fn of_reply(call: &Call, reply: &Reply) -> Result<Vec<Self>> {
         if call.output.is_json() {
             let values = values_of(call, reply)?;
@@ -43,7 +43,7 @@ impl Item {
         Ok(objects.into_iter().map(Item::Flat).collect())
     }
 
-    /// The value of a key as text; empty for what is not there and for what has parts.
+    /// Returns the value of a key as text. It is empty if the key is missing or its value is nested.
     pub fn text(&self, key: &str) -> String {
         match self {
             Item::Flat(object) => object.get(key).unwrap_or_default().to_owned(),
@@ -51,7 +51,7 @@ impl Item {
         }
     }
 
-    /// The values of a list.
+    /// Returns the values of a key that holds a list.
     pub fn words(&self, key: &str) -> Vec<String> {
         match self {
             Item::Flat(object) => {
@@ -61,7 +61,7 @@ impl Item {
         }
     }
 
-    /// The keys and their values.
+    /// Returns the keys and their values as text.
     pub fn pairs(&self) -> Vec<(String, String)> {
         match self {
             Item::Flat(object) => {
@@ -71,15 +71,16 @@ impl Item {
         }
     }
 
-    /// The object's id, which is the key of that name.
+    /// Returns the object's id, which is the value of `key`. `what` names the kind of object in errors.
     ///
     /// # Errors
-    /// A protocol error if there is none, or if it cannot be an id.
+    /// A protocol error if the key is missing or its value is not a valid id.
     pub fn id(&self, what: &str, key: &str) -> Result<ObjectId> {
         ObjectId::from_server(what, &self.text(key))
     }
 
-    /// The id of an object that was just made, as [`Item::id`]. What the caller chose is taken from what was sent.
+    /// Returns the id of a newly created object, like [`Item::id`]. An id that the caller chose is taken from
+    /// the request.
     pub fn made(&self, what: &str, key: &str, given: &Arguments) -> Result<String> {
         match given.keys.get(key).filter(|chosen| !chosen.is_empty()) {
             Some(chosen) => Ok(chosen.to_owned()),
@@ -90,7 +91,7 @@ impl Item {
         }
     }
 
-    /// Prints the object on a line of JSON.
+    /// Prints the object as a line of JSON.
     pub fn print(&self, event: &str, output: &Output) -> Result<()> {
         match self {
             Item::Flat(object) => output.object(event, object),
@@ -98,12 +99,12 @@ impl Item {
         }
     }
 
-    /// Prints everything that is known of the object: a line a key, or a line of JSON.
+    /// Prints all keys of the object: one per line, or as a line of JSON.
     pub fn show(&self, event: &str, output: &Output) -> Result<()> {
         if output.is_json() {
             return self.print(event, output);
         }
-        // An object may have a hundred thousand keys, so nothing of it is copied that need not be.
+        // An object may have a hundred thousand keys, so avoid copying them.
         match self {
             Item::Flat(object) => show_pairs(output.shown(object).iter(), output),
             Item::Json(value) => {
@@ -113,7 +114,7 @@ impl Item {
         }
     }
 
-    /// The object, fit to be shown.
+    /// Returns the object as it may be shown, with its secrets hidden unless they were asked for.
     pub fn shown(&self, output: &Output) -> Self {
         match self {
             Item::Flat(object) => Item::Flat(output.shown(object).into_owned()),
@@ -121,7 +122,7 @@ impl Item {
         }
     }
 
-    /// What a column shows of the object.
+    /// Returns the text of a column for this object.
     pub fn cell(&self, cell: &Cell) -> String {
         let sized = |key: &str, shift: u32| {
             let text = self.text(key);

@@ -1,4 +1,4 @@
-//! What a list prints.
+//! Output of lists, tables and counts.
 
 use super::pages;
 use super::{Cell, Item, List, Run};
@@ -56,7 +56,7 @@ impl Run {
         table.print(&format!("{} has no {}", self.label, self.noun.many), &self.output)
     }
 
-    /// Prints how many objects there are.
+    /// Prints the number of objects, which is the value of `header`.
     pub(super) async fn count(&self, header: &str) -> Result<()> {
         let text = self.call().await?.text(header);
         let count: u64 = text.trim().parse().map_err(|_| {
@@ -72,7 +72,7 @@ impl Run {
     }
 }
 
-/// Prints a list: a table, with `-q` the ids alone, or with `--json` a line an object.
+/// Prints a list: as a table, with `-q` only the ids, or with `--json` one line per object.
 pub fn print_list(
     event: &str,
     id: &str,

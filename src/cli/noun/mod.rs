@@ -1,9 +1,10 @@
-//! The typed commands: `drive list`, `machine stop` and so on. A noun is data, a row here is a command over one call of the
-//! catalogue, and everything else (the options, the request, what is printed, asked and waited for) is done once for all of
-//! them.
+//! The typed commands: `drive list`, `machine stop` and so on.
 //!
-//! stdout has a table, or the id of what was made and nothing else; what was done is said on stderr. With `--json` an object is
-//! printed with the provider's own keys.
+//! A noun is data, and each of its rows is a command over one call of the catalogue. Everything else
+//! (options, request, output, questions and waiting) is implemented once for all of them.
+//!
+//! Standard output gets a table, or the id of what was created and nothing else. What was done is reported on
+//! standard error. With `--json`, objects are printed with the provider's own keys.
 
 mod command;
 mod given;
@@ -41,33 +42,33 @@ static NOUNS: [&Noun; 13] = [
     &analytics::ANALYTICS,
 ];
 
-/// A kind of object that providers have.
+/// A kind of object at the providers, such as a drive.
 pub struct Noun {
-    /// The command, and the `event` of its objects with `--json`.
+    /// The name of the command, and the `event` of its objects with `--json`.
     pub name: &'static str,
-    /// What messages call one of them.
+    /// The singular, for messages.
     pub one: &'static str,
-    /// What messages call several.
+    /// The plural, for messages.
     pub many: &'static str,
     pub about: &'static str,
-    /// How one is written on the command line, as `REMOTE:DRIVE`.
+    /// The form of an object on the command line, such as `REMOTE:DRIVE`.
     pub form: &'static str,
-    /// The help of that argument.
+    /// The help for that argument.
     pub help: &'static str,
-    /// The key of its id in replies.
+    /// The key of the object's id in replies.
     pub id: &'static str,
-    /// The key of its state, if it has one.
+    /// The key of the object's state, if it has one.
     pub state: Option<&'static str>,
-    /// The call that lists the objects with their names, if one may be named by its name too.
+    /// The call that lists the objects with their names, if an object can also be given by its name.
     pub by_name: Option<&'static str>,
-    /// The noun that it is a part of: it is written `REMOTE:OWNER NAME`.
+    /// The noun of which this one is a part. Its objects are written `REMOTE:OWNER NAME`.
     pub owner: Option<&'static Noun>,
-    /// Its addresses, if it has some.
+    /// Returns the network address of an object, for nouns that have one.
     pub address: Option<fn(&Item) -> String>,
     pub acts: &'static [Act],
 }
 
-/// A command about a noun, over one call.
+/// A command about a noun: one call of the catalogue.
 pub struct Act {
     pub name: &'static str,
     pub alias: Option<&'static str>,
@@ -76,23 +77,23 @@ pub struct Act {
     pub on: On,
     /// The arguments that follow `REMOTE:OBJECT`.
     pub words: &'static [Word],
-    /// The options that are keys of the call.
+    /// The options that set keys of the call.
     pub options: &'static [Opt],
-    /// Whether keys are taken as `KEY=VALUE`, and what they are for.
+    /// Whether the command accepts `KEY=VALUE`, with the help for it.
     pub pairs: Pairs,
     pub does: Does,
-    /// What is looked at before the call is made.
+    /// A check to run before the call is made.
     pub before: Option<Step>,
-    /// What helps where the provider has no such call.
+    /// The hint if the provider has no such call.
     pub instead: &'static str,
-    /// What the help ends with.
+    /// Text at the end of the help.
     pub after: &'static str,
 }
 
-/// What stands first on the command line.
+/// The first argument on the command line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum On {
-    /// `REMOTE:`, or the default one.
+    /// `REMOTE:`, or nothing for the default remote.
     Account,
     /// `REMOTE:`
     Remote,
@@ -105,11 +106,11 @@ pub struct Word {
     pub name: &'static str,
     pub help: &'static str,
     pub required: bool,
-    /// The key of the call that it is the value of; `None` for an argument of the path.
+    /// The key of the call whose value it is; `None` if it is an argument of the path.
     pub key: Option<&'static str>,
 }
 
-/// An option of the command line that is a key of the call.
+/// An option of the command line that sets a key of the call.
 pub struct Opt {
     pub long: &'static str,
     pub value: &'static str,
@@ -120,11 +121,11 @@ pub struct Opt {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum OptKind {
-    /// The option's value is the key's.
+    /// The option's value is the value of the key.
     Value,
-    /// The option has no value; the key's is `true`.
+    /// The option takes no value and sets the key to `true`.
     Flag,
-    /// The option's values are `NAME=VALUE`, and the key is a prefix of the names.
+    /// The option takes `NAME=VALUE`, and the key is a prefix of the names.
     Pairs,
 }
 
@@ -135,25 +136,27 @@ pub enum Pairs {
     Required(&'static str),
 }
 
-/// What is done with the reply.
+/// What a command does with its call and the reply.
 pub enum Does {
     /// Prints the objects as a table.
     List(List),
     /// Prints the names and values of one object as a table.
     Table([&'static str; 2]),
-    /// Prints how many there are, by a header of the reply.
+    /// Prints the number of objects, from a header of the reply.
     Count(&'static str),
-    /// Prints everything that is known of an object. With `--json` it is this `event`, or that of the noun.
+    /// Prints all that the provider tells about an object. With `--json`, this is its `event`; by default,
+    /// that of the noun.
     Show(Option<&'static str>),
-    /// Prints the id of what was made.
+    /// Prints the id of the created object.
     Make,
-    /// Says what was changed.
+    /// Reports what was changed.
     Change(&'static str),
-    /// Says what was done to the object.
+    /// Reports what was done to the object, or what has begun.
     Perform(&'static str),
-    /// The same for what cannot be undone, with what is lost by it. On a terminal the user is asked first.
+    /// Like `Perform`, for what cannot be undone. The second text says what is lost. Asks the user first if
+    /// there is a terminal.
     Destroy(&'static str, &'static str),
-    /// Something of its own, with arguments of its own.
+    /// Runs code of its own, with arguments of its own.
     Own(fn(Command) -> Command, Step),
 }
 
@@ -168,29 +171,29 @@ pub struct List {
 /// A step of a command that needs code of its own.
 pub type Step = for<'r> fn(&'r Run) -> LocalBoxFuture<'r, Result<()>>;
 
-/// A column of a list: its heading, and what it shows.
+/// A column of a list: its heading and its contents.
 pub type Column = (&'static str, Cell);
 
-/// What a column shows of an object.
+/// The contents of a column.
 pub enum Cell {
     /// The text of a key.
     Text(&'static str),
     /// The number of a key.
     Number(&'static str),
-    /// The bytes of a key, as `1.5 GiB`.
+    /// The size in bytes of a key, shown as `1.5 GiB`.
     Bytes(&'static str),
-    /// The same of a key in MB.
+    /// The size in MB of a key, shown as `1.5 GiB`.
     Megabytes(&'static str),
-    /// The time of a key, as `3 days ago`.
+    /// The time of a key, shown as `3 days ago`.
     Age(&'static str),
-    /// The id, which is never cut.
+    /// The id, which is never truncated.
     Id(&'static str),
-    /// Something of its own.
+    /// The result of a function.
     Own(fn(&Item) -> String),
 }
 
 impl Noun {
-    /// A noun without anything special; several of it are called `many`.
+    /// Creates a noun with the default settings. `many` is its plural.
     pub const fn new(
         name: &'static str,
         many: &'static str,
@@ -213,12 +216,12 @@ impl Noun {
         }
     }
 
-    /// The noun, whose objects are written in this form and known by this key of replies.
+    /// Returns the noun with the form of its objects on the command line and the key of their id in replies.
     pub const fn known(self, form: &'static str, help: &'static str, id: &'static str) -> Self {
         Noun { form, help, id, ..self }
     }
 
-    /// The noun, as a part of another one, and known by this key of replies.
+    /// Returns the noun as a part of another one, with the key of its id in replies.
     pub const fn part_of(self, owner: &'static Noun, id: &'static str) -> Self {
         Noun { owner: Some(owner), id, ..self }
     }
@@ -242,23 +245,24 @@ impl Act {
         }
     }
 
-    /// Lists the objects of an account.
+    /// Creates a command that lists the objects of an account.
     pub const fn list(call: &'static str, about: &'static str, columns: &'static [Column]) -> Self {
         let list = Self::new("list", call, about, Does::List(List { columns, sort: &[], paged: false }));
         Act { alias: Some("ls"), on: On::Account, ..list }
     }
 
-    /// Shows an object.
+    /// Creates a command that shows an object.
     pub const fn info(call: &'static str, about: &'static str) -> Self {
         Self::new("info", call, about, Does::Show(None))
     }
 
-    /// Makes an object.
+    /// Creates a command that creates an object.
     pub const fn make(name: &'static str, call: &'static str, about: &'static str) -> Self {
         Act { on: On::Remote, ..Self::new(name, call, about, Does::Make) }
     }
 
-    /// Changes an object; `done` says that it did, as in `renamed`.
+    /// Creates a command that changes an object. `done` is the past participle for messages, such as
+    /// `renamed`.
     pub const fn change(
         name: &'static str,
         call: &'static str,
@@ -268,7 +272,8 @@ impl Act {
         Self::new(name, call, about, Does::Change(done))
     }
 
-    /// Does something to an object; `done` says what was done or has begun, as in `starting`.
+    /// Creates a command that does something to an object. `done` says what was done or has begun, such as
+    /// `starting`.
     pub const fn perform(
         name: &'static str,
         call: &'static str,
@@ -278,7 +283,7 @@ impl Act {
         Self::new(name, call, about, Does::Perform(done))
     }
 
-    /// Does what cannot be undone. `lost` is the sentence that says what is lost by it.
+    /// Creates a command that cannot be undone. `lost` is the sentence that says what is lost.
     pub const fn destroy(
         name: &'static str,
         call: &'static str,
@@ -289,7 +294,7 @@ impl Act {
         Act { alias: Some("rm"), ..Self::new(name, call, about, Does::Destroy(done, lost)) }
     }
 
-    /// Does something that needs code and arguments of its own.
+    /// Creates a command with code and arguments of its own.
     pub const fn own(
         name: &'static str,
         call: &'static str,
@@ -305,7 +310,7 @@ impl Act {
     }
 }
 
-/// Functions that return the row with another value of a field.
+/// Defines functions that return the row with another value of a field.
 macro_rules! with {
     ($($field:ident: $type:ty),* $(,)?) => {
         impl Act {
@@ -321,22 +326,22 @@ with! {
     after: &'static str, before: Option<Step>,
 }
 
-/// An argument of the call's path.
+/// Creates an argument of the call's path.
 pub const fn word(name: &'static str, help: &'static str) -> Word {
     Word { name, help, required: true, key: None }
 }
 
-/// An argument that is the value of a key.
+/// Creates an argument that is the value of a key.
 pub const fn value(name: &'static str, key: &'static str, help: &'static str) -> Word {
     Word { name, help, required: true, key: Some(key) }
 }
 
-/// An option that is the value of the key of its name.
+/// Creates an option for the key of the same name.
 pub const fn option(name: &'static str, value: &'static str, help: &'static str) -> Opt {
     Opt { long: name, value, help, key: name, kind: OptKind::Value }
 }
 
-/// An option that is the value of another key.
+/// Creates an option for a key of another name.
 pub const fn option_for(
     key: &'static str,
     long: &'static str,
@@ -346,7 +351,7 @@ pub const fn option_for(
     Opt { long, value, help, key, kind: OptKind::Value }
 }
 
-/// An option of `NAME=VALUE`, for keys that begin with `prefix`.
+/// Creates an option that takes `KEY=VALUE`, for keys that begin with `prefix`.
 pub const fn pairs(long: &'static str, prefix: &'static str, help: &'static str) -> Opt {
     Opt { long, value: "KEY=VALUE", help, key: prefix, kind: OptKind::Pairs }
 }

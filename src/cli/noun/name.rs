@@ -1,4 +1,4 @@
-//! From a name to an id.
+//! Resolution of names to ids.
 
 use super::{Item, Noun};
 use crate::cli::account::{Account, given};
@@ -8,7 +8,7 @@ use crate::nearest::nearest;
 use crate::provider::catalogue::Call;
 use crate::provider::id::ObjectId;
 
-/// Returns the id of the object that is called `text`: its id, or a name that exactly one object has.
+/// Returns the id of the object that `text` identifies: an id, or a name that exactly one object has.
 pub async fn resolve(noun: &Noun, text: &str, account: &Account) -> Result<String> {
     let Some(list) = noun.by_name.filter(|_| !is_uuid(text)) else { return Ok(text.to_owned()) };
     let call = Call::find(account.provider(), list)?;
@@ -22,14 +22,14 @@ fn one(noun: &Noun, text: &str, remote: &str, items: &[Item]) -> Result<String> 
     let all: Vec<(String, String)> =
         items.iter().map(|item| (item.text(noun.id), item.text("name"))).collect();
     let id = only_one(noun, text, remote, &all)?;
-    // What goes into a path has to be an id.
+    // The id goes into a URL's path, so it has to be valid.
     ObjectId::from_server(noun.one, &id).map(String::from)
 }
 
-/// Returns the id of the one object, of `all` with their ids and names, that is called `text`.
+/// Returns the id of the one object whose id or name is `text`. `all` holds the ids and names of all objects.
 ///
 /// # Errors
-/// [`Kind::NotFound`] if there is none, a usage error that lists them if there are several.
+/// [`Kind::NotFound`] if no object matches, or a usage error that lists the matches if there are several.
 pub fn only_one(noun: &Noun, text: &str, remote: &str, all: &[(String, String)]) -> Result<String> {
     let (one, many) = (noun.one, noun.many);
     let found: Vec<&str> =
@@ -55,7 +55,7 @@ pub fn only_one(noun: &Noun, text: &str, remote: &str, all: &[(String, String)])
     }
 }
 
-/// Whether a text is a UUID in the form that the providers print.
+/// Returns whether `text` is a UUID in the form that the providers use.
 pub fn is_uuid(text: &str) -> bool {
     text.len() == 36 && uuid::Uuid::parse_str(text).is_ok()
 }

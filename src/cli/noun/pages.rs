@@ -1,17 +1,20 @@
-//! Lists that a provider sends page by page.
+//! Lists that a provider sends in pages.
 
 use super::Item;
 use crate::error::Result;
 use std::collections::HashSet;
 
-/// "default is 1000 (which is also the maximum allowable result set size)" (Joyent CloudAPI 6.5, "`ListMachines`").
+/// The number of items on a page: "default is 1000 (which is also the maximum allowable result set size)"
+/// (Joyent CloudAPI 6.5, "`ListMachines`").
 pub const PAGE: usize = 1000;
 
-/// No account has more pages than this; a server that goes on for ever is not followed.
+/// The maximum number of pages to fetch, in case a server never ends its list. No account has as many.
 const MOST_PAGES: usize = 1000;
 
-/// Fetches all pages, and returns what is odd about them with their items. The end is a page that is not full: the manual's
-/// rule for `x-resource-count` does not hold if that counts all machines. `fetch` takes a limit and an offset.
+/// Fetches all pages. Returns their items, and a warning if the list may be incomplete.
+///
+/// `fetch` takes a limit and an offset. The list ends with the first page that is not full. The manual's rule
+/// about `x-resource-count` cannot be used, since it fails if that header counts all machines.
 pub async fn all(
     limit: usize,
     id: &str,
@@ -39,7 +42,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// Pages of a server with so many machines; one that takes no notice of the offset repeats itself.
+    /// Pages through a server that has `total` machines. If it does not heed the offset, it repeats the first
+    /// page.
     fn pages(total: usize, limit: usize, heeds: bool) -> (usize, bool, usize) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut asked = 0;

@@ -1,4 +1,4 @@
-//! What all typed commands do: open the account, find the object, ask, make the call, print, wait.
+//! Running a typed command: open the account, find the object, ask, make the call, print, wait.
 
 use super::command::{is_waited_for, may_ask};
 use super::given::{arguments, label, named};
@@ -25,15 +25,15 @@ pub struct Run {
     pub matches: ArgMatches,
     pub account: Account,
     pub output: Output,
-    /// What the call is given.
+    /// The arguments of the call.
     pub given: Arguments,
-    /// What messages call the object: `drive 6339d58e-…`.
+    /// The object's label for messages, such as `drive 6339d58e-…`.
     pub label: String,
-    /// The id of the object that stands first on the command line.
+    /// The id of the object that is named first on the command line.
     pub id: String,
     wait: WaitOptions,
     yes: bool,
-    /// What the provider said of the object, once it was asked.
+    /// The object as the provider described it, once requested.
     known: OnceCell<Item>,
 }
 
@@ -109,7 +109,7 @@ impl Run {
         self.account.item(self.act.call, &self.given).await
     }
 
-    /// Asks the provider, once, for the object that stands first on the command line.
+    /// Returns the object that is named first on the command line. The provider is asked only once.
     pub async fn info(&self) -> Result<Item> {
         if let Some(known) = self.known.get() {
             return Ok(known.clone());
@@ -120,13 +120,17 @@ impl Run {
         Ok(self.known.get_or_init(|| item).clone())
     }
 
-    /// What is known of the object that is about to be destroyed. That also tells an object that is not there from one that
-    /// went away on the first of several attempts.
+    /// Returns the object that is about to be destroyed, unless it is a part of another one. This also
+    /// reports an object that never existed, which a repeated attempt could not tell from one that the first
+    /// attempt destroyed.
     async fn described(&self) -> Result<Option<Item>> {
         if self.noun.owner.is_some() { Ok(None) } else { self.info().await.map(Some) }
     }
 
-    /// Asks the user on a terminal, unless `--yes` is given. Without a terminal nothing is asked.
+    /// Asks the user for confirmation, unless `--yes` is given or there is no terminal.
+    ///
+    /// # Errors
+    /// [`Kind::Interrupted`] if the user does not confirm.
     pub fn ask(&self, question: &str) -> Result<()> {
         if self.yes || !prompt::can_ask() || prompt::confirm(&escape::line(question))? {
             return Ok(());
@@ -135,7 +139,7 @@ impl Run {
             .hint("nothing was done; `--yes` does it without asking"))
     }
 
-    /// Makes the call for its effect, and says what it did once that is over.
+    /// Makes the call for its effect, and reports what it did once the work is done.
     async fn act(&self, done: &str, label: &str, name: Option<String>) -> Result<()> {
         self.calls().await?;
         if !self.wait.wanted() {
@@ -146,19 +150,19 @@ impl Run {
         Ok(())
     }
 
-    /// Prints the id of what was made, and waits for it.
+    /// Prints the id of the created object, and waits for it if the user wants to.
     pub async fn make(&self, item: &Item) -> Result<()> {
         self.print_made(item)?;
         self.ended(Some(item)).await.map(drop)
     }
 
-    /// Prints the id of what was made.
+    /// Prints the id of the created object.
     pub fn print_made(&self, item: &Item) -> Result<()> {
         let id = item.made(self.noun.one, self.noun.id, &self.given)?;
         if self.output.is_json() { item.print(self.noun.name, &self.output) } else { self.output.data(&id) }
     }
 
-    /// Waits until the call's work is done, if that is wanted, and says so.
+    /// Waits until the call's work is done and reports it, if the user wants to wait.
     pub async fn ended(&self, reply: Option<&Item>) -> Result<Option<Ended>> {
         let Some(poll) = self.poll()?.filter(|_| self.wait.wanted()) else { return Ok(None) };
         let ended = self.wait.until(poll, &self.given, reply, &self.account, &self.output).await?;
@@ -172,7 +176,7 @@ impl Run {
         Ok(Some(ended))
     }
 
-    /// Whether the user wants to wait.
+    /// Returns whether the user wants to wait.
     pub fn waits(&self) -> bool {
         self.wait.wanted()
     }
@@ -181,7 +185,7 @@ impl Run {
         Ok(Call::find(self.account.provider(), self.act.call)?.poll.as_ref())
     }
 
-    /// Prints, with `--json`, what was done.
+    /// Prints what was done, with `--json`.
     fn summary(&self, ended: Option<&Ended>, name: Option<String>) {
         let mut fields = Map::new();
         fields.insert("action".into(), self.act.name.into());
@@ -202,7 +206,7 @@ impl Run {
     }
 }
 
-/// Says how the work of a call ended.
+/// Reports how the work of a call ended.
 pub fn tell(poll: &Poll, ended: &Ended, output: &Output) {
     output.note(&match ended.state.as_str() {
         _ if poll.done.contains(&"") => format!("{} of {} is done", poll.work, ended.object),
@@ -210,7 +214,7 @@ pub fn tell(poll: &Poll, ended: &Ended, output: &Output) {
     });
 }
 
-/// `drive 6339d58e-… (web-1, 10.0 GiB)`.
+/// Returns a label with the object's name and size, such as `drive 6339d58e-… (web-1, 10.0 GiB)`.
 pub fn described(label: &str, item: &Item) -> String {
     let size = parse_size(&item.text("size")).map(bytes);
     let known = Some(item.text("name")).into_iter().chain(size).filter(|text| !text.is_empty());
@@ -222,7 +226,7 @@ fn spaced(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(" {text}") }
 }
 
-/// Fails if the provider lacks what the command is about, and says what it has instead.
+/// Fails if the provider does not have the command's call. The hint names what it has instead.
 fn has(noun: &Noun, act: &Act, account: &Account) -> Result<()> {
     let provider = account.provider();
     let calls = |id: &str| catalogue::calls(provider).iter().any(|call| call.id == id);

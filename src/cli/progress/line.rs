@@ -1,4 +1,4 @@
-//! A line of progress: how much is done, how fast, and how long it will take.
+//! A line of progress: how much is done, how fast it goes, and how much time is left.
 
 use crate::event::Plan;
 use crate::meters::Meters;
@@ -6,21 +6,21 @@ use crate::units::{bytes, per_second, time};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-/// How long a phase has to last until its rate means something.
+/// How long a phase has to run before its rate is meaningful.
 const SETTLED: Duration = Duration::from_millis(500);
 
-/// What a transfer is doing.
+/// The phase of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Nothing yet.
+    /// It has not started yet.
     Plan,
-    /// It compares what an earlier run, or the last transfer, left at the destination.
+    /// It compares what an earlier run or the last transfer has left at the destination.
     ReadBack,
     /// It moves chunks.
     Transfer,
-    /// It compares both ends.
+    /// It compares the source and the destination.
     Verify,
-    /// It does what is left at the end.
+    /// It does the remaining work at the end.
     Finish,
 }
 
@@ -32,11 +32,11 @@ pub(super) struct Totals {
     pub(super) verify: Option<u64>,
 }
 
-/// What is known when progress is shown.
+/// The state of a transfer when its progress is shown.
 pub(super) struct Moment<'a> {
     pub(super) meters: &'a Meters,
     pub(super) totals: Totals,
-    /// What `meters.verified` was when the phase began.
+    /// The value of `meters.verified` when the phase began.
     pub(super) verified: u64,
     pub(super) phase: Phase,
 }
@@ -49,7 +49,7 @@ impl Phase {
             .unwrap_or(Phase::Plan)
     }
 
-    /// The name in events.
+    /// Returns the phase's name in events.
     pub(super) fn name(self) -> &'static str {
         match self {
             Phase::Plan => "plan",
@@ -69,7 +69,7 @@ impl Totals {
             "sample" => Some(sampled.min(plan.size)),
             _ => None,
         };
-        // A migration reads both ends again.
+        // A migration reads both the source and the destination again.
         let verify = if plan.action == "migrate" { verify.map(|bytes| 2 * bytes) } else { verify };
         let read_back = match (&*plan.delta, &*plan.resume) {
             ("read back", _) => Some(plan.size),
@@ -81,7 +81,7 @@ impl Totals {
 }
 
 impl Moment<'_> {
-    /// Image bytes done in this phase, and of how many.
+    /// Returns the image bytes done in this phase, and their total.
     pub(super) fn done(&self) -> (u64, Option<u64>) {
         let total = match self.phase {
             Phase::ReadBack => self.totals.read_back,
@@ -97,12 +97,13 @@ impl Moment<'_> {
         (total.map_or(done, |total| done.min(total)), total)
     }
 
-    /// The line, in at most `room` columns: what matters least is left out. `since`: when the phase began.
+    /// Returns the line in at most `room` columns; the least important parts are omitted. `since` is when the
+    /// phase began.
     pub(super) fn line(&self, since: Instant, room: usize) -> String {
         fit(&self.parts(since.elapsed()), room)
     }
 
-    /// The parts of the line, the most important first.
+    /// Returns the parts of the line, the most important first.
     fn parts(&self, elapsed: Duration) -> Vec<String> {
         let (done, total) = self.done();
         let transfers = matches!(self.phase, Phase::Plan | Phase::Transfer | Phase::Finish);
@@ -139,12 +140,13 @@ impl Moment<'_> {
     }
 }
 
-/// An estimate in seconds, which is not worth tenths of them.
+/// Formats an estimate. Tenths of a second would suggest too much precision.
 fn estimate(seconds: u64) -> String {
     if seconds < 60 { format!("{seconds} s") } else { time(Duration::from_secs(seconds)) }
 }
 
-/// An amount of a total: `1.2 of 10.0 GiB`, `900.0 MiB of 10.0 GiB`, `900.0 MiB`.
+/// Formats an amount and its total: `1.2 of 10.0 GiB`, `900.0 MiB of 10.0 GiB`, or `900.0 MiB` without a
+/// total.
 fn amount(done: u64, total: Option<u64>) -> String {
     let done = bytes(done);
     let Some(total) = total.map(bytes) else { return done };
@@ -154,7 +156,7 @@ fn amount(done: u64, total: Option<u64>) -> String {
     }
 }
 
-/// As many of the parts as have room, in order; the first in any case.
+/// Joins as many of the parts as fit, in order. The first one is always included.
 fn fit(parts: &[String], room: usize) -> String {
     let mut line = String::new();
     for part in parts {
@@ -196,9 +198,9 @@ mod tests {
             assert!(line.len() <= room.max(15) && all.starts_with(&line), "{room}: {line}");
         }
         assert_eq!(fit(&parts, 40), "9.5 of 10.0 GiB, 10.6 GiB/s, 1 s left");
-        // Beside a name of sixteen characters, at 80 columns.
+        // With a name of sixteen characters beside it, at 80 columns.
         assert!(fit(&parts, 80 - 18 - 17 - 1).ends_with("left"));
-        // The first chunk says nothing of the rate.
+        // The first chunk does not yield a meaningful rate.
         assert_eq!(moment(&meters, Phase::Transfer, 0).parts(Duration::from_millis(499))[1], "1 retry");
         assert_eq!([estimate(59), estimate(130)], ["59 s", "2m 10s"]);
     }
@@ -215,7 +217,7 @@ mod tests {
         let back = moment(&meters, Phase::ReadBack, 0);
         assert_eq!(back.parts(second)[0], "reading back 1.5 GiB");
         assert_eq!(back.done().1, None);
-        // What an earlier run has moved says nothing of the rate of this one.
+        // What an earlier run has transferred does not count towards the rate of this one.
         meters.resumed.store(10 * GIB, Relaxed);
         assert_eq!(moment(&meters, Phase::Finish, 0).parts(second), ["finishing 10.0 of 10.0 GiB"]);
     }

@@ -1,4 +1,4 @@
-//! Progress: bars on a terminal, events with `--json`, and with `-v` a line now and then elsewhere.
+//! Progress: bars on a terminal, events with `--json`, and otherwise, with `-v`, a line at intervals.
 
 mod line;
 
@@ -15,23 +15,24 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How often a bar is drawn.
+/// The interval between redraws of a bar.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// How often an event reports the progress.
+/// The interval between progress events.
 const REPORT: Duration = Duration::from_secs(1);
 
-/// How often a line reports the progress where there is no terminal.
+/// The interval between progress lines when there is no terminal.
 const LINES: Duration = Duration::from_secs(30);
 
-/// The progress of a transfer, as messages and stages see it. Clones are the same.
+/// The progress of a transfer, as messages and stages use it. Clones share the same state.
 #[derive(Clone)]
 pub struct Bar {
-    /// `None` where nothing is drawn.
+    /// `None` if no bar is drawn.
     drawn: Option<ProgressBar>,
     meters: Arc<Meters>,
     phase: Arc<AtomicU8>,
-    /// What `meters.verified` was when the phase began: reading back and verifying are counted by themselves.
+    /// The value of `meters.verified` when the phase began, since reading back and verifying are counted
+    /// separately.
     verified: Arc<AtomicU64>,
     verifies_only: bool,
 }
@@ -42,7 +43,8 @@ impl Bar {
         Self { drawn, meters: Arc::clone(meters), phase, verified: Arc::default(), verifies_only }
     }
 
-    /// Notes the stage of the transfer. What is compared before anything was transferred is an earlier run's work.
+    /// Records the stage of the transfer. A verification before anything was transferred reads back what an
+    /// earlier run has written.
     pub fn stage(&self, stage: Stage) {
         let before = Phase::of(self.phase.load(Relaxed));
         let phase = match stage {
@@ -58,7 +60,7 @@ impl Bar {
         }
     }
 
-    /// Runs something that writes to the terminal while the bar is out of the way.
+    /// Calls `print`, which may write to the terminal, while the bar is hidden.
     pub fn suspend(&self, print: impl FnOnce()) {
         match &self.drawn {
             Some(bar) => bar.suspend(print),
@@ -80,7 +82,7 @@ enum Way {
 }
 
 impl Way {
-    /// `None` where nothing is shown.
+    /// Returns how to show progress, or `None` if it is not shown.
     fn of(output: &Output) -> Option<Self> {
         match output {
             output if output.draws_bars() => Some(Way::Bars),
@@ -99,7 +101,7 @@ impl Way {
     }
 }
 
-/// The bars of a set: one for each member that runs, and below them one for the whole.
+/// The bars of a set: one for each running member, and below them one for the whole set.
 #[derive(Clone)]
 pub struct Group(Arc<GroupState>);
 
@@ -109,14 +111,14 @@ struct GroupState {
     start: Instant,
     members: usize,
     ended: AtomicUsize,
-    /// The bytes of all members as far as a list has told them, before their plans do.
+    /// The bytes of all members according to a list of the drives, until their plans are known.
     listed: u64,
     all: Mutex<Vec<Arc<Meters>>>,
     planned: AtomicU64,
 }
 
 impl Group {
-    /// A set of so many members, of so many image bytes as far as that is known.
+    /// Creates the bars of a set. `listed` is the number of image bytes, as far as it is known.
     pub fn new(output: &Output, members: usize, listed: u64) -> Self {
         let target =
             if output.draws_bars() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -133,27 +135,27 @@ impl Group {
         Self(Arc::new(state))
     }
 
-    /// Counts a member's bytes among those of the whole.
+    /// Adds a member's counters to those of the set.
     pub fn add(&self, meters: &Arc<Meters>) {
         self.0.all.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(meters));
     }
 
-    /// A member has ended.
+    /// Counts a member that has ended.
     pub fn ended(&self) {
         self.0.ended.fetch_add(1, Relaxed);
     }
 
-    /// The counters of all members together.
+    /// Returns the sum of all members' counters.
     pub fn sum(&self) -> Meters {
         Meters::sum(self.0.all.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|meters| &**meters))
     }
 
-    /// How long the set has run.
+    /// Returns how long the set has been running.
     pub fn elapsed(&self) -> Duration {
         self.0.start.elapsed()
     }
 
-    /// Shows the progress of the whole until what is returned is dropped.
+    /// Shows the progress of the whole set until the returned value is dropped.
     pub fn start(&self, output: &Output) -> Progress {
         let Some(way) = Way::of(output) else { return Progress::default() };
         let drawn = (way == Way::Bars).then(|| {
@@ -193,10 +195,10 @@ impl Group {
     }
 }
 
-/// The most characters of a name beside a bar.
+/// The maximum number of characters of a name beside a bar.
 const LABEL: usize = 16;
 
-/// What stands beside the message of a bar, in columns: the bar, the percentage and the blanks around them.
+/// The columns beside the message of a bar: the bar, the percentage and the spaces around them.
 const AROUND: usize = 12 + 6;
 
 fn new_bar(label: &str) -> ProgressBar {
@@ -209,7 +211,8 @@ fn new_bar(label: &str) -> ProgressBar {
     bar
 }
 
-/// A name, cut in its middle where it is too long: its end often tells more than its start.
+/// Shortens a name in its middle if it is too long, since the end of a name is often more specific than its
+/// start.
 fn shortened(label: &str) -> String {
     let label: Vec<char> = crate::escape::line(label).chars().collect();
     if label.len() <= LABEL {
@@ -219,7 +222,7 @@ fn shortened(label: &str) -> String {
     label[..start].iter().chain(&['…']).chain(&label[label.len() - end..]).collect()
 }
 
-/// Draws a bar; `first` goes before all else.
+/// Draws a bar. `first` comes before the rest of the message.
 fn draw(bar: &ProgressBar, moment: &Moment<'_>, first: Option<String>, since: Instant) {
     let (done, total) = moment.done();
     bar.set_length(total.unwrap_or(0));
@@ -231,7 +234,7 @@ fn draw(bar: &ProgressBar, moment: &Moment<'_>, first: Option<String>, since: In
     bar.set_message(first.into_iter().chain([line]).collect::<Vec<_>>().join(", "));
 }
 
-/// What a transfer is called beside its bar: the file, if there is one.
+/// Returns the label of a transfer's bar: the file's name, if there is a file.
 fn label(plan: &Plan) -> &str {
     let name = match plan.action {
         "download" => &plan.to,
@@ -249,7 +252,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Starts to show the progress of a transfer, if anything is to be shown. `group`: whose member it is.
+    /// Starts to show the progress of a transfer, if progress is shown at all. `group` is the set that the
+    /// transfer belongs to.
     pub fn start(output: &Output, meters: &Arc<Meters>, plan: &Plan, group: Option<&Group>) -> Self {
         if let Some(group) = group {
             group.0.planned.fetch_add(plan.size, Relaxed);
@@ -282,7 +286,7 @@ impl Progress {
         })
     }
 
-    /// Calls `show` at a steady pace.
+    /// Calls `show` at regular intervals.
     fn spawn(way: Way, bar: Bar, mut show: impl FnMut() + Send + 'static) -> Self {
         let (ending, end) = channel();
         let mut next = Instant::now() + way.every();
@@ -293,12 +297,12 @@ impl Progress {
                 next = next_beat(next, Instant::now(), way.every());
             }
         });
-        // Without the thread there is no bar, which is no reason to fail.
+        // Without the thread there is no progress, which is no reason to fail.
         Self { ending: Some(ending), thread: thread.ok(), bar: Some(bar) }
     }
 }
 
-/// The first beat after `now`, of those that follow `last` at a steady pace.
+/// Returns the first beat after `now`, of those that follow `last` at intervals of `every`.
 fn next_beat(last: Instant, now: Instant, every: Duration) -> Instant {
     let missed = now.saturating_duration_since(last).as_nanos() / every.as_nanos();
     last + every * u32::try_from(missed + 1).unwrap_or(u32::MAX)
@@ -316,7 +320,7 @@ impl Drop for Progress {
     }
 }
 
-/// The fields of a progress event.
+/// Returns the fields of a progress event.
 fn report(moment: &Moment<'_>, start: Instant) -> serde_json::Value {
     let m = moment.meters;
     json!({
@@ -378,7 +382,7 @@ mod tests {
     fn the_beat_is_steady() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        // However long it took to show, the next beat is where it would have been; one that was missed is left out.
+        // The next beat does not depend on how long showing took. A missed beat is skipped.
         assert_eq!(next_beat(at(100), at(100), REDRAW), at(200));
         assert_eq!(next_beat(at(100), at(199), REDRAW), at(200));
         assert_eq!(next_beat(at(100), at(200), REDRAW), at(300));

@@ -26,7 +26,8 @@ pub struct AddArgs {
     /// Name of the remote
     #[arg(value_name = "NAME:", value_parser = name)]
     name: Option<String>,
-    /// The provider: openhosting, crosspeer, cloudsigma, spotcloud or joyent; nbd, imageio or azure for disks alone
+    /// The provider: openhosting, crosspeer, cloudsigma, spotcloud or joyent; nbd, imageio or azure for disks
+    /// alone
     #[arg(long, value_parser = parse::<Service>)]
     provider: Option<Service>,
     /// The address
@@ -74,7 +75,7 @@ pub struct AddArgs {
     replace: bool,
 }
 
-/// A remote that is complete but for its secret.
+/// A remote that is complete except for its secret.
 struct Named {
     name: String,
     provider: Service,
@@ -88,7 +89,7 @@ pub(super) async fn run(args: AddArgs, global: &Global, output: &Output) -> Resu
     let env = Environment::process();
     let config = Config::load_or_new(global.config.as_deref(), &env)?;
     let (how, default) = (if args.replace { Write::Replace } else { Write::New }, args.default);
-    // A name that is taken is said before anything is asked for.
+    // Check whether the name is taken before asking for anything.
     if let Some(name) = &args.name
         && how == Write::New
         && config.names().contains(name)
@@ -120,10 +121,10 @@ pub(super) async fn run(args: AddArgs, global: &Global, output: &Output) -> Resu
     Ok(())
 }
 
-/// Asks for what the command line leaves out, at a terminal.
+/// Asks at a terminal for what the command line omits.
 ///
 /// # Errors
-/// Without one, an error that says what is missing.
+/// A usage error that names what is missing, if there is no terminal.
 fn complete(args: &AddArgs, config: &Config) -> Result<Named> {
     let missing = [
         (args.name.is_none(), "a name"),
@@ -158,7 +159,7 @@ fn is_spotcloud(provider: Service) -> bool {
 
 fn profile(args: AddArgs, named: Named) -> Result<Profile> {
     let spotcloud = is_spotcloud(named.provider);
-    // Joyent signs with a key.
+    // Joyent requests are signed with a key.
     let keyed = args.key_id.is_some() || args.identity.is_some();
     let given = args.secret_command.is_some() || args.secret_file.is_some();
     let secret = if args.secret_stdin {
@@ -191,13 +192,14 @@ fn profile(args: AddArgs, named: Named) -> Result<Profile> {
     })
 }
 
-/// Whether a remote is whole without a secret: network block devices have none, and of an image server the ticket is named with
-/// each transfer.
+/// Returns whether a remote is complete without a secret. Network block devices have none, and the ticket of
+/// an image server is given with each transfer.
 fn without_secret(service: Service) -> bool {
     matches!(service, Service::Disks(FarEnd::Nbd | FarEnd::Imageio))
 }
 
-/// In the file a relative path would start from the file's directory, and on the command line it does not.
+/// Makes a path absolute. A relative path on the command line starts from the working directory, but in the
+/// configuration file it would start from the file's directory.
 fn absolute(path: PathBuf) -> Result<PathBuf> {
     if path.starts_with("~") {
         return Ok(path);

@@ -1,7 +1,7 @@
-//! `diskferry remote login`: how a `SpotCloud` account comes to its access token (SpotCloud Buyer API 1.2, 1).
+//! `diskferry remote login`: gets the access token of a `SpotCloud` account (SpotCloud Buyer API 1.2, 1).
 //!
-//! The user visits an address and allows the request token there. At a terminal that is waited for; without one the
-//! request token is kept, and the same command with `--verifier` goes on with it.
+//! The user opens an address and authorises the request token there. At a terminal, the command waits for
+//! that. Without one, it stores the request token, and the same command with `--verifier` continues with it.
 
 use super::name;
 use crate::auth::Auth;
@@ -76,7 +76,7 @@ pub(super) async fn run(args: LoginArgs, global: &Global, output: &Output) -> Re
     Ok(())
 }
 
-/// A request token between two runs, in a file that its owner alone can read.
+/// A request token between two runs, in a file that only its owner can read.
 struct Pending {
     path: PathBuf,
     remote: String,
@@ -104,7 +104,7 @@ impl Pending {
     }
 
     fn forget(&self) {
-        // One that stays is of no use to anybody: its token has been exchanged.
+        // A file that is left behind is useless, since its token has been exchanged.
         let _ = std::fs::remove_file(&self.path);
     }
 }

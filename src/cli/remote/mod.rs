@@ -1,4 +1,5 @@
-//! `diskferry remote`: the accounts of the configuration file. No secret is ever shown, and none is an argument.
+//! `diskferry remote`: the accounts in the configuration file. No secret is ever shown, and none is given as
+//! an argument.
 
 mod add;
 mod login;
@@ -44,7 +45,7 @@ pub enum RemoteCommand {
     },
 }
 
-/// A remote's name, with its colon or without.
+/// Parses a remote's name, with or without its colon.
 #[expect(clippy::unnecessary_wraps, reason = "it stands where clap wants a parser")]
 pub(super) fn name(text: &str) -> Result<String, String> {
     Ok(text.strip_suffix(':').unwrap_or(text).to_owned())

@@ -1,4 +1,5 @@
-//! `diskferry remote test`: what works, from the network up, how far away it is, and what the provider can do.
+//! `diskferry remote test`: what works, from the network up, how long the round trip is, and what the
+//! provider can do.
 
 use crate::cli::Global;
 use crate::cli::account::transfer_options;
@@ -13,7 +14,7 @@ use clap::Args;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// How many requests the round trip is the median of, after one that makes the connection.
+/// The number of requests whose median is the round trip, after one that makes the connection.
 const SAMPLES: usize = 5;
 
 /// The arguments of `remote test`.
@@ -26,7 +27,7 @@ pub struct TestArgs {
     request: RequestOptions,
 }
 
-/// The outcome so far. `None` is what was not come to.
+/// The outcome so far. `None` means not reached.
 #[derive(Debug, Default)]
 struct Outcome {
     reach: Option<bool>,
@@ -70,7 +71,7 @@ pub(super) async fn run(args: TestArgs, global: &Global, output: &Output) -> Res
     }
 }
 
-/// A remote's name, with its colon or without, or something on it.
+/// Parses a remote's name, with or without its colon, or an object on a remote.
 fn remote_or_disk(text: &str) -> Result<Target> {
     if text.contains(':') {
         return text.parse();
@@ -78,7 +79,7 @@ fn remote_or_disk(text: &str) -> Result<Target> {
     Ok(Target { remote: text.to_owned(), object: None })
 }
 
-/// Opens a disk, reads its first bytes, and says what its far end can do.
+/// Opens a disk, reads its first bytes, and reports what its server can do.
 async fn disks(
     target: &Target,
     far_end: FarEnd,
@@ -107,7 +108,7 @@ async fn disks(
     Ok(())
 }
 
-/// The call that tries an account, and what it lists.
+/// Returns the call with which an account is tested, and what it lists.
 fn listed(provider: Provider) -> (&'static str, &'static str) {
     match provider {
         Provider::OpenHosting | Provider::Crosspeer | Provider::CloudSigma => ("drives.list", "drives"),
@@ -116,10 +117,10 @@ fn listed(provider: Provider) -> (&'static str, &'static str) {
     }
 }
 
-/// Finds out what works, in order, and stops at what does not.
+/// Tests each step in order, and stops at the first that fails.
 async fn probe(account: &Account, https: bool, outcome: &mut Outcome) -> Result<()> {
     let request = Call::find(account.provider(), listed(account.provider()).0)?.request(&given([], []))?;
-    // One attempt, unrepeated: a failure is the answer.
+    // Make one attempt only: a failure is the answer.
     let first = account.calls().attempt(&request).await;
     let tls = |works: bool| https.then_some(works);
     match first.as_ref().map_err(Error::kind) {
@@ -130,7 +131,7 @@ async fn probe(account: &Account, https: bool, outcome: &mut Outcome) -> Result<
             (outcome.reach, outcome.tls, outcome.authentication) = (Some(true), tls(true), Some(false));
         }
         Err(Kind::Connection | Kind::Timeout) => outcome.reach = Some(false),
-        // A certificate that is not trusted: the one refusal that no server has said anything with.
+        // The certificate is not trusted. This is the only refusal that comes without a server's message.
         Err(Kind::Refused) if first.as_ref().is_err_and(|e| e.server_message().is_none()) => {
             (outcome.reach, outcome.tls) = (Some(true), tls(false));
         }

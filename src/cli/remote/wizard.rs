@@ -1,14 +1,14 @@
-//! `remote add` at a terminal: what the command line leaves out is asked for, a step at a time.
+//! `remote add` at a terminal: asks step by step for what the command line omits.
 
 use crate::cli::prompt;
 use crate::config::{Config, FarEnd, Service, parse_address};
 use crate::error::{Error, Result};
 use crate::provider::Provider;
 
-/// How often a question is asked before the command gives up.
+/// The number of times that a question is asked before the command gives up.
 const TRIES: usize = 3;
 
-/// What a user is called at a provider; `None` where there are none.
+/// Returns the provider's word for a user; `None` if it has no users.
 pub(super) fn user_called(service: Service) -> Option<&'static str> {
     match service {
         Service::Api(Provider::OpenHosting | Provider::Crosspeer) => Some("user UUID"),
@@ -18,7 +18,7 @@ pub(super) fn user_called(service: Service) -> Option<&'static str> {
     }
 }
 
-/// The remote's name.
+/// Asks for the remote's name.
 pub(super) fn name(config: &Config) -> Result<String> {
     ask("name of the remote, as in oh", None, |text| {
         let name = text.strip_suffix(':').unwrap_or(text);
@@ -29,7 +29,7 @@ pub(super) fn name(config: &Config) -> Result<String> {
     })
 }
 
-/// The provider, by its name or its number in the list.
+/// Asks for the provider, by its name or its number in the list.
 pub(super) fn provider() -> Result<Service> {
     let names: Vec<&str> = Service::names().collect();
     let list: Vec<String> = names.iter().enumerate().map(|(n, name)| format!("{} {name}", n + 1)).collect();
@@ -39,7 +39,7 @@ pub(super) fn provider() -> Result<Service> {
     })
 }
 
-/// The address of the API, or of the far end.
+/// Asks for the address of the API or of the disk server.
 pub(super) fn url(service: Service) -> Result<String> {
     let what = match service {
         Service::Api(_) => "URL of the API".to_owned(),
@@ -50,18 +50,18 @@ pub(super) fn url(service: Service) -> Result<String> {
     ask(&what, service.default_url(), |text| parse_address(text, service).map(|_| text.to_owned()))
 }
 
-/// The user, or the key of an OAuth consumer.
+/// Asks for the user, or for the key of an OAuth consumer.
 pub(super) fn user(what: &str) -> Result<String> {
     ask(what, None, |text| Ok(text.to_owned()))
 }
 
-/// Whether the user agrees; Enter is a yes.
+/// Asks whether the user agrees. Enter means yes.
 pub(super) fn agrees(question: &str) -> Result<bool> {
     let answer = prompt::line(&format!("{question} [Y/n]"))?.unwrap_or_default().to_lowercase();
     Ok(matches!(&*answer, "" | "y" | "yes"))
 }
 
-/// Asks until the answer is understood, and gives up after a few times.
+/// Asks until the answer is valid, and gives up after [`TRIES`] times.
 fn ask<T>(what: &str, default: Option<&str>, understand: impl Fn(&str) -> Result<T>) -> Result<T> {
     let question = default.map_or_else(|| what.to_owned(), |default| format!("{what} [{default}]"));
     let mut wrong = Error::usage(format!("the {what} is missing"));

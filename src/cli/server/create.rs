@@ -1,4 +1,6 @@
-//! `diskferry server create`: a server that is persistent, unless it is told otherwise, as a server that is not loses its
+//! `diskferry server create`.
+//!
+//! The server is persistent unless the user says otherwise, since a server that is not persistent loses its
 //! configuration when it stops.
 
 use super::super::account::{Account, add_keys, given, is_disk};
@@ -30,14 +32,14 @@ pub struct VncOptions {
 }
 
 impl VncOptions {
-    /// The keys for it, none if it is not wanted.
+    /// Returns the keys that enable VNC, or none if it is not wanted.
     pub fn keys(&self, provider: Provider) -> Result<Vec<(String, String)>> {
         let password = match &self.vnc_password_file {
             Some(file) => prompt::first_line(file)?,
             None if self.vnc => prompt::secret("VNC password")?,
             None => return Ok(Vec::new()),
         };
-        // The address's key is `vnc` at one provider and `vnc:ip` at the others.
+        // The key of the address is `vnc` at one provider and `vnc:ip` at the others.
         let call = Call::find(provider, "servers.create")?;
         let key = call.input.keys().map(|(key, _)| key.name).find(|name| matches!(*name, "vnc" | "vnc:ip"));
         let address = key.map(|key| (key.to_owned(), "auto".to_owned()));
@@ -67,14 +69,15 @@ pub(super) fn run(run: &Run) -> LocalBoxFuture<'_, Result<()>> {
     })
 }
 
-/// Sets a key that is not set.
+/// Sets a key unless it is set already.
 pub fn default_key(keys: &mut Vec<(String, String)>, key: &str, value: &str) {
     if !keys.iter().any(|(known, _)| known == key) {
         keys.push((key.to_owned(), value.to_owned()));
     }
 }
 
-/// Creates a server, once. A stopped one has a call of its own, or a key at CloudSigma.
+/// Creates a server, without repeating the call. A server that is not to be started needs another call, or a
+/// key at CloudSigma.
 pub async fn create(mut keys: Vec<(String, String)>, stopped: bool, account: &Account) -> Result<Item> {
     let call = match (stopped, account.provider()) {
         (true, Provider::CloudSigma) => {
@@ -87,8 +90,8 @@ pub async fn create(mut keys: Vec<(String, String)>, stopped: bool, account: &Ac
     account.item(call, &given([], keys)).await
 }
 
-/// Starts a server that its creation has not started: CloudSigma's manual shows it active after the creation (8.2), and clients of
-/// CloudSigma start it all the same.
+/// Starts a server that is not running after its creation. According to CloudSigma's manual it is active then
+/// (8.2), but clients of CloudSigma start it anyway.
 pub async fn start_if_needed(server: &Item, account: &Account) -> Result<()> {
     if account.provider() == Provider::CloudSigma && server.text("status") != "active" {
         let id = server.id("server", "server")?;

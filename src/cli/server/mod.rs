@@ -1,4 +1,4 @@
-//! `diskferry server`: the everyday calls about servers, over every provider that has them.
+//! `diskferry server`: everyday calls about servers, for every provider that has servers.
 
 pub(super) mod create;
 
@@ -80,13 +80,13 @@ pub(super) static SERVER: Noun = Noun {
     .known("REMOTE:SERVER", "The server, by its UUID or its name", "server")
 };
 
-/// The UUIDs of a server's drives.
+/// Returns the UUIDs of a server's drives.
 pub(super) fn disks(server: &Item) -> Vec<String> {
     let pairs = server.pairs().into_iter();
     pairs.filter(|(key, value)| is_disk(key) && !value.is_empty()).map(|(_, drive)| drive).collect()
 }
 
-/// Waits until a server runs; returns what is then known of it.
+/// Waits until a server runs, and returns its latest description.
 pub(super) async fn until_active(
     wait: WaitOptions,
     id: &str,
@@ -99,9 +99,10 @@ pub(super) async fn until_active(
     wait.until(poll, &given([id], []), None, account, output).await?.item.ok_or_else(gone)
 }
 
-/// The addresses of a server's first network card, if it has any by now. The manuals disagree about where they stand:
-/// `nic:0:dhcp:ip` beside the setting (Crosspeer API, "Server Configuration"), or in place of the setting (Open Hosting API, in
-/// the samples).
+/// Returns the addresses of a server's first network card, if it has any yet.
+///
+/// The manuals disagree about their place: `nic:0:dhcp:ip` next to the setting (Crosspeer API, "Server
+/// Configuration"), or in place of the setting (Open Hosting API, in the samples).
 pub(super) fn address(server: &Item) -> Option<String> {
     let is_address =
         |text: &String| !text.is_empty() && text.split(' ').all(|word| word.parse::<IpAddr>().is_ok());
@@ -109,7 +110,7 @@ pub(super) fn address(server: &Item) -> Option<String> {
     given.or_else(|| Some(server.text("nic:0:dhcp")).filter(is_address))
 }
 
-/// Says a server's address.
+/// Reports a server's address.
 pub(super) fn tell_address(server: &Item, output: &Output) {
     if let Some(address) = address(server) {
         output.note(&format!("its address is {}", escape::line(&address)));

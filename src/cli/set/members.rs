@@ -1,4 +1,4 @@
-//! Which drives a set has.
+//! Selection of the members of a set.
 
 use super::{Picked, Set, Verb};
 use crate::cli::options::parse;
@@ -20,7 +20,8 @@ pub struct SetOptions {
     /// The drives of REMOTE: that carry this tag
     #[arg(long, value_name = "TAG", value_parser = tag)]
     tag: Option<String>,
-    /// Take only the I-th of N parts of the set, for N machines that share the work; a drive is always in the same part
+    /// Take only the I-th of N parts of the set, for N machines that share the work; a drive is always in the
+    /// same part
     #[arg(long, value_name = "I/N", value_parser = parse::<Shard>)]
     shard: Option<Shard>,
 }
@@ -34,12 +35,12 @@ fn tag(text: &str) -> Result<String, String> {
 }
 
 impl SetOptions {
-    /// Whether these options, or so many targets, mean a set.
+    /// Returns whether these options or this number of targets select a set.
     pub fn is_set(&self, targets: usize) -> bool {
         self.all || self.tag.is_some() || self.shard.is_some() || targets > 1
     }
 
-    /// Finds the members. `to`: where they go, as far as that tells one set from another.
+    /// Finds the members. `to` describes the destination, as far as it distinguishes one set from another.
     pub async fn members(
         &self,
         verb: Verb,
@@ -73,7 +74,8 @@ impl SetOptions {
         Ok(set)
     }
 
-    /// The part of these members that this command is for. `to`: where they go, as far as that tells one set from another.
+    /// Creates a set of the given members, and selects the part for this command. `to` describes the
+    /// destination, as far as it distinguishes one set from another.
     pub fn of(&self, verb: Verb, members: Vec<Member>, to: &str, output: &Output) -> Result<Set> {
         if self.tag.is_some() {
             return Err(Error::usage("`--tag` needs a remote with drives"));
@@ -96,7 +98,7 @@ impl SetOptions {
         Ok(set)
     }
 
-    /// The drives of the one remote that is named.
+    /// Finds the drives of the one remote that is named.
     async fn listed(&self, targets: &[Target], session: &Session) -> Result<Set> {
         let option = if self.all { "--all" } else { "--tag" };
         let [Target { remote, object: None }] = targets else {
@@ -134,7 +136,7 @@ impl SetOptions {
     }
 }
 
-/// The targets of the command line.
+/// Creates a set of the targets on the command line.
 async fn named(targets: &[Target], session: &Session, output: &Output) -> Result<Set> {
     let mut set = Set { picked: Vec::new(), whole: Vec::new(), others: Vec::new(), words: Vec::new() };
     for target in targets {
@@ -143,7 +145,7 @@ async fn named(targets: &[Target], session: &Session, output: &Output) -> Result
                 .hint("name a drive, as in `REMOTE:DRIVE`, or select drives with `--all` or `--tag TAG`"));
         };
         let end = set.remote(&target.remote, session, output).await?;
-        // A drive is one member whichever way it is named.
+        // A drive is the same member whether it is given by its name or its id.
         let object = set.end(end, session).identified(object).await?;
         let disk = match &object {
             Object::Drive(disk) | Object::Named(disk) => disk.clone(),

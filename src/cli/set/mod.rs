@@ -1,4 +1,4 @@
-//! Several drives in one command: which they are, and how they run beside each other.
+//! Several drives in one command: selecting them, and transferring them concurrently.
 
 mod members;
 
@@ -24,65 +24,65 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A member of a set, with what is named on its remote.
+/// A selected member of a set, with its object on the remote.
 #[derive(Clone)]
 pub struct Picked {
-    /// What it is.
+    /// The member.
     pub member: Member,
-    /// What is named on the remote.
+    /// The object on the remote.
     pub object: Object,
-    /// What it is called where room is short: its name, if no other member has the same.
+    /// A short label: the member's name if no other member has the same one, otherwise its disk.
     short: String,
-    /// The size in bytes, as a list of the drives has it; 0 if there was no list.
+    /// The size in bytes from a list of the drives; 0 if there was no list.
     size: u64,
-    /// Which of the remotes it is on.
+    /// The index of its remote: 0 for the session's, otherwise one more than the index in `others`.
     end: usize,
 }
 
-/// The members of a set that this command is for.
+/// The members of a set, as selected for this command.
 pub struct Set {
-    /// In the order of the command, or of the remote's list.
+    /// The selected members, in the order of the command line or of the remote's list.
     pub picked: Vec<Picked>,
-    /// The same before the shard was taken.
+    /// All members, before the shard was selected.
     pub whole: Vec<Member>,
-    /// The remotes beside that of the session.
+    /// The remotes other than the session's.
     others: Vec<End>,
-    /// What tells the set from every other.
+    /// Words that distinguish this set from every other one.
     words: Vec<String>,
 }
 
-/// What a member's transfer has, as one of several.
+/// What the transfer of one member needs.
 pub struct Running {
-    /// Its remote.
+    /// The member's remote.
     pub end: End,
-    /// What transfers need, with counters of its own.
+    /// The context of the transfer, with meters of its own.
     pub context: Context,
-    /// What its job is told.
+    /// The settings of the job.
     pub settings: Settings,
-    /// Whether an earlier run of the set has noted it as done.
+    /// Whether an earlier run of the set has recorded the member as done.
     pub was_done: bool,
 }
 
-/// A member that is done.
+/// The result of a member that is done.
 pub struct MemberDone {
-    /// What is said of it, as in `downloaded to F`.
+    /// The message, such as `downloaded to F`.
     pub words: String,
-    /// What was done.
+    /// The summary of the transfer.
     pub summary: Summary,
-    /// What goes to standard output, if anything does.
+    /// The text for standard output, if there is any.
     pub data: Option<String>,
-    /// The journal, which stays until the whole set is done.
+    /// The path of the journal, which is kept until the whole set is done.
     pub journal: Option<PathBuf>,
 }
 
-/// How a command speaks of its set.
+/// How messages describe what a command does with its set.
 #[derive(Clone, Copy)]
 pub struct Verb {
-    /// As in `download`.
+    /// The infinitive, such as `download`.
     pub action: &'static str,
-    /// As in `downloaded`.
+    /// The past participle, such as `downloaded`.
     pub done: &'static str,
-    /// What its members do with their chunks.
+    /// The route that the members' chunks take.
     pub route: Route,
 }
 
@@ -94,7 +94,7 @@ impl Set {
         output.note(&format!("shard {shard}: {} of {} drives", self.picked.len(), self.whole.len()));
     }
 
-    /// The place of a remote, which is reached if it is the first time.
+    /// Returns the index of a remote, and opens the remote if it is not open yet.
     async fn remote(&mut self, remote: &str, session: &Session, output: &Output) -> Result<usize> {
         let mut reached = std::iter::once(&session.end).chain(&self.others);
         if let Some(place) = reached.position(|end| end.remote == remote) {
@@ -108,7 +108,9 @@ impl Set {
         place.checked_sub(1).and_then(|other| self.others.get(other)).unwrap_or(&session.end)
     }
 
-    /// Runs all members and sums up; `begin` starts one, and ends with nothing if only the plan was wanted.
+    /// Runs all members and reports the result.
+    ///
+    /// `begin` starts the transfer of one member. It returns `None` if only the plan was wanted.
     pub async fn run<'a>(
         &'a self,
         verb: Verb,
@@ -172,7 +174,7 @@ impl Set {
         }
     }
 
-    /// Tells what was done and what failed.
+    /// Reports what was done and what failed.
     fn sum_up(
         &self,
         verb: Verb,
@@ -243,7 +245,7 @@ impl Set {
 }
 
 impl Picked {
-    /// What people call it: its name, and what it is asked for by.
+    /// Returns the member's name and what identifies it, for messages.
     fn called(&self) -> String {
         match &*self.member.name {
             "" => self.member.shown(),
@@ -252,12 +254,12 @@ impl Picked {
     }
 }
 
-/// One member as it runs.
+/// The run of one member.
 struct MemberRun<'p, 'a> {
     picked: &'p Picked,
     group: &'a Group,
     notes: &'a Mutex<Option<SetNotes>>,
-    /// How many there are.
+    /// The number of members in the set.
     members: usize,
     settings: &'a Settings,
     leftovers: &'a Leftovers,
@@ -297,7 +299,7 @@ impl<'p, 'a> MemberRun<'p, 'a> {
         told
     }
 
-    /// Tells what was done of it, and notes that it is.
+    /// Reports what was done with the member, and records it as done.
     fn tell(&self, done: MemberDone, output: &Output) -> Result<Summary> {
         output.summary(&done.words, &done.summary)?;
         if let (Some(data), false) = (&done.data, output.is_json()) {
@@ -318,7 +320,7 @@ impl<'p, 'a> MemberRun<'p, 'a> {
     }
 }
 
-/// Of plans there is nothing to sum up.
+/// Returns the first error. Plans have no results to sum up.
 fn first_error(ended: Vec<Result<Option<Summary>>>) -> Result<()> {
     ended.into_iter().find_map(Result::err).map_or(Ok(()), Err)
 }

@@ -1,50 +1,51 @@
-//! Input keys: their names, which may stand for many, and what their values may be.
+//! Input keys: their names, which may be patterns, and the values that they accept.
 //!
-//! A name is written as the manuals write it, with a few variable pieces between the colons: `*` is any word, a
-//! capital letter or word is a number, and `B[0-1]` a number within bounds. `ide:B[0-1]:U[0-1]:media` stands for
-//! `ide:0:0:media` and three more, `user:*` and `tag.*` for every key of the user's own.
+//! A name is written as in the manuals, with a few variable pieces between the colons. `*` is any word, a
+//! capital letter or a capitalised word is a number, and `B[0-1]` is a number within bounds. So
+//! `ide:B[0-1]:U[0-1]:media` stands for `ide:0:0:media` and three more, and `user:*` and `tag.*` for every
+//! key that the user makes up.
 
 use super::warning::Warning;
 use crate::config::value::parse_size;
 use crate::{Error, Result};
 use std::net::IpAddr;
 
-/// What a value may be, and how it is sent.
+/// The kind of value that a key accepts, which also determines how the value is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueKind {
     /// Any text.
     Text,
-    /// A size as people write it; sent as plain bytes.
+    /// A size with an optional unit, such as `10G`; sent as a number of bytes.
     Size,
-    /// Digits.
+    /// Decimal digits.
     Integer,
-    /// Digits, or this word.
+    /// Decimal digits, or this word.
     IntegerOr(&'static str),
     /// `true` or `false`.
     Boolean,
-    /// One of these words; anything else is refused here.
+    /// One of these words; anything else is refused before it is sent.
     OneOf(&'static [&'static str]),
-    /// One of these words, as far as is documented; anything else is sent with a warning.
+    /// One of these words according to the manual; anything else is sent with a warning.
     Usually(&'static [&'static str]),
     /// A UUID.
     Uuid,
-    /// UUIDs with spaces between.
+    /// UUIDs separated by spaces.
     Uuids,
-    /// Words with spaces between.
+    /// Words separated by spaces.
     List,
     /// An IP address.
     Address,
     /// An IP address, or `auto`.
     AddressOrAuto,
-    /// A date with a time, `2010-03-20 13:20`; no zone.
+    /// A date with a time, such as `2010-03-20 13:20`, without a time zone.
     Date,
-    /// A number with a fraction or without.
+    /// A number with an optional fraction.
     Decimal,
-    /// A key that the server gave to something, which this command of diskferry lists.
+    /// A key that the server assigned to an object, as listed by this diskferry command.
     Key(&'static str),
-    /// Text that is JSON itself.
+    /// Text that is valid JSON.
     JsonText,
-    /// A password of at most so many characters; never shown again.
+    /// A password of at most this many characters; never shown again. A longer one is sent with a warning.
     Password(usize),
 }
 
@@ -71,7 +72,7 @@ impl ValueKind {
         }
     }
 
-    /// Returns the value as it is sent. `what` names it in errors.
+    /// Checks a value and returns it as it is sent. `what` names the value in errors.
     pub(super) fn check(self, what: &str, value: &str, warnings: &mut Vec<Warning>) -> Result<String> {
         let fits = match self {
             ValueKind::Size => {
@@ -127,50 +128,50 @@ impl ValueKind {
 /// One input key of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// Its name, or the form of many names (see the module).
+    /// The key's name, or a pattern for many names (see the module).
     pub name: &'static str,
-    /// Whether the call is refused without it. Of a form, at least one name must be there.
+    /// Whether the call is refused without it. For a pattern, at least one matching key must be given.
     pub required: bool,
-    /// What the value may be.
+    /// The kind of value that the key accepts.
     pub kind: ValueKind,
-    /// Another name under which it is understood; it is sent under its own.
+    /// Another name that is accepted on input; the key is sent under its own name.
     pub alias: Option<&'static str>,
-    /// Whether its value is a secret, which is printed and stored nowhere: see [`secret`](super::secret).
+    /// Whether the value is a secret, which is never printed or stored: see [`secret`](super::secret).
     pub secret: bool,
-    /// What else is worth knowing.
+    /// A note for help.
     pub note: &'static str,
 }
 
 impl Key {
-    /// Returns a key that must be there.
+    /// Creates a required key.
     pub const fn required(name: &'static str, kind: ValueKind) -> Self {
         Key { name, required: true, kind, alias: None, secret: false, note: "" }
     }
 
-    /// Returns a key that may be there.
+    /// Creates an optional key.
     pub const fn optional(name: &'static str, kind: ValueKind) -> Self {
         Key { required: false, ..Self::required(name, kind) }
     }
 
-    /// The key with another name under which it is understood.
+    /// Returns the key with another name that is accepted on input.
     #[must_use]
     pub const fn alias(self, alias: &'static str) -> Self {
         Key { alias: Some(alias), ..self }
     }
 
-    /// The key, whose value is a secret.
+    /// Returns the key, marked as a secret.
     #[must_use]
     pub const fn secret(self) -> Self {
         Key { secret: true, ..self }
     }
 
-    /// The key with a note.
+    /// Returns the key with a note.
     #[must_use]
     pub const fn note(self, note: &'static str) -> Self {
         Key { note, ..self }
     }
 
-    /// Returns the name without the bounds of its numbers: `ide:B:U:media`.
+    /// Returns the name without the bounds of its numbers, as in `ide:B:U:media`.
     pub fn form(&self) -> String {
         self.name
             .split(':')
@@ -179,16 +180,17 @@ impl Key {
             .join(":")
     }
 
-    /// Whether this key is meant by `name`.
+    /// Returns whether `name` is this key's name or matches its pattern.
     pub fn matches(&self, name: &str) -> bool {
         if let Some(prefix) = self.name.strip_suffix(".*") {
-            // `tag.*`: the dot stays, and what follows it has no rules.
+            // `tag.*`: the dot is literal, and anything may follow it.
             return name.strip_prefix(prefix).is_some_and(|rest| rest.len() > 1 && rest.starts_with('.'));
         }
         let mut pieces = name.split(':');
         for wanted in self.name.split(':') {
             if wanted == "*" {
-                // The rest, colons and all: the user's own keys have no rules beyond their first word.
+                // `*` matches the rest, including colons: only the first word of a key that the user makes up
+                // is fixed.
                 return pieces.next().is_some_and(|piece| !piece.is_empty());
             }
             match pieces.next() {
@@ -199,7 +201,8 @@ impl Key {
         pieces.next().is_none()
     }
 
-    /// The name with its variable pieces taken from `name`: what `name` should have been, if this key was meant.
+    /// Returns the name with its variable pieces taken from `name`. If `name` is misspelled, this is how it
+    /// should read.
     pub(super) fn form_like(&self, name: &str) -> String {
         let mut given = name.split(':');
         let mut out: Vec<&str> = Vec::new();
@@ -219,7 +222,8 @@ impl Key {
     }
 }
 
-/// A capital letter begins a number: `B[0-1]`, `NUMBER`.
+/// Returns whether a piece of a name stands for a number, as in `B[0-1]` and `NUMBER`: it begins with a
+/// capital letter.
 fn is_variable(piece: &str) -> bool {
     piece.starts_with(|c: char| c.is_ascii_uppercase())
 }
@@ -230,7 +234,7 @@ fn piece_matches(wanted: &str, piece: &str) -> bool {
     }
     let bounds = wanted.split_once('[').and_then(|(_, rest)| rest.strip_suffix(']'));
     match bounds.and_then(|b| b.split_once('-')) {
-        // The bounds are single digits in every manual.
+        // The bounds are single digits in all manuals.
         Some((low, high)) => piece.len() == 1 && is_number(piece) && (low..=high).contains(&piece),
         None => is_number(piece),
     }
@@ -245,7 +249,7 @@ fn is_decimal(text: &str) -> bool {
     is_number(whole) && is_number(fraction)
 }
 
-/// Five groups of hexadecimal digits, as all manuals print them.
+/// Returns whether the text is five groups of hexadecimal digits, as all manuals write UUIDs.
 fn is_uuid(text: &str) -> bool {
     let mut groups = text.split('-');
     [8, 4, 4, 4, 12]
@@ -254,7 +258,8 @@ fn is_uuid(text: &str) -> bool {
         && groups.next().is_none()
 }
 
-/// `2010-03-20 13:20`, with seconds and their fractions or without.
+/// Returns whether the text is a date such as `2010-03-20 13:20`, with optional seconds and fractions of
+/// them.
 fn is_date(text: &str) -> bool {
     let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     let Some(rest) = shape.strip_prefix("0000-00-00 00:00") else { return false };

@@ -1,58 +1,58 @@
-//! The catalogue as it is shown: one object a call for `--json`, or a table.
+//! The printed form of the catalogue: a table, or one object per call for `--json`.
 
 use super::{Call, Input, argument_kind, placeholders};
 use serde::Serialize;
 
-/// A row of the catalogue for `calls --json`.
+/// A row of the catalogue, for `calls --json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// The provider's name.
     pub provider: &'static str,
-    /// The call's name.
+    /// The call's name, such as `drives.create`.
     pub call: &'static str,
     /// The documented method.
     pub method: &'static str,
     /// The method that is sent.
     pub sends: &'static str,
-    /// The path, with placeholders in braces and optional pieces in brackets.
+    /// The path, with placeholders in braces and optional parts in brackets.
     pub path: &'static str,
-    /// The keys with commas between, optional ones in brackets; `binary`; or `-` for nothing.
+    /// The keys separated by commas, optional ones in brackets; `binary`; or `-` for no input.
     pub input: String,
-    /// The shape of the reply; several with ` | ` between.
+    /// The shape of the reply; alternatives are separated by ` | `.
     pub output: String,
-    /// The columns of a list.
+    /// The columns, if the reply is a list.
     pub columns: &'static [&'static str],
-    /// The keys one by one.
+    /// The input keys in detail.
     pub keys: Vec<KeyRow>,
-    /// The status codes of success.
+    /// The status codes that mean success.
     pub success: &'static [u16],
-    /// Whether it may be sent again after a failure.
+    /// Whether the call may be sent again after a failure.
     pub repeatable: bool,
-    /// Where it is described.
+    /// The place in the manual that describes the call.
     pub documentation: String,
-    /// Whether no manual prints it.
+    /// Whether the call is missing from the provider's manual.
     pub undocumented: bool,
-    /// The call of which it is another form.
+    /// The call of which this is another form.
     pub alias_of: Option<&'static str>,
-    /// What else is worth knowing.
+    /// A note; empty if there is none.
     pub note: &'static str,
 }
 
-/// An input key for `calls --json`.
+/// An input key, for `calls --json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KeyRow {
-    /// Its name, or the form of many names.
+    /// The key's name, or a pattern for many names.
     pub key: &'static str,
     /// Whether the call is refused without it.
     pub required: bool,
-    /// What its value may be.
+    /// A description of the values that the key accepts.
     pub value: String,
-    /// What else is worth knowing.
+    /// A note; empty if there is none.
     pub note: &'static str,
 }
 
 impl Call {
-    /// The call as data for `calls --json`.
+    /// Returns the call as data for `calls --json`.
     pub fn row(&self) -> Row {
         Row {
             provider: self.provider.name(),
@@ -82,7 +82,7 @@ impl Call {
         }
     }
 
-    /// `name,size,[tags]`; without `optional` only `name,size,[…]`.
+    /// Formats the input as `name,size,[tags]`, or as `name,size,[…]` if `optional` is false.
     fn input_text(&self, optional: bool) -> String {
         match self.input {
             Input::None => "-".into(),
@@ -106,7 +106,8 @@ impl Call {
     }
 }
 
-/// The rows of a table for people: the headings, then a row a call. Where all calls are one provider's, its column is left out.
+/// Returns the rows of a table: the headings, then one row per call. The provider's column is omitted if all
+/// calls are of one provider.
 pub fn table<'a>(calls: impl IntoIterator<Item = &'a Call>) -> Vec<Vec<String>> {
     let calls: Vec<&Call> = calls.into_iter().collect();
     let several = calls.windows(2).any(|pair| pair[0].provider != pair[1].provider);
@@ -125,7 +126,7 @@ pub fn table<'a>(calls: impl IntoIterator<Item = &'a Call>) -> Vec<Vec<String>> 
     std::iter::once(headings).chain(rows).map(|row| row[first..].to_vec()).collect()
 }
 
-/// One call in full for people: how it is written, its keys, and its note.
+/// Describes one call in full: its path, arguments, keys, reply and note, one per line.
 pub fn describe(call: &Call) -> Vec<String> {
     let mut lines = vec![format!("{} {} ({})", call.sends, call.path, call.citation())];
     if call.sends != call.method {

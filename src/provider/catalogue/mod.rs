@@ -1,16 +1,18 @@
 //! The call catalogue: every call of the providers' manuals as one row of data.
 //!
-//! A provider is a table of rows ([`calls`]), not a file of functions. From a row come the request ([`Call::request`]),
-//! the checks of what is given, the reading of the reply ([`Output::parse`]), and what `calls` prints ([`Row`],
-//! [`table`]). The rules:
+//! A provider is a table of rows ([`calls`]), not a file of functions. A row determines the request
+//! ([`Call::request`]), the checks of the arguments, the parsing of the reply ([`Output::parse`]), and what
+//! `calls` prints ([`Row`], [`table`]). The rules:
 //!
-//! - A row says what the manual prints: method, path, input, output, success codes. Where the manual contradicts itself
-//!   the row's note says how it is read. A call that no manual prints but servers answer is marked undocumented.
-//! - What is sent is strict, in the documented form. CloudSigma prints GET for calls that change something and POST in
-//!   the examples of the same calls (CloudSigma API 1.0, 8.4); such a row has both, and POST is what is sent.
-//! - Whatever can be known to be wrong is refused before anything is sent, with the name of what is wrong. What is only
-//!   unknown is a [`Warning`], since servers know keys that no manual prints.
-//! - Nothing here reads or writes anything: a request is plain data.
+//! - A row holds what the manual documents: method, path, input, output and success codes. If the manual
+//!   contradicts itself, the row's note says which reading is used. A call that servers answer but no manual
+//!   documents is marked undocumented.
+//! - Requests are strict and follow the documented form. CloudSigma documents GET for calls that change
+//!   something and uses POST in the examples of the same calls (CloudSigma API 1.0, 8.4). Such a row has both
+//!   methods, and POST is sent.
+//! - Input that is known to be wrong is refused before anything is sent, with an error that names it. Input
+//!   that is only unknown causes a [`Warning`], since servers accept keys that no manual documents.
+//! - Nothing here does I/O: a request is plain data.
 
 mod key;
 mod listing;
@@ -37,20 +39,20 @@ use std::fmt;
 /// An HTTP method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// Reads.
+    /// Reads an object or a list.
     Get,
-    /// Changes.
+    /// Creates or changes something.
     Post,
-    /// Replaces.
+    /// Replaces an object.
     Put,
-    /// Removes.
+    /// Removes an object.
     Delete,
-    /// Reads the headers.
+    /// Reads only the headers.
     Head,
 }
 
 impl Method {
-    /// The method's name on the wire.
+    /// Returns the method's name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Method::Get => "GET",
@@ -68,46 +70,47 @@ impl fmt::Display for Method {
     }
 }
 
-/// Whether the same request may be sent again after a failure that leaves open whether it was carried out.
+/// Whether a request may be sent again after a failure that leaves its outcome unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Repeat {
-    /// It may: it reads, or sets what is the same the second time.
+    /// It may: the call reads, or has the same effect the second time.
     Allowed,
-    /// It may, and if an object that was there is missing on the second attempt, the first one did its work. For
-    /// `destroy`: a UUID is never given out again, so that repeating it cannot reach another object.
+    /// It may, and if an object that existed is missing on a later attempt, an earlier attempt succeeded.
+    /// Used for `destroy`: a UUID is never reused, so repeating the call cannot hit another object.
     UntilGone,
-    /// It may not: it would make, buy or begin something a second time, or reach something new of the same name.
+    /// It may not: the call would create, buy or start something a second time, or hit a new object of the
+    /// same name.
     Never,
 }
 
 impl Repeat {
-    /// Whether it may be sent again at all.
+    /// Returns whether the request may be sent again at all.
     pub fn is_allowed(self) -> bool {
         self != Repeat::Never
     }
 }
 
-/// What goes into a call beside its path. Keys come in groups that several calls share.
+/// The input of a call besides its path. Keys come in groups that several calls share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Nothing.
+    /// No input.
     None,
     /// The properties of an object.
     Properties(&'static [&'static [Key]]),
-    /// Some properties of an object that is there: any of them, and at least one.
+    /// Some properties of an existing object; at least one is required.
     Changes(&'static [&'static [Key]]),
-    /// Parameters in the query of the URL.
+    /// Parameters in the URL's query.
     Query(&'static [Key]),
-    /// Parameters in a body of `application/x-www-form-urlencoded`.
+    /// Parameters in a body of type `application/x-www-form-urlencoded`.
     Form(&'static [Key]),
-    /// A JSON object; what is a number or true or false is sent as one, everything else as text.
+    /// A JSON object. Numbers and booleans are sent as such, everything else as strings.
     Json(&'static [Key]),
-    /// Bytes.
+    /// Raw bytes, such as the contents of a drive.
     Binary,
 }
 
 impl Input {
-    /// The keys, in the order of the manual, each with whether it is required here.
+    /// Returns the keys in the order of the manual, each with whether it is required here.
     pub fn keys(self) -> impl Iterator<Item = (&'static Key, bool)> {
         let (groups, own, whole): (&'static [&'static [Key]], &'static [Key], bool) = match self {
             Input::Properties(groups) => (groups, &[], true),
@@ -123,36 +126,36 @@ impl Input {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
     pub provider: Provider,
-    /// Its name in the catalogue: `drives.create`.
+    /// The call's name in the catalogue, such as `drives.create`.
     pub id: &'static str,
     /// The documented method.
     pub method: Method,
     /// The method that is sent.
     pub sends: Method,
-    /// The path, with placeholders in braces and optional pieces in brackets.
+    /// The path, with placeholders in braces and optional parts in brackets.
     pub path: &'static str,
-    /// What goes in.
+    /// The input.
     pub input: Input,
-    /// What comes out.
+    /// The possible shapes of the reply.
     pub output: Output,
-    /// The documented status codes of success.
+    /// The documented status codes that mean success.
     pub success: &'static [u16],
-    /// Whether it may be sent again.
+    /// Whether the call may be sent again after a failure.
     pub repeat: Repeat,
-    /// Where the manual describes it: a heading or the number of a section.
+    /// The place in the manual: a heading or the number of a section.
     pub section: &'static str,
     /// The call of which this is another form.
     pub alias_of: Option<&'static str>,
-    /// Whether no manual of the provider prints it.
+    /// Whether the call is missing from the provider's manual.
     pub undocumented: bool,
-    /// How to see that it is over, if its work goes on after the reply.
+    /// How to find out when the work is done, if it continues after the reply.
     pub poll: Option<Poll>,
-    /// What else is worth knowing.
+    /// A note for help and listings.
     pub note: &'static str,
 }
 
 impl Call {
-    /// A call that reads. It answers properties, unless [`Call::returns`] says otherwise.
+    /// Creates a call that reads. It returns properties unless [`Call::returns`] says otherwise.
     pub const fn get(provider: Provider, id: &'static str, path: &'static str) -> Self {
         Call {
             provider,
@@ -172,7 +175,7 @@ impl Call {
         }
     }
 
-    /// A call that changes something. It may be repeated only if [`Call::repeat`] says so.
+    /// Creates a call that changes something. It is not repeatable unless [`Call::repeat`] says so.
     pub const fn post(provider: Provider, id: &'static str, path: &'static str) -> Self {
         Call {
             method: Method::Post,
@@ -182,19 +185,21 @@ impl Call {
         }
     }
 
-    /// The call, which changes something though the manual prints GET for it.
+    /// Returns the call, for which the manual documents GET although it changes something.
     #[must_use]
     pub const fn printed_as_get(self) -> Self {
         Call { method: Method::Get, ..self }
     }
 
-    /// A call that replaces something. It may be repeated.
+    /// Creates a call that replaces something. It is repeatable.
     pub const fn put(provider: Provider, id: &'static str, path: &'static str) -> Self {
         Call { method: Method::Put, sends: Method::Put, ..Self::get(provider, id, path) }
     }
 
-    /// A call that removes something, and answers 204 and nothing. It may be repeated: what is gone stays gone, and what was
-    /// there is gone after the first attempt. Where a name can be given again see [`Call::repeat`].
+    /// Creates a call that removes something and answers 204 without a body.
+    ///
+    /// It is repeatable: an object that existed is gone after the first attempt. For names that can be
+    /// reused, see [`Call::repeat`].
     pub const fn delete(provider: Provider, id: &'static str, path: &'static str) -> Self {
         Call {
             method: Method::Delete,
@@ -204,75 +209,75 @@ impl Call {
         }
     }
 
-    /// A call that answers with headers alone.
+    /// Creates a call that is answered with headers only.
     pub const fn head(provider: Provider, id: &'static str, path: &'static str) -> Self {
         Call { method: Method::Head, sends: Method::Head, ..Self::get(provider, id, path) }
     }
 
-    /// The call with its input.
+    /// Returns the call with this input.
     #[must_use]
     pub const fn takes(self, input: Input) -> Self {
         Call { input, ..self }
     }
 
-    /// The call with its output.
+    /// Returns the call with this output.
     #[must_use]
     pub const fn returns(self, output: Output) -> Self {
         Call { output, ..self }
     }
 
-    /// The call, which answers 204 and nothing.
+    /// Returns the call, answered with 204 and no body.
     #[must_use]
     pub const fn returns_nothing(self) -> Self {
         Call { output: Output::NONE, success: &[204], ..self }
     }
 
-    /// The call with its status codes of success.
+    /// Returns the call with these status codes of success.
     #[must_use]
     pub const fn success(self, success: &'static [u16]) -> Self {
         Call { success, ..self }
     }
 
-    /// The call with what is known about repeating it.
+    /// Returns the call with this rule for repeating it.
     #[must_use]
     pub const fn repeat(self, repeat: Repeat) -> Self {
         Call { repeat, ..self }
     }
 
-    /// The call with the place of its description.
+    /// Returns the call with the place in the manual that describes it.
     #[must_use]
     pub const fn section(self, section: &'static str) -> Self {
         Call { section, ..self }
     }
 
-    /// The call, which no manual of its provider prints.
+    /// Returns the call, marked as missing from its provider's manual.
     #[must_use]
     pub const fn undocumented(self) -> Self {
         Call { undocumented: true, ..self }
     }
 
-    /// The call, whose work goes on after the reply.
+    /// Returns the call, whose work continues after the reply and is followed by `poll`.
     #[must_use]
     pub const fn polled(self, poll: Poll) -> Self {
         Call { poll: Some(poll), ..self }
     }
 
-    /// The call with a note.
+    /// Returns the call with a note.
     #[must_use]
     pub const fn note(self, note: &'static str) -> Self {
         Call { note, ..self }
     }
 
-    /// Another form of the call.
+    /// Returns another form of the call, with a name and a path of its own.
     #[must_use]
     pub const fn alias(self, id: &'static str, path: &'static str) -> Self {
         Call { id, path, alias_of: Some(self.id), ..self }
     }
 
-    /// Returns the call of this name.
+    /// Returns the call with this name.
     ///
     /// # Errors
-    /// A usage error with the nearest name, or with the providers that have such a call.
+    /// A usage error that names the nearest call, or the providers that have a call of this name.
     pub fn find(provider: Provider, id: &str) -> Result<&'static Call> {
         let table = calls(provider);
         if let Some(call) = table.iter().find(|call| call.id == id) {
@@ -290,7 +295,7 @@ impl Call {
         })
     }
 
-    /// Returns where the call is described: `Open Hosting API, "Create a Drive"`.
+    /// Returns the place in the manual that describes the call, such as `Open Hosting API, "Create a Drive"`.
     pub fn citation(&self) -> String {
         let (manual, heading) = match self.provider {
             Provider::OpenHosting => ("Open Hosting API", true),
@@ -307,7 +312,7 @@ impl Call {
     }
 }
 
-/// Returns the calls of a provider, in the order of its manual, those that the manual does not print at the end of their
+/// Returns the calls of a provider in the order of its manual. Undocumented calls are at the end of their
 /// group.
 pub fn calls(provider: Provider) -> &'static [Call] {
     match provider {
@@ -319,7 +324,7 @@ pub fn calls(provider: Provider) -> &'static [Call] {
     }
 }
 
-/// Keys that only replies have, of which the manuals say more than that they are there.
+/// Returns the keys that occur only in replies and about which the manual says more than their names.
 pub(super) fn answered(provider: Provider) -> &'static [Key] {
     match provider {
         Provider::OpenHosting | Provider::Crosspeer => &[],

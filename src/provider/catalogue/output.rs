@@ -1,7 +1,7 @@
-//! The shape of a reply, how it is read, and how it is printed.
+//! The shape of a reply, and how it is parsed and printed.
 //!
-//! Read liberally: the format is told from `Content-Type`, and where that is wrong or missing from the first character;
-//! an empty reply is no object, whatever the shape.
+//! Parsing is lenient. The format is taken from `Content-Type`, or from the first character if the header is
+//! wrong or missing. An empty reply holds no object, whatever the shape.
 
 use crate::wire::elastic::{Properties, json, text};
 use crate::wire::spotcloud;
@@ -12,7 +12,7 @@ use std::fmt;
 /// A shape that a reply may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Nothing.
+    /// No body.
     None,
     /// The properties of one object.
     Properties,
@@ -20,24 +20,24 @@ pub enum Shape {
     PropertiesList,
     /// Rows with these columns.
     List(&'static [&'static str]),
-    /// One object of JSON, or of XML where that was asked for; its values may have parts.
+    /// One JSON object, or an XML object if that was requested. Its values may be nested.
     Object,
-    /// Several of these.
+    /// An array of such objects.
     Array,
-    /// Text, of one value.
+    /// A single value as plain text.
     Text,
-    /// Pairs as a form has them.
+    /// URL-encoded pairs, as in a form.
     Form,
-    /// Nothing but these headers.
+    /// Only these headers.
     Headers(&'static [&'static str]),
-    /// A page for a browser.
+    /// An HTML page for a browser.
     Page,
-    /// Bytes.
+    /// Raw bytes, such as the contents of a drive.
     Binary,
 }
 
 impl Shape {
-    /// The name in the catalogue.
+    /// Returns the shape's name in the catalogue.
     pub fn name(self) -> &'static str {
         match self {
             Shape::None => "none",
@@ -55,30 +55,30 @@ impl Shape {
     }
 }
 
-/// The shapes that a call's reply may have: mostly one, several where the manual says both.
+/// The shapes that a call's reply may have: usually one, several if the manual documents several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Output(pub &'static [Shape]);
 
 impl Output {
-    /// Nothing.
+    /// No body.
     pub const NONE: Self = Output(&[Shape::None]);
     /// The properties of one object.
     pub const PROPERTIES: Self = Output(&[Shape::Properties]);
     /// The properties of several objects.
     pub const PROPERTIES_LIST: Self = Output(&[Shape::PropertiesList]);
-    /// One object of JSON.
+    /// One JSON object.
     pub const OBJECT: Self = Output(&[Shape::Object]);
-    /// Several objects of JSON.
+    /// An array of JSON objects.
     pub const ARRAY: Self = Output(&[Shape::Array]);
-    /// Bytes.
+    /// Raw bytes, such as the contents of a drive.
     pub const BINARY: Self = Output(&[Shape::Binary]);
 
-    /// Whether the reply may have this shape.
+    /// Returns whether the reply may have this shape.
     pub fn has(self, shape: Shape) -> bool {
         self.0.contains(&shape)
     }
 
-    /// Whether the reply's values are read by [`Output::values`], and not flat properties.
+    /// Returns whether the reply is read by [`Output::values`] rather than as flat properties.
     pub fn is_json(self) -> bool {
         self.0.iter().any(|shape| {
             matches!(
@@ -88,7 +88,7 @@ impl Output {
         })
     }
 
-    /// The names of the headers, where the reply is nothing else.
+    /// Returns the names of the headers, if the reply consists only of headers.
     pub fn headers(self) -> Option<&'static [&'static str]> {
         self.0.iter().find_map(|shape| match shape {
             Shape::Headers(names) => Some(*names),
@@ -96,7 +96,8 @@ impl Output {
         })
     }
 
-    /// Reads a reply object by object, with values as the server sent them. `headers` returns one by its name.
+    /// Parses a reply into objects whose values are as the server sent them. `headers` looks up a header by
+    /// name.
     pub fn values<'h>(
         self,
         content_type: Option<&str>,
@@ -133,12 +134,12 @@ impl Output {
         })
     }
 
-    /// Whether the reply is bytes, which are handed on and never parsed.
+    /// Returns whether the reply is raw bytes, which are passed on and never parsed.
     pub fn is_binary(self) -> bool {
         self.0.contains(&Shape::Binary)
     }
 
-    /// The columns, where the reply is a list.
+    /// Returns the columns, if the reply is a list.
     pub fn columns(self) -> Option<&'static [&'static str]> {
         self.0.iter().find_map(|shape| match shape {
             Shape::List(columns) => Some(*columns),
@@ -146,10 +147,10 @@ impl Output {
         })
     }
 
-    /// Reads the objects or rows of a reply.
+    /// Parses the objects or rows of a reply.
     ///
     /// # Errors
-    /// A protocol error for what begins as JSON and is not, and for bytes.
+    /// A protocol error if the reply begins as JSON but is not valid, or if it is raw bytes.
     pub fn parse(self, content_type: Option<&str>, body: &[u8]) -> Result<Vec<Properties>> {
         if self.is_binary() {
             return Err(Error::new(Kind::Protocol, "the reply is bytes, not properties"));
@@ -184,14 +185,16 @@ fn unreadable(what: &str, why: &dyn fmt::Display) -> Error {
     Error::new(Kind::Protocol, format!("the reply is not valid {what}: {why}"))
 }
 
-/// CloudSigma answers text whatever it says it is, and a proxy may drop the type: so what is JSON must begin as JSON,
-/// and must not call itself plain text.
+/// Returns whether a reply is JSON: it must begin as JSON and must not be declared as plain text.
+///
+/// The declared type alone is not reliable. CloudSigma sends text whatever type it declares, and a proxy may
+/// drop the header.
 fn is_json(content_type: Option<&str>, body: &[u8]) -> bool {
     let plain = content_type.is_some_and(|t| t.trim_start().to_ascii_lowercase().starts_with("text/plain"));
     !plain && matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
-/// Objects or rows for `--json`: one object a line, its keys in the order of the reply.
+/// Formats objects or rows for `--json`: one object per line, with its keys in the order of the reply.
 pub fn print_lines(objects: &[Properties]) -> String {
     objects.iter().map(|object| json::print(object) + "\n").collect()
 }

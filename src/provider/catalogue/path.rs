@@ -1,14 +1,15 @@
-//! Path templates: `/drives/{UUID}/write[/{OFFSET}]` and the arguments that fill them.
+//! Path templates, such as `/drives/{UUID}/write[/{OFFSET}]`, and the arguments that fill them.
 //!
-//! A placeholder stands in braces, an optional piece in brackets, which may hold another. Arguments fill the
-//! placeholders in order; the optional pieces are there as far as the arguments reach. What an argument may be is told
-//! by the placeholder's name. Arguments are percent-encoded, so that none can reach another call.
+//! A placeholder is in braces. An optional part is in brackets and may contain another. Arguments fill the
+//! placeholders in order, and an optional part is included if there is an argument for it. The placeholder's
+//! name determines the kind of its argument. Arguments are percent-encoded, so that none can address another
+//! call.
 
 use super::key::ValueKind;
 use crate::wire::percent::encode;
 use crate::{Error, Result};
 
-/// Returns what the argument for a placeholder may be.
+/// Returns the kind of argument that a placeholder takes.
 pub fn argument_kind(placeholder: &str) -> ValueKind {
     match placeholder {
         "UUID" | "SOURCE" => ValueKind::Uuid,
@@ -19,7 +20,8 @@ pub fn argument_kind(placeholder: &str) -> ValueKind {
     }
 }
 
-/// A placeholder that the command line does not fill: the account's own name and the data format of the reply.
+/// Returns the value of a placeholder that takes no argument: the account's own name and the data format of
+/// the reply.
 fn given(placeholder: &str, format: &'static str) -> Option<&'static str> {
     match placeholder {
         "LOGIN" => Some("my"),
@@ -28,7 +30,7 @@ fn given(placeholder: &str, format: &'static str) -> Option<&'static str> {
     }
 }
 
-/// A piece of a template.
+/// A piece of a parsed template.
 enum Piece<'t> {
     Literal(&'t str),
     Placeholder(&'t str),
@@ -68,7 +70,7 @@ fn pieces(template: &str) -> Vec<Piece<'_>> {
     out
 }
 
-/// Returns the placeholders that arguments fill, in order, each with whether it is required.
+/// Returns the placeholders that take arguments, in order, each with whether it is required.
 pub fn placeholders(template: &str) -> Vec<(&str, bool)> {
     let mut depth = 0_usize;
     let mut out = Vec::new();
@@ -83,7 +85,8 @@ pub fn placeholders(template: &str) -> Vec<(&str, bool)> {
     out
 }
 
-/// Returns the path for some arguments. `call` names the call in errors, `format` is that of the reply.
+/// Returns the path for these arguments. `call` names the call in errors, and `format` is the format of the
+/// reply.
 pub(super) fn fill(call: &str, template: &str, arguments: &[String], format: &'static str) -> Result<String> {
     let wanted = placeholders(template);
     if let Some(surplus) = arguments.get(wanted.len()) {
@@ -102,7 +105,8 @@ pub(super) fn fill(call: &str, template: &str, arguments: &[String], format: &'s
     let mut spare = arguments.len() - required.len();
     let mut arguments = arguments.iter();
     let mut out = String::new();
-    // For each open bracket, whether its piece is there. A piece holds one placeholder of its own in every template.
+    // Whether the part of each open bracket is included. Every part holds one placeholder of its own in all
+    // templates.
     let mut open: Vec<bool> = Vec::new();
     for piece in pieces(template) {
         let shown = open.iter().all(|shown| *shown);
@@ -131,14 +135,14 @@ pub(super) fn fill(call: &str, template: &str, arguments: &[String], format: &'s
 }
 
 fn value(name: &str, argument: &str) -> Result<String> {
-    // A dot segment would be taken out of the path by every client and server, encoded or not.
+    // Clients and servers remove dot segments from a path, whether or not they are encoded.
     if argument.is_empty() || argument == "." || argument == ".." {
         return Err(Error::usage(format!("{name} cannot be `{argument}`")));
     }
     argument_kind(name).check(name, argument, &mut Vec::new())
 }
 
-/// `UUID [OFFSET [SIZE]]`.
+/// Formats the placeholders for messages, as in `UUID [OFFSET] [SIZE]`.
 fn usage(wanted: &[(&str, bool)]) -> String {
     wanted
         .iter()

@@ -1,55 +1,56 @@
-//! How to see that what a call has begun is over: by asking for the object until a key of it says so.
+//! Polling for work that continues after a call's reply: the object is requested until one of its keys shows
+//! that the work is done.
 
 use std::time::Duration;
 
-/// How the work is followed that goes on at the provider after a call's reply.
+/// How to follow the work that continues at the provider after a call's reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Poll {
-    /// The work, as in `imaging`.
+    /// The work, such as `imaging`.
     pub work: &'static str,
-    /// The kind of the object that changes, as in `drive`.
+    /// The kind of object that changes, such as `drive`.
     pub object: &'static str,
-    /// The call that asks for the object.
+    /// The call that requests the object.
     pub call: &'static str,
-    /// Where the arguments of that call's path come from.
+    /// The sources of the arguments of that call's path.
     pub path: &'static [Argument],
-    /// The key of the object that tells how far the work is.
+    /// The object's key that shows the progress of the work.
     pub key: &'static str,
-    /// The values of that key when the work is done. The empty one stands for a key that is not there.
+    /// The values of that key when the work is done. An empty string stands for a missing key.
     pub done: &'static [&'static str],
-    /// The values that say that the work has failed.
+    /// The values of that key when the work has failed.
     pub failed: &'static [&'static str],
-    /// Whether the work is also done once the object is gone.
+    /// Whether the work is also done once the object no longer exists.
     pub gone: bool,
-    /// How long the object may still show its state of before the call.
+    /// How long the object may still show its state from before the call.
     pub settle: Duration,
-    /// How long the work is waited for, unless the user says otherwise.
+    /// How long to wait for the work, unless the user sets a limit.
     pub deadline: Duration,
 }
 
-/// Where an argument of a poll's path comes from.
+/// The source of an argument of a poll's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argument {
-    /// The argument of the call's own path at this place.
+    /// The argument at this index of the original call's path.
     Path(usize),
-    /// This key of the call's reply; or of its input, where the caller chose it.
+    /// This key of the original call's reply, or of its input if the caller chose the value.
     Reply(&'static str),
 }
 
-/// What a value of [`Poll::key`] says.
+/// The state of the work, according to a value of [`Poll::key`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// The work is done.
     Done,
     /// The work has failed.
     Failed,
-    /// The work goes on.
+    /// The work continues.
     GoesOn,
 }
 
 impl Poll {
-    /// Work on the object that the first argument of the call's path names. It is done when `key` has one of the values
-    /// `done`.
+    /// Creates a poll of the object that the first argument of the call's path names. The work is done when
+    /// `key` has one of the values in `done`.
     pub const fn new(
         work: &'static str,
         object: &'static str,
@@ -71,37 +72,37 @@ impl Poll {
         }
     }
 
-    /// The poll, of the object that these arguments name.
+    /// Returns the poll for the object that these arguments name.
     #[must_use]
     pub const fn of(self, path: &'static [Argument]) -> Self {
         Poll { path, ..self }
     }
 
-    /// The poll, with the values that say that the work has failed.
+    /// Returns the poll with the values that mean that the work has failed.
     #[must_use]
     pub const fn fails(self, failed: &'static [&'static str]) -> Self {
         Poll { failed, ..self }
     }
 
-    /// The poll of work that is also done once the object is gone.
+    /// Returns the poll for work that is also done once the object no longer exists.
     #[must_use]
     pub const fn or_gone(self) -> Self {
         Poll { gone: true, ..self }
     }
 
-    /// The poll of an object that may show its old state for a second.
+    /// Returns the poll for an object that may show its old state for a second.
     #[must_use]
     pub const fn settles(self) -> Self {
         Poll { settle: Duration::from_secs(1), ..self }
     }
 
-    /// The poll with another deadline.
+    /// Returns the poll with another deadline.
     #[must_use]
     pub const fn deadline(self, deadline: Duration) -> Self {
         Poll { deadline, ..self }
     }
 
-    /// What a value of the key says.
+    /// Returns the state of the work for a value of the key.
     pub fn judge(&self, value: &str) -> Progress {
         match value {
             done if self.done.contains(&done) => Progress::Done,
@@ -110,7 +111,7 @@ impl Poll {
         }
     }
 
-    /// When the work is done, in a few words: `status is active`.
+    /// Describes when the work is done, as in "`status` of the server is active".
     pub fn describe(&self) -> String {
         let words: Vec<&str> = self.done.iter().copied().filter(|word| !word.is_empty()).collect();
         let state = match (self.done.contains(&""), words.as_slice()) {

@@ -1,4 +1,4 @@
-//! From a row and what the user gave to the request.
+//! Requests, built from a row of the catalogue and the user's arguments.
 
 use super::key::Key;
 use super::warning::Warning;
@@ -11,23 +11,24 @@ use bytes::Bytes;
 use serde_json::Value;
 use std::fmt;
 
-/// The arguments of a call.
+/// The user's arguments for a call.
 #[derive(Clone, Default)]
 pub struct Arguments {
     /// The arguments of the path, in the order of its placeholders.
     pub path: Vec<String>,
     pub keys: Properties,
-    /// A body: the bytes of a binary call, or properties as text or JSON to which `keys` are added.
+    /// The body: the bytes of a binary call, or properties as text or JSON, to which `keys` are added.
     pub body: Option<Bytes>,
-    /// Ask for JSON where the provider has it.
+    /// Whether to request JSON, if the provider supports it.
     pub json: bool,
-    /// The format of the reply, where the provider lets it be chosen.
+    /// The format of the reply, if the provider lets it be chosen.
     pub format: Option<Format>,
-    /// Send the method that the manual prints, even where real servers are known to take another.
+    /// Whether to send the method that the manual documents, even if real servers are known to expect
+    /// another.
     pub as_printed: bool,
 }
 
-/// A format that a reply can be asked for in (SpotCloud Buyer API 1.2, 2.1.1: `list.{json|xml}`).
+/// A format in which a reply can be requested (SpotCloud Buyer API 1.2, 2.1.1: `list.{json|xml}`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     #[default]
@@ -36,7 +37,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The ending of the path.
+    /// Returns the format's name, which is also the extension of the path.
     pub fn name(self) -> &'static str {
         match self {
             Format::Json => "json",
@@ -57,8 +58,8 @@ impl std::str::FromStr for Format {
 }
 
 impl Arguments {
-    /// Sorts the words of a command line: one with `=` in it is a key with its value, any other one an argument of the
-    /// path.
+    /// Parses the words of a command line. A word with `=` in it is a key with its value; any other is an
+    /// argument of the path.
     pub fn from_words<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> Result<Self> {
         let mut new = Self::default();
         for word in words {
@@ -75,7 +76,7 @@ impl Arguments {
     }
 }
 
-/// Without the values, which may be passwords.
+/// Omits the values, which may be passwords.
 impl fmt::Debug for Arguments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Arguments")
@@ -89,40 +90,42 @@ impl fmt::Debug for Arguments {
     }
 }
 
-/// A request as plain data: what is to be sent, and how its reply is to be read.
+/// A request as plain data: what to send, and how to read the reply.
 #[derive(Clone)]
 pub struct Request {
     pub call: &'static Call,
     pub method: Method,
     /// The path below the provider's URL, percent-encoded, beginning with a slash.
     pub path: String,
-    /// The body. Empty for a call that changes something and takes nothing, which is sent with `Content-Length: 0`.
+    /// The body. It is empty for a call that changes something and takes no input, which is sent with
+    /// `Content-Length: 0`.
     pub body: Option<Bytes>,
     /// The body's `Content-Type`.
     pub content_type: Option<&'static str>,
-    /// What to `Accept`.
+    /// The value of the `Accept` header.
     pub accept: &'static str,
-    /// Whether it may be sent again.
+    /// Whether the request may be sent again after a failure.
     pub repeat: Repeat,
     /// The shape of the reply.
     pub output: Output,
-    /// How many bytes a read of a drive asks for, where it says so: a reply of fewer is not the whole.
+    /// The number of bytes that a read of a drive requests, if it names one. A shorter reply is incomplete.
     pub expects: Option<u64>,
-    /// What is odd about the request.
+    /// Oddities of the request that do not prevent it from being sent.
     pub warnings: Vec<Warning>,
 }
 
 impl Request {
-    /// Whether a reply's status means that the call was carried out. The manuals' own codes, and for all but reads of
-    /// a drive the neighbours that real servers answer instead (CloudSigma API 1.0, 8.11: 200 in the table, 204 in the
-    /// example).
+    /// Returns whether a reply's status means that the call was carried out.
+    ///
+    /// Accepts the manual's own codes, and for everything but reads of a drive also the similar codes that
+    /// real servers send instead (CloudSigma API 1.0, 8.11: 200 in the table, 204 in the example).
     pub fn succeeded(&self, status: u16) -> bool {
         self.call.success.contains(&status)
             || (!self.output.is_binary() && matches!(status, 200 | 201 | 202 | 204))
     }
 }
 
-/// Without the body, which may hold a password.
+/// Omits the body, which may contain a password.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
@@ -138,23 +141,23 @@ impl fmt::Debug for Request {
     }
 }
 
-/// Encodes names and values as a query or as a form's body.
+/// Encodes properties as a URL's query or as a form's body.
 fn urlencoded(object: &Properties) -> String {
     let pairs: Vec<String> =
         object.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     pairs.join("&")
 }
 
-/// Whether the provider speaks `application/json` (CloudSigma API 1.0, 4: text only).
+/// Returns whether the provider supports `application/json` (CloudSigma API 1.0, 4: text only).
 pub(super) fn has_json(provider: Provider) -> bool {
     !matches!(provider, Provider::CloudSigma)
 }
 
 impl Call {
-    /// Returns the request for some arguments.
+    /// Returns the request for these arguments.
     ///
     /// # Errors
-    /// A usage error that names what is wrong with them.
+    /// A usage error that names what is wrong with the arguments.
     pub fn request(&'static self, given: &Arguments) -> Result<Request> {
         let format = given.format.unwrap_or_default();
         if given.format.is_some() && !self.path.contains("{FORMAT}") {
@@ -209,7 +212,8 @@ impl Call {
         })
     }
 
-    /// Checks keys that will be part of a later request. They become what will be sent; keys that are missing are no error.
+    /// Checks keys that will be part of a later request and replaces them by what will be sent. Missing keys
+    /// are not an error.
     pub fn check_keys(&self, keys: &mut [(String, String)]) -> Result<Vec<Warning>> {
         let mut warnings = Vec::new();
         for (key, value) in keys {
@@ -236,7 +240,7 @@ impl Call {
         Ok(self.empty_body(given))
     }
 
-    /// An empty body for a call that sends one when it has nothing to say.
+    /// Returns an empty body for the methods that need one, POST and PUT.
     fn empty_body(&self, given: &Arguments) -> Option<Bytes> {
         let method = if given.as_printed { self.method } else { self.sends };
         matches!(method, Method::Post | Method::Put).then(Bytes::new)
@@ -252,7 +256,8 @@ impl Call {
         })
     }
 
-    /// The checked object: that of the body first, nested as it may be, then the keys, which win.
+    /// Returns the checked JSON object: the body's, which may be nested, with the keys added. The keys take
+    /// precedence.
     fn json_input(&self, given: &Arguments, warnings: &mut Vec<Warning>) -> Result<Value> {
         let mut nested = serde_json::Map::new();
         let mut flat = given.clone();
@@ -283,7 +288,7 @@ impl Call {
         Ok(Value::Object(nested))
     }
 
-    /// The checked properties: those of the body first, then the keys, which win.
+    /// Returns the checked properties: the body's, with the keys added. The keys take precedence.
     fn properties_input(&self, given: &Arguments, warnings: &mut Vec<Warning>) -> Result<Properties> {
         let mut all = match &given.body {
             Some(body) => self.one_object(body)?,
@@ -301,8 +306,10 @@ impl Call {
         Ok(object)
     }
 
-    /// Each key and value as it is sent; none that is required may be missing here and in `nested`, whose values have
-    /// parts and are for the server to judge.
+    /// Checks all keys and values and returns them as they are sent.
+    ///
+    /// Every required key must be present here or in `nested`, whose values are not checked: they are objects
+    /// or arrays that only the server can judge.
     fn checked(
         &self,
         all: &Properties,
@@ -339,7 +346,7 @@ impl Call {
         Ok(objects.into_iter().next().unwrap_or_default())
     }
 
-    /// A key and its value as they are sent.
+    /// Checks a key and its value and returns them as they are sent.
     fn check(&self, name: &str, value: &str, warnings: &mut Vec<Warning>) -> Result<(String, String)> {
         if !text::is_key(name) {
             return Err(Error::usage(format!("`{name}` cannot be a key: it is empty or has white space")));
@@ -365,7 +372,7 @@ impl Call {
             .hint(format!("give it again as `{name}=VALUE`")));
         }
         let value = match key {
-            // An empty value takes a key away, whatever its kind.
+            // An empty value removes a key, whatever its kind.
             Some(_) if value.is_empty() => String::new(),
             Some(key) => key.kind.check(name, value, warnings)?,
             None => value.to_owned(),
@@ -377,7 +384,7 @@ impl Call {
         let forms: Vec<(&Key, String)> =
             self.input.keys().map(|(key, _)| (key, key.form_like(name))).collect();
         let near = nearest::nearest(name, forms.iter().map(|(key, form)| ((*key, form), form.as_str())));
-        // Where only a number is out of bounds, the bounds are what to say.
+        // If only a number is out of bounds, suggest the name with its bounds.
         near.map(|(key, form)| if key.matches(form) { form.clone() } else { key.name.to_owned() })
     }
 
@@ -394,7 +401,8 @@ impl Call {
         format!("its keys are {}", keys.join(", "))
     }
 
-    /// The body: text, or JSON where the text form could not write a value and the provider has JSON.
+    /// Encodes an object as text, or as JSON if the text format cannot represent a value and the provider
+    /// supports JSON.
     fn encode(&self, object: &Properties, warnings: &mut Vec<Warning>) -> (Bytes, &'static str) {
         let lost = object.iter().find(|(_, value)| !text::carries(value)).map(|(key, _)| key);
         match lost {

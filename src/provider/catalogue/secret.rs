@@ -1,7 +1,8 @@
-//! What is secret: said once, by the flag in the tables of keys, and asked here by everything that prints or stores.
+//! Secrets: a flag in the tables of keys marks them, and everything that prints or stores values asks here.
 //!
-//! A key is secret by its row ([`Key::secret`]). The names of keys that people make up (`user:*`, `metadata.*`, `tag.*`, a
-//! key that no manual prints) are judged by their words: `root_pw`, `api-token` and `mysql.password` are secret.
+//! A key is secret if its row says so ([`Key::secret`]). For keys whose names people make up (`user:*`,
+//! `metadata.*`, `tag.*`, and undocumented keys), the words of the name decide: `root_pw`, `api-token` and
+//! `mysql.password` are secret.
 
 use super::{Key, all, answered, nearest};
 use crate::provider::Provider;
@@ -11,20 +12,21 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-/// Stands for a secret where it would be shown.
+/// The text that replaces a secret in output.
 pub const HIDDEN: &str = "(hidden)";
 
-/// Stands for a secret in a command that is shown to be run again. As a value it is refused.
+/// The text that replaces a secret in a command that is shown so that it can be run again. It is refused as a
+/// value.
 pub const GIVE_AGAIN: &str = "(hidden: give it again)";
 
-/// Below this many characters a secret is hidden in a text only where it stands alone: it may be a part of any word.
+/// A secret of fewer characters is hidden only where it stands alone, since it may be part of any word.
 const SHORT: usize = 4;
 
-/// What makes a name secret wherever it stands in it.
+/// Strings that make a name secret wherever they occur in it.
 const TELLING: [&str; 8] =
     ["password", "passwd", "passphrase", "secret", "credential", "token", "privatekey", "apikey"];
 
-/// What makes a name secret if it is one of its words.
+/// Words that make a name secret if they are a whole word of it.
 const WORDS: [&str; 4] = ["pw", "pwd", "pass", "psk"];
 
 /// The rows of all secret keys.
@@ -39,12 +41,12 @@ static SECRET: LazyLock<Vec<Key>> = LazyLock::new(|| {
     secret
 });
 
-/// Whether the value of a key is secret.
+/// Returns whether the value of a key is secret.
 pub fn is_secret_key(name: &str) -> bool {
     SECRET.iter().any(|key| key.matches(name) || key.alias == Some(name)) || is_telling(name)
 }
 
-/// The same for a key as a person types it, who may have meant a secret one.
+/// Returns whether a key as typed by a person is secret, or may be a misspelling of a secret key.
 fn is_secret_as_typed(name: &str) -> bool {
     is_secret_key(name) || nearest::nearest(name, SECRET.iter().map(|key| (key, key.name))).is_some()
 }
@@ -56,15 +58,15 @@ fn is_telling(name: &str) -> bool {
         || name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| WORDS.contains(&word))
 }
 
-/// A secret of fewer characters is not looked for in texts: a single letter stands everywhere.
+/// A secret of fewer characters is not searched for in texts, since a single letter occurs everywhere.
 const SHORTEST: usize = 2;
 
-/// Whether a value has something to hide: a switch has not.
+/// Returns whether a value is worth hiding. Empty values, switches and placeholders are not.
 fn hides(value: &str) -> bool {
     !matches!(value, "" | "true" | "false" | "on" | "off" | HIDDEN | GIVE_AGAIN)
 }
 
-/// The properties of an object without its secrets.
+/// Returns the properties of an object with its secrets hidden.
 pub fn without_secrets(object: &Properties) -> Properties {
     let shown = |(key, value): (&str, &str)| {
         let hide = hides(value) && is_secret_key(key);
@@ -73,7 +75,8 @@ pub fn without_secrets(object: &Properties) -> Properties {
     object.iter().map(shown).collect()
 }
 
-/// A value of JSON without its secrets, however deep they are. Names stay: `credentials` says whose there are.
+/// Returns a JSON value with its secrets hidden at any depth. Names stay visible: the fields of `credentials`
+/// are users.
 pub fn json_without_secrets(value: &Value) -> Value {
     hide_in(value, false)
 }
@@ -93,19 +96,19 @@ fn hide_in(value: &Value, secret: bool) -> Value {
     }
 }
 
-/// Keys with their values, fit to be kept: the secrets are not.
+/// Returns keys and values that may be stored: secrets are replaced.
 pub fn kept(keys: &[(String, String)]) -> Vec<(String, String)> {
     let hide = |(key, value): &(String, String)| hides(value) && is_secret_as_typed(key);
     let kept = |pair: &(String, String)| if hide(pair) { HIDDEN.to_owned() } else { pair.1.clone() };
     keys.iter().map(|pair| (pair.0.clone(), kept(pair))).collect()
 }
 
-/// What a request to Azure asks for in its query. Everything beside it belongs to the shared access signature that makes such
-/// a query a credential.
+/// The query parameters of a request to Azure itself. All others belong to the shared access signature, which
+/// makes such a query a credential.
 const ASKED_OF_AZURE: [&str; 7] = ["comp", "restype", "include", "prefix", "marker", "maxresults", "timeout"];
 
-/// A URL without the secrets in its query. In one with a shared access signature (`sig`; Azure Storage REST reference, `Create a
-/// service SAS`) the whole token is one.
+/// Returns a URL with the secrets in its query hidden. If it has a shared access signature (`sig`; Azure
+/// Storage REST reference, `Create a service SAS`), the whole token is a secret.
 pub fn url(url: &url::Url) -> String {
     let Some(query) = url.query() else { return url.to_string() };
     let signed = query.split('&').any(|pair| pair.split('=').next() == Some("sig"));
@@ -119,9 +122,10 @@ pub fn url(url: &url::Url) -> String {
     format!("{}?{shown}", &url.as_str()[..url.as_str().find('?').unwrap_or_default()])
 }
 
-/// Where the secret in a word of a command line begins; `before` is the word before it.
+/// Returns the offset of the secret in a word of a command line, if there is one. `before` is the preceding
+/// word.
 fn secret_in(before: Option<&str>, word: &str) -> Option<usize> {
-    // What takes a secret itself. Options that name a file or a variable with one are no secret.
+    // Options whose value is a secret. The value of an option that names a file or variable is not one.
     const OPTIONS: [&str; 3] = ["--secret", "--secret-command", "--verifier"];
     if before.is_some_and(|before| OPTIONS.contains(&before)) {
         return Some(0);
@@ -137,7 +141,8 @@ fn secret_in(before: Option<&str>, word: &str) -> Option<usize> {
             start = key.len() + 1;
             (key, value) = (inner, rest);
         } else if !key.contains(':') {
-            // --vnc-password-file=FILE; but --vnc:password=VALUE is a slip.
+            // `--vnc-password-file=FILE` has no secret, but `--vnc:password=VALUE` is a mistyped key with
+            // one.
             return None;
         }
     }
@@ -146,7 +151,8 @@ fn secret_in(before: Option<&str>, word: &str) -> Option<usize> {
         .then_some(start + key.len() + 1)
 }
 
-/// The words of a command line, to be shown and kept: each secret is [`GIVE_AGAIN`].
+/// Returns the words of a command line, fit to be shown and stored: each secret is replaced by
+/// [`GIVE_AGAIN`].
 pub fn command_without_secrets(words: impl IntoIterator<Item = String>) -> Vec<String> {
     let words: Vec<String> = words.into_iter().collect();
     let before = std::iter::once(None).chain(words.iter().map(|word| Some(word.as_str())));
@@ -159,13 +165,13 @@ pub fn command_without_secrets(words: impl IntoIterator<Item = String>) -> Vec<S
         .collect()
 }
 
-/// Hides the secrets that this process was given or has looked up, wherever they turn up in a text: a server may repeat what
-/// it was sent. Clones share what they know.
+/// Hides the secrets that this process was given or has looked up, wherever they occur in a text: a server
+/// may repeat what it was sent. Clones share their secrets.
 #[derive(Clone, Default)]
 pub struct Redactor(Arc<Mutex<Vec<SecretString>>>);
 
 impl Redactor {
-    /// One that knows the secrets in a command line.
+    /// Creates a redactor for the secrets in a command line.
     pub fn of_command<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> Self {
         let new = Self::default();
         let mut before: Option<S> = None;
@@ -178,7 +184,7 @@ impl Redactor {
         new
     }
 
-    /// Hides a secret from now on, in every form in which it may come back.
+    /// Adds a secret, in every form in which it may come back.
     pub fn hide(&self, secret: &str) {
         if !hides(secret) || secret.chars().count() < SHORTEST {
             return;
@@ -193,18 +199,18 @@ impl Redactor {
                 known.push(form.into());
             }
         }
-        // The longest first: it may have another one in it.
+        // The longest first, since it may contain another one.
         known.sort_by_key(|known| std::cmp::Reverse(known.expose_secret().len()));
     }
 
-    /// Hides the secrets among keys and their values.
+    /// Adds the secrets among keys and their values.
     pub fn hide_keys<'a>(&self, keys: impl IntoIterator<Item = (&'a str, &'a str)>) {
         for (_, value) in keys.into_iter().filter(|(key, _)| is_secret_as_typed(key)) {
             self.hide(value);
         }
     }
 
-    /// Hides the secrets in a value of JSON, however deep they are.
+    /// Adds the secrets in a JSON value, at any depth.
     pub fn hide_json(&self, value: &Value) {
         match value {
             Value::Object(fields) => {
@@ -220,7 +226,7 @@ impl Redactor {
         }
     }
 
-    /// A text without the secrets.
+    /// Returns the text with all known secrets replaced.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut out = Cow::Borrowed(text);
@@ -233,7 +239,7 @@ impl Redactor {
         out
     }
 
-    /// The texts in a value of JSON without the secrets.
+    /// Replaces all known secrets in the strings of a JSON value.
     pub fn redact_json(&self, value: &mut Value) {
         match value {
             Value::String(text) => {
@@ -248,7 +254,7 @@ impl Redactor {
     }
 }
 
-/// Without what it knows.
+/// Omits the secrets.
 impl std::fmt::Debug for Redactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Redactor")
@@ -264,7 +270,7 @@ fn replaced(text: &str, secret: &str) -> String {
     while let Some(at) = rest.find(secret) {
         let (before, after) = (&rest[..at], &rest[at + secret.len()..]);
         let joins = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-        // What stands before may be in `out` already.
+        // The preceding character may be in `out` already.
         let previous = before.chars().next_back().or_else(|| out.chars().next_back());
         out.push_str(before);
         out.push_str(if joins(previous) || joins(after.chars().next()) { secret } else { HIDDEN });

@@ -1,25 +1,26 @@
-//! What is odd about a request and does not stop it.
+//! Warnings about a request that do not prevent it from being sent.
 
 use std::fmt;
 
-/// What is odd about a request: it is sent all the same, since servers know keys and values that no manual prints.
+/// An oddity of a request. The request is sent anyway, since servers accept keys and values that no manual
+/// documents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
-    /// The call has no such key, as far as is documented.
+    /// The manual documents no such key for the call.
     UnknownKey {
         /// The key as given.
         key: String,
-        /// The known key that may have been meant.
+        /// The most similar known key, if there is one.
         nearest: Option<String>,
     },
-    /// The key was given by another name than the one that the provider prints.
+    /// The key was given under another name than the provider's.
     Renamed {
         /// The key as given.
         key: String,
         /// The key as sent.
         sent: String,
     },
-    /// The value is none of the documented ones.
+    /// The value is not one of the documented ones.
     UnusualValue {
         key: String,
         /// The value as given.
@@ -27,13 +28,13 @@ pub enum Warning {
         /// The documented values.
         known: &'static [&'static str],
     },
-    /// The provider may cut the password off.
+    /// The provider may truncate the password.
     LongPassword {
         key: String,
-        /// How many characters count.
+        /// The number of characters that count.
         longest: usize,
     },
-    /// The provider's text form cannot write this value; it will read back differently.
+    /// The provider's text format cannot represent this value, so it will read back differently.
     NotKept { key: String },
 }
 

@@ -1,5 +1,7 @@
-//! The input keys of CloudSigma. The tables of 7.1 and 7.4 say "Required: Yes" of keys whose notes say "optional"; the
-//! notes are right, and of the examples only name and size are in all.
+//! The input keys of CloudSigma's calls, with the sections of CloudSigma API 1.0.
+//!
+//! The tables of 7.1 and 7.4 say "Required: Yes" of keys whose notes say "optional". The notes are right:
+//! only `name` and `size` are in all examples.
 
 use crate::provider::catalogue::{Key, ValueKind};
 use crate::provider::family::MEDIA;
@@ -22,11 +24,11 @@ pub(super) const ENCRYPTION: &[Key] =
 pub(super) const TAGS: &[Key] =
     &[Key::optional("tags", ValueKind::List).note("affinity:ssd for SSD, none for HDD")];
 
-/// 7.4: the size is that of the original unless given.
+/// 7.4. Without `size`, the clone has the size of the original.
 pub(super) const CLONE: &[Key] =
     &[Key::required("name", ValueKind::Text), Key::optional("size", ValueKind::Size)];
 
-/// 8.2 and 8.8, up to the network.
+/// 8.2 and 8.8, except the keys of the network.
 pub(super) const SERVER: &[Key] = &[
     Key::required("name", ValueKind::Text),
     Key::optional("parent", ValueKind::Uuid),
@@ -40,7 +42,8 @@ pub(super) const SERVER: &[Key] = &[
     Key::optional("boot", ValueKind::List).note("devices, as ide:0:0"),
 ];
 
-/// Not in the tables: `persistent` stands in every sample of 8.7, `status stopped` in the command-line example of 2.
+/// Keys that are missing from the tables: `persistent` is in every sample of 8.7, and `status stopped` in the
+/// command-line example of 2.
 pub(super) const STATE: &[Key] = &[
     Key::optional("persistent", ValueKind::Boolean).note("without it the server is destroyed when it stops"),
     Key::optional("status", ValueKind::Usually(&["stopped"])).note("do not start the server"),
@@ -49,10 +52,10 @@ pub(super) const STATE: &[Key] = &[
 /// 8.3, 9.3, 9.4, 10.1 and 10.2.
 pub(super) const NAME: &[Key] = &[Key::required("name", ValueKind::Text)];
 
-/// 8.5, 8.13, 8.14, 10.7 and 10.8: `server:0` and on.
+/// 8.5, 8.13, 8.14, 10.7 and 10.8: `server:0`, `server:1` and so on.
 pub(super) const NUMBERED: &[Key] = &[Key::required("server:NUMBER", ValueKind::Uuid)];
 
-/// 6.2. The example sends one key of the required ones, so it is the ones to change that are sent.
+/// 6.2. The example sends only one of the required keys, so only the keys that change have to be sent.
 pub(super) const PROFILE: &[Key] = &[
     Key::required("email", ValueKind::Text),
     Key::required("first_name", ValueKind::Text),
@@ -65,7 +68,7 @@ pub(super) const PROFILE: &[Key] = &[
     Key::optional("phone", ValueKind::Text),
 ];
 
-/// 11.9 and 11.10: the table has type and quantity, the examples a key for each type.
+/// 11.9 and 11.10. The table has a type and a quantity, but the examples have one key per type.
 pub(super) const RESOURCES: &[Key] = &[
     Key::required("cpu", ValueKind::Integer).note("core MHz"),
     Key::required("mem", ValueKind::Integer).note("MB"),
@@ -83,11 +86,11 @@ pub(super) const SOFTWARE: &[Key] = &[
     Key::required("msft_tfa_00009", ValueKind::Integer).note("Microsoft SQL Server 2008 Web Edition"),
 ];
 
-/// 11.9 to 11.16: `start_date` in the tables, `start_time` in all examples.
+/// 11.9 to 11.16. The tables say `start_date`, but all examples say `start_time`.
 pub(super) const START: &[Key] = &[Key::required("start_time", ValueKind::Date).alias("start_date")];
 
 /// 11.9 to 11.18.
 pub(super) const MONTHS: &[Key] = &[Key::required("months", ValueKind::Integer)];
 
-/// 6.1 and 6.2, in the samples alone.
+/// 6.1 and 6.2. A key that occurs only in the samples of replies.
 pub(in crate::provider) const ANSWERED: &[Key] = &[Key::optional("secret_key", ValueKind::Text).secret()];

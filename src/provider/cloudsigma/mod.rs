@@ -1,5 +1,5 @@
-//! The calls of CloudSigma (CloudSigma API 1.0), with their forms below `/guests/`. Those that no section prints, and
-//! that libraries for it make, are marked as undocumented.
+//! The calls of CloudSigma (CloudSigma API 1.0), with their forms below `/guests/`. Calls that no section
+//! documents but that client libraries make are marked as undocumented.
 
 mod keys;
 
@@ -15,7 +15,7 @@ const fn post(id: &'static str, path: &'static str) -> Call {
     Call::post(Provider::CloudSigma, id, path)
 }
 
-/// A call that is printed as GET and changes something.
+/// Creates a call that is documented as GET but changes something.
 const fn action(id: &'static str, path: &'static str) -> Call {
     post(id, path).printed_as_get().returns_nothing()
 }
@@ -23,7 +23,7 @@ const fn action(id: &'static str, path: &'static str) -> Call {
 const SERVERS: Output = Output(&[Shape::List(&["server"])]);
 const GROUPS: Output = Output(&[Shape::List(&["uuid"])]);
 const CURRENCIES: Output = Output(&[Shape::List(&["currency"])]);
-/// How a drive is cloned.
+/// Polls a drive that is being cloned.
 const CLONING: Poll = Poll { work: "cloning", path: &[Argument::Reply("drive")], ..IMAGING };
 const MAYBE: Output = Output(&[Shape::Properties, Shape::None]);
 
@@ -122,10 +122,10 @@ pub(super) const CALLS: &[Call] = &[
     CLONE.alias("servers.clone.guests", "/guests/{UUID}/clone"),
     DESTROY,
     DESTROY.alias("servers.destroy.guests", "/guests/{UUID}/destroy"),
-    // The example of 8.4.
+    // The form in the example of 8.4.
     Call { method: Method::Post, ..DESTROY.alias("servers.destroy.post", "/servers/{UUID}/destroy") },
     DESTROY_MULTI,
-    // Printed in the singular.
+    // The manual has this path in the singular.
     DESTROY_MULTI.alias("servers.destroy_multi.guests", "/guest/destroy"),
     INFO,
     INFO.alias("servers.info.guests", "/guests/{UUID}/info"),
@@ -165,13 +165,13 @@ pub(super) const CALLS: &[Call] = &[
         .note("all static addresses, though the title is in the singular"),
     get("resources.ip.list", "/resources/ip/list").returns(RESOURCES).section("9.6"),
     post("resources.ip.create", "/resources/ip/create").section("9.7"),
-    // The example lacks /ip. An address that is given back may be handed out again: a repeated destroy could reach
-    // the new one.
+    // The example omits `/ip`. The provider may reassign an address once it is released, so a repeated
+    // destroy could hit the new one.
     action("resources.ip.destroy", "/resources/ip/{IP}/destroy").section("9.8"),
     post("servergroups.create", "/servergroups/create")
         .takes(Input::Properties(&[keys::NAME]))
         .section("10.1"),
-    // 10.2 and 10.3 print /servergroupss/ and examples without the UUID.
+    // 10.2 and 10.3 print `/servergroupss/`, and their examples omit the UUID.
     post("servergroups.set", "/servergroups/{UUID}/set")
         .takes(Input::Properties(&[keys::NAME]))
         .repeat(Repeat::Allowed)
@@ -242,7 +242,7 @@ pub(super) const CALLS: &[Call] = &[
         .takes(Input::Properties(&[keys::SOFTWARE, keys::START, keys::MONTHS]))
         .section("11.15")
         .note("buys"),
-    // The table prints the path of 11.15, the example this one.
+    // The table has the path of 11.15, the example has this one.
     post("subscriptions.software_calculate", "/subscriptions/software/calculate")
         .takes(Input::Properties(&[keys::SOFTWARE, keys::START, keys::MONTHS]))
         .repeat(Repeat::Allowed)

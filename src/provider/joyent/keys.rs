@@ -14,7 +14,7 @@ pub(super) const KEY: &[Key] = &[
 const CREDENTIALS: Key =
     Key::optional("credentials", ValueKind::Boolean).note("whether the generated credentials are shown");
 
-/// What may be shown with a machine.
+/// The keys that select what is shown with a machine.
 pub(super) const SHOWN: &[Key] = &[CREDENTIALS];
 
 /// "`ListMachines`".
@@ -47,7 +47,7 @@ pub(super) const RESIZE: &[Key] = &[Key::required("package", ValueKind::Text).no
 pub(super) const SNAPSHOT: &[Key] =
     &[Key::optional("name", ValueKind::Text).note("the time, as YYYYMMDDHHMMSS, without it")];
 
-/// Any name: "`UpdateMachineMetadata`" and "`AddMachineTags`".
+/// Keys with any name: "`UpdateMachineMetadata`" and "`AddMachineTags`".
 pub(super) const ANY: &[Key] = &[Key::required("*", ValueKind::Text)];
 
 const HEIGHT: Key = Key::optional("height", ValueKind::Integer).note("pixels");
@@ -81,8 +81,8 @@ pub(super) const DETAILS: &[Key] = &[
     DECOMPOSE,
 ];
 
-/// "`CreateInstrumentation`": either `clone` alone, or a module and a statistic. Which of the two is for the server to
-/// judge.
+/// "`CreateInstrumentation`": either `clone` alone, or a module and a statistic. The server checks which of
+/// the two it is.
 pub(super) const INSTRUMENTATION: &[Key] = &[
     Key::optional("clone", ValueKind::Integer).note("the id of another; alone"),
     Key::optional("module", ValueKind::Text).note("required without clone"),
@@ -95,7 +95,7 @@ pub(super) const INSTRUMENTATION: &[Key] = &[
     Key::optional("idle-max", ValueKind::Integer).note("seconds"),
 ];
 
-/// "`CreateMachine`": the passwords that a dataset has generated, by their users. Beside it stands the key of the same name
-/// that asks for them.
+/// "`CreateMachine`": the passwords that a dataset has generated, by user. The input key of the same name
+/// requests them.
 pub(in crate::provider) const ANSWERED: &[Key] =
     &[Key::optional("credentials", ValueKind::JsonText).secret()];

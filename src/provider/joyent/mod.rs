@@ -1,8 +1,9 @@
-//! The calls of Joyent's CloudAPI 6.5. `{LOGIN}` is `my`, the account that the request is signed for.
+//! The calls of Joyent's CloudAPI 6.5. `{LOGIN}` is `my`, the account that signs the request.
 //!
-//! What names itself in the path is repeated until gone only where its name is not given again: a machine's UUID. A key, a
-//! snapshot, a tag or a metadata entry of the same name may have been made anew in between; but what is deleted twice was
-//! to be gone, so these are repeated too, and only a reply that was lost in between could tell the difference.
+//! Deletes are repeated until the object is gone. That is safe for machines, whose UUIDs are never reused. A
+//! key, a snapshot, a tag or a metadata entry of the same name may have been created again between two
+//! attempts. But what is deleted twice was meant to be gone, and the difference only matters after a lost
+//! reply, so these deletes are repeated, too.
 
 mod keys;
 
@@ -26,7 +27,7 @@ const fn delete(id: &'static str, path: &'static str) -> Call {
     Call::delete(Provider::Joyent, id, path)
 }
 
-/// What is begun and goes on after the reply: 202, and nothing in it.
+/// Creates a call that starts work which continues after the reply. It is answered with 202 and no body.
 const fn begin(id: &'static str, path: &'static str) -> Call {
     Call::post(Provider::Joyent, id, path).returns(Output::NONE).success(&[202, 204])
 }
@@ -35,15 +36,15 @@ const TEXT: Output = Output(&[Shape::Text]);
 const COUNT: Output = Output(&[Shape::Headers(&["x-resource-count", "x-query-limit"])]);
 const GOES_ON: &str = "goes on after the reply: see state in machines.get";
 
-/// How a machine comes to a state.
+/// Polls a machine until it has one of these states.
 const fn machine(work: &'static str, state: &'static [&'static str]) -> Poll {
     Poll::new(work, "machine", "machines.get", "state", state).fails(&["failed", "deleted"]).deadline(HOUR)
 }
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// How a snapshot is taken: "created" in one place of the manual, "success" in another ("`CreateMachineSnapshot`" and
-/// "`GetMachineSnapshot`").
+/// Polls a snapshot that is being taken. It is done when its state is "created" in one place of the manual,
+/// and "success" in another ("`CreateMachineSnapshot`" and "`GetMachineSnapshot`").
 const TAKING: Poll = Poll::new("taking", "snapshot", "snapshots.get", "state", &["created", "success"])
     .of(&[Argument::Path(0), Argument::Reply("name")])
     .fails(&["failed", "canceled", "cancelled"])
@@ -81,8 +82,8 @@ pub(super) const CALLS: &[Call] = &[
         .polled(machine("provisioning", &["running"]).of(&[Argument::Reply("id")]))
         .section("CreateMachine")
         .note(GOES_ON),
-    // Stopping or starting what is being stopped or started is refused, and was then done by the first attempt; but what
-    // somebody else did in between would be undone.
+    // Not repeatable. The server refuses to stop a machine that is already stopping, so a refusal would mean
+    // that the first attempt worked; but repeating could also undo what somebody else did in between.
     begin("machines.stop", "/{LOGIN}/machines/{UUID}?action=stop")
         .polled(machine("stopping", &["stopped"]))
         .section("StopMachine")

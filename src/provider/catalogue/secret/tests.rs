@@ -6,7 +6,7 @@ fn the_manuals_secrets_are_flagged() {
     for name in ["vnc:password", "secret_key", "credentials", "oauth_token_secret"] {
         assert!(SECRET.iter().any(|key| key.matches(name)), "{name}");
     }
-    // By their words.
+    // Secret by the words of their names.
     for name in ["metadata.root_pw", "user:api-key", "mysql.Password", "oauth_token", "tag.secret", "PASSWD"]
     {
         assert!(is_secret_key(name), "{name}");

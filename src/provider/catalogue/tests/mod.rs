@@ -1,4 +1,4 @@
-//! What fits every row, for the tests of the tables and of the requests made from them.
+//! Arguments and keys that fit every row, for the tests of the tables and of the requests.
 
 mod requests;
 mod tables;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 const D: &str = "08c92dd5-70a0-4f51-83d2-835919d254df";
 
-/// An argument for each placeholder of a path.
+/// Returns an argument for each placeholder of a path.
 fn path_arguments(call: &Call, optional: bool) -> Vec<String> {
     placeholders(call.path)
         .into_iter()
@@ -24,7 +24,7 @@ fn path_arguments(call: &Call, optional: bool) -> Vec<String> {
         .collect()
 }
 
-/// A name and a value that fit a key.
+/// Returns a name and a value that fit a key.
 fn example(key: &Key) -> (String, String) {
     if let Some(prefix) = key.name.strip_suffix(".*") {
         return (format!("{prefix}.x"), "abc".into());
@@ -50,7 +50,7 @@ fn example(key: &Key) -> (String, String) {
     (name.collect::<Vec<_>>().join(":"), value)
 }
 
-/// What every input of a call may be: all keys, or only the required ones.
+/// Returns arguments that fit a call: with all keys, or with only the required ones.
 fn arguments(call: &Call, all: bool) -> Arguments {
     let keys = call.input.keys().filter(|(_, required)| *required || all).map(|(key, _)| example(key));
     let mut keys: Properties = keys.collect();

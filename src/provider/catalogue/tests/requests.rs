@@ -1,4 +1,4 @@
-//! The requests that are made from the rows.
+//! Tests of the requests that are built from the rows.
 
 use super::super::*;
 use super::{D, arguments, example, path_arguments};
@@ -7,7 +7,7 @@ use Provider::{CloudSigma, Crosspeer, OpenHosting};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-/// The request for the words of a command line.
+/// Returns the request for the words of a command line.
 fn request(provider: Provider, id: &str, words: &[&str]) -> Result<Request> {
     Call::find(provider, id)?.request(&Arguments::from_words(words)?)
 }

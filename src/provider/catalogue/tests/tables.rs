@@ -1,4 +1,4 @@
-//! The tables, and how they are shown. They are held against the manuals by tests/manuals.
+//! Tests of the tables and of how they are shown. `tests/manuals` compares them with the manuals.
 
 use super::super::*;
 use super::example;
@@ -49,7 +49,7 @@ fn every_row_is_whole() {
                 "{at}"
             );
         }
-        // A key is meant by one name only, and its own form is one of its names.
+        // A name matches its own key and no other.
         for (key, _) in call.input.keys() {
             let (name, _) = example(key);
             let meant: Vec<&str> =
@@ -80,7 +80,7 @@ fn what_may_be_repeated_is_what_the_second_time_is_the_same() {
             ]
             .contains(word)
         });
-        // Joyent refuses to stop what stops; the others take it.
+        // Joyent refuses to stop a machine that is stopping; the others accept it.
         let refused = ["stop", "start", "reboot"].iter().any(|word| verb == Some(word));
         let verb = verb.filter(|_| !refused || call.provider == Provider::Joyent);
         let token = call.id.starts_with("oauth.");
@@ -126,7 +126,7 @@ fn the_catalogue_as_json_has_its_fields() {
     assert_eq!(row(OpenHosting, "drives.write")["input"], "binary");
     assert_eq!(row(OpenHosting, "servers.list")["columns"], serde_json::json!(["server", "cpu", "mem"]));
     assert_eq!(row(OpenHosting, "drives.set")["documentation"], "not in the Open Hosting API");
-    // One object a line: no row may hold a newline.
+    // One object per line, so no row may contain a newline.
     assert!(all().all(|call| !serde_json::to_string(&call.row()).unwrap().contains('\n')));
 }
 
