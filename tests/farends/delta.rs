@@ -156,5 +156,5 @@ fn a_blob_is_trusted_by_its_etag() {
     assert!(end.gateway.passed().down < MIB && same(&image, &back), "{:?}", end.gateway.passed());
     end.judge(&image);
     let base = world.run(&["upload", "root.img", "far:", "--base", &disk]);
-    assert!(base.code == 2 && base.stderr.contains("does not copy blobs"), "{} {}", base.code, base.stderr);
+    assert!(base.code == 2 && base.stderr.contains("cannot copy blobs"), "{} {}", base.code, base.stderr);
 }
