@@ -4,7 +4,7 @@ use super::{Dialect, Faults, Tls};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// What to emulate, and where.
+/// The provider to emulate, with its address, data and account.
 #[derive(Clone)]
 pub struct Config {
     /// The provider whose API is emulated.

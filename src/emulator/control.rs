@@ -41,7 +41,7 @@ pub struct Control {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the listener steers.
+/// The emulators that the listener steers.
 struct Steered {
     fleet: Arc<Fleet>,
     /// Whether the data outlives the process, so that a reset has to say that it may be removed.

@@ -27,7 +27,7 @@ pub enum Stage {
     Answered,
 }
 
-/// What a request asks for.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Reads bytes of a drive.

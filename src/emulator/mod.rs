@@ -79,7 +79,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// What all calls of a provider of drives share.
+/// The state that all calls of a provider of drives share.
 struct Shared {
     provider: Dialect,
     /// The user that the account logs in with.

@@ -74,7 +74,8 @@ impl Properties {
         Ok(new)
     }
 
-    /// Parses one JSON object. Numbers and lists are accepted in place of strings, and strings in place of either.
+    /// Parses one JSON object. Numbers and lists are accepted in place of strings, and strings in place of
+    /// either.
     pub(super) fn from_json(text: &str) -> Result<Self, String> {
         fn plain(value: Value) -> String {
             match value {

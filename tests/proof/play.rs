@@ -34,7 +34,7 @@ pub struct Player<'a> {
     pub files: Files,
     pub made: Made,
     random: Random,
-    /// What has happened, in words.
+    /// The events so far, in words.
     pub told: Vec<String>,
 }
 

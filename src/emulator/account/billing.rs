@@ -53,7 +53,7 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// All products, in the order of the manual.
+    /// Returns all products, in the order of the manual.
     pub(crate) fn all() -> impl Iterator<Item = Product> {
         data::products().map(|[key, label, unit, group, hundredths, units, least]| {
             let number = |text: &str| text.parse().unwrap_or(1);
@@ -90,18 +90,18 @@ pub(crate) struct Subscription {
 /// A payment to or from the account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Transaction {
-    /// Microseconds since the epoch.
+    /// When it was made, in microseconds since the epoch.
     pub(crate) at: u64,
     pub(crate) description: String,
     /// Negative if the account paid.
     pub(crate) total: Money,
 }
 
-/// The account's money.
+/// The account's subscriptions, transactions and balance.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Ledger {
     pub(crate) subscriptions: Vec<Subscription>,
-    /// Oldest first.
+    /// Past transactions, oldest first.
     pub(crate) transactions: Vec<Transaction>,
     spent: Money,
     /// The time up to which usage is billed, in microseconds.

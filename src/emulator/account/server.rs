@@ -4,7 +4,8 @@ use crate::emulator::clock::SECOND;
 use crate::emulator::properties::Properties;
 use serde::{Deserialize, Serialize};
 
-/// How long a shutdown takes. Real guests need seconds; this is long enough that a poller sees the server still active.
+/// How long a shutdown takes. Real guests need seconds; this is long enough that a poller sees the server
+/// still active.
 const SHUTDOWN: u64 = SECOND / 10;
 
 /// The states of a server (Open Hosting API, "Get Single Server Info"). No call leads to the last three; they
@@ -111,7 +112,8 @@ impl Server {
     }
 }
 
-/// Returns whether a key is a device: `ide:BUS[0-1]:UNIT[0-1]`, `scsi:BUS[0]:UNIT[0-7]` or `block:INDEX[0-7]`.
+/// Returns whether a key is a device: `ide:BUS[0-1]:UNIT[0-1]`, `scsi:BUS[0]:UNIT[0-7]` or
+/// `block:INDEX[0-7]`.
 pub(crate) fn is_device(key: &str) -> bool {
     match key.as_bytes() {
         [b'i', b'd', b'e', b':', bus, b':', unit] => [*bus, *unit].iter().all(|n| matches!(n, b'0'..=b'1')),

@@ -19,7 +19,7 @@ const KEYS: [(&str, &str); 9] = [
     ("phone", ""),
 ];
 
-/// The first this many keys must not be empty.
+/// How many of these keys, from the first, must not be empty.
 const REQUIRED: usize = 4;
 
 /// `GET profile/info`

@@ -14,8 +14,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// "SIZE may not exceed 4MB for a single request" (Crosspeer API and CloudSigma API 1.0): 4 MiB, the chunk of the
-/// vendors' tools.
+/// "SIZE may not exceed 4MB for a single request" (Crosspeer API and CloudSigma API 1.0): 4 MiB, the chunk of
+/// the vendors' tools.
 const READ_LIMIT: u64 = 4 << 20;
 
 /// `GET drives/DRIVE/read[/OFFSET[/SIZE]]`

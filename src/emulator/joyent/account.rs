@@ -35,7 +35,7 @@ pub(super) struct Key {
     pub(super) name: String,
     /// The key in OpenSSH's format.
     pub(super) text: String,
-    /// Microseconds since the epoch.
+    /// When it was added, in microseconds since the epoch.
     pub(super) created: u64,
 }
 

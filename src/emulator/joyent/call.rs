@@ -52,7 +52,7 @@ impl Call {
 /// The handler of a call. It may wait for the disk, so it runs where it blocks no other request.
 pub(super) type Handler = fn(&Site, &Call) -> Answer;
 
-/// A method of a path.
+/// A method of a path, with its handler.
 #[derive(Clone, Copy)]
 pub(super) struct Row {
     method: &'static str,

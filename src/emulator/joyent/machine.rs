@@ -44,9 +44,9 @@ pub(super) struct Machine {
     pub(super) kind: Kind,
     /// The dataset's URN.
     pub(super) dataset: String,
-    /// MB.
+    /// The memory in MB.
     pub(super) memory: u64,
-    /// MB.
+    /// The disk's size in MB.
     pub(super) disk: u64,
     pub(super) ips: Vec<String>,
     /// The metadata without the generated credentials.

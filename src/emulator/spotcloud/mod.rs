@@ -59,7 +59,7 @@ struct Site {
     ready: Token,
     accounts: Accounts,
     appliances: Vec<Appliance>,
-    /// Hundredths of a dollar.
+    /// What the account can spend, in hundredths of a dollar, if it is limited.
     balance: Option<u64>,
     secure: bool,
     dealer: Arc<Dealer>,

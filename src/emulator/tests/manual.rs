@@ -48,7 +48,8 @@ fn json_that_is_not_acceptable_is_not_answered() {
 
 #[test]
 fn an_active_server_counts_bytes_and_packets() {
-    // Open Hosting API and Crosspeer API, "Get Single Server Info": [rx|tx]:[bytes|packets]. The samples have rx and tx.
+    // Open Hosting API and Crosspeer API, "Get Single Server Info": [rx|tx]:[bytes|packets]. The samples have
+    // rx and tx.
     for provider in [OpenHosting, Crosspeer] {
         let mut site = Site::new(provider, "");
         let server = site.client.post("/servers/create", "name TestServer\ncpu 2000\nmem 1024\n");

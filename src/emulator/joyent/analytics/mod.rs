@@ -30,16 +30,16 @@ pub(super) struct Instrumentation {
     module: String,
     stat: String,
     predicate: Value,
-    /// Names of fields: at most one discrete and one numeric.
+    /// The names of its fields: at most one discrete and one numeric.
     decomposition: Vec<String>,
-    /// Seconds.
+    /// In seconds.
     granularity: u64,
-    /// Seconds.
+    /// How long data is kept, in seconds.
     retention_time: u64,
-    /// Seconds.
+    /// The longest time between two requests, in seconds.
     idle_max: u64,
     persist_data: bool,
-    /// Microseconds since the epoch.
+    /// When it was created, in microseconds since the epoch.
     created: u64,
     /// The last time that it was requested, in microseconds since the epoch.
     accessed: u64,
