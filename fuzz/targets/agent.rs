@@ -1,4 +1,4 @@
-//! Replies of an SSH agent, through a socket.
+//! Replies of an SSH agent over a socket.
 
 use super::input::{Input, scratch, wait};
 use diskferry::Kind;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
-/// A byte, the first answer behind its length, and the second. Each goes as it is, or framed as an agent
-/// would.
+/// The input is a byte, the first reply after its length, and the second. Each is sent as it is, or framed as
+/// an agent would frame it.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let flags = input.byte();
@@ -27,7 +27,7 @@ pub fn run(data: &[u8]) {
                 assert!(len < 4096 + u32::from(u16::MAX), "a question of {len} bytes");
                 let mut question = vec![0; len as usize];
                 stream.read_exact(&mut question).await.expect("a whole question");
-                // In two pieces, and to whoever may have gone.
+                // In two pieces, to a client that may have left.
                 let (one, two) = answer.split_at(usize::from(flags >> 2).min(answer.len()));
                 let _ = stream.write_all(one).await;
                 let _ = stream.write_all(two).await;
@@ -48,7 +48,7 @@ async fn ask(path: &std::path::Path, named: bool, answer: &[u8]) {
     };
     assert!(agent.public().blob.starts_with(b"\0\0\0\x07ssh-rsa"));
     match agent.sign(b"a date").await {
-        // It was in the answer, behind the name of the only algorithm that is asked for.
+        // The signature was in the reply, after the name of the only algorithm that is requested.
         Ok(signature) => {
             let expected = [b"\0\0\0\x0crsa-sha2-256".as_slice(), &signature_field(&signature)].concat();
             assert!(answer.windows(expected.len()).any(|window| window == expected));

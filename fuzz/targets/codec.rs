@@ -1,15 +1,15 @@
-//! Compression: two decoders that share no code read back what every rung and sirocco's levels 1 to 3 write.
+//! Compression: two independent decoders restore what every rung and sirocco's levels 1 to 3 write.
 
 use super::input::Input;
 use diskferry::engine::encode::codec::{Codec, Compression, Rung, Sirocco};
 use std::cell::RefCell;
 use std::io::Read;
 
-/// The most that a script builds: several times an encoder's window and its largest block.
+/// The most bytes that a script builds: several times an encoder's window and its largest block.
 const MOST: usize = 160 << 10;
 
 thread_local! {
-    /// Used again for every input, as a worker does: what one chunk leaves behind must not show in the next.
+    /// Reused for every input, as a worker does: one chunk must leave nothing behind in the next.
     static CODECS: RefCell<Vec<Box<dyn Codec>>> = RefCell::new(codecs());
 }
 
@@ -23,7 +23,7 @@ fn codecs() -> Vec<Box<dyn Codec>> {
     rungs.chain(sirocco).collect()
 }
 
-/// The first byte: whether the rest is the chunk itself, or a script that builds one.
+/// The first byte says whether the rest is the chunk itself or a script that builds one.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let chunk = match input.byte() % 2 {
@@ -33,7 +33,7 @@ pub fn run(data: &[u8]) {
     CODECS.with_borrow_mut(|codecs| codecs.iter_mut().for_each(|codec| round_trip(codec.as_mut(), &chunk)));
 }
 
-/// Bytes as they are, runs, copies from before, and noise.
+/// Builds a chunk of literal bytes, runs, copies of earlier bytes, and noise.
 fn build(mut script: Input<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     while !script.is_empty() && out.len() < MOST {

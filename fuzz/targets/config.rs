@@ -1,5 +1,5 @@
-//! The configuration file: read or refused, no secret shown, and nothing lost when it is changed; and the
-//! values of options.
+//! The configuration file, and the values of options. A file is read or refused, no secret is shown, and
+//! nothing is lost when the file is changed.
 
 use super::input::{Input, file};
 use diskferry::Error;
@@ -7,10 +7,10 @@ use diskferry::config::value::{parse_duration, parse_size};
 use diskferry::config::{Config, Environment, Profile, Target, Write, config_text, parse_base};
 use diskferry::transport::address::join;
 
-/// What stands for a secret. In the input it is written `@`.
+/// The secret, which the input writes as `@`.
 const SECRET: &str = "hunter2hunter2";
 
-/// The first byte tells a file from the values of options and from an address.
+/// The first byte says whether the rest is a file, the values of options, or an address.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     match input.byte() % 4 {
@@ -45,7 +45,7 @@ fn configuration(text: &str) {
     changed(&config, &path, &env, error);
 }
 
-/// One more remote leaves the others as they were.
+/// Adding a remote leaves the others unchanged.
 fn changed(config: &Config, path: &std::path::Path, env: &Environment, error: impl Fn(&Error)) {
     let told = |config: &Config, name: &str| format!("{:?}", config.show(name).map(lines_left_out));
     let profile = Profile {
@@ -75,12 +75,12 @@ fn changed(config: &Config, path: &std::path::Path, env: &Environment, error: im
     );
 }
 
-/// What is shown of a remote, but for the line that it stands in.
+/// Removes the origin, which has a line number, from what is shown of a remote.
 fn lines_left_out(shown: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
     shown.into_iter().filter(|(key, _)| *key != "origin").collect()
 }
 
-/// Whether the only place of the secret is where a secret belongs.
+/// Returns whether the secret occurs only once, where a secret belongs.
 fn is_hidden(text: &str) -> bool {
     if text.matches(SECRET).count() != 1 {
         return false;
@@ -94,7 +94,7 @@ fn is_hidden(text: &str) -> bool {
     })
 }
 
-/// A value is what its digits say, or refused with a hint.
+/// A value is what its digits say, or is refused with a hint.
 fn values(text: &str) {
     let (size, duration) = (parse_size(text), parse_duration(text));
     for error in [size.as_ref().err(), duration.as_ref().err()].into_iter().flatten() {
@@ -105,7 +105,7 @@ fn values(text: &str) {
         assert!(parse_size(&size.to_string()).is_ok_and(|again| again == size));
     }
     if let Ok(duration) = duration {
-        // It can be waited for.
+        // The duration can be waited for.
         assert!(std::time::Instant::now().checked_add(duration).is_some(), "{text:?} is {duration:?}");
     }
     if let Ok(target) = text.parse::<Target>() {
@@ -124,7 +124,7 @@ fn address(input: &mut Input<'_>) {
     assert!(base.username().is_empty() && base.password().is_none() && base.query().is_none());
     assert!(matches!(base.scheme(), "http" | "https"));
     assert_eq!(parse_base(base.as_str()).expect("a base is one"), base);
-    // The URL type reads a backslash as a slash and drops control characters; the catalogue's paths have
+    // The URL type reads a backslash as a slash and drops control characters. The catalogue's paths have
     // neither.
     if path.contains(|c: char| c == '\\' || c.is_control()) {
         return;

@@ -1,5 +1,5 @@
-//! Images in formats of their own: whatever the bytes, opening and reading end in bounded time and memory; what is read does
-//! not depend on how it is asked for, and what is told to be zeros is zeros.
+//! Image formats. Whatever the bytes, opening and reading end in bounded time and memory. The bytes read do
+//! not depend on how they are requested, and what is reported as zeros is zeros.
 
 use super::input::{Input, wait};
 use diskferry::disk::Extent;
@@ -8,10 +8,10 @@ use diskferry::disk::image::{OpenContext, OpenOptions, Opened, open};
 use diskferry::{event, stop::Stop};
 use std::io::Write;
 
-/// The most that is read of an image, at each end.
+/// The most bytes to read at each end of an image.
 const MOST: u64 = 256 << 10;
 
-/// The format that is named, if any; then the file.
+/// The input is the format to request, if any, then the file.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let format = match input.byte() {
@@ -25,7 +25,7 @@ pub fn run(data: &[u8]) {
     file.write_all(input.rest()).expect("room for it");
     let options = OpenOptions { format, size_at_most: Some(4 << 20), ..OpenOptions::default() };
     let asked = OpenContext { observer: event::no_observer(), stop: Stop::never() };
-    // An error is an answer.
+    // An error is a valid result.
     let Ok((Opened::Disk(disk), _)) = open(file.path(), &options, &asked) else { return };
     let size = disk.info().size;
     assert!(size > 0);

@@ -1,11 +1,11 @@
-//! casync's indexes: whatever the bytes, what is parsed is printed as it was; chunks follow each other, and any range of the image is
-//! covered by those that are said to touch it.
+//! casync's indexes. Whatever the bytes, an index that parses prints as it was, its chunks are contiguous,
+//! and any range of the image is covered by the chunks that are said to touch it.
 
 use diskferry::backup::index::{Index, LARGEST_CHUNK};
 
-/// The index.
+/// The whole input is the index.
 pub fn run(data: &[u8]) {
-    // An error is an answer, as long as it says which index it is of.
+    // An error is a valid result if it names the index.
     let index = match Index::parse("the-index", data) {
         Ok(index) => index,
         Err(error) => {

@@ -1,8 +1,8 @@
 //! The journal's replay.
 //!
-//! An input is a file as it may be found on disk, or a script: what a run notes through the journal's own functions, then
-//! damage to the file that this left. What was never acknowledged, or was taken back, must never count, and a journal
-//! without damage must say exactly what was written.
+//! An input is a file as it may be found on disk, or a script: records that a run appends through the
+//! journal's own functions, then damage to the resulting file. A chunk that was never acknowledged, or was
+//! revoked, must never count, and an undamaged journal must replay exactly what was written.
 
 use super::input::{Input, file, scratch};
 use diskferry::chunk::{AckedChunk, Geometry};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 const CHUNKS: u64 = 16;
 const CHUNK_SIZE: u64 = 10;
 
-/// The first byte tells a file from a script.
+/// The first byte says whether the rest is a file or a script.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     if input.byte().is_multiple_of(2) {
@@ -27,12 +27,13 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// A file of any contents is read or refused, looked at or opened, and the second time as the first.
+/// A file of any contents is read or refused, whether it is peeked at or opened, and the second time gives
+/// the same result.
 fn found(bytes: &[u8]) {
     let path = file("found.journal", bytes);
     let looked = peek(&path);
     if let Ok(replay) = &looked {
-        // A record of a chunk is longer than this.
+        // A chunk's record is longer than this.
         let most = bytes.len() / 32;
         assert!(replay.acked.len() <= most, "{} chunks in {} bytes", replay.acked.len(), bytes.len());
     }
@@ -46,19 +47,19 @@ fn found(bytes: &[u8]) {
     }
 }
 
-/// What the journal is to say.
+/// What the journal should replay.
 #[derive(Clone, Debug, Default)]
 struct Model {
     /// The chunks that count, in the order of their last acknowledgement.
     acked: Vec<AckedChunk>,
-    /// How many of them a mark speaks of.
+    /// How many of them the last sync mark covers.
     synced: usize,
     drive: Option<DriveRecord>,
     part: Option<PartRecord>,
     generation: Option<String>,
     evidence: Option<Evidence>,
     compare_all: bool,
-    /// Whether something was noted since the last sync.
+    /// Whether anything was recorded since the last sync.
     dirty: bool,
 }
 
@@ -75,7 +76,7 @@ impl Model {
         self.acked.push(chunk);
     }
 
-    /// The journal stands anew with these chunks alone.
+    /// The journal is rewritten with only these chunks.
     fn replaced(&mut self, chunks: Vec<AckedChunk>) {
         (self.acked, self.synced, self.evidence, self.dirty) = (chunks, 0, None, false);
     }
@@ -103,12 +104,12 @@ fn script(mut input: Input<'_>) {
     let image = Arc::new(std::fs::File::create(scratch("image.part")).expect("a file"));
     let mut journal = Journal::create(&path, header).expect("a journal");
     let mut model = Model::default();
-    // What counted since the journal was last replaced.
+    // The chunks that counted at each point since the journal was last replaced.
     let mut history = vec![model.acked.clone()];
     for _ in 0..64 {
         let (what, argument) = (input.byte(), input.byte());
         let index = u64::from(argument) % CHUNKS;
-        // Everything but a sync, a replacement and the end notes something.
+        // Everything but a sync, a replacement and the end records something.
         let dirty = std::mem::replace(&mut model.dirty, true);
         match what % 12 {
             0 => break,
@@ -176,7 +177,7 @@ fn script(mut input: Input<'_>) {
     damage(&path, input, &history);
 }
 
-/// Cuts, bends, repeats and loses parts of the file. A cut costs what came after it; nothing adds a chunk.
+/// Cuts, flips, repeats and loses parts of the file. A cut loses what came after it; nothing adds a chunk.
 fn damage(path: &Path, mut input: Input<'_>, history: &[Vec<AckedChunk>]) {
     let mut bytes = std::fs::read(path).expect("the journal");
     let mut in_order = true;

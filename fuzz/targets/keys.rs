@@ -1,4 +1,4 @@
-//! Private keys in files: a file is a key, or an error that says so and shows nothing of it.
+//! Private keys in files: a file is a key, or gives an error that says so and shows nothing of it.
 
 use super::input::{file, wait};
 use diskferry::Kind;
@@ -29,14 +29,14 @@ pub fn run(data: &[u8]) {
             hides(&said, &text);
         }
     }
-    // The same file where a public key is meant.
+    // The same file read as a public key.
     match PublicKey::read(&path) {
         Ok(key) => assert!(key.is(&key.sha256())),
         Err(error) => hides(&format!("{error} {:?}", error.hint_text()), &text),
     }
 }
 
-/// No line of a key stands in what is said of it.
+/// No line of a key occurs in a message about it.
 fn hides(said: &str, text: &str) {
     let is_coded = |line: &&str| {
         line.len() >= 24 && line.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))

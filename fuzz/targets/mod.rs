@@ -1,8 +1,8 @@
-//! What is fuzzed, and what must hold whatever the input: one file a target.
+//! The fuzz targets, one file each, and the properties that must hold for every input.
 //!
-//! The functions know nothing of libFuzzer. The fuzzing binary calls the one that `DISKFERRY_FUZZ` names, and
-//! `tests/fuzz_corpus.rs` calls each over the inputs in `fuzz/corpus` and `fuzz/crashes`. An input that
-//! breaks a promise panics; one that takes too long or too much memory is for the caller to notice.
+//! The functions do not depend on libFuzzer. The fuzzing binary calls the one that `DISKFERRY_FUZZ` names,
+//! and `tests/fuzz_corpus.rs` calls each over the inputs in `fuzz/corpus` and `fuzz/crashes`. An input that
+//! violates a property panics; the caller notices one that takes too long or too much memory.
 
 mod agent;
 mod codec;
@@ -18,10 +18,10 @@ mod signature;
 mod unpack;
 mod wire;
 
-/// A target: what is done with one input.
+/// A target, which is called with one input.
 pub type Target = fn(&[u8]);
 
-/// The targets by their names, which are those of the folders of inputs.
+/// The targets by name. Each folder of inputs has its target's name.
 pub const TARGETS: [(&str, Target); 12] = [
     ("agent", agent::run),
     ("codec", codec::run),
@@ -37,7 +37,7 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("wire", wire::run),
 ];
 
-/// The target of a name.
+/// Returns the target of this name.
 pub fn find(name: &str) -> Option<Target> {
     TARGETS.iter().find(|(known, _)| *known == name).map(|(_, target)| *target)
 }

@@ -1,5 +1,5 @@
-//! OAuth 1.0a: what the client signs, the emulator's own reading of RFC 5849 takes; what nobody signed, it
-//! does not.
+//! OAuth 1.0a: the emulator's own reading of RFC 5849 accepts what the client signs, and rejects what nobody
+//! signed.
 
 use super::input::Input;
 use diskferry::auth::Outgoing;
@@ -8,8 +8,8 @@ use diskferry::emulator::oauth_is_signed;
 use reqwest::{Method, Url};
 use secrecy::ExposeSecret;
 
-/// A byte, two keys and two secrets, the address and a form. An odd byte makes the first line a header that
-/// nobody signed.
+/// The input is a byte, two keys and two secrets, the address and a form. If the byte is odd, the first line
+/// is a header that nobody signed.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let flags = input.byte();
@@ -41,7 +41,7 @@ pub fn run(data: &[u8]) {
     let value = signer.authorization(request).expect("a clock after 1970");
     let value = value.expose_secret();
     assert!(value.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{value:?}");
-    // A URL with a signature among its parameters is nothing that is ever requested.
+    // A URL with a signature among its parameters is never requested.
     if url
         .query_pairs()
         .chain(url::form_urlencoded::parse(form.unwrap_or_default()))
@@ -56,7 +56,7 @@ pub fn run(data: &[u8]) {
     assert!(is_right, "{method} {url} as {value}");
     assert_eq!(check(&Method::PATCH, &url, &consumer_secret), Some(false), "the method is signed");
     assert_eq!(check(&method, &url, SECRET), Some(false), "the secret is the consumer's");
-    // The order of the parameters does not matter, what they are does.
+    // The order of the parameters does not matter; their values do.
     if let Some((first, rest)) = url.query().and_then(|query| query.split_once('&')) {
         let mut turned = url.clone();
         turned.set_query(Some(&format!("{rest}&{first}")));

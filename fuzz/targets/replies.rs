@@ -1,4 +1,4 @@
-//! Replies: the errors that they stand for, and what the calls of the catalogue read in them.
+//! Replies: the errors that they become, and what the calls of the catalogue read in them.
 
 use super::input::{Input, has_control};
 use diskferry::Kind;
@@ -6,10 +6,10 @@ use diskferry::provider::catalogue::{all, print_lines};
 use diskferry::provider::{Provider, reply};
 use std::time::Duration;
 
-/// What stands for a secret in an object that a server sends back.
+/// The secret in an object that a server sends back.
 const SECRET: &str = "hunter2-hunter2";
 
-/// Which call, which status, a header, a path, the id of the request, the media type and the body.
+/// The input is the call, the status, a header, a path, the request's id, the media type and the body.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let (call, status) = (usize::from(input.byte()), u16::try_from(input.number()).unwrap_or_default());
@@ -36,7 +36,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// An error is short, harmless to a terminal, and has no secret of an object that is sent back.
+/// An error is short, has no control characters, and shows no secret of an object that is sent back.
 fn refused(provider: Provider, status: u16, [header, path, id]: [&str; 3], body: &str) {
     let body = if provider == Provider::CloudSigma {
         let (first, rest) = body.split_once('\n').unwrap_or((body, ""));

@@ -1,5 +1,5 @@
-//! The HTTP Signature of `CloudAPI`: the header that the client makes, the emulator's reading of any header,
-//! and public keys as both read them.
+//! The HTTP Signature of `CloudAPI`: the header that the client creates, the emulator's reading of any
+//! header, and public keys as both read them.
 
 use super::input::{Input, file, wait};
 use diskferry::auth::signature::key::load;
@@ -14,7 +14,8 @@ const PUBLIC: &str = include_str!("../../testdata/keys/test-rsa.pub");
 const GOLDEN: &str = include_str!("../../testdata/keys/golden.txt");
 const GOLDEN_DATE: &str = "Tue, 10 May 2011 05:15:30 GMT";
 
-/// A byte, then a header and a date that nobody signed; or an account and the name of a key; or a public key.
+/// The input is a byte, then a header and a date that nobody signed, or an account and a key's name, or a
+/// public key.
 pub fn run(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     match input.byte() % 4 {
@@ -25,7 +26,7 @@ pub fn run(bytes: &[u8]) {
         1 => public(&String::from_utf8_lossy(input.rest())),
         _ => {
             let (header, date) = (input.line(), input.line());
-            // One signature was made with the key and is public: that of the manual's date.
+            // One signature with this key is public: the one for the manual's date.
             let is_golden = date == GOLDEN_DATE && header.contains(GOLDEN.trim());
             assert!(is_golden || signature_is_of(&header, PUBLIC, &date) != Ok(true), "nobody has the key");
             let key = input.line();
@@ -34,7 +35,7 @@ pub fn run(bytes: &[u8]) {
     }
 }
 
-/// What is signed with the key is taken, under this date alone, and names the key of this account.
+/// What is signed with the key is accepted, only under this date, and names the key of this account.
 fn made(account: &str, name: &str, date: &str) {
     let path = file("test-rsa.pem", PRIVATE.as_bytes());
     let pair = load(&path, &mut || unreachable!("the key is not encrypted")).expect("the test key").pair;
@@ -47,7 +48,7 @@ fn made(account: &str, name: &str, date: &str) {
     assert_eq!(signature_is_of(behind, PUBLIC, &format!("{date} ")), Ok(false), "{value}");
 }
 
-/// A key that both sides take has one fingerprint, and comes back from its line.
+/// A key that both sides accept has one fingerprint, and is restored from its line.
 fn public(text: &str) {
     let Some(key) = PublicKey::parse(text) else { return };
     assert!(key.is(&key.md5()) && key.is(&key.sha256()));

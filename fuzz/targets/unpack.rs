@@ -1,5 +1,5 @@
-//! Images that are packed: looking into one and unpacking it agree, and memory does not grow with what an
-//! archive claims.
+//! Packed images: inspecting one and unpacking it agree, and memory does not grow with what an archive
+//! claims.
 
 use super::input::{Input, wait};
 use bytes::Bytes;
@@ -8,10 +8,11 @@ use diskferry::disk::stream::unpack::{Contents, Packing, look, unpack};
 use diskferry::disk::stream::xz_index::raw_size;
 use std::io::{Read, Write};
 
-/// The most that is taken of an image: a small archive may hold a large one.
+/// The most bytes to take of an image: a small archive may hold a large one.
 const MOST: usize = 4 << 20;
 
-/// The length of the pieces that it comes in, then a file as it is; or how it is packed, and an image.
+/// The input is how it is packed, the length of the pieces it arrives in, and a file as it is or an image to
+/// pack.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let (packing, piece) = (input.byte(), usize::from(input.byte()) * 64 + 1);
@@ -24,7 +25,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// What was packed comes out, unless it is packed itself or known to be no raw image.
+/// What was packed is restored, unless it is packed itself or known not to be a raw image.
 fn round_trip(image: &[u8], piece: usize, pack: impl Fn(&[u8]) -> Vec<u8>) {
     let plain = look(image).is_ok_and(|contents| contents.layers.is_empty());
     if plain {
@@ -40,7 +41,7 @@ fn found(file: &[u8], piece: usize) {
     match (&looked, &outcome) {
         (Ok(contents), Ok((image, true))) => agree(contents, file, image),
         (Err(looked), Ok(_)) => panic!("it was unpacked, though {looked}"),
-        // Both refuse for the same reason, but that damage in front of it ends the unpacking earlier.
+        // Both fail for the same reason, except that damage before it can end the unpacking earlier.
         (Err(looked), Err(unpacked)) => {
             assert!(
                 unpacked.contains("damaged") || unpacked.contains(&looked.to_string()),
@@ -69,9 +70,9 @@ fn agree(contents: &Contents, file: &[u8], image: &[u8]) {
     }
 }
 
-/// The image, as far as it is taken, and whether that is all of it; or why there is none.
+/// Returns the image, up to the limit, and whether it is complete; or the error.
 fn unpacked(file: &[u8], piece: usize) -> Result<(Vec<u8>, bool), String> {
-    // The pipe takes this many pieces before anybody reads, so that no thread is needed to write.
+    // The pipe buffers this many pieces before anybody reads, so that writing needs no thread.
     const PIECES: usize = 12;
     let (writer, reader) = pipe();
     for piece in file.chunks(piece.max(file.len().div_ceil(PIECES))) {

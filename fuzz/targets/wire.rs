@@ -6,9 +6,9 @@ use diskferry::wire::spotcloud;
 
 const COLUMNS: [&str; 3] = ["type", "name", "size"];
 
-/// The first byte names the format; the rest is the text of a reply.
+/// The first byte is the format; the rest is the text of a reply.
 pub fn run(data: &[u8]) {
-    // One input alone, which is in the corpus: it takes long, and a fuzzer would stay with it.
+    // Only one input of this kind, in the corpus: it takes long, and a fuzzer would keep to it.
     if data == b"\xffmany" {
         return many("many");
     }
@@ -22,7 +22,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// No key is made up, and what can be printed comes back as it was.
+/// No key is invented, and what can be printed is restored as it was.
 fn plain(text: &str) {
     let objects = text::parse(text);
     let lines = text.split('\n').count();
@@ -44,7 +44,7 @@ fn is_printable(object: &Properties) -> bool {
     object.iter().all(|(key, value)| text::is_key(key) && text::carries(value))
 }
 
-/// Whatever is read is printed as JSON that says the same.
+/// Whatever is read prints as JSON that says the same.
 fn object(bytes: &[u8]) {
     for objects in [json::parse(bytes), json::parse_list(bytes, &COLUMNS)].into_iter().flatten() {
         let printed = json::print_array(&objects);
@@ -54,7 +54,7 @@ fn object(bytes: &[u8]) {
     }
 }
 
-/// A value is not larger than the text that it was read from, but for the escapes of JSON.
+/// A value is no larger than the text it was read from, except for the escapes of JSON.
 fn xml(text: &str) {
     if let Ok(value) = spotcloud::parse(text) {
         let printed = value.to_string();
@@ -73,7 +73,7 @@ fn size(text: &str) {
     }
 }
 
-/// As many keys as a hostile reply may have, each with the input in it: the time that it takes must not grow with
+/// Reads as many keys as a hostile reply may have, each with the input in it: the time must not grow with
 /// their square.
 fn many(text: &str) {
     const KEYS: usize = 50_000;
@@ -86,7 +86,7 @@ fn many(text: &str) {
     assert_eq!(json::parse(printed.as_bytes()), Ok(objects));
 }
 
-/// Objects that are made of the input, printed and read again.
+/// Builds objects from the input, prints them and reads them again.
 fn printed(mut input: Input<'_>) {
     let mut objects = vec![Properties::new()];
     while !input.is_empty() {

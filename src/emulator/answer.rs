@@ -1,7 +1,8 @@
-//! What a call answers: a [`Reply`] or a [`Refusal`], and how both look on the wire.
+//! The outcome of a call, a [`Reply`] or a [`Refusal`], and how each is encoded.
 //!
-//! The family answers in text or JSON as `Accept` asks, and an error is text in both (Open Hosting API, "Data formats"
-//! and "Errors"). CloudSigma answers in text whatever is asked for, and has no `X-Elastic-*` headers.
+//! The elastic family answers in text or JSON as `Accept` asks; its errors are text in both cases (Open
+//! Hosting API, "Data formats" and "Errors"). CloudSigma always answers in text and has no `X-Elastic-*`
+//! headers.
 
 use super::Shared;
 use super::faults::GotWrong;
@@ -19,32 +20,32 @@ pub(super) type Answer = Result<Reply, Refusal>;
 const ERROR: HeaderName = HeaderName::from_static("x-elastic-error");
 const OUTPUT: HeaderName = HeaderName::from_static("x-elastic-output");
 
-/// What a call that succeeded gives back.
+/// The result of a call that succeeded.
 pub(super) enum Reply {
-    /// 204: done, nothing to tell.
+    /// 204 without a body.
     Done,
     /// One object.
     Object(Properties),
-    /// Rows with the same columns; the keys name them.
+    /// Rows with the same columns, which are named by the keys.
     Rows(Vec<Properties>),
     /// Several objects.
     Objects(Vec<Properties>),
     /// The bytes of a drive.
     Data(Body),
-    /// What this says, but bytes were got wrong on purpose.
+    /// A reply whose bytes a fault made wrong.
     Wrong(Box<Reply>),
 }
 
-/// Why a call failed: one of the error types of the manual, and a sentence.
+/// Why a call failed: one of the manual's error types and a sentence.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
     kind: RefusalKind,
     message: String,
-    /// What was sent, with what is wrong with it: the body of CloudSigma's 400.
+    /// The object that was sent, with its errors: the body of CloudSigma's 400.
     pairs: Option<Properties>,
 }
 
-/// What is wrong with one key of an object that was sent.
+/// An error in one key of an object that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
     pub(super) key: String,
@@ -56,13 +57,13 @@ impl Wrong {
         Wrong { key: key.into(), message: message.into() }
     }
 
-    /// A key that has to be there is not.
+    /// A required key is missing.
     pub(super) fn required(key: &str) -> Self {
         Self::new(key, "This field is required.")
     }
 }
 
-/// The error types (Open Hosting API, "Errors"), and 503, which only faults answer.
+/// The error types (Open Hosting API, "Errors"), and 503, which only faults produce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RefusalKind {
     Usage,
@@ -74,7 +75,7 @@ pub(super) enum RefusalKind {
     System,
     Full,
     Unavailable,
-    /// A read or write that `refuse=` makes fail: `failed` to the client, counted apart here.
+    /// A read or write that `refuse=` fails. The client sees `failed`; the emulator counts it separately.
     Refused,
 }
 
@@ -115,8 +116,10 @@ impl Refusal {
         Refusal { kind, message: message.into(), pairs: None }
     }
 
-    /// 400: what was sent has wrong keys. The family answers a sentence; CloudSigma answers the object, each wrong
-    /// key followed by a line `errors:KEY * MESSAGE` (CloudSigma API 1.0, "Profile change").
+    /// 400: the object that was sent has invalid keys.
+    ///
+    /// The family answers with a sentence. CloudSigma answers with the object, each invalid key followed by a
+    /// line `errors:KEY * MESSAGE` (CloudSigma API 1.0, "Profile change").
     pub(super) fn wrong(sent: &Properties, wrong: &[Wrong]) -> Self {
         let sentences: Vec<String> = wrong.iter().map(|w| format!("{}: {}", w.key, w.message)).collect();
         let keys = sent.iter().map(|(key, _)| key);
@@ -131,22 +134,22 @@ impl Refusal {
         Self::with_pairs(pairs, sentences.join("; "))
     }
 
-    /// 400: something is wrong with the drive that the path names.
+    /// 400: the drive in the path cannot be used.
     pub(super) fn wrong_drive(sent: &Properties, message: &str) -> Self {
         Self::with_pairs(sent.clone().with("errors:drive", format!("* {message}")), message)
     }
 
-    /// 400 with the pairs that `CloudSigma` answers.
+    /// 400 with the pairs of a `CloudSigma` error.
     pub(super) fn with_pairs(pairs: Properties, message: impl Into<String>) -> Self {
         Refusal { pairs: Some(pairs), ..Self::usage(message) }
     }
 
-    /// 400: the request makes no sense.
+    /// 400: the request is invalid.
     pub(super) fn usage(message: impl Into<String>) -> Self {
         Self::new(RefusalKind::Usage, message)
     }
 
-    /// 404: there is no such object.
+    /// 404: the object does not exist.
     pub(super) fn missing(message: impl Into<String>) -> Self {
         Self::new(RefusalKind::Missing, message)
     }
@@ -156,17 +159,17 @@ impl Refusal {
         Self::new(RefusalKind::Busy, message)
     }
 
-    /// 507: no room.
+    /// 507: there is no space left.
     pub(super) fn full(message: impl Into<String>) -> Self {
         Self::new(RefusalKind::Full, message)
     }
 
-    /// The sentence.
+    /// Returns the sentence.
     pub(super) fn message(&self) -> &str {
         &self.message
     }
 
-    /// The reply that tells of it.
+    /// Returns the refusal as a response.
     pub(super) fn response(&self, provider: Dialect) -> Response {
         let status = self.kind.status(provider);
         let body = match &self.pairs {
@@ -199,7 +202,7 @@ impl Refusal {
 }
 
 impl From<std::io::Error> for Refusal {
-    /// The emulator's own disk failed. A full one is what the error type `full` is for.
+    /// Converts a failure of the emulator's own disk. A full disk becomes the error type `full`.
     fn from(error: std::io::Error) -> Self {
         use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         let full = matches!(error.kind(), FileTooLarge | QuotaExceeded | StorageFull);
@@ -208,11 +211,11 @@ impl From<std::io::Error> for Refusal {
     }
 }
 
-/// Marks a response as one of the refusals of `refuse=`.
+/// Marks a response as a refusal by `refuse=`.
 #[derive(Clone, Copy)]
 pub(super) struct Refused;
 
-/// The response of a call.
+/// Renders the outcome of a call as a response.
 pub(super) fn render(answer: Answer, shared: &Shared, headers: &HeaderMap) -> Response {
     let provider = shared.provider;
     let (shape, objects) = match answer {
@@ -250,7 +253,7 @@ fn respond(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Res
     response
 }
 
-/// Whether a media type, or one of a list of them, is JSON.
+/// Returns whether a media type, or one in a list of them, is JSON.
 pub(super) fn is_json(value: &str) -> bool {
     value.split(',').any(|range| {
         range.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))

@@ -1,10 +1,10 @@
-//! HTTP Basic Authentication, checked with code of the emulator's own, so that a mistake of the client's cannot
+//! HTTP Basic Authentication. It shares no code with the client, so that a mistake of the client cannot
 //! cancel itself out.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 
-/// The one account's credentials, as they must stand behind `Basic `.
+/// The credentials of one account, as a request has to send them after `Basic `.
 pub(super) struct Credentials(String);
 
 impl Credentials {
@@ -12,7 +12,7 @@ impl Credentials {
         Credentials(base64(format!("{user}:{secret}").as_bytes()))
     }
 
-    /// Whether a request carries these credentials.
+    /// Returns whether a request carries these credentials.
     pub(super) fn allow(&self, headers: &HeaderMap) -> bool {
         headers
             .get(AUTHORIZATION)
@@ -24,7 +24,7 @@ impl Credentials {
     }
 }
 
-/// Compares without stopping at the first difference: the time taken tells nothing but the length.
+/// Compares two byte strings in a time that depends only on their length.
 pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
 }
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn only_the_right_credentials_pass() {
-        // RFC 7617, section 2: the sample of Aladdin.
+        // RFC 7617, section 2: the Aladdin example.
         let credentials = Credentials::new("Aladdin", "open sesame");
         let allowed = |value: &str| {
             let mut headers = HeaderMap::new();

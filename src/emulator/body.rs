@@ -1,8 +1,8 @@
-//! Bodies on their way in and out.
+//! The bodies of requests and replies.
 //!
-//! [`Watched`] is a request's body: it counts, it can bring the connection down half way, and what its reader leaves
-//! over can be drained, so that a client that is still sending sees the reply instead of a reset. [`Cut`] is a reply's
-//! body that ends or stops early, [`Announced`] one whose end is told.
+//! [`Watched`] is a request's body: it counts its bytes and can reset the connection halfway. What its reader
+//! leaves unread can be drained, so that a client that is still sending sees the reply instead of a reset.
+//! [`Cut`] is a reply's body that ends or stalls early, and [`Announced`] is one that reports its end.
 
 use super::line::Line;
 use axum::body::{Body, Bytes};
@@ -16,11 +16,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Sleep;
 
-/// The most that is read and thrown away so that a client sees its reply. A chunk is 4 MiB; a client that sends more
-/// than this behind a refused request loses its connection.
+/// The most that is drained so that a client sees its reply. A chunk is 4 MiB; a client that sends more than
+/// this after a refused request loses its connection.
 const DRAIN: u64 = 64 << 20;
 
-/// Sees to a request's body from outside its reader.
+/// Access to a request's body from outside its reader.
 #[derive(Default)]
 pub(super) struct Watch {
     seen: AtomicU64,
@@ -28,12 +28,12 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Bytes that arrived.
+    /// Returns the number of bytes that have arrived.
     pub(super) fn seen(&self) -> u64 {
         self.seen.load(Ordering::Relaxed)
     }
 
-    /// Reads and drops what the body's reader left over.
+    /// Reads and discards what the body's reader left unread.
     pub(super) async fn drain(&self) {
         let rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut rest) = rest else { return };
@@ -52,10 +52,10 @@ impl Watch {
 /// A request's body that is counted, and drained after use.
 pub(super) struct Watched {
     inner: Body,
-    /// What was read ahead of the reader.
+    /// Frames that were read before the reader asked for them.
     ahead: VecDeque<Result<Bytes, axum::Error>>,
     watch: Arc<Watch>,
-    /// Reset the connection once so many bytes came in.
+    /// Resets the connection once this many bytes have arrived.
     reset: Option<(u64, Arc<Line>)>,
     done: bool,
 }
@@ -65,7 +65,7 @@ impl Watched {
         Watched { inner, ahead: VecDeque::new(), watch, reset: None, done: false }
     }
 
-    /// Reads ahead as long as `more` says so of what came. The reader gets all of it.
+    /// Reads ahead until `more` returns false for the bytes that arrived. The reader still gets all of them.
     pub(super) async fn read_ahead(&mut self, mut more: impl FnMut(&[u8]) -> bool) {
         while !self.done && !self.inner.is_end_stream() {
             match self.inner.frame().await {
@@ -87,7 +87,7 @@ impl Watched {
         }
     }
 
-    /// Has the connection reset after half of the body.
+    /// Resets the connection after half of the body.
     pub(super) fn reset_half_way(mut self, line: Arc<Line>) -> Self {
         let half = self.size_hint().lower() / 2;
         self.reset = Some((half, line));
@@ -152,11 +152,11 @@ impl Drop for Watched {
     }
 }
 
-/// How long the first half of a reply is given to get out before the connection is closed behind it. On a slow line it
-/// may not be enough; then the reply is shorter still.
+/// How long the first half of a reply has to be sent before the connection is closed. On a slow connection
+/// this may not be enough, and the reply is cut shorter still.
 const SETTLE: Duration = Duration::from_millis(2);
 
-/// A reply's body of which only the first half comes.
+/// A reply's body that ends or stalls after its first half.
 pub(super) struct Cut {
     inner: Body,
     announced: SizeHint,
@@ -170,12 +170,12 @@ enum Then {
 }
 
 impl Cut {
-    /// The connection is closed after half of the body.
+    /// Closes the connection after half of the body.
     pub(super) fn close(inner: Body, line: Arc<Line>) -> Self {
         Self::new(inner, Then::Close(line, None))
     }
 
-    /// Nothing comes after half of the body, and the connection stays.
+    /// Sends nothing after half of the body and keeps the connection open.
     pub(super) fn stall(inner: Body) -> Self {
         Self::new(inner, Then::Stall)
     }
@@ -208,7 +208,7 @@ impl http_body::Body for Cut {
             }
         }
         match &mut self.then {
-            // What was handed over is flushed while this waits: an error at once would throw it away.
+            // The bytes written so far are flushed during this wait. An error at once would discard them.
             Then::Close(line, wait) => {
                 let wait = wait.get_or_insert_with(|| Box::pin(tokio::time::sleep(SETTLE)));
                 ready!(wait.as_mut().poll(cx));
@@ -224,7 +224,7 @@ impl http_body::Body for Cut {
     }
 }
 
-/// A reply's body whose end is told.
+/// A reply's body that reports when it has been sent.
 pub(super) struct Announced {
     inner: Body,
     line: Arc<Line>,
@@ -232,7 +232,7 @@ pub(super) struct Announced {
 }
 
 impl Announced {
-    /// `tell` is called once the last byte has gone to the operating system.
+    /// Calls `tell` once the last byte has been handed to the operating system.
     pub(super) fn new(inner: Body, line: Arc<Line>, tell: Box<dyn FnOnce() + Send>) -> Self {
         Announced { inner, line, tell: Some(tell) }
     }
@@ -250,7 +250,7 @@ impl http_body::Body for Announced {
         if (frame.is_none() || self.inner.is_end_stream())
             && let Some(tell) = self.tell.take()
         {
-            // The frame is handed over before anything is flushed.
+            // The frame is returned before anything is flushed.
             self.line.after_flush(tell);
         }
         Poll::Ready(frame)

@@ -1,4 +1,4 @@
-//! A call as its handler sees it, and the rows that lead to handlers.
+//! A call as its handler sees it, and the routes to the handlers.
 
 use super::Shared;
 use super::answer::{Answer, Refusal, RefusalKind, is_json, render};
@@ -13,25 +13,25 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::routing::{MethodRouter, get, post};
 use std::sync::Arc;
 
-/// The most bytes that the properties of an object may take. Real ones take a few hundred.
+/// The largest size of an object's properties, in bytes. Real objects take a few hundred.
 const PROPERTIES: usize = 1 << 20;
 
-/// The most properties. A server with every device has some sixty; what costs time grows with the number of keys, whatever
-/// their size.
+/// The most properties that an object may have. A server with every device has about sixty. The cost grows
+/// with the number of keys, whatever their size.
 const KEYS: usize = 1000;
 
-/// A request that matched a row.
+/// A request that matched a route.
 pub(super) struct Call {
     arguments: Vec<String>,
     headers: HeaderMap,
     /// The request's body, for handlers that take bytes.
     pub(super) body: Body,
     reads_json: bool,
-    /// Bytes that it is to get wrong.
+    /// The bytes that a fault makes wrong, if any.
     pub(super) wrong: Option<WrongBytes>,
 }
 
-/// How the bytes of a write are packed.
+/// How the bytes of a write are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     Plain,
@@ -39,18 +39,18 @@ pub(super) enum Encoding {
 }
 
 impl Call {
-    /// The n-th argument in the path; empty if the path has fewer.
+    /// Returns the n-th argument in the path, or an empty string if the path has fewer.
     pub(super) fn argument(&self, n: usize) -> &str {
         self.arguments.get(n).map_or("", |argument| argument)
     }
 
-    /// The n-th argument as a number of bytes, if the path has so many.
+    /// Returns the n-th argument as a number of bytes, or `None` if the path has fewer arguments.
     pub(super) fn size(&self, n: usize) -> Result<Option<u64>, Refusal> {
         let Some(text) = self.arguments.get(n) else { return Ok(None) };
         parse_size(text).map(Some).ok_or_else(|| Refusal::usage(format!("{text:?} is not a number of bytes")))
     }
 
-    /// The object that the body holds: JSON where `Content-Type` says so, else text. Nothing at all is an object
+    /// Reads the object in the body: JSON if `Content-Type` says so, else text. An empty body is an object
     /// without properties.
     pub(super) async fn properties(self) -> Result<Properties, Refusal> {
         let json = self.reads_json
@@ -58,7 +58,7 @@ impl Call {
         let body = to_bytes(self.body, PROPERTIES).await;
         let body = body.map_err(|error| Refusal::usage(format!("the body cannot be read: {error}")))?;
         let body = std::str::from_utf8(&body).map_err(|_| Refusal::usage("the body is not UTF-8"))?;
-        // A line, or what a colon follows in JSON, is counted before anything is made of it.
+        // Count the keys before parsing: lines of text, or strings that a colon follows in JSON.
         let keys = if json {
             body.split(':').filter(|before| before.trim_end().ends_with('"')).count()
         } else {
@@ -73,8 +73,8 @@ impl Call {
         Properties::from_text(body).map_err(Refusal::usage)
     }
 
-    /// How the body is packed. Neither a chunked transfer nor another coding is taken (Open Hosting API, "Write
-    /// Binary Data to a Drive").
+    /// Returns how the body is encoded. Neither a chunked transfer nor another encoding is accepted (Open
+    /// Hosting API, "Write Binary Data to a Drive").
     pub(super) fn encoding(&self) -> Result<Encoding, Refusal> {
         if self.headers.contains_key(TRANSFER_ENCODING) {
             return Err(Refusal::usage("Transfer-Encoding is not supported: send a Content-Length"));
@@ -86,7 +86,7 @@ impl Call {
         }
     }
 
-    /// The length of the body, as announced.
+    /// Returns the length of the body according to `Content-Length`.
     pub(super) fn content_length(&self) -> u64 {
         self.header(&CONTENT_LENGTH).and_then(|value| value.parse().ok()).unwrap_or(0)
     }
@@ -96,18 +96,18 @@ impl Call {
     }
 }
 
-/// By which methods a call is reached.
+/// The methods by which a call is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// It reads: GET, and an empty POST, as the vendors' own scripts send.
+    /// The call reads: GET, or an empty POST, as the vendors' own scripts send.
     Read,
-    /// It changes something: POST; a GET is answered 405.
+    /// The call changes something: POST. A GET is answered with 405.
     Act,
-    /// Either, as CloudSigma's manual prints both.
+    /// Either method, as CloudSigma's manual prints both.
     Either,
 }
 
-/// The calls of one provider: each row is a path, how it is reached, and what carries it out.
+/// The calls of one provider. Each row has a path, the methods that reach it and a handler.
 pub(super) struct Calls(Router<Arc<Shared>>);
 
 impl Calls {
@@ -125,7 +125,7 @@ impl Calls {
         Calls(self.0.route(path, method_router(reach, handler)))
     }
 
-    /// The service: what matches no row is answered 404, what matches one by the wrong method 405.
+    /// Returns the router. A path that matches no row is answered with 404, a wrong method with 405.
     pub(super) fn into_router(self, shared: Arc<Shared>) -> Router {
         let refuse = |kind, message: &'static str| {
             move |State(shared): State<Arc<Shared>>| async move {

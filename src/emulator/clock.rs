@@ -1,8 +1,9 @@
 //! The emulator's clock.
 //!
-//! Each emulator has a [`Clock`] that can be put forward and can run faster than the machine's. Its threads carry it, so
-//! that [`now`] is the same everywhere in one emulator and differs between two in one process. Signatures and `Date`
-//! headers are not checked by it: a client signs with the time of its own machine.
+//! Each emulator has a [`Clock`] that can be advanced and can run faster than the machine's. The emulator's
+//! threads carry it, so [`now`] is the same everywhere in one emulator and differs between two in one
+//! process. Signatures and `Date` headers are not checked against it, since a client signs with the time of
+//! its own machine.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,8 @@ thread_local! {
     static CURRENT: RefCell<Option<Arc<Clock>>> = const { RefCell::new(None) };
 }
 
-/// Microseconds since the epoch, by the clock of the emulator whose thread this is; elsewhere by the machine's.
+/// Returns microseconds since the epoch, by the clock of the emulator that owns this thread, or by the
+/// machine's on other threads.
 pub(super) fn now() -> u64 {
     CURRENT.with_borrow(|clock| clock.as_ref().map_or_else(machine_now, |clock| clock.now()))
 }
@@ -22,33 +24,33 @@ fn machine_now() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The fastest that a clock may run: a month passes in a quarter of a minute.
+/// The largest scale of a clock: a month passes in about 13 seconds.
 pub const FASTEST: f64 = 200_000.0;
 
-/// The time of one emulator.
+/// The clock of one emulator.
 #[derive(Debug)]
 pub(super) struct Clock(Mutex<Reading>);
 
-/// What a clock showed at one moment, and how it goes on from there.
+/// What a clock showed at one moment, and how fast it has run since.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     shown: u64,
     machine: u64,
-    /// Its seconds in one second of the machine.
+    /// Seconds of this clock in one second of the machine.
     scale: f64,
 }
 
 impl Reading {
     fn at(self, machine: u64) -> u64 {
         let passed = Duration::from_micros(machine.saturating_sub(self.machine));
-        // Longer than a `Duration` can be is the end of time too.
+        // A time longer than a `Duration` can hold is the end of time too.
         let scaled = Duration::try_from_secs_f64(passed.as_secs_f64() * self.scale).unwrap_or(Duration::MAX);
         self.shown.saturating_add(u64::try_from(scaled.as_micros()).unwrap_or(u64::MAX))
     }
 }
 
 impl Clock {
-    /// A clock that shows the machine's time now and runs `scale` times as fast.
+    /// Creates a clock that shows the machine's time now and runs `scale` times as fast.
     pub(super) fn new(scale: f64) -> Clock {
         let now = machine_now();
         Clock(Mutex::new(Reading { shown: now, machine: now, scale }))
@@ -58,13 +60,13 @@ impl Clock {
         self.lock().at(machine_now())
     }
 
-    /// Puts it forward. It never goes back.
+    /// Advances the clock. It never goes back.
     pub(super) fn advance(&self, by: Duration) {
         let mut reading = self.lock();
         reading.shown = reading.shown.saturating_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// Has it run `scale` times as fast as the machine's from now on.
+    /// Makes the clock run `scale` times as fast as the machine's from now on.
     pub(super) fn set_scale(&self, scale: f64) {
         let mut reading = self.lock();
         let machine = machine_now();
@@ -75,7 +77,7 @@ impl Clock {
         self.lock().scale
     }
 
-    /// Makes it the clock of the thread that calls.
+    /// Makes this the clock of the calling thread.
     pub(super) fn carry(self: &Arc<Self>) {
         CURRENT.with_borrow_mut(|current| *current = Some(Arc::clone(self)));
     }

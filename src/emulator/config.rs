@@ -1,39 +1,40 @@
-//! What an emulator is started with.
+//! The configuration of an emulator.
 
 use super::{Dialect, Faults, Tls};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// What to emulate, and where.
+/// The provider to emulate, with its address, data and account.
 #[derive(Clone)]
 pub struct Config {
-    /// Whose API.
+    /// The provider whose API is emulated.
     pub provider: Dialect,
-    /// The address to listen on; port 0 takes a free one.
+    /// The address to listen on; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// The directory that the account's drives and servers are kept in; made if it is not there.
+    /// The directory of the account's drives and servers. It is created if it does not exist.
     pub data: PathBuf,
     /// The account's user: a UUID, or CloudSigma's e-mail address.
     pub user: String,
     /// The account's API key or password.
     pub secret: String,
-    /// What goes wrong.
+    /// The faults to deal.
     pub faults: Faults,
-    /// Names and public keys, as in a `.pub` file, that a Joyent account signs requests with; others have none.
+    /// Names and public keys, as in a `.pub` file, that a Joyent account signs requests with. Empty for other
+    /// providers.
     pub keys: Vec<(String, String)>,
-    /// What the listener shows where it speaks TLS.
+    /// The certificate to present, if the listener speaks TLS.
     pub tls: Option<Tls>,
-    /// Keys of appliances that a `SpotCloud` account has, and the files that they are; others have none.
+    /// The appliances of a `SpotCloud` account: their keys and files. Empty for other providers.
     pub appliances: Vec<(String, PathBuf)>,
-    /// Further accounts, each with state of its own.
+    /// Further accounts, each with its own state.
     pub accounts: Vec<AccountConfig>,
-    /// Whether the log names the forms of requests that the provider's manual does not have.
+    /// Whether the log names the forms of requests that the provider's manual does not document.
     pub strict: bool,
-    /// How fast the emulator's clock runs: machines boot, and what is billed is due, this many times as soon.
+    /// How fast the emulator's clock runs: machines boot, and bills fall due, this many times as soon.
     pub time_scale: f64,
 }
 
-/// An account beside the first one.
+/// An account besides the first one.
 #[derive(Clone)]
 pub struct AccountConfig {
     /// As [`Config::user`].
@@ -48,13 +49,14 @@ pub struct AccountConfig {
 
 impl std::fmt::Debug for AccountConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Without the secret.
+        // Leaves out the secret.
         f.debug_struct("AccountConfig").field("user", &self.user).finish_non_exhaustive()
     }
 }
 
 impl Config {
-    /// A provider on a free port of loopback, over a directory, for one account; without faults, keys or TLS.
+    /// Emulates a provider for one account over a directory, on a free loopback port, without faults, keys or
+    /// TLS.
     pub fn new(
         provider: impl Into<Dialect>,
         data: impl Into<PathBuf>,
@@ -80,7 +82,7 @@ impl Config {
 
 impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Without the secret.
+        // Leaves out the secret.
         let Config { provider, listen, data, user, faults, .. } = self;
         write!(f, "Config {{ {provider} on {listen} over {}, user {user}, {faults:?} }}", data.display())
     }

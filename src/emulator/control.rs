@@ -1,7 +1,7 @@
-//! Steering a [`Fleet`] over HTTP, with small JSON, on an address of its own.
+//! Steers a [`Fleet`] over HTTP, with small JSON bodies, on an address of its own.
 //!
-//! The address is loopback, and a request that a web page makes is refused: whoever reaches this can delete what the
-//! emulators keep.
+//! The address is loopback, and requests that a web page makes are refused: whoever reaches this listener can
+//! delete the emulators' data.
 
 mod calls;
 
@@ -25,13 +25,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// The longest body: a rule of a few fields.
+/// The largest body in bytes: a rule of a few fields.
 const LONGEST: usize = 64 << 10;
 
-/// How long to wait after a connection could not be accepted, as when the process is out of descriptors.
+/// How long to wait after a connection could not be accepted, for example because the process is out of
+/// descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
 
-/// The listener. It stops when dropped.
+/// The control listener. It stops when dropped.
 #[derive(Debug)]
 pub struct Control {
     address: SocketAddr,
@@ -40,19 +41,19 @@ pub struct Control {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the listener steers.
+/// The emulators that the listener steers.
 struct Steered {
     fleet: Arc<Fleet>,
-    /// Whether the data outlives the process, and is removed only if that is said.
+    /// Whether the data outlives the process, so that a reset has to say that it may be removed.
     keeps: bool,
 }
 
 impl Control {
-    /// Listens on a thread of its own. `keeps` says that the data of the emulators outlives the process: then a reset
-    /// has to say that it may be removed.
+    /// Starts listening on a thread of its own. `keeps` says that the emulators' data outlives the process; a
+    /// reset then has to say that it may be removed.
     ///
     /// # Errors
-    /// The address is not loopback, or cannot be listened on.
+    /// Fails if the address is not loopback or cannot be listened on.
     pub fn start(address: SocketAddr, fleet: Arc<Fleet>, keeps: bool) -> io::Result<Control> {
         if !address.ip().is_loopback() {
             return Err(io::Error::new(
@@ -81,7 +82,7 @@ impl Control {
         Ok(Control { address, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Its URL, with a slash at the end.
+    /// Returns the listener's URL, with a slash at the end.
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
@@ -110,7 +111,7 @@ async fn accept(listener: tokio::net::TcpListener, steered: Arc<Steered>) {
                 let steered = Arc::clone(&steered);
                 async move { Ok::<_, Infallible>(answer(steered, request.map(Body::new)).await) }
             });
-            // An error here is the client's going away or not speaking HTTP.
+            // An error here means that the client went away or does not speak HTTP.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
@@ -130,7 +131,7 @@ async fn answer(steered: Arc<Steered>, request: Request) -> Response {
             "send one JSON object",
         )),
         (false, Ok(body)) => {
-            // A reset waits for emulators to stop.
+            // A reset blocks until the emulators have stopped.
             let done = tokio::task::spawn_blocking(move || carry_out(&steered, &head, &body)).await;
             done.unwrap_or_else(|error| {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
@@ -154,7 +155,8 @@ async fn answer(steered: Arc<Steered>, request: Request) -> Response {
     response
 }
 
-/// Whether a browser sends this for a page: then it says from where, or names the page's host, which leads here by DNS.
+/// Returns whether a browser sends this for a web page: it has an `Origin`, or the `Host` is a name that DNS
+/// leads here.
 fn from_a_page(head: &Parts) -> bool {
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);

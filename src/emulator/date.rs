@@ -1,6 +1,6 @@
 //! Points in time as the providers write them: `2010-02-24 11:04:18`, without a zone (here UTC).
 //!
-//! They are kept as microseconds since the epoch.
+//! They are stored as microseconds since the epoch.
 
 use super::clock::SECOND;
 use chrono::{DateTime, Months, NaiveDateTime, Utc};
@@ -17,12 +17,12 @@ fn utc(micros: u64) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-/// Prints a point in time.
+/// Formats a point in time.
 pub(super) fn print(micros: u64, form: &str) -> String {
     utc(micros).format(form).to_string()
 }
 
-/// Reads `Y-m-d H:M`, with or without seconds and a fraction, which is dropped.
+/// Parses `Y-m-d H:M`, optionally with seconds and a fraction, which is dropped.
 pub(super) fn parse(text: &str) -> Option<u64> {
     let text = text.trim().split('.').next()?.replace('T', " ");
     let read = |form: &str| NaiveDateTime::parse_from_str(&text, form).ok();
@@ -30,7 +30,7 @@ pub(super) fn parse(text: &str) -> Option<u64> {
     u64::try_from(seconds).ok()?.checked_mul(SECOND)
 }
 
-/// Returns the same day some months later, or the last of that month.
+/// Returns the same day some months later, or the last day of that month.
 pub(super) fn plus_months(micros: u64, months: u32) -> u64 {
     let later = utc(micros).checked_add_months(Months::new(months)).unwrap_or(DateTime::<Utc>::MAX_UTC);
     u64::try_from(later.timestamp_micros()).unwrap_or(micros)

@@ -16,11 +16,11 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// All of them, in the order of the documentation.
+    /// All providers, in the order of the documentation.
     pub const ALL: [Dialect; 5] =
         [Self::OpenHosting, Self::Crosspeer, Self::CloudSigma, Self::SpotCloud, Self::Joyent];
 
-    /// The provider's name on the command line.
+    /// Returns the provider's name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::OpenHosting => "openhosting",
@@ -31,7 +31,7 @@ impl Dialect {
         }
     }
 
-    /// The one of this name.
+    /// Returns the provider of this name.
     pub fn named(name: &str) -> Option<Dialect> {
         Self::ALL.into_iter().find(|dialect| dialect.name() == name)
     }

@@ -1,15 +1,15 @@
-//! Durations as the specifications of faults and the control have them: `20ms`, `1.5s`, `720h`.
+//! Durations in fault specifications and at the control address: `20ms`, `1.5s`, `720h`.
 
 use std::time::Duration;
 
-/// The units, the longer names first where one ends like another, each in seconds.
+/// The units with their length in seconds. Where one unit ends like another, the longer name comes first.
 const UNITS: [(&str, f64); 6] =
     [("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0)];
 
-/// Reads a number with its unit.
+/// Parses a number with its unit.
 ///
 /// # Errors
-/// What is expected.
+/// Says what was expected.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let units = UNITS.into_iter();
     units

@@ -1,9 +1,10 @@
-//! One request's way through the emulator: log, latency, authentication, fault, call.
+//! The path of one request through the emulator: log, latency, authentication, fault, call.
 //!
-//! The order is the rule. A request without credentials is answered 401 before any fault is drawn; a fault is drawn
-//! before the call, which tells whether the call is carried out. Where a fault spares the connection the request's
-//! body is read to its end first, so that the client sees the reply and may use the connection again; where it does
-//! not, the connection goes down together with this exchange and no later request can meet it.
+//! The order matters. A request without credentials is answered with 401 before any fault is drawn. A fault
+//! is drawn before the call and decides whether the call is carried out. If the fault spares the connection,
+//! the request's body is read to its end first, so that the client sees the reply and may reuse the
+//! connection. If it does not, the connection ends together with this exchange, and no later request can run
+//! into it.
 
 use super::answer::Refused;
 use super::body::{Announced, Cut, Watch, Watched};
@@ -29,21 +30,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tower::ServiceExt;
 
-/// The longest body that takes part in a signature: a form of a few fields.
+/// The longest body that can be part of a signature, in bytes: a form of a few fields.
 const LONGEST_SIGNED: usize = 1 << 20;
 
-/// The longest request that a hook is told of: a chunk of the largest size, with room to spare.
+/// The longest request that a hook sees, in bytes: a chunk of the largest size, with room to spare.
 const LONGEST_HOOKED: usize = 96 << 20;
 
-/// Everything that an exchange needs, the same for all connections.
+/// What every exchange needs, shared by all connections.
 pub(super) struct Exchanges {
     pub(super) provider: Dialect,
     /// The accounts that requests may be for.
     pub(super) tenants: Tenants,
     pub(super) dealer: Arc<Dealer>,
-    /// Whether undocumented forms are named.
+    /// Whether the log names undocumented forms.
     pub(super) strict: bool,
-    /// What new connections share while there is a rate.
+    /// The rate that new connections share, if there is one.
     pub(super) pace: Mutex<Option<Arc<Pace>>>,
     pub(super) log: Arc<Log>,
     pub(super) hooks: Arc<Hooks>,
@@ -52,7 +53,7 @@ pub(super) struct Exchanges {
 }
 
 impl Exchanges {
-    /// What a new connection moves at, if there is a rate.
+    /// Returns the rate of a new connection, if there is one.
     pub(super) fn pace(&self) -> Option<Arc<Pace>> {
         let rate = self.dealer.rate();
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +63,7 @@ impl Exchanges {
         pace.clone()
     }
 
-    /// Answers a request, or brings its connection down; then this never returns.
+    /// Answers a request, or ends its connection, in which case this never returns.
     pub(super) async fn answer<B>(&self, line: Arc<Line>, request: Request<B>) -> Result<Response, Infallible>
     where
         B: http_body::Body<Data = axum::body::Bytes> + Send + 'static,
@@ -102,7 +103,7 @@ struct Exchange<'a> {
 struct Applied(Option<FaultKind>);
 
 impl Exchange<'_> {
-    /// Goes through with the request if whoever makes it may.
+    /// Handles the request if an account admits it, or refuses it.
     async fn admitted(&self, head: Parts, mut body: Watched) -> Response {
         let tenants = &self.all.tenants;
         let mut signed = axum::body::Bytes::new();
@@ -124,11 +125,11 @@ impl Exchange<'_> {
         }
     }
 
-    /// Draws a fault and goes through with the request as it says.
+    /// Draws a fault and handles the request accordingly.
     async fn deal(&self, tenant: &Tenant, head: Parts, mut body: Watched) -> Response {
         let (dealer, hooks) = (&self.all.dealer, &self.all.hooks);
         if hooks.is_set() {
-            // The hook is told of whole requests.
+            // Hooks see whole requests.
             let Ok(whole) = to_bytes(Body::new(body), LONGEST_HOOKED).await else {
                 return self.gone().await;
             };
@@ -164,16 +165,16 @@ impl Exchange<'_> {
             }
             Fault::Reset(When::WithinBody) => {
                 self.dealt(kind);
-                // Without a body there is nothing to be within.
+                // A request without a body cannot be reset within it.
                 if body.size_hint().exact() != Some(0) {
                     let body = body.reset_half_way(Arc::clone(&self.line));
                     self.carry_out(tenant, head, body, Some(kind)).await;
                 }
-                self.gone().await // The call did not want the body.
+                self.gone().await // The call did not read the body.
             }
             Fault::Reset(When::AfterApplied) | Fault::Short | Fault::Stall => {
                 let response = self.carry_out(tenant, head, body, Some(kind)).await;
-                // A refused offset fails by itself: one failure must not be counted as two.
+                // A refused offset is a failure already: one failure must not be counted as two.
                 if response.extensions().get::<Refused>().is_some() {
                     return response;
                 }
@@ -184,14 +185,14 @@ impl Exchange<'_> {
         }
     }
 
-    /// The fault that the request meets, if any. Reads ahead in the body as far as that takes.
+    /// Draws the fault that the request meets, if any. Reads ahead in the body as far as the draw needs.
     async fn draw(&self, head: &Parts, body: &mut Watched) -> Option<Fault> {
         let dealer = &self.all.dealer;
         if !dealer.draws() {
             return None;
         }
         let mut prefix = Prefix::of(&head.headers);
-        // Who expects to be told to go on is not told so before a fault may say otherwise.
+        // A client that waits for `100 Continue` must not get it before a fault can answer otherwise.
         if !head.headers.contains_key(EXPECT) {
             body.read_ahead(|bytes| prefix.take(bytes)).await;
         }
@@ -204,7 +205,7 @@ impl Exchange<'_> {
         })
     }
 
-    /// Gives one of the wrong answers.
+    /// Gives a wrong answer.
     async fn answer_wrongly(
         &self,
         wrong: WrongAnswer,
@@ -213,7 +214,7 @@ impl Exchange<'_> {
         body: Watched,
     ) -> Response {
         let WrongAnswer { kind, random, takes } = wrong;
-        // These do not get as far as the call.
+        // These faults do not reach the call.
         let instead = match kind {
             FaultKind::Page => Some(spoiled::page(random)),
             FaultKind::RedirectWrite => Some(spoiled::redirect(&head, self.all.scheme)),
@@ -229,7 +230,7 @@ impl Exchange<'_> {
         }
         let response = self.carry_out(tenant, head, body, Some(kind)).await;
         if !response.status().is_success() {
-            return response; // It failed by itself.
+            return response; // The call failed by itself.
         }
         match kind {
             FaultKind::Bend if self.subject.operation != Operation::Write => {
@@ -260,7 +261,7 @@ impl Exchange<'_> {
                 pending().await
             }
             _ => {
-                // The call itself got it wrong, if there was a way to.
+                // The call itself made the bytes wrong, if it could.
                 if response.extensions().get::<GotWrong>().is_some() {
                     self.dealt(kind);
                 }
@@ -269,7 +270,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Carries a create out and does not answer as documented, or refuses it.
+    /// Carries out a create without answering as documented, or refuses it.
     async fn odd_create(&self, create: CreateFault, tenant: &Tenant, head: Parts, body: Watched) -> Response {
         let reply = match create {
             CreateFault::Refused => {
@@ -297,7 +298,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Lets the call happen.
+    /// Carries out the call.
     async fn carry_out(
         &self,
         tenant: &Tenant,
@@ -323,7 +324,7 @@ impl Exchange<'_> {
         response
     }
 
-    /// Has the hook told when the reply has gone out.
+    /// Makes the hook run once the reply has been sent.
     fn announced(self, response: Response) -> Response {
         let Some(&Applied(fault)) = response.extensions().get::<Applied>() else { return response };
         let (hooks, line, subject) =
@@ -340,7 +341,7 @@ impl Exchange<'_> {
         Response::from_parts(head, Body::new(Announced::new(body, line, tell)))
     }
 
-    /// The call was carried out; the reply does not get through whole.
+    /// Damages the reply to a call that was carried out.
     async fn spoil(&self, fault: Fault, response: Response) -> Response {
         self.watch.drain().await;
         let (head, body) = response.into_parts();
@@ -363,7 +364,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Resets the connection, and everything on it, this future too.
+    /// Resets the connection, which drops everything on it, including this future.
     async fn gone(&self) -> Response {
         self.note(None);
         self.line.reset();
@@ -383,7 +384,7 @@ impl Exchange<'_> {
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
-        // However it ended, a reset within the body too.
+        // Runs however the exchange ended, including a reset within the body.
         let (seen, took) = (self.watch.seen(), self.started.elapsed());
         self.all.log.end(self.number, |logged| (logged.body_bytes, logged.took) = (seen, took));
     }

@@ -1,4 +1,4 @@
-//! The emulators of one process, one for each listener, steered together: rules of faults, clock, log and reset.
+//! The emulators of one process, one for each listener, steered together: fault rules, clock, log and reset.
 
 use super::clock::SECOND;
 use super::log::{Log, Logged};
@@ -12,26 +12,27 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The most undocumented forms that are told apart. A client has a few; a fuzzer has no end of them.
+/// The most undocumented forms that are counted separately. A client uses a few; a fuzzer could use any
+/// number.
 const FORMS: usize = 1000;
 
 /// How often each undocumented form was used, by provider and form.
 type Forms = BTreeMap<(&'static str, String), u64>;
 
-/// Told of each request that is over, and of the undocumented forms in it that were not used before.
+/// Called for each finished request, with the undocumented forms in it that were not used before.
 pub type Observer = Arc<dyn Fn(Dialect, &Logged, &[&str]) + Send + Sync>;
 
-/// The emulators of one process. They stop when it is dropped.
+/// The emulators of one process. They stop when this is dropped.
 pub struct Fleet {
     members: Vec<Member>,
     forms: Arc<Mutex<Forms>>,
     observer: Observer,
 }
 
-/// One emulator with what it takes to start it again.
+/// One emulator and what is needed to restart it.
 pub struct Member {
     config: Config,
-    /// Its address: kept open while the emulator is started again, so that clients wait and are not refused.
+    /// The emulator's socket. It stays open during a restart, so that clients wait and are not refused.
     listener: TcpListener,
     url: String,
     running: Mutex<Option<Emulator>>,
@@ -50,12 +51,12 @@ impl std::fmt::Debug for Member {
 }
 
 impl Member {
-    /// Whose API it is.
+    /// Returns the provider that is emulated.
     pub fn provider(&self) -> Dialect {
         self.config.provider
     }
 
-    /// The stem of its URLs, with a slash at the end.
+    /// Returns the base URL, with a slash at the end.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -64,22 +65,23 @@ impl Member {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks the emulator. It is always there but after a reset that failed.
+    /// Calls `ask` with the emulator, which is missing only after a reset that failed.
     fn with<T>(&self, ask: impl FnOnce(&Emulator) -> T) -> Option<T> {
         self.running().as_ref().map(ask)
     }
 
-    /// The faults dealt, the reads and writes refused for their offset, and the silent faults.
+    /// Returns the numbers of faults dealt, of reads and writes refused for their offset, and of silent
+    /// faults.
     pub fn counts(&self) -> (u64, u64, u64) {
         self.with(|e| (e.faults_dealt(), e.refusals(), e.silent_faults())).unwrap_or_default()
     }
 }
 
 impl Fleet {
-    /// Starts an emulator for each configuration. `observer` is told of every request that is over.
+    /// Starts an emulator for each configuration. `observer` is called for every finished request.
     ///
     /// # Errors
-    /// The index of the configuration whose emulator cannot be started, and why.
+    /// Returns the index of the configuration whose emulator cannot be started, and the error.
     pub fn start(configs: Vec<Config>, observer: Observer) -> Result<Fleet, (usize, io::Error)> {
         let mut fleet = Fleet { members: Vec::new(), forms: Arc::default(), observer };
         for (at, config) in configs.into_iter().enumerate() {
@@ -105,27 +107,27 @@ impl Fleet {
         Emulator::start_on(listener.try_clone()?, config.clone(), log)
     }
 
-    /// The emulators.
+    /// Returns the emulators.
     pub fn members(&self) -> &[Member] {
         &self.members
     }
 
-    /// The emulators of a provider, or all.
+    /// Returns the emulators of a provider, or all.
     fn of(&self, provider: Option<Dialect>) -> impl Iterator<Item = &Member> {
         self.members
             .iter()
             .filter(move |member| provider.is_none_or(|provider| provider == member.provider()))
     }
 
-    /// Whether a provider is among the emulated ones.
+    /// Returns whether a provider is emulated.
     pub fn has(&self, provider: Dialect) -> bool {
         self.of(Some(provider)).next().is_some()
     }
 
-    /// Adds a rule of faults to the emulators of a provider, or to all.
+    /// Adds a fault rule to the emulators of a provider, or to all.
     ///
     /// # Errors
-    /// One sentence that says which part of the rule cannot be.
+    /// Says in one sentence which part of the rule is invalid.
     pub fn add_rule(
         &self,
         provider: Option<Dialect>,
@@ -144,7 +146,7 @@ impl Fleet {
         Ok(added)
     }
 
-    /// All rules of faults, in the order in which each emulator asks them.
+    /// Returns all fault rules, in the order in which each emulator applies them.
     pub fn rules(&self) -> Vec<(Dialect, RuleInfo)> {
         let of = |member: &Member| member.with(|e| e.dealer.list()).unwrap_or_default();
         self.members
@@ -153,41 +155,41 @@ impl Fleet {
             .collect()
     }
 
-    /// Takes a rule away; false if there is none of this number.
+    /// Removes a rule; returns false if there is none with this number.
     pub fn remove_rule(&self, provider: Dialect, id: u64) -> bool {
         self.of(Some(provider)).filter(|member| member.with(|e| e.dealer.remove(id)) == Some(true)).count()
             > 0
     }
 
-    /// Takes all rules of a provider away, or all there are.
+    /// Removes all rules of a provider, or all rules.
     pub fn clear_rules(&self, provider: Option<Dialect>) {
         for member in self.of(provider) {
             member.with(|e| e.dealer.clear());
         }
     }
 
-    /// Has the draws of all rules without a `seed=` of their own begin elsewhere.
+    /// Sets the seed of all rules that have no `seed=` of their own.
     pub fn set_seed(&self, seed: u64) {
         for member in &self.members {
             member.with(|e| e.dealer.set_seed(seed));
         }
     }
 
-    /// Puts all clocks forward.
+    /// Advances all clocks.
     pub fn advance(&self, by: Duration) {
         for member in &self.members {
             member.with(|e| e.clock.advance(by));
         }
     }
 
-    /// Has all clocks run so many times as fast as the machine's.
+    /// Makes all clocks run this many times as fast as the machine's.
     pub fn set_time_scale(&self, scale: f64) {
         for member in &self.members {
             member.with(|e| e.clock.set_scale(scale));
         }
     }
 
-    /// What the clocks show, in RFC 3339, and how fast they run.
+    /// Returns what the clocks show, in RFC 3339, and how fast they run.
     pub fn time(&self) -> (String, f64) {
         let read = |member: &Member| member.with(|e| (e.clock.now(), e.clock.scale()));
         let (now, scale) = self.members.iter().find_map(read).unwrap_or((0, 1.0));
@@ -195,7 +197,7 @@ impl Fleet {
         (time.unwrap_or(DateTime::<chrono::Utc>::MAX_UTC).to_rfc3339_opts(SecondsFormat::Secs, true), scale)
     }
 
-    /// The requests that are kept, oldest first.
+    /// Returns the logged requests, oldest first.
     pub fn log(&self, provider: Option<Dialect>) -> Vec<(Dialect, Logged)> {
         let mut all: Vec<(Dialect, Logged)> = self
             .of(provider)
@@ -208,26 +210,27 @@ impl Fleet {
         all
     }
 
-    /// Forgets the requests that are kept.
+    /// Removes the logged requests.
     pub fn clear_log(&self) {
         for member in &self.members {
             member.with(|e| e.log.clear());
         }
     }
 
-    /// How often each undocumented form was used: provider, form and count.
+    /// Returns how often each undocumented form was used: provider, form and count.
     pub fn undocumented(&self) -> Vec<(&'static str, String, u64)> {
         let forms = self.forms.lock().unwrap_or_else(PoisonError::into_inner);
         forms.iter().map(|((provider, form), count)| (*provider, form.clone(), *count)).collect()
     }
 
-    /// Starts all emulators again as they were at first: without drives, servers and log, with the faults, clock and
-    /// seed of the start. What is under way is cut off; who connects meanwhile waits.
+    /// Restarts all emulators in their first state: without drives, servers and log, with the faults, clock
+    /// and seed that they were started with. Requests under way are cut off; clients that connect meanwhile
+    /// wait.
     ///
     /// # Errors
-    /// The data cannot be removed, or an emulator cannot be started.
+    /// Fails if the data cannot be removed or an emulator cannot be started.
     pub fn reset(&self) -> io::Result<()> {
-        // All are stopped before anything is removed: two may share a directory.
+        // Stop all before removing anything: two may share a directory.
         let mut stopped: Vec<_> = self.members.iter().map(|member| (member, member.running())).collect();
         for (_, running) in &mut stopped {
             running.take();
@@ -243,7 +246,7 @@ impl Fleet {
     }
 }
 
-/// Removes a directory with all that is in it; it need not be there.
+/// Removes a directory and its contents, if it exists.
 fn remove(directory: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -251,7 +254,7 @@ fn remove(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Counts forms, and gives those that were not used before.
+/// Counts forms, and returns those that were not used before.
 fn note_forms<'f>(forms: &Mutex<Forms>, provider: &'static str, used: &'f [String]) -> Vec<&'f str> {
     if used.is_empty() {
         return Vec::new();

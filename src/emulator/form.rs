@@ -1,17 +1,18 @@
-//! What a request is given: the parameters of its query and of its body, which is a form, a form in parts (RFC 7578) or JSON.
+//! The parameters of a request, from its query and from its body: a form, a multipart form (RFC 7578) or
+//! JSON.
 
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 
-/// The parameters by their names. Those of the body win over those of the query.
+/// Parameters by name. The body takes precedence over the query.
 #[derive(Debug, Default)]
 pub(super) struct Parameters(Map<String, Value>);
 
-/// Why a body gives no parameters; a sentence.
+/// Why a body cannot be read, as a sentence.
 #[derive(Debug)]
 pub(super) enum Malformed {
-    /// Its type is none of the three.
+    /// The media type is none of the three.
     Type(String),
     Body(String),
 }
@@ -23,7 +24,7 @@ impl Parameters {
         parameters
     }
 
-    /// Reads a query and a body. Where there is no body its type does not matter.
+    /// Reads a query and a body. The media type of an empty body does not matter.
     pub(super) fn read(query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Result<Self, Malformed> {
         let mut parameters = Self::of_query(query);
         if body.is_empty() {
@@ -54,12 +55,12 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// Returns a parameter as text, whatever JSON has it as. One that is empty was not sent.
+    /// Returns a parameter as text, whatever its JSON type. An empty one counts as not sent.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         self.0.get(name).map(plain).filter(|text| !text.is_empty())
     }
 
-    /// Returns a parameter as it came.
+    /// Returns a parameter as it was sent.
     pub(super) fn value(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
@@ -84,7 +85,7 @@ pub(super) fn plain(value: &Value) -> String {
     }
 }
 
-/// Returns a parameter behind a header's first word, with or without quotes.
+/// Returns a parameter that follows a header's first word, with or without quotes.
 fn parameter(header: &str, name: &str) -> Option<String> {
     header.split(';').skip(1).find_map(|pair| {
         let (key, value) = pair.split_once('=')?;
@@ -92,11 +93,11 @@ fn parameter(header: &str, name: &str) -> Option<String> {
     })
 }
 
-/// Returns name and value of each field of a form in parts; `None` if the body is malformed.
+/// Returns name and value of each field of a multipart form, or `None` if the body is malformed.
 fn parts_of(body: &[u8], boundary: &str) -> Option<Vec<(String, String)>> {
     let body = String::from_utf8_lossy(body);
     let delimiter = format!("--{boundary}");
-    // What stands before the first delimiter is nobody's.
+    // The preamble before the first delimiter is ignored.
     let mut pieces = body.split(&*delimiter).skip(1);
     let mut fields = Vec::new();
     for piece in &mut pieces {

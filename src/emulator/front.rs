@@ -1,5 +1,5 @@
-//! What each provider does its own way around every exchange: who may make requests, how paths are read, and how it says
-//! that it cannot now.
+//! What each provider does in its own way around every exchange: authentication, paths, and replies when it
+//! is unavailable.
 
 use super::answer::{Refusal, RefusalKind};
 use super::auth::Credentials;
@@ -8,34 +8,36 @@ use axum::http::Uri;
 use axum::http::request::Parts;
 use axum::response::Response;
 
-/// A provider's way with requests before and around its calls.
+/// How a provider handles requests before and around its calls.
 pub(super) trait Front: Send + Sync {
-    /// Whether the request's body takes part in its signature, and has to be read before it is admitted.
+    /// Returns whether the body is part of the signature, so that it has to be read before the request is
+    /// admitted.
     fn signs_body(&self, _head: &Parts) -> bool {
         false
     }
 
-    /// Whether a request without credentials, at an address that is good by itself, may be for this account. Of all
-    /// others [`Front::admit`] decides.
+    /// Returns whether a request without credentials, to an address that is itself the credential, may be for
+    /// this account. [`Front::admit`] decides on all others.
     fn knows(&self, _head: &Parts) -> bool {
         true
     }
 
-    /// Lets a request in, or answers it. `body` is empty unless [`Front::signs_body`] asked for it.
+    /// Admits a request, or returns the answer to it. `body` is empty unless [`Front::signs_body`] asked for
+    /// it.
     #[expect(clippy::result_large_err, reason = "a response is what the caller sends at once")]
     fn admit(&self, head: &Parts, body: &[u8]) -> Result<(), Response>;
 
-    /// The path as the provider's rows have it.
+    /// Returns the path in the form of the provider's routes.
     fn route(&self, uri: &Uri) -> Uri;
 
-    /// The reply of a fault: busy, nothing was done.
+    /// Returns the reply of a fault: busy, nothing was done.
     fn busy(&self) -> Response;
 
-    /// The reply of a fault: out of service, try again in a second.
+    /// Returns the reply of a fault: unavailable, try again in a second.
     fn unavailable(&self) -> Response;
 }
 
-/// The providers of drives: Basic authentication and errors by `X-Elastic-Error` or in text.
+/// The providers of drives: Basic authentication, and errors in `X-Elastic-Error` or in text.
 pub(super) struct Elastic {
     pub(super) provider: Dialect,
     pub(super) credentials: Credentials,
@@ -64,8 +66,8 @@ impl Front for Elastic {
     }
 }
 
-/// Returns the path as the rows have it; the query stays. A base URL may end in a slash or in a stem (Crosspeer's ends in
-/// `/api`), and a careless client joins it so that a slash is doubled or left at the end.
+/// Returns the path in the form of the routes, with the query unchanged. A base URL may end in a slash or in
+/// a stem (Crosspeer's ends in `/api`), and a careless client may double a slash or leave one at the end.
 pub(super) fn plain(uri: &Uri, stem: Option<&str>) -> Uri {
     let words = uri.path().split('/').filter(|word| !word.is_empty()).skip_while(|word| Some(*word) == stem);
     let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));

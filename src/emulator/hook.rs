@@ -1,8 +1,8 @@
 //! Hooks for tests: a callback at exact points of a request's life, and gates that hold requests there.
 //!
-//! A hook is called on the emulator's only thread, so two calls never overlap, and no request moves on while a hook
-//! runs. That makes it the place to kill a client: what the emulator has received, carried out and answered by then
-//! does not depend on the speed of the machine.
+//! A hook is called on the emulator's only thread, so two calls never overlap and no request advances while a
+//! hook runs. That makes it the place to kill a client: what the emulator has received, carried out and
+//! answered by then does not depend on the speed of the machine.
 
 use super::faults::FaultKind;
 use super::properties::parse_size;
@@ -17,26 +17,26 @@ use tokio::sync::Notify;
 /// A point in the life of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// The whole request is here, its body too. Nothing was done, and no fault was drawn.
+    /// The whole request has arrived, including its body. Nothing was done, and no fault was drawn.
     Received,
-    /// The call was carried out with success, or a fault pretends that it was; no byte of the reply was sent. Calls that
-    /// fail do not come here.
+    /// The call succeeded, or a fault pretends that it did, and no byte of the reply was sent. Calls that
+    /// fail do not reach this stage.
     Applied,
-    /// The last byte of the reply to such a request was handed to the operating system. A reply that a fault cuts short
-    /// does not come here.
+    /// The last byte of the reply to such a request was handed to the operating system. A reply that a fault
+    /// cuts short does not reach this stage.
     Answered,
 }
 
-/// What a request asks for.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// Bytes of a drive.
+    /// Reads bytes of a drive.
     Read,
-    /// Bytes to a drive.
+    /// Writes bytes to a drive.
     Write,
-    /// A new drive (`drives/create`).
+    /// Creates a drive (`drives/create`).
     Create,
-    /// Bytes of an appliance, directly or where a redirect led.
+    /// Downloads bytes of an appliance, directly or after a redirect.
     Download,
     /// Anything else.
     Other,
@@ -45,83 +45,85 @@ pub enum Operation {
 /// A request at one of its stages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Where the request is.
+    /// The stage that the request has reached.
     pub stage: Stage,
-    /// What it asks for.
+    /// What the request asks for.
     pub operation: Operation,
-    /// How many requests of this operation came to this stage since the hook was set, this one included: the first is 1.
+    /// How many requests of this operation have reached this stage since the hook was set, including this
+    /// one: the first is 1.
     pub nth: u64,
     /// The path as it was sent, without a query.
     pub path: String,
     /// The UUID in the path of a call on a drive.
     pub drive: Option<String>,
-    /// The first byte that a read, a write or a range of a download is about.
+    /// The first byte of a read, a write or a range of a download.
     pub offset: Option<u64>,
     /// The status of the reply; `None` at [`Stage::Received`].
     pub status: Option<u16>,
-    /// The fault that the request meets, where it is known at this stage.
+    /// The fault that the request meets, if it is known at this stage.
     pub fault: Option<FaultKind>,
 }
 
 /// What happens to a request after its hook.
 #[derive(Clone, Debug)]
 pub enum Next {
-    /// It goes on.
+    /// The request goes on.
     Proceed,
-    /// Its connection is reset. At [`Stage::Received`] nothing is carried out; at [`Stage::Applied`] the client never hears
-    /// that it was.
+    /// The connection is reset. At [`Stage::Received`] nothing is carried out; at [`Stage::Applied`] the
+    /// client never learns that the call was.
     Reset,
-    /// It waits until the gate is opened or shut for good. If the client goes away meanwhile, the request is gone too.
+    /// The request waits until the gate is opened or reset. If the client goes away meanwhile, the request is
+    /// dropped.
     Wait(Gate),
 }
 
-/// Called at every stage of every request that was let in. The answer is ignored at [`Stage::Answered`].
+/// Called at every stage of every request that was admitted. The result is ignored at [`Stage::Answered`].
 pub type Hook = Arc<dyn Fn(&Seen) -> Next + Send + Sync>;
 
-/// Holds requests until a test lets them go.
+/// Holds requests until a test releases them.
 #[derive(Clone, Debug, Default)]
 pub struct Gate(Arc<Held>);
 
 #[derive(Debug, Default)]
 struct Held {
     state: Mutex<State>,
-    /// For the thread of the test.
+    /// Wakes the thread of the test.
     arrived: Condvar,
-    /// For the requests.
+    /// Wakes the requests.
     moved: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     waiting: usize,
-    /// Whether requests pass; `None` while they are held.
+    /// Whether requests pass, or `None` while they are held.
     verdict: Option<bool>,
 }
 
 impl Gate {
-    /// A gate that holds what comes.
+    /// Creates a gate that holds every request.
     pub fn new() -> Gate {
         Gate::default()
     }
 
-    /// How many requests are held now.
+    /// Returns how many requests are held now.
     pub fn waiting(&self) -> usize {
         self.0.lock().waiting
     }
 
-    /// Blocks until at least `n` requests are held; false if they are not within `limit`.
+    /// Blocks until at least `n` requests are held; returns false if that takes longer than `limit`.
     pub fn wait_for(&self, n: usize, limit: Duration) -> bool {
         let state = self.0.lock();
         let held = self.0.arrived.wait_timeout_while(state, limit, |state| state.waiting < n);
         held.unwrap_or_else(PoisonError::into_inner).0.waiting >= n
     }
 
-    /// Lets the requests go on, and all that come later.
+    /// Lets the held requests go on, and all that come later.
     pub fn open(&self) {
         self.decide(true);
     }
 
-    /// Resets the connections of the requests that are held, and of all that come later.
+    /// Resets the connections of the held requests, and of all that come later.
     pub fn reset(&self) {
         self.decide(false);
     }
@@ -131,11 +133,11 @@ impl Gate {
         self.0.moved.notify_waiters();
     }
 
-    /// Waits for the verdict: whether to go on.
+    /// Waits for the verdict and returns whether to go on.
     async fn pass(&self) -> bool {
         self.0.lock().waiting += 1;
         self.0.arrived.notify_all();
-        // Gone from the count however it ends, also if the client hangs up.
+        // Uncounts the request however the wait ends, including when the client hangs up.
         let _held = Leaving(&self.0);
         loop {
             let moved = self.0.moved.notified();
@@ -161,7 +163,7 @@ impl Drop for Leaving<'_> {
     }
 }
 
-/// What a request is about, read from its path.
+/// What a request is about, parsed from its path.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
     pub(super) operation: Operation,
@@ -171,7 +173,7 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// `route` is the path as the provider's rows have it.
+    /// Parses a request; `route` is the path in the form of the provider's routes.
     pub(super) fn of(head: &Parts, route: &str) -> Subject {
         let path = head.uri.path().to_owned();
         let words: Vec<&str> = route.split('/').filter(|word| !word.is_empty()).collect();
@@ -200,7 +202,7 @@ impl Subject {
 /// The hook of one emulator, if it has one.
 #[derive(Default)]
 pub(super) struct Hooks {
-    /// Looked at first, so that an emulator without a hook takes no lock.
+    /// Checked first, so that an emulator without a hook takes no lock.
     set: AtomicBool,
     installed: Mutex<Option<Installed>>,
 }
@@ -226,7 +228,7 @@ impl Hooks {
         self.set.load(Ordering::Acquire)
     }
 
-    /// Calls the hook and waits as it says; false if the connection is to be reset.
+    /// Calls the hook and waits as it says; returns false if the connection is to be reset.
     pub(super) async fn passes(
         &self,
         stage: Stage,
@@ -259,7 +261,7 @@ impl Hooks {
             *count += 1;
             (Arc::clone(&installed.hook), *count)
         };
-        // Without the lock: a hook may set another one.
+        // The lock is released: a hook may set another one.
         hook(&Seen { stage, operation, nth, path, drive, offset, status, fault })
     }
 
@@ -268,14 +270,14 @@ impl Hooks {
     }
 }
 
-/// How many connections there are, and how much work for clients that may be gone by now.
+/// The number of connections, and of pieces of work for clients that may be gone.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     count: Mutex<usize>,
     changed: Condvar,
 }
 
-/// One connection, or one piece of work, until it is dropped.
+/// Counts one connection, or one piece of work, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Active(Arc<Activity>);
 
@@ -285,7 +287,7 @@ impl Activity {
         Active(Arc::clone(self))
     }
 
-    /// Blocks until there is none; false if that takes longer than `limit`.
+    /// Blocks until the count is zero; returns false if that takes longer than `limit`.
     pub(super) fn wait_for_none(&self, limit: Duration) -> bool {
         let end = Instant::now() + limit;
         let mut count = self.lock();

@@ -1,5 +1,5 @@
-//! The TCP connection under an exchange: it can be closed or reset in the middle of anything, and it is no faster than
-//! the rate that all connections share.
+//! The TCP connection under an exchange. It can be closed or reset at any point, and is no faster than the
+//! rate that all connections share.
 
 use std::io;
 use std::pin::Pin;
@@ -12,8 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
-/// How the end of a connection is brought about from inside an exchange, and how an exchange learns that its reply went
-/// out.
+/// Lets an exchange end its connection, and learn that its reply was sent.
 #[derive(Default)]
 pub(super) struct Line {
     end: AtomicU8,
@@ -27,27 +26,27 @@ const RESET: u8 = 2;
 const HEADERS: u8 = 3;
 const INTERIM: u8 = 4;
 
-/// What a connection sends without end once HTTP has let go of it.
+/// What a connection sends without end after HTTP has released it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endless {
-    /// Headers of a reply.
+    /// Header lines of a reply.
     Headers,
     /// Interim replies (RFC 9110, section 15.2.1).
     Interim,
 }
 
 impl Line {
-    /// Has the connection closed: the other side reads an end of file after what was sent.
+    /// Closes the connection: the peer reads an end of file after what was sent.
     pub(super) fn close(&self) {
         self.end(CLOSED);
     }
 
-    /// Has the connection reset: the other side gets an error, whatever it is doing.
+    /// Resets the connection: the peer gets an error, whatever it is doing.
     pub(super) fn reset(&self) {
         self.end(RESET);
     }
 
-    /// Has the connection taken from HTTP and filled without end.
+    /// Takes the connection from HTTP and fills it without end.
     pub(super) fn fill(&self, with: Endless) {
         self.end(match with {
             Endless::Headers => HEADERS,
@@ -55,7 +54,7 @@ impl Line {
         });
     }
 
-    /// What it is to be filled with.
+    /// Returns what the connection is to be filled with.
     pub(super) fn filling(&self) -> Option<Endless> {
         match self.end.load(Ordering::Relaxed) {
             HEADERS => Some(Endless::Headers),
@@ -64,7 +63,7 @@ impl Line {
         }
     }
 
-    /// Has this called once everything that was written before it has gone to the operating system.
+    /// Calls `call` once everything written before has been handed to the operating system.
     pub(super) fn after_flush(&self, call: Box<dyn FnOnce() + Send>) {
         *self.flushed.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
     }
@@ -81,19 +80,19 @@ impl Line {
         self.ended.notify_one();
     }
 
-    /// Waits until one of the two was asked for.
+    /// Waits until an end of the connection was requested.
     pub(super) async fn ended(&self) {
         self.ended.notified().await;
     }
 }
 
 impl Endless {
-    /// Fills a connection until the other side closes it.
+    /// Fills a connection until the peer closes it.
     pub(super) async fn send(self, stream: &mut (impl AsyncWrite + Unpin)) {
         let (first, piece, pause) = match self {
-            // As fast as they are taken: a client has to stop by itself.
+            // As fast as the client reads: it has to stop by itself.
             Endless::Headers => ("HTTP/1.1 200 OK\r\n", "X-Endless: header\r\n".repeat(50), 1),
-            // Slowly: something moves all the time, and nothing ever comes.
+            // Slowly: bytes arrive all the time, but never a reply.
             Endless::Interim => ("", "HTTP/1.1 100 Continue\r\n\r\n".to_owned(), 50),
         };
         let mut sent = stream.write_all(first.as_bytes()).await;
@@ -104,7 +103,7 @@ impl Endless {
     }
 }
 
-/// A stream of which HTTP has a handle and the connection another.
+/// One of two handles of a stream: HTTP has one, the connection the other.
 pub(super) struct Handle<S>(Arc<Mutex<S>>);
 
 impl<S> Handle<S> {
@@ -112,7 +111,7 @@ impl<S> Handle<S> {
         Handle(Arc::new(Mutex::new(stream)))
     }
 
-    /// Another handle.
+    /// Returns another handle.
     pub(super) fn again(&self) -> Self {
         Handle(Arc::clone(&self.0))
     }
@@ -161,7 +160,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Handle<S> {
 #[derive(Debug)]
 pub(super) struct Pace {
     rate: u64,
-    /// When the bytes moved so far will have been paid for.
+    /// When the bytes moved so far will be paid for.
     paid: Mutex<Instant>,
 }
 
@@ -174,7 +173,7 @@ impl Pace {
         self.rate
     }
 
-    /// Accounts for bytes that were moved; nothing more may move before the time returned.
+    /// Accounts for bytes that were moved, and returns the time before which nothing more may move.
     fn spend(&self, bytes: usize) -> Instant {
         let nanos = u128::from(bytes as u64) * 1_000_000_000 / u128::from(self.rate);
         let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
@@ -183,13 +182,13 @@ impl Pace {
         *paid
     }
 
-    /// How much is written at once: a fiftieth of a second's worth, so that connections take turns.
+    /// Returns how much is written at once: a fiftieth of a second's worth, so that connections take turns.
     pub(super) fn step(&self) -> usize {
         usize::try_from(self.rate / 50).unwrap_or(usize::MAX).clamp(1 << 10, 64 << 10)
     }
 }
 
-/// The socket as the HTTP machinery sees it.
+/// The socket as HTTP sees it.
 pub(super) struct Socket {
     stream: TcpStream,
     line: Arc<Line>,
@@ -220,8 +219,8 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         if self.line.end.load(Ordering::Relaxed) == RESET {
-            // Without lingering, closing sends RST. Where it fails the other side sees an end of file, which is as
-            // much of a fault.
+            // Without lingering, closing sends RST. If this fails, the peer sees an end of file, which is a
+            // fault too.
             let _ = self.stream.set_zero_linger();
         }
     }

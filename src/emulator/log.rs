@@ -1,7 +1,7 @@
-//! The request log: what came in and what became of it.
+//! The request log: which requests arrived and how they ended.
 //!
-//! Kept only where asked for, and bounded: past [`CAPACITY`] the oldest requests are forgotten. Whoever wants all of them
-//! installs a [`Sink`], which is told of each request when it is over.
+//! It is kept only on request, and bounded: beyond [`CAPACITY`] the oldest requests are dropped. To see all
+//! of them, install a [`Sink`], which is called for each finished request.
 
 use super::faults::FaultKind;
 use chrono::{DateTime, SecondsFormat};
@@ -10,36 +10,37 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// Requests kept. A transfer of 128 GiB in chunks of 4 MiB is 32,768 requests; at some 200 bytes each this is 20 MB.
+/// The number of requests kept. A transfer of 128 GiB in chunks of 4 MiB is 32,768 requests; at about 200
+/// bytes each, the log takes 20 MB.
 const CAPACITY: usize = 100_000;
 
 /// One request as the emulator saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {
-    /// Its place among the requests of this emulator: the first is 1.
+    /// The number of the request at this emulator: the first is 1.
     pub number: u64,
-    /// When its head had come in, by the machine's clock.
+    /// When its head had arrived, by the machine's clock.
     pub time: SystemTime,
     /// The HTTP method.
     pub method: String,
     /// The path as it was sent, without a query.
     pub path: String,
-    /// The user whose account it is for; `None` where nobody was let in.
+    /// The user whose account it is for; `None` if it was not admitted.
     pub account: Option<String>,
     /// Bytes of the request's body that arrived, as encoded on the wire.
     pub body_bytes: u64,
-    /// The status of the reply; `None` while there is none, or where none was sent.
+    /// The status of the reply; `None` as long as there is none, or if none was sent.
     pub status: Option<u16>,
-    /// What was made to go wrong.
+    /// The fault that it met.
     pub fault: Option<FaultKind>,
-    /// The forms that the provider's manual does not have; only where [`super::Config::strict`] asks for them.
+    /// The forms that the provider's manual does not document; only with [`super::Config::strict`].
     pub undocumented: Vec<String>,
-    /// How long it took until its reply began to go out.
+    /// How long the request took until its reply began to be sent.
     pub took: Duration,
 }
 
 impl Logged {
-    /// The request as a line of JSON, with its end. `provider` is whose emulator it came to.
+    /// Returns the request as a line of JSON, with a newline. `provider` is the emulator's provider.
     pub fn line(&self, provider: &str) -> String {
         #[derive(Serialize)]
         struct Line<'a> {
@@ -73,15 +74,15 @@ impl Logged {
             undocumented: &self.undocumented,
             took_ms: (self.took.as_secs_f64() * 1e6).round() / 1e3,
         };
-        // Strings and numbers can always be written.
+        // Strings and numbers always serialize.
         serde_json::to_string(&line).unwrap_or_default() + "\n"
     }
 }
 
-/// Told of each request when it is over.
+/// Called for each finished request.
 pub type Sink = Arc<dyn Fn(&Logged) + Send + Sync>;
 
-/// The log, or nothing at all where none is kept.
+/// The log, or nothing if none is kept.
 #[derive(Default)]
 pub(super) struct Log {
     requests: Option<Mutex<Requests>>,
@@ -91,7 +92,7 @@ pub(super) struct Log {
 #[derive(Debug, Default)]
 struct Requests {
     kept: VecDeque<Logged>,
-    /// How many came in.
+    /// How many requests have arrived.
     came: u64,
 }
 
@@ -114,12 +115,12 @@ impl Log {
         Log { requests: Some(Mutex::default()), sink: None }
     }
 
-    /// A log that tells `sink` of each request that is over.
+    /// Creates a log that calls `sink` for each finished request.
     pub(super) fn told(sink: Sink) -> Self {
         Log { sink: Some(sink), ..Log::kept() }
     }
 
-    /// Notes that a request came in; the number it gets is for [`Log::note`].
+    /// Records that a request arrived, and returns its number for [`Log::note`].
     pub(super) fn begin(&self, method: &str, path: &str, undocumented: Vec<String>) -> u64 {
         let Some(mut requests) = self.lock() else { return 0 };
         if requests.kept.len() == CAPACITY {
@@ -142,7 +143,7 @@ impl Log {
         number
     }
 
-    /// Notes what became of a request.
+    /// Changes the entry of a request.
     pub(super) fn note(&self, number: u64, change: impl FnOnce(&mut Logged)) {
         let Some(mut requests) = self.lock() else { return };
         if let Some(request) = requests.get_mut(number) {
@@ -150,7 +151,7 @@ impl Log {
         }
     }
 
-    /// Notes that a request is over, after a last change, and tells the sink.
+    /// Records that a request has ended, after a last change, and calls the sink.
     pub(super) fn end(&self, number: u64, change: impl FnOnce(&mut Logged)) {
         let Some(mut requests) = self.lock() else { return };
         let Some(request) = requests.get_mut(number) else { return };
@@ -166,7 +167,7 @@ impl Log {
         self.lock().map_or_else(Vec::new, |requests| requests.kept.iter().cloned().collect())
     }
 
-    /// Forgets the requests that are kept. Their numbers do not come again.
+    /// Removes the entries. Their numbers are not used again.
     pub(super) fn clear(&self) {
         if let Some(mut requests) = self.lock() {
             requests.kept.clear();
@@ -174,7 +175,7 @@ impl Log {
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, Requests>> {
-        // A panic elsewhere leaves the list whole: every change is a single step.
+        // A panic elsewhere leaves the list intact: every change is a single step.
         self.requests.as_ref().map(|log| log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,10 +1,10 @@
-//! What an `Accept` header wants (RFC 9110, section 12.5.1).
+//! The media types that an `Accept` header asks for (RFC 9110, section 12.5.1).
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 
-/// Returns how much a media type is wanted: its quality, then how exactly a range names it. `None` if it is not
-/// acceptable. Without the header everything is.
+/// Returns how much a media type is wanted: its quality, then how specific the range is that names it.
+/// Returns `None` if it is not acceptable. Without the header every type is.
 pub(super) fn wanted(headers: &HeaderMap, kind: &str) -> Option<(f32, u8)> {
     let accepted: Vec<&str> =
         headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();

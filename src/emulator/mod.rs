@@ -1,18 +1,18 @@
-//! The providers' APIs on a port of this machine, over sparse files: for `serve`, for the remote `local:`, and for
-//! tests.
+//! Emulates the providers' APIs on a local port, over sparse files: for `serve`, for the remote `local:`, and
+//! for tests.
 //!
 //! Rules of this module:
 //!
-//! - It shares no code with the client: what both sides share, both can get wrong together. A test keeps it so.
-//! - It answers the documented form and accepts every form that a manual or a real client uses.
-//! - What goes wrong goes wrong on purpose, counted, and once: see [`Faults`].
+//! - It shares no code with the client: shared code can be wrong on both sides at once. A test enforces this.
+//! - It answers in the documented form and accepts every form that a manual or a real client uses.
+//! - Faults are deliberate, counted, and dealt once each: see [`Faults`].
 //! - State lives in files that several emulators may use at the same time; memory is only a cache of them.
 //!
-//! The state is in [`drives`] and [`account`], the providers' ways with it in [`elastic`] and [`cloudsigma`]; Joyent,
-//! which has no drives, has all of its own in [`joyent`]. A connection ([`serve`], [`mod@line`], [`tls`]) carries
-//! exchanges ([`exchange`]); an exchange is let in by an account ([`tenant`]), meets its fault or is routed to a call
-//! ([`call`]), which answers ([`answer`]). The emulators of one process can be steered together: [`fleet`], over HTTP by
-//! [`control`].
+//! The state is in [`drives`] and [`account`], and the APIs over it are in [`elastic`] and [`cloudsigma`].
+//! Joyent, which has no drives, is all in [`joyent`]. A connection ([`serve`], [`mod@line`], [`tls`]) carries
+//! exchanges ([`exchange`]). An exchange is admitted by an account ([`tenant`]), then meets its fault or is
+//! routed to a call ([`call`]), which answers ([`answer`]). The emulators of one process can be steered
+//! together by [`fleet`], over HTTP by [`control`].
 
 mod account;
 mod answer;
@@ -79,17 +79,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// What all calls of a provider of drives share.
+/// The state that all calls of a provider of drives share.
 struct Shared {
     provider: Dialect,
-    /// What the account signs in with.
+    /// The user that the account logs in with.
     login: String,
-    /// The UUID that objects are marked with as their owner's.
+    /// The UUID that objects name as their owner.
     user: String,
     dealer: Arc<Dealer>,
     drives: Arc<Drives>,
     account: Accounts,
-    /// Work that goes on although its client may be gone.
+    /// Work that continues even if its client is gone.
     activity: Arc<Activity>,
 }
 
@@ -113,15 +113,16 @@ impl Emulator {
     /// Starts an emulator on a thread of its own. It accepts connections when this returns.
     ///
     /// # Errors
-    /// The address cannot be listened on, the data directory cannot be used, or the provider cannot be emulated.
+    /// Fails if the address cannot be listened on, the data directory cannot be used, or the provider cannot
+    /// be emulated.
     pub fn start(config: Config) -> io::Result<Emulator> {
         Self::start_on(TcpListener::bind(config.listen)?, config, Log::default())
     }
 
-    /// As [`Emulator::start`], and keeps a log of the requests.
+    /// Starts an emulator as [`Emulator::start`] does, and keeps a log of the requests.
     ///
     /// # Errors
-    /// Those of [`Emulator::start`].
+    /// Fails as [`Emulator::start`] does.
     pub fn start_logged(config: Config) -> io::Result<Emulator> {
         Self::start_on(TcpListener::bind(config.listen)?, config, Log::kept())
     }
@@ -161,7 +162,7 @@ impl Emulator {
         let thread = std::thread::Builder::new().name("emulator".to_owned()).spawn(move || {
             own.carry();
             runtime.block_on(serve::serve(listener, exchanges, tls, stopped));
-            // Waits for the file work under way, so that what was acknowledged is on disk, and counted.
+            // Waits for the file operations under way, so that what was acknowledged is on disk, and counted.
             drop(runtime);
             for drives in finished {
                 drives.finish();
@@ -171,50 +172,52 @@ impl Emulator {
         Ok(Emulator { address, scheme, dealer, log, hooks, activity, clock, drives, stop, thread })
     }
 
-    /// The address it listens on.
+    /// Returns the address that the emulator listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The stem of its URLs, with a slash at the end.
+    /// Returns the base URL, with a slash at the end.
     pub fn url(&self) -> String {
         format!("{}://{}/", self.scheme, self.address)
     }
 
-    /// How many requests were made to fail once, by faults of all kinds together. Neither latency and rate nor the
-    /// refusals of an offset count.
+    /// Returns how many requests were made to fail once, by faults of all kinds. Latency, rate and the
+    /// refusals of an offset do not count.
     pub fn faults_dealt(&self) -> u64 {
         self.dealer.dealt()
     }
 
-    /// How many reads and writes failed because they covered an offset of `refuse=`.
+    /// Returns how many reads and writes failed because they covered an offset of `refuse=`.
     pub fn refusals(&self) -> u64 {
         self.dealer.refusals()
     }
 
-    /// How many reads and writes were answered as if they had succeeded and got bytes wrong: [`FaultKind::is_silent`].
+    /// Returns how many reads and writes were answered as successful with wrong bytes:
+    /// [`FaultKind::is_silent`].
     pub fn silent_faults(&self) -> u64 {
         self.dealer.silent()
     }
 
-    /// Has a hook called at every stage of every request from now on, instead of the one before. Its counts begin anew.
+    /// Installs a hook that is called at every stage of every request from now on. It replaces the previous
+    /// hook, and its counts start at zero.
     ///
-    /// The body of a request is read whole, up to 96 MiB, before the hook is told of it; a connection whose request is
-    /// longer is reset.
+    /// The body of a request is read whole, up to 96 MiB, before the hook is called. The connection of a
+    /// longer request is reset.
     pub fn set_hook(&self, hook: impl Fn(&Seen) -> Next + Send + Sync + 'static) {
         self.hooks.set(Some(Arc::new(hook)));
     }
 
-    /// Takes the hook away. Requests that wait at a gate stay there.
+    /// Removes the hook. Requests that wait at a gate stay there.
     pub fn clear_hook(&self) {
         self.hooks.set(None);
     }
 
-    /// Blocks until every connection that was made before has ended, and everything that came over them and was carried
-    /// out at all is on the drives: for after a client's death. False if that is not so within `limit`, as while a client
-    /// that is alive keeps a connection open.
+    /// Blocks until every connection made before has ended, and every call that they carried out is on the
+    /// drives. Use it after a client's death. Returns false if that takes longer than `limit`, for example
+    /// because a live client keeps a connection open.
     pub fn settle(&self, limit: Duration) -> bool {
-        // Connections are accepted in order: when this one ends, those before it were counted.
+        // Connections are accepted in order: once this one ends, those before it have been counted.
         let ended = TcpStream::connect_timeout(&self.address, limit).and_then(|mut last| {
             last.set_read_timeout(Some(limit.max(Duration::from_millis(1))))?;
             last.shutdown(Shutdown::Write)?;
@@ -223,16 +226,16 @@ impl Emulator {
         ended.is_ok() && self.activity.wait_for_none(limit)
     }
 
-    /// Writes the drives' counters to their files, so that a copy of the data directory has them; they are written when the
-    /// emulator stops too. Meant for while nothing is written: see [`Emulator::settle`].
+    /// Writes the drives' counters to their files, so that a copy of the data directory has them. They are
+    /// also written when the emulator stops. Call it while nothing is written: see [`Emulator::settle`].
     ///
     /// # Errors
-    /// A record cannot be written.
+    /// Fails if a record cannot be written.
     pub fn save_counters(&self) -> io::Result<()> {
         self.drives.iter().try_for_each(|drives| drives.save_counters())
     }
 
-    /// The requests so far, oldest first; empty unless started by [`Emulator::start_logged`].
+    /// Returns the requests so far, oldest first; empty unless started by [`Emulator::start_logged`].
     pub fn log(&self) -> Vec<Logged> {
         self.log.all()
     }

@@ -1,17 +1,17 @@
 //! The objects of the elastic providers, as text and as JSON.
 //!
-//! Written from the manuals (Open Hosting API, "Data formats") and shared with nobody: where the client reads them wrongly,
-//! the two do not agree. Text is one `KEY VALUE` a line, with a newline in a value written as `\n`. JSON has numbers
-//! where the manuals print numbers.
+//! It is written from the manuals (Open Hosting API, "Data formats") and shared with no other module, so that
+//! a misreading by the client shows. Text is one `KEY VALUE` a line, with a newline in a value written as
+//! `\n`. JSON has numbers where the manuals print numbers.
 
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt::Write;
 
-/// The keys and values of one object, in the order they came. A key stands at most once.
+/// The keys and values of one object, in the order in which they came. Each key occurs at most once.
 ///
-/// A search goes through all of them: the emulator takes objects of at most a thousand keys.
+/// A lookup is linear: the emulator accepts objects of at most a thousand keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Properties(Vec<(String, String)>);
@@ -25,7 +25,7 @@ impl Properties {
         self.iter().find(|(k, _)| *k == key).map(|(_, value)| value)
     }
 
-    /// Sets a key, in its old place if it had one.
+    /// Sets a key, keeping its position if it exists.
     pub(super) fn set(&mut self, key: impl Into<String>, value: impl Into<String>) {
         let (key, value) = (key.into(), value.into());
         match self.0.iter_mut().find(|(k, _)| *k == key) {
@@ -40,7 +40,7 @@ impl Properties {
         self
     }
 
-    /// Sets a key, or takes it away if the value is empty.
+    /// Sets a key, or removes it if the value is empty.
     pub(super) fn set_or_remove(&mut self, key: &str, value: &str) {
         if value.is_empty() {
             self.0.retain(|(k, _)| k != key);
@@ -57,7 +57,7 @@ impl Properties {
         self.0.iter().map(|(key, value)| (&**key, &**value))
     }
 
-    /// Reads the text of one object. Lines may be indented, as the manuals print them, and end in CRLF.
+    /// Parses the text of one object. Lines may be indented, as the manuals print them, and end in CRLF.
     pub(super) fn from_text(text: &str) -> Result<Self, &'static str> {
         let mut new = Self::new();
         let mut ended = false;
@@ -74,7 +74,8 @@ impl Properties {
         Ok(new)
     }
 
-    /// Reads one JSON object. Numbers may come as strings and lists as strings, and the other way round.
+    /// Parses one JSON object. Numbers and lists are accepted in place of strings, and strings in place of
+    /// either.
     pub(super) fn from_json(text: &str) -> Result<Self, String> {
         fn plain(value: Value) -> String {
             match value {
@@ -96,7 +97,7 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Properties {
     }
 }
 
-/// Prints objects as text, with a blank line between two.
+/// Formats objects as text, with a blank line between two.
 pub(super) fn to_text(objects: &[Properties]) -> String {
     let mut out = String::new();
     for (n, object) in objects.iter().enumerate() {
@@ -110,24 +111,24 @@ pub(super) fn to_text(objects: &[Properties]) -> String {
     out
 }
 
-/// Prints the values of each row on a line of its own.
+/// Formats the values of each row on a line of its own.
 pub(super) fn to_rows(rows: &[Properties]) -> String {
     let line = |row: &Properties| row.iter().map(|(_, value)| value).collect::<Vec<_>>().join(" ") + "\n";
     rows.iter().map(line).collect()
 }
 
-/// Prints one object, or an array of them, as JSON.
+/// Formats one object, or an array of them, as JSON.
 pub(super) fn to_json(objects: &[Properties], one: bool) -> String {
     let objects: Vec<Json<'_>> = objects.iter().map(Json).collect();
     let text = match &*objects {
         [object] if one => serde_json::to_string(object),
         all => serde_json::to_string(all),
     };
-    // Strings and numbers under string keys cannot fail.
+    // Strings and numbers under string keys always serialize.
     text.unwrap_or_default()
 }
 
-/// An object that is printed with its keys in their order.
+/// An object that serializes with its keys in order.
 struct Json<'a>(&'a Properties);
 
 impl Serialize for Json<'_> {
@@ -145,7 +146,7 @@ impl Serialize for Json<'_> {
     }
 }
 
-/// Whether the values of a key are printed as JSON numbers (drive and server info of both manuals).
+/// Returns whether the values of a key are JSON numbers (drive and server info of both manuals).
 fn is_number(key: &str) -> bool {
     let counts = [":bytes", ":requests", ":packets", ":cores", ":sockets"];
     !key.starts_with("user:")
@@ -153,8 +154,8 @@ fn is_number(key: &str) -> bool {
             || counts.iter().any(|suffix| key.ends_with(suffix)))
 }
 
-/// Reads a size or an offset: decimal digits and at most one of k, M, G and T in either case, which are powers of 1024.
-/// No manual gives the base; recorded drives of `1G` have 1073741824 bytes.
+/// Parses a size or an offset: decimal digits and at most one of k, M, G and T in either case, which are
+/// powers of 1024. No manual gives the base; recorded drives of `1G` have 1073741824 bytes.
 pub(super) fn parse_size(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
@@ -165,7 +166,7 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
         "t" => 40,
         _ => return None,
     };
-    // A sign is no digit, though the parser of numbers takes one.
+    // The number parser accepts a sign; a size has none.
     let number: u64 = digits.parse().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()))?;
     number.checked_mul(1 << shift)
 }

@@ -14,11 +14,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-/// How long to wait after a connection could not be accepted, as when the process is out of descriptors: long enough
-/// not to spin, short enough not to be noticed.
+/// How long to wait after a connection could not be accepted, for example because the process is out of
+/// descriptors: long enough not to spin, short enough not to be noticed.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
 
-/// Serves until told to stop, or until whoever could tell is gone; then every connection is dropped.
+/// Serves until `stop` fires or its sender is dropped; then every connection is dropped.
 pub(super) async fn serve(
     listener: TcpListener,
     exchanges: Arc<Exchanges>,
@@ -32,7 +32,7 @@ pub(super) async fn serve(
             _ = &mut stop => return,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    // Counted before the next is accepted.
+                    // Counted before the next connection is accepted.
                     let active = exchanges.activity.begin();
                     let served = connection(stream, Arc::clone(&exchanges), exchanges.pace(), tls.clone());
                     connections.spawn(async move {
@@ -45,7 +45,7 @@ pub(super) async fn serve(
                     tokio::time::sleep(ACCEPT_AGAIN).await;
                 }
             },
-            // Finished connections are let go of as they finish.
+            // Removes finished connections as they end.
             Some(_) = connections.join_next() => {}
         }
     }
@@ -57,8 +57,8 @@ async fn connection(
     pace: Option<Arc<Pace>>,
     tls: Option<TlsAcceptor>,
 ) {
-    // Replies are small or written in large pieces: waiting to fill a segment only delays them. Without it they are
-    // slower, not wrong.
+    // Replies are small or written in large pieces: waiting to fill a segment only delays them. If this
+    // fails, replies are slower, not wrong.
     let _ = stream.set_nodelay(true);
     let line = Arc::new(Line::default());
     let mut http = http1::Builder::new();
@@ -68,7 +68,7 @@ async fn connection(
     let socket = Socket::new(stream, Arc::clone(&line), pace);
     match tls {
         None => exchange(&http, socket, exchanges, &line).await,
-        // TLS lies upon the socket: a fault that ends the line ends it for both.
+        // TLS runs over the socket: a fault that ends the line ends both.
         Some(tls) => match tls.accept(socket).await {
             Ok(stream) => exchange(&http, stream, exchanges, &line).await,
             Err(error) => tracing::debug!("a connection did not get as far as TLS: {error}"),
@@ -76,7 +76,7 @@ async fn connection(
     }
 }
 
-/// Answers the requests that come over a connection.
+/// Answers the requests on a connection.
 async fn exchange<S>(http: &http1::Builder, stream: S, exchanges: Arc<Exchanges>, line: &Arc<Line>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -87,7 +87,7 @@ where
     });
     let mut stream = Handle::new(stream);
     tokio::select! {
-        // An error here is the client's going away or not speaking HTTP.
+        // An error here means that the client went away or does not speak HTTP.
         served = http.serve_connection(TokioIo::new(stream.again()), service) => {
             if let Err(error) = served {
                 tracing::debug!("a connection ended: {error}");

@@ -1,4 +1,4 @@
-//! What answers for the accounts of a provider.
+//! The services that answer for the accounts of a provider.
 
 use super::account::{Accounts, Costs, Money};
 use super::call::Calls;
@@ -23,7 +23,7 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// The accounts of a configuration, and their drives.
+    /// Opens the accounts of a configuration, and their drives.
     pub(super) fn open_all(
         mut config: Config,
         dealer: &Arc<Dealer>,
@@ -38,7 +38,7 @@ impl Service {
             Ok(Tenant { user, front: service.front, router: service.router })
         };
         let other = |account: AccountConfig| Config {
-            // A login may be no name for a directory; the UUID made from it is.
+            // A login may not be a valid directory name; the UUID derived from it is.
             data: data.join("accounts").join(owner(&account.user)),
             user: account.user,
             secret: account.secret,
@@ -64,7 +64,7 @@ impl Service {
         Self::elastic(config, dealer, activity, calls, offers)
     }
 
-    /// A provider of drives.
+    /// Opens an account of a provider of drives.
     fn elastic(
         config: Config,
         dealer: &Arc<Dealer>,
@@ -95,7 +95,7 @@ impl Service {
     }
 }
 
-/// The UUID of a user: the login itself where it is one, else one made from it, so that it is the same every time.
+/// Returns the UUID of a user: the login itself if it is one, else one derived from it, the same every time.
 pub(super) fn owner(login: &str) -> String {
     if drives::is_uuid(login) {
         return login.to_owned();

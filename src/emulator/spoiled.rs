@@ -1,4 +1,4 @@
-//! Replies that are wrong on purpose: pages, redirects, bombs, and bodies that are bent, too long or endless.
+//! Deliberately wrong replies: pages, redirects, bombs, and bodies that are corrupted, too long or endless.
 
 use super::faults::WrongBytes;
 use axum::body::{Body, Bytes};
@@ -19,17 +19,17 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 const PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Welcome to our network</title></head>\n\
                     <body><h1>Please log in to use the Internet</h1></body></html>\n";
 
-/// What a bomb unpacks to: so many times so much.
+/// What a bomb unpacks to: the number of members, and the size of each in bytes.
 const BOMB: (usize, usize) = (256, 64 << 20);
 
-/// The page of a captive portal, with a status that means success.
+/// Returns the page of a captive portal, with a status that means success.
 pub(super) fn page(random: u64) -> Response {
     let statuses = [StatusCode::OK, StatusCode::ACCEPTED, StatusCode::PARTIAL_CONTENT];
     let at = usize::try_from(random % 3).unwrap_or(0);
     reply(statuses[at], "text/html; charset=utf-8", PAGE)
 }
 
-/// A reply with a body and nothing else.
+/// Returns a reply with only a body and its media type.
 pub(super) fn reply(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
@@ -37,7 +37,8 @@ pub(super) fn reply(status: StatusCode, kind: &'static str, body: impl Into<Body
     response
 }
 
-/// 307 to an address of this emulator where there is nothing, so that whoever follows it is seen in the log.
+/// Returns 307 to an address of this emulator that does not exist, so that the log shows a client that
+/// follows it.
 pub(super) fn redirect(head: &Parts, scheme: &str) -> Response {
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let mut response = reply(StatusCode::TEMPORARY_REDIRECT, "text/html; charset=utf-8", PAGE);
@@ -48,14 +49,14 @@ pub(super) fn redirect(head: &Parts, scheme: &str) -> Response {
     response
 }
 
-/// 200 with a body that unpacks to a thousand times its size.
+/// Returns 200 with a body that unpacks to a thousand times its size.
 pub(super) fn bomb() -> Response {
-    // One member of gzip; a body of many such members is valid too (RFC 1952, section 2.2).
+    // One gzip member; a body of many such members is valid too (RFC 1952, section 2.2).
     static MEMBER: OnceLock<Bytes> = OnceLock::new();
     let member = MEMBER.get_or_init(|| {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         let zeros = vec![0; 1 << 20];
-        // Writing to memory does not fail; a bomb that is cut short would explode all the same.
+        // Writing to memory does not fail, and a truncated bomb would still explode.
         let whole = (0..BOMB.1 / zeros.len()).try_for_each(|_| encoder.write_all(&zeros));
         whole.and_then(|()| encoder.finish()).unwrap_or_default().into()
     });
@@ -66,7 +67,7 @@ pub(super) fn bomb() -> Response {
     response
 }
 
-/// A response to a create that is no object with a UUID.
+/// Returns a response to a create that is not an object with a UUID.
 pub(super) fn nameless() -> Response {
     let mut response = reply(StatusCode::OK, "text/plain", "status creating\n");
     let shape = HeaderName::from_static("x-elastic-output");
@@ -74,17 +75,17 @@ pub(super) fn nameless() -> Response {
     response
 }
 
-/// More bytes behind a body, and a length that counts them.
+/// Appends bytes to a body, with a length that counts them.
 pub(super) fn lengthened(response: Response, random: u64) -> Response {
     let (mut head, body) = response.into_parts();
-    // The router has set the one that was right.
+    // The router has set the correct length.
     head.headers.remove(CONTENT_LENGTH);
     let more = usize::try_from(random % 8192).unwrap_or(0) + 1;
     let more = VecDeque::from([Bytes::from(vec![0x55; more])]);
     Response::from_parts(head, Body::new(Followed::new(Some(body), more)))
 }
 
-/// A body, if any, and pieces behind it.
+/// A body, if any, followed by pieces.
 struct Followed {
     body: Option<Body>,
     pieces: VecDeque<Bytes>,
@@ -131,7 +132,7 @@ impl http_body::Body for Followed {
     }
 }
 
-/// A body with one bit flipped, and whether there was a byte to flip it in.
+/// Flips one bit of a body, and returns whether there was a byte to flip it in.
 pub(super) fn bent(response: Response, wrong: &WrongBytes) -> (Response, bool) {
     let len = response.body().size_hint().lower();
     if len == 0 {
@@ -144,7 +145,7 @@ pub(super) fn bent(response: Response, wrong: &WrongBytes) -> (Response, bool) {
 
 struct Bent {
     body: Body,
-    /// Bytes before the one that is bent.
+    /// Bytes before the one to flip.
     left: u64,
     bit: Option<u8>,
 }
@@ -188,7 +189,7 @@ impl http_body::Body for Bent {
     }
 }
 
-/// A reply whose body comes a byte at a time; one without a body gets one that never ends.
+/// Sends the body of a reply one byte at a time. A reply without a body gets one that never ends.
 pub(super) fn dripping(response: Response, every: Duration) -> Response {
     let (head, body) = response.into_parts();
     let mut tick = interval(every.max(Duration::from_millis(1)));
@@ -205,7 +206,7 @@ struct Drip {
     body: Option<Body>,
     tick: Interval,
     ready: Bytes,
-    /// `None` where the length is unknown or has no end.
+    /// `None` if the length is unknown or the body never ends.
     left: Option<u64>,
 }
 

@@ -1,7 +1,8 @@
 //! State in JSON files that several emulators may use at the same time.
 //!
-//! The file is the truth: it is read again when it changed, and changed under a lock of the file system. What memory
-//! holds is a cache. Time passes only when somebody looks: what is over by then is settled before the state is shown.
+//! The file is authoritative: it is read again when it has changed, and is changed under a file lock. Memory
+//! is only a cache. Time passes only on access: what has ended by then is settled before the state is
+//! returned.
 
 use super::clock::now;
 use rustix::fs::{FlockOperation, flock};
@@ -14,17 +15,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// State that changes as time passes.
 pub(super) trait Settle {
-    /// What it is settled with.
+    /// What settling needs.
     type Context;
 
-    /// Returns whether something is over that it does not show yet.
+    /// Returns whether something has ended that the state does not show yet.
     fn is_due(&self, context: &Self::Context, now: u64) -> bool;
 
-    /// Brings it up to a time, in microseconds since the epoch.
+    /// Brings the state up to a time, in microseconds since the epoch.
     fn settle(&mut self, context: &Self::Context, now: u64) -> io::Result<()>;
 }
 
-/// A value that is kept in a file. As long as there is none it is the default.
+/// A value in a file. It is the default until the file exists.
 #[derive(Debug)]
 pub(super) struct Store<T: Settle> {
     path: PathBuf,
@@ -33,7 +34,7 @@ pub(super) struct Store<T: Settle> {
 }
 
 impl<T: Settle + Clone + Default + Serialize + for<'a> Deserialize<'a>> Store<T> {
-    /// Opens a file, whose directory is made if need be.
+    /// Opens a file, creating its directory if needed.
     pub(super) fn open(path: PathBuf, context: T::Context) -> io::Result<Self> {
         make_dir(path.parent().unwrap_or(Path::new(".")))?;
         Ok(Store { path, context, known: Mutex::default() })
@@ -43,7 +44,7 @@ impl<T: Settle + Clone + Default + Serialize + for<'a> Deserialize<'a>> Store<T>
         &self.context
     }
 
-    /// Returns the state as it is now.
+    /// Returns the current state.
     pub(super) fn read(&self) -> io::Result<Arc<T>> {
         let (state, stamp) = self.load()?;
         if !state.is_due(&self.context, now()) {
@@ -56,7 +57,7 @@ impl<T: Settle + Clone + Default + Serialize + for<'a> Deserialize<'a>> Store<T>
         Ok(settled)
     }
 
-    /// Changes the state; if the change is refused nothing changes.
+    /// Changes the state. If the change is refused, nothing changes.
     pub(super) fn change<R, E: From<io::Error>>(
         &self,
         change: impl FnOnce(&mut T, u64) -> Result<R, E>,
@@ -100,7 +101,7 @@ fn unless_missing<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Tells one version of a file from the next: a replaced file has another inode.
+/// Identifies a version of a file: a replaced file has another inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp(u64, i64, i64);
 
@@ -109,13 +110,13 @@ impl Stamp {
         Stamp(metadata.ino(), metadata.mtime(), metadata.mtime_nsec())
     }
 
-    /// Returns the version that is there now; an error of the kind `NotFound` if none is.
+    /// Returns the current version, or an error of the kind `NotFound` if there is no file.
     pub(super) fn now(path: &Path) -> io::Result<Self> {
         std::fs::metadata(path).map(|metadata| Stamp::of(&metadata))
     }
 }
 
-/// Reads a JSON file, with its version.
+/// Reads a JSON file and its version.
 pub(super) fn load<T: for<'a> Deserialize<'a>>(path: &Path) -> io::Result<(T, Stamp)> {
     let mut file = File::open(path)?;
     let stamp = Stamp::of(&file.metadata()?);
@@ -126,7 +127,7 @@ pub(super) fn load<T: for<'a> Deserialize<'a>>(path: &Path) -> io::Result<(T, St
     Ok((value, stamp))
 }
 
-/// Replaces a JSON file, or makes it.
+/// Replaces or creates a JSON file.
 pub(super) fn store<T: Serialize>(path: &Path, value: &T) -> io::Result<Stamp> {
     store_with(path, |file| {
         file.write_all(&serde_json::to_vec_pretty(value)?)?;
@@ -134,7 +135,7 @@ pub(super) fn store<T: Serialize>(path: &Path, value: &T) -> io::Result<Stamp> {
     })
 }
 
-/// Replaces a file, or makes it. Until all of it is written the old one stands.
+/// Replaces or creates a file. The old one stays in place until the new one is complete.
 pub(super) fn store_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<Stamp> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
@@ -143,17 +144,17 @@ pub(super) fn store_with(path: &Path, write: impl FnOnce(&mut File) -> io::Resul
     Ok(Stamp::of(&file.metadata()?))
 }
 
-/// Makes a directory that its owner alone can enter, if it is not there.
+/// Creates a directory that only its owner can enter, if it does not exist.
 pub(super) fn make_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Held while a file is read, changed and replaced; other emulators over the same directory wait.
+/// Held while a file is read, changed and replaced. Other emulators over the same directory wait.
 pub(super) struct Lock {
     _file: File,
 }
 
-/// Waits for the lock that a file stands for.
+/// Waits for the lock on a file.
 pub(super) fn lock(path: &Path) -> io::Result<Lock> {
     let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     flock(&file, FlockOperation::LockExclusive)?;

@@ -1,4 +1,4 @@
-//! Replies that are as long as a drive or an appliance, a piece at a time.
+//! Replies as long as a drive or an appliance, streamed a piece at a time.
 
 use super::drives::PIECE;
 use axum::BoxError;
@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// What of something is still to be read.
+/// The part of an object that has not been read yet.
 pub(super) struct Reading {
     read: Box<dyn FnMut(u64, usize) -> io::Result<Bytes> + Send>,
     at: u64,
@@ -17,7 +17,8 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// From one byte up to, and without, another. `read` gives so many bytes at an offset.
+    /// Creates a reader from one byte up to, but not including, another. `read` returns that many bytes at an
+    /// offset.
     pub(super) fn new(
         read: impl FnMut(u64, usize) -> io::Result<Bytes> + Send + 'static,
         at: u64,
@@ -30,7 +31,7 @@ impl Reading {
         self.end - self.at
     }
 
-    /// Reads one piece; what is left comes back with it.
+    /// Reads one piece, and returns it with the rest.
     pub(super) fn next(mut self) -> io::Result<(Bytes, Reading)> {
         let len = usize::try_from(self.left()).map_or(PIECE, |left| left.min(PIECE));
         let bytes = (self.read)(self.at, len)?;
@@ -39,13 +40,13 @@ impl Reading {
     }
 }
 
-/// A body of what was read and what is still to be read.
+/// Returns a body of what was read and what remains.
 pub(super) fn streamed(first: Bytes, rest: Reading) -> Body {
     Body::new(ReadBody::new(first, rest))
 }
 
-/// Streams a range. While one piece is being sent the next is being read, so a reply takes the memory of two
-/// pieces whatever its length.
+/// Streams a range. The next piece is read while one is sent, so a reply takes the memory of two pieces
+/// whatever its length.
 struct ReadBody {
     ready: Option<Bytes>,
     next: Option<JoinHandle<io::Result<(Bytes, Reading)>>>,

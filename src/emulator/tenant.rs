@@ -1,4 +1,4 @@
-//! The accounts behind one listener. Each has state of its own, and a request is for the one whose credentials it has.
+//! The accounts behind one listener. Each has its own state; a request's credentials choose its account.
 
 use super::front::Front;
 use axum::Router;
@@ -6,14 +6,14 @@ use axum::http::Uri;
 use axum::http::request::Parts;
 use axum::response::Response;
 
-/// An account and what answers for it.
+/// An account and the router that answers for it.
 pub(super) struct Tenant {
     pub(super) user: String,
     pub(super) front: Box<dyn Front>,
     pub(super) router: Router,
 }
 
-/// All accounts of a listener, the first of them the one that was always there.
+/// All accounts of a listener. The first is the one that the configuration itself describes.
 pub(super) struct Tenants {
     first: Tenant,
     others: Vec<Tenant>,
@@ -38,7 +38,7 @@ impl Tenants {
         self.first.front.route(uri)
     }
 
-    /// The account that a request is for. Where none lets it in, the first one's answer.
+    /// Returns the account that a request is for. If none admits it, returns the first one's answer.
     #[expect(clippy::result_large_err, reason = "a response is what the caller sends at once")]
     pub(super) fn admit(&self, head: &Parts, body: &[u8]) -> Result<&Tenant, Response> {
         let mut refusal = None;
@@ -51,7 +51,7 @@ impl Tenants {
         }
         match refusal {
             Some(refusal) => Err(refusal),
-            // An address that is good by itself, and that no account gave out.
+            // An address that is itself a credential, but that no account issued.
             None => self.first.front.admit(head, body).map(|()| &self.first),
         }
     }

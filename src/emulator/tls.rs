@@ -1,7 +1,7 @@
-//! TLS of the listeners: a certificate that was given, or one of the emulator's own making.
+//! TLS of the listeners, with a certificate that was given or one that the emulator makes.
 //!
-//! One of its own is signed with its own key and is kept, so that who trusts it once need not do so again. A client
-//! trusts it by naming its file as a certificate authority.
+//! The emulator's own certificate is self-signed and kept, so that a client that trusts it once need not do
+//! so again. A client trusts it by naming its file as a certificate authority.
 
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
@@ -19,13 +19,13 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-/// How long a certificate of the emulator's own is good for.
+/// How long the emulator's own certificate is valid.
 const VALID: Duration = Duration::from_hours(365 * 24);
 
-/// One that is good for less than this is made anew.
+/// A certificate that is valid for less than this is replaced.
 const MARGIN: Duration = Duration::from_hours(24);
 
-/// What a listener shows to its clients.
+/// The certificate and key that a listener presents.
 #[derive(Clone)]
 pub struct Tls {
     config: Arc<ServerConfig>,
@@ -33,16 +33,17 @@ pub struct Tls {
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Without the key.
+        // Leaves out the key.
         f.write_str("Tls")
     }
 }
 
 impl Tls {
-    /// A certificate with those that lead from it to an authority, and its private key, all in PEM.
+    /// Reads a certificate, with its chain to an authority, and its private key, all in PEM.
     ///
     /// # Errors
-    /// Either is no PEM of its kind, or they do not belong together; the error does not show the key.
+    /// Fails if either is not PEM of its kind, or if they do not belong together. The error does not show the
+    /// key.
     pub fn from_pem(certificates: &[u8], key: &[u8]) -> io::Result<Tls> {
         let certificates: Vec<_> = CertificateDer::pem_slice_iter(certificates)
             .collect::<Result<_, _>>()
@@ -61,12 +62,12 @@ impl Tls {
         Ok(Tls { config: Arc::new(config) })
     }
 
-    /// The emulator's own certificate, from `cert.pem` and `key.pem` in a directory. They are made if they are not
-    /// there, do not name this machine's loopback and all of `addresses`, or will not be valid a day from now. Also
-    /// gives the certificate's file.
+    /// Opens the emulator's own certificate, from `cert.pem` and `key.pem` in a directory. They are created
+    /// if they are missing, do not name this machine's loopback and all of `addresses`, or expire within a
+    /// day. Also returns the certificate's path.
     ///
     /// # Errors
-    /// The directory cannot be used.
+    /// Fails if the directory cannot be used.
     pub fn own(dir: &Path, addresses: &[IpAddr]) -> io::Result<(Tls, PathBuf)> {
         let (certificate, key) = (dir.join("cert.pem"), dir.join("key.pem"));
         let names = names(addresses);
@@ -79,13 +80,13 @@ impl Tls {
         let (certificate_pem, key_pem) = make(&names).map_err(io::Error::other)?;
         let tls = Tls::from_pem(certificate_pem.as_bytes(), key_pem.as_bytes())?;
         std::fs::create_dir_all(dir)?;
-        // The key first: a certificate without its key would be taken for a pair that was damaged.
+        // The key first: a certificate without its key would look like a damaged pair.
         replace(dir, &key, key_pem.as_bytes())?;
         replace(dir, &certificate, certificate_pem.as_bytes())?;
         Ok((tls, certificate))
     }
 
-    /// What takes a connection through its handshake.
+    /// Returns the acceptor that performs the handshake of a connection.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.config))
     }
@@ -95,13 +96,13 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// The names that a certificate has to have.
+/// Returns the names that a certificate must have.
 fn names(addresses: &[IpAddr]) -> Vec<String> {
     let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
     let mut names = vec!["localhost".to_owned()];
     for address in loopback.iter().chain(addresses) {
         let name = address.to_string();
-        // Nobody connects to the address that stands for all of them.
+        // Nobody connects to the unspecified address.
         if !address.is_unspecified() && !names.contains(&name) {
             names.push(name);
         }
@@ -109,7 +110,8 @@ fn names(addresses: &[IpAddr]) -> Vec<String> {
     names
 }
 
-/// Whether a client that trusts this certificate and no other would take it, under all names, a day from now.
+/// Returns whether a client that trusts only this certificate would accept it, under all names, a day from
+/// now.
 fn is_good(pem: &[u8], names: &[String]) -> bool {
     let Ok(certificate) = CertificateDer::from_pem_slice(pem) else { return false };
     let mut roots = RootCertStore::empty();
@@ -127,13 +129,13 @@ fn is_good(pem: &[u8], names: &[String]) -> bool {
     })
 }
 
-/// A certificate and its key, in PEM.
+/// Creates a certificate and its key, in PEM.
 fn make(names: &[String]) -> Result<(String, String), rcgen::Error> {
     let mut params = CertificateParams::new(names)?;
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, "diskferry emulator");
     params.distinguished_name = name;
-    // A server's and not an authority's: it can vouch for nothing but itself.
+    // A server's certificate, not an authority's: it can vouch only for itself.
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -146,7 +148,7 @@ fn make(names: &[String]) -> Result<(String, String), rcgen::Error> {
     Ok((certificate.pem(), key.serialize_pem()))
 }
 
-/// Puts a file in its place, whole, readable by its owner alone.
+/// Writes a file in one step, readable only by its owner.
 fn replace(dir: &Path, path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     file.write_all(contents)?;

@@ -1,4 +1,4 @@
-//! Schedules with a name: each was a way to have exit 0 over wrong bytes, two drives, a hang or a loss.
+//! Named schedules. Each was a way to get exit 0 over wrong bytes, two drives, a hang or a loss.
 
 use crate::describe;
 use crate::draw::draw;
@@ -31,7 +31,7 @@ fn setup(direction: Direction) -> Setup {
     }
 }
 
-/// Plays a schedule in which everything must hold.
+/// Plays a schedule and asserts that every invariant holds.
 fn holds(setup: Setup, steps: Vec<Step>) {
     let schedule = Schedule { name: "case".to_owned(), setup, steps };
     if let (told, Err(violation)) = try_play(&schedule) {
@@ -49,12 +49,12 @@ fn moment(operation: Operation, stage: Stage, nth: u64) -> Moment {
     Moment { operation, stage, nth }
 }
 
-/// When the far end has answered so many writes.
+/// The moment when the remote has answered the n-th write.
 fn writes(nth: u64) -> Moment {
     moment(Operation::Write, Stage::Answered, nth)
 }
 
-/// When the far end has answered so many reads.
+/// The moment when the remote has answered the n-th read.
 fn reads(nth: u64) -> Moment {
     moment(Operation::Read, Stage::Answered, nth)
 }
@@ -190,7 +190,8 @@ fn case_08_an_unacknowledged_chunk_that_is_zero_in_the_next_run() {
     holds(setup, vec![run(killed), Step::Change(A, Change::Zeros(ninth * CHUNK)), Step::Finish(A)]);
 }
 
-/// Two per cent of a new drive read as what was there before; several times, since what is missed is a matter of luck.
+/// Two per cent of a new drive read as what was there before. Played several times, since luck decides what a
+/// check misses.
 #[test]
 fn case_09_a_partly_dirty_new_drive() {
     for content in 100..108 {
@@ -239,7 +240,7 @@ fn case_13_the_source_is_rewritten_and_its_mtime_put_back() {
     }
 }
 
-/// What `--verify full` took back stands at the journal's end, and that is lost.
+/// The records by which `--verify full` revoked chunks are at the journal's end, and are lost.
 #[test]
 fn case_14_the_journal_loses_its_revocations() {
     let faults = "drop=0.1,seed=4".to_owned();
@@ -256,7 +257,7 @@ fn case_14_the_journal_loses_its_revocations() {
     }
 }
 
-/// The machine loses its power right after a comparison has taken chunks back.
+/// The machine loses power right after a comparison has revoked chunks.
 #[test]
 fn case_14_a_power_loss_takes_the_revocations() {
     for (direction, faults) in
@@ -335,19 +336,21 @@ fn one_interrupt_ends_writes_that_stall() {
     holds(setup, vec![run(interrupt), Step::Finish(A)]);
 }
 
-/// A create that Ctrl-C gave up was taken for one that was never sent, and the next run made another drive.
+/// A create that Ctrl-C abandoned was taken for one that was never sent, and the next run created another
+/// drive.
 #[test]
 fn seed_43_a_create_that_was_given_up_stays_in_doubt() {
     seed_holds(43);
 }
 
-/// A write was answered with a redirect before its body was sent; its room was waited for, for ever.
+/// A write was answered with a redirect before its body was sent, and the reads waited for its buffer
+/// forever.
 #[test]
 fn seed_139_a_dead_write_holds_up_no_read() {
     seed_holds(139);
 }
 
-/// The journal lost the note of the drive, and the next run made another.
+/// The journal lost the record of the drive, and the next run created another.
 #[test]
 fn seed_1315_a_journal_that_lost_its_drive_makes_no_second_one() {
     seed_holds(1315);

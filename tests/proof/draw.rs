@@ -1,4 +1,4 @@
-//! A schedule from a seed.
+//! Draws a schedule from a seed.
 
 use crate::preload::{Action, Call, Class, Rule};
 use crate::random::Random;
@@ -7,7 +7,7 @@ use crate::trap::Moment;
 use diskferry::emulator::{Operation, Stage};
 use diskferry::provider::Provider;
 
-/// The schedule of a seed.
+/// Returns the schedule of a seed.
 pub fn draw(seed: u64) -> Schedule {
     let mut draw = Draw { random: Random::new(seed), snapshot: None };
     let setup = draw.setup();
@@ -43,7 +43,7 @@ impl Draw {
         ];
         let chunk = (64 << 10) << random.pick(&[0, 0, 0, 0, 0, 0, 1, 1, 2, 4]);
         let chunks = if chunk > 256 << 10 { 20 } else { random.between(20, 60) };
-        // Drives are made of sectors, files are not.
+        // Drives consist of sectors, files do not.
         let tail = if direction == Direction::Ranges {
             1 + random.below(chunk)
         } else {
@@ -71,7 +71,7 @@ impl Draw {
         }
         let (provider, from) = (random.pick(&providers), random.pick(&providers));
         let content = random.below(1 << 40);
-        // Not drawn, so that a seed stays the schedule that it was.
+        // Not drawn from the stream, so that existing seeds keep their schedules.
         if matches!(direction, Named | Stdin | Download) && content.is_multiple_of(2) {
             options.push(DELTA.to_owned());
         }
@@ -90,7 +90,7 @@ impl Draw {
         }
     }
 
-    /// Faults of a far end, and whether there are some among them that only `--verify full` can find.
+    /// Draws the faults of a remote. Also returns whether only `--verify full` can find some of them.
     fn faults(&mut self, drives: bool, makes: bool) -> (String, bool) {
         let random = &mut self.random;
         let (kind, wrong) = match random.below(12) {
@@ -164,8 +164,8 @@ impl Draw {
         }
     }
 
-    /// A write of somebody else: of a whole chunk where the far end has no counters that tell of it, since a sample of
-    /// each chunk finds nothing smaller.
+    /// Draws a write by another client. It covers a whole chunk if the remote has no counters that reveal a
+    /// write, since a sample of each chunk finds nothing smaller.
     fn write(&mut self, setup: &Setup, place: Place) -> Step {
         let provider = if place == Place::Source && setup.direction != Direction::Download {
             setup.from
@@ -191,7 +191,7 @@ impl Draw {
                 random.pick(&[in_place, in_place, Change::Truncate, Change::Replace, Change::Append])
             }
             Direction::Stdin | Direction::StdinNew => random.pick(&[in_place, Change::Replace, zeros]),
-            // A server that serves files tells their versions by their times.
+            // A server of files identifies their versions by their times.
             _ => Change::Replace,
         }
     }
@@ -201,7 +201,7 @@ impl Draw {
         Run { force, restart: self.random.percent(8), ..run }
     }
 
-    /// A moment of the transfer that a far end sees.
+    /// Draws a moment of the transfer that a remote sees.
     fn moment(&mut self, setup: &Setup) -> Moment {
         let random = &mut self.random;
         let mut nth = random.between(1, setup.size.div_ceil(setup.chunk));
@@ -223,7 +223,7 @@ impl Draw {
         Moment { operation, stage, nth }
     }
 
-    /// A run that does not come to its end by itself.
+    /// Draws a run that is stopped before its end.
     fn stopped(&mut self, setup: &Setup, which: Which) -> Run {
         let moment = self.moment(setup);
         let stop = match self.random.below(10) {
@@ -269,10 +269,10 @@ impl Draw {
     }
 }
 
-/// Failures that look like failures.
+/// Faults that a client sees as failures.
 const FAILING: &[&str] = &["error=0.03", "busy=0.04", "reset=0.05", "short=0.05", "stall=0.008"];
 
-/// Answers that a client can see are wrong.
+/// Answers that a client can recognize as wrong.
 const ODD: &[&str] = &[
     "page=0.03",
     "page=0.03",
@@ -288,7 +288,7 @@ const ODD: &[&str] = &[
 /// Answers that look like success.
 const LYING: &[&str] = &["drop=0.03", "misplace=0.03", "bend=0.03"];
 
-/// Odd answers to the making of a drive.
+/// Odd answers to the creation of a drive.
 const CREATES: &[&str] = &[
     "create=page",
     "create=nameless",

@@ -1,4 +1,4 @@
-//! A client that knows nothing of diskferry: plain HTTP over a socket of its own.
+//! A client that shares nothing with diskferry: plain HTTP over a socket of its own.
 
 use crate::world::{SECRET, USER};
 use base64::Engine as _;
@@ -7,20 +7,20 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// How often a request is made before the far end counts as gone: enough for any share of faults.
+/// The attempts after which the remote counts as gone: enough for any share of faults.
 const ATTEMPTS: u32 = 60;
 
-/// Somebody else with the same account.
+/// Another client of the same account.
 #[derive(Clone, Copy, Debug)]
 pub struct Foreign(pub SocketAddr);
 
 impl Foreign {
-    /// Writes bytes into a drive, and tries until the far end says that it has done so.
+    /// Writes bytes to a drive, and retries until the remote acknowledges them.
     pub fn write(self, drive: &str, offset: u64, bytes: &[u8]) {
         self.insist("POST", &format!("/drives/{drive}/write/{offset}"), bytes);
     }
 
-    /// Makes a drive; its UUID.
+    /// Creates a drive and returns its UUID.
     pub fn create(self, name: &str, size: u64) -> String {
         let text = self.insist("POST", "/drives/create", format!("name {name}\nsize {size}\n").as_bytes());
         let text = String::from_utf8_lossy(&text).into_owned();
@@ -28,7 +28,7 @@ impl Foreign {
         drive.unwrap_or_else(|| panic!("no drive in the reply {text}")).to_owned()
     }
 
-    /// Reads the first bytes of a drive, as many as there are.
+    /// Reads the first `size` bytes of a drive, or fewer if it is shorter.
     pub fn read(self, drive: &str, size: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < size {
@@ -46,7 +46,7 @@ impl Foreign {
         let mut last = String::new();
         for _ in 0..ATTEMPTS {
             match self.send(method, path, body) {
-                // 507: the drive was made for a source that was shorter, and nothing is written.
+                // 507: the drive was created for a shorter source, and nothing is written.
                 Ok((200..=299 | 507, reply)) => return reply,
                 Ok((status, reply)) => last = format!("{status} {}", String::from_utf8_lossy(&reply)),
                 Err(error) => last = error.to_string(),
@@ -55,7 +55,7 @@ impl Foreign {
         panic!("{method} {path} of the foreign client failed {ATTEMPTS} times: {last}");
     }
 
-    /// One request on a connection of its own.
+    /// Sends one request on a connection of its own.
     fn send(self, method: &str, path: &str, body: &[u8]) -> io::Result<(u16, Vec<u8>)> {
         let mut stream = TcpStream::connect(self.0)?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;
@@ -67,7 +67,7 @@ impl Foreign {
             body.len()
         );
         stream.write_all(head.as_bytes())?;
-        // A reply may come before the body is taken in; then the rest has nowhere to go.
+        // The reply may arrive before the body is read; the rest of the body is then discarded.
         let _ = stream.write_all(body);
         let mut reply = Vec::new();
         stream.read_to_end(&mut reply)?;

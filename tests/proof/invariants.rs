@@ -1,4 +1,4 @@
-//! What must hold after every step, whatever the step was.
+//! The invariants that are checked after every step.
 
 use crate::model::{part_file, target_file};
 use crate::play::{Player, Sprung};
@@ -8,10 +8,10 @@ use crate::world::SECRET;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
-/// What did not hold.
+/// An invariant that was violated.
 #[derive(Debug)]
 pub struct Violation {
-    /// The kind, to be counted by.
+    /// The kind of violation, for counting.
     pub cause: &'static str,
     pub detail: String,
 }
@@ -24,33 +24,34 @@ impl Violation {
 
 pub type Held = Result<(), Violation>;
 
-/// The most memory that a run may take, in KiB.
+/// The memory limit of a run, in KiB.
 const MEMORY: u64 = 128 << 10;
 
-/// How soon a run ends after Ctrl-C.
+/// The time within which a run has to end after Ctrl-C.
 const AFTER_INTERRUPT: Duration = Duration::from_secs(5);
 
-/// What is known of FILE and FILE.part.
+/// The expected state of FILE and FILE.part.
 #[derive(Debug, Default)]
 pub struct Files {
-    /// What FILE holds, by all that is known.
+    /// The bytes that FILE should hold, if known.
     pub file: Option<Vec<u8>>,
-    /// The inode and the bytes of a FILE.part of somebody else.
+    /// The inode and the bytes of a FILE.part that belongs to somebody else.
     pub part: Option<(u64, Vec<u8>)>,
 }
 
-/// What is known of the drives that runs have made.
+/// The drives that runs have created.
 #[derive(Debug, Default)]
 pub struct Made {
     /// Drives whose UUID was printed.
     pub reported: Vec<String>,
-    /// Whether the last run of A, and of B, has not printed a drive.
+    /// Whether the last run of A, and of B, ended without printing a drive.
     pub open: [bool; 2],
-    /// Runs that were told to make another one.
+    /// The number of runs that were told to create another drive.
     pub restarts: usize,
 }
 
-/// How a run went, as far as the run alone can tell.
+/// Checks what the run alone shows: exit status, peak memory, delay after Ctrl-C, and no secret in its
+/// output.
 pub fn ended_well(ended: &Ended, run: Run, sprung: &Sprung) -> Held {
     let brief = ended.brief();
     match (ended.code, ended.signal) {
@@ -74,7 +75,7 @@ pub fn ended_well(ended: &Ended, run: Run, sprung: &Sprung) -> Held {
 }
 
 impl Player<'_> {
-    /// After a run that said 0: the destination holds the source's bytes.
+    /// Checks, after a run that exited with 0, that the destination holds the source's bytes.
     pub fn proven(&mut self, which: Which, source: &[u8], changed: bool, ended: &Ended) -> Held {
         if changed {
             let text = "the source changed while the run read it, and the run said 0";
@@ -107,7 +108,7 @@ impl Player<'_> {
         self.schedule.setup.options.iter().any(|option| option == DELTA)
     }
 
-    /// What somebody else has is as it was; FILE is whole or not there.
+    /// Checks that other people's objects are unchanged, and that FILE is complete or absent.
     pub fn untouched(&mut self, source: &[u8], run: Run, ended: &Ended) -> Held {
         let (drive, bytes) = &self.objects.beside;
         if let Some(end) = self.schedule.setup.direction.target_end()
@@ -144,7 +145,7 @@ impl Player<'_> {
         }
     }
 
-    /// No transfer has made two drives.
+    /// Checks that no transfer has created two drives.
     pub fn one_drive(&mut self, run: Run, ended: &Ended) -> Held {
         let Some(end) =
             self.schedule.setup.direction.target_end().filter(|_| self.schedule.setup.direction.makes())
@@ -170,7 +171,7 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// The bytes at the destination, of which the first `size` count.
+    /// Returns the bytes at the destination, of which the first `size` count.
     fn target_bytes(&self, ended: &Ended, size: usize) -> Result<Vec<u8>, Violation> {
         let setup = &self.schedule.setup;
         if setup.direction.to_file() {

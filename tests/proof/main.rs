@@ -1,9 +1,10 @@
-//! Plays random schedules through the real binary, and checks after every step what must always hold.
+//! Plays random schedules through the real binary, and checks invariants after every step.
 //!
-//! A seed is a schedule: a world (provider, image, options, faults) and some steps (runs that are killed, interrupted or
-//! starved of disk, other clients, changed sources, outages, damaged journals). `PROOF_SEEDS=N` plays so many (200 without
-//! it), `PROOF_FIRST=S` begins at seed S, `PROOF_SEED=S` plays that one and tells what happens. A seed that fails tells its
-//! steps and how to play it again. `cases` has schedules that were found or thought of, each by its name.
+//! A seed determines a schedule: a world (provider, image, options, faults) and some steps (runs that are
+//! killed, interrupted or short of disk space, other clients, changed sources, outages, damaged journals).
+//! `PROOF_SEEDS=N` plays N seeds (200 by default), `PROOF_FIRST=S` starts at seed S, and `PROOF_SEED=S` plays
+//! only seed S and prints what happens. A seed that fails prints its steps and how to play it again. `cases`
+//! holds named schedules that were found or thought of.
 
 mod cases;
 mod draw;
@@ -26,16 +27,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Seeds that are played without `PROOF_SEEDS`.
+/// The number of seeds to play without `PROOF_SEEDS`.
 const SEEDS: u64 = 200;
 
-/// Seeds that are played side by side.
+/// The number of seeds played at the same time.
 const THREADS: usize = 2;
 
-/// A seed that takes longer is named.
+/// A seed that takes longer than this is named.
 const SLOW: Duration = Duration::from_secs(10);
 
-/// Seeds that are told in full when they fail; of the others only the cause is.
+/// The number of failed seeds that are printed in full; of the others only the cause is.
 const TOLD: usize = 10;
 
 fn number(variable: &str) -> Option<u64> {
@@ -43,7 +44,7 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
-/// Plays a schedule; a world that cannot be built counts as a violation too, so that its seed is told.
+/// Plays a schedule. A world that cannot be built counts as a violation too, so that its seed is printed.
 fn try_play(schedule: &Schedule) -> (Vec<String>, Result<(), Violation>) {
     catch_unwind(AssertUnwindSafe(|| play::play(schedule))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();

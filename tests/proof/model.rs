@@ -1,4 +1,4 @@
-//! The images of a schedule: what they hold, how they change, and how a transfer of them is asked for.
+//! The images of a schedule: their bytes, their changes, and the arguments of a transfer.
 
 use crate::random::Random;
 use crate::schedule::{Change, Direction, Run, Setup, Which};
@@ -8,7 +8,7 @@ use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// The name of a source's file.
+/// Returns the name of a source's file.
 pub fn file_name(which: Which) -> &'static str {
     match which {
         Which::A => "a.img",
@@ -16,7 +16,7 @@ pub fn file_name(which: Which) -> &'static str {
     }
 }
 
-/// The name of the same, packed.
+/// Returns the name of a source's packed file.
 pub fn packed_name(which: Which) -> &'static str {
     match which {
         Which::A => "a.gz",
@@ -24,8 +24,10 @@ pub fn packed_name(which: Which) -> &'static str {
     }
 }
 
-/// The bytes of an image. Each chunk is of one kind, so that two versions of it differ everywhere or nowhere: what a far
-/// end without counters cannot tell by a sample is not asked of it.
+/// Returns the bytes of an image.
+///
+/// Each chunk is of one kind, so that two versions of it differ everywhere or nowhere. A remote without
+/// counters is therefore never asked to notice what a sample cannot.
 pub fn image(setup: &Setup, version: u64) -> Vec<u8> {
     let mut random = Random::new(setup.content.wrapping_mul(1000).wrapping_add(version));
     let mut bytes = Vec::new();
@@ -45,7 +47,7 @@ pub fn image(setup: &Setup, version: u64) -> Vec<u8> {
     bytes
 }
 
-/// Writes an image; its zeros are holes, or are not, at random.
+/// Writes an image. Its zeros are holes or data, at random.
 pub fn write_image(path: &Path, bytes: &[u8], setup: &Setup) {
     let file = File::create(path).unwrap();
     file.set_len(bytes.len() as u64).unwrap();
@@ -64,7 +66,7 @@ pub fn pack(from: &[u8], to: &Path) {
     std::fs::write(to, out.finish().unwrap()).unwrap();
 }
 
-/// Changes a file that is a source.
+/// Changes the file of a source.
 pub fn change(path: &Path, change: Change, setup: &Setup, random: &mut Random) {
     let before = path.metadata().unwrap();
     let file = File::options().write(true).open(path).unwrap();
@@ -97,7 +99,7 @@ pub fn change(path: &Path, change: Change, setup: &Setup, random: &mut Random) {
     }
 }
 
-/// Does something to a file until its time of change is another than it was: the kernel's clock for it moves in steps.
+/// Repeats an action on a file until its time of change differs: the kernel's clock for it advances in steps.
 fn later(file: &File, before: &std::fs::Metadata, act: impl Fn(&File)) {
     loop {
         act(file);
@@ -109,14 +111,14 @@ fn later(file: &File, before: &std::fs::Metadata, act: impl Fn(&File)) {
     }
 }
 
-/// What a schedule's transfers are about.
+/// The drives of a schedule's transfers.
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
     /// The source drives of A and B.
     pub sources: [String; 2],
-    /// The drive that is written to.
+    /// The drive to write to.
     pub target: String,
-    /// A drive beside it that no run has any business with, and what it holds.
+    /// A neighbouring drive that no run may touch, and its bytes.
     pub beside: (String, Vec<u8>),
 }
 
@@ -126,17 +128,17 @@ impl Objects {
     }
 }
 
-/// FILE of a download.
+/// Returns the path of a download's FILE.
 pub fn target_file(world: &World) -> PathBuf {
     world.path("out.img")
 }
 
-/// FILE.part of a download.
+/// Returns the path of a download's FILE.part.
 pub fn part_file(world: &World) -> PathBuf {
     world.path("out.img.part")
 }
 
-/// The arguments of a run.
+/// Returns the arguments of a run.
 pub fn arguments(setup: &Setup, objects: &Objects, run: Run) -> Vec<String> {
     let which = run.which;
     let (file, drive, target) = (file_name(which), objects.source(which), &objects.target);

@@ -1,4 +1,4 @@
-//! Plays a schedule, and looks at everything after every step.
+//! Plays a schedule, and checks everything after every step.
 
 use crate::invariants::{Files, Held, Made, Violation, ended_well};
 use crate::model::{self, Objects, arguments, file_name, packed_name, part_file, target_file};
@@ -13,13 +13,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-/// No run takes longer; it is killed then. Times the machine's load.
+/// The longest that a run may take before it is killed. It is multiplied by the machine's load.
 const HANG: Duration = Duration::from_secs(20);
 
-/// How often the last run is repeated until it says 0.
+/// How often the last run is repeated until it exits with 0.
 const TRIES: usize = 10;
 
-/// What a trap or a rule has done to a run.
+/// What a trap or a rule did to a run.
 #[derive(Debug, Default)]
 pub struct Sprung {
     pub kills: bool,
@@ -34,11 +34,11 @@ pub struct Player<'a> {
     pub files: Files,
     pub made: Made,
     random: Random,
-    /// What has happened, in words.
+    /// The events so far, in words.
     pub told: Vec<String>,
 }
 
-/// Plays a schedule. What happened, and what did not hold, if anything.
+/// Plays a schedule. Returns what happened, and the violation if there was one.
 pub fn play(schedule: &Schedule) -> (Vec<String>, Held) {
     let mut player = Player {
         schedule,
@@ -61,7 +61,7 @@ pub fn play(schedule: &Schedule) -> (Vec<String>, Held) {
 }
 
 impl Player<'_> {
-    /// Makes everything that is there before the first step.
+    /// Creates everything that exists before the first step.
     fn begin(&mut self) {
         let setup = self.schedule.setup.clone();
         let images = [model::image(&setup, 1), model::image(&setup, 2)];
@@ -161,7 +161,7 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// Somebody else writes into a drive.
+    /// Writes to a drive as another client.
     fn write(&mut self, place: Place, offset: u64, len: u64) {
         let end = self.place(place).unwrap();
         let drive = match place {
@@ -198,7 +198,7 @@ impl Player<'_> {
         }
     }
 
-    /// What the source of a transfer holds now.
+    /// Returns the current bytes of a transfer's source.
     fn source(&self, which: Which) -> Vec<u8> {
         let path: PathBuf = match self.schedule.setup.direction.source_end() {
             Some(end) if end != "spot" => self.world.drive_file(end, self.objects.source(which)),
@@ -207,12 +207,12 @@ impl Player<'_> {
         std::fs::read(path).unwrap()
     }
 
-    /// One run, with what happens to it, and what must hold after it.
+    /// Performs one run with its interruptions, and checks the invariants after it.
     fn run(&mut self, run: Run) -> Result<Ended, Violation> {
         self.run_at(run, 0)
     }
 
-    /// `depth` is 1 while another run is paused, whose connections stand.
+    /// `depth` is 1 while another run is paused with its connections open.
     fn run_at(&mut self, run: Run, depth: u32) -> Result<Ended, Violation> {
         let setup = &self.schedule.setup;
         let source = self.source(run.which);
@@ -237,11 +237,11 @@ impl Player<'_> {
                 Event::Paused => {
                     self.world.trap.disarm();
                     if let Stop::Pause(_, meanwhile) = run.stop {
-                        // It may have made its drive, and has not printed it.
+                        // It may have created its drive without printing it yet.
                         self.made.open[usize::from(run.which == Which::B)] = true;
                         self.made.restarts += usize::from(run.restart);
                         changed |= self.meanwhile(meanwhile, run.which)?;
-                        // At its end it is counted for good.
+                        // It is counted for good when it ends.
                         self.made.restarts -= usize::from(run.restart);
                     }
                     running.resume();
@@ -264,7 +264,7 @@ impl Player<'_> {
         Ok(ended)
     }
 
-    /// What happens while a run is paused. Whether its source changed.
+    /// Performs what happens while a run is paused. Returns whether its source changed.
     fn meanwhile(&mut self, meanwhile: Meanwhile, which: Which) -> Result<bool, Violation> {
         match meanwhile {
             Meanwhile::Second(other) => {
@@ -273,7 +273,7 @@ impl Player<'_> {
             }
             Meanwhile::Change(change) => {
                 self.change(which, change);
-                // What was opened before another file got its name is as it was.
+                // A file that was opened before another took its name is unchanged.
                 return Ok(change != Change::Replace);
             }
             Meanwhile::Write(offset, len) => self.write(Place::Target, offset, len),
@@ -302,7 +302,7 @@ impl Player<'_> {
         Sprung { kills: kills && at.is_some(), interrupts: interrupts && at.is_some(), at }
     }
 
-    /// Does what a user would: the same command again, and what its hints say, until it says 0.
+    /// Does what a user would: repeats the same command, and follows its hints, until it exits with 0.
     fn finish(&mut self, which: Which) -> Held {
         self.world.calm();
         let mut run = Run { force: self.files.file.is_some(), ..Run::whole(which) };
@@ -313,7 +313,7 @@ impl Player<'_> {
             let said = &ended.stderr;
             match ended.code {
                 Some(0) => return Ok(()),
-                // Where drives carry no mark, only the user knows which one it is.
+                // If drives carry no mark, only the user knows which one it is.
                 Some(3) if said.contains("that this transfer may have created") => return Ok(()),
                 Some(1 | 5) if said.contains(".part is in the way") => self.clear_part(said),
                 Some(1 | 5) => {
@@ -327,7 +327,8 @@ impl Player<'_> {
         Err(Violation::new("no way out", format!("the last of {TRIES} tries: {last}")))
     }
 
-    /// Gives up the transfer that a FILE.part belongs to, if the hint names one; else looks at the file and removes it.
+    /// Discards the transfer that a FILE.part belongs to, if the hint names one; otherwise checks the file
+    /// and removes it.
     fn clear_part(&mut self, said: &str) {
         let named = said.split_once("transfers discard --part ").map(|(_, rest)| rest);
         if let Some(id) = named.and_then(|rest| rest.split('`').next()) {
@@ -339,7 +340,7 @@ impl Player<'_> {
     }
 }
 
-/// Uploads an image that begins with these bytes; how that ended.
+/// Uploads an image that begins with these bytes, and returns how the run ended.
 pub fn container(schedule: &Schedule, magic: &[u8]) -> Ended {
     use std::os::unix::fs::FileExt;
     let mut world = World::new();

@@ -1,6 +1,6 @@
 /*
- * A disk that fails on request. Preloaded into diskferry, it counts what the process does to its journal,
- * FILE.part and standard output, and acts at the n-th time.
+ * A disk that fails on request. This library is preloaded into diskferry. It counts the calls of the process on its
+ * journal, FILE.part and standard output, and acts at the n-th one.
  *
  * PROOF_RULES is a list of CLASS:OPERATION:N:ACTION, separated by semicolons.
  *   CLASS      journal (a path that ends in ".journal"), part (".part") or out (".out", where standard output goes)
@@ -8,11 +8,11 @@
  *              written)
  *   ACTION     kill   the process ends before the call is carried out
  *              tear   half of the write is carried out, then the process ends
- *              crash  everything that was not synced is lost, then the process ends: the machine lost its power
+ *              crash  everything that was not synced is lost, then the process ends, as in a power loss
  *              int    the process gets SIGINT, then goes on
  *              eio, enospc  the call fails. A failed sync also loses the pages that were written since the last good one:
- *                     they read as zero. A failed write is no write, and neither is any after it.
- * PROOF_MARK is a file that is made when a rule acts.
+ *                     they read as zero. A failed write writes nothing, and neither does any after it.
+ * PROOF_MARK is a file that is created when a rule acts.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -128,7 +128,7 @@ static void lose(struct file *file, int truncate) {
             if (real_pwrite64(fd, zeros, len, at) < 0) break;
         }
     }
-    if (truncate && least >= 0 && ftruncate(fd, least) != 0) { /* It stays as long as it is. */ }
+    if (truncate && least >= 0 && ftruncate(fd, least) != 0) { /* It keeps its length. */ }
     file->ranges = 0;
 }
 
@@ -138,7 +138,7 @@ static void mark(void) {
     if (fd >= 0) close(fd);
 }
 
-/* The rule whose turn it is. */
+/* The rule whose count was reached. */
 static struct rule *due(int class, const char *operation) {
     struct rule *found = NULL;
     for (int i = 0; i < rule_count; i++) {
@@ -149,7 +149,7 @@ static struct rule *due(int class, const char *operation) {
     return found;
 }
 
-/* Acts on the process. Returns the error that the call is to fail with, or 0. */
+/* Performs the action. Returns the error that the call has to fail with, or 0. */
 static int act(const struct rule *rule) {
     if (!rule) return 0;
     mark();
@@ -163,7 +163,7 @@ static int act(const struct rule *rule) {
     return 0;
 }
 
-/* How much of a write of `len` bytes there is room for. */
+/* Returns how many of the `len` bytes of a write still fit. */
 static size_t room(int class, size_t len, int *error) {
     for (int i = 0; i < rule_count; i++) {
         struct rule *rule = &rules[i];

@@ -1,11 +1,11 @@
-//! The library that makes a process's disk fail: see preload.c.
+//! The preloaded library that makes a process's disk fail: see preload.c.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The library, built once a process by the C compiler that links Rust programs too.
+/// Returns the library's path. It is built once per process by the C compiler that also links Rust programs.
 pub fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
@@ -25,7 +25,7 @@ pub fn library() -> &'static Path {
     })
 }
 
-/// Files of the process.
+/// The kinds of files of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     Journal,
@@ -34,16 +34,16 @@ pub enum Class {
     Out,
 }
 
-/// What is counted.
+/// The calls that a rule counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     Write,
     Sync,
     /// Links, renames and removals.
     Name,
-    /// Bytes that were written.
+    /// Bytes written.
     Bytes,
-    /// The process's exit; of the class `Journal` alone.
+    /// The exit of the process; only for the class `Journal`.
     Exit,
 }
 
@@ -58,7 +58,7 @@ pub enum Action {
     Enospc,
 }
 
-/// A moment that the process's disk sees, and what happens then.
+/// A moment that the process's disk sees, and the action then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub class: Class,

@@ -1,4 +1,5 @@
-//! A process: started, paused, signalled, and waited for with its peak memory, never longer than a bound.
+//! A process that can be started, paused, signalled, and waited for within a bound, along with its peak
+//! memory.
 
 #![allow(unsafe_code, reason = "wait4 alone tells the peak memory of one process")]
 
@@ -10,12 +11,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The process, as long as it lives: a signal can never reach another one that got its number.
+/// The process while it lives: a signal can never reach another process that took over its id.
 #[derive(Clone, Debug, Default)]
 pub struct Target(Arc<Mutex<Option<Pid>>>);
 
 impl Target {
-    /// Sends a signal; nothing happens if the process has ended.
+    /// Sends a signal, if the process has not ended.
     pub fn signal(&self, signal: Signal) {
         if let Some(pid) = *self.lock() {
             let _ = kill_process(pid, signal);
@@ -27,14 +28,14 @@ impl Target {
     }
 }
 
-/// What a process has come to.
+/// A change in the state of a process.
 #[derive(Debug)]
 pub enum Event {
     /// It was stopped by SIGSTOP.
     Paused,
-    /// It is gone.
+    /// It has ended.
     Ended(Ended),
-    /// Neither within the bound: it was killed.
+    /// Neither happened within the bound, and it was killed.
     Hung,
 }
 
@@ -53,7 +54,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// The last two lines of its errors, on one line.
+    /// Returns how the process ended, and its lines with errors or hints, on one line.
     pub fn brief(&self) -> String {
         let how = match (self.code, self.signal) {
             (Some(code), _) => format!("exit {code}"),
@@ -72,8 +73,8 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts a command; what it prints goes to files of this stem. `target` gets the process before it can have done
-    /// anything that others see.
+    /// Starts a command whose output goes to files with this stem. `target` refers to the process before the
+    /// process can do anything visible.
     pub fn start(mut command: Command, stem: &Path, target: &Target) -> Self {
         let (out, err) = (stem.with_extension("out"), stem.with_extension("err"));
         command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
@@ -99,7 +100,7 @@ impl Running {
         Running { target: target.clone(), events }
     }
 
-    /// Waits for the next event, and kills the process if there is none for so long.
+    /// Waits for the next event, and kills the process if none comes within `bound`.
     pub fn next(&self, bound: Duration) -> Event {
         match self.events.recv_timeout(bound) {
             Ok(event) => event,
@@ -112,28 +113,28 @@ impl Running {
         }
     }
 
-    /// Lets a paused process go on.
+    /// Resumes a paused process.
     pub fn resume(&self) {
         self.target.signal(Signal::CONT);
     }
 }
 
 impl Drop for Running {
-    /// A run that was given up while it was paused would stay for ever.
+    /// A run that is abandoned while it is paused would stay forever.
     fn drop(&mut self) {
         self.target.signal(Signal::KILL);
     }
 }
 
 fn wait(pid: Pid, target: &Target, out: &PathBuf, err: &PathBuf) -> Event {
-    // First without reaping, so that the number stays taken while a signal may be on its way.
+    // Wait without reaping first, so that the process id stays taken while a signal may be under way.
     let both = WaitIdOptions::EXITED | WaitIdOptions::STOPPED;
     loop {
         let seen = waitid(WaitId::Pid(pid), both | WaitIdOptions::NOWAIT);
         match seen {
             Err(rustix::io::Errno::INTR) => {}
             Ok(Some(status)) if status.stopped() => {
-                // May have been continued or killed meanwhile; then the next turn sees that.
+                // It may have been continued or killed meanwhile; the next iteration sees that.
                 let _ = waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG);
                 return Event::Paused;
             }
@@ -161,14 +162,15 @@ fn wait(pid: Pid, target: &Target, out: &PathBuf, err: &PathBuf) -> Event {
     })
 }
 
-/// The peak memory of this process, in KiB: what a child's peak begins with, since it starts as a copy.
+/// Returns the peak memory of this process, in KiB. A child's peak starts at this value, since the child
+/// starts as a copy.
 pub fn own_peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-/// How much longer than on an idle machine things may take.
+/// Returns how many times longer things may take than on an idle machine.
 pub fn patience() -> u32 {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load: f64 = load.split_whitespace().next().and_then(|one| one.parse().ok()).unwrap_or(0.0);

@@ -1,4 +1,4 @@
-//! Numbers that are drawn: the same from the same seed, everywhere.
+//! Reproducible random numbers: the same seed gives the same numbers on every machine.
 
 /// A stream of numbers (splitmix64).
 #[derive(Clone, Debug)]
@@ -17,17 +17,17 @@ impl Random {
         x ^ (x >> 31)
     }
 
-    /// From 0 up to, and without, `end`.
+    /// Returns a number from 0 up to, but not including, `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
 
-    /// From `first` to `last`, both included.
+    /// Returns a number from `first` to `last`, inclusive.
     pub fn between(&mut self, first: u64, last: u64) -> u64 {
         first + self.below(last - first + 1)
     }
 
-    /// True in so many of a hundred draws.
+    /// Returns true in `share` of a hundred draws.
     pub fn percent(&mut self, share: u64) -> bool {
         self.below(100) < share
     }
@@ -36,7 +36,7 @@ impl Random {
         from[usize::try_from(self.below(from.len() as u64)).unwrap()].clone()
     }
 
-    /// Bytes that do not compress.
+    /// Returns bytes that do not compress.
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(len + 8);
         while bytes.len() < len {

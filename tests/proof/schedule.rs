@@ -1,28 +1,28 @@
-//! A schedule: how a world is set up, and what happens in it, step by step. It can be said in words.
+//! A schedule: how a world is set up, and what happens in it step by step. It can be printed in words.
 
 use crate::preload::{Action, Rule};
 use crate::trap::Moment;
 use diskferry::provider::Provider;
 use std::fmt;
 
-/// What the transfer of a schedule is.
+/// The kind of transfer in a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// A file to a drive that is named.
+    /// A file to a given drive.
     Named,
     /// A file to a new drive.
     New,
-    /// Standard input to a drive that is named.
+    /// Standard input to a given drive.
     Stdin,
     /// Standard input to a new drive.
     StdinNew,
     /// A drive to a file.
     Download,
-    /// A drive to a drive of another far end that is named.
+    /// A drive to a given drive on another remote.
     Migrate,
-    /// A drive to a new drive of another far end.
+    /// A drive to a new drive on another remote.
     MigrateNew,
-    /// An appliance to a file, by ranges.
+    /// An appliance to a file, in ranges.
     Ranges,
     /// A packed appliance to a file, as a stream.
     Unpack,
@@ -31,32 +31,32 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Whether the destination is FILE.
+    /// Returns whether the destination is FILE.
     pub fn to_file(self) -> bool {
         matches!(self, Direction::Download | Direction::Ranges | Direction::Unpack)
     }
 
-    /// Whether the source is a file of this machine.
+    /// Returns whether the source is a local file.
     pub fn reads_file(self) -> bool {
         matches!(self, Direction::Named | Direction::New) || self.reads_stdin()
     }
 
-    /// Whether the source is standard input.
+    /// Returns whether the source is standard input.
     pub fn reads_stdin(self) -> bool {
         matches!(self, Direction::Stdin | Direction::StdinNew)
     }
 
-    /// Whether the source is a packed appliance.
+    /// Returns whether the source is a packed appliance.
     pub fn packed(self) -> bool {
         matches!(self, Direction::Unpack | Direction::Appliance)
     }
 
-    /// Whether a drive is made.
+    /// Returns whether the transfer creates a drive.
     pub fn makes(self) -> bool {
         matches!(self, Direction::New | Direction::StdinNew | Direction::MigrateNew | Direction::Appliance)
     }
 
-    /// The far end of the source, if it is at one.
+    /// Returns the remote of the source, if it has one.
     pub fn source_end(self) -> Option<&'static str> {
         match self {
             Direction::Named | Direction::New | Direction::Stdin | Direction::StdinNew => None,
@@ -66,7 +66,7 @@ impl Direction {
         }
     }
 
-    /// The far end of the destination, if it is at one.
+    /// Returns the remote of the destination, if it has one.
     pub fn target_end(self) -> Option<&'static str> {
         (!self.to_file()).then_some("oh")
     }
@@ -79,55 +79,55 @@ pub enum Which {
     B,
 }
 
-/// The option of runs that move only what differs; of a download it replaces the file that is there.
+/// The option of runs that move only what differs. A download with it replaces the existing file.
 pub const DELTA: &str = "--delta";
 
 /// How a world is set up.
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub direction: Direction,
-    /// Of the destination, or of the drive that is downloaded.
+    /// The provider of the destination, or of the drive to download.
     pub provider: Provider,
-    /// Of the source of a migration.
+    /// The provider of a migration's source.
     pub from: Provider,
     pub chunk: u64,
-    /// Bytes of the image.
+    /// The size of the image in bytes.
     pub size: u64,
-    /// What the images' contents are drawn from.
+    /// The seed of the images' contents.
     pub content: u64,
     pub options: Vec<String>,
     /// The value of `--verify`.
     pub verify: &'static str,
-    /// Faults of the destination's far end, and of the source's.
+    /// The faults of the destination's remote, and of the source's.
     pub faults: String,
     pub source_faults: String,
     /// Whether every run has `--resume full`.
     pub full: bool,
 }
 
-/// What becomes of a file that is a source.
+/// A change to the file of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Bytes at this offset change, and the file's mtime is put back.
+    /// Bytes at this offset change, and the file's mtime is restored.
     InPlace(u64),
     Truncate,
     /// Another file of the same size under the same name.
     Replace,
     Append,
-    /// All of it from here on becomes zeros.
+    /// Everything from this offset on becomes zeros.
     Zeros(u64),
 }
 
-/// What is done while a run is paused.
+/// What happens while a run is paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meanwhile {
-    /// Another run, to its end.
+    /// Another run, until it ends.
     Second(Which),
     /// The source changes.
     Change(Change),
-    /// Somebody else writes into the destination.
+    /// Another client writes to the destination: offset and length.
     Write(u64, u64),
-    /// The far end stops and starts again.
+    /// The remote stops and starts again.
     Outage,
 }
 
@@ -138,7 +138,7 @@ pub enum Stop {
     Kill(Moment),
     Interrupt(Moment),
     Pause(Moment, Meanwhile),
-    /// By its own disk.
+    /// By a failure of its own disk.
     Disk(Rule),
 }
 
@@ -149,45 +149,45 @@ pub struct Run {
     pub stop: Stop,
     pub restart: bool,
     pub force: bool,
-    /// With `--verify none`, whatever the others have.
+    /// Whether it has `--verify none`, whatever the other runs have.
     pub unverified: bool,
 }
 
-/// Which far end is meant.
+/// One of the two remotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Source,
     Target,
 }
 
-/// What happens.
+/// One step of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Run(Run),
-    /// Somebody else writes so many bytes into the destination, or into A's source.
+    /// Another client writes to the destination, or to A's source: offset and length.
     Write(Place, u64, u64),
     Change(Which, Change),
-    /// Somebody else puts a FILE.part there; ours, if there is one, goes.
+    /// Somebody else creates a FILE.part, in place of ours if there is one.
     Part,
-    /// Somebody else puts a FILE there, if there is none.
+    /// Somebody else creates FILE, if it does not exist.
     File,
     Restart(Place),
-    /// No far end has faults any more.
+    /// All faults end.
     Calm,
     Snapshot(Place),
-    /// Back to the snapshot.
+    /// Restores the snapshot.
     Restore(Place),
     /// The journal is cut at this many thousandths of its length.
     Cut(u64),
-    /// One bit of the journal is bent there.
+    /// One bit of the journal is flipped at this many thousandths of its length.
     Bend(u64),
-    /// The same run again until it says 0.
+    /// The same run is repeated until it exits with 0.
     Finish(Which),
-    /// A run that has nothing left to do and says so.
+    /// A run has nothing left to do and says so.
     Succeed(Which),
 }
 
-/// All of it.
+/// A complete schedule.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// How to play it again.

@@ -1,4 +1,4 @@
-//! A trap at a far end: at the n-th request of a kind a signal goes to the process that is running.
+//! A trap at a remote: at the n-th request of a kind, the running process gets a signal.
 
 use crate::process::Target;
 use diskferry::emulator::{Next, Operation, Seen, Stage};
@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// A moment that a far end sees: the n-th time that an operation comes to a stage.
+/// A moment that a remote sees: the n-th time that an operation reaches a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     pub operation: Operation,
@@ -28,18 +28,18 @@ struct State {
     sprung: Option<Instant>,
 }
 
-/// Shared by all far ends of a world.
+/// A trap that all remotes of a world share.
 #[derive(Clone, Debug, Default)]
 pub struct Trap(Arc<Mutex<State>>);
 
 impl Trap {
-    /// Sets the trap for the process that `target` is or will be.
+    /// Sets the trap for the process that `target` refers to, now or later.
     pub fn arm(&self, moment: Moment, signal: Signal, target: &Target) {
         let armed = Armed { moment, seen: 0, signal, target: target.clone() };
         *self.lock() = State { armed: Some(armed), sprung: None };
     }
 
-    /// Takes the trap away. When it sprang, if it did.
+    /// Removes the trap, and returns when it sprang, if it did.
     pub fn disarm(&self) -> Option<Instant> {
         let mut state = self.lock();
         state.armed = None;

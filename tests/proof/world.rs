@@ -1,4 +1,4 @@
-//! Everything that a schedule plays in: a home directory, far ends, and the binary.
+//! The world of a schedule: a home directory, remotes, and the binary.
 
 use crate::foreign::Foreign;
 use crate::preload;
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 pub const USER: &str = "22222222-2222-4222-8222-222222222222";
 pub const SECRET: &str = "the-secret-that-nobody-prints";
 
-/// A far end. It keeps its address when it is stopped and started.
+/// A remote. It keeps its address when it is stopped and started.
 struct End {
     name: &'static str,
     provider: Provider,
@@ -26,7 +26,7 @@ struct End {
     address: SocketAddr,
 }
 
-/// Everything goes away with it.
+/// A temporary home directory with its remotes. All of it is removed on drop.
 pub struct World {
     dir: TempDir,
     ends: Vec<End>,
@@ -44,7 +44,7 @@ impl World {
         self.dir.path().join(name)
     }
 
-    /// Adds a far end, which is the remote NAME; its drives are in a directory of that name.
+    /// Adds a remote with this name. Its drives are in a directory of the same name.
     pub fn add(&mut self, name: &'static str, provider: Provider, appliances: Vec<(String, PathBuf)>) {
         let address = ([127, 0, 0, 1], 0).into();
         let faults = String::new();
@@ -69,7 +69,7 @@ impl World {
         self.ends.iter().find(|end| end.name == name).expect("a far end of this name")
     }
 
-    /// Starts a far end, or starts it again with other faults. What is in flight is lost, the drives stay.
+    /// Starts a remote, or restarts it with other faults. What is in flight is lost; the drives remain.
     pub fn start(&mut self, name: &str, faults: &str) {
         let data = self.path(name);
         let trap = self.trap.clone();
@@ -92,7 +92,7 @@ impl World {
         self.ends.iter_mut().filter(|end| end.name == name).for_each(|end| end.emulator = None);
     }
 
-    /// Starts every far end again, without faults.
+    /// Restarts every remote without faults.
     pub fn calm(&mut self) {
         let faulty = self.ends.iter().filter(|end| end.emulator.is_none() || !end.faults.is_empty());
         for name in faulty.map(|end| end.name).collect::<Vec<_>>() {
@@ -100,20 +100,20 @@ impl World {
         }
     }
 
-    /// Stops a far end and starts it again as it was.
+    /// Restarts a remote with the faults that it had.
     pub fn restart(&mut self, name: &str) {
         let faults = self.end(name).faults.clone();
         self.start(name, &faults);
     }
 
-    /// Waits until the far ends have carried out what a process that is gone has sent.
+    /// Waits until the remotes have carried out what a process that is gone has sent.
     pub fn settle(&self) {
         for emulator in self.ends.iter().filter_map(|end| end.emulator.as_ref()) {
             assert!(emulator.settle(Duration::from_secs(30)), "a far end does not come to rest");
         }
     }
 
-    /// Whether there is a far end of this name.
+    /// Returns whether there is a remote of this name.
     pub fn has(&self, name: &str) -> bool {
         self.ends.iter().any(|end| end.name == name)
     }
@@ -122,19 +122,19 @@ impl World {
         Foreign(self.end(name).address)
     }
 
-    /// The file that a drive's bytes are in.
+    /// Returns the file that holds a drive's bytes.
     pub fn drive_file(&self, end: &str, drive: &str) -> PathBuf {
         self.path(end).join("drives").join(format!("{drive}.raw"))
     }
 
-    /// The drives of a far end.
+    /// Returns the drives of a remote.
     pub fn drives(&self, end: &str) -> Vec<String> {
         let Ok(files) = std::fs::read_dir(self.path(end).join("drives")) else { return Vec::new() };
         let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
         names.filter_map(|name| name.strip_suffix(".raw").map(str::to_owned)).collect()
     }
 
-    /// Keeps a copy of everything that a far end has.
+    /// Copies all data of a remote.
     pub fn snapshot(&mut self, end: &str) {
         self.stop(end);
         let (from, to) = (self.path(end), self.path(&format!("{end}.older")));
@@ -143,7 +143,7 @@ impl World {
         self.restart(end);
     }
 
-    /// Puts a far end back to that copy; false if there is none.
+    /// Restores that copy of a remote; returns false if there is none.
     pub fn restore(&mut self, end: &str) -> bool {
         let older = self.path(&format!("{end}.older"));
         if !older.exists() {
@@ -156,7 +156,7 @@ impl World {
         true
     }
 
-    /// The journals that are there.
+    /// Returns the journals that exist.
     pub fn journals(&self) -> Vec<PathBuf> {
         let Ok(files) = std::fs::read_dir(self.path(".local/state/diskferry/transfers")) else {
             return Vec::new();
@@ -167,12 +167,12 @@ impl World {
         all
     }
 
-    /// Where the preloaded library notes that a rule has acted, for the run that was started last.
+    /// Returns where the preloaded library notes that a rule has acted, for the run that was started last.
     pub fn mark(&self) -> PathBuf {
         self.path(&format!("run-{}.mark", self.runs))
     }
 
-    /// The binary, in this world and no other.
+    /// Returns the binary, confined to this world.
     fn binary(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_diskferry"));
         command
@@ -184,14 +184,14 @@ impl World {
         command
     }
 
-    /// Runs a command that asks no server, and that has to do what it is told.
+    /// Runs a command that contacts no server, and asserts that it succeeds.
     pub fn command(&self, args: &[&str]) {
         let mut command = self.binary();
         let ended = command.args(args).output().unwrap();
         assert!(ended.status.success(), "{args:?}: {}", String::from_utf8_lossy(&ended.stderr));
     }
 
-    /// Starts the binary with these rules for its disk; standard input comes from a file, if one is given.
+    /// Starts the binary with these rules for its disk, and with standard input from a file if one is given.
     pub fn run(&mut self, args: &[String], rules: &str, stdin: Option<&Path>, target: &Target) -> Running {
         self.runs += 1;
         let stem = self.path(&format!("run-{}", self.runs));
@@ -209,7 +209,7 @@ impl World {
     }
 }
 
-/// Starts an emulator; its port may have been lent to a connection for a moment since it stopped.
+/// Starts an emulator. Retries, since a connection may have borrowed the port since it stopped.
 fn start(config: &Config) -> Emulator {
     let until = Instant::now() + Duration::from_mins(1);
     loop {
@@ -222,7 +222,7 @@ fn start(config: &Config) -> Emulator {
     }
 }
 
-/// Copies a directory tree, with its holes.
+/// Copies a directory tree, and keeps its holes.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {

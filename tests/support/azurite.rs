@@ -1,6 +1,7 @@
-//! Azurite, Microsoft's own emulator of Azure Storage, as a server for tests, and tokens for it.
+//! Azurite, Microsoft's emulator of Azure Storage, as a server for tests, and tokens for it.
 //!
-//! Found by `DISKFERRY_AZURITE`, on `PATH`, or in `target/clients-npm`, where `tests/clients/npm` puts it.
+//! It is looked up in `DISKFERRY_AZURITE`, on `PATH`, and in `target/clients-npm`, where `tests/clients/npm`
+//! installs it.
 #![allow(dead_code, reason = "every suite has a copy of its own and uses a part")]
 
 use base64::Engine;
@@ -18,10 +19,10 @@ use std::time::Duration;
 pub const ACCOUNT: &str = "devstoreaccount1";
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/// The container that is there from the start.
+/// The container that exists from the start.
 pub const CONTAINER: &str = "images";
 
-/// A running server. It ends, with all that it holds, when this is dropped.
+/// A running server. It stops, and its data is removed, when this is dropped.
 pub struct Azurite {
     child: Child,
     address: String,
@@ -29,7 +30,7 @@ pub struct Azurite {
 }
 
 impl Azurite {
-    /// Starts a server with an empty container; `None` where Azurite is not installed.
+    /// Starts a server with an empty container, or returns `None` if Azurite is not installed.
     pub fn start() -> Option<Self> {
         let Some(program) = find() else {
             crate::skipped::skipped("azurite-blob is not installed (tests/clients/npm does it)");
@@ -53,10 +54,10 @@ impl Azurite {
             .spawn()
             .unwrap();
         let stdout = child.stdout.take().unwrap();
-        // From here on it ends if anything panics.
+        // From here on a panic stops the server.
         let mut started = Self { child, address: String::new(), _data: data };
         let (tell, told) = mpsc::channel();
-        // Reads to the end, so that the server never waits for a reader.
+        // Read to the end, so that the server never blocks on a full pipe.
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if let Some((_, address)) = line.split_once("listens on http://") {
@@ -70,18 +71,18 @@ impl Azurite {
         Some(started)
     }
 
-    /// The container's URL.
+    /// Returns the container's URL.
     pub fn url(&self) -> String {
         format!("http://{}/{ACCOUNT}/{CONTAINER}", self.address)
     }
 
-    /// A request without a body, with a token of its own: the whole answer.
+    /// Sends a request without a body, with a token of its own, and returns the whole response.
     pub fn request(&self, method: &str, path_and_query: &str) -> String {
         let (head, body) = self.exchange(method, path_and_query, "", &[]);
         format!("{head}\r\n\r\n{}", String::from_utf8_lossy(&body))
     }
 
-    /// Makes a page blob of these bytes, a multiple of 512, of which zeros are not written.
+    /// Creates a page blob of these bytes, a multiple of 512. Zeros are not written.
     pub fn put(&self, blob: &str, bytes: &[u8]) {
         let path = format!("{CONTAINER}/{}", path(blob));
         let size = format!("x-ms-blob-type: PageBlob\r\nx-ms-blob-content-length: {}\r\n", bytes.len());
@@ -96,14 +97,14 @@ impl Azurite {
         }
     }
 
-    /// The bytes of a blob.
+    /// Returns the bytes of a blob.
     pub fn get(&self, blob: &str) -> Vec<u8> {
         let (head, body) = self.exchange("GET", &format!("{CONTAINER}/{}", path(blob)), "", &[]);
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
         body
     }
 
-    /// How many bytes of a blob are in pages that hold something.
+    /// Returns how many bytes of a blob are in pages that hold data.
     pub fn pages(&self, blob: &str) -> u64 {
         let (head, body) =
             self.exchange("GET", &format!("{CONTAINER}/{}?comp=pagelist", path(blob)), "", &[]);
@@ -116,7 +117,8 @@ impl Azurite {
         list.split("<PageRange>").skip(1).map(|range| number(range, "End") + 1 - number(range, "Start")).sum()
     }
 
-    /// A request with more headers, each with its end of line: the head of the answer, and its body.
+    /// Sends a request with further headers, each with its line end. Returns the head and the body of the
+    /// response.
     fn exchange(&self, method: &str, path_and_query: &str, headers: &str, body: &[u8]) -> (String, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
@@ -142,7 +144,7 @@ impl Azurite {
         (head, body)
     }
 
-    /// Overwrites 512 bytes of a blob with zeros, as somebody else would.
+    /// Overwrites 512 bytes of a blob with zeros, as another client would.
     pub fn interfere(&self, blob: &str) {
         let clear = "x-ms-page-write: clear\r\nx-ms-range: bytes=0-511\r\n";
         let (head, _) = self.exchange("PUT", &format!("{CONTAINER}/{}?comp=page", path(blob)), clear, &[]);
@@ -170,12 +172,12 @@ fn find() -> Option<PathBuf> {
     on_path.chain([installed]).map(|directory| directory.join(name)).find(|program| program.is_file())
 }
 
-/// A blob's name as it stands in a path.
+/// Encodes a blob's name for a path.
 fn path(blob: &str) -> String {
     blob.split('/').map(|part| encode(part).replace('+', "%20")).collect::<Vec<_>>().join("/")
 }
 
-/// A body that came in chunks (RFC 9112, 7.1).
+/// Decodes a chunked body (RFC 9112, 7.1).
 fn dechunked(mut body: &[u8]) -> Vec<u8> {
     let mut whole = Vec::new();
     loop {
@@ -199,14 +201,16 @@ fn encode(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// A token for everything in the account (Azure Storage REST reference, `Create an account SAS`, version 2020-08-04).
+/// Returns a token for everything in the account (Azure Storage REST reference, `Create an account SAS`,
+/// version 2020-08-04).
 pub fn account_sas(expiry: &str, permissions: &str) -> String {
     let signed = format!("{ACCOUNT}\n{permissions}\nb\nsco\n\n{expiry}\n\n\n2020-08-04\n");
     let signature = sign(&signed);
     format!("sv=2020-08-04&ss=b&srt=sco&sp={permissions}&se={}&sig={signature}", encode(expiry))
 }
 
-/// A token for one blob, as a managed disk has (`Create a service SAS`, version 2018-11-09 and later).
+/// Returns a token for one blob, like a managed disk's (`Create a service SAS`, version 2018-11-09 and
+/// later).
 pub fn blob_sas(blob: &str, expiry: &str, permissions: &str) -> String {
     let resource = format!("/blob/{ACCOUNT}/{CONTAINER}/{blob}");
     let signed = format!("{permissions}\n\n{expiry}\n{resource}\n\n\n\n2020-08-04\nb\n\n\n\n\n\n");

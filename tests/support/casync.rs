@@ -1,9 +1,9 @@
-//! `casync`, where it is installed: the judge of what a store holds.
+//! `casync`, if installed: it judges what a store holds.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Whether it is installed; where it is not, the test is skipped.
+/// Returns whether casync is installed. If it is not, the test is skipped.
 #[allow(dead_code, reason = "not every test crate asks")]
 pub fn is_here() -> bool {
     let here = Command::new("casync").arg("--version").output().is_ok_and(|output| output.status.success());
@@ -13,13 +13,13 @@ pub fn is_here() -> bool {
     here
 }
 
-/// Runs it in `dir`, whatever comes of it.
+/// Runs casync in `dir`, and returns its output whether or not it succeeds.
 #[allow(dead_code, reason = "not every test crate asks")]
 pub fn attempt(dir: &Path, args: &[&str]) -> Output {
     Command::new("casync").current_dir(dir).args(args).output().expect("casync starts")
 }
 
-/// Runs it in `dir`, which has to succeed: what it printed, on both outputs.
+/// Runs casync in `dir`, asserts that it succeeds, and returns what it printed on both outputs.
 #[allow(dead_code, reason = "not every test crate asks")]
 pub fn casync(dir: &Path, args: &[&str]) -> String {
     let output = attempt(dir, args);

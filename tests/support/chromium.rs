@@ -1,10 +1,10 @@
-//! Debian's Chromium without a window: what a page is once a browser has read it, and what it looks like.
+//! Debian's Chromium without a window: the DOM and the rendering of a page.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a page may take to be drawn.
+/// The longest that a page may take to render.
 const LONGEST: Duration = Duration::from_mins(2);
 
 /// A browser with a profile of its own.
@@ -13,7 +13,7 @@ pub struct Chromium {
     profile: PathBuf,
 }
 
-/// What the user prefers.
+/// The user's preferred colour scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     Light,
@@ -21,7 +21,7 @@ pub enum Scheme {
 }
 
 impl Chromium {
-    /// The browser, with its profile in `directory`; `None` where it is not installed.
+    /// Finds the browser, with its profile in `directory`; returns `None` if it is not installed.
     pub fn find(directory: &Path) -> Option<Self> {
         let there = |program: &&str| {
             Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success())
@@ -33,13 +33,13 @@ impl Chromium {
         Some(Self { program, profile: directory.join("chromium") })
     }
 
-    /// The page as it stands in the browser.
+    /// Returns the page's DOM after the browser has loaded it.
     pub fn dom(&self, page: &Path) -> String {
         let output = self.run(Scheme::Light, 1280, &["--dump-dom"], page);
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// A picture of the page, so many pixels wide, as PNG in `to`.
+    /// Saves a PNG screenshot of the page to `to`, `width` pixels wide.
     pub fn screenshot(&self, page: &Path, width: u32, scheme: Scheme, to: &Path) {
         self.run(scheme, width, &[&format!("--screenshot={}", to.display())], page);
         assert!(to.exists(), "there is no picture of {}", page.display());

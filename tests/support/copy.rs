@@ -1,4 +1,4 @@
-//! Copies of an emulator's data directory: to put a far end back to an older state.
+//! Copies of an emulator's data directory, to put a remote back to an older state.
 
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
@@ -7,10 +7,10 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Copies a directory with everything in it, holes as holes. What is at `to` is removed first.
+/// Copies a directory with everything in it, and keeps its holes. What is at `to` is removed first.
 ///
-/// Take a copy while nothing is written (`Emulator::settle`), with the counters on disk (`Emulator::save_counters`, or the
-/// emulator stopped); put it back while the emulator is stopped.
+/// Take a copy while nothing is written (`Emulator::settle`), with the counters on disk
+/// (`Emulator::save_counters`, or a stopped emulator). Put it back while the emulator is stopped.
 pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(to) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

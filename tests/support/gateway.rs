@@ -1,4 +1,5 @@
-//! A way to a server that counts what passes, and does something at a counted moment. Nothing of the crate is needed here.
+//! A proxy to a server that counts the bytes that pass, and acts at a counted moment. It uses nothing of the
+//! crate.
 #![allow(dead_code, reason = "each suite uses a part")]
 
 use std::io::{Read, Write};
@@ -8,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Where a gateway leads to.
+/// The server that a gateway leads to.
 #[derive(Clone)]
 pub enum To {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
 
-/// Bytes that have passed since [`Gateway::reset`], all connections together.
+/// Bytes that have passed since [`Gateway::reset`], over all connections.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Passed {
     /// From the client to the server.
@@ -24,10 +25,10 @@ pub struct Passed {
     pub down: u64,
 }
 
-/// Called before anything passes; nothing does until it returns. Gone once it has returned true.
+/// Called before any bytes pass; they wait until it returns. It is removed once it has returned true.
 type Hook = Box<dyn FnMut(Passed) -> bool + Send>;
 
-/// A listening gateway. It takes no new connections once it is dropped.
+/// A listening gateway. It accepts no new connections once it is dropped.
 pub struct Gateway {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -38,18 +39,18 @@ struct Shared {
     up: AtomicU64,
     down: AtomicU64,
     hook: Mutex<Option<Hook>>,
-    /// Heads of HTTP requests, if that is what passes.
+    /// The heads of HTTP requests, if HTTP is what passes.
     heads: Mutex<Vec<String>>,
     closed: AtomicBool,
 }
 
 impl Gateway {
-    /// A gateway on loopback.
+    /// Creates a gateway on loopback.
     pub fn new(to: To) -> Self {
         Self::at(Ipv4Addr::LOCALHOST.into(), to)
     }
 
-    /// To what listens at `HOST:PORT`, or at a URL that begins with it.
+    /// Creates a gateway to the server at `HOST:PORT`, or at a URL that begins with it.
     pub fn to_url(url: &str) -> Self {
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
         let host = rest.split('/').next().unwrap_or_default();
@@ -60,7 +61,7 @@ impl Gateway {
         Self::new(To::Unix(socket.to_owned()))
     }
 
-    /// A gateway on another address of this machine.
+    /// Creates a gateway on another local address.
     pub fn at(host: IpAddr, to: To) -> Self {
         let listener = TcpListener::bind((host, 0)).expect("an address of this machine");
         let address = listener.local_addr().expect("a bound listener has an address");
@@ -78,7 +79,7 @@ impl Gateway {
                 if accepting.closed.load(Ordering::SeqCst) {
                     return;
                 }
-                // Where nobody listens the client sees its connection end.
+                // If nobody listens, the client's connection is closed.
                 accepting.connect(client);
             }
         });
@@ -89,14 +90,14 @@ impl Gateway {
         self.address
     }
 
-    /// A URL with this gateway in the place of its host.
+    /// Returns a URL with its host replaced by this gateway.
     pub fn url(&self, url: &str) -> String {
         let (scheme, rest) = url.split_once("://").expect("a URL");
         let path = rest.find('/').map_or("", |at| &rest[at..]);
         format!("{scheme}://{}{path}", self.address)
     }
 
-    /// Has `hook` called before anything passes, until it returns true.
+    /// Calls `hook` before any bytes pass, until it returns true.
     pub fn set_hook(&self, hook: impl FnMut(Passed) -> bool + Send + 'static) {
         *lock(&self.shared.hook) = Some(Box::new(hook));
     }
@@ -105,18 +106,18 @@ impl Gateway {
         *lock(&self.shared.hook) = None;
     }
 
-    /// What has passed.
+    /// Returns the bytes that have passed.
     pub fn passed(&self) -> Passed {
         self.shared.passed()
     }
 
-    /// Counts from zero.
+    /// Resets the counts to zero.
     pub fn reset(&self) {
         self.shared.up.store(0, Ordering::SeqCst);
         self.shared.down.store(0, Ordering::SeqCst);
     }
 
-    /// The heads of the HTTP requests that have passed.
+    /// Returns the heads of the HTTP requests that have passed.
     pub fn heads(&self) -> Vec<String> {
         lock(&self.shared.heads).clone()
     }
@@ -125,7 +126,7 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.shared.closed.store(true, Ordering::SeqCst);
-        // Its thread waits for one more.
+        // The accepting thread waits for one more connection.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -159,7 +160,7 @@ impl Shared {
         }
     }
 
-    /// Hands on what comes from one side, in a thread of its own, and closes the other side when that ends.
+    /// Forwards the bytes from one side, in a thread of its own, and closes the other side when they end.
     fn pump(
         self: &Arc<Self>,
         mut from: impl Read + Send + 'static,
@@ -201,13 +202,13 @@ fn closer(stream: &TcpStream) -> impl FnOnce() + Send + 'static {
     }
 }
 
-/// Finds the heads of HTTP requests in what passes.
+/// Finds the heads of HTTP requests in a stream.
 #[derive(Default)]
 struct Heads {
     /// Bytes of a body that are still to come.
     body: u64,
     head: Vec<u8>,
-    /// What passes is something else.
+    /// Whether the stream is something other than HTTP.
     other: bool,
 }
 
@@ -233,7 +234,7 @@ impl Heads {
     }
 }
 
-/// The length of the body that follows a head.
+/// Returns the length of the body that follows a head.
 pub fn length(head: &str) -> u64 {
     let lines = head.lines().filter_map(|line| line.split_once(':'));
     let mut lengths = lines.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));

@@ -1,5 +1,7 @@
-//! The oVirt image server (ovirt-imageio) and qemu-nbd as its storage, for tests: real ones on loopback and in directories of
-//! their own, ended with the test. Nothing of the crate is needed here.
+//! The oVirt image server (ovirt-imageio) and qemu-nbd as its storage, for tests.
+//!
+//! They are the real programs, run on loopback and in directories of their own, and they end with the test.
+//! Nothing of the crate is needed here.
 #![allow(dead_code, reason = "each suite uses a part")]
 
 use std::fmt::Write as _;
@@ -11,12 +13,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a server may take to start, on a busy machine.
+/// How long a server may take to start on a busy machine.
 const START: Duration = Duration::from_mins(1);
 
-/// Runs the server as its program does, and has it log where writes begin and end, which it does not by itself. Each takes
-/// `WRITE_TAKES` seconds at least, so that two that may overlap do. It ends with this process, whose end closes its standard
-/// input.
+/// Runs the server as its own program does. In addition it logs where writes begin and end. Each write takes
+/// at least `WRITE_TAKES` seconds, so that writes that may overlap do. The server ends with this process,
+/// whose end closes its standard input.
 const RUN: &str = r"
 import logging, os, sys, threading, time
 from ovirt_imageio._internal import ops, server
@@ -45,7 +47,7 @@ threading.Thread(target=end_with_the_test, daemon=True).start()
 server.main()
 ";
 
-/// Where a program is that a variable names, or PATH has, or that tests/clients/pypi has installed below target/.
+/// Finds a program: named by a variable, on `PATH`, or installed below `target/` by tests/clients/pypi.
 fn find(variable: &str, name: &str) -> Option<PathBuf> {
     if let Some(path) = std::env::var_os(variable) {
         return Some(path.into());
@@ -60,12 +62,12 @@ fn find(variable: &str, name: &str) -> Option<PathBuf> {
     in_path.or_else(installed)
 }
 
-/// Skips the test, for want of a server.
+/// Skips the test because a server is not installed.
 fn missing(name: &str) {
     crate::skipped::skipped(&format!("{name} is not installed"));
 }
 
-/// A directory that goes with the test.
+/// A directory that is removed with the test.
 struct Dir(PathBuf);
 
 impl Dir {
@@ -94,14 +96,14 @@ impl Drop for Process {
     }
 }
 
-/// How a server is to be.
+/// The configuration of a server.
 #[derive(Default)]
 pub struct Setup<'a> {
     /// A certificate and its key in PEM, for https.
     pub tls: Option<(&'a str, &'a str)>,
-    /// Whether it listens on a unix socket too.
+    /// Whether it also listens on a unix socket.
     pub local: bool,
-    /// How long each write takes at least.
+    /// The least time that each write takes.
     pub write_takes: Duration,
 }
 
@@ -114,7 +116,7 @@ pub struct ImageServer {
 }
 
 impl ImageServer {
-    /// Starts one; `None` where it is not installed.
+    /// Starts a server, or returns `None` if it is not installed.
     pub fn start(setup: &Setup<'_>) -> Option<Self> {
         let Some(program) = find("DISKFERRY_OVIRT_IMAGEIO", "ovirt-imageio") else {
             missing("ovirt-imageio");
@@ -170,37 +172,38 @@ impl ImageServer {
         Some(Self { process, dir, port, tls: setup.tls.is_some() })
     }
 
-    /// The URL of its images.
+    /// Returns the URL of its images.
     pub fn url(&self) -> String {
         format!("{}://127.0.0.1:{}/images/", if self.tls { "https" } else { "http" }, self.port)
     }
 
-    /// Its socket on this machine, if it has one.
+    /// Returns the path of its unix socket, if it has one.
     pub fn local_socket(&self) -> PathBuf {
         self.dir.0.join("local")
     }
 
-    /// The id of its process.
+    /// Returns its process id.
     pub fn pid(&self) -> u32 {
         self.process.0.id()
     }
 
-    /// A place for a file.
+    /// Returns a path in its directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.0.join(name)
     }
 
-    /// What it has logged.
+    /// Returns its log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.0.join("log")).unwrap()
     }
 
-    /// Makes a ticket: its id, the image's size, where the image is, and what it allows (`"read"`, `"write"`).
+    /// Creates a ticket: its id, the image's size, the image's URL, and the allowed operations (`"read"`,
+    /// `"write"`).
     pub fn ticket(&self, id: &str, size: u64, url: &str, ops: &[&str]) {
         self.ticket_for(id, size, url, ops, 300);
     }
 
-    /// The same, for so many seconds after its last use.
+    /// Creates a ticket that is valid for this many seconds after its last use.
     pub fn ticket_for(&self, id: &str, size: u64, url: &str, ops: &[&str], timeout: u32) {
         let ops = ops.iter().map(|op| format!("\"{op}\"")).collect::<Vec<_>>().join(",");
         let json = format!(
@@ -209,7 +212,8 @@ impl ImageServer {
         self.control("PUT", id, &json, 200);
     }
 
-    /// One of an incremental backup: the server tells what was written since the checkpoint's bitmap began.
+    /// Creates a ticket of an incremental backup: the server reports what was written since the checkpoint's
+    /// bitmap began.
     #[allow(dead_code, reason = "not every test crate has incremental backups")]
     pub fn incremental_ticket(&self, id: &str, size: u64, url: &str) {
         let json = format!(
@@ -218,7 +222,7 @@ impl ImageServer {
         self.control("PUT", id, &json, 200);
     }
 
-    /// Takes a ticket back.
+    /// Revokes a ticket.
     pub fn cancel(&self, id: &str) {
         self.control("DELETE", id, "", 204);
     }
@@ -251,13 +255,13 @@ pub struct QemuNbd {
 }
 
 impl QemuNbd {
-    /// Exports a new image of `size` bytes in `format` (`raw`, `qcow2`), `options` being those of `qemu-img create -o`;
-    /// `None` where QEMU is not installed.
+    /// Exports a new image of `size` bytes in `format` (`raw`, `qcow2`). `options` are those of `qemu-img
+    /// create -o`. Returns `None` if QEMU is not installed.
     pub fn start(format: &str, size: u64, options: &str) -> Option<Self> {
         Self::start_with(format, size, options, None)
     }
 
-    /// The same with a dirty bitmap of that name, which begins now.
+    /// Exports a new qcow2 image with a dirty bitmap of that name, which begins now.
     #[allow(dead_code, reason = "not every test crate has bitmaps")]
     pub fn start_with_bitmap(size: u64, bitmap: &str) -> Option<Self> {
         Self::start_with("qcow2", size, "", Some(bitmap))
@@ -305,13 +309,13 @@ impl QemuNbd {
         Some(Self { _process: process, dir })
     }
 
-    /// Where the image is, for a ticket.
+    /// Returns the image's URL, for a ticket.
     pub fn url(&self) -> String {
         format!("nbd:unix:{}", self.dir.0.join("socket").display())
     }
 }
 
-/// The most writes that were under way at a time, by the log of the server, and how many there were.
+/// Returns the most writes that were in flight at a time, by the server's log, and the number of writes.
 pub fn overlapping(log: &str) -> (usize, usize) {
     let (mut now, mut most, mut all) = (0_usize, 0, 0);
     for line in log.lines() {

@@ -1,4 +1,4 @@
-//! What several suites need. Each uses some of it.
+//! Helpers that several suites share. Each suite uses some of them.
 #![allow(dead_code, reason = "every suite has a copy of its own and uses a part")]
 
 pub mod copy;

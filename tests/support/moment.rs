@@ -1,4 +1,4 @@
-//! Exact moments for kills and signals: counted requests instead of times.
+//! Exact moments for kills and signals: counted requests, not times.
 
 use diskferry::emulator::{Emulator, Gate, Next, Operation, Seen, Stage};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// Far more than anything takes on the slowest machine: what is not there by then never comes.
+/// Far longer than anything takes on the slowest machine: what has not happened by then never will.
 pub const LONG: Duration = Duration::from_mins(5);
 
-/// Runs a command and kills it with SIGKILL when the n-th request (from 1) of an operation comes to a stage. The process is
-/// dead before that request moves on.
+/// Runs a command and kills it with SIGKILL when the n-th request (from 1) of an operation reaches a stage.
+/// The process is dead before that request advances.
 ///
-/// The output of the command, and whether it was killed: if not, it ended by itself before that moment.
+/// Returns the output of the command, and whether it was killed; if not, it ended by itself before that
+/// moment.
 pub fn run_until(
     emulator: &Emulator,
     command: &mut Command,
@@ -40,19 +41,19 @@ pub fn run_until(
     (output, killed.load(Ordering::SeqCst))
 }
 
-/// Kills a process and waits until it is dead; it is left to its parent to be waited for.
+/// Kills a process and waits until it is dead. Its parent still has to reap it.
 pub fn kill(pid: Pid) {
-    // One that has ended but was not waited for takes the signal without complaint.
+    // A process that has ended but was not reaped accepts the signal.
     kill_process(pid, Signal::KILL).unwrap();
     match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
-        // Its parent, another thread of this process, may have waited for it already.
+        // Its parent, another thread of this process, may have reaped it already.
         Ok(_) | Err(rustix::io::Errno::CHILD) => {}
         Err(error) => panic!("waiting for the killed process: {error}"),
     }
 }
 
-/// Sends a signal to a child whose requests are held, waits until it says that it stops, and opens the gate: what is held
-/// then is in flight while the child stops, and is settled. Its output.
+/// Sends a signal to a child whose requests are held, waits until it says that it stops, and opens the gate.
+/// The held requests are in flight while the child stops, and are then settled. Returns the child's output.
 pub fn stop_while_held(mut child: Child, signal: Signal, gate: &Gate) -> Output {
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     kill_process(pid(&child), signal).unwrap();
@@ -67,7 +68,7 @@ pub fn stop_while_held(mut child: Child, signal: Signal, gate: &Gate) -> Output 
     output
 }
 
-/// Waits for what comes without fail, if slowly.
+/// Waits for something that always happens, if slowly.
 pub fn until(what: &str, mut there: impl FnMut() -> bool) {
     let end = Instant::now() + LONG;
     while !there() {
@@ -80,7 +81,7 @@ fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
 }
 
-/// Has requests of an operation held at a stage, the first of them after `free` others.
+/// Holds requests of an operation at a stage, after letting `free` of them pass.
 pub fn hold(emulator: &Emulator, stage: Stage, operation: Operation, free: u64) -> Gate {
     let gate = Gate::new();
     let held = gate.clone();

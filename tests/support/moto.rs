@@ -1,6 +1,7 @@
-//! moto, a server that speaks Amazon's S3, as a server for tests.
+//! moto, a server that speaks Amazon's S3, for tests.
 //!
-//! Found by `DISKFERRY_MOTO`, on `PATH`, or in `target/clients-moto`, where `tests/clients/pypi` puts it.
+//! It is looked up in `DISKFERRY_MOTO`, on `PATH`, and in `target/clients-moto`, where `tests/clients/pypi`
+//! installs it.
 #![allow(dead_code, reason = "every suite has a copy of its own and uses a part")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,17 +11,17 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// The bucket that is there from the start.
+/// The bucket that exists from the start.
 pub const BUCKET: &str = "backups";
 
-/// A running server. It ends, with all that it holds, when this is dropped.
+/// A running server. It stops, and its data is gone, when this is dropped.
 pub struct Moto {
     child: Child,
     address: String,
 }
 
 impl Moto {
-    /// Starts a server with an empty bucket; `None` where moto is not installed.
+    /// Starts a server with an empty bucket, or returns `None` if moto is not installed.
     pub fn start() -> Option<Self> {
         let Some(program) = find() else {
             crate::skipped::skipped("moto_server is not installed (tests/clients/pypi does it)");
@@ -34,10 +35,10 @@ impl Moto {
             .spawn()
             .unwrap();
         let stderr = child.stderr.take().unwrap();
-        // From here on it ends if anything panics.
+        // From here on a panic stops the server.
         let mut started = Self { child, address: String::new() };
         let (tell, told) = mpsc::channel();
-        // Reads to the end, so that the server never waits for a reader.
+        // Read to the end, so that the server never blocks on a full pipe.
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 if let Some((_, address)) = line.split_once("Running on http://") {
@@ -51,12 +52,12 @@ impl Moto {
         Some(started)
     }
 
-    /// The server's URL.
+    /// Returns the server's URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What a client needs in its environment.
+    /// Returns the environment variables that a client needs.
     pub fn variables(&self) -> Vec<(String, String)> {
         let all = [
             ("AWS_ENDPOINT", self.url()),
@@ -68,12 +69,12 @@ impl Moto {
         all.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
-    /// A request without a body: the whole answer.
+    /// Sends a request without a body, and returns the whole response.
     pub fn request(&self, method: &str, path: &str) -> String {
         String::from_utf8_lossy(&self.answer(method, path)).into_owned()
     }
 
-    /// Writes all objects of the bucket below `prefix` into a directory.
+    /// Writes all objects of the bucket below `prefix` to a directory.
     pub fn copy_to(&self, prefix: &str, directory: &Path) {
         let listed = self.request("GET", &format!("{BUCKET}?list-type=2&prefix={prefix}"));
         assert!(listed.contains("<IsTruncated>false</IsTruncated>"), "{listed}");

@@ -1,4 +1,5 @@
-//! NBD servers that others wrote, for tests: each listens on a unix socket in a directory of the test's, and ends with it.
+//! Third-party NBD servers for tests. Each listens on a unix socket in the test's directory and ends with the
+//! test.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -16,7 +17,7 @@ pub struct NbdServer {
 }
 
 impl NbdServer {
-    /// qemu-nbd over an image of a format, with more arguments; `None` where it is not installed.
+    /// Starts qemu-nbd over an image of a format, with more arguments; returns `None` if it is not installed.
     pub fn qemu_nbd(dir: &Path, image: &Path, format: &str, more: &[&str]) -> Option<Self> {
         installed("qemu-nbd")?;
         let socket = dir.join("qemu-nbd.sock");
@@ -26,7 +27,8 @@ impl NbdServer {
         Some(Self::start(command, socket))
     }
 
-    /// nbdkit with the arguments that choose its filters and its plugin; `None` where it is not installed.
+    /// Starts nbdkit with the arguments that choose its filters and plugin; returns `None` if it is not
+    /// installed.
     pub fn nbdkit(dir: &Path, arguments: &[&str]) -> Option<Self> {
         installed("nbdkit")?;
         let socket = dir.join("nbdkit.sock");
@@ -36,7 +38,7 @@ impl NbdServer {
     }
 
     fn start(mut command: Command, socket: PathBuf) -> Self {
-        // What it says is shown only if it does not start.
+        // Its output is shown only if it does not start.
         let log = socket.with_extension("log");
         let errors = std::fs::File::create(&log).expect("the test's directory can be written");
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).spawn();
@@ -53,7 +55,7 @@ impl NbdServer {
         server
     }
 
-    /// Has it end by itself, so that it writes what it keeps in memory: a bitmap, for one.
+    /// Terminates the server gracefully, so that it writes what it keeps in memory, such as a bitmap.
     #[allow(dead_code, reason = "not every test crate has bitmaps")]
     pub fn end(mut self) {
         let asked = Command::new("kill").arg(self.child.id().to_string()).status();
@@ -61,12 +63,12 @@ impl NbdServer {
         assert!(self.child.wait().expect("a child can be waited for").success(), "the server ends well");
     }
 
-    /// Where it listens.
+    /// Returns the path of its socket.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// The address of an export, as it stands in a URI.
+    /// Returns the URI of an export.
     pub fn address(&self, export: &str) -> String {
         format!("nbd+unix:///{export}?socket={}", self.socket.display())
     }
@@ -80,7 +82,7 @@ impl Drop for NbdServer {
     }
 }
 
-/// Makes an image with qemu-img; `None` where it is not installed.
+/// Creates an image with qemu-img; returns `None` if it is not installed.
 pub fn qemu_img(arguments: &[&str]) -> Option<()> {
     installed("qemu-img")?;
     let output = Command::new("qemu-img").args(arguments).output().expect("qemu-img runs");
@@ -88,7 +90,7 @@ pub fn qemu_img(arguments: &[&str]) -> Option<()> {
     Some(())
 }
 
-/// Whether a program is installed; where it is not, the test is skipped.
+/// Returns `Some` if a program is installed. If it is not, the test is skipped.
 fn installed(program: &str) -> Option<()> {
     match Command::new(program).arg("--version").stdin(Stdio::null()).output() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -1,9 +1,9 @@
-//! `qemu-img`, where it is installed: the judge of what an image holds.
+//! `qemu-img`, if installed: it judges what an image holds.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Whether it is installed; where it is not, the test is skipped.
+/// Returns whether qemu-img is installed. If it is not, the test is skipped.
 #[allow(dead_code, reason = "not every test crate asks")]
 pub fn is_here() -> bool {
     let here = Command::new("qemu-img").arg("--version").output().is_ok_and(|output| output.status.success());
@@ -13,7 +13,7 @@ pub fn is_here() -> bool {
     here
 }
 
-/// Runs a tool in `dir`, which has to succeed.
+/// Runs a tool in `dir`, and asserts that it succeeds.
 #[allow(dead_code, reason = "not every test crate asks")]
 pub fn run(program: &str, dir: &Path, args: &[&str]) -> Output {
     let output = Command::new(program).current_dir(dir).args(args).output();
@@ -29,7 +29,7 @@ pub fn qemu_img(dir: &Path, args: &str) {
     run("qemu-img", dir, &args.split_whitespace().collect::<Vec<_>>());
 }
 
-/// The bytes of an image, as `qemu-img convert` gives them.
+/// Returns the bytes of an image, as `qemu-img convert` writes them.
 #[allow(dead_code, reason = "not every test crate asks")]
 pub fn raw(dir: &Path, format: &str, image: &str) -> Vec<u8> {
     let out = format!("{image}.judged");

@@ -1,10 +1,10 @@
-//! What a machine lacks, and so what is not tested on it: never a test that passes in silence.
+//! Reports what is not tested because the machine lacks something, so that no test passes silently.
 
 use std::io::Write;
 
-/// Says that this test, or a part of it, is skipped, and why. With `CI` set that is a failure.
+/// Reports that this test, or a part of it, is skipped, and why. With `CI` set, this is a failure.
 ///
-/// `$DISKFERRY_SKIPPED` names a file that collects what was skipped, a line each.
+/// `$DISKFERRY_SKIPPED` names a file that collects what was skipped, one line each.
 pub fn skipped(why: &str) {
     let test = std::thread::current().name().unwrap_or("a thread of a test").to_owned();
     assert!(std::env::var_os("CI").is_none(), "{test}: {why}; with CI set nothing may be skipped");

@@ -1,6 +1,7 @@
-//! What the account owes and has paid. The prices are in `data/products.tsv`.
+//! The account's debts and payments. The prices are in `data/products.tsv`.
 //!
-//! Burst is use beyond what is subscribed. Money is counted in whole millionths and hundredths; no float comes near it.
+//! Burst is usage beyond the subscribed quantity. Money is counted in integer millionths and hundredths,
+//! never in floating point.
 
 use super::Account;
 use crate::emulator::answer::{Refusal, RefusalKind};
@@ -10,13 +11,13 @@ use crate::emulator::date::{TO_THE_SECOND, print};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Use is billed once so many minutes have passed, as in the samples of "Transaction history".
+/// Usage is billed once this many minutes have passed, as in the samples of "Transaction history".
 pub(crate) const MINUTES_BILLED: u64 = 5;
 
-/// Transactions kept; the oldest are forgotten, their sum is not.
+/// The number of transactions kept. Older ones are dropped, but still count in the sum.
 const KEPT: usize = 1000;
 
-/// What an account has to spend where no limit is set: as much as the sample of "Balance".
+/// What an account can spend if no limit is set: the amount in the sample of "Balance".
 const BALANCE: Money = Money(122_087);
 
 const MINUTE: u64 = 60 * SECOND;
@@ -38,7 +39,7 @@ impl std::iter::Sum for Money {
     }
 }
 
-/// Something that can be subscribed to.
+/// A product that can be subscribed to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Product {
     pub(crate) key: &'static str,
@@ -52,7 +53,7 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// All products, in the order of the manual.
+    /// Returns all products, in the order of the manual.
     pub(crate) fn all() -> impl Iterator<Item = Product> {
         data::products().map(|[key, label, unit, group, hundredths, units, least]| {
             let number = |text: &str| text.parse().unwrap_or(1);
@@ -66,14 +67,14 @@ impl Product {
         Product::all().find(|product| product.key == key).ok_or_else(missing)
     }
 
-    /// Returns what so much of it costs for some months.
+    /// Returns the price of a quantity for some months.
     pub(crate) fn price(&self, quantity: u64, months: u32) -> Money {
         let sum = u128::from(self.hundredths) * u128::from(quantity) * u128::from(months);
         Money(i64::try_from(sum / u128::from(self.units)).unwrap_or(i64::MAX))
     }
 }
 
-/// Something subscribed to. Points in time are in microseconds since the epoch.
+/// A subscription. Points in time are in microseconds since the epoch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Subscription {
     pub(crate) uuid: String,
@@ -82,35 +83,35 @@ pub(crate) struct Subscription {
     pub(crate) quantity: u64,
     pub(crate) start: u64,
     pub(crate) end: u64,
-    /// The address or VLAN that came with it.
+    /// The address or VLAN that the subscription came with.
     pub(crate) resource: Option<String>,
 }
 
-/// Money that moved.
+/// A payment to or from the account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Transaction {
-    /// Microseconds since the epoch.
+    /// When it was made, in microseconds since the epoch.
     pub(crate) at: u64,
     pub(crate) description: String,
-    /// Below zero where the account paid.
+    /// Negative if the account paid.
     pub(crate) total: Money,
 }
 
-/// The account's money.
+/// The account's subscriptions, transactions and balance.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Ledger {
     pub(crate) subscriptions: Vec<Subscription>,
-    /// Oldest first.
+    /// Past transactions, oldest first.
     pub(crate) transactions: Vec<Transaction>,
     spent: Money,
-    /// Use is billed up to here, in microseconds.
+    /// The time up to which usage is billed, in microseconds.
     billed: Option<u64>,
-    /// What there was to spend at first, where that is limited: set anew at every start.
+    /// The initial balance, if it is limited. It is set again at every start.
     #[serde(skip)]
     pub(super) limit: Option<Money>,
 }
 
-/// How much is in use: MHz, MB and GB.
+/// Resources in use: MHz, MB and GB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) cpu: u64,
@@ -119,7 +120,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Returns what is beyond another usage.
+    /// Returns the usage that exceeds another.
     pub(crate) fn beyond(self, other: Usage) -> Usage {
         Usage {
             cpu: self.cpu.saturating_sub(other.cpu),
@@ -128,7 +129,8 @@ impl Usage {
         }
     }
 
-    /// What it costs a minute as burst, in millionths: 1.500 an hour for a GHz, 0.200 a month for a GB of disk.
+    /// Returns the cost of this usage as burst, in millionths a minute: 1.500 an hour for a GHz, 0.200 a
+    /// month for a GB of disk.
     fn millionths_a_minute(self) -> u64 {
         let cpu = self.cpu.saturating_mul(1_500_000) / 1000 / 60;
         let disk = self.disk.saturating_mul(200_000) / (30 * 24 * 60);
@@ -137,18 +139,18 @@ impl Usage {
 }
 
 impl Ledger {
-    /// Returns what is left.
+    /// Returns the remaining balance.
     pub(crate) fn balance(&self) -> Money {
         Money(self.limit.unwrap_or(BALANCE).0.saturating_sub(self.spent.0))
     }
 
-    /// 402 unless something is left to spend.
+    /// Fails with 402 if the account cannot spend anything.
     pub(crate) fn must_be_solvent(&self) -> Result<(), Refusal> {
         self.must_cover(Money(1))
     }
 
     fn must_cover(&self, amount: Money) -> Result<(), Refusal> {
-        // Without a limit nothing is ever refused.
+        // Without a limit nothing is refused.
         if self.limit.is_some() && self.balance() < amount {
             let message = format!("The account's balance of {} does not cover this", self.balance());
             return Err(Refusal::new(RefusalKind::Billing, message));
@@ -156,7 +158,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Pays for something; 402 if there is not enough.
+    /// Pays an amount, or fails with 402 if the balance is too small.
     pub(crate) fn pay(&mut self, at: u64, what: &str, amount: Money) -> Result<(), Refusal> {
         self.must_cover(amount)?;
         self.take(at, what.to_owned(), amount);
@@ -171,20 +173,20 @@ impl Ledger {
         self.transactions.push(Transaction { at, description, total: Money(-amount.0) });
     }
 
-    /// Returns how much of a product is subscribed to at a time.
+    /// Returns the subscribed quantity of a product at a time.
     pub(crate) fn subscribed(&self, kind: &str, at: u64) -> u64 {
         let runs = |s: &&Subscription| s.kind == kind && s.start <= at && at < s.end;
         self.subscriptions.iter().filter(runs).map(|s| s.quantity).sum()
     }
 
-    /// Returns whether use has to be billed now.
+    /// Returns whether usage has to be billed now.
     pub(super) fn is_due(&self, now: u64) -> bool {
         self.billed.is_none_or(|billed| now.saturating_sub(billed) >= MINUTES_BILLED * MINUTE)
     }
 }
 
 impl Account {
-    /// Returns what is in use, with so many bytes of drives.
+    /// Returns the usage, with this many bytes of drives.
     pub(crate) fn usage(&self, disk: u64) -> Usage {
         let running = || self.servers.iter().filter(|server| server.status.runs());
         Usage {
@@ -194,13 +196,13 @@ impl Account {
         }
     }
 
-    /// Returns what is subscribed to, in the same measures.
+    /// Returns the subscribed quantities in the same units.
     pub(crate) fn subscribed(&self, at: u64) -> Usage {
         let of = |kind| self.ledger.subscribed(kind, at);
         Usage { cpu: of("cpu"), mem: of("mem"), disk: of("disk") }
     }
 
-    /// Bills the use of whole minutes since the last bill, at the rate of what is in use now.
+    /// Bills the usage of the whole minutes since the last bill, at the rate of what is in use now.
     pub(super) fn bill(&mut self, now: u64, disk: u64) {
         let from = *self.ledger.billed.get_or_insert(now);
         let minutes = now.saturating_sub(from) / MINUTE;

@@ -1,4 +1,4 @@
-//! What the account of an elastic provider has beside drives: servers, resources, groups, its profile and its money.
+//! The parts of an elastic provider's account besides drives: servers, resources, groups, profile and money.
 
 mod billing;
 mod network;
@@ -16,14 +16,14 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::sync::Arc;
 
-/// The state of the account: `account.json` beside the drives.
+/// The account's state: `account.json` beside the drives.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Account {
     pub(super) servers: Vec<Server>,
     pub(super) resources: Vec<Resource>,
     pub(super) groups: Vec<Group>,
-    /// The keys of the profile that were set.
+    /// The profile keys that were set.
     pub(super) profile: Properties,
     pub(super) ledger: Ledger,
 }
@@ -39,30 +39,30 @@ pub(super) struct Group {
     pub(super) servers: Vec<String>,
 }
 
-/// What use costs.
+/// The costs of usage.
 #[derive(Debug)]
 pub(super) struct Costs {
     pub(super) drives: Arc<Drives>,
-    /// Whether use is billed: where the provider tells of it, or where there is a limit.
+    /// Whether usage is billed: if the provider reports it, or if there is a limit.
     pub(super) bills: bool,
     pub(super) limit: Option<Money>,
 }
 
 impl Costs {
-    /// Returns the bytes of all drives.
+    /// Returns the total size of all drives in bytes.
     pub(super) fn disk(&self) -> io::Result<u64> {
         Ok(self.drives.all()?.iter().map(|drive| drive.record().size).fold(0, u64::saturating_add))
     }
 }
 
 impl Account {
-    /// Returns a server by its UUID, to change it.
+    /// Returns a server by its UUID, for changes.
     pub(super) fn server(&mut self, uuid: &str) -> Result<&mut Server, Refusal> {
         let server = self.servers.iter_mut().find(|server| server.uuid.eq_ignore_ascii_case(uuid));
         server.ok_or_else(|| Refusal::missing(format!("Server {uuid} does not exist")))
     }
 
-    /// Returns a server by its UUID, to look at.
+    /// Returns a server by its UUID.
     pub(super) fn find_server(&self, uuid: &str) -> Result<&Server, Refusal> {
         let server = self.servers.iter().find(|server| server.uuid.eq_ignore_ascii_case(uuid));
         server.ok_or_else(|| Refusal::missing(format!("Server {uuid} does not exist")))
@@ -73,7 +73,7 @@ impl Account {
         group.ok_or_else(|| Refusal::missing(format!("Server group {uuid} does not exist")))
     }
 
-    /// Returns the running servers that use a drive, each with the device it is.
+    /// Returns the running servers that use a drive, each with the device that the drive is attached as.
     pub(super) fn claims(&self, drive: &str) -> Vec<(&Server, &str)> {
         let running = self.servers.iter().filter(|server| server.status.runs());
         let device =

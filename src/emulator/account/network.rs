@@ -1,4 +1,4 @@
-//! Static IP addresses and VLANs, and the addresses that running servers get.
+//! Static IP addresses and VLANs, and the addresses of running servers.
 
 use super::{Account, Product};
 use crate::emulator::answer::Refusal;
@@ -6,15 +6,15 @@ use crate::emulator::properties::Properties;
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
-/// The network that addresses are taken from: one that is reserved for documentation (RFC 5737), so that no mistake
-/// leads to somebody's machine.
+/// The network of all addresses. It is reserved for documentation (RFC 5737), so that a mistake cannot reach
+/// anybody's machine.
 const NETWORK: &str = "203.0.113";
 const NETMASK: &str = "255.255.255.0";
-/// The gateway, which is the name server too.
+/// The gateway, which is also the name server.
 const GATEWAY: u8 = 1;
-/// Host numbers for static addresses, bought and kept.
+/// Host numbers of static addresses, which are bought and kept.
 const STATIC: RangeInclusive<u8> = 2..=127;
-/// Host numbers for addresses that a server has while it runs.
+/// Host numbers of addresses that a server has while it runs.
 const TEMPORARY: RangeInclusive<u8> = 128..=254;
 
 /// A static IP address or a VLAN.
@@ -28,7 +28,7 @@ pub(crate) struct Resource {
 }
 
 impl Resource {
-    /// Returns the product that a type of resources is; 404 if there is no such type.
+    /// Returns the product of a type of resources, or fails with 404 if there is no such type.
     pub(crate) fn product(kind: &str) -> Result<Product, Refusal> {
         let missing = || Refusal::missing(format!("There is no resource type {kind}"));
         Product::find(kind).ok().filter(|product| product.group == "network").ok_or_else(missing)
@@ -38,7 +38,7 @@ impl Resource {
         self.kind == kind && self.id.eq_ignore_ascii_case(id)
     }
 
-    /// Resource info (Open Hosting API, "Get Single Resource Info").
+    /// Returns the resource's info (Open Hosting API, "Get Single Resource Info").
     pub(crate) fn describe(&self, user: &str) -> Properties {
         let mut info =
             Properties::new().with("resource", &*self.id).with("type", &*self.kind).with("user", user);
@@ -52,13 +52,13 @@ impl Resource {
 }
 
 impl Account {
-    /// Returns where a resource stands among all, by its type and identifier.
+    /// Returns the position of a resource, by its type and identifier.
     pub(crate) fn resource(&self, kind: &str, id: &str) -> Result<usize, Refusal> {
         let at = self.resources.iter().position(|resource| resource.is(kind, id));
         at.ok_or_else(|| Refusal::missing(format!("Resource {kind} {id} does not exist")))
     }
 
-    /// Makes a resource.
+    /// Creates a resource.
     pub(crate) fn add_resource(&mut self, kind: &str, keys: Properties) -> Result<Resource, Refusal> {
         let id = if kind == "ip" { self.free_address(STATIC)? } else { uuid::Uuid::new_v4().to_string() };
         let resource = Resource { kind: kind.to_owned(), id, keys };
@@ -76,7 +76,7 @@ impl Account {
         running.find(|server| server.keys.iter().any(names)).map(|server| &*server.uuid)
     }
 
-    /// Returns an address for a server to have while it runs.
+    /// Returns an address for a server while it runs.
     pub(crate) fn temporary_address(&self) -> Result<String, Refusal> {
         self.free_address(TEMPORARY)
     }

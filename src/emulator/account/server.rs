@@ -1,14 +1,15 @@
-//! Virtual servers. None of them runs anything; they have the states, the addresses and the claims of ones that do.
+//! Virtual servers. They run nothing, but have the states, addresses and drive claims of real servers.
 
 use crate::emulator::clock::SECOND;
 use crate::emulator::properties::Properties;
 use serde::{Deserialize, Serialize};
 
-/// How long a shutdown takes. Real guests need seconds; this is long enough that a poller sees the server still active.
+/// How long a shutdown takes. Real guests need seconds; this is long enough that a poller sees the server
+/// still active.
 const SHUTDOWN: u64 = SECOND / 10;
 
-/// The states of a server (Open Hosting API, "Get Single Server Info"). No call leads to the last three; they are for
-/// files written by hand.
+/// The states of a server (Open Hosting API, "Get Single Server Info"). No call leads to the last three; they
+/// exist for files written by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
@@ -30,20 +31,20 @@ impl Status {
     }
 }
 
-/// A server.
+/// A server of the account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Server {
     pub(crate) uuid: String,
     pub(crate) status: Status,
-    /// Seconds since the epoch, of one that runs.
+    /// Seconds since the epoch, while the server runs.
     pub(crate) started: Option<u64>,
-    /// When a shutdown under way is over, in microseconds.
+    /// When a shutdown in progress ends, in microseconds.
     pub(crate) ends: Option<u64>,
     /// The configuration as it was given.
     pub(crate) keys: Properties,
-    /// The addresses that it got for `auto`, under the keys that show them.
+    /// The addresses that were assigned for `auto`, under the keys that show them.
     pub(crate) given: Properties,
-    /// It stopped and does not stay: the account is to forget it.
+    /// Whether the server stopped and is not persistent, so that the account has to remove it.
     #[serde(skip)]
     pub(super) gone: bool,
 }
@@ -61,22 +62,23 @@ impl Server {
         }
     }
 
-    /// A numeric setting; 0 if it is not set or is not a number.
+    /// Returns a numeric setting, or 0 if it is not set or not a number.
     pub(crate) fn number(&self, key: &str) -> u64 {
         self.keys.get(key).and_then(|value| value.parse().ok()).unwrap_or(0)
     }
 
-    /// Returns whether it stays when it stops. The default is printed nowhere; the vendors' servers vanished.
+    /// Returns whether the server remains when it stops. No manual gives the default; the vendors' servers
+    /// disappeared.
     pub(crate) fn is_persistent(&self) -> bool {
         self.keys.get("persistent") == Some("true")
     }
 
-    /// The drives, by device.
+    /// Returns the drives, by device.
     pub(crate) fn devices(&self) -> impl Iterator<Item = (&str, &str)> {
         self.keys.iter().filter(|(key, _)| is_device(key))
     }
 
-    /// Starts it; the addresses are for the account to give.
+    /// Starts the server with the addresses that the account assigned.
     pub(crate) fn start(&mut self, given: Properties, now: u64) {
         self.status = Status::Active;
         self.started = Some(now / SECOND);
@@ -84,7 +86,7 @@ impl Server {
         self.given = given;
     }
 
-    /// Cuts its power. One that is not persistent goes away (Open Hosting API, "Stop a server").
+    /// Cuts the power. A server that is not persistent disappears (Open Hosting API, "Stop a server").
     pub(crate) fn stop(&mut self) {
         self.gone |= self.status.runs() && !self.is_persistent();
         self.status = Status::Stopped;
@@ -93,14 +95,15 @@ impl Server {
         self.given = Properties::new();
     }
 
-    /// Presses its power button: it stops a little later.
+    /// Presses the power button: the server stops a little later.
     pub(crate) fn shut_down(&mut self, now: u64) {
         if self.status.runs() {
             self.ends.get_or_insert(now + SHUTDOWN);
         }
     }
 
-    /// The virtual processors: as set, or one for every 2.2 GHz (CloudSigma API 1.0, "Server create", the key smp).
+    /// Returns the number of virtual processors: the setting, or one for every 2.2 GHz (CloudSigma API 1.0,
+    /// "Server create", the key smp).
     pub(crate) fn cores(&self) -> u64 {
         match self.number("smp") {
             0 => self.number("cpu").div_ceil(2200).max(1),
@@ -109,7 +112,8 @@ impl Server {
     }
 }
 
-/// Returns whether a key is a device: `ide:BUS[0-1]:UNIT[0-1]`, `scsi:BUS[0]:UNIT[0-7]` or `block:INDEX[0-7]`.
+/// Returns whether a key is a device: `ide:BUS[0-1]:UNIT[0-1]`, `scsi:BUS[0]:UNIT[0-7]` or
+/// `block:INDEX[0-7]`.
 pub(crate) fn is_device(key: &str) -> bool {
     match key.as_bytes() {
         [b'i', b'd', b'e', b':', bus, b':', unit] => [*bus, *unit].iter().all(|n| matches!(n, b'0'..=b'1')),

@@ -1,4 +1,4 @@
-//! Drives: what `CloudSigma` has beyond the family, cloning and the standard drives.
+//! Drives: the calls that `CloudSigma` has beyond the family, which are cloning and the standard drives.
 
 use super::uuids;
 use crate::emulator::Shared;
@@ -6,14 +6,14 @@ use crate::emulator::answer::{Answer, Refusal, Reply, Wrong};
 use crate::emulator::drives::{Conversion, Source};
 use crate::emulator::elastic::{Command, drives};
 
-/// `GET drives/standard/list`, and those of CDs and images, for which the manual prints the same eight (CloudSigma API 1.0,
-/// 7.8 and 7.9).
+/// `GET drives/standard/list`, and the lists of CDs and images, for which the manual prints the same eight
+/// UUIDs (CloudSigma API 1.0, 7.8 and 7.9).
 #[expect(clippy::unnecessary_wraps, reason = "it is a row's handler")]
 pub(super) fn standard_list(command: &Command) -> Answer {
     Ok(uuids(command.shared.drives.offers().iter().map(|offer| offer.uuid)))
 }
 
-/// `GET drives/standard/info`, which the manual lacks
+/// `GET drives/standard/info`, which the manual does not document.
 pub(super) fn standard_info(command: &Command) -> Answer {
     let mut offers = Vec::new();
     for offer in command.shared.drives.offers() {
@@ -24,8 +24,8 @@ pub(super) fn standard_info(command: &Command) -> Answer {
     Ok(Reply::Objects(offers))
 }
 
-/// `POST drives/UUID/clone`: a drive that is not known is a 400 here, not a 404, and the error is pairs (CloudSigma API 1.0,
-/// 7.4).
+/// `POST drives/UUID/clone`: an unknown drive is a 400 here, not a 404, and the error is pairs (CloudSigma
+/// API 1.0, 7.4).
 pub(super) fn clone(command: &Command) -> Answer {
     let (shared, sent) = (&command.shared, &command.sent);
     let wanted = drives::Wanted::read(shared.provider, sent, &["name"])?;
@@ -41,7 +41,7 @@ pub(super) fn clone(command: &Command) -> Answer {
     Ok(Reply::Object(drives::describe(shared, &*command.account()?, &clone)))
 }
 
-/// Makes a drive and begins to fill it from a source; returns its UUID.
+/// Creates a drive and starts to fill it from a source; returns its UUID.
 pub(super) fn copy(
     shared: &Shared,
     source: &Source,

@@ -12,8 +12,8 @@ pub(super) fn list(command: &Command) -> Answer {
     Ok(uuids(command.account()?.groups.iter().map(|group| &*group.uuid)))
 }
 
-/// `GET servergroups/UUID/info`: 10.5 prints `uuid` and `name`, 10.6 `name` and `description` for the same request. The
-/// answer has all three.
+/// `GET servergroups/UUID/info`: for the same request, 10.5 prints `uuid` and `name`, and 10.6 `name` and
+/// `description`. The answer has all three.
 pub(super) fn info(command: &Command) -> Answer {
     command.change(|account, _| Ok(Reply::Object(describe(account.group(command.argument(0))?))))
 }
@@ -32,7 +32,7 @@ pub(super) fn create(command: &Command) -> Answer {
     })
 }
 
-/// `POST servergroups/UUID/set` answers `name` and `description` (10.2).
+/// `POST servergroups/UUID/set` answers with `name` and `description` (10.2).
 pub(super) fn set(command: &Command) -> Answer {
     let name = required(&command.sent, "name")?;
     command.change(|account, _| {
@@ -46,8 +46,8 @@ pub(super) fn set(command: &Command) -> Answer {
     })
 }
 
-/// `POST servergroups/UUID/destroy`: "HTTP Code 200 (or may be will be better 204)", says 10.3; it is 200 here, with what
-/// was destroyed.
+/// `POST servergroups/UUID/destroy`: 10.3 says "HTTP Code 200 (or may be will be better 204)". It is 200
+/// here, with the group that was destroyed.
 pub(super) fn destroy(command: &Command) -> Answer {
     command.change(|account, _| {
         let group = account.group(command.argument(0))?.clone();
@@ -56,7 +56,7 @@ pub(super) fn destroy(command: &Command) -> Answer {
     })
 }
 
-/// `POST servergroups/UUID/add` answers the members.
+/// `POST servergroups/UUID/add` answers with the members.
 pub(super) fn add(command: &Command) -> Answer {
     members(command, |members, named| {
         let new: Vec<String> = named.iter().filter(|uuid| !members.contains(uuid)).cloned().collect();
@@ -64,17 +64,17 @@ pub(super) fn add(command: &Command) -> Answer {
     })
 }
 
-/// `POST servergroups/UUID/remove` answers the members left.
+/// `POST servergroups/UUID/remove` answers with the remaining members.
 pub(super) fn remove(command: &Command) -> Answer {
     members(command, |members, named| members.retain(|uuid| !named.contains(uuid)))
 }
 
-/// `GET servergroups/UUID/start` answers the members.
+/// `GET servergroups/UUID/start` answers with the members.
 pub(super) fn start(command: &Command) -> Answer {
     each(command, servers::run)
 }
 
-/// `GET servergroups/UUID/stop` answers the members.
+/// `GET servergroups/UUID/stop` answers with the members.
 pub(super) fn stop(command: &Command) -> Answer {
     each(command, |_, account, uuid, _| account.server(uuid).map(Server::stop))
 }

@@ -1,9 +1,10 @@
-//! `CloudSigma` 1.0: text only, with more names for the same calls and calls of its own.
+//! `CloudSigma` 1.0: text only, with further names for the same calls and calls of its own.
 //!
-//! The manual prints GET for calls that change something and POST in the examples of the same calls, and real clients
-//! use both; so every call is reached by either (CloudSigma API 1.0, 8.4). Its error table lacks 402 and 507, which become
-//! 400; a 400 has lines `errors:KEY`. Calls that the manual lacks but clients use are here too: drives.set, servers.reset,
-//! the info of a resource and destroying a VLAN, and the info of the standard drives.
+//! The manual prints GET for calls that change something and POST in the examples of the same calls, and real
+//! clients use both, so every call accepts either (CloudSigma API 1.0, 8.4). Its error table lacks 402 and
+//! 507, which become 400; a 400 has lines `errors:KEY`. The emulator also has calls that the manual lacks but
+//! clients use: drives.set, servers.reset, the info of a resource, destroying a VLAN, and the info of the
+//! standard drives.
 
 mod drives;
 mod groups;
@@ -18,7 +19,7 @@ use super::call::{Calls, Reach::Either};
 use super::elastic::{self, Handler, commands, transfers};
 use super::properties::Properties;
 
-/// The rows of `CloudSigma`.
+/// Returns the routes of `CloudSigma`.
 pub(super) fn calls() -> Calls {
     let rows: &[(&str, Handler)] = &[
         ("/profile/info", profile::info),
@@ -84,7 +85,7 @@ pub(super) fn calls() -> Calls {
         ("/{group}/start", groups::start),
         ("/{group}/stop", groups::stop),
     ];
-    // `guests` is the manual's alias of `servers`; the last of each is a misprint of its (8.5, 10.2).
+    // `guests` is the manual's alias of `servers`; the last of each are misprints in it (8.5, 10.2).
     let stems = [
         ("", rows),
         ("/servers", servers),
@@ -101,13 +102,14 @@ pub(super) fn calls() -> Calls {
     transfers(calls, Either, Either)
 }
 
-/// Returns the value of a key that has to be there; 400 with `errors:KEY` if it is not.
+/// Returns the value of a required key, or fails with 400 and `errors:KEY`.
 fn required<'a>(sent: &'a Properties, key: &str) -> Result<&'a str, Refusal> {
     let value = sent.get(key).filter(|value| !value.is_empty());
     value.ok_or_else(|| Refusal::wrong(sent, &[Wrong::required(key)]))
 }
 
-/// Returns the servers that the keys `server:NUMBER` name; 400 with `errors:server:NUMBER` for one that does not exist.
+/// Returns the servers that the keys `server:NUMBER` name, or fails with 400 and `errors:server:NUMBER` for
+/// those that do not exist.
 fn servers_named(account: &Account, sent: &Properties) -> Result<Vec<String>, Refusal> {
     let (mut servers, mut wrong) = (Vec::new(), Vec::new());
     for (key, uuid) in sent.iter().filter(|(key, _)| key.starts_with("server:")) {
@@ -122,7 +124,7 @@ fn servers_named(account: &Account, sent: &Properties) -> Result<Vec<String>, Re
     if wrong.is_empty() { Ok(servers) } else { Err(Refusal::wrong(sent, &wrong)) }
 }
 
-/// UUIDs, one a row.
+/// Returns UUIDs as rows.
 fn uuids(uuids: impl IntoIterator<Item = impl Into<String>>) -> Reply {
     Reply::Rows(uuids.into_iter().map(|uuid| Properties::new().with("uuid", uuid)).collect())
 }

@@ -1,4 +1,5 @@
-//! Use, prices, transactions and the balance (CloudSigma API 1.0, 11.1 to 11.5). The figures follow from what the account has.
+//! Usage, prices, transactions and the balance (CloudSigma API 1.0, 11.1 to 11.5), computed from the
+//! account's state.
 
 use crate::emulator::account::MINUTES_BILLED;
 use crate::emulator::answer::{Answer, Reply};
@@ -29,7 +30,7 @@ pub(super) fn usage(command: &Command) -> Answer {
         info.set(format!("mem{suffix}"), usage.mem.to_string());
         info.set(format!("disk{suffix}"), usage.disk.to_string());
     }
-    // The servers send nothing. Of the last two the manual's example has no value either.
+    // The servers send nothing. The last two have no value in the manual's example either.
     for (key, value) in
         [("rx:total", "0"), ("tx:total", "0"), ("xfer:total", "0"), ("xfer:burst", ""), ("xfer:sub", "")]
     {
@@ -38,7 +39,7 @@ pub(super) fn usage(command: &Command) -> Answer {
     Ok(Reply::Object(info))
 }
 
-/// `GET pricing/info`: the prices of the next minutes.
+/// `GET pricing/info`: the prices of the coming minutes.
 #[expect(clippy::unnecessary_wraps, reason = "it is a row's handler")]
 pub(super) fn pricing(_: &Command) -> Answer {
     let start = now();

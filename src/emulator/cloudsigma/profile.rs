@@ -5,8 +5,8 @@ use crate::emulator::answer::{Answer, Refusal, Reply, Wrong};
 use crate::emulator::elastic::Command;
 use crate::emulator::properties::Properties;
 
-/// The keys that "Profile change" takes, each with its value at first. The table of "Profile info" has three more, currency,
-/// country and language, which its example lacks: they cannot be set, so no account has them.
+/// The keys that "Profile change" accepts, each with its initial value. The table of "Profile info" has three
+/// more, currency, country and language, which its example lacks. They cannot be set, so no account has them.
 const KEYS: [(&str, &str); 9] = [
     ("email", ""),
     ("first_name", "Foo"),
@@ -19,7 +19,7 @@ const KEYS: [(&str, &str); 9] = [
     ("phone", ""),
 ];
 
-/// So many of these must not be empty.
+/// How many of these keys, from the first, must not be empty.
 const REQUIRED: usize = 4;
 
 /// `GET profile/info`
@@ -27,10 +27,11 @@ pub(super) fn info(command: &Command) -> Answer {
     Ok(Reply::Object(describe(&command.shared, &command.account()?.profile)))
 }
 
-/// `POST profile/set`: what is sent changes, the rest stays; the example of the manual sends a single key. It says that
-/// no authorization is required and lists 401 beside it: it is required.
+/// `POST profile/set` changes the keys that are sent and keeps the others; the manual's example sends a
+/// single key. The manual says that no authorization is required and still lists 401; the emulator requires
+/// it.
 ///
-/// The answer to a wrong key is the profile as it is stored, as in the example.
+/// The answer to an invalid key is the stored profile, as in the example.
 pub(super) fn set(command: &Command) -> Answer {
     command.change(|account, _| {
         let wrong = wrong(&command.sent);
@@ -66,7 +67,8 @@ fn describe(shared: &Shared, profile: &Properties) -> Properties {
         let at_first = if key == "email" { &*shared.login } else { at_first };
         info.set(key, profile.get(key).unwrap_or(at_first));
         if key == "email" {
-            // The API key of the account; not the password that this API signs in with, which no reply may show.
+            // The API key of the account. It is not the password that authenticates this API, which no reply
+            // may show.
             info.set("secret_key", shared.user.replace('-', ""));
         }
     }

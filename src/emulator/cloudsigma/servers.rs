@@ -1,4 +1,5 @@
-//! Servers: what `CloudSigma` has beyond the family, cloning and calls for several servers.
+//! Servers: the calls that `CloudSigma` has beyond the family, which are cloning and calls for several
+//! servers.
 
 use super::drives::copy;
 use super::{required, servers_named, uuids};
@@ -10,8 +11,8 @@ use crate::emulator::elastic::{Command, drives::Wanted, servers};
 use crate::emulator::properties::Properties;
 use std::net::Ipv4Addr;
 
-/// `POST servers/UUID/clone`: the disks are cloned with the server, CDs are shared. The clone is active if the original
-/// is, as in the manual's example; its disks may still be filling then.
+/// `POST servers/UUID/clone`: the disks are cloned with the server, and CDs are shared. The clone is active
+/// if the original is, as in the manual's example; its disks may still be filling then.
 pub(super) fn clone(command: &Command) -> Answer {
     let name = required(&command.sent, "name")?;
     let original = command.account()?.find_server(command.argument(0))?.clone();
@@ -20,7 +21,7 @@ pub(super) fn clone(command: &Command) -> Answer {
         if is_device(key) && original.keys.get(&format!("{key}:media")) != Some("cdrom") {
             keys.set(key, copy_disk(&command.shared, value, name)?);
         }
-        // Two machines cannot have the same addresses.
+        // Two servers cannot have the same MAC address.
         if key.ends_with(":mac") {
             keys.set(key, servers::random_mac());
         }
@@ -49,17 +50,18 @@ fn copy_disk(shared: &Shared, drive: &str, name: &str) -> Result<String, Refusal
     copy(shared, &source, wanted, size)
 }
 
-/// `POST servers/start` answers the servers that were started, by number.
+/// `POST servers/start` answers with the servers that were started, by number.
 pub(super) fn start_several(command: &Command) -> Answer {
     several(command, servers::run).map(numbered)
 }
 
-/// `POST servers/stop` answers the servers that were stopped, by number; the manual's example is "TODO" (8.13).
+/// `POST servers/stop` answers with the servers that were stopped, by number; the manual's example is "TODO"
+/// (8.13).
 pub(super) fn stop_several(command: &Command) -> Answer {
     several(command, |_, account, uuid, _| account.server(uuid).map(Server::stop)).map(numbered)
 }
 
-/// `POST servers/destroy` answers the servers that are left.
+/// `POST servers/destroy` answers with the remaining servers.
 pub(super) fn destroy_several(command: &Command) -> Answer {
     several(command, |_, account, uuid, _| {
         account.servers.retain(|server| server.uuid != uuid);
@@ -68,7 +70,7 @@ pub(super) fn destroy_several(command: &Command) -> Answer {
     Ok(uuids(command.account()?.servers.iter().map(|server| &*server.uuid)))
 }
 
-/// Does something to all servers that are named, or to none of them; returns their UUIDs.
+/// Performs an action on all named servers, or on none of them; returns their UUIDs.
 fn several(
     command: &Command,
     work: impl Fn(&Shared, &mut Account, &str, u64) -> Result<(), Refusal>,

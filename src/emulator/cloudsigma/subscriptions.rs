@@ -1,5 +1,5 @@
-//! Subscriptions (CloudSigma API 1.0, 11.6 to 11.18). The tables print `start_date` and `end_date`, the examples `start_time`
-//! and `end_time`: both are taken, the latter are answered.
+//! Subscriptions (CloudSigma API 1.0, 11.6 to 11.18). The tables print `start_date` and `end_date`, the
+//! examples `start_time` and `end_time`. Both are accepted; the answers have the latter.
 
 use super::money::CURRENCY;
 use crate::emulator::account::{Account, Money, Product, Resource, Subscription};
@@ -8,22 +8,22 @@ use crate::emulator::date::{MINUTE, TO_THE_SECOND, parse, plus_months, print};
 use crate::emulator::elastic::Command;
 use crate::emulator::properties::Properties;
 
-/// The most months: it keeps dates and amounts sane.
+/// The most months, which keeps dates and amounts in range.
 const LONGEST: u32 = 120;
 
-/// `GET subscriptions/list`: times have seconds here, as in the example. The UUID is in neither the table nor the example;
-/// without it no subscription to an address could be extended (11.17).
+/// `GET subscriptions/list`: times have seconds here, as in the example. Neither the table nor the example
+/// has the UUID, but without it no subscription to an address could be extended (11.17).
 pub(super) fn list(command: &Command) -> Answer {
     let account = command.account()?;
     Ok(Reply::Objects(account.ledger.subscriptions.iter().map(|one| describe(one, TO_THE_SECOND)).collect()))
 }
 
-/// `GET subscriptions/resources/info`: the totals.
+/// `GET subscriptions/resources/info`, the totals.
 pub(super) fn resources_info(command: &Command) -> Answer {
     totals(command, "resources")
 }
 
-/// `GET subscriptions/net/info`: the totals.
+/// `GET subscriptions/net/info`, the totals.
 pub(super) fn net_info(command: &Command) -> Answer {
     totals(command, "network")
 }
@@ -35,15 +35,15 @@ fn totals(command: &Command, group: &str) -> Answer {
     Ok(Reply::Object(products.map(|p| (p.key, account.ledger.subscribed(p.key, now).to_string())).collect()))
 }
 
-/// `POST subscriptions/resources/create`. The manual describes it twice, with two answers; this is the one with the
-/// UUIDs, which are needed to extend a subscription.
+/// `POST subscriptions/resources/create`. The manual describes it twice, with two different answers. This is
+/// the one with UUIDs, which are needed to extend a subscription.
 pub(super) fn create(command: &Command) -> Answer {
     let made = Order::of_group(command, "resources")?.place(command)?;
     Ok(Reply::Objects(made.iter().map(|one| describe(one, MINUTE)).collect()))
 }
 
-/// `POST subscriptions/network/TYPE/create`: as many addresses or VLANs come with it. The example answers one object for
-/// each of them, without a UUID and with the quantity that was ordered (11.11).
+/// `POST subscriptions/network/TYPE/create` also creates that many addresses or VLANs. The example answers
+/// with one object for each of them, without a UUID and with the quantity that was ordered (11.11).
 pub(super) fn network_create(command: &Command) -> Answer {
     let order = Order::of_network(command)?;
     let quantity: u64 = order.items.iter().map(|(_, quantity)| quantity).sum();
@@ -60,7 +60,7 @@ pub(super) fn network_calculate(command: &Command) -> Answer {
     Ok(amount(Order::of_network(command)?.price()))
 }
 
-/// `POST subscriptions/software/create` answers what was sent, with the end.
+/// `POST subscriptions/software/create` answers with what was sent, and the end.
 pub(super) fn software_create(command: &Command) -> Answer {
     let order = Order::of_group(command, "software")?;
     order.place(command)?;
@@ -76,7 +76,7 @@ pub(super) fn software_calculate(command: &Command) -> Answer {
     Ok(amount(Order::of_group(command, "software")?.price()))
 }
 
-/// `POST subscriptions/UUID/set`: so many months more.
+/// `POST subscriptions/UUID/set` extends a subscription by some months.
 pub(super) fn extend(command: &Command) -> Answer {
     command.change(|account, now| {
         let (at, price, months) = extension(account, command)?;
@@ -93,7 +93,7 @@ pub(super) fn extend_calculate(command: &Command) -> Answer {
     Ok(amount(extension(&*command.account()?, command)?.1))
 }
 
-/// Returns where a subscription stands, what it costs to extend it, and by how many months.
+/// Returns the position of a subscription, the price of extending it, and the number of months.
 fn extension(account: &Account, command: &Command) -> Result<(usize, Money, u32), Refusal> {
     let uuid = command.argument(0);
     let at = account.ledger.subscriptions.iter().position(|one| one.uuid.eq_ignore_ascii_case(uuid));
@@ -107,7 +107,7 @@ fn extension(account: &Account, command: &Command) -> Result<(usize, Money, u32)
     Ok((at, Product::find(&one.kind)?.price(one.quantity, months), months))
 }
 
-/// What is to be subscribed to.
+/// The products to subscribe to, and for how long.
 struct Order {
     items: Vec<(Product, u64)>,
     start: u64,
@@ -115,19 +115,19 @@ struct Order {
 }
 
 impl Order {
-    /// Reads the quantities of a group under the products' own keys.
+    /// Reads the quantities of a group's products, each under the product's key.
     fn of_group(command: &Command, group: &str) -> Result<Order, Refusal> {
         let products = Product::all().filter(|product| product.group == group);
         Self::read(&command.sent, products.map(|product| (product.key, product)).collect())
     }
 
-    /// Reads the quantity of the addresses or VLANs that the path names.
+    /// Reads the quantity of the addresses or VLANs in the path.
     fn of_network(command: &Command) -> Result<Order, Refusal> {
         Self::read(&command.sent, vec![("quantity", Resource::product(command.argument(0))?)])
     }
 
-    /// Reads what was sent. A refusal has the quantities, the start and the end, each followed by what is wrong with it; the
-    /// months are never echoed, and are looked for once there is a start (11.10 and 11.11).
+    /// Reads an order. A refusal has the quantities, the start and the end, each followed by its error. The
+    /// months are never echoed, and are only required once there is a start (11.10 and 11.11).
     fn read(sent: &Properties, products: Vec<(&'static str, Product)>) -> Result<Order, Refusal> {
         let (mut items, mut wrong, mut echo) = (Vec::new(), Vec::new(), Properties::new());
         for (key, product) in products {
@@ -172,7 +172,7 @@ impl Order {
         self.items.iter().map(|(product, quantity)| product.price(*quantity, self.months)).sum()
     }
 
-    /// Pays, and makes the subscriptions.
+    /// Pays for the subscriptions and creates them.
     fn place(&self, command: &Command) -> Result<Vec<Subscription>, Refusal> {
         let subscription = |product: &Product, quantity: u64, resource: Option<String>| Subscription {
             uuid: uuid::Uuid::new_v4().to_string(),
@@ -202,7 +202,8 @@ impl Order {
     }
 }
 
-/// 400: the object, each wrong key followed by a line `errors:KEY MESSAGE`, here without an asterisk (11.10 and 11.11).
+/// 400: the object, each invalid key followed by a line `errors:KEY MESSAGE`, here without an asterisk (11.10
+/// and 11.11).
 fn refused(echo: &Properties, wrong: &[Wrong]) -> Refusal {
     let mut pairs = Properties::new();
     let absent = wrong.iter().map(|one| &*one.key).filter(|key| !echo.contains(key));

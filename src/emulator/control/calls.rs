@@ -1,4 +1,4 @@
-//! What can be asked of the control address, and what it answers.
+//! The calls of the control address.
 
 use super::Steered;
 use crate::emulator::duration::parse_duration;
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use url::form_urlencoded;
 
-/// What an answer holds.
+/// The body of an answer.
 pub(super) enum Reply {
     Json(Value),
-    /// One object a line.
+    /// Text with one object a line.
     Lines(String),
 }
 
-/// Why a request is not carried out.
+/// Why a request is refused.
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) error: String,
@@ -64,7 +64,7 @@ struct Reset {
     data: bool,
 }
 
-/// Carries a request out.
+/// Carries out a request.
 pub(super) fn carry_out(steered: &Steered, head: &Parts, body: &[u8]) -> Result<Reply, Refusal> {
     let fleet = &*steered.fleet;
     let words: Vec<&str> = head.uri.path().split('/').filter(|word| !word.is_empty()).collect();
@@ -73,7 +73,7 @@ pub(super) fn carry_out(steered: &Steered, head: &Parts, body: &[u8]) -> Result<
         (&Method::GET, ["faults"]) => rules(fleet),
         (&Method::POST, ["faults"]) => add_rule(fleet, read(body, RULE)?)?,
         (&Method::PUT, ["faults"]) => {
-            // Read first: a rule that cannot be leaves those that are.
+            // Parse first: an invalid rule must leave the existing ones in place.
             let rule = read(body, RULE)?;
             replace_rules(fleet, rule)?
         }
@@ -139,24 +139,24 @@ pub(super) fn carry_out(steered: &Steered, head: &Parts, body: &[u8]) -> Result<
     Ok(Reply::Json(value))
 }
 
-/// What can be asked, for who asked for something else.
+/// The hint for a request that does not exist.
 const CALLS: &str = "expected GET /, GET|POST|PUT|DELETE /faults, DELETE /faults/PROVIDER/ID, GET|POST /clock, PUT /seed, \
                      GET|DELETE /log, GET /undocumented or POST /reset";
 
-// Bodies that are right, for who sent another.
+// Valid bodies, as hints for an invalid one.
 const RULE: &str = r#"{"faults":"busy=0.1","provider":"openhosting","path":"/drives/*/write/**","times":3}"#;
 const CLOCK: &str = r#"{"advance":"2h"} or {"scale":60}"#;
 const SEED: &str = r#"{"seed":7}"#;
 const RESET: &str = r#"{"data":true}"#;
 
-/// Reads a body. `example` is one that would be right.
+/// Parses a body. `example` is a valid one, for the error.
 fn read<T: for<'a> Deserialize<'a>>(body: &[u8], example: &str) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
         Refusal::bad(format!("cannot read the body: {error}"), format!("expected {example}"))
     })
 }
 
-/// A provider that is emulated.
+/// Returns an emulated provider by its name.
 fn known(fleet: &Fleet, name: &str) -> Result<Dialect, Refusal> {
     let provider = Dialect::named(name).filter(|provider| fleet.has(*provider));
     provider.ok_or_else(|| {
@@ -196,7 +196,7 @@ fn rules(fleet: &Fleet) -> Value {
     fleet.rules().into_iter().map(rule).collect()
 }
 
-/// A rule that can be, with the provider that it is for.
+/// Validates a rule, and returns it with its provider.
 fn checked(fleet: &Fleet, rule: NewRule) -> Result<(Option<Dialect>, Faults, RuleLimits), Refusal> {
     let NewRule { faults, provider, method, path, times } = rule;
     let provider = provider.map(|name| known(fleet, &name)).transpose()?;
@@ -212,7 +212,7 @@ fn add_rule(fleet: &Fleet, rule: NewRule) -> Result<Value, Refusal> {
     Ok(added.into_iter().map(|(provider, id)| json!({ "provider": provider.name(), "id": id })).collect())
 }
 
-/// The rule takes the place of those of its provider.
+/// Replaces the rules of the rule's provider, or all rules if it has none.
 fn replace_rules(fleet: &Fleet, rule: NewRule) -> Result<Value, Refusal> {
     let provider = rule.provider.as_deref().map(|name| known(fleet, name)).transpose()?;
     let before = fleet.rules();
@@ -230,7 +230,7 @@ fn clock(fleet: &Fleet) -> Value {
     json!({ "time": time, "scale": scale })
 }
 
-/// The farthest that the clock is put forward at a time: ten years.
+/// The most that the clock can be advanced at a time: ten years.
 const FARTHEST: Duration = Duration::from_hours(10 * 8766);
 
 fn set_clock(fleet: &Fleet, change: &ClockChange) -> Result<Value, Refusal> {
@@ -256,7 +256,7 @@ fn set_clock(fleet: &Fleet, change: &ClockChange) -> Result<Value, Refusal> {
     Ok(clock(fleet))
 }
 
-/// The request log, one object a line.
+/// Returns the request log, one object a line.
 fn log(fleet: &Fleet, query: &str) -> Result<String, Refusal> {
     let (mut provider, mut since) = (None, 0);
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {

@@ -1,6 +1,6 @@
-//! What the manuals print as tables: offers, prices, the market, metrics. Data, in files beside this one.
+//! The tables of the manuals: offers, prices, the market, metrics. They are data, in files beside this one.
 
-/// Returns the rows of a table, its columns separated by tabs. Lines that begin with `#` are comments.
+/// Returns the rows of a table with columns separated by tabs. Lines that begin with `#` are comments.
 fn rows<const N: usize>(table: &'static str) -> impl Iterator<Item = [&'static str; N]> {
     let lines = table.lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.split('\t').collect::<Vec<_>>().try_into().ok())
@@ -11,7 +11,8 @@ pub(super) fn standard_drives() -> impl Iterator<Item = [&'static str; 4]> {
     rows(include_str!("standard-drives.tsv"))
 }
 
-/// What can be subscribed to: key, label, unit, group, hundredths a month, for so many units, the least.
+/// The products: key, label, unit, group, hundredths a month, the units that they pay for, the least
+/// quantity.
 pub(super) fn products() -> impl Iterator<Item = [&'static str; 7]> {
     rows(include_str!("products.tsv"))
 }
@@ -19,7 +20,7 @@ pub(super) fn products() -> impl Iterator<Item = [&'static str; 7]> {
 /// The prices as text (CloudSigma API 1.0, 11.3).
 pub(super) const PRICES: &str = include_str!("prices.txt");
 
-/// What `SpotCloud` sells, as JSON.
+/// The offers of `SpotCloud`, as JSON.
 pub(super) const MARKET: &str = include_str!("market.json");
 
 /// The datasets and packages of a Joyent datacenter, as JSON.
@@ -28,10 +29,10 @@ pub(super) const OFFERS: &str = include_str!("offers.json");
 /// The metrics of a Joyent datacenter, as JSON (Joyent CloudAPI 6.5, `DescribeAnalytics`).
 pub(super) const METRICS: &str = include_str!("metrics.json");
 
-/// Names and places of addresses, by the transformations that give them, as JSON.
+/// Names and locations of addresses, by the transformations that return them, as JSON.
 pub(super) const ADDRESSES: &str = include_str!("addresses.json");
 
-/// Operations that are measured, one a row; the first row names the fields.
+/// Operations that can be measured, one a row. The first row names the fields.
 pub(super) fn operations() -> impl Iterator<Item = [&'static str; 12]> {
     rows(include_str!("operations.tsv"))
 }

@@ -1,7 +1,7 @@
-//! A drive's bytes. Zeros take no room: runs of them become holes of the file.
+//! The bytes of a drive. Runs of zeros become holes of the file and take no space.
 //!
-//! On a drive with noise, holes read as noise and so zeros are written like any other bytes. A file system knows holes
-//! by the page, so the rest of a page that is written in part is filled with its noise first.
+//! On a drive with noise, holes read as noise, so zeros are written like other bytes. A file system tracks
+//! holes by the page, so when a page is written in part, the rest of it is filled with its noise first.
 
 use super::Payload;
 use crate::emulator::faults::mix;
@@ -15,14 +15,14 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-/// How much is read, or written from a spooled body, at once: enough that a system call is cheap beside it, little
-/// enough that many connections need little memory.
+/// The piece size of reads, and of writes from a spooled body, in bytes. It is large enough that a system
+/// call is cheap in comparison, and small enough that many connections need little memory.
 pub(crate) const PIECE: usize = 256 << 10;
 
 /// The unit of holes on the usual file systems.
 const PAGE: u64 = 4 << 10;
 
-/// The shortest run of zeros worth a hole: below it the system call costs more than the bytes.
+/// The shortest run of zeros to punch, in bytes: below it the system call costs more than writing the zeros.
 const HOLE: u64 = 64 << 10;
 
 /// The bytes of a drive, or of any sparse file.
@@ -46,11 +46,11 @@ impl Contents {
         self.noise.is_some()
     }
 
-    /// Reads `len` bytes; a file that is too short reads as zeros.
+    /// Reads `len` bytes. Beyond the end of the file they are zeros.
     pub(crate) fn read(&self, offset: u64, len: usize) -> io::Result<Bytes> {
         let mut bytes = Vec::with_capacity(len);
         while bytes.len() < len {
-            // A vector may have more room than it was asked for; what is read beyond is dropped below.
+            // A vector may have more capacity than requested; the excess that was read is dropped below.
             let at = offset + bytes.len() as u64;
             match pread(&*self.file, spare_capacity(&mut bytes), at) {
                 Ok(0) => bytes.resize(len, 0),
@@ -70,7 +70,7 @@ impl Contents {
         Ok(bytes.into())
     }
 
-    /// Writes a whole payload.
+    /// Writes a payload.
     pub(crate) fn write(&self, offset: u64, payload: Payload) -> io::Result<()> {
         self.fill_pages(offset, payload.len())?;
         let mut at = offset;
@@ -81,7 +81,7 @@ impl Contents {
         })
     }
 
-    /// Writes bytes that are at hand.
+    /// Writes bytes from memory.
     pub(super) fn write_bytes(&self, offset: u64, bytes: Bytes) -> io::Result<()> {
         self.fill_pages(offset, bytes.len() as u64)?;
         self.write_pieces(offset, &[bytes])
@@ -108,7 +108,7 @@ impl Contents {
         Ok(())
     }
 
-    /// The extents of a range in order, each with whether it holds data; the others are holes.
+    /// Returns the extents of a range in order, each with whether it holds data or is a hole.
     pub(crate) fn extents(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, bool)> {
         let mut at = range.start;
         std::iter::from_fn(move || {
@@ -119,7 +119,7 @@ impl Contents {
             let data = match seek(&*self.file, SeekFrom::Data(at)) {
                 Ok(data) => data.min(range.end),
                 Err(Errno::NXIO) => range.end,
-                Err(_) => at, // The file system does not know: take everything for data.
+                Err(_) => at, // The file system cannot tell: take everything for data.
             };
             if data > start {
                 at = data;
@@ -145,7 +145,7 @@ impl Contents {
         self.write_range(offset, pieces, written..offset + len)
     }
 
-    /// Writes what of the pieces, the first of which belongs at `offset`, lies in `range`.
+    /// Writes the part of the pieces that is in `range`. The first piece belongs at `offset`.
     fn write_range(&self, offset: u64, pieces: &[Bytes], range: Range<u64>) -> io::Result<()> {
         let mut at = offset;
         for piece in pieces {
@@ -160,7 +160,7 @@ impl Contents {
         Ok(())
     }
 
-    /// Punches a hole; false where the file system cannot.
+    /// Punches a hole; returns false if the file system cannot.
     fn punch(&self, range: &Range<u64>) -> io::Result<bool> {
         let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         match fallocate(&*self.file, mode, range.start, range.end - range.start) {
@@ -170,14 +170,14 @@ impl Contents {
         }
     }
 
-    /// Sees to the noise around a write that begins or ends within a page.
+    /// Writes the noise around a write that begins or ends within a page.
     fn fill_pages(&self, offset: u64, len: u64) -> io::Result<()> {
         let Some(seed) = self.noise.filter(|_| len > 0) else { return Ok(()) };
         self.fill_page(seed, offset)?;
         self.fill_page(seed, offset + len)
     }
 
-    /// Fills the page around `at` with its noise, if that offset is within a page and the page is a hole.
+    /// Fills the page around `at` with its noise, if `at` is inside a page that is a hole.
     fn fill_page(&self, seed: u64, at: u64) -> io::Result<()> {
         let page = at / PAGE * PAGE;
         let end = (page + PAGE).min(self.size);
@@ -193,7 +193,7 @@ impl Contents {
     }
 }
 
-/// The runs of zeros that are worth a hole, in whole pages.
+/// Returns the runs of zeros that are long enough to punch, in whole pages.
 fn zero_runs(offset: u64, pieces: &[Bytes]) -> Vec<Range<u64>> {
     let mut runs = Vec::new();
     let mut run = offset..offset;
@@ -225,13 +225,13 @@ fn zero_runs(offset: u64, pieces: &[Bytes]) -> Vec<Range<u64>> {
     runs
 }
 
-/// Returns whether all bytes are zero. Whole lines at a time, so that the compiler uses wide registers; data usually differs in
-/// the first.
+/// Returns whether all bytes are zero. It works on whole lines, so that the compiler uses wide registers;
+/// data usually differs in the first line.
 fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(128).all(|line| line.iter().fold(0, |all, &byte| all | byte) == 0)
 }
 
-/// Fills a buffer with the noise that belongs at an offset: the same bytes every time.
+/// Fills a buffer with the noise at an offset, which is the same every time.
 fn noise(seed: u64, offset: u64, bytes: &mut [u8]) {
     const WORD: u64 = 8;
     let mut at = offset;

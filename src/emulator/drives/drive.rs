@@ -1,4 +1,5 @@
-//! One drive: its record as last read, what it is busy with, and what was moved since the record was written.
+//! One drive: its record as last read, the operations that occupy it, and the traffic since the record was
+//! written.
 
 use super::contents::Contents;
 use super::record::{Record, Traffic};
@@ -15,37 +16,37 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 pub(crate) struct Drive {
     raw: PathBuf,
     known: Mutex<(Record, Stamp)>,
-    /// Read-held by every write, so that imaging and changes wait for those under way.
+    /// Locked for reading by every write, so that imaging and changes wait for writes in flight.
     busy: RwLock<Busy>,
-    /// Serialises writes to a drive with noise, which fill pages before they write into them.
+    /// Serializes writes to a drive with noise, which fill a page before they write into it.
     noisy: Mutex<()>,
     read: Counter,
     written: Counter,
 }
 
-/// What keeps a drive from being written, changed or destroyed.
+/// The operations that keep a drive from being written, changed or destroyed.
 #[derive(Debug, Default)]
 pub(crate) struct Busy {
-    /// It is being filled; how far.
+    /// The progress of filling this drive.
     imaging: Option<Arc<Progress>>,
-    /// So many other drives are being filled from it.
+    /// The number of other drives that are being filled from this one.
     feeding: u32,
 }
 
 impl Busy {
-    /// The drive is being filled, or no longer.
+    /// Sets the progress of filling this drive, or `None` when it ends.
     pub(super) fn set_imaging(&mut self, progress: Option<Arc<Progress>>) {
         self.imaging = progress;
     }
 
-    /// One more drive is filled from this one; false if this one is being filled itself.
+    /// Counts one more drive that is filled from this one; returns false if this one is being filled itself.
     pub(super) fn feed(&mut self) -> bool {
         let free = self.imaging.is_none();
         self.feeding += u32::from(free);
         free
     }
 
-    /// One of the drives filled from this one is done.
+    /// Counts one drive less that is filled from this one.
     pub(super) fn fed(&mut self) {
         self.feeding = self.feeding.saturating_sub(1);
     }
@@ -64,7 +65,7 @@ impl Counter {
     }
 }
 
-/// How far imaging is: percent, or not yet begun.
+/// The progress of imaging: a percentage, or queued.
 #[derive(Debug)]
 pub(super) struct Progress(AtomicU8);
 
@@ -99,7 +100,7 @@ impl Drive {
         }
     }
 
-    /// Returns the record, as of the lookup that gave this drive.
+    /// Returns the record, as of the lookup that returned this drive.
     pub(crate) fn record(&self) -> Record {
         self.known().0.clone()
     }
@@ -112,7 +113,7 @@ impl Drive {
         *self.known() = (record, stamp);
     }
 
-    /// Everything ever moved, with what the record does not have yet.
+    /// Returns the traffic of the drive's lifetime, including what the record does not have yet.
     pub(crate) fn traffic(&self) -> Traffic {
         let mut traffic = self.known().0.traffic;
         traffic += Traffic {
@@ -133,37 +134,37 @@ impl Drive {
         }
     }
 
-    /// Counts a read of so many bytes.
+    /// Counts a read of this many bytes.
     pub(crate) fn count_read(&self, bytes: u64) {
         self.read.add(bytes);
     }
 
-    /// Counts a write of so many bytes.
+    /// Counts a write of this many bytes.
     pub(crate) fn count_write(&self, bytes: u64) {
         self.written.add(bytes);
     }
 
-    /// Returns the text of the key `imaging`, while there is one.
+    /// Returns the text of the key `imaging`, if the drive is being imaged.
     pub(crate) fn imaging(&self) -> Option<String> {
         let busy = self.busy.read().unwrap_or_else(PoisonError::into_inner);
         busy.imaging.as_deref().map(Progress::text)
     }
 
-    /// Keeps imaging and changes away while bytes are written; 409 if one is under way.
+    /// Blocks imaging and changes while bytes are written, or fails with 409 if imaging is in progress.
     pub(crate) fn writing(&self) -> Result<RwLockReadGuard<'_, Busy>, Refusal> {
         let busy = self.busy.read().unwrap_or_else(PoisonError::into_inner);
         self.check(&busy)?;
         Ok(busy)
     }
 
-    /// Waits for writes to end and keeps everything else away; 409 if imaging is under way.
+    /// Waits for writes to end and blocks all other operations, or fails with 409 if imaging is in progress.
     pub(super) fn alone(&self) -> Result<RwLockWriteGuard<'_, Busy>, Refusal> {
         let busy = self.busy();
         self.check(&busy)?;
         Ok(busy)
     }
 
-    /// What the drive is busy with, to change it.
+    /// Locks the drive's busy state for a change.
     pub(super) fn busy(&self) -> RwLockWriteGuard<'_, Busy> {
         self.busy.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -175,14 +176,14 @@ impl Drive {
         Ok(())
     }
 
-    /// The drive's bytes, opened for this use: descriptors are not hoarded, and opening costs microseconds.
+    /// Opens the drive's bytes for one use: descriptors are not kept, and opening costs microseconds.
     pub(crate) fn open(&self) -> Result<Contents, Refusal> {
         let file = File::options().read(true).write(true).open(&self.raw)?;
         let known = self.known();
         Ok(Contents::new(file, known.0.size, known.0.noise))
     }
 
-    /// Held while a drive with noise is written.
+    /// Locks a drive with noise for a write.
     pub(crate) fn noisy(&self) -> MutexGuard<'_, ()> {
         self.noisy.lock().unwrap_or_else(PoisonError::into_inner)
     }

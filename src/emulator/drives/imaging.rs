@@ -1,5 +1,5 @@
-//! Imaging: one drive is filled from another source, in the background, one at a time (Open Hosting API, "Image a
-//! Drive from Another Drive"). Both drives are busy until it is done, and the target tells how far it is.
+//! Imaging fills one drive from another source, in the background, one at a time (Open Hosting API, "Image a
+//! Drive from Another Drive"). Both drives are busy until it ends, and the target shows the progress.
 
 use super::contents::{Contents, PIECE};
 use super::drive::{Drive, Progress};
@@ -14,25 +14,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How long `queued`, and then a first percentage, can be seen at the least. Real imaging takes minutes; a poller that
-/// never sees it begin is not tested.
+/// The least time for which `queued`, and then a first percentage, are visible. Real imaging takes minutes; a
+/// poller that never sees it begin is not tested.
 const VISIBLE: Duration = Duration::from_millis(50);
 
-/// What is done to the source's bytes.
+/// The conversion of the source's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Conversion {
-    /// Nothing.
+    /// The bytes are copied unchanged.
     None,
-    /// The target gets them packed.
+    /// The target gets the bytes compressed with gzip.
     Gzip,
-    /// The source holds gzip data; the target gets what is in it.
+    /// The source holds gzip data, and the target gets the data unpacked.
     Gunzip,
 }
 
-/// Where the bytes come from, and what is done to them.
+/// A source and its conversion.
 pub(crate) struct Job {
     pub(crate) source: Contents,
-    /// The drive that the source belongs to, if it is one of the account's: it is busy too.
+    /// The drive of the source, if the account has it: it is busy too.
     pub(crate) drive: Option<Arc<Drive>>,
     pub(crate) conversion: Conversion,
 }
@@ -61,7 +61,7 @@ struct Task {
 }
 
 impl Imager {
-    /// Marks both drives busy and queues the work.
+    /// Marks both drives busy and queues the task.
     pub(super) fn begin(&self, target: &Arc<Drive>, job: Job) -> Result<(), Refusal> {
         let progress = Arc::new(Progress::queued());
         {
@@ -73,7 +73,7 @@ impl Imager {
             if job.drive.as_ref().is_some_and(|source| !source.busy().feed()) {
                 return Err(Refusal::busy("The source is being imaged itself"));
             }
-            // Packed data may fit or not: that is known only at its end.
+            // Whether converted data fits is known only at its end.
             if job.conversion == Conversion::None && job.source.size() > target.record().size {
                 job.release();
                 return Err(Refusal::full("The drive is smaller than the source"));
@@ -104,7 +104,7 @@ impl Imager {
         }
     }
 
-    /// Waits until everything queued is done: it was promised.
+    /// Waits until all queued tasks are done, since they were acknowledged.
     pub(super) fn finish(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -119,7 +119,7 @@ impl Imager {
 
 fn work(tasks: &Receiver<Task>, stopping: &AtomicBool) {
     let show = || {
-        // Nobody looks any more.
+        // At shutdown nobody polls any more.
         if !stopping.load(Ordering::Relaxed) {
             std::thread::sleep(VISIBLE);
         }
@@ -128,7 +128,7 @@ fn work(tasks: &Receiver<Task>, stopping: &AtomicBool) {
         show();
         task.progress.set(0);
         if let Err(error) = task.run() {
-            // The API has no way to tell: imaging ends, and the drive holds what got there.
+            // The API cannot report this: imaging ends, and the drive holds what was written so far.
             tracing::warn!("imaging ended early: {error}");
         }
         show();
@@ -152,7 +152,7 @@ impl Task {
                 self.pour(GzEncoder::new(reader, Compression::fast()), &target)
             }
             Conversion::Gunzip => {
-                // Behind the packed data the drive is empty: zeros are no member, and no error.
+                // After the packed data the drive is empty. Zeros are not a gzip member, and not an error.
                 let reader = BufReader::with_capacity(PIECE, Reader { source: source.clone(), at: 0 });
                 match self.pour(MultiGzDecoder::new(reader), &target) {
                     Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
@@ -162,7 +162,7 @@ impl Task {
         }
     }
 
-    /// Copies as is; holes stay holes.
+    /// Copies the bytes unchanged, and keeps holes.
     fn copy(&self, source: &Contents, target: &Contents) -> io::Result<()> {
         let end = source.size().min(target.size());
         for (range, data) in source.extents(0..end) {
@@ -182,12 +182,12 @@ impl Task {
         Ok(())
     }
 
-    /// Copies a stream of unknown length, as much of it as fits.
+    /// Copies as much of a stream of unknown length as fits.
     fn pour(&self, mut stream: impl Read, target: &Contents) -> io::Result<()> {
         let mut at = 0;
         while at < target.size() {
             let mut piece = vec![0; PIECE];
-            // What came before an error counts, as with zeros behind gzip data.
+            // The bytes before an error count, for example when zeros follow gzip data.
             let (len, outcome) = fill(&mut stream, &mut piece);
             piece.truncate(usize::try_from(target.size() - at).map_or(len, |room| room.min(len)));
             let len = piece.len() as u64;

@@ -1,8 +1,9 @@
-//! The drives of the account: sparse files, `drives/UUID.raw` with the bytes and `drives/UUID.json` with the rest.
+//! The drives of the account: sparse files, `drives/UUID.raw` with the bytes and `drives/UUID.json` with the
+//! record.
 //!
-//! Several processes may use one directory at the same time, so the files are the truth: a drive is looked up on disk
-//! at every use (one `stat`), a record is changed under a lock of the file system, and the record is what makes a drive
-//! exist: it is written last and removed first.
+//! Several processes may use one directory at the same time, so the files are authoritative. A drive is
+//! looked up on disk at every use (one `stat`), and a record is changed under a file lock. A drive exists if
+//! its record does: the record is written last and removed first.
 
 mod contents;
 mod drive;
@@ -38,7 +39,7 @@ pub(super) struct Drives {
     imager: Imager,
 }
 
-/// A drive that can be read: one of the account, or one on offer.
+/// A drive that can be read: one of the account, or a standard drive.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     Own(Arc<Drive>),
@@ -46,7 +47,7 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Its bytes.
+    /// Opens the bytes.
     pub(super) fn open(&self) -> Result<Contents, Refusal> {
         match self {
             Source::Own(drive) => drive.open(),
@@ -54,14 +55,14 @@ impl Source {
         }
     }
 
-    /// Counts a read of so many bytes, where reads are counted.
+    /// Counts a read of this many bytes, if the source counts reads.
     pub(super) fn count_read(&self, bytes: u64) {
         if let Source::Own(drive) = self {
             drive.count_read(bytes);
         }
     }
 
-    /// What it takes to image from it.
+    /// Returns an imaging job that reads from this source.
     pub(super) fn job(&self, conversion: Conversion) -> Result<Job, Refusal> {
         let drive = match self {
             Source::Own(drive) => Some(Arc::clone(drive)),
@@ -72,7 +73,8 @@ impl Source {
 }
 
 impl Drives {
-    /// Opens the drives under a data directory, making it if need be. Beside them there are those on offer.
+    /// Opens the drives under a data directory, which is created if needed, and the standard drives in
+    /// `offers`.
     pub(super) fn open(data: &Path, offers: Vec<Offer>) -> io::Result<Self> {
         let dir = data.join("drives");
         make_dir(&dir)?;
@@ -80,15 +82,16 @@ impl Drives {
         Ok(Drives { dir, known: Mutex::default(), standard, imager: Imager::default() })
     }
 
-    /// Where large bodies wait until they are applied: on the drives' own file system, which has room for them.
+    /// Returns where large bodies are spooled until they are applied: the drives' own file system, which has
+    /// space for them.
     pub(super) fn spool(&self) -> &Path {
         &self.dir
     }
 
-    /// Returns a drive by its UUID; 404 if there is none.
+    /// Returns a drive by its UUID, or fails with 404.
     pub(super) fn get(&self, uuid: &str) -> Result<Arc<Drive>, Refusal> {
         let missing = || Refusal::missing(format!("Drive {uuid} does not exist"));
-        // The UUID becomes a file's name: anything else must not get through.
+        // The UUID becomes a file name: nothing else may get through.
         if !is_uuid(uuid) {
             return Err(missing());
         }
@@ -119,7 +122,7 @@ impl Drives {
         })
     }
 
-    /// Returns a drive to be read: one of the account or one on offer.
+    /// Returns a drive for reading: one of the account or a standard drive.
     pub(super) fn find(&self, uuid: &str) -> Result<Source, Refusal> {
         match self.standard.find(uuid) {
             Some(offer) => Ok(Source::Standard(offer, self.standard.open(offer)?)),
@@ -127,12 +130,12 @@ impl Drives {
         }
     }
 
-    /// Returns whether a drive is there to be attached to a server.
+    /// Returns whether a drive exists that can be attached to a server.
     pub(super) fn exists(&self, uuid: &str) -> bool {
         self.standard.find(uuid).is_some() || self.get(uuid).is_ok()
     }
 
-    /// Returns the drives on offer.
+    /// Returns the standard drives.
     pub(super) fn offers(&self) -> &[Offer] {
         self.standard.all()
     }
@@ -143,7 +146,7 @@ impl Drives {
         for entry in std::fs::read_dir(&self.dir)? {
             let name = entry?.file_name();
             let Some(uuid) = name.to_str().and_then(|name| name.strip_suffix(".json")) else { continue };
-            // One that was destroyed since, or whose record is damaged, must not hide the others.
+            // A drive that was destroyed meanwhile, or whose record is damaged, must not hide the others.
             match self.get(uuid) {
                 Ok(drive) => found.push(drive),
                 Err(refusal) => tracing::debug!("drive {uuid} is left out: {refusal:?}"),
@@ -156,7 +159,7 @@ impl Drives {
         Ok(found)
     }
 
-    /// Makes a drive. The record's UUID must be new.
+    /// Creates a drive. The record's UUID must be new.
     pub(super) fn create(&self, record: Record) -> Result<Arc<Drive>, Refusal> {
         let uuid = record.drive.clone();
         let raw = self.raw_path(&uuid);
@@ -168,7 +171,7 @@ impl Drives {
             .and_then(|file| file.set_len(record.size))
             .and_then(|()| store(&self.record_path(&uuid), &record));
         let stamp = made.inspect_err(|_| {
-            // Without a record it is no drive; what cannot be removed now takes no room either.
+            // Without a record it is not a drive, and if it cannot be removed it takes no space.
             let _ = std::fs::remove_file(&raw);
         })?;
         let drive = Arc::new(Drive::new(raw, record, stamp));
@@ -176,7 +179,7 @@ impl Drives {
         Ok(drive)
     }
 
-    /// Changes a drive's record, and its size with it.
+    /// Changes a drive's record, and its size if that changes.
     pub(super) fn change(
         &self,
         uuid: &str,
@@ -209,12 +212,12 @@ impl Drives {
         Ok(())
     }
 
-    /// Starts to fill a drive from a source; both are busy until it is done.
+    /// Starts to fill a drive from a source. Both are busy until it ends.
     pub(super) fn image(&self, target: &Arc<Drive>, job: Job) -> Result<(), Refusal> {
         self.imager.begin(target, job)
     }
 
-    /// Waits for imaging to end and writes the counters down. For the end of the emulator.
+    /// Waits for imaging to end and writes the counters to the records, before the emulator ends.
     pub(super) fn finish(&self) {
         self.imager.finish();
         for drive in self.known().values() {
@@ -224,7 +227,7 @@ impl Drives {
         }
     }
 
-    /// Writes the counters down.
+    /// Writes the counters to the records.
     pub(super) fn save_counters(&self) -> io::Result<()> {
         let drives: Vec<_> = self.known().values().cloned().collect();
         drives.iter().try_for_each(|drive| self.save_traffic(drive))
@@ -237,7 +240,7 @@ impl Drives {
         }
         let _changing = self.changing()?;
         let path = self.record_path(&drive.record().drive);
-        // Another process may have changed the record, or destroyed the drive.
+        // Another process may have changed the record or destroyed the drive.
         let mut record: Record = match load(&path) {
             Ok((record, _)) => record,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -266,7 +269,7 @@ impl Drives {
     }
 }
 
-/// Returns whether a text is a UUID as these APIs write it, 8-4-4-4-12 digits.
+/// Returns whether a text is a UUID as these APIs write it: 8-4-4-4-12 hexadecimal digits.
 pub(super) fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(i, b)| match i {

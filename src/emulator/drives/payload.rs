@@ -1,6 +1,6 @@
-//! The bytes of one write, whole before the first of them is applied: a connection that breaks changes nothing.
+//! The bytes of one write. They are complete before any is applied, so a broken connection changes nothing.
 //!
-//! In memory up to [`MEMORY`], beyond that in an unnamed file.
+//! Up to [`MEMORY`] they are in memory, beyond that in an unnamed file.
 
 use super::contents::PIECE;
 use crate::emulator::answer::Refusal;
@@ -11,10 +11,10 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, Write};
 use std::path::PathBuf;
 
-/// What one write may take in memory. A chunk of any client that we know is 4 or 5 MiB.
+/// The most memory that one write may take, in bytes. The chunks of all clients that we know are 4 or 5 MiB.
 const MEMORY: u64 = 16 << 20;
 
-/// Bytes to be written to a drive.
+/// Bytes to write to a drive.
 #[derive(Debug)]
 pub(crate) struct Payload {
     pieces: Vec<Bytes>,
@@ -24,7 +24,7 @@ pub(crate) struct Payload {
 }
 
 impl Payload {
-    /// An empty payload that spools to a file in `dir` once it is large.
+    /// Creates an empty payload that spools to a file in `dir` once it is large.
     pub(crate) fn new(dir: PathBuf) -> Self {
         Payload { pieces: Vec::new(), spool: None, len: 0, dir }
     }
@@ -38,7 +38,7 @@ impl Payload {
         self.spool.is_some() || self.len + more as u64 > MEMORY
     }
 
-    /// Adds bytes at the end.
+    /// Appends bytes.
     pub(crate) fn push(&mut self, piece: Bytes) -> io::Result<()> {
         self.len += piece.len() as u64;
         if self.spool.is_none() && self.len <= MEMORY {
@@ -55,7 +55,7 @@ impl Payload {
         spool.write_all(&piece)
     }
 
-    /// Hands the bytes on in order, a list of pieces at a time.
+    /// Passes the bytes on in order, a list of pieces at a time.
     pub(super) fn each(self, mut take: impl FnMut(&[Bytes]) -> io::Result<()>) -> io::Result<()> {
         let Some(mut spool) = self.spool else { return take(&self.pieces) };
         spool.rewind()?;
@@ -72,8 +72,8 @@ impl Payload {
         Ok(())
     }
 
-    /// Unpacks gzip, all members of it. More than `room` bytes are refused as soon as they turn up, whatever they
-    /// would unpack to.
+    /// Unpacks gzip with all its members. Refuses the data as soon as it exceeds `room` bytes, whatever its
+    /// full size would be.
     pub(crate) fn gunzip(self, room: u64) -> Result<Payload, Refusal> {
         let mut plain = Payload::new(self.dir.clone());
         let mut decoder = MultiGzDecoder::new(self.reader()?);
@@ -103,7 +103,8 @@ impl Payload {
     }
 }
 
-/// Reads until the buffer is full, the source ends or it fails. What was read before an error is there.
+/// Reads until the buffer is full, the source ends or it fails. The bytes read before an error are in the
+/// buffer.
 pub(super) fn fill(source: &mut impl Read, buffer: &mut [u8]) -> (usize, io::Result<()>) {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -118,7 +119,7 @@ pub(super) fn fill(source: &mut impl Read, buffer: &mut [u8]) -> (usize, io::Res
 }
 
 fn broken(error: io::Error) -> Refusal {
-    // The decoder's own errors are of these kinds; any other is the disk's.
+    // The decoder's own errors are of these kinds; any other comes from the disk.
     match error.kind() {
         ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
             Refusal::usage(format!("The body is not whole gzip data: {error}"))
@@ -140,7 +141,7 @@ impl BufRead for Pieces {
 
     fn consume(&mut self, amount: usize) {
         if let Some(piece) = self.0.front_mut() {
-            // More than there is cannot have been used.
+            // More than the piece has cannot have been consumed.
             let _ = piece.split_to(amount.min(piece.len()));
         }
     }

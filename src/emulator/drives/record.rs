@@ -1,4 +1,4 @@
-//! What is known of a drive beside its bytes.
+//! The metadata of drives.
 
 use crate::emulator::properties::Properties;
 use serde::{Deserialize, Serialize};
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Record {
     pub(crate) drive: String,
     pub(crate) name: String,
-    /// In bytes, as asked for: nothing is rounded.
+    /// In bytes, as requested, without rounding.
     pub(crate) size: u64,
-    /// Microseconds since the epoch; drives are listed in this order.
+    /// Microseconds since the epoch. Drives are listed in this order.
     pub(crate) created: u64,
-    /// The seed of the noise that stands where nothing was written, on a drive that has it.
+    /// The seed of the noise in unwritten sectors, if the drive has noise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) noise: Option<u64>,
     /// The other settings, in the order they came.
@@ -22,7 +22,7 @@ pub(crate) struct Record {
     pub(crate) traffic: Traffic,
 }
 
-/// What was read and written, ever.
+/// The bytes and requests of a drive's lifetime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Traffic {
     pub(crate) read_bytes: u64,

@@ -1,7 +1,8 @@
-//! The drives that the provider offers to everybody: to be read, imaged from and booted, not to be written.
+//! The standard drives that a provider offers to everybody. They can be read, imaged from and booted, but not
+//! written.
 //!
-//! Their contents are made up the first time somebody wants them: an image is a boot sector with its name and zeros to
-//! the size that the manual prints, a CD is its volume descriptor.
+//! Their contents are generated at the first use. An image is a boot sector with its name, then zeros up to
+//! the size that the manual prints. A CD is its volume descriptor.
 
 use super::contents::Contents;
 use crate::emulator::data;
@@ -12,7 +13,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-/// A drive on offer.
+/// A standard drive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Offer {
     pub(crate) uuid: &'static str,
@@ -20,28 +21,29 @@ pub(crate) struct Offer {
     pub(crate) holds: Holds,
 }
 
-/// What a drive on offer holds.
+/// The contents of a standard drive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holds {
-    /// A system of so many bytes, packed with gzip.
+    /// A system of this many bytes, packed with gzip.
     Packed(u64),
-    /// A system of so many bytes, as it is.
+    /// A system of this many bytes.
     System(u64),
     /// A CD.
     Cd,
 }
 
-/// The drives on offer, and the directory that their files are made in.
+/// The standard drives, and the directory of their files.
 #[derive(Debug)]
 pub(super) struct Standard {
     dir: PathBuf,
     offers: Vec<Offer>,
 }
 
-/// Unpacked bytes of one gzip member of zeros; a whole image is many of them. It divides the size of every image.
+/// The unpacked size of one gzip member of zeros. An image consists of many members, and its size is a
+/// multiple of this.
 const MEMBER: u64 = 64 << 20;
 
-/// A CD of this size has room for the descriptor, which stands at 32 KiB (ECMA-119, 6.2.1).
+/// The size of a CD: enough for the descriptor, which is at 32 KiB (ECMA-119, 6.2.1).
 const CD: u64 = 1 << 20;
 const DESCRIPTOR: usize = 32 << 10;
 
@@ -58,7 +60,7 @@ impl Standard {
         self.offers.iter().copied().find(|offer| offer.uuid.eq_ignore_ascii_case(uuid))
     }
 
-    /// Returns the bytes of a drive on offer.
+    /// Returns the bytes of a standard drive.
     pub(super) fn open(&self, offer: Offer) -> io::Result<Contents> {
         let path = self.dir.join(format!("{}.raw", offer.uuid));
         let file = match File::open(&path) {
@@ -75,7 +77,7 @@ impl Standard {
 }
 
 impl Offer {
-    /// Returns what a provider offers.
+    /// Returns the standard drives of a provider.
     pub(crate) fn of(provider: &str) -> Vec<Offer> {
         let own = data::standard_drives().filter(|[owner, ..]| *owner == provider);
         own.map(|[_, uuid, name, contents]| {
@@ -111,9 +113,10 @@ impl Offer {
         }
     }
 
-    /// A boot sector that does nothing, with the name in it and its mark at the end.
+    /// Returns a boot sector that does nothing, with the drive's name in it and the boot signature at its
+    /// end.
     fn boot_sector(self) -> Vec<u8> {
-        // An endless jump, as the processor begins here.
+        // An endless jump, since the processor begins here.
         let mut sector = vec![0xeb, 0xfe];
         sector.extend_from_slice(self.name.as_bytes());
         sector.resize(510, 0);
@@ -122,7 +125,7 @@ impl Offer {
     }
 }
 
-/// Bytes and zeros after them up to a length, as one gzip member.
+/// Returns bytes, followed by zeros up to a length, as one gzip member.
 fn packed(bytes: &[u8], len: u64) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes)?;

@@ -1,4 +1,4 @@
-//! The configuration of a server: which keys there are, and what they may hold (Open Hosting API and Crosspeer API,
+//! The configuration of a server: the known keys and their valid values (Open Hosting API and Crosspeer API,
 //! "Server Configuration"; CloudSigma API 1.0, "Server create").
 
 use super::keys::{is_user_key, one_of, uuids};
@@ -8,15 +8,14 @@ use crate::emulator::answer::Wrong;
 use crate::emulator::properties::Properties;
 use std::net::Ipv4Addr;
 
-/// The keys that may be set while a server runs (Open Hosting API, "Set server configuration"; Crosspeer's list lacks
-/// user:*, as if by oversight).
+/// The keys that may be set while a server runs (Open Hosting API, "Set server configuration"). Crosspeer's
+/// list lacks user:*, apparently by oversight.
 const WHILE_ACTIVE: [&str; 5] = ["name", "cpu", "persistent", "tags", "vnc:password"];
 
-/// The longest password for VNC (Crosspeer API, "Set server configuration" and "Server Configuration").
+/// The longest VNC password (Crosspeer API, "Set server configuration" and "Server Configuration").
 const VNC_PASSWORD: usize = 8;
 
-/// Applies what was sent to a configuration. An empty value takes a key away; keys that are not known are kept out, but
-/// do no harm.
+/// Applies what was sent to a configuration. An empty value removes a key. Unknown keys are ignored.
 pub(crate) fn apply(
     provider: Dialect,
     old: &Properties,
@@ -27,7 +26,7 @@ pub(crate) fn apply(
     let mut new = old.clone();
     for (key, value) in sent.iter() {
         let Some(checked) = check(provider, key, value) else { continue };
-        // CloudSigma's manual restricts nothing (CloudSigma API 1.0, 8.8).
+        // CloudSigma's manual has no restriction (CloudSigma API 1.0, 8.8).
         let fixed = active && provider != Dialect::CloudSigma;
         if let Err(message) = checked {
             wrong.push(Wrong::new(key, message));
@@ -48,11 +47,11 @@ pub(crate) fn apply(
     if wrong.is_empty() { Ok(new) } else { Err(wrong) }
 }
 
-/// What a value of a key has to be; `None` for a key that is not known.
+/// Checks the value of a key; returns `None` for an unknown key.
 fn check(provider: Dialect, key: &str, value: &str) -> Option<Result<(), String>> {
     let family = provider != Dialect::CloudSigma;
     if value.is_empty() {
-        // Whether it may be empty is for the whole configuration to say.
+        // Whether it may be empty depends on the whole configuration.
         return check(provider, key, "1").map(|_| Ok(()));
     }
     let outcome = match key {
@@ -76,7 +75,7 @@ fn check(provider: Dialect, key: &str, value: &str) -> Option<Result<(), String>
     Some(outcome)
 }
 
-/// The keys `nic:N:model`, `dhcp`, `vlan` and `mac`.
+/// Checks the keys `nic:N:model`, `dhcp`, `vlan` and `mac`.
 fn network(key: &str, value: &str) -> Option<Result<(), String>> {
     let (number, what) = key.strip_prefix("nic:")?.split_once(':')?;
     if !matches!(number.as_bytes(), [b'0'..=b'9']) {
@@ -154,7 +153,7 @@ mod tests {
                 .is_ok()
         );
         assert_eq!(applied(Crosspeer, old, "mem 512\nboot ide:0:0", true).unwrap_err()[0], "mem");
-        // CloudSigma API 1.0, 8.8, names no restriction.
+        // CloudSigma API 1.0, 8.8, has no restriction.
         let changed = applied(CloudSigma, old, "mem 512", true).unwrap();
         assert_eq!(changed, "name x\ncpu 500\nmem 512\n");
     }

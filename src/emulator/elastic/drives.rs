@@ -39,7 +39,7 @@ pub(crate) fn create(command: &Command) -> Answer {
     Ok(Reply::Object(describe(&command.shared, &*command.account()?, &drive)))
 }
 
-/// Makes a drive; of the given size unless it says another.
+/// Creates a drive, of the given size unless `wanted` has one.
 pub(crate) fn make(shared: &Shared, wanted: Wanted, size: u64) -> Result<Arc<Drive>, Refusal> {
     let given = wanted.keys.iter().filter(|(_, value)| !value.is_empty());
     let name = wanted.name.unwrap_or_default();
@@ -54,7 +54,7 @@ pub(crate) fn make(shared: &Shared, wanted: Wanted, size: u64) -> Result<Arc<Dri
     })
 }
 
-/// `POST drives/DRIVE/set`: only what is given changes; an empty value takes an optional key away.
+/// `POST drives/DRIVE/set` changes only what is given. An empty value removes an optional key.
 pub(crate) fn set(command: &Command) -> Answer {
     let (shared, uuid) = (&command.shared, command.argument(0));
     let wanted = Wanted::read(shared.provider, &command.sent, &[])?;
@@ -72,7 +72,7 @@ pub(crate) fn set(command: &Command) -> Answer {
     Ok(Reply::Object(describe(shared, &*command.account()?, &drive)))
 }
 
-/// `POST drives/DRIVE/destroy`. `CloudSigma` answers 400 where the drive is mounted (CloudSigma API 1.0, 7.5).
+/// `POST drives/DRIVE/destroy`. `CloudSigma` answers 400 if the drive is mounted (CloudSigma API 1.0, 7.5).
 pub(crate) fn destroy(command: &Command) -> Answer {
     let (shared, uuid) = (&command.shared, command.argument(0));
     shared.drives.get(uuid)?;
@@ -83,7 +83,7 @@ pub(crate) fn destroy(command: &Command) -> Answer {
     shared.drives.destroy(uuid).map(|()| Reply::Done)
 }
 
-/// `POST drives/DRIVE/image/SOURCE[/CONVERSION]`: DRIVE is filled from SOURCE.
+/// `POST drives/DRIVE/image/SOURCE[/CONVERSION]` fills DRIVE from SOURCE.
 pub(crate) fn image(command: &Command) -> Answer {
     let (shared, target) = (&command.shared, command.argument(0));
     let conversion = match command.argument(2) {
@@ -107,8 +107,8 @@ pub(crate) fn image(command: &Command) -> Answer {
     Ok(Reply::Done)
 }
 
-/// Drive info (Open Hosting API, "Get Single Drive Info"; CloudSigma API 1.0, 7.6). The family spells the defaults out, as
-/// they matter to whoever reads the drive.
+/// Returns a drive's info (Open Hosting API, "Get Single Drive Info"; CloudSigma API 1.0, 7.6). The family
+/// states the defaults, since they matter to readers of the drive.
 pub(crate) fn describe(shared: &Shared, account: &Account, drive: &Drive) -> Properties {
     let (record, traffic) = (drive.record(), drive.traffic());
     let mut info = Properties::new()
@@ -140,7 +140,7 @@ pub(crate) fn describe(shared: &Shared, account: &Account, drive: &Drive) -> Pro
     info
 }
 
-/// Info of a drive that belongs to the provider, for all to read.
+/// Returns the info of a drive that belongs to the provider, which everybody may read.
 pub(crate) fn describe_offer(offer: Offer, size: u64) -> Properties {
     Properties::new()
         .with("drive", offer.uuid)
@@ -153,7 +153,7 @@ pub(crate) fn describe_offer(offer: Offer, size: u64) -> Properties {
         .with("encryption:cipher", "none")
 }
 
-/// What a drive is to be like.
+/// The requested properties of a drive.
 pub(crate) struct Wanted {
     name: Option<String>,
     pub(crate) size: Option<u64>,
@@ -161,7 +161,7 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// Reads and checks what was sent. Keys that are not known are kept out, but do no harm: newer clients send some.
+    /// Reads and checks what was sent. Unknown keys are ignored, since newer clients send some.
     pub(crate) fn read(provider: Dialect, sent: &Properties, required: &[&str]) -> Result<Wanted, Refusal> {
         let creating = required.contains(&"name");
         let mut wanted = Wanted { name: None, size: None, keys: Properties::new() };
@@ -184,7 +184,7 @@ impl Wanted {
                 "claim:type" => one_of(value, &["exclusive", "shared"]),
                 "encryption:cipher" if creating => one_of(value, &["none", "aes-xts-plain"]),
                 "readers" => uuids(value),
-                // Where a drive is placed says nothing afterwards: checked, then forgotten.
+                // Placement has no lasting effect: the value is checked, then dropped.
                 "avoid" if creating && uuids(value).is_ok() => continue,
                 "avoid" if creating => uuids(value),
                 "tags" => Ok(()),

@@ -1,7 +1,7 @@
 //! The ElasticHosts family: Open Hosting and Crosspeer. `CloudSigma` uses its drives, servers and resources.
 //!
-//! The rows are those of both manuals. Open Hosting's lacks the calls that destroy and set a drive and that set a
-//! resource, but its own client uses them; they answer as Crosspeer's do.
+//! The routes are those of both manuals. Open Hosting's manual lacks the calls that destroy and set a drive
+//! and that set a resource, but its own client uses them; they answer as Crosspeer's do.
 
 pub(super) mod configuration;
 pub(super) mod drives;
@@ -18,7 +18,7 @@ use super::properties::Properties;
 use Reach::{Act, Read};
 use std::sync::Arc;
 
-/// A call as its handler sees it: all of it is there, and it may wait for the disk.
+/// A call as its handler sees it: the body has been read, and the handler may wait for the disk.
 pub(super) struct Command {
     pub(super) shared: Arc<Shared>,
     arguments: [String; 3],
@@ -29,7 +29,7 @@ pub(super) struct Command {
 pub(super) type Handler = fn(&Command) -> Answer;
 
 impl Command {
-    /// Returns the n-th argument in the path; empty if the path has fewer.
+    /// Returns the n-th argument in the path, or an empty string if the path has fewer.
     pub(super) fn argument(&self, n: usize) -> &str {
         self.arguments.get(n).map_or("", |argument| argument)
     }
@@ -38,7 +38,7 @@ impl Command {
         Ok(self.shared.account.read()?)
     }
 
-    /// Changes the account; if the change is refused nothing changes.
+    /// Changes the account. If the change is refused, nothing changes.
     pub(super) fn change<R>(
         &self,
         change: impl FnOnce(&mut Account, u64) -> Result<R, Refusal>,
@@ -47,13 +47,13 @@ impl Command {
     }
 }
 
-/// Adds rows of commands.
+/// Adds routes of commands.
 pub(super) fn commands(calls: Calls, rows: &[(Reach, &str, Handler)]) -> Calls {
     rows.iter().fold(calls, |calls, &(reach, path, handler)| {
         calls.row(reach, path, move |shared: Arc<Shared>, call: Call| async move {
             let arguments = [0, 1, 2].map(|n| call.argument(n).to_owned());
             let sent = call.properties().await?;
-            // What was begun is carried out though its client may be gone.
+            // A call that was begun is carried out even if its client is gone.
             let active = shared.activity.begin();
             blocking(move || {
                 let _active = active;
@@ -64,7 +64,7 @@ pub(super) fn commands(calls: Calls, rows: &[(Reach, &str, Handler)]) -> Calls {
     })
 }
 
-/// Adds the rows that move a drive's bytes.
+/// Adds the routes that read and write a drive's bytes.
 pub(super) fn transfers(calls: Calls, read: Reach, write: Reach) -> Calls {
     let reads =
         ["/drives/{drive}/read", "/drives/{drive}/read/{offset}", "/drives/{drive}/read/{offset}/{size}"];
@@ -73,7 +73,7 @@ pub(super) fn transfers(calls: Calls, read: Reach, write: Reach) -> Calls {
     writes.into_iter().fold(calls, |calls, path| calls.row(write, path, transfer::write))
 }
 
-/// The rows of the family.
+/// Returns the routes of the family.
 pub(super) fn calls() -> Calls {
     let rows: &[(Reach, &str, Handler)] = &[
         (Read, "/drives/list", drives::list),
@@ -107,7 +107,7 @@ pub(super) fn calls() -> Calls {
 }
 
 impl Shared {
-    /// 409 if a running server has a drive for itself.
+    /// Fails with 409 if a running server uses the drive exclusively.
     fn unclaimed(&self, drive: &str) -> Result<(), Refusal> {
         let account = self.account.read()?;
         match account.claims(drive).first() {
@@ -119,7 +119,7 @@ impl Shared {
         }
     }
 
-    /// 404 or 409 unless a server may have a drive when it starts.
+    /// Fails with 404 or 409 if a server cannot attach a drive when it starts.
     fn attachable(
         &self,
         account: &Account,
@@ -144,12 +144,12 @@ impl Shared {
 
     /// Returns whether several servers may use a drive at the same time.
     fn is_shared(&self, drive: &str) -> bool {
-        // What is not the account's own is the provider's, for all.
+        // A drive that is not the account's is the provider's, which is for everybody.
         self.drives.get(drive).map_or(true, |drive| drive.record().keys.get("claim:type") == Some("shared"))
     }
 }
 
-/// Does work that waits for the disk away from the thread that serves the connections.
+/// Runs work that waits for the disk, off the thread that serves the connections.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {

@@ -7,14 +7,14 @@ use crate::emulator::account::Resource;
 use crate::emulator::answer::{Answer, Refusal, Reply, Wrong};
 use crate::emulator::properties::Properties;
 
-/// `GET resources[/TYPE]/list`: rows of TYPE RESOURCE.
+/// `GET resources[/TYPE]/list`: rows of TYPE and RESOURCE.
 pub(crate) fn list(command: &Command) -> Answer {
     let row =
         |resource: &Resource| Properties::new().with("type", &*resource.kind).with("resource", &*resource.id);
     of_kind(command, row).map(Reply::Rows)
 }
 
-/// `GET resources/info`, and CloudSigma's `resources/TYPE/info`
+/// `GET resources/info`, and CloudSigma's `resources/TYPE/info`.
 pub(crate) fn info_all(command: &Command) -> Answer {
     of_kind(command, |resource| resource.describe(&command.shared.user)).map(Reply::Objects)
 }
@@ -40,10 +40,10 @@ pub(crate) fn info(command: &Command) -> Answer {
     Ok(Reply::Object(account.resources[at].describe(&command.shared.user)))
 }
 
-/// `POST resources/TYPE/create`. It costs the price of a month.
+/// `POST resources/TYPE/create` costs the price of a month.
 pub(crate) fn create(command: &Command) -> Answer {
     let product = Resource::product(command.argument(0))?;
-    // A VLAN of CloudSigma's has to have a name (CloudSigma API 1.0, 9.3).
+    // A CloudSigma VLAN must have a name (CloudSigma API 1.0, 9.3).
     if command.shared.provider == Dialect::CloudSigma && product.key == "vlan" {
         named(&command.sent)?;
     }
@@ -80,7 +80,7 @@ pub(crate) fn destroy(command: &Command) -> Answer {
     })
 }
 
-/// The settings of a resource. The manuals differ over `tag` and `tags`.
+/// Returns the settings of a resource. The manuals differ between `tag` and `tags`.
 fn settings(sent: &Properties, mut keys: Properties) -> Properties {
     for (key, value) in sent.iter() {
         let key = if key == "tag" { "tags" } else { key };

@@ -1,4 +1,5 @@
-//! Servers: list, info, create, set, start, stop, shutdown, reset, destroy. CloudSigma's do the same under more names.
+//! Servers: list, info, create, set, start, stop, shutdown, reset, destroy. CloudSigma's calls do the same
+//! under more names.
 
 use super::configuration::apply;
 use super::{Command, Shared};
@@ -8,7 +9,7 @@ use crate::emulator::answer::{Answer, Refusal, Reply, Wrong};
 use crate::emulator::properties::Properties;
 use std::net::Ipv4Addr;
 
-/// `GET servers/list`: the family's rows are SERVER CPU MEM, CloudSigma's the UUID alone.
+/// `GET servers/list`: the family's rows are SERVER CPU MEM, CloudSigma's only the UUID.
 pub(crate) fn list(command: &Command) -> Answer {
     let row = |server: &Server| {
         let row = Properties::new().with("server", &*server.uuid);
@@ -31,7 +32,7 @@ pub(crate) fn info(command: &Command) -> Answer {
     Ok(Reply::Object(describe(&command.shared, command.account()?.find_server(command.argument(0))?)))
 }
 
-/// `POST servers/create`: starts the server too, unless `CloudSigma` is asked for `status stopped`.
+/// `POST servers/create` also starts the server, unless `CloudSigma` is sent `status stopped`.
 pub(crate) fn create(command: &Command) -> Answer {
     let cloudsigma = command.shared.provider == Dialect::CloudSigma;
     make(command, cloudsigma && command.sent.get("status") == Some("stopped"))
@@ -48,7 +49,8 @@ fn make(command: &Command, stopped: bool) -> Answer {
         sent.set("nic:1:mac", random_mac());
     }
     if shared.provider == Dialect::CloudSigma && !sent.contains("persistent") {
-        // Every server in CloudSigma's manual and in recorded answers is, though nobody sends the key.
+        // Every server in CloudSigma's manual and in recorded answers is persistent, though nobody sends the
+        // key.
         sent.set("persistent", "true");
     }
     let keys = apply(shared.provider, &Properties::new(), &sent, false);
@@ -79,8 +81,8 @@ pub(crate) fn set(command: &Command) -> Answer {
     })
 }
 
-/// `POST servers/SERVER/start`: a server that is active already stays so, and that is no error. `CloudSigma` answers 200
-/// with the server's info.
+/// `POST servers/SERVER/start`: starting an active server changes nothing and is not an error. `CloudSigma`
+/// answers 200 with the server's info.
 pub(crate) fn start(command: &Command) -> Answer {
     command.change(|account, now| {
         run(&command.shared, account, command.argument(0), now)?;
@@ -123,11 +125,11 @@ pub(crate) fn destroy(command: &Command) -> Answer {
     })
 }
 
-/// Starts a server: claims its drives and gives it addresses.
+/// Starts a server: claims its drives and assigns its addresses.
 pub(crate) fn run(shared: &Shared, account: &mut Account, uuid: &str, now: u64) -> Result<(), Refusal> {
     let server = account.server(uuid)?.clone();
     if server.status == Status::Active {
-        // Whoever starts a server that is shutting down wants it to run.
+        // Starting a server that is shutting down keeps it running.
         account.server(uuid)?.ends = None;
         return Ok(());
     }
@@ -138,7 +140,7 @@ pub(crate) fn run(shared: &Shared, account: &mut Account, uuid: &str, now: u64) 
     power(account, uuid, now)
 }
 
-/// Gives a server its addresses and lets it run, whatever its drives are doing.
+/// Assigns a server its addresses and marks it running, whatever its drives are doing.
 pub(crate) fn power(account: &mut Account, uuid: &str, now: u64) -> Result<(), Refusal> {
     let server = account.server(uuid)?.clone();
     let mut given = Properties::new();
@@ -157,7 +159,7 @@ pub(crate) fn power(account: &mut Account, uuid: &str, now: u64) -> Result<(), R
     Ok(())
 }
 
-/// Checks that what a configuration names is there.
+/// Checks that the objects in a configuration exist.
 fn refer(command: &Command, account: &Account, keys: &Properties) -> Result<(), Refusal> {
     let mut wrong = Vec::new();
     for (key, uuid) in keys.iter() {
@@ -176,10 +178,11 @@ fn refer(command: &Command, account: &Account, keys: &Properties) -> Result<(), 
     }
 }
 
-/// Server info (Open Hosting API, "Get Single Server Info"). Where an address stands in for `auto`, Open Hosting and
-/// `CloudSigma` print it under the same key; Crosspeer leaves the key and prints it under another.
+/// Returns a server's info (Open Hosting API, "Get Single Server Info"). An address that was assigned for
+/// `auto` is printed under the same key by Open Hosting and `CloudSigma`; Crosspeer keeps the key and prints
+/// the address under another.
 ///
-/// The family's tables print `rx:bytes` and the samples `rx`: both are answered.
+/// The family's tables print `rx:bytes` and the samples `rx`; the answer has both.
 pub(crate) fn describe(shared: &Shared, server: &Server) -> Properties {
     let crosspeer = shared.provider == Dialect::Crosspeer;
     let mut info = Properties::new()
@@ -226,7 +229,7 @@ pub(crate) fn describe(shared: &Shared, server: &Server) -> Properties {
     info
 }
 
-/// Returns a MAC address for a network card that was given none: random, and marked as locally administered.
+/// Returns a random, locally administered MAC address for a network card without one.
 pub(crate) fn random_mac() -> String {
     let random = uuid::Uuid::new_v4();
     let octets: Vec<String> = random.as_bytes()[11..].iter().map(|octet| format!("{octet:02x}")).collect();

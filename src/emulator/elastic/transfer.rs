@@ -1,5 +1,5 @@
-//! Reading and writing the bytes of a drive (Open Hosting API, "Read Binary Data from a Drive" and "Write Binary Data
-//! to a Drive"; the same in Crosspeer's and CloudSigma's).
+//! Reads and writes of a drive's bytes (Open Hosting API, "Read Binary Data from a Drive" and "Write Binary
+//! Data to a Drive"; the same in Crosspeer's and CloudSigma's manuals).
 
 use super::{Shared, blocking};
 use crate::emulator::Dialect;
@@ -14,8 +14,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// "SIZE may not exceed 4MB for a single request" (Crosspeer API and CloudSigma API 1.0): 4 MiB, the chunk of the
-/// vendors' tools.
+/// "SIZE may not exceed 4MB for a single request" (Crosspeer API and CloudSigma API 1.0): 4 MiB, the chunk of
+/// the vendors' tools.
 const READ_LIMIT: u64 = 4 << 20;
 
 /// `GET drives/DRIVE/read[/OFFSET[/SIZE]]`
@@ -31,7 +31,7 @@ pub(crate) async fn read(shared: Arc<Shared>, call: Call) -> Answer {
                 contents.size()
             )));
         };
-        // Open Hosting prints no limit, and SIZE as optional: who leaves it out gets the rest of the drive.
+        // Open Hosting prints no limit, and an optional SIZE: without it the reply is the rest of the drive.
         let limited = shared.provider != Dialect::OpenHosting;
         if limited && size.unwrap_or(left) > READ_LIMIT {
             return Err(Refusal::usage(format!("At most {READ_LIMIT} bytes can be read at once")));
@@ -61,7 +61,7 @@ pub(crate) async fn write(shared: Arc<Shared>, call: Call) -> Answer {
     let uuid = call.argument(0).to_owned();
     let announced = call.content_length();
     if announced > SPOOLS {
-        // A large body is not taken in for nothing.
+        // A large body that cannot fit is refused before it is read.
         let (shared, uuid) = (Arc::clone(&shared), uuid.clone());
         blocking(move || {
             let size = shared.drives.get(&uuid)?.record().size;
@@ -95,14 +95,14 @@ pub(crate) async fn write(shared: Arc<Shared>, call: Call) -> Answer {
         let _writing = drive.writing()?;
         let _noisy = contents.has_noise().then(|| drive.noisy());
         let got_wrong = write_wrongly(&contents, offset, payload, wrong.as_ref())?;
-        // What is lost behind the API was written as far as the API can tell.
+        // As far as the API can tell, the bytes lost behind it were written.
         drive.count_write(len);
         Ok(if got_wrong { Reply::Wrong(Box::new(Reply::Done)) } else { Reply::Done })
     })
     .await
 }
 
-/// Writes a payload, or gets it wrong as asked; whether it did.
+/// Writes a payload, wrongly if a fault says so. Returns whether the fault had an effect.
 fn write_wrongly(
     contents: &Contents,
     offset: u64,
@@ -129,10 +129,10 @@ fn write_wrongly(
     }
 }
 
-/// From this size on a body is checked against the drive before it is taken in.
+/// From this size on, a body is checked against the drive before it is read.
 const SPOOLS: u64 = 16 << 20;
 
-/// The room behind an offset.
+/// Returns the space after an offset.
 fn room(size: u64, offset: u64) -> Result<u64, Refusal> {
     size.checked_sub(offset).ok_or_else(|| too_small(size))
 }
@@ -141,7 +141,7 @@ fn too_small(size: u64) -> Refusal {
     Refusal::full(format!("The write goes beyond the drive's {size} bytes"))
 }
 
-/// Takes a body in whole.
+/// Reads a whole body.
 async fn collect(mut body: Body, spool: PathBuf) -> Result<Payload, Refusal> {
     let mut payload = Payload::new(spool);
     while let Some(frame) = body.frame().await {

@@ -1,4 +1,4 @@
-//! The draws: which request meets which fault.
+//! Draws which request meets which fault.
 
 use super::fingerprint::{of_name, with};
 use super::rules::{Rule, Rules};
@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-/// How many different requests are counted. Past them the counts begin anew: memory stays bounded, and what is drawn
-/// still depends on the requests alone.
+/// How many different requests are counted. Beyond them the counts start over: memory stays bounded, and the
+/// draws still depend only on the requests.
 const COUNTED: usize = 1 << 20;
 
-/// Keeps the numbers of one purpose apart from those of another under the same seed.
+/// Separates the random numbers of different purposes under the same seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stream {
     Request,
@@ -26,18 +26,18 @@ enum Stream {
     Create,
 }
 
-/// When in the course of a request its connection is reset.
+/// When the connection of a request is reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::emulator) enum When {
-    /// The headers were read, and of the body no more than the draw needs.
+    /// After the headers, and as much of the body as the draw needs.
     BeforeBody,
-    /// Half of the body was read.
+    /// After half of the body.
     WithinBody,
-    /// The request was carried out, its reply was not sent.
+    /// After the request was carried out, before its reply is sent.
     AfterApplied,
 }
 
-/// What is to go wrong with one request.
+/// The fault that one request meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::emulator) enum Fault {
     Busy,
@@ -52,14 +52,14 @@ pub(in crate::emulator) enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::emulator) struct WrongAnswer {
     pub(in crate::emulator) kind: FaultKind,
-    /// For its choices.
+    /// Random bits for the fault's choices.
     pub(in crate::emulator) random: u64,
-    /// How long it takes, or takes for each byte; zero for most kinds.
+    /// How long it takes, in total or for each byte; zero for most kinds.
     pub(in crate::emulator) takes: Duration,
 }
 
 impl WrongAnswer {
-    /// What the call itself is to get wrong, if that is the fault.
+    /// Returns the bytes that the call itself has to make wrong, if that is the fault.
     pub(in crate::emulator) fn bytes(self, operation: Operation) -> Option<WrongBytes> {
         let WrongAnswer { kind, random, .. } = self;
         let in_the_call = match kind {
@@ -84,10 +84,10 @@ impl Fault {
     }
 }
 
-/// What becomes of a `drives/create`.
+/// The fault that a `drives/create` meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::emulator) enum CreateFault {
-    /// It is carried out, and answered so.
+    /// It is carried out, and answered this way.
     Odd(OddReply),
     /// It is refused.
     Refused,
@@ -97,7 +97,7 @@ pub(in crate::emulator) enum CreateFault {
 #[derive(Debug, Default)]
 pub(in crate::emulator) struct Dealer {
     rules: RwLock<Arc<Rules>>,
-    /// How often each request came, by its fingerprint.
+    /// How often each request has come, by its fingerprint.
     came: Mutex<HashMap<(Stream, u64), u64>>,
     dealt: AtomicU64,
     refusals: AtomicU64,
@@ -108,7 +108,7 @@ pub(in crate::emulator) struct Dealer {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::emulator) struct Drawing<'a> {
     pub(in crate::emulator) method: &'a str,
-    /// The path as the provider's rows have it.
+    /// The path in the form of the provider's routes.
     pub(in crate::emulator) path: &'a str,
     pub(in crate::emulator) operation: Operation,
     /// See the function `fingerprint`.
@@ -116,7 +116,7 @@ pub(in crate::emulator) struct Drawing<'a> {
 }
 
 impl Dealer {
-    /// One with the faults of the start as its only rule.
+    /// Creates a dealer whose only rule has the faults of the configuration.
     pub(in crate::emulator) fn new(faults: Faults) -> Self {
         let dealer = Dealer::default();
         if faults != Faults::default() {
@@ -130,16 +130,16 @@ impl Dealer {
         Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes the rules, for requests that come from now on.
+    /// Changes the rules, for requests that arrive from now on.
     fn change<T>(&self, change: impl FnOnce(&mut Rules) -> T) -> T {
         let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
         change(Arc::make_mut(&mut rules))
     }
 
-    /// Adds a rule, and gives its number.
+    /// Adds a rule and returns its number.
     ///
     /// # Errors
-    /// The rule is for some requests and has a setting that holds for all.
+    /// Fails if the rule is for some requests and has a setting that applies to all.
     pub(in crate::emulator) fn add(&self, faults: Faults, limits: RuleLimits) -> Result<u64, String> {
         self.change(|rules| {
             let id = rules.next + 1;
@@ -149,7 +149,7 @@ impl Dealer {
         })
     }
 
-    /// Takes a rule away; false if there is none of this number.
+    /// Removes a rule; returns false if there is none with this number.
     pub(in crate::emulator) fn remove(&self, id: u64) -> bool {
         self.change(|rules| {
             let before = rules.list.len();
@@ -158,28 +158,28 @@ impl Dealer {
         })
     }
 
-    /// Takes all rules away.
+    /// Removes all rules.
     pub(in crate::emulator) fn clear(&self) {
         self.change(|rules| rules.list.clear());
     }
 
-    /// The rules in the order in which they are asked.
+    /// Returns the rules in the order in which they apply.
     pub(in crate::emulator) fn list(&self) -> Vec<RuleInfo> {
         self.rules().list.iter().map(|rule| rule.info()).collect()
     }
 
-    /// Has the draws of all rules without a `seed=` of their own begin elsewhere, and requests counted anew.
+    /// Sets the seed of all rules that have no `seed=` of their own, and restarts the counts of requests.
     pub(in crate::emulator) fn set_seed(&self, seed: u64) {
         self.change(|rules| rules.seed = seed);
         self.came().clear();
     }
 
-    /// Whether anything is drawn, for which requests have to be told apart.
+    /// Returns whether any rule draws faults, so that requests have to be distinguished.
     pub(in crate::emulator) fn draws(&self) -> bool {
         self.rules().list.iter().any(|rule| rule.faults.draws())
     }
 
-    /// How long a request waits before it is looked at.
+    /// Returns how long a request waits before it is processed.
     pub(in crate::emulator) fn latency(&self, method: &str, path: &str) -> Duration {
         let rules = self.rules();
         let latencies =
@@ -187,12 +187,12 @@ impl Dealer {
         latencies.fold(Duration::ZERO, Duration::saturating_add)
     }
 
-    /// Bytes a second, all connections and both directions together.
+    /// Returns the rate in bytes a second, over all connections and both directions.
     pub(in crate::emulator) fn rate(&self) -> Option<u64> {
         self.rules().rate()
     }
 
-    /// What the 503 of a fault says in `Retry-After`, in seconds, where it is not the provider's own.
+    /// Returns the seconds in `Retry-After` of a fault's 503, if they differ from the provider's own.
     pub(in crate::emulator) fn retry_after(&self) -> Option<u32> {
         self.rules().retry_after()
     }
@@ -205,7 +205,7 @@ impl Dealer {
         self.rules().etag()
     }
 
-    /// The fault of a request, if it is to meet one. Not counted yet: see [`Dealer::deal`].
+    /// Draws the fault of a request, if it meets one. [`Dealer::deal`] counts it.
     pub(in crate::emulator) fn draw(&self, drawing: Drawing<'_>) -> Option<Fault> {
         let rules = self.rules();
         if rules.list.is_empty() {
@@ -218,7 +218,7 @@ impl Dealer {
         })
     }
 
-    /// The fault of a request by one rule. `content` is a number made from all that the draw depends on.
+    /// Draws the fault of a request by one rule. `content` combines everything that the draw depends on.
     fn draw_from(faults: &Faults, content: u64, operation: Operation) -> Option<Fault> {
         let random = |stream: Stream| with(content, stream as u64);
         let mut from = Share::ZERO;
@@ -247,17 +247,17 @@ impl Dealer {
         }))
     }
 
-    /// Whether a drive of this name that is made now has noise where nothing was written; if so, the seed of that noise.
+    /// Returns the seed of the noise in unwritten sectors, if a new drive of this name has noise.
     pub(in crate::emulator) fn noise(&self, name: &str) -> Option<u64> {
         self.takes(Stream::Drive, name, |faults| faults.dirty)
     }
 
-    /// Whether this download of an appliance is answered with a redirect.
+    /// Returns whether this download of an appliance is answered with a redirect.
     pub(in crate::emulator) fn redirects(&self, key: &str) -> bool {
         self.takes(Stream::Redirect, key, |faults| faults.redirect).is_some()
     }
 
-    /// The random number of a thing by its name, if one of the rules' shares takes it.
+    /// Returns a random number for a name, if it falls into a rule's share.
     fn takes(&self, stream: Stream, name: &str, share: impl Fn(&Faults) -> Share) -> Option<u64> {
         let rules = self.rules();
         let asked = |rule: &&Arc<Rule>| share(&rule.faults) > Share::ZERO;
@@ -272,13 +272,13 @@ impl Dealer {
         })
     }
 
-    /// Whether a read or write of `len` bytes at `offset` covers an offset that always fails.
+    /// Returns whether a read or write of `len` bytes at `offset` covers an offset that always fails.
     pub(in crate::emulator) fn refuses(&self, offset: u64, len: u64) -> bool {
         let covered = |&at: &u64| offset <= at && at - offset < len;
         self.rules().list.iter().any(|rule| rule.faults.refuse.iter().any(covered))
     }
 
-    /// What the next `drives/create` meets, if anything.
+    /// Returns the fault of the next `drives/create`, if any.
     pub(in crate::emulator) fn create(&self) -> Option<CreateFault> {
         let rules = self.rules();
         let (rule, create) =
@@ -291,7 +291,7 @@ impl Dealer {
         }
     }
 
-    /// How often this came, now included.
+    /// Counts a request, and returns how often it has come, including this time.
     fn nth(&self, stream: Stream, number: u64) -> u64 {
         let mut came = self.came();
         if came.len() >= COUNTED {
@@ -306,7 +306,7 @@ impl Dealer {
         self.came.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a fault that a request is now going to meet.
+    /// Counts a fault that a request is about to meet.
     pub(in crate::emulator) fn deal(&self, kind: FaultKind) {
         let count = if kind.is_silent() { &self.silent } else { &self.dealt };
         count.fetch_add(1, Ordering::Relaxed);

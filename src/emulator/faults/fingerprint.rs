@@ -1,9 +1,10 @@
-//! What a request is, by its content: the part of it that is the same in every run of a client.
+//! Fingerprints identify a request by the part of its content that is the same in every run of a client.
 //!
-//! Faults are drawn from it, so that two runs meet the same faults however their requests interleave. What differs from
-//! run to run by nature is left out: UUIDs and other long hexadecimal words, which servers and clients make up, and the
-//! parameters of OAuth, which carry a nonce. Of a long body the first bytes count, unpacked where it is gzip, because
-//! the compression level of a client may depend on the speed of its machine.
+//! Faults are drawn from the fingerprint, so that two runs meet the same faults however their requests
+//! interleave. What varies between runs is left out: UUIDs and other long hexadecimal words, which servers
+//! and clients generate, and the parameters of OAuth, which have a nonce. Only the first bytes of a long body
+//! count. They are unpacked if the body is gzip, because a client's compression level may depend on the speed
+//! of its machine.
 
 use super::mix;
 use axum::http::HeaderMap;
@@ -16,13 +17,13 @@ use std::io::{self, Write};
 /// How many bytes of a body count.
 const PREFIX: usize = 64 << 10;
 
-/// The most bytes of a packed body that are read for them.
+/// The most bytes of a packed body that are read.
 const PACKED: usize = 128 << 10;
 
-/// The shortest hexadecimal word that is taken for an identifier.
+/// The length from which a hexadecimal word counts as an identifier.
 const IDENTIFIER: usize = 16;
 
-/// The number that stands for a request's content.
+/// Returns a number that identifies a request's content.
 pub(in crate::emulator) fn fingerprint(head: &Parts, body: &[u8]) -> u64 {
     let form = header(&head.headers, &CONTENT_TYPE)
         .is_some_and(|kind| kind.trim_start().starts_with("application/x-www-form-urlencoded"));
@@ -36,7 +37,7 @@ pub(in crate::emulator) fn fingerprint(head: &Parts, body: &[u8]) -> u64 {
     number(&[head.method.as_str().as_bytes(), path.as_bytes(), query.as_bytes(), &body])
 }
 
-/// A number from a name.
+/// Hashes a name.
 pub(super) fn of_name(name: &str) -> u64 {
     number(&[name.as_bytes()])
 }
@@ -51,18 +52,18 @@ fn number(words: &[&[u8]]) -> u64 {
     digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// Two numbers in one.
+/// Combines two numbers.
 pub(super) fn with(number: u64, other: u64) -> u64 {
     mix(mix(number).wrapping_add(other))
 }
 
-/// The pairs of a query or form that are not OAuth's.
+/// Returns the pairs of a query or form without OAuth's.
 fn unsigned(pairs: &str) -> String {
     let kept: Vec<&str> = pairs.split('&').filter(|pair| !pair.starts_with("oauth_")).collect();
     kept.join("&")
 }
 
-/// A text with `*` for each word that is a UUID, or is hexadecimal and long.
+/// Replaces each word that is a UUID, or hexadecimal and long, by `*`.
 fn without_identifiers(text: &str) -> String {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let mut out = String::with_capacity(text.len());
@@ -79,11 +80,11 @@ fn without_identifiers(text: &str) -> String {
 }
 
 fn is_identifier(word: &str) -> bool {
-    // A word of one letter and a dash in front of it is SpotCloud's.
+    // SpotCloud's identifiers begin with a letter and a dash.
     let word = word.split_once('-').filter(|(kind, _)| kind.len() == 1).map_or(word, |(_, word)| word);
     let hexadecimal = |word: &str| word.bytes().all(|b| b.is_ascii_hexdigit());
     crate::emulator::drives::is_uuid(word)
-        // Digits alone are an offset.
+        // A word of digits alone is an offset.
         || word.len() >= IDENTIFIER && hexadecimal(word) && word.bytes().any(|b| b.is_ascii_alphabetic())
 }
 
@@ -91,11 +92,11 @@ fn header<'h>(headers: &'h HeaderMap, name: &axum::http::HeaderName) -> Option<&
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The bytes of a body that count, as they come in.
+/// Collects the bytes of a body that count, as they arrive.
 pub(in crate::emulator) enum Prefix {
     Plain(Kept),
     Packed(Box<GzDecoder<Kept>>, usize),
-    /// What was kept when the packed bytes turned out not to be gzip.
+    /// The bytes kept when the packed ones turned out not to be gzip.
     Broken(Kept),
 }
 
@@ -113,7 +114,7 @@ impl Write for Kept {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = PREFIX - self.0.len();
         self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        // The rest is thrown away: an error would stop the decoder before it has taken its input.
+        // The rest is discarded. An error would stop the decoder before it has consumed its input.
         Ok(bytes.len())
     }
 
@@ -132,16 +133,16 @@ impl Prefix {
         }
     }
 
-    /// Takes the next bytes; false if no more are needed.
+    /// Adds the next bytes; returns false if no more are needed.
     pub(in crate::emulator) fn take(&mut self, bytes: &[u8]) -> bool {
         match self {
             Prefix::Plain(kept) => {
-                let _ = kept.write(bytes); // It does not fail.
+                let _ = kept.write(bytes); // Cannot fail.
                 !kept.is_full()
             }
             Prefix::Packed(decoder, packed) => {
                 *packed += bytes.len();
-                // In pieces, so that a bomb is not unpacked whole.
+                // In pieces, so that a bomb is not unpacked in full.
                 for piece in bytes.chunks(4 << 10) {
                     if decoder.write_all(piece).is_err() {
                         *self = Prefix::Broken(Kept(std::mem::take(&mut decoder.get_mut().0)));
@@ -151,14 +152,14 @@ impl Prefix {
                         return false;
                     }
                 }
-                // What the decoder holds back is not needed to go on, only at the end.
+                // What the decoder holds back is needed only at the end.
                 *packed < PACKED
             }
             Prefix::Broken(_) => false,
         }
     }
 
-    /// What was kept.
+    /// Returns the bytes that count.
     pub(in crate::emulator) fn into_bytes(self) -> Vec<u8> {
         match self {
             Prefix::Plain(kept) | Prefix::Broken(kept) => kept.0,
@@ -230,7 +231,7 @@ mod tests {
         }
         assert!(kept(&plain, "identity", 5000) == plain[..PREFIX]);
         assert!(kept(b"no gzip at all", "gzip", 5).is_empty());
-        // A small body that is packed is seen whole, too.
+        // A small packed body is seen in full, too.
         let mut small = GzEncoder::new(Vec::new(), Compression::fast());
         small.write_all(b"small").unwrap();
         assert_eq!(kept(&small.finish().unwrap(), "gzip", 3), b"small");

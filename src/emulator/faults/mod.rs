@@ -1,11 +1,12 @@
-//! What the emulator gets wrong on purpose, so that a client can prove that it survives it.
+//! The faults that the emulator injects, so that a client can prove that it survives them.
 //!
-//! [`Faults::parse`] reads the specification; [`rules`] says which requests it is for, and [`mod@draw`] decides what goes
-//! wrong. Two rules hold. A draw depends on the seed, on what the request is ([`mod@fingerprint`]) and on how often the same
-//! request came before, and on nothing else, so that a run can be repeated although its requests interleave differently. And
-//! a dealt fault makes exactly one request fail exactly once, so that a client's count of retries can be compared with the
-//! count dealt. The kinds that get bytes wrong and say that all is well ([`FaultKind::is_silent`]) make no request fail and
-//! are counted apart. Whether the other wrong answers fail is for the client to see.
+//! [`Faults::parse`] reads the specification, [`rules`] decides which requests it is for, and [`mod@draw`]
+//! decides what goes wrong. There are two invariants. A draw depends only on the seed, on the request's
+//! content ([`mod@fingerprint`]) and on how often the same request came before, so that a run can be repeated
+//! although its requests interleave differently. A dealt fault makes exactly one request fail exactly once,
+//! so that a client's count of retries can be compared with the count dealt. The kinds that make bytes wrong
+//! and report success ([`FaultKind::is_silent`]) make no request fail and are counted separately. Whether the
+//! other wrong answers fail is for the client to detect.
 
 mod draw;
 mod fingerprint;
@@ -28,42 +29,44 @@ pub(super) use wrong::{GotWrong, OddReply, WrongBytes};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// 409 with the error type `busy`; of Joyent 420.
+    /// 409 with the error type `busy`; for Joyent 420.
     Busy,
     /// 503 with `Retry-After`.
     Unavailable,
     /// The connection is reset: before or within the request's body, or after the request was carried out.
     Reset,
-    /// The reply ends before its `Content-Length`, or does not come at all where it has no body.
+    /// The reply ends before its `Content-Length`. A reply without a body does not come at all.
     Short,
-    /// The reply stops half way, or does not come at all where it has no body, and the connection stays open.
+    /// The reply stops halfway, or does not come at all if it has no body, and the connection stays open.
     Stall,
     /// 500 with the error type `failed`, every time: see `refuse=` of [`Faults::parse`].
     Refuse,
     /// A write is acknowledged, and its bytes are not written.
     Drop,
-    /// A write is acknowledged, and its bytes are written to another offset; a read gives the bytes of another offset.
+    /// A write is acknowledged, and its bytes are written to another offset; a read returns the bytes of
+    /// another offset.
     Misplace,
-    /// One bit of the bytes is flipped, of a write on the drive, of a read or download in the reply.
+    /// One bit is flipped: of a write on the drive, of a read or download in the reply.
     Bend,
     /// A write is carried out, and its acknowledgement comes too late.
     Late,
-    /// 200, 202 or 206 with a page of HTML, as a captive portal answers; nothing is carried out.
+    /// 200, 202 or 206 with a page of HTML, as from a captive portal; nothing is carried out.
     Page,
-    /// A write is answered 307 to another address; nothing is carried out.
+    /// A write is answered with 307 to another address; nothing is carried out.
     RedirectWrite,
-    /// A read is answered with more bytes than were asked for.
+    /// A read is answered with more bytes than were requested.
     Long,
     /// `Content-Encoding: gzip`, and a body of 16 MiB that unpacks to 16 GiB; nothing is carried out.
     Bomb,
     /// The request is carried out, and the headers of its reply never end.
     Headers,
-    /// The request is carried out, and answered with `100 Continue` again and again.
+    /// The request is carried out, and `100 Continue` is sent again and again.
     Interim,
-    /// The request is carried out, and the body of its reply comes byte by byte; where there is none, one that never ends.
+    /// The request is carried out, and the body of its reply comes byte by byte. A reply without a body gets
+    /// one that never ends.
     Drip,
-    /// A drive is made and its making not acknowledged as documented, or, after that, refused: see `create=` of
-    /// [`Faults::parse`].
+    /// A drive is created without the documented acknowledgement, or a create after that is refused: see
+    /// `create=` of [`Faults::parse`].
     Create,
 }
 
@@ -72,102 +75,104 @@ impl FaultKind {
     const MIXED: [FaultKind; 5] =
         [FaultKind::Busy, FaultKind::Unavailable, FaultKind::Reset, FaultKind::Short, FaultKind::Stall];
 
-    /// Whether the request looks as if it had succeeded.
+    /// Returns whether the request looks as if it had succeeded.
     pub fn is_silent(self) -> bool {
         matches!(self, FaultKind::Drop | FaultKind::Misplace | FaultKind::Bend)
     }
 }
 
-/// Which faults to deal, and how often. The default is none.
+/// The faults to deal, and how often. The default is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// As it was given.
+    /// The specification as it was given.
     spec: String,
     /// The share of requests that meet each kind of [`FaultKind::MIXED`].
     shares: [Share; FaultKind::MIXED.len()],
-    /// Where the draws begin.
+    /// The seed of the draws.
     seed: Option<u64>,
-    /// How long every request waits before it is looked at.
+    /// How long every request waits before it is processed.
     latency: Duration,
-    /// Bytes a second, all connections and both directions together.
+    /// Bytes a second, over all connections and both directions.
     rate: Option<u64>,
-    /// What a 503 of `unavailable=` says in `Retry-After`, in seconds.
+    /// The seconds in `Retry-After` of a 503 of `unavailable=`.
     retry_after: Option<u32>,
-    /// Offsets no read or write may cover.
+    /// Offsets that no read or write may cover.
     refuse: Vec<u64>,
     /// The share of new drives whose unwritten sectors read as noise.
     dirty: Share,
-    /// What the account has to spend, in hundredths of its currency.
+    /// The initial balance of the account, in hundredths of its currency.
     pub(super) balance: Option<i64>,
-    /// What the server of appliances makes of ranges.
+    /// How the server of appliances treats ranges.
     ranges: Option<Ranges>,
-    /// What it says of their versions.
+    /// How it treats validators.
     etag: Option<Etag>,
     /// The share of downloads that are answered with a redirect.
     redirect: Share,
-    /// Wrong answers.
+    /// The wrong answers to give.
     wrong: WrongAnswers,
 }
 
-/// What the server of appliances makes of ranges.
+/// How the server of appliances treats ranges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Ranges {
     /// It answers them.
     #[default]
     Answered,
-    /// It sends everything.
+    /// It ignores them and sends everything.
     Ignored,
-    /// It sends others than it was asked for, and says so.
+    /// It sends other ranges than requested, and says so.
     Wrong,
 }
 
-/// What the server of appliances says of their versions.
+/// How the server of appliances treats validators.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Etag {
-    /// A validator that stands.
+    /// It sends a stable one.
     #[default]
     Stands,
-    /// None, and no date either.
+    /// It sends none, and no date either.
     Missing,
-    /// Another one every time.
+    /// It sends another one every time.
     Changing,
 }
 
 impl Faults {
-    /// Reads a comma list. Shares lie between 0 and 1.
+    /// Parses a comma-separated list. Shares are between 0 and 1.
     ///
     /// - `error=0.1`: a mix of the next five in equal parts
     /// - `busy=`, `unavailable=`, `reset=`, `short=`, `stall=`: each by itself, added to the mix
-    /// - `latency=20ms`: every request waits so long (units us, ms, s, m, h, d)
-    /// - `rate=10M`: bytes a second, all connections together, both directions
-    /// - `retry-after=0`: what the 503 of `unavailable=` says, in seconds (1 unless given)
-    /// - `refuse=OFFSET`: a read or write of a drive that covers this offset always fails; may stand several times
+    /// - `latency=20ms`: the delay of every request (units us, ms, s, m, h, d)
+    /// - `rate=10M`: bytes a second, over all connections and both directions
+    /// - `retry-after=0`: the seconds in the 503 of `unavailable=` (default 1)
+    /// - `refuse=OFFSET`: a read or write of a drive that covers this offset always fails; may be repeated
     /// - `dirty=1`: the share of new drives whose unwritten sectors read as noise, as on an encrypted volume
-    /// - `balance=AMOUNT`: what the account has to spend; with Joyent how many machines there is room for
-    /// - `ranges=yes|no|wrong`: ranges of an appliance are answered; ignored, everything is sent; or others are sent than
-    ///   were asked for
-    /// - `etag=yes|no|changing`: whether appliances have a validator, and whether it stands
-    /// - `redirect=`: the share of an appliance's downloads that are answered with a redirect to an unsigned address
-    /// - `seed=7`: another run of draws
+    /// - `balance=AMOUNT`: what the account can spend; for Joyent, how many machines fit
+    /// - `ranges=yes|no|wrong`: ranges of an appliance are answered, ignored so that everything is sent, or
+    ///   answered with other ranges than requested
+    /// - `etag=yes|no|changing`: whether appliances have a validator, and whether it is stable
+    /// - `redirect=`: the share of an appliance's downloads that are answered with a redirect to an unsigned
+    ///   address
+    /// - `seed=7`: the seed of the draws
     ///
-    /// Wrong answers, each a share of the requests that can meet it; `error=` has none of them:
+    /// Wrong answers, each a share of the requests that can meet it; `error=` includes none of them:
     ///
     /// - `drop=`: a write is acknowledged and not written
-    /// - `misplace=`: a write is acknowledged and lands a whole number of 4 KiB blocks away, within the drive; a read gives
-    ///   the bytes from there
+    /// - `misplace=`: a write is acknowledged and lands a whole number of 4 KiB blocks away, within the
+    ///   drive; a read returns the bytes from there
     /// - `bend=`: one bit of what is written, or read, is flipped
-    /// - `late=`: a write is carried out and acknowledged after `late-for=` (40s unless given)
+    /// - `late=`: a write is carried out and acknowledged after `late-for=` (default 40s)
     /// - `page=`: 200, 202 or 206 with a page of HTML; nothing is carried out
-    /// - `redirect-writes=`: a write is answered 307 to another address
-    /// - `long=`: a read gives more bytes than were asked for
+    /// - `redirect-writes=`: a write is answered with 307 to another address
+    /// - `long=`: a read returns more bytes than were requested
     /// - `bomb=`: anything but a write is answered with gzip that unpacks to 16 GiB
     /// - `headers=`, `interim=`: the headers of the reply never end; `100 Continue` comes again and again
-    /// - `drip=`: the body of the reply comes byte by byte, one every `drip-every=` (500ms unless given)
-    /// - `create=page|nameless|failed|lost`: the first `drives/create` makes the drive and is answered 200 with a page of
-    ///   HTML, 200 without a UUID, 500, or not at all; with `+refused` behind it the second is answered 400
+    /// - `drip=`: the body of the reply comes byte by byte, one every `drip-every=` (default 500ms)
+    /// - `create=page|nameless|failed|lost`: the first `drives/create` creates the drive and is answered with
+    ///   200 and a page of HTML, 200 without a UUID, 500, or not at all; with `+refused` appended, the second
+    ///   is answered with 400
     ///
     /// # Errors
-    /// One sentence that names the item and what is wrong with it.
+    /// Names in one sentence the invalid item and what is wrong with it.
     pub fn parse(spec: &str) -> Result<Faults, String> {
         let mut faults = Faults { spec: spec.trim().to_owned(), ..Faults::default() };
         let mut seen: Vec<&str> = Vec::new();
@@ -186,12 +191,12 @@ impl Faults {
         Ok(faults)
     }
 
-    /// Whether it draws anything for single requests.
+    /// Returns whether faults are drawn for single requests.
     fn draws(&self) -> bool {
         self.shares.iter().any(|share| *share > Share::ZERO) || self.wrong.draws()
     }
 
-    /// The key of a setting that cannot be for some requests only, if there is one.
+    /// Returns the key of a setting that must apply to all requests, if there is one.
     fn holds_for_all(&self) -> Option<&'static str> {
         [
             ("rate", self.rate.is_some()),
@@ -263,7 +268,7 @@ impl Faults {
     }
 }
 
-/// An amount of money with at most two decimals, in hundredths.
+/// Parses an amount of money with at most two decimals, in hundredths.
 fn amount(text: &str) -> Result<i64, String> {
     let wanted = || "expected an amount, as 12.50".to_owned();
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));

@@ -1,28 +1,29 @@
-//! Which faults hold now: a list of rules, each for all requests or for some.
+//! The rules that say which faults apply, each to all requests or to some.
 
 use super::{Etag, Faults, Ranges};
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A rule: what goes wrong, and with which requests.
+/// A rule: faults, and the requests that they apply to.
 #[derive(Debug)]
 pub(in crate::emulator) struct Rule {
     pub(super) id: u64,
     pub(super) faults: Faults,
     pub(super) limits: RuleLimits,
-    /// How many faults it still deals; endless without a number of times.
+    /// How many faults it still deals; unlimited if `None`.
     left: Option<AtomicU64>,
 }
 
-/// Which requests a rule is for. The default is all.
+/// The requests that a rule applies to. The default is all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleLimits {
-    /// The method, as `POST`.
+    /// The method, for example `POST`.
     pub method: Option<String>,
-    /// The path, as `/drives/*/write/**`: `*` is any one word, `**` at the end any words or none.
+    /// The path, for example `/drives/*/write/**`. `*` stands for any one word, `**` at the end for any
+    /// number of words, including none.
     pub path: Option<String>,
-    /// How many faults it deals before it is used up.
+    /// How many faults the rule deals before it is used up.
     pub times: Option<u64>,
 }
 
@@ -37,7 +38,7 @@ impl RuleLimits {
     }
 }
 
-/// Whether a path is one that a pattern stands for.
+/// Returns whether a path matches a pattern.
 fn matches(pattern: &str, path: &str) -> bool {
     let mut words = path.split('/').filter(|word| !word.is_empty());
     for wanted in pattern.split('/').filter(|word| !word.is_empty()) {
@@ -51,17 +52,17 @@ fn matches(pattern: &str, path: &str) -> bool {
     words.next().is_none()
 }
 
-/// A rule as it is shown.
+/// A rule as the control address shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RuleInfo {
-    /// Its number, by which it is taken away.
+    /// Its number, by which it is removed.
     pub id: u64,
     /// The specification: see [`Faults::parse`].
     pub faults: String,
-    /// The method that it is for.
+    /// The method that it applies to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// The paths that it is for.
+    /// The paths that it applies to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// How many faults it still deals.
@@ -70,8 +71,11 @@ pub struct RuleInfo {
 }
 
 impl Rule {
+    /// Creates a rule.
+    ///
     /// # Errors
-    /// The faults have a setting that holds for all requests or for none, and the rule is for some.
+    /// Fails if the rule applies to some requests only and its faults have a setting that must apply to all,
+    /// or if the path's `**` is not at its end.
     pub(super) fn new(id: u64, faults: Faults, limits: RuleLimits) -> Result<Rule, String> {
         if let Some(pattern) = &limits.path
             && pattern.trim_end_matches('/').rsplit_once('/').is_some_and(|(front, _)| front.contains("**"))
@@ -87,13 +91,13 @@ impl Rule {
         Ok(Rule { id, faults, limits, left })
     }
 
-    /// Whether it may deal a fault to a request.
+    /// Returns whether the rule may deal a fault to a request.
     pub(super) fn is_for(&self, method: &str, path: &str) -> bool {
         let used_up = self.left.as_ref().is_some_and(|left| left.load(Ordering::Relaxed) == 0);
         !used_up && self.limits.include(method, path)
     }
 
-    /// Takes one of its times; false if there is none left.
+    /// Uses up one of its times; returns false if none is left.
     pub(super) fn take(&self) -> bool {
         let less = |left: u64| left.checked_sub(1);
         self.left
@@ -112,18 +116,18 @@ impl Rule {
     }
 }
 
-/// All rules of one emulator, in the order in which they are asked.
+/// All rules of one emulator, in the order in which they apply.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
     pub(super) list: Vec<Arc<Rule>>,
-    /// The number of the next one.
+    /// The number of the last rule.
     pub(super) next: u64,
-    /// Where the draws of a rule begin that has no `seed=`.
+    /// The seed of rules without `seed=`.
     pub(super) seed: u64,
 }
 
 impl Rules {
-    /// The last setting that a rule has.
+    /// Returns the last value of a setting among the rules.
     fn last<T>(&self, setting: impl Fn(&Faults) -> Option<T>) -> Option<T> {
         self.list.iter().rev().find_map(|rule| setting(&rule.faults))
     }
@@ -144,7 +148,7 @@ impl Rules {
         self.last(|faults| faults.etag).unwrap_or_default()
     }
 
-    /// The seed of a rule.
+    /// Returns the seed of a rule.
     pub(super) fn seed(&self, rule: &Rule) -> u64 {
         super::fingerprint::with(rule.faults.seed.unwrap_or(self.seed), rule.id)
     }

@@ -1,9 +1,9 @@
-//! A share between 0 and 1, kept in whole thousand-millionths so that shares add up and compare exactly.
+//! A share between 0 and 1. It is an integer number of billionths, so that shares add up and compare exactly.
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 
-/// Units in a whole. Nine decimals are more than any test will ask for, and the sum of all shares fits easily.
+/// Units in a whole. Nine decimals are more than any test needs, and the sum of all shares cannot overflow.
 const WHOLE: u64 = 1_000_000_000;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,13 +24,13 @@ impl Share {
         if units > WHOLE { Err(wanted()) } else { Ok(Share(units)) }
     }
 
-    /// `n` shares that add up to this one.
+    /// Returns `n` shares that add up to this one.
     pub(super) fn split(self, n: usize) -> impl Iterator<Item = Share> {
         let n = n as u64;
         (0..n).map(move |i| Share(self.0 / n + u64::from(i < self.0 % n)))
     }
 
-    /// Whether a random number falls into the share of all numbers that begins at `from`.
+    /// Returns whether a random number falls into this share, which begins at `from`.
     pub(super) fn takes(self, random: u64, from: Share) -> bool {
         let at = random % WHOLE;
         from.0 <= at && at < from.0 + self.0

@@ -1,20 +1,20 @@
-//! Wrong answers: what a server, or whatever sits in front of it, does that no client may take for success.
+//! Wrong answers of a server, or of something in front of it, that no client may take for success.
 //!
-//! They are not part of the mix of `error=`: each is dealt only where it is asked for by its own key.
+//! They are not part of the mix of `error=`: each is dealt only if its own key asks for it.
 
 use super::{FaultKind, Share};
 use crate::emulator::duration::parse_duration;
 use crate::emulator::hook::Operation;
 use std::time::Duration;
 
-/// Offsets are moved by whole blocks of this size.
+/// Offsets move by a multiple of this block size.
 const BLOCK: u64 = 4 << 10;
 
-/// Which wrong answers to give, and how often.
+/// The wrong answers to give, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WrongAnswers {
     shares: [Share; WrongAnswers::KINDS.len()],
-    /// How long `late=` keeps an acknowledgement back.
+    /// How long `late=` delays an acknowledgement.
     late_for: Duration,
     /// The time between two bytes of `drip=`.
     drip_every: Duration,
@@ -34,7 +34,7 @@ impl Default for WrongAnswers {
 }
 
 impl WrongAnswers {
-    /// The keys with their kinds, in the order in which they share a draw.
+    /// The keys and their kinds, in the order in which they share a draw.
     const KINDS: [(&'static str, FaultKind); 11] = [
         ("drop", FaultKind::Drop),
         ("misplace", FaultKind::Misplace),
@@ -49,7 +49,7 @@ impl WrongAnswers {
         ("drip", FaultKind::Drip),
     ];
 
-    /// Takes a key and its value; false if the key is not one of these.
+    /// Sets a key; returns false if it is not one of these keys.
     pub(super) fn set(&mut self, key: &str, value: &str) -> Result<bool, String> {
         match key {
             "late-for" => self.late_for = parse_duration(value)?,
@@ -65,7 +65,7 @@ impl WrongAnswers {
         Ok(true)
     }
 
-    /// Whether the shares of every operation add up to no more than 1.
+    /// Returns whether the shares of every operation add up to at most 1.
     pub(super) fn add_up(&self) -> bool {
         use Operation::{Create, Download, Other, Read, Write};
         [Read, Write, Create, Download, Other]
@@ -73,7 +73,7 @@ impl WrongAnswers {
             .all(|operation| self.of(operation).map(|(_, share)| share).sum::<Share>() <= Share::ONE)
     }
 
-    /// What an operation meets, by a random number.
+    /// Draws the wrong answer of an operation from a random number.
     pub(super) fn draw(&self, operation: Operation, random: u64) -> Option<FaultKind> {
         let mut from = Share::ZERO;
         for (kind, share) in self.of(operation) {
@@ -85,7 +85,7 @@ impl WrongAnswers {
         None
     }
 
-    /// How long a wrong answer of a kind takes, or takes for each byte.
+    /// Returns how long a kind of wrong answer takes, in total or for each byte.
     pub(super) fn takes(&self, kind: FaultKind) -> Duration {
         match kind {
             FaultKind::Late => self.late_for,
@@ -94,7 +94,7 @@ impl WrongAnswers {
         }
     }
 
-    /// Whether any share is more than none.
+    /// Returns whether any share is above zero.
     pub(super) fn draws(&self) -> bool {
         self.shares.iter().any(|share| *share > Share::ZERO)
     }
@@ -105,7 +105,7 @@ impl WrongAnswers {
     }
 }
 
-/// Whether a kind makes sense for an operation.
+/// Returns whether a kind can occur for an operation.
 fn can_meet(operation: Operation, kind: FaultKind) -> bool {
     use Operation::{Download, Read, Write};
     match kind {
@@ -118,11 +118,11 @@ fn can_meet(operation: Operation, kind: FaultKind) -> bool {
     }
 }
 
-/// What the first `drives/create` comes to: the drive is made, and the client is not told as the manual says.
+/// The fault of the first `drives/create`: the drive is created, and the reply is not the documented one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::emulator) struct OddCreate {
     pub(in crate::emulator) first: OddReply,
-    /// The next create is refused with 400.
+    /// Whether the next create is refused with 400.
     pub(in crate::emulator) then_refused: bool,
 }
 
@@ -131,11 +131,11 @@ pub(in crate::emulator) struct OddCreate {
 pub(in crate::emulator) enum OddReply {
     /// 200 with a page of HTML.
     Page,
-    /// 200 with an object that does not say which drive it is.
+    /// 200 with an object that does not name the drive.
     Nameless,
     /// 500.
     Failed,
-    /// None: the connection is reset.
+    /// No reply: the connection is reset.
     Lost,
 }
 
@@ -156,25 +156,27 @@ impl OddCreate {
     }
 }
 
-/// Bytes that a call is to get wrong while it says that it succeeded; goes with the request to the call.
+/// The bytes that a call has to make wrong while it reports success. It is passed to the call with the
+/// request.
 #[derive(Clone, Debug)]
 pub(in crate::emulator) struct WrongBytes {
     pub(in crate::emulator) kind: FaultKind,
-    /// Where, as far as there is a choice.
+    /// Random bits that choose the place, if there is a choice.
     pub(in crate::emulator) random: u64,
 }
 
-/// Marks the response of a call that did get them wrong.
+/// Marks the response of a call that did make the bytes wrong.
 #[derive(Clone, Copy)]
 pub(in crate::emulator) struct GotWrong;
 
 impl WrongBytes {
-    /// The byte among `len` that is bent, and the bit.
+    /// Returns the byte among `len` to corrupt, and the bit.
     pub(in crate::emulator) fn bit(&self, len: u64) -> (u64, u8) {
         (self.random / 8 % len.max(1), 1 << (self.random % 8))
     }
 
-    /// Another offset for `len` bytes at `offset` of a drive, a whole number of blocks away; none if there is no room.
+    /// Returns another offset for `len` bytes at `offset` of a drive, a whole number of blocks away, or
+    /// `None` if there is no room.
     pub(in crate::emulator) fn elsewhere(&self, offset: u64, len: u64, size: u64) -> Option<u64> {
         let phase = offset % BLOCK;
         let last = size.checked_sub(len)?.checked_sub(phase)? / BLOCK;

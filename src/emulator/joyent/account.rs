@@ -1,4 +1,4 @@
-//! What the account has: keys, machines, instrumentations.
+//! The state of the account: keys, machines, instrumentations.
 
 use super::analytics::Instrumentation;
 use super::failure::Failure;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-/// How long a machine that was deleted can still be asked for, in microseconds: a day.
+/// How long a deleted machine can still be queried, in microseconds: a day.
 const REMEMBERED: u64 = 24 * 60 * 60 * SECOND;
 
 /// The state of the account: `account.json` in the data directory.
@@ -18,12 +18,12 @@ const REMEMBERED: u64 = 24 * 60 * 60 * SECOND;
 #[serde(default)]
 pub(super) struct Account {
     pub(super) keys: Vec<Key>,
-    /// Those that were deleted too, until they are forgotten.
+    /// The machines, including deleted ones until they are forgotten.
     pub(super) machines: Vec<Machine>,
     pub(super) instrumentations: Vec<Instrumentation>,
-    /// How many instrumentations there ever were; their numbers are not used again.
+    /// How many instrumentations were ever created; their numbers are not reused.
     pub(super) instrumented: u64,
-    /// How many addresses were ever given out.
+    /// How many addresses were ever assigned.
     pub(super) addresses: u32,
 }
 
@@ -33,33 +33,34 @@ pub(super) type Accounts = Store<Account>;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Key {
     pub(super) name: String,
-    /// As OpenSSH writes it.
+    /// The key in OpenSSH's format.
     pub(super) text: String,
-    /// Microseconds since the epoch.
+    /// When it was added, in microseconds since the epoch.
     pub(super) created: u64,
 }
 
 impl Account {
-    /// Returns a key by its name or its fingerprint. A name that looks like another key's fingerprint is a name first.
+    /// Returns a key by its name or its fingerprint. A name that equals another key's fingerprint takes
+    /// precedence.
     pub(super) fn key(&self, name: &str) -> Option<&Key> {
         let is = |key: &&Key| PublicKey::parse(&key.text).is_ok_and(|key| key.fingerprint() == name);
         self.keys.iter().find(|key| key.name == name).or_else(|| self.keys.iter().find(is))
     }
 
-    /// Returns a machine that is there, to look at.
+    /// Returns a machine that exists.
     pub(super) fn machine(&self, id: &str) -> Result<&Machine, Failure> {
         let machine = self.machines.iter().find(|machine| machine.id.eq_ignore_ascii_case(id));
         machine.ok_or_else(|| Failure::missing("The machine", id))?.alive()
     }
 
-    /// Returns a machine that is there, to change it.
+    /// Returns a machine that exists, for changes.
     pub(super) fn machine_mut(&mut self, id: &str) -> Result<&mut Machine, Failure> {
         self.machine(id)?;
         let machine = self.machines.iter_mut().find(|machine| machine.id.eq_ignore_ascii_case(id));
         machine.ok_or_else(|| Failure::missing("The machine", id))
     }
 
-    /// Returns the machines that are there.
+    /// Returns the machines that exist.
     pub(super) fn alive(&self) -> impl Iterator<Item = &Machine> {
         self.machines.iter().filter(|machine| machine.state != State::Deleted)
     }
@@ -91,7 +92,7 @@ fn forgotten(machine: &Machine, now: u64) -> bool {
     machine.state == State::Deleted && machine.updated.saturating_add(REMEMBERED) < now
 }
 
-/// Opens the account under a data directory, with these keys among its own.
+/// Opens the account under a data directory, and adds these keys to its own.
 pub(super) fn open(data: &Path, keys: &[(String, String)]) -> io::Result<Accounts> {
     let accounts = Accounts::open(data.join("account.json"), ())?;
     for (name, text) in keys {

@@ -1,5 +1,5 @@
-//! Who may make requests: whoever has the password, or the private half of one of the account's keys (Joyent
-//! CloudAPI 6.5, "Authorization").
+//! Authentication by the account's password or by the private half of one of its keys (Joyent CloudAPI 6.5,
+//! "Authorization").
 
 use super::Site;
 use super::failure::{Code, Failure};
@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, DATE};
 use std::time::SystemTime;
 
-/// Lets a request in or says why not.
+/// Admits a request, or returns why not.
 pub(super) fn check(site: &Site, credentials: &Credentials, headers: &HeaderMap) -> Result<(), Failure> {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let Some(authorization) = header(AUTHORIZATION) else {
@@ -40,7 +40,8 @@ pub(super) fn check(site: &Site, credentials: &Credentials, headers: &HeaderMap)
     Ok(())
 }
 
-/// 401. The manual's `NotAuthorized` is for what others have, and here is one account only.
+/// Returns a 401. The manual's `NotAuthorized` is for other accounts' objects, and there is only one account
+/// here.
 fn refused(message: impl Into<String>) -> Failure {
     Failure::new(Code::INVALID_CREDENTIALS, message)
 }

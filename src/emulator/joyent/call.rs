@@ -1,4 +1,4 @@
-//! A request that was let in, and the rows that lead it to what carries it out.
+//! A request that was admitted, and the routes to its handlers.
 
 use super::Site;
 use super::failure::{Code, Failure};
@@ -16,16 +16,16 @@ use axum::routing::any;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The longest body. Real ones take a few hundred bytes; a dataset's user script may take some kilobytes.
+/// The longest body in bytes. Real ones take a few hundred; a dataset's user script may take a few thousand.
 const LONGEST: usize = 1 << 20;
 
-/// The login of an account that exists and is another's: 403.
+/// The login of an existing account that belongs to somebody else: 403.
 const FOREIGN: &str = "admin";
 
-/// A request that matched a row.
+/// A request that matched a route.
 #[derive(Debug)]
 pub(super) struct Call {
-    /// As the path names it: the account's login, or `my`.
+    /// The login in the path: the account's, or `my`.
     pub(super) login: String,
     arguments: Vec<String>,
     headers: HeaderMap,
@@ -33,12 +33,12 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// The n-th word of the path that stands for something, the login not counted.
+    /// Returns the n-th parameter in the path, not counting the login.
     pub(super) fn argument(&self, n: usize) -> &str {
         self.arguments.get(n).map_or("", |argument| argument)
     }
 
-    /// The host and port that the client reached.
+    /// Returns the host and port that the client connected to.
     pub(super) fn host(&self) -> &str {
         self.headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or("localhost")
     }
@@ -49,15 +49,15 @@ impl Call {
     }
 }
 
-/// What carries a call out. It may wait for the disk: it is run where that holds nobody up.
+/// The handler of a call. It may wait for the disk, so it runs where it blocks no other request.
 pub(super) type Handler = fn(&Site, &Call) -> Answer;
 
-/// A method of a path.
+/// A method of a path, with its handler.
 #[derive(Clone, Copy)]
 pub(super) struct Row {
     method: &'static str,
     handler: Handler,
-    /// It looks at `Accept` itself.
+    /// Whether the handler interprets `Accept` itself.
     negotiates: bool,
 }
 
@@ -70,7 +70,7 @@ pub(super) const fn post(handler: Handler) -> Row {
 }
 
 pub(super) const fn delete(handler: Handler) -> Row {
-    // It answers nothing, so it does not matter what would be accepted: the manual's samples accept text.
+    // The answer is empty, so `Accept` does not matter: the manual's samples accept text.
     Row { method: "DELETE", handler, negotiates: true }
 }
 
@@ -80,7 +80,7 @@ impl Row {
     }
 }
 
-/// The service: the paths, each with its rows.
+/// Returns the router over the paths and their rows.
 pub(super) fn router(paths: &[(&str, &'static [Row])], site: Arc<Site>) -> Router {
     let mut router = Router::new();
     for (path, rows) in paths {
@@ -130,7 +130,7 @@ async fn carry_out(
     }
     let arguments = arguments.collect();
     let (head, body) = request.into_parts();
-    // A HEAD is a GET whose body is left out on the way.
+    // A HEAD is a GET whose body is left out when it is sent.
     let method = if head.method == Method::HEAD { "GET" } else { head.method.as_str() };
     let Some(row) = rows.iter().find(|row| row.method == method) else {
         return Err(Failure::new(Code::METHOD_NOT_ALLOWED, format!("{} is not for this path", head.method)));

@@ -1,4 +1,5 @@
-//! What the datacenter is and offers: datacenters, datasets, packages (Joyent CloudAPI 6.5, the sections of these names).
+//! The datacenter and its offers: datacenters, datasets, packages (Joyent CloudAPI 6.5, the sections of these
+//! names).
 
 use super::Site;
 use super::call::Call;
@@ -15,7 +16,7 @@ pub(super) fn list(site: &Site, call: &Call) -> Answer {
     Reply::json(&json!({NAME: site.url(call)}))
 }
 
-/// `GET datacenters/NAME`: a redirect, which the client may leave alone.
+/// `GET datacenters/NAME`: a redirect, which the client need not follow.
 pub(super) fn get(site: &Site, call: &Call) -> Answer {
     let (name, url) = (call.argument(0), site.url(call));
     if name != NAME {

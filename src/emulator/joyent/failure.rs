@@ -1,4 +1,4 @@
-//! What a call answers that is not carried out: a code, the status that goes with it, and a sentence.
+//! The failure of a call: a code, its status and a sentence.
 
 use axum::http::StatusCode;
 use hyper::ext::ReasonPhrase;
@@ -10,7 +10,7 @@ pub(super) struct Failure {
     pub(super) message: String,
 }
 
-/// A status and the code that goes with it (Joyent CloudAPI 6.5, "HTTP Status Codes" and "Error Responses").
+/// A status and its code (Joyent CloudAPI 6.5, "HTTP Status Codes" and "Error Responses").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Code(u16, &'static str);
 
@@ -19,16 +19,16 @@ impl Code {
     pub(super) const INVALID_CREDENTIALS: Code = Code(401, "InvalidCredentials");
     pub(super) const NOT_AUTHORIZED: Code = Code(403, "NotAuthorized");
     pub(super) const NOT_FOUND: Code = Code(404, "ResourceNotFound");
-    // 405, 406, 415 and 503 have no code in the table: the nearest one goes out.
+    // The table has no code for 405, 406, 415 and 503; the nearest one is sent.
     pub(super) const METHOD_NOT_ALLOWED: Code = Code(405, "BadRequest");
     pub(super) const NOT_ACCEPTABLE: Code = Code(406, "InvalidHeader");
     pub(super) const INVALID_ARGUMENT: Code = Code(409, "InvalidArgument");
     pub(super) const MISSING_PARAMETER: Code = Code(409, "MissingParameter");
-    /// The machine is not in a state for it ("`StopMachine`").
+    /// The machine's state does not allow the action ("`StopMachine`").
     pub(super) const INVALID_STATE: Code = Code(409, "InvalidState");
-    /// A virtual machine needs keys before it is made, as the server of that time says it.
+    /// A virtual machine needs keys before it is created. This is how the server of that time said so.
     pub(super) const KEY_REQUIRED: Code = Code(409, "KeyRequired");
-    /// There was such a machine, as the server of that time says of one that was deleted.
+    /// The machine was deleted. This is how the server of that time said so.
     pub(super) const GONE: Code = Code(410, "ResourceNotFound");
     pub(super) const TOO_LARGE: Code = Code(413, "RequestTooLarge");
     pub(super) const UNSUPPORTED_TYPE: Code = Code(415, "InvalidHeader");
@@ -37,7 +37,7 @@ impl Code {
     pub(super) const INTERNAL: Code = Code(500, "InternalError");
     /// "`CreateMachine`" and "HTTP Status Codes".
     pub(super) const NO_CAPACITY: Code = Code(503, "InsufficientCapacity");
-    /// Of a fault.
+    /// The 503 of a fault.
     pub(super) const UNAVAILABLE: Code = Code(503, "UnknownError");
 
     pub(super) fn name(self) -> &'static str {
@@ -48,7 +48,7 @@ impl Code {
         StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// Returns the words behind a status that HTTP does not know ("HTTP Status Codes").
+    /// Returns the reason phrase of a status that HTTP does not define ("HTTP Status Codes").
     pub(super) fn reason(self) -> Option<ReasonPhrase> {
         match self.0 {
             420 => Some(ReasonPhrase::from_static(b"Slow Down")),
@@ -63,29 +63,29 @@ impl Failure {
         Failure { code, message: message.into() }
     }
 
-    /// 409: a parameter has a value that it cannot have.
+    /// 409: a parameter has an invalid value.
     pub(super) fn argument(message: impl Into<String>) -> Self {
         Self::new(Code::INVALID_ARGUMENT, message)
     }
 
-    /// 409: a parameter that has to be sent was not.
+    /// 409: a required parameter is missing.
     pub(super) fn parameter(name: &str) -> Self {
         Self::new(Code::MISSING_PARAMETER, format!("{name} is a required parameter"))
     }
 
-    /// 404: what the path names is not there.
+    /// 404: the object in the path does not exist.
     pub(super) fn missing(what: &str, name: &str) -> Self {
         Self::new(Code::NOT_FOUND, format!("{what} {name} does not exist"))
     }
 
-    /// 409: the machine is not in a state for it.
+    /// 409: the machine's state does not allow the action.
     pub(super) fn state(message: impl Into<String>) -> Self {
         Self::new(Code::INVALID_STATE, message)
     }
 }
 
 impl From<std::io::Error> for Failure {
-    /// The emulator's own disk failed.
+    /// Converts a failure of the emulator's own disk.
     fn from(error: std::io::Error) -> Self {
         Failure::new(Code::INTERNAL, error.to_string())
     }

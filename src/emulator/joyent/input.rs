@@ -1,11 +1,11 @@
-//! What a call is given, in the types that it wants (Joyent CloudAPI 6.5, "Content-Type").
+//! The typed parameters of a call (Joyent CloudAPI 6.5, "Content-Type").
 
 use super::failure::{Code, Failure};
 use crate::emulator::form::{Malformed, Parameters};
 use axum::http::HeaderMap;
 use serde_json::Value;
 
-/// The parameters by their names.
+/// Parameters by name.
 #[derive(Debug, Default)]
 pub(super) struct Input(Parameters);
 
@@ -17,12 +17,12 @@ impl Input {
         })
     }
 
-    /// Returns a parameter as text; one that is empty was not sent.
+    /// Returns a parameter as text. An empty one counts as not sent.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         self.0.text(name)
     }
 
-    /// Returns a parameter that has to be sent.
+    /// Returns a required parameter.
     pub(super) fn required(&self, name: &str) -> Result<String, Failure> {
         self.text(name).ok_or_else(|| Failure::parameter(name))
     }
@@ -33,7 +33,7 @@ impl Input {
         self.text(name).map(|text| text.parse().map_err(|_| wrong(&text))).transpose()
     }
 
-    /// Returns a truth value; false where it was not sent.
+    /// Returns a boolean, which is false if it was not sent.
     pub(super) fn flag(&self, name: &str) -> Result<bool, Failure> {
         match self.text(name).as_deref() {
             Some("true" | "1") => Ok(true),
@@ -42,7 +42,8 @@ impl Input {
         }
     }
 
-    /// Returns a list of words: a JSON list, a list of lists, either as a string, or words with commas between.
+    /// Returns a list of words: a JSON list, a list of lists, either of them as a string, or words separated
+    /// by commas.
     pub(super) fn words(&self, name: &str) -> Vec<String> {
         fn words(value: &Value) -> Vec<String> {
             match value {
@@ -60,7 +61,7 @@ impl Input {
         self.value(name).map(words).unwrap_or_default()
     }
 
-    /// Returns a parameter as it came.
+    /// Returns a parameter as it was sent.
     pub(super) fn value(&self, name: &str) -> Option<&Value> {
         self.0.value(name)
     }
@@ -69,7 +70,7 @@ impl Input {
         self.0.iter()
     }
 
-    /// Returns the parameters whose names begin with a prefix, under the rest of their names.
+    /// Returns the parameters with a prefix, under the rest of their names.
     pub(super) fn under(&self, prefix: &str) -> impl Iterator<Item = (&str, &Value)> {
         self.all().filter_map(move |(name, value)| {
             name.strip_prefix(prefix).filter(|name| !name.is_empty()).map(|name| (name, value))

@@ -20,7 +20,7 @@ pub(super) fn get(site: &Site, call: &Call) -> Answer {
     Reply::json(&show(site.accounts.read()?.key(name).ok_or_else(|| Failure::missing("The key", name))?))
 }
 
-/// `POST keys`: one without a name gets its fingerprint as its name.
+/// `POST keys`: a key without a name is named after its fingerprint.
 pub(super) fn create(site: &Site, call: &Call) -> Answer {
     let text = call.input.required("key")?.trim().to_owned();
     let fingerprint = PublicKey::parse(&text).map_err(Failure::argument)?.fingerprint();

@@ -1,9 +1,9 @@
-//! What is written on a machine: metadata and tags (Joyent CloudAPI 6.5, "`UpdateMachineMetadata`" to
+//! The metadata and tags of a machine (Joyent CloudAPI 6.5, "`UpdateMachineMetadata`" to
 //! "`DeleteMachineTags`").
 //!
-//! Both keep what was there under other names, and under the same name the new value stands. The manual says so of
-//! metadata; of tags it says that they are appended and not overwritten, but the server of that time let the new value
-//! win.
+//! Both keep entries with other names and replace an entry of the same name. The manual says so for metadata.
+//! For tags it says that they are appended and not overwritten, but the server of that time replaced the
+//! value.
 
 use super::Site;
 use super::call::Call;
@@ -13,10 +13,10 @@ use super::reply::{Answer, Reply};
 use crate::emulator::form::plain;
 use serde_json::{Value, json};
 
-/// The metadata key that the datacenter alone writes ("`CreateMachine`").
+/// The metadata key that only the datacenter writes ("`CreateMachine`").
 const CREDENTIALS: &str = "credentials";
 
-/// Changes what is written on a machine.
+/// Changes the labels of a machine.
 fn write<R>(
     site: &Site,
     call: &Call,
@@ -30,7 +30,7 @@ fn write<R>(
     })
 }
 
-/// `POST machines/UUID/metadata`: answers the whole set.
+/// `POST machines/UUID/metadata` answers with all metadata.
 pub(super) fn update_metadata(site: &Site, call: &Call) -> Answer {
     write(site, call, |machine| {
         for (key, value) in call.input.all() {
@@ -57,7 +57,7 @@ pub(super) fn delete_metadata(site: &Site, call: &Call) -> Answer {
     })
 }
 
-/// `DELETE machines/UUID/metadata`: the generated credentials stay.
+/// `DELETE machines/UUID/metadata` keeps the generated credentials.
 pub(super) fn delete_all_metadata(site: &Site, call: &Call) -> Answer {
     write(site, call, |machine| {
         machine.metadata.clear();
@@ -65,7 +65,7 @@ pub(super) fn delete_all_metadata(site: &Site, call: &Call) -> Answer {
     })
 }
 
-/// `POST machines/UUID/tags`: answers the whole set.
+/// `POST machines/UUID/tags` answers with all tags.
 pub(super) fn add_tags(site: &Site, call: &Call) -> Answer {
     write(site, call, |machine| {
         machine.tags.extend(call.input.all().map(|(name, value)| (name.to_owned(), plain(value))));
@@ -78,8 +78,8 @@ pub(super) fn tags(site: &Site, call: &Call) -> Answer {
     Reply::json(&site.accounts.read()?.machine(call.argument(0))?.tags)
 }
 
-/// `GET machines/UUID/tags/TAG`: the bare value where text is accepted, a JSON string where JSON is and text is not,
-/// or is wanted less.
+/// `GET machines/UUID/tags/TAG`: the bare value if text is accepted, or a JSON string if JSON is accepted and
+/// text is not, or is preferred less.
 pub(super) fn tag(site: &Site, call: &Call) -> Answer {
     let (text, json) = (call.wants("text/plain"), call.wants("application/json"));
     let name = call.argument(1);
@@ -113,7 +113,7 @@ pub(super) fn delete_tags(site: &Site, call: &Call) -> Answer {
     })
 }
 
-/// 409 for the key that cannot be written.
+/// Fails with 409 for the key that cannot be written.
 pub(super) fn reserved(key: &str) -> Result<(), Failure> {
     if key == CREDENTIALS {
         return Err(Failure::argument("the metadata key credentials cannot be overwritten"));
@@ -121,7 +121,7 @@ pub(super) fn reserved(key: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A metadata value: a string, or what a string that is a JSON object or array stands for.
+/// Returns a metadata value: a string, or the object or array in a string of JSON.
 pub(super) fn metadata_value(value: &Value) -> Value {
     let Value::String(text) = value else { return value.clone() };
     match serde_json::from_str(text) {
@@ -130,7 +130,7 @@ pub(super) fn metadata_value(value: &Value) -> Value {
     }
 }
 
-/// 409 for a name of a machine or snapshot that could not stand in a path or on a terminal.
+/// Fails with 409 if a machine or snapshot name could not stand in a path or on a terminal.
 pub(super) fn check_name(parameter: &str, name: &str) -> Result<(), Failure> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
     if name.len() > 64 || !name.bytes().all(fits) {

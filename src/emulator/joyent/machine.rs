@@ -1,5 +1,5 @@
-//! Machines and their snapshots. None of them runs anything; they have the states of ones that do, and take their time
-//! (Joyent CloudAPI 6.5, "Machine States").
+//! Machines and their snapshots. They run nothing, but have the states of real machines and take time to
+//! change (Joyent CloudAPI 6.5, "Machine States").
 
 use super::failure::{Code, Failure};
 use super::offers::{Dataset, Kind, Package};
@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// How long a machine is being provisioned: long enough that a poller sees it.
+/// How long provisioning takes: long enough for a poller to see it.
 const PROVISIONING: u64 = 2 * SECOND;
-/// How long everything else takes.
+/// How long every other change takes.
 const CHANGE: u64 = SECOND;
 
-/// The tag that takes a machine off the network: it is `offline` as long as the tag has this value. The manual has an event
-/// lead to that state, and no call.
+/// The tag that takes a machine off the network: the machine is `offline` as long as the tag has this value.
+/// In the manual an event leads to that state, and no call does.
 const OFFLINE: (&str, &str) = ("emulate", "offline");
 
 /// The states of a machine.
@@ -44,20 +44,20 @@ pub(super) struct Machine {
     pub(super) kind: Kind,
     /// The dataset's URN.
     pub(super) dataset: String,
-    /// MB.
+    /// The memory in MB.
     pub(super) memory: u64,
-    /// MB.
+    /// The disk's size in MB.
     pub(super) disk: u64,
     pub(super) ips: Vec<String>,
-    /// Without the generated credentials.
+    /// The metadata without the generated credentials.
     pub(super) metadata: Map<String, Value>,
-    /// Users with their generated passwords.
+    /// The users and their generated passwords.
     pub(super) credentials: BTreeMap<String, String>,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) created: u64,
     pub(super) updated: u64,
     pub(super) state: State,
-    /// What it is on the way to, and when it is there.
+    /// The next state, and when it is reached.
     pub(super) coming: Option<(State, u64)>,
     pub(super) snapshots: Vec<Snapshot>,
 }
@@ -67,12 +67,12 @@ pub(super) struct Machine {
 pub(super) struct Snapshot {
     pub(super) name: String,
     pub(super) created: u64,
-    /// When it is there.
+    /// When the snapshot is complete.
     ready: u64,
     pub(super) is_ready: bool,
 }
 
-/// What a machine can be told ("`StopMachine`" and the next three).
+/// An action on a machine ("`StopMachine`" and the next three).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Stop,
@@ -82,7 +82,7 @@ pub(super) enum Action {
 }
 
 impl Machine {
-    /// Returns a machine that is being provisioned.
+    /// Creates a machine that is being provisioned.
     pub(super) fn new(name: String, dataset: &Dataset, package: &Package, ip: String, now: u64) -> Self {
         let password = |user: &String| (user.clone(), password());
         Machine {
@@ -104,7 +104,7 @@ impl Machine {
         }
     }
 
-    /// The machine, unless it was deleted.
+    /// Returns the machine, unless it was deleted.
     pub(super) fn alive(&self) -> Result<&Self, Failure> {
         if self.state == State::Deleted {
             return Err(Failure::new(Code::GONE, format!("The machine {} was deleted", self.id)));
@@ -118,7 +118,7 @@ impl Machine {
         if offline && self.state != State::Deleted { State::Offline } else { self.state }
     }
 
-    /// Returns it as the API shows it.
+    /// Returns the machine as the API shows it.
     pub(super) fn show(&self, credentials: bool) -> Value {
         json!({
             "id": self.id,
@@ -135,7 +135,7 @@ impl Machine {
         })
     }
 
-    /// The metadata as the API shows it, the generated credentials among it only where they are asked for.
+    /// Returns the metadata as the API shows it, with the generated credentials only on request.
     pub(super) fn metadata(&self, credentials: bool) -> Value {
         let mut metadata = self.metadata.clone();
         if credentials && !self.credentials.is_empty() {
@@ -144,13 +144,13 @@ impl Machine {
         Value::Object(metadata)
     }
 
-    /// Begins an action.
+    /// Starts an action.
     pub(super) fn act(&mut self, action: &Action, now: u64) -> Result<(), Failure> {
         let (from, through, to): (&[State], _, _) = match action {
             Action::Stop => (&[State::Running], State::Stopping, State::Stopped),
-            // The diagram leads from stopped to running with nothing between.
+            // The diagram leads from stopped to running with no state between.
             Action::Start => (&[State::Stopped], State::Stopped, State::Running),
-            // There is no state for a reboot either: it stops, and then it runs.
+            // A reboot has no state of its own either: the machine stops, then runs.
             Action::Reboot => (&[State::Running], State::Stopping, State::Running),
             Action::Resize(_) => (&[State::Running, State::Stopped], self.state, self.state),
         };
@@ -167,7 +167,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Deletes it, if it is stopped.
+    /// Deletes the machine, if it is stopped.
     pub(super) fn delete(&mut self, now: u64) -> Result<(), Failure> {
         self.settled(&[State::Stopped])?;
         self.state = State::Deleted;
@@ -180,7 +180,7 @@ impl Machine {
         if self.kind != Kind::Smart {
             return Err(Failure::argument("a virtual machine has no snapshots"));
         }
-        // As the server of that time names one that was given no name.
+        // The server of that time named an unnamed snapshot like this.
         let name = name.unwrap_or_else(|| print(now, "%Y%m%d%H%M%S"));
         if self.snapshots.iter().any(|snapshot| snapshot.name == name) {
             return Err(Failure::argument(format!("there is a snapshot {name} already")));
@@ -195,7 +195,7 @@ impl Machine {
         found.ok_or_else(|| Failure::missing("The snapshot", name))
     }
 
-    /// Boots it from a snapshot.
+    /// Boots the machine from a snapshot.
     pub(super) fn boot(&mut self, name: &str, now: u64) -> Result<(), Failure> {
         if !self.find_snapshot(name)?.is_ready {
             return Err(Failure::state(format!("the snapshot {name} is not taken yet")));
@@ -203,13 +203,13 @@ impl Machine {
         self.act(&Action::Start, now)
     }
 
-    /// Returns whether something is over that it does not show yet.
+    /// Returns whether a change has completed that the state does not show yet.
     pub(super) fn is_due(&self, now: u64) -> bool {
         self.coming.is_some_and(|(_, at)| at <= now)
             || self.snapshots.iter().any(|snapshot| !snapshot.is_ready && snapshot.ready <= now)
     }
 
-    /// Brings it up to a time.
+    /// Brings the machine up to a time.
     pub(super) fn settle(&mut self, now: u64) {
         if let Some((state, at)) = self.coming
             && at <= now
@@ -221,7 +221,7 @@ impl Machine {
         }
     }
 
-    /// It is in one of these states, and not on the way to another.
+    /// Checks that the machine is in one of these states and not changing to another.
     fn settled(&self, states: &[State]) -> Result<(), Failure> {
         let state = self.shown_state();
         if let Some((next, _)) = self.coming {
@@ -239,14 +239,14 @@ impl Machine {
 }
 
 impl Snapshot {
-    /// As the API shows it.
+    /// Returns the snapshot as the API shows it.
     pub(super) fn show(&self) -> Value {
         let (state, updated) = if self.is_ready { ("created", self.ready) } else { ("queued", self.created) };
         json!({"name": self.name, "state": state, "created": print(self.created, ISO), "updated": print(updated, ISO)})
     }
 }
 
-/// Ten characters that a person can copy.
+/// Returns ten characters that a person can copy.
 fn password() -> String {
     uuid::Uuid::new_v4().simple().to_string().chars().take(10).collect()
 }

@@ -15,10 +15,11 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-/// The most machines that one list has, and how many it has where it is not said.
+/// The most machines in one list, which is also the default.
 const MOST: u64 = 1000;
 
-/// `GET machines`, and `HEAD`, which counts them. `x-resource-count` is of all that match, of which the list is a part.
+/// `GET machines`, and `HEAD`, which counts them. `x-resource-count` counts all machines that match, of which
+/// the list may be a part.
 pub(super) fn list(site: &Site, call: &Call) -> Answer {
     let filter = Filter::read(call)?;
     let limit = call.input.number("limit")?.unwrap_or(MOST).min(MOST);
@@ -114,14 +115,14 @@ pub(super) fn delete(site: &Site, call: &Call) -> Answer {
     })
 }
 
-/// Which machines are meant.
+/// The criteria of a list of machines.
 struct Filter {
     kind: Option<Kind>,
     name: Option<String>,
     dataset: Option<String>,
     state: Option<String>,
     memory: Option<u64>,
-    /// Those deleted since are meant too.
+    /// Also selects machines that were deleted since this time.
     since: Option<u64>,
     tags: Vec<(String, String)>,
 }
@@ -133,7 +134,7 @@ impl Filter {
             let kind = serde_json::from_value::<Kind>(Value::String(name.clone()));
             kind.map_err(|_| Failure::argument(format!("there is no type {name}")))
         };
-        // By whichever of its names it was given, machines have the URN.
+        // A dataset may be given by any of its names; machines have the URN.
         let urn = |text: String| Dataset::find(&text).map_or(text, Dataset::urn);
         let tombstone = input.number("tombstone")?.filter(|minutes| *minutes > 0);
         Ok(Filter {
@@ -168,7 +169,7 @@ fn package(name: &str) -> Result<&'static Package, Failure> {
     Package::find(name).map_err(|missing| Failure::argument(missing.message))
 }
 
-/// The next address of the samples' network.
+/// Returns the next address of the samples' network.
 fn address(account: &mut Account) -> String {
     account.addresses = account.addresses.wrapping_add(1);
     // 10.88.0.0/16 without its first and last address.

@@ -1,9 +1,11 @@
-//! Joyent CloudAPI 6.5: machines, their snapshots, metadata and tags; keys; what the datacenter offers; analytics.
+//! Joyent CloudAPI 6.5: machines, their snapshots, metadata and tags; keys; the datacenter's offers;
+//! analytics.
 //!
-//! The state is [`account`], of which [`machine`] is the larger part. A request is let in by [`authorization`] and by
-//! its [`version`]; [`call`] leads it to a handler, which works on the state and gives a [`reply`] or a [`failure`].
+//! The state is [`account`], of which [`machine`] is the larger part. [`authorization`] and [`version`] admit
+//! a request; [`call`] routes it to a handler, which works on the state and returns a [`reply`] or a
+//! [`failure`].
 //!
-//! There are no drives here. Every answer closes its connection, as the manual's samples do.
+//! There are no drives here. Every answer closes its connection, as in the manual's samples.
 
 mod account;
 mod analytics;
@@ -42,25 +44,25 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What all calls share.
+/// The state that all calls share.
 #[derive(Debug)]
 struct Site {
     login: String,
     accounts: Accounts,
-    /// Whether it is reached over TLS, which its own URLs have to say.
+    /// Whether clients connect over TLS, which the emulator's own URLs have to reflect.
     secure: bool,
-    /// How many machines there may be.
+    /// The most machines that may exist.
     room: Option<usize>,
 }
 
 impl Site {
-    /// Returns where the client found the datacenter.
+    /// Returns the URL at which the client reached the datacenter.
     fn url(&self, call: &Call) -> String {
         format!("{}://{}", if self.secure { "https" } else { "http" }, call.host())
     }
 }
 
-/// The paths, each with its calls (Joyent CloudAPI 6.5, the headings of these methods and paths).
+/// The paths and their calls (Joyent CloudAPI 6.5, the headings of these methods and paths).
 const PATHS: &[(&str, &[Row])] = &[
     ("/{login}/keys", &[get(keys::list), post(keys::create)]),
     ("/{login}/keys/{key}", &[get(keys::get), delete(keys::delete)]),
@@ -93,11 +95,11 @@ const PATHS: &[(&str, &[Row])] = &[
     ("/{login}/analytics/instrumentations/{id}/value/raw", &[get(analytics::value)]),
     ("/{login}/analytics/instrumentations/{id}/value/heatmap/image", &[get(analytics::image)]),
     ("/{login}/analytics/instrumentations/{id}/value/heatmap/details", &[get(analytics::details)]),
-    // As the manual's sample has it, without `value`.
+    // As in the manual's sample, without `value`.
     ("/{login}/analytics/instrumentations/{id}/heatmap/image", &[get(analytics::image)]),
 ];
 
-/// The service over a data directory. `balance=` is what there is room for: one machine for each whole unit.
+/// Opens the service over a data directory. `balance=` is its capacity: one machine for each whole unit.
 pub(super) fn open(config: Config) -> io::Result<Service> {
     let accounts = account::open(&config.data, &config.keys)?;
     let credentials = Credentials::new(&config.user, &config.secret);
@@ -110,7 +112,7 @@ pub(super) fn open(config: Config) -> io::Result<Service> {
     })
 }
 
-/// CloudAPI's way with requests: Basic or Signature, then the version.
+/// How CloudAPI handles requests: Basic or Signature authentication, then the version.
 struct CloudApi {
     site: Arc<Site>,
     credentials: Credentials,

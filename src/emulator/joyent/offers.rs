@@ -1,5 +1,5 @@
-//! The datasets and packages that the datacenter offers: those of the manual's samples, and what it describes beside
-//! them (Joyent CloudAPI 6.5, "Datasets" and "Packages"), from `data/offers.json`.
+//! The datasets and packages that the datacenter offers: those of the manual's samples and others that it
+//! describes (Joyent CloudAPI 6.5, "Datasets" and "Packages"), from `data/offers.json`.
 
 use super::failure::Failure;
 use crate::emulator::data;
@@ -17,7 +17,7 @@ struct Offers {
     packages: Vec<Package>,
 }
 
-/// What a machine is.
+/// The kind of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Kind {
     #[serde(rename = "smartmachine")]
@@ -26,7 +26,7 @@ pub(super) enum Kind {
     Virtual,
 }
 
-/// The software that a machine begins with.
+/// The software that a machine starts with.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Dataset {
     pub(super) id: String,
@@ -37,7 +37,7 @@ pub(super) struct Dataset {
     pub(super) kind: Kind,
     pub(super) default: bool,
     created: String,
-    /// For whom passwords are generated ("`CreateMachine`").
+    /// The users whose passwords are generated ("`CreateMachine`").
     pub(super) users: Vec<String>,
 }
 
@@ -46,19 +46,20 @@ impl Dataset {
         &OFFERS.datasets
     }
 
-    /// Returns the dataset that a parameter means, by its id, its URN or its name.
+    /// Returns a dataset by its id, its URN or its name.
     pub(super) fn find(text: &str) -> Result<&'static Dataset, Failure> {
         let is =
             |dataset: &&Dataset| [&dataset.id, &dataset.urn(), &dataset.name].contains(&&text.to_owned());
         Self::all().iter().find(is).ok_or_else(|| Failure::missing("The dataset", text))
     }
 
-    /// `cloud:vendor:name:version`.
+    /// Returns the URN, `cloud:vendor:name:version`.
     pub(super) fn urn(&self) -> String {
         format!("sdc:sdc:{}:{}", self.name, self.version)
     }
 
-    /// Returns whether it is a Unix, into which the account's keys are written when a virtual machine is made.
+    /// Returns whether it is a Unix, into which the account's keys are written when a virtual machine is
+    /// created.
     pub(super) fn is_unix(&self) -> bool {
         self.os != "windows"
     }
@@ -72,7 +73,8 @@ impl Dataset {
     }
 }
 
-/// The size of a machine: MB, of the disk too as the samples have it; the table says GB. The name of one has spaces.
+/// The size of a machine. All values are in MB; for the disk the samples say MB, the table GB. One package's
+/// name has spaces.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Package {
     pub(super) name: String,

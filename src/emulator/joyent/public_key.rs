@@ -1,11 +1,11 @@
-//! SSH public keys as OpenSSH writes them: `ssh-rsa BASE64 comment`, the base64 being the key as RFC 4253, section 6.6,
-//! puts it: the kind, the exponent and the modulus, each behind its length.
+//! SSH public keys in OpenSSH's format: `ssh-rsa BASE64 comment`. The base64 is the key as in RFC 4253,
+//! section 6.6: the type, the exponent and the modulus, each preceded by its length.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 
-/// An RSA key. Others cannot sign requests (Joyent CloudAPI 6.5, "Authorization").
+/// An RSA key. Keys of other types cannot sign requests (Joyent CloudAPI 6.5, "Authorization").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PublicKey {
     /// Big endian, without leading zeros.
@@ -16,7 +16,7 @@ pub(super) struct PublicKey {
 }
 
 impl PublicKey {
-    /// Reads a line of a `.pub` file; the error is a sentence.
+    /// Parses a line of a `.pub` file; the error is a sentence.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut words = text.split_whitespace();
         match words.next() {
@@ -42,17 +42,17 @@ impl PublicKey {
         Ok(PublicKey { exponent, modulus, blob })
     }
 
-    /// The MD5 fingerprint, `aa:bb:…`, as `ssh-keygen -l -E md5` prints it.
+    /// Returns the MD5 fingerprint, `aa:bb:…`, as `ssh-keygen -l -E md5` prints it.
     pub(super) fn fingerprint(&self) -> String {
         let digest: Vec<String> = Md5::digest(&self.blob).iter().map(|byte| format!("{byte:02x}")).collect();
         digest.join(":")
     }
 }
 
-/// The MD5 fingerprint of a key, given as in a `.pub` file, by the emulator's own reading.
+/// Returns the MD5 fingerprint of a key in the format of a `.pub` file, by the emulator's own reading.
 ///
 /// # Errors
-/// It is no key that can sign requests; the error is a sentence.
+/// Fails if the key cannot sign requests; the error is a sentence.
 pub fn fingerprint(text: &str) -> Result<String, String> {
     PublicKey::parse(text).map(|key| key.fingerprint())
 }
@@ -66,7 +66,7 @@ fn field<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(field)
 }
 
-/// Returns the bytes of a positive number; none if it is not positive.
+/// Returns the bytes of a positive number, or none if it is not positive.
 fn number(field: &[u8]) -> &[u8] {
     if field.first().is_none_or(|first| first & 0x80 != 0) {
         return &[];

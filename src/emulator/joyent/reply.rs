@@ -1,4 +1,4 @@
-//! What a call answers, and the headers that every answer carries (Joyent CloudAPI 6.5, "CloudAPI HTTP Responses").
+//! Answers of calls, and the headers that all of them have (Joyent CloudAPI 6.5, "CloudAPI HTTP Responses").
 
 use super::failure::{Code, Failure};
 use super::version::SERVED;
@@ -16,12 +16,12 @@ use std::time::{Instant, SystemTime};
 /// The outcome of a call.
 pub(super) type Answer = Result<Reply, Failure>;
 
-/// What a call that was carried out gives back.
+/// The result of a call that was carried out.
 #[derive(Debug)]
 pub(super) struct Reply {
     status: StatusCode,
     kind: &'static str,
-    /// Empty where there is no content.
+    /// Empty if there is no content.
     body: String,
     headers: Vec<(HeaderName, String)>,
 }
@@ -39,17 +39,17 @@ impl Reply {
         Self::new(StatusCode::OK, "text/plain", body.to_owned())
     }
 
-    /// 201 with what was made.
+    /// 201 with the object that was created.
     pub(super) fn created(value: &impl Serialize) -> Answer {
         Ok(Reply { status: StatusCode::CREATED, ..Self::json(value)? })
     }
 
-    /// 202: it has begun.
+    /// 202: the action has begun.
     pub(super) fn accepted() -> Self {
         Self::new(StatusCode::ACCEPTED, "", String::new())
     }
 
-    /// 204: it is gone.
+    /// 204: the object is gone.
     pub(super) fn gone() -> Self {
         Self::new(StatusCode::NO_CONTENT, "", String::new())
     }
@@ -60,7 +60,7 @@ impl Reply {
         Ok(Reply { status: StatusCode::FOUND, ..Self::json(&value)? }.at(location))
     }
 
-    /// With a `Location`.
+    /// Adds a `Location`.
     pub(super) fn at(self, location: String) -> Self {
         self.with(LOCATION, location)
     }
@@ -75,7 +75,7 @@ impl Reply {
     }
 }
 
-/// Makes the response, `started` being when the request came.
+/// Renders the response to a request that arrived at `started`.
 pub(super) fn respond(answer: Answer, started: Instant) -> axum::response::Response {
     answer.map_or_else(|failure| fail(&failure, started), |reply| dress(reply, started))
 }
@@ -105,7 +105,7 @@ fn dress(reply: Reply, started: Instant) -> axum::response::Response {
         headers.push(named("content-md5", &base64(&Md5::digest(reply.body.as_bytes()))));
     }
     headers.extend([
-        // The manual writes it both ways.
+        // The manual has both spellings.
         named("x-requestid", &id),
         named("x-request-id", &id),
         named("x-api-version", SERVED),
@@ -118,7 +118,7 @@ fn dress(reply: Reply, started: Instant) -> axum::response::Response {
     let mut response = Response::new(Body::from(reply.body));
     *response.status_mut() = reply.status;
     for (name, value) in headers {
-        // What cannot stand in a header is left out: a client sees that it is missing.
+        // A value that cannot be in a header is left out, and the client sees that it is missing.
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(name, value);
         }

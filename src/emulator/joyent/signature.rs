@@ -1,8 +1,10 @@
-//! HTTP Signature as CloudAPI 6.5 has it: `Signature keyId="/LOGIN/keys/NAME",algorithm="rsa-sha256" BASE64`, where the
-//! value of the `Date` header alone is signed (Joyent CloudAPI 6.5, "HTTP Signature Authentication").
+//! HTTP Signature in the form of CloudAPI 6.5: `Signature keyId="/LOGIN/keys/NAME",algorithm="rsa-sha256"
+//! BASE64`, which signs only the value of the `Date` header (Joyent CloudAPI 6.5, "HTTP Signature
+//! Authentication").
 //!
-//! It is read as the server of that time read it: a `keyId` without quotes is none, `headers="date"` may stand there,
-//! and the signature comes behind the parameters. The later form, with a parameter `signature`, has none there.
+//! It is read as the server of that time read it: a `keyId` without quotes is an error, `headers="date"` is
+//! allowed, and the signature follows the parameters. The later form, with a parameter `signature`, has
+//! nothing there.
 
 use super::public_key::PublicKey;
 use aws_lc_rs::signature::{
@@ -16,7 +18,7 @@ use std::time::{Duration, SystemTime};
 /// How far the client's clock may be off ("Authorization").
 const SKEW: Duration = Duration::from_mins(5);
 
-/// What is claimed behind `Signature `.
+/// The content of the header after `Signature `.
 #[derive(Debug)]
 pub(super) struct Claim<'a> {
     key_id: &'a str,
@@ -25,7 +27,7 @@ pub(super) struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    /// Reads what stands behind the scheme; the error is a sentence.
+    /// Parses what follows the scheme; the error is a sentence.
     pub(super) fn parse(text: &'a str) -> Result<Self, String> {
         let (mut key_id, mut algorithm, mut headers) = (None, None, None);
         let mut rest = text.trim_start();
@@ -50,7 +52,7 @@ impl<'a> Claim<'a> {
         let key_id = key_id.ok_or("keyId was not specified")?;
         let parameters = match algorithm.map(str::to_ascii_lowercase).as_deref() {
             Some("rsa-sha256") => &RSA_PKCS1_2048_8192_SHA256,
-            // What SSH agents sign with.
+            // SSH agents sign with this.
             Some("rsa-sha1") => &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
             Some(other) => return Err(format!("{other} is not supported; rsa-sha256 is")),
             None => return Err("algorithm was not specified".to_owned()),
@@ -66,13 +68,14 @@ impl<'a> Claim<'a> {
         Ok(Claim { key_id, parameters, signature })
     }
 
-    /// The name of the key, or its fingerprint, if it is one of this account's. `my` does not stand for the login here.
+    /// Returns the name of the key, or its fingerprint, if it belongs to this account. `my` does not stand
+    /// for the login here.
     pub(super) fn key_of(&self, login: &str) -> Option<&'a str> {
         let name = self.key_id.strip_prefix('/')?.strip_prefix(login)?.strip_prefix("/keys/")?;
         (!name.is_empty()).then_some(name)
     }
 
-    /// Returns whether the claim was made with a key, of a `Date` header.
+    /// Returns whether the signature was made with a key, of a `Date` header.
     pub(super) fn is_of(&self, key: &PublicKey, date: &str) -> bool {
         RsaPublicKeyComponents { n: &key.modulus, e: &key.exponent }
             .verify(self.parameters, date.as_bytes(), &self.signature)
@@ -80,20 +83,21 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// Returns whether what stands behind `Signature ` was made with the private half of a key, given as in a `.pub` file, of a `Date`
-/// header. This is the emulator's judgement without a connection, for tests that sign with other code.
+/// Returns whether what follows `Signature ` was made of a `Date` header, with the private half of a key in
+/// the format of a `.pub` file. This is the emulator's check without a connection, for tests that sign with
+/// other code.
 ///
 /// # Errors
-/// The header or the key cannot be read; the error is a sentence.
+/// Fails if the header or the key cannot be parsed; the error is a sentence.
 pub fn is_of(header: &str, key: &str, date: &str) -> Result<bool, String> {
     let claim = Claim::parse(header)?;
     Ok(claim.is_of(&PublicKey::parse(key)?, date))
 }
 
-/// Returns whether a `Date` header is near enough to a time; the error is a sentence.
+/// Checks that a `Date` header is close enough to a time; the error is a sentence.
 pub(super) fn check_date(date: &str, now: SystemTime) -> Result<(), String> {
     let then = httpdate::parse_http_date(date).map_err(|_| "the Date header is no date")?;
-    // The header has no fraction of a second, so neither has the clock here.
+    // The header has no fraction of a second, so it is dropped from the clock too.
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let then = then.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     if now.abs_diff(then) > SKEW.as_secs() {

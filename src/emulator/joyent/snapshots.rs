@@ -13,7 +13,7 @@ pub(super) fn create(site: &Site, call: &Call) -> Answer {
     name.iter().try_for_each(|name| check_name("name", name))?;
     site.accounts.change(|account, now| {
         let snapshot = account.machine_mut(id)?.snapshot(name, now)?;
-        // The login, not `my`, whatever the request had.
+        // The login, not `my`, whatever the request used.
         let location = format!("/{}/machines/{id}/snapshots/{}", site.login, snapshot.name);
         Ok(Reply::created(&snapshot.show())?.at(location))
     })
@@ -32,7 +32,7 @@ pub(super) fn get(site: &Site, call: &Call) -> Answer {
     Reply::json(&account.machine(call.argument(0))?.find_snapshot(call.argument(1))?.show())
 }
 
-/// `POST machines/UUID/snapshots/NAME`: boots the machine from it.
+/// `POST machines/UUID/snapshots/NAME` boots the machine from it.
 pub(super) fn start(site: &Site, call: &Call) -> Answer {
     site.accounts.change(|account, now| {
         account.machine_mut(call.argument(0))?.boot(call.argument(1), now)?;

@@ -1,19 +1,19 @@
-//! `X-Api-Version`: the client names the versions it can work with, as an npm range (Joyent CloudAPI 6.5,
+//! `X-Api-Version`: the client names the versions it supports, as an npm range (Joyent CloudAPI 6.5,
 //! "X-Api-Version").
 //!
-//! A range is sets joined by `||`; a set is comparators that must all hold. A comparator is read by the crate semver, whose
-//! operators are npm's.
+//! A range is sets joined by `||`, and a set is comparators that must all hold. The crate semver, whose
+//! operators are npm's, parses the comparators.
 
 use super::failure::{Code, Failure};
 use axum::http::HeaderMap;
 use semver::{Version, VersionReq};
 
-/// The version that is served, in full.
+/// The version that is served.
 pub(super) const SERVED: &str = "6.5.0";
 
 const NOW: Version = Version::new(6, 5, 0);
 
-/// Refuses a request whose client cannot work with the version that is served, or does not say.
+/// Refuses a request whose client does not support the served version, or does not say.
 pub(super) fn check(headers: &HeaderMap) -> Result<(), Failure> {
     let range = headers.get("x-api-version").and_then(|value| value.to_str().ok());
     match range {
@@ -23,7 +23,7 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Failure> {
     }
 }
 
-/// Returns whether the version that is served lies in a range. What is not a range includes nothing.
+/// Returns whether the served version is in a range. Text that is not a range includes nothing.
 fn includes(range: &str) -> bool {
     range.split("||").any(|set| set_includes(set).unwrap_or(false))
 }
@@ -46,7 +46,7 @@ fn set_includes(set: &str) -> Option<bool> {
 fn holds(comparator: &str) -> Option<bool> {
     let bare = comparator.trim_start_matches(['<', '>', '=', '~', '^']);
     let operator = match &comparator[..comparator.len() - bare.len()] {
-        // To the crate a bare version is one with a caret.
+        // For the crate, a bare version has an implicit caret.
         "" => "=",
         "~>" => "~",
         operator => operator,
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn ranges_with_the_version() {
         for range in [
-            // The manual's own.
+            // The manual's own form.
             "~6.5",
             ">=6.5.0", // Every other form.
             "6.5.0",
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn ranges_without_the_version() {
         for range in [
-            // Behind every version 6.
+            // Above every version 6.
             ">6",
             "~6.4",
             "~7",

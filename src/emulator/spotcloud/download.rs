@@ -1,5 +1,5 @@
-//! The bytes of an appliance (SpotCloud Buyer API 1.2, 3.5). The manual promises nothing but these; whether there are ranges,
-//! validators and redirects is for the faults to say.
+//! The bytes of an appliance (SpotCloud Buyer API 1.2, 3.5). The manual promises only these; the faults
+//! decide whether there are ranges, validators and redirects.
 
 use super::Site;
 use super::reply::{Refusal, respond};
@@ -18,7 +18,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-/// Where redirects lead.
+/// The path of the redirects' targets.
 pub(crate) const BLOBS: &str = "blobs";
 
 /// `GET /api/v1/download/appliance/{key}`
@@ -32,7 +32,7 @@ pub(super) fn download(site: &Site, head: &Parts, root: &str, key: &str) -> Resu
     whole_or_part(site, head, &path)
 }
 
-/// `GET /blobs/{ticket}`: an address that is good by itself. Credentials have no business here.
+/// `GET /blobs/{ticket}`: an address that is itself the credential. It accepts no other.
 pub(super) fn blob(site: &Site, head: &Parts, ticket: &str) -> Result<Response<Body>, Refusal> {
     if head.headers.contains_key(AUTHORIZATION) {
         return Err(Refusal::new(400, "This address takes no Authorization"));
@@ -71,7 +71,7 @@ fn whole_or_part(site: &Site, head: &Parts, path: &Path) -> Result<Response<Body
             response
         }
         Some(Some((from, to))) => {
-            // Another one, of the same length.
+            // Another range of the same length.
             let shift = if ranges == Ranges::Wrong { u64::from(to + 1 < len) } else { 0 };
             let (from, to) = (from + shift, to + shift);
             let mut response = respond(206, "application/octet-stream", bytes(file, from, to + 1)?);
@@ -101,8 +101,8 @@ fn bytes(file: File, from: u64, to: u64) -> io::Result<Body> {
     Ok(streamed(first, rest))
 }
 
-/// The first and the last byte that are meant (RFC 9110, section 14.1.2); the inner `None` if there is nothing there. What
-/// cannot be read, or means several ranges, is all of it.
+/// Returns the first and the last byte of a range (RFC 9110, section 14.1.2), or `None` if there is nothing
+/// there. A header that cannot be parsed, or that has several ranges, means the whole file.
 fn span(range: &str, size: u64) -> Option<(u64, u64)> {
     let last = size.checked_sub(1)?;
     let all = Some((0, last));
@@ -118,7 +118,7 @@ fn span(range: &str, size: u64) -> Option<(u64, u64)> {
 }
 
 fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
-    // What cannot stand in a header is left out: a client sees that it is missing.
+    // A value that cannot be in a header is left out, and the client sees that it is missing.
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }

@@ -1,8 +1,8 @@
-//! What is for sale: providers and the hardware that each offers (SpotCloud Buyer API 1.2, 4 and 5), from
+//! The market: providers and the hardware that each offers (SpotCloud Buyer API 1.2, 4 and 5), from
 //! `data/market.json`.
 //!
-//! Numbers come as numbers from one provider and as text from the next, since the manual shows neither: a client has to
-//! take both.
+//! One provider sends numbers as numbers and the next as text, since the manual shows neither: a client has
+//! to accept both.
 
 use super::Request;
 use super::reply::{Node, Refusal};
@@ -14,7 +14,7 @@ static SELLERS: LazyLock<Vec<Seller>> = LazyLock::new(|| {
     serde_json::from_str(data::MARKET).unwrap_or_else(|error| panic!("the market: {error}"))
 });
 
-/// Who sells.
+/// A provider.
 #[derive(Debug, Deserialize)]
 pub(super) struct Seller {
     pub(super) key: String,
@@ -25,29 +25,29 @@ pub(super) struct Seller {
     country: (String, String),
     city: String,
     rating: Option<String>,
-    /// Whether its numbers come as text.
+    /// Whether it sends numbers as text.
     text: bool,
     hardware: Vec<Hardware>,
 }
 
-/// What is sold.
+/// Hardware that a provider offers.
 #[derive(Debug, Deserialize)]
 pub(super) struct Hardware {
     pub(super) key: String,
     name: String,
     cpu: u64,
     mebibytes: u64,
-    /// Hundredths of a US dollar an hour.
+    /// The price in hundredths of a US dollar an hour.
     pub(super) hundredths: u64,
     pub(super) max_hours: u64,
 }
 
-/// Returns all hardware, each with its seller.
+/// Returns all hardware, each with its provider.
 pub(super) fn offers() -> impl Iterator<Item = (&'static Seller, &'static Hardware)> {
     SELLERS.iter().flat_map(|seller| seller.hardware.iter().map(move |hardware| (seller, hardware)))
 }
 
-/// Returns a piece of hardware, with its seller.
+/// Returns a piece of hardware, with its provider.
 pub(super) fn offer(key: &str) -> Option<(&'static Seller, &'static Hardware)> {
     offers().find(|(_, hardware)| hardware.key == key)
 }
@@ -61,7 +61,7 @@ impl Seller {
         SELLERS.iter().find(|seller| seller.key == key).ok_or_else(|| Refusal::missing("provider"))
     }
 
-    /// The fields of a list.
+    /// Returns the fields of a list entry.
     pub(super) fn fields(&self, request: &Request) -> Vec<(&'static str, Node)> {
         let costs = || self.hardware.iter().map(|hardware| hardware.hundredths);
         let cost = |hundredths: Option<u64>| hundredths.map_or(Node::Null, |cost| dollars(cost).into());
@@ -78,7 +78,7 @@ impl Seller {
         ]
     }
 
-    /// The fields with those of its hardware (4.2.3).
+    /// Returns the fields, with those of its hardware (4.2.3).
     pub(super) fn details(&self, request: &Request) -> Vec<(&'static str, Node)> {
         let profile = |hardware: &Hardware| {
             Node::Object(vec![
@@ -96,12 +96,13 @@ impl Seller {
         fields
     }
 
-    /// Returns whether it is what a list is asked for: it is there, and some of its hardware fits.
+    /// Returns whether a provider matches the filter of a list, which requires that some of its hardware
+    /// does.
     pub(super) fn fits(&self, request: &Request) -> bool {
         self.hardware.iter().any(|hardware| hardware.fits(self, request))
     }
 
-    /// A place is asked for by its code or by its name.
+    /// Returns whether the provider is at the requested place, which is given by its code or by its name.
     fn is_at(&self, request: &Request) -> bool {
         let is = |name: &str, ours: [&str; 2]| {
             let asked = request.input.text(name);
@@ -141,7 +142,7 @@ impl Hardware {
         ])
     }
 
-    /// Returns whether it is what a list is asked for. A filter that is not a number finds nothing.
+    /// Returns whether hardware matches the filter of a list. A filter that is not a number matches nothing.
     pub(super) fn fits(&self, seller: &Seller, request: &Request) -> bool {
         let bound = |name: &str, holds: fn(u64, u64) -> bool, ours: u64| {
             let asked = request.input.text(name);
@@ -160,12 +161,12 @@ impl Hardware {
     }
 }
 
-/// Amounts are text, never floating point numbers.
+/// Formats an amount as text. Amounts are never floating point numbers.
 pub(super) fn dollars(hundredths: u64) -> String {
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
-/// Reads an amount, of which more than two decimals are dropped: a bound of 0.025 admits 0.02 and not 0.03.
+/// Parses an amount and drops further decimals after two: a bound of 0.025 admits 0.02 and not 0.03.
 fn hundredths(text: &str) -> Option<u64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = format!("{fraction:0<2}");

@@ -1,8 +1,9 @@
 //! SpotCloud Buyer API 1.2: appliances to download, and machines of several providers to run them.
 //!
-//! A request is let in by its OAuth signature ([`oauth`]), which is checked once and answered once: the same nonce does not
-//! come twice. [`tokens`] gives the tokens out, [`resources`] has the rest, over [`state`] and the fixed [`market`];
-//! [`download`] sends the bytes. Replies are JSON or XML ([`reply`]) by the ending of the path.
+//! A request is admitted by its OAuth signature ([`oauth`]), and only once: a nonce cannot be used again.
+//! [`tokens`] issues the tokens, and [`resources`] has the other calls, over [`state`] and the fixed
+//! [`market`]. [`download`] sends the bytes. Replies are JSON or XML ([`reply`]), as the path's extension
+//! says.
 
 mod download;
 mod market;
@@ -37,36 +38,38 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// How far a request's clock may be off, in seconds. The manual names no bound; OAuth's servers of its time took minutes.
+/// The largest deviation of a request's clock, in seconds. The manual names no bound; OAuth servers of its
+/// time allowed minutes.
 const SKEW: u64 = 300;
 
-/// The longest body: a form of a few fields.
+/// The longest body in bytes: a form of a few fields.
 const LONGEST: usize = 1 << 20;
 
-/// The key of the appliance that everybody has.
+/// The key of the public appliance.
 const PUBLIC: &str = "public-tiny";
 
-/// The key of an instance, an appliance and a provider that are another client's: 401 (2.2.4, 3.3.4, 4.2.4).
+/// The key of an instance, an appliance and a provider that belong to another client: 401 (2.2.4, 3.3.4,
+/// 4.2.4).
 const FOREIGN: &str = "another";
 
-/// What all calls share.
+/// The state that all calls share.
 struct Site {
     consumer: Token,
-    /// The token that is there without any dance: the same two words as the consumer's.
+    /// The token that exists without an exchange: the same two words as the consumer's.
     ready: Token,
     accounts: Accounts,
     appliances: Vec<Appliance>,
-    /// Hundredths of a dollar.
+    /// What the account can spend, in hundredths of a dollar, if it is limited.
     balance: Option<u64>,
     secure: bool,
     dealer: Arc<Dealer>,
-    /// Replies with bytes, counted.
+    /// The number of replies with bytes.
     sent: AtomicU64,
-    /// Nonces that were used, with their tokens and times.
+    /// Used nonces, with their tokens and times.
     nonces: Mutex<HashSet<(String, String, u64)>>,
 }
 
-/// An appliance that is kept here.
+/// An appliance in the emulator's storage.
 struct Appliance {
     key: String,
     path: PathBuf,
@@ -74,7 +77,7 @@ struct Appliance {
 }
 
 impl Site {
-    /// Returns an appliance that is there.
+    /// Returns an appliance that exists.
     fn appliance(&self, account: &Account, key: &str) -> Result<&Appliance, Refusal> {
         let there = !account.deleted.iter().any(|deleted| deleted == key);
         let found = self.appliances.iter().find(|appliance| appliance.key == key).filter(|_| there);
@@ -90,13 +93,13 @@ impl Site {
         if appliance.public { Err(Refusal::not_yours("appliance")) } else { Ok(appliance) }
     }
 
-    /// The unsigned address of an appliance's bytes: known to whoever was redirected there.
+    /// Returns the unsigned address of an appliance's bytes, which only redirected clients know.
     fn ticket(&self, key: &str) -> String {
         let words = [&*self.consumer.secret, key].join("\0");
         super::auth::base64(words.as_bytes()).replace(['+', '/', '='], "-")
     }
 
-    /// Lets a signed request in.
+    /// Admits a signed request.
     fn admit(&self, head: &Parts, body: &[u8]) -> Result<(), Refusal> {
         let no = |why: &str| Err(Refusal::new(401, format!("OAuth: {why}")));
         let presented = Presented::of(head, body);
@@ -131,7 +134,7 @@ impl Site {
         self.once(key, &presented)
     }
 
-    /// Refuses a time that is off, and what was sent before.
+    /// Refuses a time that is too far off, and a request that was sent before.
     fn once(&self, token: &str, presented: &Presented) -> Result<(), Refusal> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let time: Option<u64> = presented.get("oauth_timestamp").and_then(|text| text.parse().ok());
@@ -150,7 +153,7 @@ impl Site {
     }
 }
 
-/// The service over a data directory.
+/// Opens the service over a data directory.
 pub(super) fn open(config: Config, dealer: &Arc<Dealer>) -> io::Result<Service> {
     let accounts = Accounts::open(config.data.join("spotcloud.json"), ())?;
     let tiny = config.data.join("tiny.img");
@@ -179,7 +182,7 @@ pub(super) fn open(config: Config, dealer: &Arc<Dealer>) -> io::Result<Service> 
     })
 }
 
-/// SpotCloud's way with requests.
+/// How SpotCloud handles requests.
 struct Buyer(Arc<Site>);
 
 impl Front for Buyer {
@@ -204,7 +207,7 @@ impl Front for Buyer {
     }
 
     fn admit(&self, head: &Parts, body: &[u8]) -> Result<(), Response> {
-        // The page of consent is for a browser, and what a redirect leads to is good by itself.
+        // The consent page is for a browser, and the target of a redirect is itself a credential.
         match words(head.uri.path()).first().copied() {
             Some("_ah") if head.uri.path().ends_with("/OAuthAuthorizeToken") => Ok(()),
             Some(BLOBS) => Ok(()),
@@ -230,7 +233,7 @@ fn words(path: &str) -> Vec<&str> {
     path.split('/').filter(|word| !word.is_empty()).collect()
 }
 
-/// Carries a request out.
+/// Carries out a request.
 async fn call(State(site): State<Arc<Site>>, request: axum::extract::Request) -> Response {
     let (head, body) = request.into_parts();
     let body = match to_bytes(body, LONGEST).await {
@@ -243,15 +246,15 @@ async fn call(State(site): State<Arc<Site>>, request: axum::extract::Request) ->
     done.await.unwrap_or_else(|error| Refusal::new(500, format!("The call broke off: {error}")).response())
 }
 
-/// A request that was let in.
+/// A request that was admitted.
 struct Request {
-    /// What its own addresses begin with.
+    /// The beginning of the URLs in its replies.
     root: String,
     input: Parameters,
 }
 
 impl Request {
-    /// The address of an object.
+    /// Returns the URL of an object.
     fn uri(&self, kind: &str, key: &str) -> Node {
         format!("{}/api/v1/buyer/{kind}/{key}.json", self.root).into()
     }
@@ -262,7 +265,7 @@ fn route(site: &Site, head: &Parts, body: &[u8]) -> Result<Response<Body>, Refus
     let root = url.strip_suffix(head.uri.path()).unwrap_or(&url).to_owned();
     let input = match Parameters::read(head.uri.query(), &head.headers, body) {
         Ok(input) => input,
-        // Whatever it is, it is not for this service.
+        // A body of another type is not for this service.
         Err(Malformed::Type(_)) => Parameters::of_query(head.uri.query()),
         Err(Malformed::Body(why)) => return Err(Refusal::new(400, why)),
     };
@@ -290,7 +293,7 @@ fn route(site: &Site, head: &Parts, body: &[u8]) -> Result<Response<Body>, Refus
     }
 }
 
-/// Carries a call of the buyer's API out.
+/// Carries out a call of the buyer's API.
 fn buyer(
     site: &Site,
     request: &Request,
@@ -300,7 +303,7 @@ fn buyer(
 ) -> Result<Response<Body>, Refusal> {
     let (name, format) = match Format::split(last) {
         Some(split) => split,
-        // A DELETE is printed without an ending.
+        // The manual prints DELETE without an extension.
         None if method == "DELETE" => (last, Format::Json),
         None => return Err(Refusal::missing("path")),
     };
@@ -324,7 +327,7 @@ fn buyer(
         }
         ("providers", "list", "GET") => resources::providers(request),
         ("provider", key, "GET") => resources::provider(request, key)?,
-        // `list` is no key: the manual has the same word for one and for all.
+        // `list` is not a key: the manual uses the same word for one and for all.
         ("hardware", "list", "GET") => resources::hardware_list(request),
         ("hardware", key, "GET") => resources::hardware(request, key)?,
         (

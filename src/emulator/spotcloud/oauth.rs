@@ -1,8 +1,8 @@
-//! OAuth 1.0a with HMAC-SHA1, checked with code of the emulator's own (RFC 5849; SpotCloud Buyer API 1.2, 1).
+//! OAuth 1.0a with HMAC-SHA1, checked by the emulator's own code (RFC 5849; SpotCloud Buyer API 1.2, 1).
 //!
-//! The protocol parameters come in the `Authorization` header, in the query or in a form. Signed are the
-//! method, the URL as it was reached, and every parameter of the query, of a form and of the header but the
-//! signature itself and the realm of the header. A body of another kind is not signed.
+//! The protocol parameters come in the `Authorization` header, in the query or in a form. The signature
+//! covers the method, the URL that was requested, and every parameter of the query, of a form and of the
+//! header, except the signature itself and the header's realm. A body of another kind is not signed.
 
 use crate::emulator::auth::{base64, same};
 use axum::http::Request;
@@ -15,13 +15,13 @@ use url::form_urlencoded;
 /// A request's parameters, decoded.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Presented {
-    /// Everything that is signed.
+    /// All parameters that are signed.
     signed: Vec<(String, String)>,
     signature: Option<String>,
 }
 
 impl Presented {
-    /// Collects them. `body` counts only if it is a form.
+    /// Collects the parameters of a request. `body` counts only if it is a form.
     pub(super) fn of(head: &Parts, body: &[u8]) -> Self {
         let mut new = Presented::default();
         let header =
@@ -31,7 +31,8 @@ impl Presented {
         {
             for pair in rest.split(',') {
                 let Some((name, value)) = pair.trim().split_once('=') else { continue };
-                // A parameter of this name in a query or a form is signed as any other (RFC 5849, 3.4.1.3.1).
+                // A parameter of this name in a query or a form is signed like any other (RFC 5849,
+                // 3.4.1.3.1).
                 if name != "realm" {
                     new.take(decode(name), decode(value.trim_matches('"')));
                 }
@@ -57,7 +58,7 @@ impl Presented {
         }
     }
 
-    /// A protocol parameter; one that is given twice is none.
+    /// Returns a protocol parameter, or `None` if it is given twice.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let mut found = self.signed.iter().filter(|(given, _)| given == name).map(|(_, value)| &**value);
         match (found.next(), found.next()) {
@@ -66,7 +67,7 @@ impl Presented {
         }
     }
 
-    /// Returns whether the signature is that of this request under these two secrets.
+    /// Returns whether the signature is this request's under these two secrets.
     pub(super) fn is_signed_by(&self, method: &str, url: &str, consumer: &str, token: &str) -> bool {
         let Some(signature) = &self.signature else { return false };
         let right = sign(&base_string(method, url, &self.signed), consumer, token);
@@ -74,9 +75,9 @@ impl Presented {
     }
 }
 
-/// Returns whether a request carries the signature that belongs to a consumer's and a token's secret; `None` if it
-/// cannot be made of these parts. This is the emulator's judgement without a connection, for tests that sign
-/// with other code.
+/// Returns whether a request carries the right signature for a consumer's and a token's secret, or `None` if
+/// no request can be made of these parts. This is the emulator's check without a connection, for tests that
+/// sign with other code.
 pub fn is_signed(
     method: &str,
     url: &url::Url,
@@ -102,14 +103,15 @@ pub fn is_signed(
     Some(presented.is_signed_by(method, &url, consumer_secret, token_secret))
 }
 
-/// Returns whether a request's body is a form, which is then signed.
+/// Returns whether a request's body is a form, which is signed.
 pub(super) fn is_form(head: &Parts) -> bool {
     let kind = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-/// The URL that was requested, without its query, as it is signed: scheme and host in lower case, no default port.
+/// Returns the requested URL without its query, as it is signed: scheme and host in lower case, no default
+/// port.
 pub(super) fn url_of(head: &Parts, secure: bool) -> String {
     let host = head.headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let host = host.trim().to_ascii_lowercase();
@@ -128,13 +130,13 @@ fn base_string(method: &str, url: &str, parameters: &[(String, String)]) -> Stri
 
 fn sign(text: &str, consumer: &str, token: &str) -> String {
     let key = format!("{}&{}", encode(consumer), encode(token));
-    // Any length of key will do for HMAC; if not, there is no signature that could be right.
+    // HMAC accepts keys of any length. If it did not, no signature could be right.
     let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(key.as_bytes()) else { return String::new() };
     mac.update(text.as_bytes());
     base64(&mac.finalize().into_bytes())
 }
 
-/// The signature of a request, encoded for a header.
+/// Returns the signature of a request, encoded for a header.
 #[cfg(test)]
 pub(super) fn signature_for_tests(head: &Parts, body: &[u8], consumer: &str, token: &str) -> String {
     let presented = Presented::of(head, body);
@@ -145,14 +147,14 @@ pub(super) fn signature_for_tests(head: &Parts, body: &[u8], consumer: &str, tok
     ))
 }
 
-/// RFC 5849, section 3.6.
+/// Encodes a text by RFC 5849, section 3.6.
 fn encode(text: &str) -> String {
     use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
     const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
-/// The other way; what is no encoding stays as it is. A plus is a plus.
+/// Decodes a text. Invalid escapes stay as they are, and a plus is a plus.
 pub(super) fn decode(text: &str) -> String {
     let mut out = Vec::new();
     let mut bytes = text.bytes();

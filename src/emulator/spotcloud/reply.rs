@@ -1,4 +1,5 @@
-//! Replies of `SpotCloud`: JSON or XML by the ending of the path, and refusals in text (SpotCloud Buyer API 1.2, 2.2.4).
+//! Replies of `SpotCloud`: JSON or XML by the path's extension, and refusals in text (SpotCloud Buyer API
+//! 1.2, 2.2.4).
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -8,7 +9,7 @@ use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 use serde::ser::{Serialize, Serializer};
 use std::io;
 
-/// Why a call failed. The manual has these codes alone, and describes no body.
+/// Why a call failed. The manual has only these codes, and describes no body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     status: u16,
@@ -46,7 +47,7 @@ impl From<io::Error> for Refusal {
     }
 }
 
-/// What a call answers: an object whose fields keep their order, or a list of them.
+/// The body of a reply: an object whose fields keep their order, or a list of objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Node {
     Null,
@@ -82,7 +83,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// Returns a path's last word without its ending, and the format that it asks for.
+    /// Returns a path's last word without its extension, and the format of the extension.
     pub(super) fn split(word: &str) -> Option<(&str, Format)> {
         let json = word.strip_suffix(".json").map(|name| (name, Format::Json));
         json.or_else(|| word.strip_suffix(".xml").map(|name| (name, Format::Xml)))
@@ -118,7 +119,8 @@ fn xml(node: &Node) -> io::Result<Vec<u8>> {
     Ok(writer.into_inner())
 }
 
-/// Writes an element. A list has one for each of its items, as the manual prints it for hardware (4.2.6).
+/// Writes an element. A list is one element for each of its items, as the manual prints it for hardware
+/// (4.2.6).
 fn element(writer: &mut Writer<Vec<u8>>, name: &str, node: &Node) -> io::Result<()> {
     let text = match node {
         Node::List(all) => return all.iter().try_for_each(|one| element(writer, name, one)),

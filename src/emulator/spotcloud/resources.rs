@@ -37,7 +37,7 @@ pub(super) fn create_instance(site: &Site, request: &Request) -> Answer {
         .filter(|(owner, _)| owner.key == seller.key)
         .ok_or_else(|| Refusal::new(400, "The provider has no such hardware"))?;
     site.accounts.change(|account, now| {
-        // What is not the client's own is not theirs to run, whether there is such a thing or not (2.3.4).
+        // Another client's appliance is refused whether or not it exists (2.3.4).
         site.appliance(account, &appliance).map_err(|_| Refusal::not_yours("appliance"))?;
         let costs = account.instances.iter().filter_map(|one| offer(&one.hardware));
         let spent: u64 = costs.map(|(_, hardware)| hardware.hundredths).sum();
@@ -81,7 +81,7 @@ fn state_of(instance: &Instance) -> &'static str {
 
 fn describe(instance: &Instance, request: &Request) -> Node {
     let state = state_of(instance);
-    // It has no deadline until it runs (2.2), and no address either.
+    // Before it runs it has neither a deadline (2.2) nor an address.
     let running = |text: &dyn Fn() -> String| if state == "running" { text().into() } else { Node::Null };
     let mut fields = vec![
         ("id", instance.id.as_str().into()),
@@ -107,7 +107,7 @@ fn describe(instance: &Instance, request: &Request) -> Node {
     Node::Object(fields)
 }
 
-/// The user's own appliances, or those of everybody.
+/// Lists the user's own appliances, or the public ones.
 pub(super) fn appliances(site: &Site, request: &Request, public: bool) -> Answer {
     let account = site.accounts.read()?;
     let there = site.appliances.iter().filter(|appliance| appliance.public == public);
@@ -164,7 +164,7 @@ pub(super) fn hardware(request: &Request, key: &str) -> Answer {
 }
 
 impl super::Appliance {
-    /// Every other size comes as text, since the manual shows neither.
+    /// Every other size is sent as text, since the manual shows neither form.
     fn describe(&self, account: &Account, request: &Request) -> Node {
         let given = account.names.iter().find(|(key, _)| *key == self.key).map(|(_, name)| name.clone());
         let own =

@@ -1,4 +1,4 @@
-//! What is kept of the account: tokens, instances, and what was changed about appliances.
+//! The account's state: tokens, instances, and changes of appliances.
 
 use crate::emulator::store::{Settle, Store};
 use serde::{Deserialize, Serialize};
@@ -11,11 +11,11 @@ pub(super) struct Account {
     pub(super) requests: Vec<RequestToken>,
     pub(super) tokens: Vec<Token>,
     pub(super) instances: Vec<Instance>,
-    /// Names that appliances were given.
+    /// Appliances that were renamed: their keys and names.
     pub(super) names: Vec<(String, String)>,
     /// Keys of appliances that were deleted.
     pub(super) deleted: Vec<String>,
-    /// How many instances there ever were; their numbers are not used again.
+    /// How many instances were ever created; their numbers are not reused.
     pub(super) made: u64,
 }
 
@@ -28,25 +28,25 @@ impl Settle for Account {
         self.instances.iter().any(|instance| instance.deadline <= now)
     }
 
-    /// Instances terminate themselves at their deadline (SpotCloud Buyer API 1.2, 2.2).
+    /// Removes instances past their deadline, when they terminate themselves (SpotCloud Buyer API 1.2, 2.2).
     fn settle(&mut self, _context: &(), now: u64) -> io::Result<()> {
         self.instances.retain(|instance| instance.deadline > now);
         Ok(())
     }
 }
 
-/// A token that stands for the user.
+/// A token that represents the user.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Token {
     pub(super) key: String,
     pub(super) secret: String,
 }
 
-/// A token that asks the user, and its verifier once the user has agreed.
+/// A token that waits for the user's consent, and its verifier once the user has agreed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct RequestToken {
     pub(super) token: Token,
-    /// As it was sent; none in the manner of OAuth 1.0.
+    /// The callback that was sent; none in the OAuth 1.0 flow.
     pub(super) callback: Option<String>,
     pub(super) verifier: Option<String>,
 }

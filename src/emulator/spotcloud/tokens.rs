@@ -1,5 +1,5 @@
-//! The three steps to an access token (SpotCloud Buyer API 1.2, 1): by OAuth 1.0a with a verifier, or as the manual's Python
-//! and PHP samples have it, in the manner of OAuth 1.0, with neither callback nor verifier.
+//! The three steps to an access token (SpotCloud Buyer API 1.2, 1): by OAuth 1.0a with a verifier, or by
+//! OAuth 1.0 with neither callback nor verifier, as in the manual's Python and PHP samples.
 
 use super::Site;
 use super::oauth::Presented;
@@ -10,10 +10,10 @@ use axum::http::header::{HeaderValue, LOCATION};
 use axum::response::Response;
 use url::form_urlencoded::Serializer;
 
-/// The most request tokens that are kept; the oldest go first.
+/// The most request tokens kept; the oldest are dropped first.
 const KEPT: usize = 100;
 
-/// The value of `oauth_callback` of a client that no browser can reach.
+/// The `oauth_callback` of a client that no browser can reach.
 const OUT_OF_BAND: &str = "oob";
 
 fn secret() -> String {
@@ -43,7 +43,7 @@ pub(super) fn request(site: &Site, presented: &Presented) -> Result<Response<Bod
     Ok(reply)
 }
 
-/// `/_ah/OAuthAuthorizeToken`: the page on which the user agrees. Whoever opens it here has agreed.
+/// `/_ah/OAuthAuthorizeToken`: the consent page. Opening it here counts as consent.
 pub(super) fn authorize(site: &Site, key: &str, callback: Option<&str>) -> Result<Response<Body>, Refusal> {
     let (verifier, callback) = site.accounts.change::<_, Refusal>(|account, _| {
         let request = account.requests.iter_mut().find(|request| request.token.key == key);
@@ -66,7 +66,7 @@ pub(super) fn authorize(site: &Site, key: &str, callback: Option<&str>) -> Resul
     Ok(respond(200, "text/html; charset=utf-8", page))
 }
 
-/// `/_ah/OAuthGetAccessToken`. A request token is exchanged once.
+/// `/_ah/OAuthGetAccessToken`. A request token can be exchanged once.
 pub(super) fn access(site: &Site, presented: &Presented) -> Result<Response<Body>, Refusal> {
     let token = Token { key: format!("a-{}", secret()), secret: secret() };
     let reply = form(&token, false);

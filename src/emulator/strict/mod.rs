@@ -1,8 +1,9 @@
-//! The forms of a request that no manual has, for who wants to know that a client keeps to the documented ones.
+//! Finds the forms of a request that no manual documents, to check that a client uses only documented ones.
 //!
-//! The emulator accepts what real clients send. This says what of that is not documented: a call that the provider's
-//! manual does not have, a method that it does not print for a path, a path that is spelled differently, and headers
-//! that name a format that it does not have. It judges a request by its head and answers nothing.
+//! The emulator accepts what real clients send. This module reports what of it is undocumented: a call that
+//! the provider's manual does not have, a method that it does not print for a path, a path that is spelled
+//! differently, and headers that name a format that it does not have. It judges a request by its head and
+//! answers nothing.
 
 use crate::emulator::Dialect;
 use axum::http::header::{
@@ -11,7 +12,7 @@ use axum::http::header::{
 use axum::http::request::Parts;
 use std::sync::OnceLock;
 
-/// The documented calls; the file says how they are written.
+/// The documented calls; the file describes its format.
 const CALLS: &str = include_str!("calls.txt");
 
 /// A documented call.
@@ -40,13 +41,13 @@ impl Row {
             && self.path.iter().zip(path).all(|(wanted, word)| is_word(wanted, word))
     }
 
-    /// The words of the path that are fixed: the row with the most of them is what a path means.
+    /// Returns the number of fixed words in the path. The matching row with the most of them wins.
     fn fixed(&self) -> usize {
         self.path.iter().filter(|word| !word.starts_with('*')).count()
     }
 }
 
-/// Whether a word of a path is one that a row's word stands for.
+/// Returns whether a word of a path matches a row's word.
 fn is_word(wanted: &str, word: &str) -> bool {
     match wanted.strip_suffix(".FORMAT") {
         Some(name) => word.rsplit_once('.').is_some_and(|(front, format)| {
@@ -56,7 +57,7 @@ fn is_word(wanted: &str, word: &str) -> bool {
     }
 }
 
-/// The undocumented forms of a request, each as a sentence without the ids of a particular request.
+/// Returns the undocumented forms of a request, each as a sentence without the request's own ids.
 pub(super) fn undocumented(provider: Dialect, head: &Parts) -> Vec<String> {
     let mut forms = Vec::new();
     let raw = head.uri.path();
@@ -98,18 +99,18 @@ fn is_elastic(provider: Dialect) -> bool {
     matches!(provider, Dialect::OpenHosting | Dialect::Crosspeer | Dialect::CloudSigma)
 }
 
-/// Where SpotCloud's redirects lead: the address is the emulator's own.
+/// Returns whether a path is the target of SpotCloud's redirects, which is the emulator's own address.
 fn is_blob(provider: Dialect, words: &[&str]) -> bool {
     provider == Dialect::SpotCloud && matches!(words, [first, _] if *first == super::spotcloud::BLOBS)
 }
 
-/// A path with `*` for what looks like an id, a number or an address.
+/// Returns a path with `*` for each word that looks like an id, a number or an address.
 fn general(words: &[&str]) -> String {
     let made_up = |word: &str| word.bytes().any(|b| b.is_ascii_digit()) && !matches!(word, "v1");
     words.iter().map(|word| if made_up(word) { "/*".to_owned() } else { format!("/{word}") }).collect()
 }
 
-/// What of the headers that name formats is not documented.
+/// Returns the undocumented uses of headers that name formats.
 fn headers(provider: Dialect, head: &Parts, words: &[&str]) -> Vec<String> {
     let header =
         |name: HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
@@ -162,7 +163,7 @@ fn headers(provider: Dialect, head: &Parts, words: &[&str]) -> Vec<String> {
     forms
 }
 
-/// A media type without its parameters.
+/// Returns a media type without its parameters.
 fn media(value: &str) -> &str {
     value.split(';').next().unwrap_or_default().trim()
 }

@@ -1,4 +1,4 @@
-//! Several accounts behind one listener: each sees its own, and only by its own credentials.
+//! Several accounts behind one listener: each sees only its own objects, and only with its own credentials.
 
 use super::client::{Client, Request};
 use super::config;
@@ -12,7 +12,7 @@ fn bob() -> AccountConfig {
     AccountConfig { user: BOB.into(), secret: "b".into(), keys: Vec::new(), appliances: Vec::new() }
 }
 
-/// An emulator of two accounts: the one of all tests, and bob's.
+/// Starts an emulator with two accounts: the one of all tests, and bob's.
 fn two(provider: Dialect) -> (Emulator, tempfile::TempDir) {
     let data = tempfile::tempdir().unwrap();
     let config = Config { accounts: vec![bob()], ..config(provider, data.path(), "") };
@@ -46,7 +46,7 @@ fn drives_and_servers_are_their_accounts_own() {
         assert_eq!(log[0].account.as_deref(), Some(super::USER));
         assert_eq!((log[1].account.as_deref(), log[log.len() - 1].account.as_deref()), (Some(BOB), None));
         drop(emulator);
-        // The first account's data lie where they always did.
+        // The first account's data is where it always was.
         assert!(data.path().join(format!("drives/{own}.raw")).is_file());
         assert!(!data.path().join(format!("drives/{his}.raw")).exists());
     }

@@ -1,4 +1,5 @@
-//! An HTTP client that does nothing by itself: no retry, no pool, and every ending of a connection told apart.
+//! An HTTP client that does nothing by itself: it does not retry or pool, and it distinguishes every ending
+//! of a connection.
 
 use super::{SECRET, USER};
 use serde_json::Value;
@@ -10,14 +11,14 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(in crate::emulator) enum Ending {
     Reply(Reply),
-    /// The reply's body ended early; so many bytes came.
+    /// The reply's body ended early, after this many bytes.
     Short(usize),
     /// Closed before any reply.
     Closed,
     Reset,
-    /// Nothing came, or nothing more, within the client's deadlines.
+    /// Nothing, or nothing more, arrived within the client's deadlines.
     Silence,
-    /// What came is not HTTP.
+    /// What arrived is not HTTP.
     Garbage,
 }
 
@@ -29,7 +30,7 @@ pub(in crate::emulator) struct Reply {
     pub(in crate::emulator) body: Vec<u8>,
 }
 
-/// The keys and values of one object, as they stand in a reply.
+/// The keys and values of one object in a reply.
 #[derive(Debug)]
 pub(in crate::emulator) struct Object(Vec<(String, String)>);
 
@@ -48,7 +49,7 @@ impl Reply {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The value of a key of the first object.
+    /// Returns the value of a key of the first object.
     pub(in crate::emulator) fn value(&self, key: &str) -> String {
         self.get(key).unwrap_or_else(|| panic!("no {key} in {}", self.text()))
     }
@@ -57,7 +58,7 @@ impl Reply {
         self.objects().first().and_then(|object| object.get(key).map(str::to_owned))
     }
 
-    /// The objects, which blank lines separate.
+    /// Returns the objects, which blank lines separate.
     pub(in crate::emulator) fn objects(&self) -> Vec<Object> {
         let text = self.text();
         let pair = |line: &str| {
@@ -77,7 +78,7 @@ impl Reply {
     }
 }
 
-/// A request to be sent.
+/// A request to send.
 pub(in crate::emulator) struct Request {
     head: String,
     body: Vec<u8>,
@@ -89,12 +90,12 @@ impl Request {
         Self::bare(method, path).header("Authorization", &format!("Basic {credentials}"))
     }
 
-    /// Without credentials.
+    /// Creates a request without credentials.
     pub(in crate::emulator) fn bare(method: &str, path: &str) -> Request {
         Self::bare_at(method, path, "emulator")
     }
 
-    /// To a host by its name, without credentials.
+    /// Creates a request to a host name, without credentials.
     pub(in crate::emulator) fn bare_at(method: &str, path: &str, host: &str) -> Request {
         Request { head: format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n"), body: Vec::new() }
     }
@@ -104,7 +105,7 @@ impl Request {
         self
     }
 
-    /// With one header's value changed.
+    /// Changes the value of one header.
     pub(in crate::emulator) fn instead(self, name: &str, value: &str) -> Request {
         let lines = self.head.split_inclusive("\r\n").filter(|line| !line.starts_with(&format!("{name}:")));
         Request { head: lines.collect(), ..self }.header(name, value)
@@ -114,7 +115,7 @@ impl Request {
         self.header("Content-Type", "application/x-www-form-urlencoded").body(form)
     }
 
-    /// A body in chunks, as it is to stand on the wire.
+    /// Sets a chunked body, as it is on the wire.
     pub(in crate::emulator) fn chunked(self, body: &str) -> Request {
         self.header("Transfer-Encoding", "chunked").raw(body)
     }
@@ -124,18 +125,18 @@ impl Request {
         Request { body: body.clone(), ..self.header("Content-Length", &body.len().to_string()) }
     }
 
-    /// A body as it is to stand on the wire.
+    /// Sets the body as it is on the wire.
     pub(in crate::emulator) fn raw(self, body: &str) -> Request {
         Request { body: body.into(), ..self }
     }
 }
 
-/// One connection at a time, kept alive while it lasts.
+/// A client with one connection at a time, which it keeps alive.
 pub(in crate::emulator) struct Client {
     address: SocketAddr,
     connection: Option<BufReader<TcpStream>>,
     deadlines: Duration,
-    /// Connections made so far.
+    /// The number of connections made so far.
     pub(in crate::emulator) connections: u32,
 }
 
@@ -153,7 +154,7 @@ impl Client {
         self.reply(&Request::new("GET", path))
     }
 
-    /// A POST, empty or with text.
+    /// Sends a POST, empty or with text.
     pub(in crate::emulator) fn post(&mut self, path: &str, body: impl Into<Vec<u8>>) -> Reply {
         self.reply(&Request::new("POST", path).body(body))
     }
@@ -179,7 +180,7 @@ impl Client {
         ending
     }
 
-    /// Sends a request's head and some of its body, and expects nothing.
+    /// Sends a request's head and part of its body, and expects no reply.
     pub(in crate::emulator) fn send_part(&mut self, request: &Request, body: &[u8]) {
         let connection = self.connect().unwrap().get_mut();
         connection.write_all(format!("{}\r\n", request.head).as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! What only CloudSigma has.
+//! The calls that only CloudSigma has.
 
 use super::Site;
 use super::client::Request;
@@ -10,7 +10,7 @@ const SERVER: &str = "name Test server\ncpu 2000\nmem 1000\npersistent true\n";
 #[test]
 fn headers_for_formats_are_ignored_and_none_are_sent() {
     let mut site = Site::new(CloudSigma, "");
-    // As libcloud's driver sends it: text under the name of JSON.
+    // As libcloud's driver sends it: text declared as JSON.
     let create = Request::new("POST", "/drives/create")
         .header("Content-Type", "application/json")
         .header("Accept", "application/json")
@@ -119,7 +119,7 @@ fn several_servers_and_groups_of_them() {
     assert_eq!(site.client.post("/servers/start", &*both).value("server:1"), servers[1]);
     assert_eq!(status(&mut site), ["active"; 3]);
     assert_eq!(site.client.post("/guests/stop", &*both).status, 200);
-    // One that is not there leaves the others alone.
+    // One server that does not exist leaves the others unchanged.
     let wrong = site.client.post("/servers/start", format!("{both}\nserver:2 gone"));
     assert!(wrong.status == 400 && wrong.get("errors:server:2").is_some(), "{}", wrong.text());
     assert_eq!(status(&mut site), ["stopped", "stopped", "active"]);
@@ -157,7 +157,7 @@ fn subscriptions_cost_what_the_manual_says() {
     assert_eq!(longer.value("end_time"), "2010-07-22 00:00");
     assert_eq!(site.client.get("/transactions/list").value("total"), "-24.00");
     assert_eq!(site.client.post(&format!("/subscriptions/{uuid}/set"), "months 0").status, 400);
-    // What begins in the past and has ended counts no more.
+    // A subscription that began in the past and has ended no longer counts.
     assert_eq!(site.client.get("/subscriptions/net/info").value("ip"), "0");
 }
 

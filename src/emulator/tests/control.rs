@@ -1,4 +1,4 @@
-//! The control address: rules of faults, clock, seed, log and reset, over HTTP as the documentation prints it.
+//! The control address: fault rules, clock, seed, log and reset, over HTTP as the documentation prints it.
 
 use super::client::{Client, Ending, Request};
 use super::config;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Two emulators under one control.
+/// Two emulators with one control address.
 struct Steered {
     control: Control,
     fleet: Arc<Fleet>,
@@ -28,13 +28,13 @@ impl Steered {
         Steered { control, fleet, _data: data }
     }
 
-    /// A client of one of the emulators.
+    /// Returns a client of one of the emulators.
     fn client(&self, provider: Dialect) -> Client {
         let member = self.fleet.members().iter().find(|member| member.provider() == provider).unwrap();
         Client::new(address(member.url()))
     }
 
-    /// A request to the control address: the status and what came.
+    /// Sends a request to the control address, and returns the status and the body.
     fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let address = address(&self.control.url());
         let request = Request::bare_at(method, path, &address.to_string()).body(body);
@@ -68,7 +68,7 @@ fn faults_are_for_a_provider_a_path_and_a_number_of_times() {
         "provider": "openhosting", "id": 1, "faults": "unavailable=1", "path": "/drives/list", "times_left": 0,
     }]);
     assert_eq!(steered.json("GET", "/faults", &Value::Null), expected);
-    // Another takes the place of all; one is taken away; all are.
+    // A new rule replaces all; one is removed; then all are.
     steered.json("PUT", "/faults", &json!({ "faults": "busy=1" }));
     assert_eq!((oh.get("/drives/list").status, cs.get("/drives/list").status), (409, 409));
     let left = steered.json("DELETE", "/faults/openhosting/2", &Value::Null);
@@ -171,7 +171,7 @@ fn a_reset_is_the_start_again() {
     assert_eq!(client.get("/drives/list").lines().len(), 1);
     let state = steered.json("POST", "/reset", &Value::Null);
     assert_eq!((&state["providers"][0]["faults_dealt"], &state["undocumented"]), (&json!(0), &json!(0)));
-    // The same address, another connection, and the draws of the start.
+    // The same address, another connection, and the initial draws.
     let mut again = steered.client(OpenHosting);
     assert_eq!(run(&mut again), first);
     steered.json("DELETE", "/faults", &Value::Null);
@@ -230,7 +230,7 @@ fn a_web_page_cannot_steer() {
     let own = Request::bare_at("DELETE", "/faults", &address.to_string());
     let page = own.header("Origin", "https://example.org");
     assert_eq!(Client::new(address).reply(&page).status, 403);
-    // A name that leads here by DNS.
+    // A name that DNS leads here.
     let rebound = Request::bare_at("DELETE", "/faults", "example.org");
     assert_eq!(Client::new(address).reply(&rebound).status, 403);
     for host in ["localhost:1234", "[::1]:1234", "127.0.0.1"] {

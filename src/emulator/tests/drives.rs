@@ -1,4 +1,4 @@
-//! Drives as objects, and what holds for every call.
+//! Drives as objects, and behaviour that all calls share.
 
 use super::client::{Client, Request};
 use super::{Site, USER, config};
@@ -49,7 +49,7 @@ fn a_drive_lives_and_dies() {
     assert_eq!(site.client.connections, 1);
 }
 
-/// What makes an object of so many keys takes time that grows with their square, on the thread of all connections.
+/// Building an object of many keys takes time quadratic in their number, on the thread of all connections.
 #[test]
 fn an_object_of_very_many_keys_is_refused_at_once() {
     let mut site = Site::new(OpenHosting, "");
@@ -64,7 +64,7 @@ fn an_object_of_very_many_keys_is_refused_at_once() {
         assert_eq!((refused.status, refused.header("x-elastic-error")), (400, Some("usage")));
         assert!(refused.text().contains("more than 1000 keys"), "{}", refused.text());
     }
-    // 35 s in the way that was.
+    // It took 35 s before.
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     let long = site.client.post("/drives/create", format!("name {}", "x".repeat(2 << 20)));
     assert_eq!(long.status, 400);
@@ -134,7 +134,7 @@ fn json_and_text_are_independent() {
     let list = site.client.reply(&Request::new("GET", "/drives/list").header("Accept", "application/json"));
     let list: Vec<Value> = serde_json::from_slice(&list.body).unwrap();
     assert!(list.len() == 12 && list[0]["drive"].is_string());
-    // An error is text whatever was asked for.
+    // An error is text whatever was requested.
     let broken = create(&mut site.client, "application/json", Some("application/json"), "{");
     assert_eq!((broken.status, broken.header("x-elastic-error")), (400, Some("usage")));
     assert!(broken.header("content-type").unwrap().starts_with("text/plain"));
@@ -162,7 +162,7 @@ fn methods_and_stems() {
     let uuid = site.drive(1000);
     for path in ["/api/drives/list", "/drives/list/", "//drives//list", "/api/api/drives/list"] {
         assert_eq!(site.client.get(path).lines(), [&*uuid], "{path}");
-        // The vendor's script posts an empty body to everything.
+        // The vendor's script posts an empty body to every path.
         assert_eq!(site.client.post(path, "").lines(), [&*uuid], "{path}");
     }
     let no_length = Request::new("POST", "/drives/list").header("Content-Type", "application/json");
@@ -206,7 +206,7 @@ fn drives_survive_and_are_shared_between_emulators() {
     assert_eq!(three.get("/drives/list").text(), "");
 }
 
-/// Polls until imaging is over; gives what was seen of it.
+/// Polls until imaging ends, and returns the states seen.
 pub(super) fn imaging(client: &mut Client, uuid: &str) -> Vec<String> {
     let (mut seen, start) = (Vec::new(), Instant::now());
     while let Some(imaging) = client.get(&format!("/drives/{uuid}/info")).get("imaging") {
@@ -242,7 +242,7 @@ fn imaging_goes_on_in_the_background_and_converts() {
         assert_eq!((reply.status, reply.header("x-elastic-error")), (409, Some("busy")), "{busy}");
     }
     let seen = imaging(&mut site.client, &packed);
-    // How much of it is seen depends on the machine.
+    // How many percentages are seen depends on the machine.
     let percent = seen.iter().skip_while(|seen| *seen == "queued");
     assert!(percent.clone().all(|seen| seen.ends_with('%')), "{seen:?}");
 
@@ -251,7 +251,7 @@ fn imaging_goes_on_in_the_background_and_converts() {
     assert!(site.client.get(&format!("/drives/{target}/read")).body == whole);
     assert_eq!(site.client.post(&format!("/drives/{target}/write"), "x").status, 204);
 
-    // As is, and holes overwrite what was there.
+    // Unconverted; holes overwrite what was there.
     site.client.post(&format!("/drives/{target}/write"), vec![9; 12 << 20]);
     assert_eq!(site.client.post(&format!("/drives/{target}/image/{source}"), "").status, 204);
     imaging(&mut site.client, &target);

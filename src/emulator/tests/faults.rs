@@ -1,4 +1,4 @@
-//! Faults: each is seen by the client, once, and leaves nothing behind.
+//! Faults: the client sees each one once, and none has an effect afterwards.
 
 use super::Site;
 use super::client::{Client, Ending, Request};
@@ -6,13 +6,13 @@ use crate::emulator::Dialect::OpenHosting;
 use crate::emulator::FaultKind;
 use std::time::{Duration, Instant};
 
-/// How long to wait where nothing is expected to come.
+/// How long to wait when nothing is expected to arrive.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// How long to wait where something may come: a slow machine must not be taken for a fault.
+/// How long to wait when something may arrive: a slow machine must not be taken for a fault.
 const LONG_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A site with a drive, whose faults begin only afterwards: its drive is made by another emulator.
+/// Returns a site with a drive, whose faults begin only afterwards: another emulator creates the drive.
 fn site(faults: &str, size: u64) -> (Site, String) {
     let mut calm = Site::new(OpenHosting, "");
     let uuid = calm.drive(size);
@@ -103,7 +103,7 @@ fn stalls_last_until_the_client_hangs_up() {
 
 #[test]
 fn a_clients_failures_are_the_faults_dealt() {
-    // A patient client that tries again until it succeeds; every kind of fault, and work that must come out right.
+    // A client that retries until it succeeds, every kind of fault, and work that must come out right.
     let (mut site, uuid) = site("error=0.4,seed=3", 24 << 20);
     site.client = Client::new(site.emulator.address()).deadlines(LONG_PATIENCE);
     let mut failures = 0;
@@ -132,8 +132,8 @@ fn a_clients_failures_are_the_faults_dealt() {
 
 #[test]
 fn a_pooling_clients_failures_are_the_faults_dealt_too() {
-    // The client that transfers use, with its pool of kept-alive connections and several requests in flight: a fault
-    // must not reach a second request over a connection that both used.
+    // The client that transfers use, with its pool of kept-alive connections and several requests in flight.
+    // A fault must not reach a second request over a connection that both used.
     let (site, uuid) = site("error=0.3,seed=5", 64 << 20);
     let url = format!("{}drives/{uuid}", site.emulator.url());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -8,11 +8,11 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Far more than anything here takes, however slow the machine.
+/// Far longer than anything here takes on a slow machine.
 const LONG: Duration = Duration::from_mins(1);
 
 impl Site {
-    /// Has everything that a hook is told of written down.
+    /// Records everything that a hook sees.
     fn record(&self) -> Arc<Mutex<Vec<Seen>>> {
         let told = Arc::new(Mutex::new(Vec::new()));
         self.emulator.set_hook({
@@ -41,7 +41,7 @@ fn a_hook_is_told_of_every_stage_of_every_request_in_order() {
     site.client.get(&format!("/drives/{uuid}/read/1024/512k"));
     site.client.post(&format!("/drives/{uuid}/write"), "again");
     assert_eq!(site.client.get("/drives/nowhere/info").status, 404);
-    // The last answer is told of before the next request is read.
+    // The hook sees the last answer before the next request is read.
     site.client.get("/drives/list");
     let told = told.lock().unwrap().clone();
     let short: Vec<_> = told.iter().map(|s| (s.operation, s.stage, s.nth, s.offset, s.status)).collect();
@@ -111,7 +111,7 @@ fn a_gate_holds_requests_until_it_is_opened() {
         assert!(gate.wait_for(3, LONG));
         assert!(!gate.wait_for(4, Duration::from_millis(50)));
         assert!(writes.iter().all(|write| !write.is_finished()));
-        // Other requests are not held, and what is held was carried out.
+        // Other requests are not held, and the held request was carried out.
         assert_eq!(site.client.get(&format!("/drives/{uuid}/read/2k/5")).body, b"hello");
         if pass {
             gate.open();
@@ -191,12 +191,12 @@ fn counters_count_writes_exactly_persist_and_go_back_with_an_older_copy() {
         for i in 0..3 {
             assert_eq!(site.client.post(&format!("/drives/{uuid}/write/{i}k"), vec![1; 1000]).status, 204);
         }
-        // One that fails counts nothing.
+        // A request that fails counts nothing.
         site.client.post(&format!("/drives/{uuid}/write/1M"), "x");
         site.client.get(&format!("/drives/{uuid}/read/0/700"));
         assert_eq!(counters(&mut site.client), [1, 700, 3, 3000], "{provider}");
 
-        // A copy while it runs, and one after it stopped: both have them.
+        // A copy taken while it runs, and one after it has stopped: both have the counters.
         let older = tempfile::tempdir().unwrap();
         let copy = |to: &std::path::Path| {
             std::fs::create_dir_all(to.join("drives")).unwrap();
@@ -212,7 +212,7 @@ fn counters_count_writes_exactly_persist_and_go_back_with_an_older_copy() {
         let address = site.emulator.address();
         drop(site.emulator);
         for (data, expected) in [(site.data.path(), [1, 700, 4, 3024]), (older.path(), [1, 700, 3, 3000])] {
-            // At the same address, as a far end that was restored.
+            // At the same address, like a remote that was restored.
             let listen = crate::emulator::Config { listen: address, ..config(provider, data, "") };
             let emulator = Emulator::start(listen).unwrap();
             assert_eq!(counters(&mut Client::new(emulator.address())), expected, "{provider}");

@@ -1,11 +1,12 @@
-//! Requests and answers of the manuals of Open Hosting, Crosspeer and `CloudSigma`, written by hand from their pages: where the
-//! emulator was found to differ from them, and what was decided where they differ among themselves (docs/emulator-differences.md).
+//! Requests and answers from the manuals of Open Hosting, Crosspeer and `CloudSigma`, written by hand: places
+//! where the emulator once differed from them, and decisions where they contradict each other
+//! (docs/emulator-differences.md).
 
 use super::Site;
 use super::client::{Reply, Request};
 use crate::emulator::Dialect::{CloudSigma, Crosspeer, OpenHosting};
 
-/// Checks a reply line by line. In what is expected `*` stands for any word at the end of a line.
+/// Checks a reply line by line. In `expected`, `*` at the end of a line stands for any word.
 #[track_caller]
 fn expect(reply: &Reply, status: u16, expected: &str) {
     let text = reply.text();
@@ -47,7 +48,8 @@ fn json_that_is_not_acceptable_is_not_answered() {
 
 #[test]
 fn an_active_server_counts_bytes_and_packets() {
-    // Open Hosting API and Crosspeer API, "Get Single Server Info": [rx|tx]:[bytes|packets]. The samples have rx and tx.
+    // Open Hosting API and Crosspeer API, "Get Single Server Info": [rx|tx]:[bytes|packets]. The samples have
+    // rx and tx.
     for provider in [OpenHosting, Crosspeer] {
         let mut site = Site::new(provider, "");
         let server = site.client.post("/servers/create", "name TestServer\ncpu 2000\nmem 1024\n");
@@ -85,7 +87,7 @@ fn a_wrong_profile_is_answered_with_the_stored_one() {
     let stored = "uuid *\nemail *\nsecret_key *\nfirst_name Foo\nerrors:first_name * This field is required.\nlast_name Bar\n\
                   nick_name FooBar\ntitle\ncompany\naddress here\npostcode 1000\nphone\n";
     expect(&site.client.post("/profile/set", "first_name\n"), 400, stored);
-    // What else was sent is not kept.
+    // Other keys that were sent are not stored.
     expect(&site.client.post("/profile/set", "first_name\ntitle Dr\n"), 400, stored);
     let info = stored.replace("errors:first_name * This field is required.\n", "");
     expect(&site.client.get("/profile/info"), 200, &info);
@@ -103,7 +105,7 @@ fn wrong_subscriptions_are_answered_as_in_the_examples() {
          errors:mem The minimum memory subscription is 1024 MB\ndisk 100\nxfer 10\nstart_time 2010-03-22 00:12\n\
          end_time 2010-04-22 00:12\n",
     );
-    // CloudSigma API 1.0, 11.11: the months are missing too, and not told of.
+    // CloudSigma API 1.0, 11.11: the months are missing too, and not reported.
     expect(
         &site.client.post("/subscriptions/network/ip/create", "quantity 1\n"),
         400,
@@ -142,7 +144,7 @@ fn subscriptions_are_shown_as_in_the_examples() {
     // 11.8: with seconds.
     expect(&site.client.get("/subscriptions/list"), 200, &all(":00"));
 
-    // 11.11: one object for each address, with what was ordered.
+    // 11.11: one object for each address, with the quantity ordered.
     let mut site = Site::new(CloudSigma, "");
     let ip = "type ip\nresource *\ntype_str Static IP address admin\nunit IPs\nquantity 2\nstart_time 2010-03-23 00:00\n\
               end_time 2010-04-23 00:00\n";
@@ -172,13 +174,13 @@ fn errors_of_drives_are_pairs() {
     let server = format!("name Test server\ncpu 1000\nmem 1000\nide:0:0 {drive}\n");
     assert_eq!(site.client.post("/servers/create", server).status, 200);
     expect(&site.client.post(&format!("/drives/{drive}/destroy"), ""), 400, "errors:drive *\n");
-    // Whatever else is a 400 is pairs too.
+    // Every other 400 is pairs too.
     expect(&site.client.get(&format!("/drives/{drive}/read/5M/1")), 400, "errors:usage *\n");
 }
 
 #[test]
 fn an_active_server_of_cloudsigmas_takes_every_change() {
-    // CloudSigma API 1.0, 8.8, names no restriction.
+    // CloudSigma API 1.0, 8.8, has no restriction.
     let mut site = Site::new(CloudSigma, "");
     let server =
         site.client.post("/servers/create", "name Test server\ncpu 1000\nmem 1000\n").value("server");

@@ -1,4 +1,4 @@
-//! The emulator seen from outside: raw HTTP over a real socket.
+//! The emulator over the wire: raw HTTP over a real socket.
 
 mod accounts;
 pub(super) mod client;
@@ -24,7 +24,7 @@ fn config(provider: Dialect, data: &Path, faults: &str) -> Config {
     Config { faults: Faults::parse(faults).unwrap(), ..Config::new(provider, data, USER, SECRET) }
 }
 
-/// An emulator with its own directory, and a client of it.
+/// An emulator with its own directory, and its client.
 struct Site {
     emulator: Emulator,
     client: Client,
@@ -39,7 +39,7 @@ impl Site {
         Site { emulator, client, data }
     }
 
-    /// Makes a drive and gives its UUID.
+    /// Creates a drive and returns its UUID.
     fn drive(&mut self, size: u64) -> String {
         let reply = self.client.post("/drives/create", format!("name test\nsize {size}\n"));
         assert_eq!(reply.status, 200, "{}", reply.text());
@@ -61,7 +61,7 @@ fn what_cannot_be_started_says_why() {
     assert_eq!(Emulator::start(taken).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
 }
 
-/// What both sides share, both can get wrong together.
+/// Code that both sides share could be wrong on both sides at once.
 #[test]
 fn the_emulator_shares_no_code_with_the_client() {
     let mut dirs = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/emulator")];

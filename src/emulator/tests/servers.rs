@@ -46,7 +46,7 @@ fn a_server_that_does_not_persist_vanishes_when_it_stops() {
             assert_eq!(site.client.post(&format!("/servers/{server}/{verb}"), "").status, 204);
         }
         if verb == "shutdown" {
-            // It takes a while; until then it is active.
+            // The shutdown takes a while; until it ends the server is active.
             assert_eq!(site.client.get(&format!("/servers/{lasting}/info")).value("status"), "active");
             let start = Instant::now();
             while site.client.get(&format!("/servers/{lasting}/info")).value("status") == "active" {

@@ -69,7 +69,7 @@ fn a_write_is_applied_whole_or_not_at_all() {
     for (offset, body) in [("0", cut), ("0", b"no gzip".to_vec()), ("0", Vec::new())] {
         assert_eq!(write_gzip(&mut site.client, &format!("{write}/{offset}"), body), 400);
     }
-    // One byte too many, as it is and packed; an offset behind the end; a bomb.
+    // One byte too many, plain and packed; an offset beyond the end; a bomb.
     for (offset, len) in [((1 << 20) - 99, 100), (1 << 20, 1), ((1 << 20) + 1, 0)] {
         let path = format!("{write}/{offset}");
         let plain = site.client.post(&path, pattern(len));
@@ -78,7 +78,7 @@ fn a_write_is_applied_whole_or_not_at_all() {
     }
     assert_eq!(write_gzip(&mut site.client, &write, gzip(&vec![0; 64 << 20])), 507);
     assert_eq!(site.client.post(&write, vec![1; 20 << 20]).status, 507);
-    // A body that breaks off.
+    // A body that is cut off.
     let mut other = Client::new(site.emulator.address());
     let half = Request::new("POST", &write).header("Content-Length", "100000");
     other.send_part(&half, &pattern(50_000));
@@ -91,8 +91,8 @@ fn a_write_is_applied_whole_or_not_at_all() {
     assert_eq!(site.client.connections, 1);
 }
 
-/// A chunk that was compressed wrongly, or damaged on its way, does not get onto a drive: its gzip member
-/// carries the checksum of what went in.
+/// A chunk that was compressed wrongly, or damaged in transit, does not get onto a drive: its gzip member has
+/// the checksum of the original bytes.
 #[test]
 fn a_body_with_a_wrong_checksum_is_refused() {
     let mut site = Site::new(OpenHosting, "");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const SIZE: u64 = 1 << 20;
 
-/// A site whose drive holds a pattern, and whose faults begin afterwards.
+/// Returns a site whose drive holds a pattern, and whose faults begin afterwards.
 fn site(faults: &str) -> (Site, String) {
     let mut calm = Site::new(OpenHosting, "");
     let uuid = calm.drive(SIZE);
@@ -21,7 +21,7 @@ fn site(faults: &str) -> (Site, String) {
     (Site { emulator, client, data }, uuid)
 }
 
-/// No two blocks of 4 KiB are equal.
+/// Returns bytes in which no two blocks of 4 KiB are equal.
 fn pattern() -> Vec<u8> {
     (0..u32::try_from(SIZE / 4).unwrap()).flat_map(|word| (word / 7 + 1).to_le_bytes()).collect()
 }
@@ -31,7 +31,7 @@ impl Site {
         std::fs::read(self.data.path().join(format!("drives/{uuid}.raw"))).unwrap()
     }
 
-    /// The faults of the log, of those that met one.
+    /// Returns the faults in the log.
     fn met(&self) -> Vec<FaultKind> {
         self.emulator.log().iter().filter_map(|logged| logged.fault).collect()
     }
@@ -48,7 +48,7 @@ fn a_dropped_write_is_acknowledged_and_counted_and_not_there() {
     assert_eq!(info.value("write:requests"), "4", "the API knows nothing of what is lost behind it");
     assert_eq!(site.met(), [FaultKind::Drop; 3]);
     assert_eq!((site.emulator.silent_faults(), site.emulator.faults_dealt()), (3, 0));
-    // One that fails by itself is no fault.
+    // A write that fails by itself is not a fault.
     assert_eq!(site.client.post(&format!("/drives/{uuid}/write/{SIZE}"), vec![9; 1]).status, 507);
     assert_eq!(site.emulator.silent_faults(), 3);
 }
@@ -69,7 +69,7 @@ fn a_misplaced_write_lands_in_another_block_and_a_misplaced_read_comes_from_one(
     let from: Vec<usize> =
         raw.chunks(4096).enumerate().filter(|(_, block)| *block == read.body).map(|(at, _)| at).collect();
     assert!(!from.is_empty() && !from.contains(&1), "{from:?}");
-    // The whole drive has no other place.
+    // The whole drive cannot move anywhere else.
     assert!(site.client.get(&format!("/drives/{uuid}/read/0/1M")).body == raw);
     assert_eq!(site.met(), [FaultKind::Misplace; 2]);
     assert_eq!(site.emulator.silent_faults(), 2);
@@ -88,7 +88,7 @@ fn one_bit_is_bent_on_the_drive_or_on_the_way() {
     let raw = site.raw(&uuid);
     assert_eq!(differ(&raw, &expected), 1);
     assert_eq!(differ(&raw[5000..75_000], &expected[5000..75_000]), 1);
-    // Nothing can be bent where there is nothing.
+    // An empty read has no bit to flip.
     assert_eq!(site.client.get(&format!("/drives/{uuid}/read/0/0")).body, b"");
     assert_eq!(site.met(), [FaultKind::Bend; 2]);
 }
@@ -99,7 +99,7 @@ fn a_late_acknowledgement_comes_after_its_time_and_the_bytes_before() {
     let started = Instant::now();
     assert_eq!(site.client.post(&format!("/drives/{uuid}/write"), "applied").status, 204);
     assert!(started.elapsed() >= Duration::from_millis(400));
-    // A client that does not wait so long has written all the same.
+    // The write of a client that does not wait that long was carried out all the same.
     let mut hasty = Client::new(site.emulator.address()).deadlines(Duration::from_millis(100));
     let write = Request::new("POST", &format!("/drives/{uuid}/write/4096")).body("hasty");
     assert!(matches!(hasty.send(&write), Ending::Silence));
@@ -162,7 +162,7 @@ fn a_bomb_is_small_until_it_is_unpacked() {
     assert_eq!(site.client.post(&format!("/drives/{uuid}/write"), "x").status, 204);
 }
 
-/// The bytes that come in answer to a request, up to so many.
+/// Returns the bytes that answer a request, up to this many.
 fn endless(site: &Site, request: &str, bytes: usize) -> Vec<u8> {
     let mut stream = std::net::TcpStream::connect(site.emulator.address()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

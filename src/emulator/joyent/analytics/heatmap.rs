@@ -1,4 +1,4 @@
-//! Heatmaps: time across, the numeric field upwards, more points darker (Joyent CloudAPI 6.5,
+//! Heatmaps: time is horizontal, the numeric field vertical, and more points are darker (Joyent CloudAPI 6.5,
 //! "`GetInstrumentationHeatmap`" and "Heatmaps").
 
 use super::{Instrumentation, Span};
@@ -11,11 +11,11 @@ use crate::emulator::joyent::reply::{Answer, Reply};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The most pixels one way.
+/// The largest width or height, in pixels.
 const WIDEST: u64 = 2000;
 /// The most buckets.
 const BUCKETS: u64 = 1000;
-/// The hue of what is not highlighted, in degrees.
+/// The hue of values that are not highlighted, in degrees.
 const PLAIN: f64 = 21.0;
 
 /// `GET …/value/heatmap/image`
@@ -31,7 +31,7 @@ pub(in crate::emulator::joyent) fn image(site: &Site, call: &Call) -> Answer {
     Reply::json(&answer)
 }
 
-/// `GET …/value/heatmap/details`: the bucket under a pixel, counted from the left and from the top.
+/// `GET …/value/heatmap/details`: the bucket at a pixel, counted from the left and from the top.
 pub(in crate::emulator::joyent) fn details(site: &Site, call: &Call) -> Answer {
     let map = Heatmap::read(&super::touch(site, call)?, &call.input)?;
     let pixel = |name: &str, end: u64| match call.input.number(name)? {
@@ -58,7 +58,7 @@ struct Cell {
     names: BTreeMap<&'static str, u64>,
 }
 
-/// A heatmap as it was asked for, with its data.
+/// A heatmap as requested, with its data.
 struct Heatmap {
     span: Span,
     width: u64,
@@ -68,9 +68,9 @@ struct Heatmap {
     ymin: u64,
     /// The first value above the top.
     ymax: u64,
-    /// Values of the discrete field that are drawn in hues of their own.
+    /// Values of the discrete field that are drawn in their own hues.
     hues: BTreeMap<String, f64>,
-    /// By the second and the bucket, both counted from 0.
+    /// Keyed by the second and the bucket, both counted from 0.
     cells: BTreeMap<(u64, u64), Cell>,
 }
 
@@ -125,7 +125,7 @@ impl Heatmap {
         Ok(map)
     }
 
-    /// What both answers have.
+    /// Returns the fields that both answers share.
     fn describe(&self) -> Value {
         let mut answer = json!({"nbuckets": self.nbuckets, "width": self.width, "height": self.height});
         answer["start_time"] = json!(self.span.start);
@@ -133,26 +133,26 @@ impl Heatmap {
         answer
     }
 
-    /// The values of the discrete field that are in it.
+    /// Returns the values of the discrete field that occur.
     fn present(&self) -> BTreeSet<&'static str> {
         self.cells.values().flat_map(|cell| cell.names.keys().copied()).collect()
     }
 
-    /// The bucket of a value, if it is in the picture.
+    /// Returns the bucket of a value, if it is inside the heatmap.
     fn bucket(&self, amount: u64) -> Option<u64> {
         let above = amount.checked_sub(self.ymin).filter(|_| amount < self.ymax)?;
         Some(share(above, self.nbuckets, self.ymax - self.ymin))
     }
 
-    /// The first value of a bucket.
+    /// Returns the lowest value of a bucket.
     fn floor(&self, bucket: u64) -> u64 {
         let (height, buckets) = (u128::from(self.ymax - self.ymin), u128::from(self.nbuckets));
-        // The first value whose bucket this is, so that buckets neither overlap nor leave gaps.
+        // Rounded up, so that buckets neither overlap nor leave gaps.
         let above = (u128::from(bucket) * height).div_ceil(buckets);
         self.ymin.saturating_add(u64::try_from(above).unwrap_or(u64::MAX))
     }
 
-    /// The second and the bucket that a pixel shows.
+    /// Returns the second and the bucket at a pixel.
     fn at(&self, x: u64, y: u64) -> (u64, u64) {
         let from_below = self.height - 1 - y;
         (share(x, self.span.length, self.width), share(from_below, self.nbuckets, self.height))
@@ -181,7 +181,8 @@ impl Heatmap {
         Ok(out)
     }
 
-    /// The more points the stronger; in the hue of the value that most of them have, if it has one.
+    /// Returns the colour of a cell: stronger with more points, in the hue of its most frequent value if that
+    /// has one.
     fn color(&self, cell: &Cell, most: u64) -> [u8; 3] {
         let first = cell.names.iter().max_by_key(|(_, count)| **count).map(|(name, _)| *name);
         let hue = first.and_then(|name| self.hues.get(name)).copied().unwrap_or(PLAIN);
@@ -190,7 +191,7 @@ impl Heatmap {
     }
 }
 
-/// The hues of highlighted values: those that were sent, in turn, or ones that are far apart.
+/// Returns the hues of highlighted values: the ones that were sent, in turn, or hues that are far apart.
 fn hues(names: impl Iterator<Item = String>, input: &Input) -> Result<BTreeMap<String, f64>, Failure> {
     let mut hues = Vec::new();
     for word in input.words("hues") {
@@ -203,13 +204,13 @@ fn hues(names: impl Iterator<Item = String>, input: &Input) -> Result<BTreeMap<S
     Ok(names.zip(hues.into_iter().cycle()).collect())
 }
 
-/// A part of `whole`, in parts of `parts` to the whole.
+/// Converts a part out of `whole` to a part out of `parts`.
 fn share(part: u64, parts: u64, whole: u64) -> u64 {
     let share = u128::from(part) * u128::from(parts) / u128::from(whole.max(1));
     u64::try_from(share).unwrap_or(u64::MAX)
 }
 
-/// The next round number above a value: one digit, then zeros.
+/// Returns the next round number above a value: one digit, then zeros.
 fn above(value: u64) -> u64 {
     let mut step = 1_u64;
     while value / step >= 10 {
@@ -218,7 +219,7 @@ fn above(value: u64) -> u64 {
     (value / step + 1).saturating_mul(step)
 }
 
-/// A colour of full brightness.
+/// Converts a hue and a saturation to a colour of full brightness.
 fn rgb(hue: f64, saturation: f64) -> [u8; 3] {
     let channel = |n: f64| {
         let k = (n + hue / 60.0) % 6.0;

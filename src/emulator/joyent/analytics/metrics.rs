@@ -1,18 +1,18 @@
-//! What can be measured, and what is: metrics from `data/metrics.json` (Joyent CloudAPI 6.5, "`DescribeAnalytics`"), operations
-//! from `data/operations.tsv`. Each second has some of them, the same whenever it is asked for, so that a raw value and a
-//! heatmap of the same second agree.
+//! The metrics, from `data/metrics.json` (Joyent CloudAPI 6.5, "`DescribeAnalytics`"), and the operations
+//! that are measured, from `data/operations.tsv`. Each second has some of the operations, the same at every
+//! request, so that a raw value and a heatmap of the same second agree.
 
 use crate::emulator::data;
 use crate::emulator::faults::mix;
 use serde_json::Value;
 use std::sync::LazyLock;
 
-/// Everything that can be measured, as the API shows it.
+/// The metrics as the API shows them.
 pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(data::METRICS).unwrap_or_else(|error| panic!("the metrics: {error}"))
 });
 
-/// One operation on one of the datacenter's servers, by the names of its fields.
+/// One operation on one of the datacenter's servers, with named fields.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Operation(&'static [&'static str; FIELDS]);
 
@@ -31,7 +31,7 @@ impl Operation {
     }
 }
 
-/// Returns what happened in one second.
+/// Returns the operations of one second.
 pub(super) fn operations(second: u64) -> impl Iterator<Item = Operation> {
     let happened = move |n: u64| !mix(second ^ mix(n)).is_multiple_of(3);
     (0_u64..).zip(OPERATIONS.iter().skip(1)).filter(move |(n, _)| happened(*n)).map(|(_, row)| Operation(row))
@@ -47,23 +47,23 @@ impl Metric {
         metrics.iter().find(|metric| metric["module"] == module && metric["stat"] == stat).map(Metric)
     }
 
-    /// `interval` or `point`.
+    /// Returns `interval` or `point`.
     pub(super) fn interval(self) -> &'static Value {
         &self.0["interval"]
     }
 
-    /// Returns whether it has a field.
+    /// Returns whether the metric has a field.
     pub(super) fn has(self, field: &str) -> bool {
         self.0["fields"].as_array().is_some_and(|fields| fields.iter().any(|name| name == field))
     }
 
-    /// Returns what an operation counts: one, or so many bytes.
+    /// Returns what an operation adds: one, or a number of bytes.
     pub(super) fn weight(self, operation: Operation) -> u64 {
         if self.0["type"] == "size" { operation.number("bytes").unwrap_or(0) } else { 1 }
     }
 }
 
-/// Returns whether values of a field are measures rather than names.
+/// Returns whether the values of a field are numeric.
 pub(super) fn is_numeric(field: &str) -> bool {
     let kind = SCHEMA["fields"][field]["type"].as_str().unwrap_or_default();
     SCHEMA["types"][kind]["arity"] == "numeric"

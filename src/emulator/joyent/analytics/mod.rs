@@ -1,4 +1,4 @@
-//! Cloud Analytics: what can be measured, instrumentations, their values and heatmaps (Joyent CloudAPI 6.5, "Analytics"
+//! Cloud Analytics: metrics, instrumentations, their values and heatmaps (Joyent CloudAPI 6.5, "Analytics"
 //! and "Cloud Analytics").
 
 mod heatmap;
@@ -19,36 +19,36 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// The longest stretch of time that one value is asked for, in seconds.
+/// The longest time span of one value, in seconds.
 const LONGEST: u64 = 3600;
 
-/// A metric that is being collected, and how.
+/// A metric that is being collected.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Instrumentation {
-    /// A number.
+    /// Its number, as text.
     pub(super) id: String,
     module: String,
     stat: String,
     predicate: Value,
-    /// Names of fields: at most one discrete and one numeric.
+    /// The names of its fields: at most one discrete and one numeric.
     decomposition: Vec<String>,
-    /// Seconds.
+    /// In seconds.
     granularity: u64,
-    /// Seconds.
+    /// How long data is kept, in seconds.
     retention_time: u64,
-    /// Seconds.
+    /// The longest time between two requests, in seconds.
     idle_max: u64,
     persist_data: bool,
-    /// Microseconds since the epoch.
+    /// When it was created, in microseconds since the epoch.
     created: u64,
-    /// When it was last asked for, in microseconds since the epoch.
+    /// The last time that it was requested, in microseconds since the epoch.
     accessed: u64,
-    /// The transformations that were asked for before: they are done by now.
+    /// The transformations that were requested before, which are done by now.
     transformed: Vec<String>,
 }
 
 impl Instrumentation {
-    /// Reads what a call asks for.
+    /// Reads a new instrumentation from a call.
     fn read(input: &Input) -> Result<Self, Failure> {
         let (module, stat) = (input.required("module")?, input.required("stat")?);
         let metric = metric(&module, &stat)?;
@@ -72,7 +72,8 @@ impl Instrumentation {
         })
     }
 
-    /// Returns whether nobody asked for it for so long that it is deleted ("`CreateInstrumentation`", `idle-max`).
+    /// Returns whether nobody has requested it for so long that it is deleted ("`CreateInstrumentation`",
+    /// `idle-max`).
     pub(super) fn is_idle(&self, now: u64) -> bool {
         self.accessed.saturating_add(self.idle_max.saturating_mul(SECOND)) < now
     }
@@ -82,15 +83,15 @@ impl Instrumentation {
         self.accessed = at;
     }
 
-    /// Returns the discrete and the numeric field that it is decomposed by.
+    /// Returns the discrete and the numeric field of the decomposition.
     fn fields(&self) -> (Option<&str>, Option<&str>) {
         let by =
             |numeric| self.decomposition.iter().map(|name| &**name).find(|name| is_numeric(name) == numeric);
         (by(false), by(true))
     }
 
-    /// Returns the operations of a second that it measures, each with its weight. What is older than its retention time is
-    /// no longer there.
+    /// Returns the operations that it measured in a second, each with its weight. Data older than the
+    /// retention time is gone.
     fn operations(&self, second: u64) -> Result<Vec<(Operation, u64)>, Failure> {
         let metric = metric(&self.module, &self.stat)?;
         if second + self.retention_time < now() / SECOND {
@@ -100,7 +101,7 @@ impl Instrumentation {
         Ok(metrics::operations(second).filter(meant).map(|one| (one, metric.weight(one))).collect())
     }
 
-    /// Returns it as the API shows it.
+    /// Returns the instrumentation as the API shows it.
     fn show(&self, login: &str) -> Result<Value, Failure> {
         let (discrete, numeric) = self.fields();
         let arity = match (discrete, numeric) {
@@ -125,7 +126,7 @@ impl Instrumentation {
     }
 }
 
-/// A stretch of time that a value is asked for, in seconds.
+/// The time span of a value, in seconds.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: u64,
@@ -133,7 +134,7 @@ struct Span {
 }
 
 impl Span {
-    /// Reads what a call asks for; else the last so many seconds.
+    /// Reads the span that a call asks for; the default is the last `length` seconds.
     fn read(input: &Input, length: u64) -> Result<Self, Failure> {
         let length = input.number("duration")?.unwrap_or(length);
         if !(1..=LONGEST).contains(&length) {
@@ -148,7 +149,7 @@ impl Span {
         self.start..self.start + self.length
     }
 
-    /// Adds to an answer what time it is of.
+    /// Adds the span to an answer.
     fn describe(self, answer: &mut Value) {
         for (key, value) in [
             ("start_time", self.start),
@@ -183,7 +184,7 @@ pub(super) fn get(site: &Site, call: &Call) -> Answer {
         .at(format!("/{}/analytics/instrumentations/{}", call.login, one.id)))
 }
 
-/// `POST analytics/instrumentations`: a new one, or a copy of an old one.
+/// `POST analytics/instrumentations`: creates an instrumentation, or copies one.
 pub(super) fn create(site: &Site, call: &Call) -> Answer {
     site.accounts.change(|account, now| {
         let mut new = match call.input.text("clone") {
@@ -210,7 +211,7 @@ pub(super) fn delete(site: &Site, call: &Call) -> Answer {
     })
 }
 
-/// Returns an instrumentation that is asked for, which keeps it from being idle.
+/// Returns a requested instrumentation, and keeps it from becoming idle.
 fn touch(site: &Site, call: &Call) -> Result<Instrumentation, Failure> {
     site.accounts.change(|account, now| {
         let one = account.instrumentation(call.argument(0))?;
@@ -256,7 +257,7 @@ pub(super) fn value(site: &Site, call: &Call) -> Answer {
     Reply::json(&answer)
 }
 
-/// Returns the transformations that are asked for of the keys of a value. They are performed asynchronously: the first
+/// Returns the requested transformations of a value's keys. They are performed asynchronously: the first
 /// answer has none of them, later ones have all ("Transformations").
 fn transformations(one: &Instrumentation, call: &Call, discrete: Option<&str>, names: &[&str]) -> Value {
     let known: Value = serde_json::from_str(data::ADDRESSES).unwrap_or_default();
@@ -278,7 +279,7 @@ fn metric(module: &str, stat: &str) -> Result<Metric, Failure> {
     Metric::find(module, stat).ok_or_else(|| Failure::argument(format!("there is no metric {module} {stat}")))
 }
 
-/// Returns the bucket of a value: those that agree in their first two digits.
+/// Returns the bucket of a value: values that agree in their first two digits share one.
 fn bucket(amount: u64) -> (u64, u64) {
     let mut step = 1;
     while amount / step >= 100 {
@@ -288,7 +289,7 @@ fn bucket(amount: u64) -> (u64, u64) {
     (low, low + step - 1)
 }
 
-/// Reads a predicate, as JSON or as a string of JSON.
+/// Parses a predicate, as JSON or as a string of JSON.
 fn predicate(value: Option<&Value>, metric: Metric) -> Result<Value, Failure> {
     let wrong = |error| Failure::argument(format!("the predicate is not JSON: {error}"));
     let predicate = match value {
@@ -301,7 +302,7 @@ fn predicate(value: Option<&Value>, metric: Metric) -> Result<Value, Failure> {
     Ok(predicate)
 }
 
-/// Reads the names of fields.
+/// Reads the fields of a decomposition.
 fn decomposition(input: &Input, metric: Metric) -> Result<Vec<String>, Failure> {
     let names = input.words("decomposition");
     for (n, name) in names.iter().enumerate() {

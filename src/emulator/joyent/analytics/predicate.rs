@@ -1,9 +1,10 @@
-//! Predicates: which operations are meant (Joyent CloudAPI 6.5, "Predicate Syntax").
+//! Predicates select operations (Joyent CloudAPI 6.5, "Predicate Syntax").
 
 use super::metrics::{Metric, is_numeric};
 use serde_json::Value;
 
-/// Checks that a predicate is one and is of a metric's fields; the error is a sentence. The empty object takes all.
+/// Checks that a predicate is valid and uses only a metric's fields; the error is a sentence. The empty
+/// object selects all.
 pub(super) fn check(predicate: &Value, metric: Metric) -> Result<(), String> {
     let Some(object) = predicate.as_object() else { return Err(format!("{predicate} is not a predicate")) };
     let Some((operator, operands)) = object.iter().next() else { return Ok(()) };
@@ -27,7 +28,7 @@ pub(super) fn check(predicate: &Value, metric: Metric) -> Result<(), String> {
     }
 }
 
-/// Returns whether an operation, by the values of its fields, is meant by a predicate that was checked.
+/// Returns whether a checked predicate selects an operation with these fields.
 pub(super) fn holds<'a>(predicate: &Value, field: &impl Fn(&str) -> Option<&'a str>) -> bool {
     let Some((operator, operands)) = predicate.as_object().and_then(|object| object.iter().next()) else {
         return true;

@@ -1,4 +1,4 @@
-//! Who gets in: passwords, signatures, versions.
+//! Access: passwords, signatures, versions.
 
 use super::client::{Reply, Request, request};
 use super::requests::other_key;
@@ -15,8 +15,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 
 const PRIVATE: &[u8] = include_bytes!("../../../../testdata/keys/test-rsa.pem");
 
-/// The date of the manual's sample, and what `openssl dgst -sha256 -sign` and `-sha1` make of it with the test key. The
-/// manual's own samples show no signature.
+/// The date of the manual's sample, and its signatures with the test key by `openssl dgst -sha256 -sign` and
+/// `-sha1`. The manual's own samples show no signature.
 const SIGNED: &str = "Sat, 11 Jun 2011 23:56:29 GMT";
 const SHA256: &str = "QMt/zJpgT4Xm/QUIv1GNL1GB5J3syK4HZx4X8mzXR8UZ3yqxYUd4YZ6Y3nIEwxJ4cSrdxrOAFfgUNsumWIkD8vykhvGZuzaf\
     0KjviyGk87pSY1BCV5o8X3pn3RB/xU33At1pUwkQ3qcx3p+ITSh5p6dstUsppZIOpoRRS8jpOJ0in40XxWf8UdFBwKZJJw0f\
@@ -27,7 +27,7 @@ const SHA1: &str = "jNSHLntDVN7opoHuSbVKwTIJkpgozm8tcaj4nAU4aVKQlMCodo4NcebRmMO+
     j58Z8Dp9ebk2GPOLLTSRO/UatDpX8WMfd2DvE5AElrFuMzGmqza42QUdIZhLcgxPs6GcU3s1mrpoDje6xHcOOzZMJHU9ip90\
     a8jvx9HXdno4kwwjJSkmnYEC9l07peP94vyzUf2dkDKHn/ll3OtJYw==";
 
-/// A world whose account has the test key under the name `rsa`.
+/// Creates a world whose account has the test key under the name `rsa`.
 fn world() -> World {
     let data = tempfile::tempdir().unwrap();
     let keys = vec![("rsa".to_owned(), PUBLIC.to_owned())];
@@ -49,7 +49,7 @@ fn date(off: i64) -> String {
     httpdate::fmt_http_date(if off < 0 { now - off_by } else { now + off_by })
 }
 
-/// Sends a request for the keys with these two headers.
+/// Requests the keys with these two headers.
 fn ask(world: &World, date: Option<&str>, authorization: &str) -> Reply {
     let request = Request::bare("GET", "/my/keys").header("X-Api-Version", "~6.5");
     let request = request.header("Authorization", authorization);
@@ -133,7 +133,7 @@ fn a_signature_lets_in() {
     }
     let with_headers = signature("rsa", &now).replace("\",algorithm", "\",headers=\"date\",algorithm");
     assert_eq!(ask(&world, Some(&now), &with_headers).status, 200);
-    // A key that was added by a call serves at once, and no longer once it is deleted.
+    // A key that a call adds works at once, and no longer after it is deleted.
     let fresh = World::new("");
     refused(&ask(&fresh, Some(&now), &signature("late", &now)));
     let key = PUBLIC.replace('+', "%2B").replace(' ', "+");
@@ -157,7 +157,7 @@ fn what_the_server_of_the_time_refused_is_refused() {
     refused(&ask(&world, Some(&now), &right.replace("\"/demo/keys/rsa\"", "/demo/keys/rsa")));
     let later = right.replace("rsa-sha256\" ", "rsa-sha256\",signature=\"") + "\"";
     refused(&ask(&world, Some(&now), &later));
-    // Both sides of the limit, with room for the second that may pass on the way.
+    // Both sides of the limit, with a margin for the second that may pass meanwhile.
     for (off, status) in [(-298, 200), (298, 200), (-302, 401), (302, 401)] {
         let then = date(off);
         assert_eq!(ask(&world, Some(&then), &signature("rsa", &then)).status, status, "{off}");

@@ -1,4 +1,4 @@
-//! Instrumentations over the wire: making, cloning, values, heatmaps.
+//! Instrumentations over the wire: creating, cloning, values, heatmaps.
 
 use super::World;
 use super::client::request;
@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 const PATH: &str = "/my/analytics/instrumentations";
 
-/// A second whose data is still kept.
+/// Returns a second whose data is still kept.
 fn recent() -> u64 {
     now() / SECOND - 100
 }
 
-/// Makes an instrumentation of file system operations; its path.
+/// Creates an instrumentation of file system operations, and returns its path.
 fn instrumented(world: &World, decomposition: &str) -> String {
     let made = world.post(PATH, &format!("module=fs&stat=logical_ops&decomposition={decomposition}"));
     assert_eq!(made.status, 201, "{}", made.text());

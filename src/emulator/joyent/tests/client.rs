@@ -1,11 +1,11 @@
-//! Requests to CloudAPI, and what every answer of it has.
+//! Requests to CloudAPI, and checks that apply to all of its answers.
 
 use super::{LOGIN, PASSWORD};
 use crate::emulator::auth::base64;
 pub(super) use crate::emulator::tests::client::{Client, Ending, Reply, Request, exchange};
 use md5::{Digest, Md5};
 
-/// A request as a careful client sends it: password, version, JSON wanted.
+/// Creates a request as a careful client sends it: with password and version, and accepting JSON.
 pub(super) fn request(method: &str, path: &str) -> Request {
     let credentials = base64(format!("{LOGIN}:{PASSWORD}").as_bytes());
     Request::bare(method, path)
@@ -16,7 +16,7 @@ pub(super) fn request(method: &str, path: &str) -> Request {
 }
 
 impl Reply {
-    /// The code of an error.
+    /// Returns the code of an error.
     pub(super) fn code(&self) -> String {
         let json = self.json();
         assert!(json["message"].as_str().is_some_and(|message| !message.is_empty()), "{json}");
@@ -35,7 +35,7 @@ impl Reply {
         assert_eq!(self.header("x-request-id"), Some(id));
         let digest = base64(&Md5::digest(&self.body));
         let expected = (!self.body.is_empty()).then_some(&*digest);
-        // "If there is content": not with 202 and 204. The answer to a HEAD is that of the GET.
+        // "If there is content": not with 202 and 204. The answer to a HEAD has the headers of the GET's.
         assert!(!with_body || self.header("content-md5") == expected, "{self:?}");
         assert!(!with_body || self.header("content-type").is_some() == expected.is_some(), "{self:?}");
     }

@@ -1,4 +1,4 @@
-//! Machines over the wire: making, listing, changing, deleting; what is written on them.
+//! Machines over the wire: creating, listing, changing, deleting; metadata and tags.
 
 use super::World;
 use super::client::request;

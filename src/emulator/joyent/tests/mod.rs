@@ -19,10 +19,10 @@ use std::path::Path;
 pub(super) const LOGIN: &str = "demo";
 pub(super) const PASSWORD: &str = "secret: with colon";
 
-/// The test key of `testdata/keys`, as `test-rsa.pub` has it.
+/// The test key of `testdata/keys`, from `test-rsa.pub`.
 pub(super) const PUBLIC: &str = include_str!("../../../../testdata/keys/test-rsa.pub");
 
-/// What `ssh-keygen -l -E md5` says of the test key.
+/// The fingerprint of the test key by `ssh-keygen -l -E md5`.
 pub(super) const FINGERPRINT: &str = "b8:5d:ed:86:22:dd:1a:2b:ee:d6:6f:ba:ca:79:ce:8e";
 
 fn config(data: &Path, faults: &str) -> Config {
@@ -54,18 +54,18 @@ impl World {
         self.send(&request("DELETE", path))
     }
 
-    /// A POST of a form.
+    /// Sends a form by POST.
     fn post(&self, path: &str, form: &str) -> Reply {
         self.send(&request("POST", path).form(form))
     }
 
-    /// Changes the account's file behind the emulator's back, as another process may.
+    /// Changes the account's file without the emulator's knowledge, as another process may.
     fn edit<T>(&self, change: impl FnOnce(&mut Account) -> T) -> T {
         let accounts = super::account::open(self.data.path(), &[]).unwrap();
         accounts.change(|account, _| Ok::<_, std::io::Error>(change(account))).unwrap()
     }
 
-    /// Returns a machine that is in a state without having waited for it; its UUID.
+    /// Creates a machine in a state, without waiting for it, and returns its UUID.
     fn machine(&self, name: &str, kind: Kind, state: State) -> String {
         let dataset = Dataset::all().iter().find(|dataset| dataset.kind == kind).unwrap();
         let mut machine =

@@ -1,5 +1,5 @@
-//! What is answered whatever the call: to a path, a method or a format that is not there, in every encoding of a request, and
-//! after a restart. What each call answers is in testdata/manuals.
+//! Answers that do not depend on the call: unknown paths, methods and formats, every encoding of a request,
+//! and a restart. The answers of the calls are in testdata/manuals.
 
 use super::World;
 use super::client::request;
@@ -8,7 +8,7 @@ use crate::emulator::joyent::machine::State;
 use crate::emulator::joyent::offers::Kind;
 use crate::emulator::joyent::tests::PUBLIC;
 
-/// A world with a key and an instrumentation.
+/// Creates a world with a key and an instrumentation.
 fn furnished() -> World {
     let world = World::new("");
     world.edit(|account| {
@@ -21,7 +21,7 @@ fn furnished() -> World {
     world
 }
 
-/// A public key that is not the test key: nobody needs its private half.
+/// Returns a public key other than the test key: nobody needs its private half.
 pub(super) fn other_key() -> String {
     let mut bytes = b"\0\0\0\x07ssh-rsa\0\0\0\x03\x01\0\x01\0\0\x01\x01\0".to_vec();
     bytes.extend([0xa5; 256]);
@@ -90,7 +90,7 @@ fn bodies_come_in_every_encoding_and_in_chunks() {
     assert_eq!((odd.status, &*odd.code()), (415, "InvalidHeader"));
     let long = world.send(&request("POST", &path).form(&"x".repeat((1 << 20) + 1)));
     assert_eq!((long.status, &*long.code()), (413, "RequestTooLarge"));
-    // As smartdc sends both: the action in the query with an empty object, and a DELETE in chunks.
+    // As smartdc sends both: the action in the query with an empty object, and a DELETE with a chunked body.
     assert_eq!(
         world.send(&request("POST", &path).header("Content-Type", "application/json").body("{}")).status,
         202

@@ -1,4 +1,4 @@
-//! TLS round trips, with a client that trusts one certificate and nothing else.
+//! TLS round trips with a client that trusts only one certificate.
 
 use super::client::{Client, Ending, exchange, request};
 use super::config;
@@ -14,7 +14,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-/// A request over TLS to a name, trusting one file.
+/// Sends a request over TLS to a name, trusting one file.
 fn ask(emulator: &Emulator, trusted: &Path, name: &str) -> io::Result<super::Reply> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(trusted).unwrap()).unwrap();
@@ -30,7 +30,7 @@ fn ask(emulator: &Emulator, trusted: &Path, name: &str) -> io::Result<super::Rep
     let mut stream = BufReader::new(StreamOwned::new(connection, stream));
     match exchange(&mut stream, &request("GET", "/my/datacenters"))? {
         Ending::Reply(reply) => Ok(reply),
-        // The connection ended without the notice that ends TLS properly, or in the middle of the body.
+        // The connection ended without TLS's closing alert, or in the middle of the body.
         _ => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }

@@ -1,5 +1,5 @@
-//! SpotCloud seen from outside: signed requests over a real socket. That the signatures are right is shown by the published
-//! vectors in [`super::oauth`] and by a library that nobody here wrote; here it matters what they let in.
+//! SpotCloud over the wire: signed requests over a real socket. The published vectors in [`super::oauth`] and
+//! a third-party library show that the signatures are right; these tests are about what they admit.
 
 use crate::emulator::Dialect;
 use crate::emulator::{Config, Emulator, Faults};
@@ -33,7 +33,8 @@ impl World {
         .unwrap()
     }
 
-    /// A request with more headers and a body, signed as the ready token; status, headers and body of the reply.
+    /// Sends a request with more headers and a body, signed with the ready token. Returns status, headers and
+    /// body of the reply.
     fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String, String) {
         let host = self.emulator.address().to_string();
         let nonce = uuid::Uuid::new_v4().simple().to_string();
@@ -91,10 +92,10 @@ fn an_instance_is_pending_then_running_then_gone() {
     let (_, now) = world.json("GET", &path, "");
     assert_eq!(now["state"], "running");
     assert!(now["deadline"].is_string() && now["ip"].is_string(), "{now}");
-    // In use, so it stays.
+    // It is in use, so it stays.
     let (status, why) = world.json("DELETE", "/api/v1/buyer/appliance/own", "");
     assert!(status == 401 && why.as_str().unwrap().contains("in use"), "{status} {why}");
-    // A DELETE may have the ending of the others.
+    // A DELETE may have the extension of the others.
     assert_eq!(world.json("DELETE", &path, "").0, 204);
     assert_eq!(world.json("GET", &path, "").0, 404);
     assert_eq!(world.json("DELETE", "/api/v1/buyer/appliance/own", "").0, 204);
@@ -169,7 +170,7 @@ fn bytes_come_whole_or_by_ranges() {
 #[test]
 fn an_address_that_was_redirected_to_takes_no_credentials() {
     let world = World::new("");
-    // Signed, and refused for it.
+    // The request is signed, and refused for that.
     assert_eq!(world.send("GET", "/blobs/x", &[], "").0, 400);
 }
 
