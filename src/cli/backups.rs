@@ -10,6 +10,7 @@ use crate::backup::verify::{Fault, ReadData, VerifyOptions};
 use crate::backup::{BackupStore, Description, SnapshotId};
 use crate::config::value::parse_duration;
 use crate::error::{Error, Kind, Result};
+use crate::units::counted;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::time::Duration;
@@ -169,10 +170,10 @@ async fn verify(store: &BackupStore, args: &VerifyArgs, output: &Output) -> Resu
         output.value("summary", &object)?;
     } else {
         output.note(&format!(
-            "{} backups of {} chunks: {} chunks read ({})",
-            report.backups,
-            report.chunks,
-            report.read,
+            "{} of {}: {} read ({})",
+            counted(report.backups, "backup"),
+            counted(report.chunks, "chunk"),
+            counted(report.read, "chunk"),
             bytes(report.bytes)
         ));
     }
@@ -224,16 +225,17 @@ async fn prune(store: &BackupStore, args: &PruneArgs, output: &Output) -> Result
         output.note(&format!("{key} was not written by diskferry: kept, with its chunks"));
     }
     let would = if args.dry_run { "would be " } else { "" };
+    let removed = counted(report.removed.len() as u64, "backup");
     match report.swept {
         Some(Swept { chunks, bytes: size, kept_chunks, kept_bytes }) => output.note(&format!(
-            "{} backups {would}removed; {chunks} chunks ({}) {would}removed, {kept_chunks} ({}) stay",
-            report.removed.len(),
+            "{removed} and {} ({}) {would}removed; {} ({}) kept",
+            counted(chunks, "chunk"),
             bytes(size),
+            counted(kept_chunks, "chunk"),
             bytes(kept_bytes)
         )),
         None => output.note(&format!(
-            "removed {}; the store is in use, so chunks are kept until the next prune",
-            report.removed.len()
+            "{removed} {would}removed; the store is in use, so chunks are kept until the next prune"
         )),
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Completion, as each shell that is installed does it.
 
+use crate::skipped::skipped;
 use crate::world::World;
 use std::net::TcpListener;
 use std::process::Output;
@@ -98,22 +99,32 @@ fn fish_completes() {
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "spot:", "{output:?}");
 }
 
-/// Zsh reads the script; its own functions of completion need a terminal.
+/// Zsh completes at a terminal alone, so it runs in one of its own making. `zpty -r` waits for what it is to show.
 #[test]
-fn zsh_reads_the_script() {
+fn zsh_completes() {
     let world = World::new();
     if !is_here("zsh") {
         return;
     }
-    let line = "autoload -U compinit && compinit -u -D; eval \"$(diskferry completions zsh)\"; print ${_comps[diskferry]}";
-    let output = world.command("zsh").args(["-fc", line]).output().unwrap();
-    assert!(String::from_utf8_lossy(&output.stdout).contains("diskferry"), "{output:?}");
+    let script = r#"
+        zmodload zsh/zpty
+        zpty z zsh -f -i
+        zpty -w z 'autoload -U compinit; compinit -u -D; eval "$(diskferry completions zsh)"; print REA""DY'
+        zpty -r z shown '*READY*'
+        zpty -w -n z $'diskferry upl\t'
+        zpty -r z shown '*diskferry upload*'
+        zpty -w -n z $'disk.img sp\t'
+        zpty -r z shown '*spot:*' && print completed
+        zpty -d z
+    "#;
+    let output = world.command("timeout").args(["60", "zsh", "-fc", script]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "completed", "{output:?}");
 }
 
 fn is_here(shell: &str) -> bool {
     let here = std::process::Command::new(shell).arg("--version").output().is_ok();
     if !here {
-        eprintln!("skipped: {shell} is not installed");
+        skipped(&format!("{shell} is not installed"));
     }
     here
 }

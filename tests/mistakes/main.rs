@@ -4,4 +4,6 @@ mod completion;
 mod examples;
 mod messages;
 mod readers;
+#[path = "../support/skipped.rs"]
+mod skipped;
 mod world;
