@@ -52,7 +52,7 @@ fn a_vhd_goes_there_in_several_runs_and_comes_back_without_its_footer() {
 
     let down = world.run(&["download", "az:disk.vhd", "back"]);
     ok(&down);
-    assert!(down.stderr.contains("its footer is left out (`--format vhd` keeps it"), "{}", down.stderr);
+    assert!(down.stderr.contains("without its footer (`--format vhd` keeps it"), "{}", down.stderr);
     assert!(std::fs::read(world.path("back")).unwrap() == padded);
     ok(&world.run(&["download", "az:disk.vhd", "whole", "--format", "vhd"]));
     let whole = std::fs::read(world.path("whole")).unwrap();
