@@ -8,7 +8,7 @@ use diskferry::engine::Context;
 use diskferry::engine::compare::Amount;
 use diskferry::engine::encode::codec::Compression;
 use diskferry::job::upload::{Delta, Upload, Zeros};
-use diskferry::job::{Far, Settings, migrate};
+use diskferry::job::{RemoteStore, Settings, migrate};
 use diskferry::meters::Meters;
 use diskferry::remote::{Auth, Client, Drives, Options, Provider};
 use diskferry::{Error, Result, event, stop::Stop};
@@ -21,7 +21,7 @@ fn main() -> Result<()> {
 }
 
 /// Returns the drives of an account at Open Hosting or a provider of the same family.
-fn far(name: &str, url: &str, user: &str, context: &Context) -> Result<Far> {
+fn far(name: &str, url: &str, user: &str, context: &Context) -> Result<RemoteStore> {
     let variable = format!("{}_SECRET", name.to_uppercase());
     let secret = std::env::var(&variable).map_err(|_| Error::usage(format!("{variable} is not set")))?;
     let base = url.parse().map_err(|e| Error::usage(format!("{url} is not a URL: {e}")))?;
@@ -29,7 +29,7 @@ fn far(name: &str, url: &str, user: &str, context: &Context) -> Result<Far> {
     let meters = Arc::clone(&context.meters);
     let client = Client::new(Provider::OpenHosting, base, auth, &Options::default(), meters)?;
     let drives = Drives::new(client, context.retry.clone())?;
-    Ok(Far { remote: name.to_owned(), account: format!("{url} {user}"), store: Arc::new(drives) })
+    Ok(RemoteStore { remote: name.to_owned(), account: format!("{url} {user}"), store: Arc::new(drives) })
 }
 
 async fn run() -> Result<()> {

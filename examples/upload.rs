@@ -9,7 +9,7 @@ use diskferry::engine::Context;
 use diskferry::engine::encode::codec::Compression;
 use diskferry::event::{Event, Observer};
 use diskferry::job::upload::{Delta, Image, Upload, Zeros};
-use diskferry::job::{Far, Settings};
+use diskferry::job::{RemoteStore, Settings};
 use diskferry::meters::Meters;
 use diskferry::remote::{Auth, Client, Drives, Options, Provider};
 use diskferry::{Error, Result, disk::image::OpenOptions, stop};
@@ -43,7 +43,8 @@ async fn upload() -> Result<()> {
     let auth = Auth::basic(&user, &secret.into())?;
     let client = Client::new(Provider::OpenHosting, base, auth, &Options::default(), Arc::clone(&meters))?;
     let drives = Drives::new(client, context.retry.clone())?;
-    let far = Far { remote: "example".into(), account: format!("{url} {user}"), store: Arc::new(drives) };
+    let far =
+        RemoteStore { remote: "example".into(), account: format!("{url} {user}"), store: Arc::new(drives) };
 
     let image = Image::open(&file, OpenOptions::default(), &context).await?;
     let upload = Upload {

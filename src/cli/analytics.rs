@@ -80,7 +80,7 @@ const PARAMETERS: &[Opt] =
 
 #[derive(Debug, Args)]
 struct HeatmapArgs {
-    /// Where the PNG goes; without it the heatmap is shown as text
+    /// Write a PNG to this file instead of printing the heatmap as text
     file: Option<PathBuf>,
     /// Replace FILE if it exists
     #[arg(long)]

@@ -3,7 +3,7 @@
 use super::Global;
 use super::options::{TransferOptions, parse};
 use super::output::Output;
-use super::session::{End, NO_DRIVE, Session};
+use super::session::{NO_DRIVE, OpenRemote, Session};
 use super::set::{MemberDone, Running, SetOptions, Verb};
 use super::writing::ResumeOptions;
 use crate::backup::{BackupStore, Session as StoreSession, When};
@@ -144,7 +144,7 @@ async fn several(
 async fn back_up(
     since: Option<Since>,
     object: Option<&Object>,
-    end: &End,
+    end: &OpenRemote,
     store: &StoreSession,
     settings: &Settings,
     context: &Context,

@@ -32,7 +32,7 @@ pub struct CallArgs {
     /// The account
     #[arg(value_name = "REMOTE:", value_parser = parse::<Target>)]
     remote: Target,
-    /// The call, as drives.info
+    /// The id of the call, such as drives.info
     call: String,
     /// The arguments of the call's path in order, and its keys as KEY=VALUE
     #[arg(value_name = "ARGUMENT|KEY=VALUE")]
@@ -40,13 +40,13 @@ pub struct CallArgs {
     /// Take the input from FILE, or from standard input: bytes to write, or keys as text or JSON
     #[arg(short, long, value_name = "FILE|-")]
     file: Option<PathBuf>,
-    /// The format of the reply, which SpotCloud lets be chosen
+    /// The format of the reply (SpotCloud only)
     #[arg(long, value_name = "json|xml", value_parser = parse::<Format>)]
     format: Option<Format>,
     /// Print a list as a table, in the order of this field
     #[arg(long, value_name = "FIELD", conflicts_with = "format")]
     sort: Option<String>,
-    /// Send the method that the manual prints, even where another is known to be right
+    /// Send the method that the manual prints, even if another is known to be right
     #[arg(long)]
     as_printed: bool,
     #[command(flatten)]

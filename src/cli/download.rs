@@ -3,7 +3,7 @@
 use super::Global;
 use super::options::{TransferOptions, parse};
 use super::output::Output;
-use super::session::{End, NOTHING, Session};
+use super::session::{NOTHING, OpenRemote, Session};
 use super::set::{MemberDone, Running, SetOptions, Verb};
 use super::writing::ResumeOptions;
 use crate::config::{Object, Target};
@@ -166,7 +166,7 @@ async fn fetch(
     unpack: bool,
     form: FileForm,
     settings: impl Fn() -> Settings,
-    end: &End,
+    end: &OpenRemote,
     context: &Context,
 ) -> Result<Option<Done<Downloads>>> {
     if let (Some(Object::Appliance(key)), true) = (object, end.client().is_ok()) {

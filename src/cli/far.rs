@@ -1,7 +1,7 @@
 //! Opening remotes that have disks but no API calls: NBD servers, oVirt's image servers and Azure's
 //! containers.
 
-use crate::config::{FarEnd, Object};
+use crate::config::{DiskService, Object};
 use crate::disk::azure::{BlobContainer, SasToken};
 use crate::disk::imageio::{ImageStore, Ticket};
 use crate::disk::nbd::{NbdAddress, NbdOptions, Server};
@@ -18,7 +18,7 @@ use url::Url;
 /// A remote that has disks but no API calls, with all that is needed to open it.
 #[derive(Clone)]
 pub(super) struct Opening {
-    pub(super) far_end: FarEnd,
+    pub(super) far_end: DiskService,
     pub(super) url: Url,
     pub(super) secret: Option<SecretString>,
     /// Whether the secret may be sent over plain HTTP.
@@ -46,9 +46,9 @@ impl Opening {
             Object::Appliance(key) => format!("appliance/{key}"),
         });
         match self.far_end {
-            FarEnd::Nbd => self.nbd(name),
-            FarEnd::Imageio => self.imageio(name),
-            FarEnd::Azure => self.azure(name),
+            DiskService::Nbd => self.nbd(name),
+            DiskService::Imageio => self.imageio(name),
+            DiskService::Azure => self.azure(name),
         }
     }
 

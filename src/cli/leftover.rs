@@ -3,7 +3,7 @@
 
 use super::output::Output;
 use super::prompt;
-use super::session::End;
+use super::session::OpenRemote;
 use super::signals::quoted;
 use crate::config::Dirs;
 use crate::error::Result;
@@ -75,7 +75,7 @@ impl Leftovers {
     }
 
     /// Destroys those of a remote that the user agreed to. What fails is a warning: the transfer is done.
-    pub async fn destroy(&self, end: &End, dirs: &Dirs, output: &Output) {
+    pub async fn destroy(&self, end: &OpenRemote, dirs: &Dirs, output: &Output) {
         let all = std::mem::take(&mut self.lock().agreed);
         let (mine, others) = all.into_iter().partition(|(remote, _)| *remote == end.remote);
         self.lock().agreed = others;
@@ -93,7 +93,7 @@ impl Leftovers {
     }
 }
 
-async fn destroy(end: &End, drive: &str, dirs: &Dirs) -> Result<()> {
+async fn destroy(end: &OpenRemote, drive: &str, dirs: &Dirs) -> Result<()> {
     let client = end.client()?.clone();
     let arguments = Arguments { path: vec![drive.to_owned()], ..Arguments::default() };
     let request = Call::find(client.provider(), "drives.destroy")?.request(&arguments)?;

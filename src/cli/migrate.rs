@@ -3,7 +3,7 @@
 use super::Global;
 use super::options::{TransferOptions, parse, target_format};
 use super::output::Output;
-use super::session::{End, NOTHING, Session};
+use super::session::{NOTHING, OpenRemote, Session};
 use super::set::{MemberDone, Running, SetOptions, Verb};
 use super::upload::tell_drive;
 use super::writing::{NewDriveOptions, ResumeOptions, WriteOptions};
@@ -16,7 +16,7 @@ use crate::event::Summary;
 use crate::job::appliance::Found;
 use crate::job::migrate;
 use crate::job::upload::{Delta, Upload};
-use crate::job::{Done, Far, Settings};
+use crate::job::{Done, RemoteStore, Settings};
 use clap::Args;
 
 /// The arguments of `migrate`.
@@ -86,7 +86,7 @@ pub async fn run(mut args: MigrateArgs, global: &Global, output: &Output) -> Res
 async fn migrate(
     args: MigrateArgs,
     to: &Target,
-    end: &End,
+    end: &OpenRemote,
     session: &Session,
 ) -> Result<Option<Done<Summary>>> {
     let settings = session.settings(&args.transfer, args.resume);
@@ -117,8 +117,8 @@ impl Moving {
     async fn run(
         self,
         object: Option<&Object>,
-        end: &End,
-        far: &Far,
+        end: &OpenRemote,
+        far: &RemoteStore,
         settings: impl Fn() -> Settings,
         context: &Context,
     ) -> Result<Option<Done<Summary>>> {
@@ -140,7 +140,7 @@ impl Moving {
 async fn several(
     args: MigrateArgs,
     target: &Target,
-    to: &End,
+    to: &OpenRemote,
     session: &Session,
     output: &Output,
 ) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::Global;
 use super::options::TransferOptions;
 use super::output::Output;
-use super::session::{End, Session};
+use super::session::{OpenRemote, Session};
 use super::set::{MemberDone, Running, SetOptions, Verb};
 use super::upload::tell_drive;
 use super::writing::{NewDriveOptions, ResumeOptions, WriteOptions};
@@ -183,7 +183,7 @@ async fn to_remote(
     args: &RestoreArgs,
     backup: Backup,
     object: Option<&Object>,
-    end: &End,
+    end: &OpenRemote,
     settings: &Settings,
     context: &Context,
 ) -> Result<Option<Done<Summary>>> {

@@ -19,7 +19,7 @@ use crate::emulator::{self, Emulator};
 use crate::engine::Context;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
-use crate::job::{Far, Settings};
+use crate::job::{RemoteStore, Settings};
 use crate::meters::Meters;
 use crate::provider::catalogue::secret::Redactor;
 use crate::transport::client::{Client, Options};
@@ -34,7 +34,7 @@ pub const LOCAL_USER: &str = "6e5b0f0e-1f1b-4b8e-8d2e-10ca11057000";
 /// A remote, and what a command on it needs.
 pub struct Session {
     /// The remote.
-    pub end: End,
+    pub end: OpenRemote,
     /// The context of transfers.
     pub context: Context,
     /// The directories in which files are kept.
@@ -47,7 +47,7 @@ pub struct Session {
 }
 
 /// A connection to a remote.
-pub struct End {
+pub struct OpenRemote {
     /// The remote's name.
     pub remote: String,
     /// The remote's address and user, or `local`.
@@ -89,7 +89,7 @@ enum Behind {
     Nothing,
 }
 
-impl End {
+impl OpenRemote {
     /// Returns the remote's client.
     ///
     /// # Errors
@@ -135,7 +135,7 @@ impl End {
     /// Returns the remote's disks for a job, and the name of the disk that `object` names. Without an object,
     /// the name is that of the disk that needs none, such as an NBD server's default export, if there is such
     /// a disk.
-    pub async fn far(&self, object: Option<&Object>) -> Result<(Far, Option<String>)> {
+    pub async fn far(&self, object: Option<&Object>) -> Result<(RemoteStore, Option<String>)> {
         let (store, disk): (Arc<dyn Store>, _) = match &self.behind {
             Behind::Api { .. } => {
                 let drives = self.drives()?;
@@ -148,11 +148,15 @@ impl End {
             Behind::Disks(opening) => opening.store(object)?,
             Behind::Nothing => return Err(Error::usage("no remote is named")),
         };
-        Ok((Far { remote: self.remote.clone(), account: self.account.clone(), store }, disk))
+        Ok((RemoteStore { remote: self.remote.clone(), account: self.account.clone(), store }, disk))
     }
 
-    /// Like [`End::far`], but fails with `missing` if no disk is named.
-    pub async fn far_disk(&self, object: Option<&Object>, missing: &Missing) -> Result<(Far, String)> {
+    /// Like [`OpenRemote::far`], but fails with `missing` if no disk is named.
+    pub async fn far_disk(
+        &self,
+        object: Option<&Object>,
+        missing: &Missing,
+    ) -> Result<(RemoteStore, String)> {
         let (far, disk) = self.far(object).await?;
         let disk = disk.ok_or_else(|| Error::usage(missing.what).hint(missing.hint))?;
         Ok((far, disk))
@@ -240,12 +244,12 @@ impl Session {
         };
         let opener = Opener { env, config, options: options.clone(), bandwidth };
         let (remote, account, retry) = (String::new(), String::new(), context.retry.clone());
-        let end = End { remote, account, provider: "", retry, behind: Behind::Nothing };
+        let end = OpenRemote { remote, account, provider: "", retry, behind: Behind::Nothing };
         Ok(Self { end, context, dirs, leftovers, progress, redactor: output.redactor().clone(), opener })
     }
 
     /// Opens another remote with the same meters.
-    pub async fn another(&self, remote: &str, output: &Output) -> Result<End> {
+    pub async fn another(&self, remote: &str, output: &Output) -> Result<OpenRemote> {
         let remote = self.opener.config.remote(remote)?;
         self.opener.end(remote, &self.dirs, &self.context, output).await
     }
@@ -327,7 +331,13 @@ fn reach(remote: Remote, dirs: &Dirs) -> Result<(Remote, String, Option<Emulator
 }
 
 impl Opener {
-    async fn end(&self, remote: Remote, dirs: &Dirs, context: &Context, output: &Output) -> Result<End> {
+    async fn end(
+        &self,
+        remote: Remote,
+        dirs: &Dirs,
+        context: &Context,
+        output: &Output,
+    ) -> Result<OpenRemote> {
         let (remote, account, emulator) = reach(remote, dirs)?;
         let retry = context.retry.clone();
         let slots = context.most_in_flight();
@@ -356,7 +366,7 @@ impl Opener {
                 }))
             }
         };
-        Ok(End { remote: remote.name, account, provider: remote.provider.name(), retry, behind })
+        Ok(OpenRemote { remote: remote.name, account, provider: remote.provider.name(), retry, behind })
     }
 }
 

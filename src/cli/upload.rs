@@ -3,7 +3,7 @@
 use super::Global;
 use super::options::{TransferOptions, image, parse, target_format};
 use super::output::Output;
-use super::session::{End, Session};
+use super::session::{OpenRemote, Session};
 use super::source::SourceOptions;
 use super::writing::{NewDriveOptions, ResumeOptions, WriteOptions};
 use crate::config::{Object, Target};
@@ -53,7 +53,7 @@ pub struct UploadArgs {
 pub(super) async fn tell_drive(
     what: &str,
     done: Done<Summary>,
-    end: &End,
+    end: &OpenRemote,
     session: &Session,
     output: &Output,
 ) -> Result<()> {
@@ -67,7 +67,7 @@ pub(super) async fn tell_drive(
 }
 
 /// The drive that is to be copied first; it has to be on the remote that copies it.
-async fn base_drive(base: &Target, end: &End) -> Result<String> {
+async fn base_drive(base: &Target, end: &OpenRemote) -> Result<String> {
     let remote = &end.remote;
     if base.remote != *remote {
         return Err(Error::usage(format!(

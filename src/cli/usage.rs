@@ -8,7 +8,7 @@ use std::num::ParseIntError;
 
 /// Returns the error of a command line that cannot be parsed. `words` are those after the program's name.
 pub(super) fn error(error: &clap::Error, words: &[String], global: &Global) -> Error {
-    let told = Told(error);
+    let told = ClapError(error);
     let places = told.strings(ContextKind::InvalidArg);
     let place = Place::parse(places.first().map_or("", String::as_str));
     let value = told.string(ContextKind::InvalidValue);
@@ -90,7 +90,7 @@ fn invalid(error: &clap::Error, place: &Place, value: &str) -> Error {
 }
 
 /// The error of an option that does not exist, or of an argument too many.
-fn unknown(told: &Told<'_>, place: &Place, words: &[String]) -> Error {
+fn unknown(told: &ClapError<'_>, place: &Place, words: &[String]) -> Error {
     let word = &place.name;
     if word.starts_with('-') {
         let hint = match told.string(ContextKind::SuggestedArg) {
@@ -104,9 +104,9 @@ fn unknown(told: &Told<'_>, place: &Place, words: &[String]) -> Error {
 }
 
 /// What clap knows of an error.
-struct Told<'e>(&'e clap::Error);
+struct ClapError<'e>(&'e clap::Error);
 
-impl Told<'_> {
+impl ClapError<'_> {
     fn strings(&self, kind: ContextKind) -> Vec<String> {
         match self.0.get(kind) {
             Some(ContextValue::String(one)) => vec![one.clone()],

@@ -47,7 +47,7 @@ pub use private::private_directory;
 pub use profile::{Profile, Value};
 use remote::is_presentable;
 pub use remote::{AuthScheme, Endpoint, Origin, Remote, parse_address, parse_base};
-pub use service::{FarEnd, Service};
+pub use service::{DiskService, Service};
 pub use target::{Object, Target, is_remote_name};
 pub use write::{EmulatedRemote, Write, config_text, emulator_profile, write_private};
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
-use super::service::{FarEnd, Service};
+use super::service::{DiskService, Service};
 use crate::provider::Provider;
 use crate::{Error, Result};
 
@@ -153,8 +153,8 @@ impl fmt::Debug for Profile {
 fn keys(service: Service) -> &'static [&'static str] {
     let provider = match service {
         Service::Api(provider) => provider,
-        Service::Disks(FarEnd::Nbd) => return &["provider", "url", "ca_file"],
-        Service::Disks(FarEnd::Imageio | FarEnd::Azure) => {
+        Service::Disks(DiskService::Nbd) => return &["provider", "url", "ca_file"],
+        Service::Disks(DiskService::Imageio | DiskService::Azure) => {
             return &["provider", "url", "secret", "secret_file", "secret_command", "allow_http", "ca_file"];
         }
     };

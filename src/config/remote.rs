@@ -14,7 +14,7 @@ use crate::transport::address::{is_loopback, join, squeeze};
 use super::environment::expand_home;
 use super::profile::Profile;
 use super::secret::SecretSource;
-use super::service::{FarEnd, Service};
+use super::service::{DiskService, Service};
 use crate::provider::Provider;
 use crate::{Error, Result};
 
@@ -247,7 +247,7 @@ pub(super) fn resolve(
 /// Parses the address of a remote: a base URL, or an NBD URI (NBD, doc/uri.md).
 pub fn parse_address(text: &str, service: Service) -> Result<Url> {
     const FORM: &str = "nbd://HOST, nbds://HOST for TLS, or nbd+unix:///?socket=PATH";
-    if service != Service::Disks(FarEnd::Nbd) {
+    if service != Service::Disks(DiskService::Nbd) {
         return parse_base(text);
     }
     let url =

@@ -12,12 +12,12 @@ pub enum Service {
     /// An API with a catalogue of calls.
     Api(Provider),
     /// A service with disks and no calls.
-    Disks(FarEnd),
+    Disks(DiskService),
 }
 
 /// A service with disks and no calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FarEnd {
+pub enum DiskService {
     /// An NBD server, such as qemu-nbd or nbdkit.
     Nbd,
     /// The image server of oVirt and Oracle OLVM.
@@ -26,16 +26,16 @@ pub enum FarEnd {
     Azure,
 }
 
-impl FarEnd {
+impl DiskService {
     /// All services.
-    pub const ALL: [FarEnd; 3] = [FarEnd::Nbd, FarEnd::Imageio, FarEnd::Azure];
+    pub const ALL: [DiskService; 3] = [DiskService::Nbd, DiskService::Imageio, DiskService::Azure];
 
     /// Returns the name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
-            FarEnd::Nbd => "nbd",
-            FarEnd::Imageio => "imageio",
-            FarEnd::Azure => "azure",
+            DiskService::Nbd => "nbd",
+            DiskService::Imageio => "imageio",
+            DiskService::Azure => "azure",
         }
     }
 }
@@ -43,7 +43,7 @@ impl FarEnd {
 impl Service {
     /// Returns all names, in the order in which they are shown.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        Provider::ALL.map(Provider::name).into_iter().chain(FarEnd::ALL.map(FarEnd::name))
+        Provider::ALL.map(Provider::name).into_iter().chain(DiskService::ALL.map(DiskService::name))
     }
 
     /// Returns the name in the configuration.
@@ -97,7 +97,7 @@ impl FromStr for Service {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        if let Some(far_end) = FarEnd::ALL.into_iter().find(|far_end| far_end.name() == name) {
+        if let Some(far_end) = DiskService::ALL.into_iter().find(|far_end| far_end.name() == name) {
             return Ok(Service::Disks(far_end));
         }
         if let Some(provider) = Provider::ALL.into_iter().find(|provider| provider.name() == name) {
@@ -123,7 +123,7 @@ mod tests {
         }
         let error = "azur".parse::<Service>().unwrap_err();
         assert!(error.hint_text().unwrap().contains("`azure`"), "{error}");
-        assert!(Service::Disks(FarEnd::Nbd).api().is_err());
+        assert!(Service::Disks(DiskService::Nbd).api().is_err());
         assert_eq!(Service::from(Provider::Joyent).api().unwrap(), Provider::Joyent);
     }
 }

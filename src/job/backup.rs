@@ -7,7 +7,7 @@
 
 use super::contents::{self, Trust};
 use super::resumable::{Resumable, count_resumed, still_settled};
-use super::{Access, Done, Far, Settings, announce, check_unchanged, once_free, summary, usable};
+use super::{Access, Done, RemoteStore, Settings, announce, check_unchanged, once_free, summary, usable};
 use crate::backup::index::ChunkHash;
 use crate::backup::{Index, Properties, Session, SnapshotId, SnapshotName, When};
 use crate::chunk::{AckedChunk, Geometry};
@@ -77,7 +77,7 @@ impl Backup {
     /// Makes the backup. Returns `None` for a dry run, which only announces the plan.
     pub async fn run(
         self,
-        far: &Far,
+        far: &RemoteStore,
         session: &Session,
         settings: &Settings,
         context: &Context,
@@ -135,7 +135,7 @@ impl Backup {
         Ok(Some(Done::new(BackedUp { id, summary }, Some(claimed.journal), Some(claimed.claim))))
     }
 
-    fn properties(&self, facts: &Facts, far: &Far) -> Properties {
+    fn properties(&self, facts: &Facts, far: &RemoteStore) -> Properties {
         Properties {
             when: None,
             remote: far.remote.clone(),
@@ -154,7 +154,7 @@ impl Backup {
         name: &SnapshotName,
         facts: &Facts,
         disk: &Arc<dyn ReadAt>,
-        far: &Far,
+        far: &RemoteStore,
         session: &Session,
         settings: &Settings,
         context: &Context,
@@ -244,7 +244,7 @@ impl Backup {
         ledger: &Ledger,
         proof: &Proof,
         trust: &Trust,
-        far: &Far,
+        far: &RemoteStore,
         session: &Session,
         settings: &Settings,
         context: &Context,
@@ -338,7 +338,7 @@ async fn since_backup(
     name: &SnapshotName,
     disk: &str,
     geometry: Geometry,
-    far: &Far,
+    far: &RemoteStore,
     session: &Session,
 ) -> Result<(Ledger, String)> {
     let ids = session.store().snapshots_of(name).await?;

@@ -7,7 +7,7 @@
 
 use super::appliance::Found;
 use super::upload::{Image, ImageBytes, Upload};
-use super::{Access, Done, Far, Settings, usable, vhd};
+use super::{Access, Done, RemoteStore, Settings, usable, vhd};
 use crate::disk::appliance::ApplianceDisk;
 use crate::disk::appliance::pull::{beside, pull};
 use crate::disk::format::TargetFormat;
@@ -22,7 +22,7 @@ use crate::journal::{self, Directory, Header};
 use std::sync::Arc;
 
 /// Opens a disk as the image of an upload to another remote.
-pub async fn disk(drive: &str, from: &Far, context: &Context) -> Result<Image> {
+pub async fn disk(drive: &str, from: &RemoteStore, context: &Context) -> Result<Image> {
     let facts = usable(drive, Access::Read, from, context).await?;
     if facts.size == 0 {
         return Err(Error::new(Kind::Source, format!("{} is empty", from.called(drive))));
@@ -53,7 +53,7 @@ pub async fn appliance(
     size: Option<u64>,
     written_as: TargetFormat,
     upload: Upload,
-    far: &Far,
+    far: &RemoteStore,
     settings: &Settings,
     context: &Context,
 ) -> Result<Option<Done<Summary>>> {
@@ -101,7 +101,7 @@ fn reading(contents: &Contents) -> String {
 }
 
 /// Returns the raw size that an earlier run of the same migration found.
-fn known(found: &Found, upload: &Upload, far: &Far, settings: &Settings) -> Result<Option<u64>> {
+fn known(found: &Found, upload: &Upload, far: &RemoteStore, settings: &Settings) -> Result<Option<u64>> {
     if settings.restart {
         return Ok(None);
     }

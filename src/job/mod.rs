@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 
 /// A remote, as the source or destination of a job.
 #[derive(Clone)]
-pub struct Far {
+pub struct RemoteStore {
     /// The remote's name.
     pub remote: String,
     /// The remote's address and user, or `local`.
@@ -44,7 +44,7 @@ pub struct Far {
     pub store: Arc<dyn Store>,
 }
 
-impl Far {
+impl RemoteStore {
     /// Returns the name of a disk in messages.
     fn called(&self, disk: &str) -> String {
         format!("{} {disk}", self.store.info().noun)
@@ -258,7 +258,7 @@ enum Access {
 ///
 /// # Errors
 /// [`Kind::Busy`] if it cannot be used now, [`Kind::InUse`] if it is in use and that is refused.
-async fn usable(disk: &str, access: Access, far: &Far, context: &Context) -> Result<Facts> {
+async fn usable(disk: &str, access: Access, far: &RemoteStore, context: &Context) -> Result<Facts> {
     let facts = far.store.facts(disk).await?;
     let what = far.called(&facts.disk);
     if let Some(why) = &facts.busy {

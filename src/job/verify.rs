@@ -1,7 +1,7 @@
 //! Compares an image with a drive, chunk by chunk.
 
 use super::upload::Image;
-use super::{Access, Far, Settings, announce, check_device, summary, usable, vhd, write_manifest};
+use super::{Access, RemoteStore, Settings, announce, check_device, summary, usable, vhd, write_manifest};
 use crate::chunk::Geometry;
 use crate::disk::format::TargetFormat;
 use crate::engine::Context;
@@ -38,7 +38,12 @@ pub struct Verified {
 
 impl Verify {
     /// Runs the comparison. Returns `None` for a dry run, which only announces the plan.
-    pub async fn run(self, far: &Far, settings: &Settings, context: &Context) -> Result<Option<Verified>> {
+    pub async fn run(
+        self,
+        far: &RemoteStore,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Option<Verified>> {
         let start = Instant::now();
         settings.check()?;
         let from = &self.image.from;

@@ -1,6 +1,6 @@
 //! Adds footers of fixed VHDs to images and removes them.
 
-use super::Far;
+use super::RemoteStore;
 use crate::disk::vhd::{FOOTER, Footer, WithFooter, WithoutFooter, id_of};
 use crate::disk::{Buffers, Identity, ReadAt};
 use crate::engine::Context;
@@ -35,7 +35,7 @@ pub(super) fn with_footer(disk: Arc<dyn ReadAt>, image: Option<&Identity>) -> Re
 }
 
 /// Returns the footer at the end of a disk, if the remote keeps VHDs and there is one.
-async fn footer(disk: &Arc<dyn ReadAt>, far: &Far, context: &Context) -> Result<Option<Footer>> {
+async fn footer(disk: &Arc<dyn ReadAt>, far: &RemoteStore, context: &Context) -> Result<Option<Footer>> {
     let Some(end) = disk.info().size.checked_sub(FOOTER).filter(|_| far.store.info().vhd) else {
         return Ok(None);
     };
@@ -54,7 +54,7 @@ async fn footer_at(disk: &Arc<dyn ReadAt>, offset: u64, context: &Context) -> Re
 /// with its footer.
 pub(super) async fn without_footer(
     disk: Arc<dyn ReadAt>,
-    far: &Far,
+    far: &RemoteStore,
     hint: &str,
     context: &Context,
 ) -> Result<Arc<dyn ReadAt>> {
@@ -78,7 +78,7 @@ pub(super) async fn without_footer(
 pub(super) async fn as_vhd(
     disk: Arc<dyn ReadAt>,
     image: &Identity,
-    far: &Far,
+    far: &RemoteStore,
     context: &Context,
 ) -> Result<Arc<dyn ReadAt>> {
     match footer(&disk, far, context).await? {

@@ -5,7 +5,7 @@ use crate::cli::Global;
 use crate::cli::options::parse;
 use crate::cli::output::Output;
 use crate::cli::prompt;
-use crate::config::{Config, Environment, FarEnd, LOCAL, Profile, Service, Write};
+use crate::config::{Config, DiskService, Environment, LOCAL, Profile, Service, Write};
 use crate::error::{Error, Result};
 use crate::provider::Provider;
 use clap::Args;
@@ -195,7 +195,7 @@ fn profile(args: AddArgs, named: Named) -> Result<Profile> {
 /// Returns whether a remote is complete without a secret. Network block devices have none, and the ticket of
 /// an image server is given with each transfer.
 fn without_secret(service: Service) -> bool {
-    matches!(service, Service::Disks(FarEnd::Nbd | FarEnd::Imageio))
+    matches!(service, Service::Disks(DiskService::Nbd | DiskService::Imageio))
 }
 
 /// Makes a path absolute. A relative path on the command line starts from the working directory, but in the

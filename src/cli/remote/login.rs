@@ -31,7 +31,7 @@ pub struct LoginArgs {
     /// The remote
     #[arg(value_name = "NAME:", value_parser = name)]
     name: String,
-    /// The verifier that the provider has shown for the address of the run before
+    /// The verifier that the provider's page showed after the previous run
     #[arg(long, value_name = "CODE")]
     verifier: Option<String>,
     #[command(flatten)]

@@ -6,7 +6,7 @@ use crate::cli::account::transfer_options;
 use crate::cli::account::{Account, RequestOptions, given, values_of};
 use crate::cli::output::{Output, bytes};
 use crate::cli::session::Session;
-use crate::config::{Config, Endpoint, Environment, FarEnd, Service, Target};
+use crate::config::{Config, DiskService, Endpoint, Environment, Service, Target};
 use crate::error::{Error, Kind, Result};
 use crate::provider::Provider;
 use crate::provider::catalogue::Call;
@@ -20,7 +20,7 @@ const SAMPLES: usize = 5;
 /// The arguments of `remote test`.
 #[derive(Debug, Args)]
 pub struct TestArgs {
-    /// The remote, the default one without it; of one that has disks and no calls maybe a disk, too
+    /// The remote, or a disk of a remote that has no calls [default: the default remote]
     #[arg(value_name = "NAME:[DISK]", value_parser = remote_or_disk)]
     remote: Option<Target>,
     #[command(flatten)]
@@ -82,7 +82,7 @@ fn remote_or_disk(text: &str) -> Result<Target> {
 /// Opens a disk, reads its first bytes, and reports what its server can do.
 async fn disks(
     target: &Target,
-    far_end: FarEnd,
+    far_end: DiskService,
     url: &str,
     session: &Session,
     output: &Output,

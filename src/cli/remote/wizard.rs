@@ -1,7 +1,7 @@
 //! `remote add` at a terminal: asks step by step for what the command line omits.
 
 use crate::cli::prompt;
-use crate::config::{Config, FarEnd, Service, parse_address};
+use crate::config::{Config, DiskService, Service, parse_address};
 use crate::error::{Error, Result};
 use crate::provider::Provider;
 
@@ -43,9 +43,9 @@ pub(super) fn provider() -> Result<Service> {
 pub(super) fn url(service: Service) -> Result<String> {
     let what = match service {
         Service::Api(_) => "URL of the API".to_owned(),
-        Service::Disks(FarEnd::Nbd) => "address, as in nbd://HOST or nbds://HOST".to_owned(),
-        Service::Disks(FarEnd::Imageio) => "URL, as in https://HOST:54322/images".to_owned(),
-        Service::Disks(FarEnd::Azure) => "URL of the container".to_owned(),
+        Service::Disks(DiskService::Nbd) => "address, as in nbd://HOST or nbds://HOST".to_owned(),
+        Service::Disks(DiskService::Imageio) => "URL, as in https://HOST:54322/images".to_owned(),
+        Service::Disks(DiskService::Azure) => "URL of the container".to_owned(),
     };
     ask(&what, service.default_url(), |text| parse_address(text, service).map(|_| text.to_owned()))
 }

@@ -20,7 +20,7 @@ pub(super) fn arguments(command: Command) -> Command {
     VncOptions::augment_args(command.arg(stopped))
 }
 
-/// Whether the server's screen is shown over the network. Not without a password.
+/// How the server's screen is shown over the network, which takes a password.
 #[derive(Debug, Args)]
 pub struct VncOptions {
     /// Show the server's screen by VNC, with a password that is asked for

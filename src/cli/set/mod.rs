@@ -8,7 +8,7 @@ use super::leftover::Leftovers;
 use super::options::TransferOptions;
 use super::output::{Output, bytes};
 use super::progress::{Group, Progress, per_second};
-use super::session::{End, Session, observer};
+use super::session::{OpenRemote, Session, observer};
 use super::writing::ResumeOptions;
 use crate::config::Object;
 use crate::engine::{Context, Route};
@@ -46,7 +46,7 @@ pub struct Set {
     /// All members, before the shard was selected.
     pub whole: Vec<Member>,
     /// The remotes other than the session's.
-    others: Vec<End>,
+    others: Vec<OpenRemote>,
     /// Words that distinguish this set from every other one.
     words: Vec<String>,
 }
@@ -54,7 +54,7 @@ pub struct Set {
 /// What the transfer of one member needs.
 pub struct Running {
     /// The member's remote.
-    pub end: End,
+    pub end: OpenRemote,
     /// The context of the transfer, with meters of its own.
     pub context: Context,
     /// The settings of the job.
@@ -104,7 +104,7 @@ impl Set {
         Ok(self.others.len())
     }
 
-    fn end<'e>(&'e self, place: usize, session: &'e Session) -> &'e End {
+    fn end<'e>(&'e self, place: usize, session: &'e Session) -> &'e OpenRemote {
         place.checked_sub(1).and_then(|other| self.others.get(other)).unwrap_or(&session.end)
     }
 
@@ -269,7 +269,7 @@ struct MemberRun<'p, 'a> {
 impl<'p, 'a> MemberRun<'p, 'a> {
     async fn run(
         self,
-        end: &'a End,
+        end: &'a OpenRemote,
         context: &'a Context,
         sharers: usize,
         begin: &impl Fn(&'p Picked, Running) -> LocalBoxFuture<'p, Result<Option<MemberDone>>>,

@@ -10,7 +10,7 @@ use crate::engine::resume::Proof;
 use crate::error::{Error, Kind, Result};
 use crate::escape::steers;
 use crate::event::Plan;
-use crate::job::{Access, Far, Settings, usable, vhd};
+use crate::job::{Access, RemoteStore, Settings, usable, vhd};
 use crate::journal::{Destination, Header};
 use std::path::Path;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub struct DriveSeen {
 
 impl Object<Arc<dyn ReadAt>> {
     /// Opens a disk of a remote, to be written as `form`. Refuses a disk that cannot be used now.
-    pub async fn disk(drive: &str, form: FileForm, far: &Far, context: &Context) -> Result<Self> {
+    pub async fn disk(drive: &str, form: FileForm, far: &RemoteStore, context: &Context) -> Result<Self> {
         let facts = usable(drive, Access::Read, far, context).await?;
         if facts.size == 0 {
             return Err(Error::new(Kind::Source, format!("{} is empty", far.called(&facts.disk))));

@@ -10,7 +10,7 @@ use crate::engine::resume::{Coverage, Resume};
 use crate::error::Result;
 use crate::job::contents::{self, HeldChunks};
 use crate::job::resumable::{changed_since, count_resumed, still_settled, tell_lost};
-use crate::job::{Far, Settings};
+use crate::job::{RemoteStore, Settings};
 use crate::journal::{DriveRecord, Seen};
 
 impl Upload {
@@ -19,7 +19,7 @@ impl Upload {
         &self,
         planned: Planned,
         image: &Image,
-        far: &Far,
+        far: &RemoteStore,
         settings: &Settings,
         context: &Context,
     ) -> Result<Claimed> {

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::job::contents::{self, Trust};
 use crate::job::resumable::Resumable;
-use crate::job::{Access, Far, Settings, usable};
+use crate::job::{Access, RemoteStore, Settings, usable};
 use crate::journal::{Contents, Destination};
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ pub(super) struct Known<'a> {
 
 impl Upload {
     /// Refuses options that contradict each other, before any request.
-    pub fn check(&self, far: &Far) -> Result<()> {
+    pub fn check(&self, far: &RemoteStore) -> Result<()> {
         match &self.delta {
             Delta::Off => Ok(()),
             _ if self.zeros == super::Zeros::Skip => {
@@ -69,7 +69,7 @@ impl Upload {
     }
 
     /// Returns the properties of the drive to copy, if there is one.
-    pub(super) async fn base(&self, far: &Far, context: &Context) -> Result<Option<Facts>> {
+    pub(super) async fn base(&self, far: &RemoteStore, context: &Context) -> Result<Option<Facts>> {
         let Delta::Base(base) = &self.delta else { return Ok(None) };
         usable(base, Access::Read, far, context).await.map(Some)
     }
@@ -79,7 +79,7 @@ impl Upload {
         &self,
         image: &Image,
         known: &Known<'_>,
-        far: &Far,
+        far: &RemoteStore,
         geometry: Geometry,
         settings: &Settings,
     ) -> Option<Basis> {
@@ -100,7 +100,7 @@ fn of_drive(
     image: &Image,
     known: &Known<'_>,
     facts: &Facts,
-    far: &Far,
+    far: &RemoteStore,
     geometry: Geometry,
     settings: &Settings,
 ) -> Basis {
@@ -135,7 +135,7 @@ fn of_record(
     record.filter(|_| trust.trusted).map(|record| contents::known(record, geometry, settings.digest))
 }
 
-fn of_base(base: &Facts, far: &Far, geometry: Geometry, settings: &Settings) -> Basis {
+fn of_base(base: &Facts, far: &RemoteStore, geometry: Geometry, settings: &Settings) -> Basis {
     let destination = destination(far, base);
     let record = settings.contents.load(&destination);
     let generation = settings.destinations.generation(&destination);
@@ -150,7 +150,7 @@ fn of_base(base: &Facts, far: &Far, geometry: Geometry, settings: &Settings) -> 
 }
 
 /// Returns the remote's interface for making copies.
-pub(super) fn copies(far: &Far) -> Result<&dyn MakeCopy> {
+pub(super) fn copies(far: &RemoteStore) -> Result<&dyn MakeCopy> {
     let noun = far.store.info().noun;
     far.store.create().and_then(|create| create.copies()).ok_or_else(|| {
         Error::usage(format!("`{}:` cannot copy {noun}s, which `--base` needs", far.remote)).hint(format!(
@@ -162,7 +162,7 @@ pub(super) fn copies(far: &Far) -> Result<&dyn MakeCopy> {
 }
 
 /// Returns a disk of a remote as a destination.
-pub(super) fn destination(far: &Far, facts: &Facts) -> Destination {
+pub(super) fn destination(far: &RemoteStore, facts: &Facts) -> Destination {
     Destination::disk(&far.account, &facts.disk, far.store.info().noun)
 }
 
@@ -174,7 +174,7 @@ impl Basis {
         source: Option<&Arc<dyn ReadAt>>,
         disk: &Writable,
         ledger: &Ledger,
-        far: &Far,
+        far: &RemoteStore,
         settings: &Settings,
         context: &Context,
     ) -> Result<Before> {

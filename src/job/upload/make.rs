@@ -9,7 +9,7 @@ use crate::disk::store::{CreateError, DiskToMake, Facts};
 use crate::engine::Context;
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
-use crate::job::Far;
+use crate::job::RemoteStore;
 use crate::journal::{Claim, Destination, Destinations, Journal};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -33,7 +33,7 @@ pub(super) async fn make(
     is_resumed: bool,
     keys: &[(String, String)],
     destinations: &Destinations,
-    far: &Far,
+    far: &RemoteStore,
     context: &Context,
 ) -> Result<(Facts, Journal, Claim)> {
     let header = journal.header().clone();
@@ -77,7 +77,13 @@ pub(super) async fn make(
 
 /// Lets the remote copy the base, and waits until the copy is complete. `was_there` says whether an earlier
 /// run created the drive. That run may have started the copy, too.
-async fn copy(made: Facts, was_there: bool, base: &str, far: &Far, context: &Context) -> Result<Facts> {
+async fn copy(
+    made: Facts,
+    was_there: bool,
+    base: &str,
+    far: &RemoteStore,
+    context: &Context,
+) -> Result<Facts> {
     let (copy, original) = (far.called(&made.disk), far.called(base));
     (context.observer)(&Event::Note(format!("creating {copy} as a copy of {original}")));
     if was_there && made.busy.is_some() {
@@ -90,7 +96,7 @@ async fn copy(made: Facts, was_there: bool, base: &str, far: &Far, context: &Con
 }
 
 /// Waits until a copy is complete.
-async fn wait(disk: &str, far: &Far, context: &Context) -> Result<Facts> {
+async fn wait(disk: &str, far: &RemoteStore, context: &Context) -> Result<Facts> {
     let (mut pause, mut told, mut since) = (FIRST_PAUSE, None, Instant::now());
     loop {
         let facts = far.store.facts(disk).await?;
@@ -190,9 +196,9 @@ mod tests {
         }
     }
 
-    fn far(looks: &[Option<&'static str>]) -> (Far, Arc<Copying>) {
+    fn far(looks: &[Option<&'static str>]) -> (RemoteStore, Arc<Copying>) {
         let store = Arc::new(Copying(Mutex::new(looks.to_vec()), AtomicUsize::new(0)));
-        (Far { remote: "oh".into(), account: String::new(), store: store.clone() }, store)
+        (RemoteStore { remote: "oh".into(), account: String::new(), store: store.clone() }, store)
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,7 +18,7 @@ pub use image::{Image, ImageBytes, Zeros};
 
 use super::contents::{self, HeldChunks};
 use super::resumable::{Resumable, start_over};
-use super::{Done, Far, OnChange, Settings, check_unchanged, summary, write_manifest};
+use super::{Done, OnChange, RemoteStore, Settings, check_unchanged, summary, write_manifest};
 use crate::chunk::AckedChunk;
 use crate::disk::ReadAt;
 use crate::disk::store::{Facts, Writable};
@@ -113,7 +113,7 @@ impl Upload {
     pub async fn run(
         self,
         image: Image,
-        far: &Far,
+        far: &RemoteStore,
         settings: &Settings,
         context: &Context,
     ) -> Result<Option<Done<Summary>>> {
@@ -132,7 +132,7 @@ impl Upload {
     async fn attempt(
         &self,
         to_read: &mut Option<Image>,
-        far: &Far,
+        far: &RemoteStore,
         settings: &Settings,
         context: &Context,
     ) -> Result<Option<Done<Summary>>> {
@@ -199,7 +199,7 @@ impl Upload {
         &self,
         source: Source,
         original: Option<&Arc<dyn ReadAt>>,
-        far: &Far,
+        far: &RemoteStore,
         settings: &Settings,
         claimed: &mut Claimed,
         context: &Context,
@@ -230,7 +230,7 @@ impl Upload {
     }
 
     /// Fails if another run has marked the drive in the meantime.
-    async fn check_mark(&self, far: &Far, claimed: &mut Claimed) -> Result<()> {
+    async fn check_mark(&self, far: &RemoteStore, claimed: &mut Claimed) -> Result<()> {
         if !far.store.info().marks {
             return Ok(());
         }
@@ -250,7 +250,7 @@ impl Upload {
 
 /// Names the incomplete disk if the image caused the failure: running the same command again does not help
 /// then.
-fn incomplete_disk(error: Error, claimed: &Claimed, far: &Far) -> Error {
+fn incomplete_disk(error: Error, claimed: &Claimed, far: &RemoteStore) -> Error {
     if error.kind() != Kind::Source {
         return error;
     }
@@ -272,7 +272,7 @@ fn read_twice() -> Error {
 }
 
 /// Records what the drive holds, for a later delta.
-async fn note_contents(claimed: &Claimed, far: &Far, settings: &Settings, context: &Context) {
+async fn note_contents(claimed: &Claimed, far: &RemoteStore, settings: &Settings, context: &Context) {
     let to = &claimed.disk.to;
     let asking = context.retry.run("asking what the drive counts", None, async || to.evidence().await);
     // Without the evidence, a later delta reads the drive back.

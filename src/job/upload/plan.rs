@@ -12,7 +12,7 @@ use crate::engine::resume::Proof;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Plan};
 use crate::job::resumable::Resumable;
-use crate::job::{Access, Far, Settings, announce, check_device, once_free, usable};
+use crate::job::{Access, RemoteStore, Settings, announce, check_device, once_free, usable};
 use crate::journal::{Header, NewDrive};
 use crate::provider::catalogue::secret;
 
@@ -21,7 +21,7 @@ impl Upload {
     pub(super) async fn plan(
         &self,
         image: &Image,
-        far: &Far,
+        far: &RemoteStore,
         settings: &Settings,
         context: &Context,
     ) -> Result<Planned> {
@@ -85,7 +85,13 @@ impl Upload {
         Ok(Planned { found, header, ledger, acked, facts, claim, proof, basis })
     }
 
-    fn header(&self, image: &Image, base: Option<&Facts>, far: &Far, settings: &Settings) -> Result<Header> {
+    fn header(
+        &self,
+        image: &Image,
+        base: Option<&Facts>,
+        far: &RemoteStore,
+        settings: &Settings,
+    ) -> Result<Header> {
         let source = image.bytes.info();
         let new_drive = if self.drive.is_some() {
             None
@@ -152,7 +158,7 @@ impl Upload {
         disk: &str,
         from_journal: bool,
         image: &Image,
-        far: &Far,
+        far: &RemoteStore,
         context: &Context,
     ) -> Result<Facts> {
         let size = image.bytes.size();
@@ -175,7 +181,7 @@ impl Upload {
     }
 
     /// Returns the description of a new drive in the plan.
-    fn new_drive(&self, image: &Image, far: &Far) -> String {
+    fn new_drive(&self, image: &Image, far: &RemoteStore) -> String {
         let copy = match &self.delta {
             Delta::Base(base) => format!(", a copy of {base}"),
             Delta::Off | Delta::Drive => String::new(),
@@ -187,7 +193,7 @@ impl Upload {
     fn describe(
         &self,
         image: &Image,
-        far: &Far,
+        far: &RemoteStore,
         settings: &Settings,
         context: &Context,
         ledger: &Ledger,
@@ -247,7 +253,7 @@ fn too_large(what: &str, size: u64, vhd: u64) -> Error {
     Error::usage(text).hint("name a drive of that size, or leave out both the drive and `--size`")
 }
 
-fn no_new_disk(far: &Far) -> Error {
+fn no_new_disk(far: &RemoteStore) -> Error {
     let noun = far.store.info().noun;
     Error::usage(format!("no new {noun} can be created on `{}:`", far.remote)).hint(format!(
         "name an existing one, as in `{}:{}`",

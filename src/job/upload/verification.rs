@@ -7,7 +7,7 @@ use crate::engine::Context;
 use crate::engine::compare::{Amount, Compared, with_digests, with_original};
 use crate::engine::ledger::Ledger;
 use crate::error::Result;
-use crate::job::Far;
+use crate::job::RemoteStore;
 use crate::journal::Journal;
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl Comparison<'_> {
     /// everything.
     pub(super) async fn run(
         &self,
-        far: &Far,
+        far: &RemoteStore,
         disk: &Arc<dyn ReadAt>,
         ledger: &mut Ledger,
         journal: &mut Journal,
@@ -69,7 +69,7 @@ impl Comparison<'_> {
     /// reading shows which chunks differ.
     async fn by_checksum(
         &self,
-        far: &Far,
+        far: &RemoteStore,
         disk: &Arc<dyn ReadAt>,
         ledger: &Ledger,
         journal: &mut Journal,
