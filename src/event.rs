@@ -37,6 +37,12 @@ pub enum Event {
         remote: String,
         /// What the disk is asked for by.
         disk: String,
+        /// The id of the transfer that made it.
+        transfer: String,
+        /// The generation of the disk as a destination in which that transfer wrote.
+        generation: Option<String>,
+        /// Whether the run that reports it can still succeed.
+        may_succeed: bool,
     },
     /// Information for the user.
     Note(String),

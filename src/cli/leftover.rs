@@ -6,7 +6,8 @@ use super::prompt;
 use super::session::OpenRemote;
 use super::signals::quoted;
 use crate::config::Dirs;
-use crate::error::Result;
+use crate::disk::store::Store;
+use crate::error::{Error, Kind, Result};
 use crate::journal::{Destination, Destinations};
 use crate::provider::catalogue::{Arguments, Call};
 use crate::transport::calls::Calls;
@@ -25,8 +26,20 @@ pub struct Leftovers {
 #[derive(Default)]
 struct State {
     consent: Consent,
-    /// Those that are to be destroyed: the remote and the drive.
-    agreed: Vec<(String, String)>,
+    /// Those that are to be destroyed.
+    agreed: Vec<Leftover>,
+}
+
+/// A drive that starting over leaves unused.
+pub struct Leftover {
+    /// The name of its remote.
+    pub remote: String,
+    /// Its id.
+    pub drive: String,
+    /// The id of the transfer that made it.
+    pub transfer: String,
+    /// Its generation as a destination, in which that transfer wrote.
+    pub generation: Option<String>,
 }
 
 /// Whether the user wants them destroyed.
@@ -52,38 +65,42 @@ impl Leftovers {
         self.lock().consent = consent;
     }
 
-    /// Tells of a drive, and asks about it if that is wanted and `may_ask`.
-    pub fn tell(&self, remote: &str, drive: &str, may_ask: bool, output: &Output) {
+    /// Tells of a drive, and asks about it if that is wanted, if `may_ask`, and if the run `may_succeed`: only then it is
+    /// destroyed.
+    pub fn tell(&self, left: Leftover, may_succeed: bool, may_ask: bool, output: &Output) {
         let mut state = self.lock();
-        let target = format!("{remote}:{drive}");
-        if state.consent == Consent::Yes {
+        let target = format!("{}:{}", left.remote, left.drive);
+        if may_succeed && state.consent == Consent::Yes {
             output.note(&format!(
                 "{target}, which the interrupted run made, is destroyed once this transfer is done"
             ));
-            state.agreed.push((remote.to_owned(), drive.to_owned()));
+            state.agreed.push(left);
             return;
         }
         output.warn(&format!(
             "{target}, which the interrupted run made, is left unused; destroy it with `{}`",
             command(self.config.as_deref(), &["drive", "destroy", &target])
         ));
-        let asks =
-            may_ask && state.consent == Consent::Ask && output.draws_bars() && std::io::stdin().is_terminal();
+        let asks = may_ask
+            && may_succeed
+            && state.consent == Consent::Ask
+            && output.draws_bars()
+            && std::io::stdin().is_terminal();
         if asks && agrees(&format!("destroy {target} once this transfer is done? [y/N]")) {
-            state.agreed.push((remote.to_owned(), drive.to_owned()));
+            state.agreed.push(left);
         }
     }
 
     /// Destroys those of a remote that the user agreed to. What fails is a warning: the transfer is done.
     pub async fn destroy(&self, end: &OpenRemote, dirs: &Dirs, output: &Output) {
         let all = std::mem::take(&mut self.lock().agreed);
-        let (mine, others) = all.into_iter().partition(|(remote, _)| *remote == end.remote);
+        let (mine, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|left| left.remote == end.remote);
         self.lock().agreed = others;
-        let mine: Vec<(String, String)> = mine;
-        for (remote, drive) in mine {
-            match destroy(end, &drive, dirs).await {
-                Ok(()) => output.note(&format!("destroyed drive {remote}:{drive}")),
-                Err(error) => output.warn(&format!("drive {remote}:{drive} was not destroyed: {error}")),
+        for left in mine {
+            let target = format!("{}:{}", left.remote, left.drive);
+            match destroy(end, &left, dirs).await {
+                Ok(()) => output.note(&format!("destroyed drive {target}")),
+                Err(error) => output.warn(&format!("drive {target} was not destroyed: {error}")),
             }
         }
     }
@@ -93,13 +110,26 @@ impl Leftovers {
     }
 }
 
-async fn destroy(end: &OpenRemote, drive: &str, dirs: &Dirs) -> Result<()> {
+/// Destroys a drive, unless somebody has put it to use since the interrupted run.
+async fn destroy(end: &OpenRemote, left: &Leftover, dirs: &Dirs) -> Result<()> {
+    let Leftover { drive, transfer, generation, .. } = left;
     let client = end.client()?.clone();
-    let arguments = Arguments { path: vec![drive.to_owned()], ..Arguments::default() };
+    let arguments = Arguments { path: vec![drive.clone()], ..Arguments::default() };
     let request = Call::find(client.provider(), "drives.destroy")?.request(&arguments)?;
     // No other run writes there meanwhile, nor builds on what was there.
     let destinations = Destinations::new(dirs.destinations());
     let mut claim = destinations.claim(&Destination::disk(&end.account, drive, "drive"))?;
+    let refused = |why: String| Err(Error::new(Kind::InUse, why));
+    if claim.generation() != generation.as_deref() {
+        return refused("another run on this machine has written to it since".to_owned());
+    }
+    let facts = end.drives()?.facts(drive).await?;
+    if let Some(users) = facts.in_use {
+        return refused(format!("it is in use by {users}"));
+    }
+    if facts.mark.is_some_and(|mark| mark != *transfer) {
+        return refused("it carries the mark of another transfer".to_owned());
+    }
     claim.raise()?;
     Calls::new(client, end.retry.clone()).send(&request).await.map(drop)
 }

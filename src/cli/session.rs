@@ -4,7 +4,7 @@ use super::Global;
 use super::credentials::{auth_of, bearer};
 use super::drive::DRIVE;
 use super::far::Opening;
-use super::leftover::{Consent, Leftovers};
+use super::leftover::{Consent, Leftover, Leftovers};
 use super::noun::{is_uuid, only_one};
 use super::options::TransferOptions;
 use super::output::Output;
@@ -290,9 +290,15 @@ pub fn observer(
     let leftovers = leftovers.clone();
     Arc::new(move |event| {
         output.observe(event);
-        if let Event::Leftover { remote, disk } = event {
+        if let Event::Leftover { remote, disk, transfer, generation, may_succeed } = event {
+            let left = Leftover {
+                remote: remote.clone(),
+                drive: disk.clone(),
+                transfer: transfer.clone(),
+                generation: generation.clone(),
+            };
             // Nobody can be asked while other members of a set are running.
-            leftovers.tell(remote, disk, group.is_none(), &output);
+            leftovers.tell(left, *may_succeed, group.is_none(), &output);
         }
         if let Event::Plan(plan) = event
             && !plan.dry_run

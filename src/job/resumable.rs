@@ -32,10 +32,16 @@ impl Resumable {
         let path = settings.journals.path(&id)?;
         if settings.restart {
             let old = if path.exists() { journal::peek(&path).ok() } else { None };
-            if let Some(Replay { drive: Some(old), header: was, .. }) = &old
+            if let Some(Replay { drive: Some(old), header: was, generation, .. }) = old
                 && old.created
             {
-                (context.observer)(&Event::Leftover { remote: was.remote.clone(), disk: old.drive.clone() });
+                (context.observer)(&Event::Leftover {
+                    remote: was.remote,
+                    disk: old.drive,
+                    transfer: was.transfer,
+                    generation,
+                    may_succeed: true,
+                });
             }
             return Ok(Self { journal: None, replay: None, path });
         }

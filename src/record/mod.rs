@@ -100,7 +100,7 @@ impl Record {
                 self.note("retry", format!("{what}{place}: attempt {attempt} failed: {error}"));
             }
             Event::Warning(text) | Event::InUse(text) => self.note("warning", text.clone()),
-            Event::Leftover { remote, disk } => {
+            Event::Leftover { remote, disk, .. } => {
                 self.note(
                     "warning",
                     format!("{remote}:{disk}, which the interrupted run made, is left unused"),

@@ -126,6 +126,47 @@ fn on_change_restart_sends_the_new_image_and_yes_destroys_the_drive_of_the_old_o
     }
 }
 
+/// The drive of an interrupted run may have become something else since: then no option destroys it.
+#[test]
+fn a_drive_of_an_interrupted_run_that_was_put_to_use_is_not_destroyed() {
+    let world = World::new("");
+    let image = world.image("a.img", 4 * MIB);
+    let other = world.image("b.img", 4 * MIB);
+    std::fs::OpenOptions::new().write(true).open(&other).unwrap().write_all_at(b"other", 0).unwrap();
+    let args = [&ARGS[..], &["none", "--restart", "--yes"]].concat();
+    let left = |before: &[String]| {
+        let names = world.run(&["drive", "list", "oh:", "-q"]).stdout;
+        names.lines().find(|drive| !before.iter().any(|known| known == drive)).unwrap().to_owned()
+    };
+
+    // Another image was written to it.
+    world.kill_at(world.emulator(), &args, (Stage::Answered, Operation::Write, 10));
+    let written = left(&[]);
+    let target = format!("oh:{written}");
+    assert_eq!(world.run(&["upload", other.to_str().unwrap(), &target]).code, 0);
+    let again = world.run(&args);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    let why =
+        format!("drive {target} was not destroyed: another run on this machine has written to it since");
+    assert!(again.stderr.contains(&why), "{}", again.stderr);
+    assert!(world.drive_bytes(&written) == std::fs::read(&other).unwrap());
+
+    // A server boots from it, which another machine has made.
+    let known = [written, again.stdout.trim_end().to_owned()];
+    world.kill_at(world.emulator(), &args, (Stage::Answered, Operation::Write, 10));
+    let used = left(&known);
+    let disk = format!("ide:0:0={used}");
+    let server = ["server", "create", "oh:", "name=s", "cpu=1000", "mem=256", &disk, "boot=ide:0:0"];
+    let made = world.command(&server).env("XDG_STATE_HOME", world.path("elsewhere")).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let again = world.run(&args);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    let why = format!("drive oh:{used} was not destroyed: it is in use by server ");
+    assert!(again.stderr.contains(&why), "{}", again.stderr);
+    assert_eq!(world.drives(), 4);
+    assert!(world.drive_bytes(again.stdout.trim_end()) == std::fs::read(&image).unwrap());
+}
+
 /// A stream cannot be read twice in one run, so the run after that which finds the change starts over.
 #[test]
 fn a_changed_stream_starts_over_in_the_next_run() {

@@ -58,7 +58,7 @@ pub(super) async fn run(args: TestArgs, global: &Global, output: &Output) -> Res
         return disks(&target, far_end, &remote.endpoint.to_string(), &session, output).await;
     }
     if target.object.is_some() {
-        return Err(Error::usage(format!("{target} names more than a remote: {name}: is meant")));
+        return Err(Error::usage(format!("expected the remote `{name}:`, got `{target}`")));
     }
     let https = matches!(&remote.endpoint, Endpoint::Url(url) if url.scheme() == "https");
     let account = Account::open(Some(&name), &args.request, global, output).await?;

@@ -163,9 +163,14 @@ impl Upload {
             Err(error)
                 if error.kind() == Kind::Changed && is_stream && settings.on_change == OnChange::Restart =>
             {
-                let left = Event::Leftover { remote: far.remote.clone(), disk: claimed.drive.drive.clone() };
                 if claimed.drive.created {
-                    (context.observer)(&left);
+                    (context.observer)(&Event::Leftover {
+                        remote: far.remote.clone(),
+                        disk: claimed.drive.drive.clone(),
+                        transfer: claimed.journal.header().transfer.clone(),
+                        generation: Some(claimed.generation.clone()),
+                        may_succeed: false,
+                    });
                 }
                 claimed.journal.remove()?;
                 return Err(error

@@ -290,7 +290,7 @@ async fn the_socket_of_a_server_on_this_machine_is_used() {
     assert_eq!(features.reachable_socket().await, None);
     features.unix_socket = Some(stranger.clone());
     assert_eq!(features.reachable_socket().await, Some(&*stranger));
-    // One that does not know the ticket is not the server that is meant: its own port leads to another
+    // A server that does not know the ticket is another one: its own port leads to another
     // machine.
     let path = server.local_socket().display().to_string();
     let elsewhere = Fake::image(SIZE, move |seen| {
