@@ -146,7 +146,7 @@ struct Ended {
 const LOOK: Duration = Duration::from_millis(10);
 
 /// How long what a command has printed is waited for once it has ended: a program that it left behind may hold the pipe open.
-const DRAIN: Duration = Duration::from_millis(500);
+const DRAIN: Duration = Duration::from_secs(5);
 
 impl Running {
     fn new(mut child: Child) -> Self {

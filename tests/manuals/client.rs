@@ -14,30 +14,7 @@ use std::sync::{Arc, Mutex};
 /// What stands for a secret in `--json`.
 const HIDDEN: &str = "(hidden)";
 
-#[test]
-fn open_hosting() {
-    judge(Provider::OpenHosting);
-}
-
-#[test]
-fn crosspeer() {
-    judge(Provider::Crosspeer);
-}
-
-#[test]
-fn cloudsigma() {
-    judge(Provider::CloudSigma);
-}
-
-#[test]
-fn spotcloud() {
-    judge(Provider::SpotCloud);
-}
-
-#[test]
-fn joyent() {
-    judge(Provider::Joyent);
-}
+super::for_each_provider!(judge);
 
 fn judge(provider: Provider) {
     let golden = golden::read(provider);

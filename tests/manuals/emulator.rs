@@ -20,30 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How many exchanges of a provider are played at a time.
 const AT_ONCE: usize = 32;
 
-#[test]
-fn open_hosting() {
-    judge(Provider::OpenHosting);
-}
-
-#[test]
-fn crosspeer() {
-    judge(Provider::Crosspeer);
-}
-
-#[test]
-fn cloudsigma() {
-    judge(Provider::CloudSigma);
-}
-
-#[test]
-fn spotcloud() {
-    judge(Provider::SpotCloud);
-}
-
-#[test]
-fn joyent() {
-    judge(Provider::Joyent);
-}
+super::for_each_provider!(judge);
 
 fn judge(provider: Provider) {
     let golden = golden::read(provider);

@@ -1,5 +1,6 @@
 //! What is on a remote, by name: asked of the remote with a deadline, and kept for a minute.
 
+use crate::config::value::parse_duration;
 use crate::config::{Dirs, Environment, write_private};
 use crate::escape;
 use serde_json::Value;
@@ -10,8 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// How long a remote may take to answer: a person waits for it between two keys.
+/// How long a remote may take to answer: a person waits for it between two keys. [`WITHIN`] may set another deadline.
 const DEADLINE: Duration = Duration::from_millis(900);
+
+/// The variable of the environment that sets the deadline, for slow lines and machines.
+const WITHIN: &str = "DISKFERRY_COMPLETE_WITHIN";
 
 /// How long an answer is used again.
 const FRESH: Duration = Duration::from_mins(1);
@@ -122,12 +126,16 @@ fn ask(remote: &str, kind: Kind, config: Option<&Path>) -> Option<String> {
         let read = stdout.by_ref().take(MOST_BYTES).read_to_string(&mut listed);
         let _ = tell.send(read.map(|_| listed));
     });
-    let listed = told.recv_timeout(DEADLINE).ok().and_then(Result::ok);
+    let listed = told.recv_timeout(deadline()).ok().and_then(Result::ok);
     if listed.is_none() {
         end(&child);
     }
     let ended = child.wait().ok()?;
     listed.filter(|_| ended.success())
+}
+
+fn deadline() -> Duration {
+    std::env::var(WITHIN).ok().and_then(|text| parse_duration(&text).ok()).unwrap_or(DEADLINE)
 }
 
 /// Ends the child and what it has started.
