@@ -16,7 +16,7 @@ use crate::disk::Evidence;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -109,22 +109,24 @@ impl Contents {
         }
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>> {
+    /// Writes the record piece by piece, since that of a drive of 1 TiB takes at least 8 MiB.
+    fn write(&self, out: impl Write) -> std::io::Result<()> {
         let (size, chunk_size) = (self.geometry.image_size(), self.geometry.chunk_size());
-        let head = Head { seen: self.seen.clone(), size, chunk_size };
-        let head = serde_json::to_vec(&head)
-            .map_err(|e| Error::usage("cannot encode the record of a disk's contents").source(e))?;
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend((head.len() as u64).to_le_bytes());
-        bytes.extend(head);
+        let head = serde_json::to_vec(&Head { seen: self.seen.clone(), size, chunk_size })?;
+        let mut out = Summed { out, sum: blake3::Hasher::new() };
+        out.write_all(MAGIC)?;
+        out.write_all(&(head.len() as u64).to_le_bytes())?;
+        out.write_all(&head)?;
         for (blake3, sha256) in self.blake3.iter().zip(&self.sha256) {
             let known = |digest: &Option<Digest>, bit| if digest.is_some() { bit } else { 0 };
-            bytes.push(known(blake3, BLAKE3) | known(sha256, SHA256));
-            bytes.extend(blake3.iter().chain(sha256).flat_map(|digest| digest.0));
+            out.write_all(&[known(blake3, BLAKE3) | known(sha256, SHA256)])?;
+            for digest in blake3.iter().chain(sha256) {
+                out.write_all(&digest.0)?;
+            }
         }
-        let sum = blake3::hash(&bytes);
-        bytes.extend(sum.as_bytes());
-        Ok(bytes)
+        let Summed { mut out, sum } = out;
+        out.write_all(sum.finalize().as_bytes())?;
+        out.flush()
     }
 
     /// Returns `None` if the bytes are not a complete record.
@@ -174,7 +176,7 @@ impl ContentsDirectory {
         let what = |e| Error::io(format!("writing {}", path.display()), e);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(what)?;
         let temporary = path.with_extension(std::process::id().to_string());
-        let stored = write_synced(&temporary, &contents.to_bytes()?)
+        let stored = write_synced(&temporary, contents)
             .and_then(|()| std::fs::rename(&temporary, &path))
             .map_err(what);
         if stored.is_err() {
@@ -195,10 +197,28 @@ impl ContentsDirectory {
     }
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
+fn write_synced(path: &Path, contents: &Contents) -> std::io::Result<()> {
+    let file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    contents.write(BufWriter::new(&file))?;
     file.sync_all()
+}
+
+/// A writer that digests what passes through it.
+struct Summed<W> {
+    out: W,
+    sum: blake3::Hasher,
+}
+
+impl<W: Write> Write for Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.sum.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
 }
 
 #[cfg(test)]
